@@ -1,0 +1,7 @@
+-- order_events/insert_for_payment: a transition with what the payment event said
+INSERT INTO order_events (order_id, from_status, to_status, reason, payment_event_id, txn_id, amount, currency,
+                          provider_timestamp, source, correlation_id)
+SELECT :order_id, :from_status, :to_status, :reason, id, txn_id, amount, currency,
+       provider_timestamp, source, correlation_id
+FROM payment_events
+WHERE id = :event_id

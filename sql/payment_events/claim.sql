@@ -1,0 +1,4 @@
+-- payment_events/claim: from here to the commit the event is ours alone to apply
+UPDATE payment_events
+SET attempts = attempts + 1
+WHERE id = :event_id AND status IN ('received', 'parked')

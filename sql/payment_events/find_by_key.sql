@@ -1,0 +1,4 @@
+-- payment_events/find_by_key: the first delivery of an event
+SELECT id, status, meaning, order_id, hold_id, amount, currency, txn_id, provider, fingerprint, restock
+FROM payment_events
+WHERE provider = :provider AND idempotency_key = :idempotency_key

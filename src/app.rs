@@ -1,0 +1,57 @@
+//! The state that handlers and workers share.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use crate::checkout::{Checkout, Policy};
+use crate::config::Config;
+use crate::db::{Database, pool};
+
+/// One instance of the service.
+pub struct App {
+    /// The use cases.
+    pub checkout: Checkout,
+    work: TaskTracker,
+    draining: AtomicBool,
+}
+
+impl App {
+    /// By this configuration; nothing is connected yet.
+    pub fn new(config: &Config) -> Self {
+        let database = Database::new(pool::pool(config.database.clone(), config.pool_size));
+        let policy = Policy {
+            hold_ttl_seconds: config.hold_ttl_seconds,
+            order_ttl_seconds: config.order_ttl_seconds,
+            max_qty: config.max_qty,
+        };
+        Self { checkout: Checkout::new(database, policy), work: TaskTracker::new(), draining: AtomicBool::new(false) }
+    }
+
+    /// Runs a use case in a task of its own: a client that goes away cancels its handler, and that must never cancel a
+    /// transaction half-way. A panic inside is the caller's.
+    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        match self.work.spawn(work.in_current_span()).await {
+            Ok(value) => value,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    /// From now on this instance tells load balancers that it is not ready.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no use case is under way, whether or not somebody still waits for its answer.
+    pub async fn finish_work(&self) {
+        self.work.close();
+        self.work.wait().await;
+    }
+}

@@ -1,0 +1,127 @@
+//! What runs out: holds and unpaid orders give their units back. Set-based, a few hundred at a time, so that buyers
+//! never wait long behind it; a row can be marked once, so any number of instances may do this at the same time.
+
+use futures_util::FutureExt as _;
+use std::time::Duration;
+
+use super::Checkout;
+use crate::db::holds::{self, Due, sum};
+use crate::db::order_events::{self, Reason, Transition};
+use crate::db::{Error, orders, products};
+use crate::domain::OrderStatus;
+use crate::telemetry;
+
+/// Rows that one transaction takes at most.
+const BATCH: u32 = 500;
+
+impl Checkout {
+    /// Gives back one batch of holds that have run out. Returns whether there may be more.
+    ///
+    /// # Errors
+    /// As every transaction.
+    pub async fn expire_holds(&self) -> Result<bool, Error> {
+        Ok(self.expire_batch(None).await? == BATCH as usize)
+    }
+
+    /// The same for one product. Returns how many rows ran out.
+    pub(super) async fn expire_holds_of(&self, product_id: i64) -> Result<usize, Error> {
+        self.expire_batch(Some(product_id)).await
+    }
+
+    async fn expire_batch(&self, product_id: Option<i64>) -> Result<usize, Error> {
+        let due = self
+            .database
+            .read("holds.list_due", |tx| async move { holds::list_due(tx, product_id, BATCH).await }.boxed())
+            .await?;
+        if due.is_empty() {
+            return Ok(0);
+        }
+        let expired = self
+            .database
+            .transaction("holds.expire", |tx| {
+                async move {
+                    let mut due: Vec<Due> = holds::list_due(tx, product_id, BATCH).await?;
+                    if due.is_empty() {
+                        return Ok(due);
+                    }
+                    due.sort_unstable_by_key(|row| row.units);
+                    let units: Vec<_> = due.iter().map(|row| row.units).collect();
+                    holds::expire(tx, &units).await?;
+                    products::give_back(tx, &sum(units)).await?;
+                    Ok(due)
+                }
+                .boxed()
+            })
+            .await?;
+        telemetry::expired("hold", expired.iter().map(|row| row.late));
+        Ok(expired.len())
+    }
+
+    /// Cancels one batch of orders that were not paid in time. Returns whether there may be more.
+    ///
+    /// # Errors
+    /// As every transaction.
+    pub async fn cancel_overdue_orders(&self) -> Result<bool, Error> {
+        let cancelled = self
+            .database
+            .transaction("orders.cancel_overdue", |tx| {
+                async move {
+                    let due = orders::list_due(tx, BATCH).await?;
+                    if due.is_empty() {
+                        return Ok(due);
+                    }
+                    let order_ids: Vec<_> = due.iter().map(|row| row.order_id).collect();
+                    let hold_ids: Vec<_> = due.iter().map(|row| row.hold_id).collect();
+                    orders::cancel_all(tx, &order_ids).await?;
+                    let transitions: Vec<_> = order_ids.iter().map(|&order_id| overdue(order_id)).collect();
+                    order_events::insert(tx, &transitions).await?;
+                    holds::settle(tx, &hold_ids).await?;
+                    let units = sum(holds::list_units(tx, &hold_ids).await?);
+                    products::give_back(tx, &units).await?;
+                    Ok(due)
+                }
+                .boxed()
+            })
+            .await?;
+        telemetry::expired("order", cancelled.iter().map(|row| row.late));
+        Ok(cancelled.len() == BATCH as usize)
+    }
+
+    /// How long until the next hold runs out, by the database's clock; zero when one already has, `None` when there is
+    /// none.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn next_hold_due(&self) -> Result<Option<Duration>, Error> {
+        let due_in_us = self
+            .database
+            .read("holds.find_next_due", |tx| async move { holds::find_next_due(tx).await }.boxed())
+            .await?;
+        Ok(due_in_us.map(from_us))
+    }
+
+    /// The same for unpaid orders.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn next_order_due(&self) -> Result<Option<Duration>, Error> {
+        let due_in_us = self
+            .database
+            .read("orders.find_next_due", |tx| async move { orders::find_next_due(tx).await }.boxed())
+            .await?;
+        Ok(due_in_us.map(from_us))
+    }
+}
+
+fn from_us(us: i64) -> Duration {
+    Duration::from_micros(u64::try_from(us).unwrap_or(0))
+}
+
+fn overdue(order_id: uuid::Uuid) -> Transition {
+    Transition {
+        order_id,
+        from: Some(OrderStatus::Pending),
+        to: OrderStatus::Cancelled,
+        reason: Reason::PaymentOverdue,
+    }
+}

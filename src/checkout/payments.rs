@@ -1,0 +1,288 @@
+//! Payments: what a provider reports is durable first, and then applied to its order.
+//!
+//! A webhook and its order may arrive in either order, or at once. Both commit their own row first and look for the
+//! other's afterwards, in a second transaction; looking before committing would lose both, since neither sees the
+//! other's uncommitted row. What a crash leaves between the two steps, a worker finds.
+
+use futures_util::FutureExt as _;
+use uuid::Uuid;
+
+use super::Checkout;
+use super::orders::give_back_units;
+use crate::db::order_events::{self, Reason, Transition};
+use crate::db::orders::{self, Order};
+use crate::db::payment_events::{self, Stored};
+use crate::db::{Error, Failure, Tx, holds, products};
+use crate::domain::payment::amount_fits;
+use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Outcome, Reference, Refusal};
+use crate::telemetry;
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// The event in the inbox.
+    pub event_id: i64,
+    /// Where the event is now.
+    pub status: EventStatus,
+    /// True when an earlier delivery brought it.
+    pub duplicate: bool,
+    /// Its order's state, when there is one.
+    pub order_status: Option<OrderStatus>,
+}
+
+/// Parked events that one sweep takes at most.
+const SWEEP: u32 = 100;
+
+impl Checkout {
+    /// Takes in one delivery: durable when this returns, and applied if its order exists.
+    ///
+    /// # Errors
+    /// [`Refusal::IdempotencyKeyReuse`] when the key stands for another event.
+    pub async fn receive_event(&self, event: &Event) -> Result<Receipt, Error> {
+        let mut receipt = self.take_in(event).await?;
+        if receipt.status == EventStatus::Parked {
+            // Our row is committed; an order that committed its own before that is seen now.
+            self.apply_parked(receipt.event_id).await?;
+            receipt = self.receipt(receipt).await?;
+        }
+        if receipt.status == EventStatus::Applied && !receipt.duplicate && event.meaning == Meaning::Succeeded {
+            self.wake_followers(event.reference).await?;
+        }
+        telemetry::webhook_delivered(match (receipt.duplicate, receipt.status) {
+            (true, _) => "duplicate",
+            (false, EventStatus::Applied) => "processed",
+            (false, status) => crate::domain::Named::as_str(status),
+        });
+        Ok(receipt)
+    }
+
+    /// Inserts the event and, if its order exists, applies it in the same transaction.
+    async fn take_in(&self, event: &Event) -> Result<Receipt, Error> {
+        self.database
+            .transaction("payments.receive", |tx| {
+                async move {
+                    let Some(event_id) = payment_events::insert(tx, event).await? else {
+                        return copy_of(tx, event).await;
+                    };
+                    let stored =
+                        payment_events::find(tx, event_id).await?.ok_or(Failure::Raced("payment_events/find"))?;
+                    let (outcome, order_status) = apply(tx, &stored).await?;
+                    payment_events::settle(tx, event_id, outcome.event_status()).await?;
+                    Ok(Receipt { event_id, status: outcome.event_status(), duplicate: false, order_status })
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Applies what waited for an order that now exists.
+    pub(super) async fn wake_parked(&self, order_id: Uuid, hold_id: Uuid) -> Result<(), Error> {
+        let waiting = self
+            .database
+            .read("payments.list_parked_for", |tx| {
+                async move { payment_events::list_parked_for(tx, order_id, hold_id).await }.boxed()
+            })
+            .await?;
+        for event_id in waiting {
+            self.apply_parked(event_id).await?;
+        }
+        Ok(())
+    }
+
+    /// A refund that came before its success waits for it.
+    async fn wake_followers(&self, reference: Reference) -> Result<(), Error> {
+        let order = self
+            .database
+            .read("orders.find_reference", |tx| async move { resolve(tx, reference).await }.boxed())
+            .await?;
+        match order {
+            Resolved::Order(order) => self.wake_parked(order.id, order.hold_id).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Finds events that wait although their order exists, since a crash kept both sides from looking. Returns whether
+    /// there may be more.
+    ///
+    /// # Errors
+    /// As every transaction.
+    pub async fn sweep_parked(&self) -> Result<bool, Error> {
+        let waiting = self
+            .database
+            .read("payments.list_parked", |tx| {
+                async move { payment_events::list_parked_with_order(tx, SWEEP).await }.boxed()
+            })
+            .await?;
+        let mut settled = 0;
+        for &event_id in &waiting {
+            settled += u32::from(self.apply_parked(event_id).await?);
+        }
+        Ok(waiting.len() == SWEEP as usize && settled > 0)
+    }
+
+    /// Applies one waiting event if its order exists. Returns whether it got its outcome here.
+    async fn apply_parked(&self, event_id: i64) -> Result<bool, Error> {
+        let outcome = self
+            .database
+            .transaction("payments.apply", |tx| {
+                async move {
+                    if !payment_events::claim(tx, event_id).await? {
+                        return Ok(None);
+                    }
+                    let stored =
+                        payment_events::find(tx, event_id).await?.ok_or(Failure::Raced("payment_events/find"))?;
+                    let (outcome, _) = apply(tx, &stored).await?;
+                    payment_events::settle(tx, event_id, outcome.event_status()).await?;
+                    Ok(Some(outcome).filter(|&outcome| outcome != Outcome::Parked))
+                }
+                .boxed()
+            })
+            .await?;
+        if let Some(outcome) = outcome {
+            telemetry::webhook_woken(crate::domain::Named::as_str(outcome.event_status()));
+        }
+        Ok(outcome.is_some())
+    }
+
+    /// The same delivery, with where its event and its order are now.
+    async fn receipt(&self, before: Receipt) -> Result<Receipt, Error> {
+        self.database
+            .read("payments.receipt", |tx| {
+                async move {
+                    let stored = payment_events::find(tx, before.event_id)
+                        .await?
+                        .ok_or(Failure::Raced("payment_events/find"))?;
+                    let order_status = resolve(tx, stored.reference).await?.status();
+                    Ok(Receipt { status: stored.status, order_status, ..before })
+                }
+                .boxed()
+            })
+            .await
+    }
+}
+
+/// Answers a delivery whose key is already taken: a copy, unless it means something else.
+async fn copy_of(tx: &mut Tx<'_>, event: &Event) -> Result<Receipt, Failure> {
+    let stored = payment_events::find_by_key(tx, event.provider, &event.idempotency_key).await?;
+    let stored = stored.ok_or(Failure::Raced("payment_events/insert"))?;
+    if stored.fingerprint != event.fingerprint() {
+        return Err(Refusal::IdempotencyKeyReuse.into());
+    }
+    let order_status = resolve(tx, stored.reference).await?.status();
+    // After a commit that we lost sight of, what we find is most likely our own first delivery.
+    Ok(Receipt { event_id: stored.id, status: stored.status, duplicate: !tx.after_unknown(), order_status })
+}
+
+/// The order that a reference names.
+enum Resolved {
+    Order(Box<Order>),
+    /// It does not exist yet.
+    Missing,
+    /// The order and the hold that were named do not belong together.
+    Contradiction,
+}
+
+impl Resolved {
+    fn status(&self) -> Option<OrderStatus> {
+        match self {
+            Self::Order(order) => Some(order.status),
+            Self::Missing | Self::Contradiction => None,
+        }
+    }
+}
+
+async fn resolve(tx: &mut Tx<'_>, reference: Reference) -> Result<Resolved, Failure> {
+    let by_order = match reference.order_id {
+        Some(order_id) => orders::find(tx, order_id).await?,
+        None => None,
+    };
+    let by_hold = match (reference.hold_id, &by_order) {
+        (Some(hold_id), None) => orders::find_by_hold(tx, hold_id).await?,
+        _ => None,
+    };
+    Ok(match (by_order, by_hold) {
+        (Some(order), _) if reference.hold_id.is_some_and(|hold_id| hold_id != order.hold_id) => {
+            Resolved::Contradiction
+        }
+        (None, Some(_)) if reference.order_id.is_some() => Resolved::Contradiction,
+        (Some(order), _) | (None, Some(order)) => Resolved::Order(Box::new(order)),
+        (None, None) => Resolved::Missing,
+    })
+}
+
+/// What an event comes to, and what that does to its order, in the transaction that settles the event.
+async fn apply(tx: &mut Tx<'_>, event: &Stored) -> Result<(Outcome, Option<OrderStatus>), Failure> {
+    let order = match resolve(tx, event.reference).await? {
+        Resolved::Order(order) => *order,
+        Resolved::Missing => return Ok((Outcome::Parked, None)),
+        Resolved::Contradiction => return Ok((Outcome::Quarantined, None)),
+    };
+    if !amount_fits(event.amount.as_deref(), event.currency.as_deref(), order.total_minor, &order.currency) {
+        return Ok((Outcome::Quarantined, Some(order.status)));
+    }
+    let changed_to = match event.meaning {
+        Meaning::Succeeded => succeed(tx, event, &order).await?,
+        Meaning::Failed => fail(tx, event, &order).await?,
+        Meaning::Refunded if order.status == OrderStatus::Pending => {
+            return Ok((Outcome::Parked, Some(order.status)));
+        }
+        Meaning::Refunded => refund(tx, event, &order).await?,
+    };
+    if changed_to.is_some() {
+        return Ok((Outcome::Applied, changed_to));
+    }
+    let order = orders::find(tx, order.id).await?.ok_or(Failure::Raced("orders/find"))?;
+    if order.status == OrderStatus::Pending {
+        return Err(Failure::Raced("payments/apply"));
+    }
+    Ok((Outcome::too_late(event.meaning, order.status, same_charge(event, &order)), Some(order.status)))
+}
+
+/// No product row is touched: the units were reserved at the hold.
+async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Option<OrderStatus>, Failure> {
+    if !orders::mark_paid(tx, order.id, &event.provider, event.txn_id.as_deref()).await? {
+        return Ok(None);
+    }
+    record(tx, event, order, OrderStatus::Pending, OrderStatus::Paid, Reason::PaymentSucceeded).await?;
+    holds::settle(tx, &[order.hold_id]).await?;
+    Ok(Some(OrderStatus::Paid))
+}
+
+async fn fail(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Option<OrderStatus>, Failure> {
+    if !orders::cancel(tx, order.id).await? {
+        return Ok(None);
+    }
+    record(tx, event, order, OrderStatus::Pending, OrderStatus::Cancelled, Reason::PaymentFailed).await?;
+    give_back_units(tx, order.hold_id).await?;
+    Ok(Some(OrderStatus::Cancelled))
+}
+
+async fn refund(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Option<OrderStatus>, Failure> {
+    if !same_charge(event, order) || !orders::mark_refunded(tx, order.id).await? {
+        return Ok(None);
+    }
+    record(tx, event, order, OrderStatus::Paid, OrderStatus::Refunded, Reason::PaymentRefunded).await?;
+    if event.restock {
+        let units = holds::sum(holds::list_units(tx, &[order.hold_id]).await?);
+        products::give_back(tx, &units).await?;
+    }
+    Ok(Some(OrderStatus::Refunded))
+}
+
+async fn record(
+    tx: &mut Tx<'_>,
+    event: &Stored,
+    order: &Order,
+    from: OrderStatus,
+    to: OrderStatus,
+    reason: Reason,
+) -> Result<(), Failure> {
+    let transition = Transition { order_id: order.id, from: Some(from), to, reason };
+    order_events::insert_for_payment(tx, transition, event.id).await
+}
+
+/// Whether the event speaks of the charge that paid the order; one that names no transaction speaks of any.
+fn same_charge(event: &Stored, order: &Order) -> bool {
+    let named = event.txn_id.is_none() || event.txn_id == order.charge_txn_id;
+    named && order.charge_provider.as_ref() == Some(&event.provider)
+}

@@ -1,0 +1,232 @@
+//! The environment and the command line, read once. Every option is also a variable, every problem is reported at once.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use clap::Args;
+use mysql_async::Opts;
+
+use crate::db::pool;
+use crate::telemetry;
+
+/// The options of a service, as they were written. All are text here, so that every mistake can be told at once.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Settings {
+    /// The database: mysql://user:password@host:port/database?…
+    #[arg(long, env = "HOLDFAST_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Address and port; port 0 picks a free one and logs it [default: 127.0.0.1:8080]
+    #[arg(long, env = "HOLDFAST_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// How long a hold lasts, 1 to 86400 [default: 120]
+    #[arg(long, env = "HOLDFAST_HOLD_TTL_SECONDS", value_name = "SECONDS")]
+    pub hold_ttl_seconds: Option<String>,
+    /// How long an order may stay unpaid, 1 to 2592000 [default: 900]
+    #[arg(long, env = "HOLDFAST_ORDER_TTL_SECONDS", value_name = "SECONDS")]
+    pub order_ttl_seconds: Option<String>,
+    /// Units that one hold may ask for, 1 to 1000 [default: 10]
+    #[arg(long, env = "HOLDFAST_MAX_QTY", value_name = "UNITS")]
+    pub max_qty: Option<String>,
+    /// Connections to the database, 2 to 500 [default: 16]
+    #[arg(long, env = "HOLDFAST_POOL_SIZE", value_name = "CONNECTIONS")]
+    pub pool_size: Option<String>,
+    /// How long requests may take to finish when the service stops, 0 to 300 [default: 10]
+    #[arg(long, env = "HOLDFAST_DRAIN_SECONDS", value_name = "SECONDS")]
+    pub drain_seconds: Option<String>,
+    /// How long the service goes on accepting requests after /readyz began to fail, 0 to 300 [default: 0]
+    #[arg(long, env = "HOLDFAST_LINGER_SECONDS", value_name = "SECONDS")]
+    pub linger_seconds: Option<String>,
+    /// Where metrics go, host:port, or `off` [default: off; 127.0.0.1:8125 for dev]
+    #[arg(long, env = "HOLDFAST_STATSD", value_name = "SERVER")]
+    pub statsd: Option<String>,
+    /// Log filter, as in tracing-subscriber's EnvFilter [default: info]
+    #[arg(long, env = "HOLDFAST_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// What the service runs by.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The database.
+    pub database: Opts,
+    /// Where requests come in.
+    pub listen: SocketAddr,
+    /// How long a hold lasts.
+    pub hold_ttl_seconds: u64,
+    /// How long an order may stay unpaid.
+    pub order_ttl_seconds: u64,
+    /// Units that one hold may ask for.
+    pub max_qty: i64,
+    /// Connections to the database.
+    pub pool_size: usize,
+    /// How long requests may take to finish when the service stops.
+    pub drain_seconds: u64,
+    /// How long the service goes on accepting requests after it began to tell that it is not ready.
+    pub linger_seconds: u64,
+    /// Where metrics go.
+    pub statsd: Option<String>,
+    /// Log filter.
+    pub log: String,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the configuration is wrong:")?;
+        self.0.iter().try_for_each(|problem| write!(formatter, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Problems {
+    fn add(&mut self, variable: &str, what: impl fmt::Display) {
+        self.0.push(format!("{variable}: {what}"));
+    }
+
+    fn number<T: FromStr + PartialOrd + fmt::Display>(
+        &mut self,
+        variable: &str,
+        text: Option<&String>,
+        default: T,
+        range: std::ops::RangeInclusive<T>,
+    ) -> T {
+        let Some(text) = text else { return default };
+        match text.trim().parse::<T>() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                self.add(variable, format!("`{text}` is not a number from {} to {}", range.start(), range.end()));
+                default
+            }
+        }
+    }
+}
+
+impl Settings {
+    /// Reads everything. An option that is set to nothing counts as not set.
+    ///
+    /// # Errors
+    /// Every problem, each with its variable's name.
+    pub fn read(&self) -> Result<Config, Problems> {
+        let mut problems = Problems::default();
+        let set = |option: &Option<String>| option.clone().filter(|text| !text.trim().is_empty());
+        let database = read_database(set(&self.database_url).as_deref(), &mut problems);
+        let listen = set(&self.listen).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+        let listen = listen.parse().map_err(|_| {
+            problems.add("HOLDFAST_LISTEN", format!("`{listen}` is not an address and port, such as 127.0.0.1:8080"));
+        });
+        let statsd = set(&self.statsd).filter(|server| server != "off");
+        if let Some(server) = &statsd
+            && !is_host_and_port(server)
+        {
+            problems.add("HOLDFAST_STATSD", format!("`{server}` is not host:port"));
+        }
+        let log = set(&self.log).unwrap_or_else(|| "info".to_owned());
+        if let Err(error) = telemetry::log_filter(&log) {
+            problems.add("HOLDFAST_LOG", error);
+        }
+        let mut number =
+            |variable, option, default, range| problems.number::<u64>(variable, set(option).as_ref(), default, range);
+        let hold_ttl_seconds = number("HOLDFAST_HOLD_TTL_SECONDS", &self.hold_ttl_seconds, 120, 1..=86_400);
+        let order_ttl_seconds = number("HOLDFAST_ORDER_TTL_SECONDS", &self.order_ttl_seconds, 900, 1..=2_592_000);
+        let drain_seconds = number("HOLDFAST_DRAIN_SECONDS", &self.drain_seconds, 10, 0..=300);
+        let linger_seconds = number("HOLDFAST_LINGER_SECONDS", &self.linger_seconds, 0, 0..=300);
+        let max_qty = problems.number("HOLDFAST_MAX_QTY", set(&self.max_qty).as_ref(), 10, 1..=1000);
+        let pool_size = problems.number("HOLDFAST_POOL_SIZE", set(&self.pool_size).as_ref(), 16, 2..=500);
+        match (database, listen) {
+            (Some(database), Ok(listen)) if problems.0.is_empty() => Ok(Config {
+                database,
+                listen,
+                hold_ttl_seconds,
+                order_ttl_seconds,
+                max_qty,
+                pool_size,
+                drain_seconds,
+                linger_seconds,
+                statsd,
+                log,
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+/// Reads the database URL alone, for commands that need nothing else.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn database(url: Option<&str>) -> Result<Opts, Problems> {
+    let mut problems = Problems::default();
+    read_database(url.filter(|url| !url.trim().is_empty()), &mut problems).ok_or(problems)
+}
+
+fn read_database(url: Option<&str>, problems: &mut Problems) -> Option<Opts> {
+    let read = match url {
+        Some(url) => pool::options(url),
+        None => Err("it is not set: mysql://user:password@host:port/database".to_owned()),
+    };
+    read.map_err(|problem| problems.add("HOLDFAST_DATABASE_URL", problem)).ok()
+}
+
+fn is_host_and_port(server: &str) -> bool {
+    match server.rsplit_once(':') {
+        Some((host, port)) => !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_told_at_once_under_its_variables_name() {
+        let settings = Settings {
+            listen: Some("here".into()),
+            hold_ttl_seconds: Some("0".into()),
+            order_ttl_seconds: Some("soon".into()),
+            max_qty: Some("-1".into()),
+            pool_size: Some("1".into()),
+            statsd: Some("nowhere".into()),
+            log: Some("holdfast=loud".into()),
+            ..Settings::default()
+        };
+        let problems = settings.read().expect_err("all of it is wrong").to_string();
+        for variable in [
+            "HOLDFAST_DATABASE_URL",
+            "HOLDFAST_LISTEN",
+            "HOLDFAST_HOLD_TTL_SECONDS",
+            "HOLDFAST_ORDER_TTL_SECONDS",
+            "HOLDFAST_MAX_QTY",
+            "HOLDFAST_POOL_SIZE",
+            "HOLDFAST_STATSD",
+            "HOLDFAST_LOG",
+        ] {
+            assert!(problems.contains(variable), "{variable} in {problems}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_set_has_its_documented_default() {
+        let settings = Settings {
+            database_url: Some("mysql://user:secret@db:3306/shop".into()),
+            max_qty: Some(String::new()),
+            ..Settings::default()
+        };
+        let config = settings.read().expect("the URL alone is enough");
+        assert_eq!((config.hold_ttl_seconds, config.order_ttl_seconds, config.max_qty), (120, 900, 10));
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!((config.statsd, config.log.as_str()), (None, "info"));
+    }
+
+    #[test]
+    fn a_url_must_name_a_database() {
+        for url in ["mysql://db:3306/", "mysql://db", "postgres://db/shop", "db", ""] {
+            assert!(database(Some(url)).is_err(), "{url}");
+        }
+    }
+}

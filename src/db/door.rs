@@ -1,0 +1,298 @@
+//! The transaction door: the only way to the database. It takes a name and a closure that may run more than once,
+//! bounds every wait, sorts every error, and never guesses how a lost COMMIT ended.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, Params, Pool};
+use rand::RngExt as _;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{debug, error, warn};
+
+use super::error::{Class, Error, Failure, classify, label};
+use crate::telemetry;
+
+/// Everything that one call of the door may take, retries included: a client gets its 503 within 5 s.
+const BUDGET: Duration = Duration::from_secs(4);
+/// How often a closure runs at most.
+const ATTEMPTS: u32 = 8;
+/// The first back-off is drawn from 0 to this, each further one from twice the range.
+const BACKOFF_BASE: Duration = Duration::from_millis(4);
+/// The largest range that a back-off is drawn from.
+const BACKOFF_CAP: Duration = Duration::from_millis(250);
+/// How long saying goodbye to a connection may take.
+const GOODBYE: Duration = Duration::from_millis(200);
+
+/// The pool and its door.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool,
+}
+
+/// A connection inside the door: inside a transaction, or for a single plain read.
+///
+/// `'env` is what the closure may borrow from; it only helps the compiler to see that this outlives every attempt.
+pub struct Tx<'env> {
+    conn: Conn,
+    after_unknown: bool,
+    environment: PhantomData<&'env ()>,
+}
+
+/// What runs inside the door: a closure that may run several times and whose future borrows the connection.
+pub trait Body<'env, T>: for<'tx> FnMut(&'tx mut Tx<'env>) -> BoxFuture<'tx, Result<T, Failure>> + Send {}
+
+impl<'env, T, F> Body<'env, T> for F where
+    F: for<'tx> FnMut(&'tx mut Tx<'env>) -> BoxFuture<'tx, Result<T, Failure>> + Send
+{
+}
+
+/// Whether the door opens a transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Transaction,
+    PlainRead,
+}
+
+/// Why one attempt ended without a result.
+enum Ended {
+    /// For good.
+    Final(Error),
+    /// May be run again.
+    Again { class: Class, reason: String },
+}
+
+impl Tx<'_> {
+    /// Runs a statement and returns how many rows it changed.
+    pub async fn execute(&mut self, sql: &str, params: impl Into<Params> + Send) -> Result<u64, Failure> {
+        self.conn.exec_drop(sql, params).await?;
+        Ok(self.conn.affected_rows())
+    }
+
+    /// Runs a query and returns its rows.
+    pub async fn rows<T>(&mut self, sql: &str, params: impl Into<Params> + Send) -> Result<Vec<T>, Failure>
+    where
+        T: FromRow + Send + 'static,
+    {
+        Ok(self.conn.exec(sql, params).await?)
+    }
+
+    /// Runs a query and returns its first row.
+    pub async fn row<T>(&mut self, sql: &str, params: impl Into<Params> + Send) -> Result<Option<T>, Failure>
+    where
+        T: FromRow + Send + 'static,
+    {
+        Ok(self.conn.exec_first(sql, params).await?)
+    }
+
+    /// The same as [`Tx::execute`] for text from [`super::literal`], which is different every time and therefore not
+    /// worth a prepared statement.
+    pub async fn execute_text(&mut self, sql: &str) -> Result<u64, Failure> {
+        self.conn.query_drop(sql).await?;
+        Ok(self.conn.affected_rows())
+    }
+
+    /// The same as [`Tx::rows`] for text from [`super::literal`].
+    pub async fn rows_text<T>(&mut self, sql: &str) -> Result<Vec<T>, Failure>
+    where
+        T: FromRow + Send + 'static,
+    {
+        Ok(self.conn.query(sql).await?)
+    }
+
+    /// The key that the last insert generated.
+    pub fn last_insert_id(&self) -> Option<u64> {
+        self.conn.last_insert_id()
+    }
+
+    /// True when an earlier attempt of this very closure may have been committed: what is found under our own ids may
+    /// be our own work.
+    pub fn after_unknown(&self) -> bool {
+        self.after_unknown
+    }
+}
+
+impl Database {
+    /// A door on this pool.
+    pub fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// Runs `body` in one transaction and commits it. `body` may run several times and must therefore do nothing
+    /// outside the database; ids are minted before.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] as `body` says, rolled back; [`Error::Contended`] and [`Error::Unavailable`] when attempts or
+    /// time ran out; [`Error::Broken`] for a bug.
+    pub async fn transaction<'env, T>(&self, name: &'static str, body: impl Body<'env, T>) -> Result<T, Error> {
+        self.run(name, Mode::Transaction, body).await
+    }
+
+    /// Runs single plain reads on one connection, outside a transaction: each sees what was committed when it began.
+    ///
+    /// # Errors
+    /// As [`Database::transaction`].
+    pub async fn read<'env, T>(&self, name: &'static str, body: impl Body<'env, T>) -> Result<T, Error> {
+        self.run(name, Mode::PlainRead, body).await
+    }
+
+    /// Closes every connection, after those in use have come back.
+    pub async fn close(&self) {
+        let _ = timeout(Duration::from_secs(2), self.pool.clone().disconnect()).await;
+    }
+
+    /// How many connections exist and how many of them are in use.
+    pub fn connections(&self) -> (usize, usize) {
+        let metrics = self.pool.metrics();
+        let load = |value: &std::sync::atomic::AtomicUsize| value.load(std::sync::atomic::Ordering::Relaxed);
+        (load(&metrics.connection_count), load(&metrics.connections_in_use))
+    }
+
+    async fn run<'env, T>(&self, name: &'static str, mode: Mode, mut body: impl Body<'env, T>) -> Result<T, Error> {
+        let started = Instant::now();
+        let deadline = started + BUDGET;
+        let mut lost: Option<u32> = None;
+        let mut after_unknown = false;
+        for attempt in 1.. {
+            let ended = match self.attempt(mode, deadline, &mut lost, after_unknown, &mut body).await {
+                Ok(value) => {
+                    telemetry::transaction_done(name, started.elapsed());
+                    return Ok(value);
+                }
+                Err(Ended::Final(error)) => return Err(report(name, error)),
+                Err(Ended::Again { class, reason }) => {
+                    telemetry::transaction_retried(name, &reason);
+                    debug!(transaction = name, attempt, ?class, reason, "transaction attempt failed");
+                    after_unknown |= class == Class::Unknown;
+                    (class, reason)
+                }
+            };
+            let pause = backoff(attempt);
+            if attempt == ATTEMPTS || Instant::now() + pause >= deadline {
+                return Err(report(name, give_up(ended, attempt)));
+            }
+            tokio::time::sleep(pause).await;
+        }
+        unreachable!("the loop above ends by returning")
+    }
+
+    /// One attempt on one connection, which goes back to the pool only when it is known to be clean.
+    async fn attempt<'env, T>(
+        &self,
+        mode: Mode,
+        deadline: Instant,
+        lost: &mut Option<u32>,
+        after_unknown: bool,
+        body: &mut impl Body<'env, T>,
+    ) -> Result<T, Ended> {
+        let conn = self.connection(deadline).await?;
+        let id = conn.id();
+        let mut tx = Tx { conn, after_unknown, environment: PhantomData };
+        let mut committing = false;
+        let work = async {
+            if let Some(id) = lost.take() {
+                end_connection(&mut tx.conn, id).await;
+            }
+            if mode == Mode::Transaction {
+                tx.conn.query_drop("BEGIN").await?;
+            }
+            let value = body(&mut tx).await?;
+            if mode == Mode::Transaction {
+                committing = true;
+                tx.conn.query_drop("COMMIT").await?;
+            }
+            Ok(value)
+        };
+        let failure = match timeout_at(deadline, work).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(failure)) => failure,
+            Err(_) => {
+                // A connection whose query was given up must not be asked anything again: it is only dropped.
+                let class = if committing { Class::Unknown } else { Class::Reroute };
+                *lost = Some(id);
+                return Err(Ended::Again { class, reason: "timeout".to_owned() });
+            }
+        };
+        let clean = clean_up(tx.conn, mode, &failure).await;
+        if !clean {
+            *lost = Some(id);
+        }
+        Err(sort(failure, committing))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    async fn connection(&self, deadline: Instant) -> Result<Conn, Ended> {
+        let started = Instant::now();
+        let taken = timeout_at(deadline, self.pool.get_conn()).await;
+        telemetry::pool_waited(started.elapsed());
+        match taken {
+            Ok(Ok(conn)) => Ok(conn),
+            Ok(Err(error)) => {
+                // Whatever keeps us from connecting, a wrong password included, may be over in a moment.
+                warn!(%error, "cannot connect to the database");
+                Err(Ended::Again { class: Class::Reroute, reason: label(&error) })
+            }
+            Err(_) => Err(Ended::Again { class: Class::Reroute, reason: "pool".to_owned() }),
+        }
+    }
+}
+
+/// Full jitter: a random share of a range that doubles with every attempt.
+fn backoff(attempt: u32) -> Duration {
+    let range = BACKOFF_BASE.saturating_mul(1 << attempt.min(16)).min(BACKOFF_CAP);
+    range.mul_f64(rand::rng().random::<f64>())
+}
+
+/// Rolls back, or drops the connection when that is not sure to work. Returns whether the connection was kept.
+async fn clean_up(mut conn: Conn, mode: Mode, failure: &Failure) -> bool {
+    let broken = matches!(failure, Failure::Database(error) if error.is_fatal());
+    if !broken && mode == Mode::PlainRead {
+        return true;
+    }
+    if !broken && matches!(timeout(GOODBYE, conn.query_drop("ROLLBACK")).await, Ok(Ok(()))) {
+        return true;
+    }
+    let _ = timeout(GOODBYE, conn.disconnect()).await;
+    false
+}
+
+/// Ends a connection that we lost sight of, so that what it left open is rolled back now and not when the server
+/// notices; it is fine when it is already gone.
+async fn end_connection(conn: &mut Conn, id: u32) {
+    if let Err(error) = conn.query_drop(format!("KILL {id}")).await {
+        debug!(id, %error, "a lost connection was already gone");
+    }
+}
+
+fn sort(failure: Failure, committing: bool) -> Ended {
+    match failure {
+        Failure::Refused(refusal) => Ended::Final(Error::Refused(refusal)),
+        Failure::Broken(what) => Ended::Final(Error::Broken(what)),
+        Failure::Raced(guard) => Ended::Again { class: Class::Retry, reason: guard.to_owned() },
+        Failure::Database(error) => match classify(&error, committing) {
+            Class::Ours => Ended::Final(Error::Broken(error.to_string())),
+            class => Ended::Again { class, reason: label(&error) },
+        },
+    }
+}
+
+fn give_up((class, reason): (Class, String), attempts: u32) -> Error {
+    match class {
+        Class::Retry => Error::Contended { attempts, reason },
+        _ => Error::Unavailable(reason),
+    }
+}
+
+/// Logs what is not the caller's business, once, and counts it.
+fn report(name: &'static str, error: Error) -> Error {
+    match &error {
+        Error::Refused(_) => {}
+        Error::Broken(what) => error!(transaction = name, error = what, "transaction failed"),
+        Error::Unavailable(_) | Error::Contended { .. } => {
+            warn!(transaction = name, %error, "transaction given up");
+            telemetry::transaction_given_up(name);
+        }
+    }
+    error
+}

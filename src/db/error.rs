@@ -1,0 +1,143 @@
+//! What can go wrong between us and the database, sorted by what to do about it.
+
+use mysql_async::{DriverError, Error as DriverOrServer};
+
+use crate::domain::Refusal;
+
+/// Why a transaction's closure stopped. The door turns it into an [`Error`] or into another attempt.
+#[derive(Debug)]
+pub enum Failure {
+    /// The server or the connection said no.
+    Database(DriverOrServer),
+    /// The business said no: roll back and tell the caller.
+    Refused(Refusal),
+    /// A plain read and a guarded update disagreed, because somebody else committed in between: roll back, run again.
+    Raced(&'static str),
+    /// An invariant does not hold: roll back, log, answer 500.
+    Broken(String),
+}
+
+impl From<DriverOrServer> for Failure {
+    fn from(error: DriverOrServer) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// How a transaction ended when it did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The business said no; nothing was changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database cannot be reached or did not answer in time; whether a commit under way took effect is unknown
+    /// to the caller, and the same request may be sent again.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// Every attempt lost against other transactions.
+    #[error("gave up after {attempts} attempts, the last one ended by {reason}")]
+    Contended {
+        /// How many there were.
+        attempts: u32,
+        /// What ended the last one.
+        reason: String,
+    },
+    /// A bug or a schema that does not fit.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// What an error calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Lost against another transaction: ROLLBACK and run again.
+    Retry,
+    /// The server is not there or does not take work, and nothing was committed: another connection.
+    Reroute,
+    /// COMMIT was sent and its answer is missing: run again with the same ids, unique keys tell what happened.
+    Unknown,
+    /// Ours: a bug, or a schema that does not fit.
+    Ours,
+}
+
+/// Sorts an error. `committing` says whether COMMIT had been sent.
+///
+/// Codes: MariaDB Knowledge Base, "MariaDB Error Code Reference"; MySQL 9 Manual, "Server Error Message Reference".
+pub fn classify(error: &DriverOrServer, committing: bool) -> Class {
+    match error {
+        DriverOrServer::Server(server) => match server.code {
+            // deadlock, lock wait timeout, changed since read, rolled back by the group
+            1213 | 1205 | 1020 | 3101 => Class::Retry,
+            1180 if server.message.contains("149") => Class::Retry,
+            // TiDB: write conflict, schema changed, and the like
+            8002 | 8005 | 8022 | 8028 | 9007 => Class::Retry,
+            // too many connections, not ready for queries, user limits, read-only, replica
+            1040 | 1047 | 1203 | 1226 | 1290 | 1836 | 3168 => Class::Reroute,
+            // shutting down, unknown, gone away, lost, commit failed, killed, interrupted, network
+            1053 | 1105 | 1152 | 1158..=1161 | 1180 | 1184 | 1317 | 1927 | 2006 | 2013 | 3024 | 4031 => {
+                lost(committing)
+            }
+            _ => Class::Ours,
+        },
+        DriverOrServer::Io(_) => lost(committing),
+        DriverOrServer::Other(_) => lost(committing),
+        DriverOrServer::Driver(
+            DriverError::ConnectionClosed | DriverError::PoolDisconnected | DriverError::PacketOutOfOrder,
+        ) => lost(committing),
+        _ => Class::Ours,
+    }
+}
+
+fn lost(committing: bool) -> Class {
+    if committing { Class::Unknown } else { Class::Reroute }
+}
+
+/// The name of an error in metrics: the server's code, or what else happened.
+pub fn label(error: &DriverOrServer) -> String {
+    match error {
+        DriverOrServer::Server(server) => server.code.to_string(),
+        DriverOrServer::Io(_) => "io".to_owned(),
+        DriverOrServer::Driver(DriverError::ConnectionClosed) => "closed".to_owned(),
+        _ => "driver".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(code: u16, message: &str) -> DriverOrServer {
+        DriverOrServer::Server(mysql_async::ServerError { code, message: message.into(), state: "HY000".into() })
+    }
+
+    #[test]
+    fn what_lost_against_another_transaction_is_run_again_whenever_it_happens() {
+        for code in [1213, 1205, 1020, 3101] {
+            assert_eq!(classify(&server(code, ""), false), Class::Retry, "{code}");
+            assert_eq!(classify(&server(code, ""), true), Class::Retry, "{code}");
+        }
+        assert_eq!(classify(&server(1180, "Got error 149 during COMMIT"), true), Class::Retry);
+    }
+
+    #[test]
+    fn a_lost_answer_means_nothing_before_commit_and_is_never_guessed_after_it() {
+        let gone = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        for error in [server(1053, ""), server(2013, ""), server(1180, "Got error 5"), DriverOrServer::Io(gone.into())]
+        {
+            assert_eq!(classify(&error, false), Class::Reroute, "{error}");
+            assert_eq!(classify(&error, true), Class::Unknown, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_broken_constraint_is_ours() {
+        for code in [1062, 1264, 1690, 3819, 4025, 1146, 1064] {
+            assert_eq!(classify(&server(code, ""), true), Class::Ours, "{code}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The table of holds: units spoken for, one row per hold and product.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+use mysql_async::{Params, params};
+use uuid::Uuid;
+
+use super::literal::{Literal, list, rows};
+use super::{Failure, Tx, bytes, exactly, id, sql, state};
+use crate::domain::HoldStatus;
+use crate::telemetry;
+
+/// One row of a hold as its readers see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The hold.
+    pub id: Uuid,
+    /// What is held.
+    pub product_id: i64,
+    /// How many units.
+    pub qty: i64,
+    /// What one unit costs, in minor units of `currency`, as it was when the hold was taken.
+    pub unit_price_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// Where the hold is; one that has run out is expired.
+    pub status: HoldStatus,
+    /// The buyer's deadline, UTC.
+    pub expires_at: NaiveDateTime,
+    /// The order that it became.
+    pub order_id: Option<Uuid>,
+    /// The database's clock when it was read, UTC.
+    pub server_time: NaiveDateTime,
+}
+
+/// The units that one row of a hold speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Units {
+    /// The hold.
+    pub hold_id: Uuid,
+    /// The product.
+    pub product_id: i64,
+    /// How many.
+    pub qty: i64,
+}
+
+/// A row that has run out.
+#[derive(Debug, Clone, Copy)]
+pub struct Due {
+    /// Its units.
+    pub units: Units,
+    /// How long ago.
+    pub late: Duration,
+}
+
+/// What is left of a product, and what may come back of it, as one snapshot shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Supply {
+    /// Units on sale.
+    pub available: i64,
+    /// Units whose holds or unpaid orders run out by themselves, as far as was asked.
+    pub returning: i64,
+    /// When the earliest of those is due, in microseconds; negative when a worker is about to give it back.
+    pub first_returns_in_us: i64,
+}
+
+/// Units by product, in the order of the products' ids.
+pub fn sum(units: impl IntoIterator<Item = Units>) -> BTreeMap<i64, i64> {
+    let mut sums = BTreeMap::new();
+    for row in units {
+        *sums.entry(row.product_id).or_insert(0) += row.qty;
+    }
+    sums
+}
+
+/// Makes an active hold at the product's price. False when there is no such product, or this hold already exists.
+pub async fn insert(
+    tx: &mut Tx<'_>,
+    hold_id: Uuid,
+    product_id: i64,
+    qty: i64,
+    ttl_seconds: u64,
+) -> Result<bool, Failure> {
+    let params = params! { "hold_id" => bytes(hold_id), product_id, qty, ttl_seconds };
+    Ok(tx.execute(sql::holds::INSERT, params).await? == 1)
+}
+
+/// The rows of a hold, by product; none when there is no such hold.
+pub async fn find(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Hold>, Failure> {
+    type Columns = (Vec<u8>, i64, i64, i64, String, String, NaiveDateTime, Option<Vec<u8>>, NaiveDateTime);
+    let found: Vec<Columns> = tx.rows(sql::holds::FIND, params! { "hold_id" => bytes(hold_id) }).await?;
+    let hold = |columns: Columns| {
+        let (hold, product_id, qty, unit_price_minor, currency, status, expires_at, order, server_time) = columns;
+        Ok(Hold {
+            id: id(&hold)?,
+            product_id,
+            qty,
+            unit_price_minor,
+            currency,
+            status: state(&status)?,
+            expires_at,
+            order_id: order.as_deref().map(id).transpose()?,
+            server_time,
+        })
+    };
+    found.into_iter().map(hold).collect()
+}
+
+/// What these holds speak for, whatever became of them.
+pub async fn list_units(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Units>, Failure> {
+    let found = tx.rows_text(&with_ids(sql::holds::LIST_UNITS, hold_ids)).await?;
+    found.into_iter().map(units).collect()
+}
+
+/// The hold becomes the order `order_id`. False when it is not active any more.
+pub async fn mark_ordered(tx: &mut Tx<'_>, hold_id: Uuid, order_id: Uuid) -> Result<bool, Failure> {
+    let params = params! { "hold_id" => bytes(hold_id), "order_id" => bytes(order_id) };
+    let affected = tx.execute(sql::holds::MARK_ORDERED, params).await?;
+    Ok(some("holds/mark_ordered", affected))
+}
+
+/// The buyer gives the hold back. False when it is not active any more.
+pub async fn release(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
+    let affected = tx.execute(sql::holds::RELEASE, params! { "hold_id" => bytes(hold_id) }).await?;
+    Ok(some("holds/release", affected))
+}
+
+/// The orders of these holds were paid or cancelled: their units do not come back by themselves any more.
+pub async fn settle(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<(), Failure> {
+    let affected = tx.execute_text(&with_ids(sql::holds::SETTLE, hold_ids)).await?;
+    if affected < hold_ids.len() as u64 {
+        return Err(Failure::Broken(format!("{affected} rows settled for the holds {hold_ids:?}")));
+    }
+    Ok(())
+}
+
+/// Up to `limit` rows that have run out, the oldest first; of one product or of all.
+pub async fn list_due(tx: &mut Tx<'_>, product_id: Option<i64>, limit: u32) -> Result<Vec<Due>, Failure> {
+    type Columns = (Vec<u8>, i64, i64, i64);
+    let found: Vec<Columns> = match product_id {
+        Some(product_id) => tx.rows(sql::holds::LIST_DUE_OF_PRODUCT, params! { product_id, limit }).await?,
+        None => tx.rows(sql::holds::LIST_DUE, params! { limit }).await?,
+    };
+    let due = |(hold, product, qty, late_us)| {
+        Ok(Due {
+            units: units((hold, product, qty))?,
+            late: Duration::from_micros(u64::try_from(late_us).unwrap_or(0)),
+        })
+    };
+    found.into_iter().map(due).collect()
+}
+
+/// Marks these rows expired, all of them or (as a race to run again) none. They must be sorted.
+pub async fn expire(tx: &mut Tx<'_>, due: &[Units]) -> Result<(), Failure> {
+    let keys = due.iter().map(|row| [Literal::Id(row.hold_id), Literal::Number(row.product_id)]);
+    let affected = tx.execute_text(&sql::holds::EXPIRE.replace("{rows}", &rows(keys))).await?;
+    exactly("holds/expire", affected, due.len())
+}
+
+/// Microseconds until the next active hold runs out, negative when one already has; `None` when there is none.
+pub async fn find_next_due(tx: &mut Tx<'_>) -> Result<Option<i64>, Failure> {
+    let row: Option<Option<i64>> = tx.row(sql::holds::FIND_NEXT_DUE, Params::Empty).await?;
+    Ok(row.flatten())
+}
+
+/// What a product has on sale and what may come back of it; of the latter at least `enough` units where there are so
+/// many. `None` when there is no such product.
+pub async fn find_supply(tx: &mut Tx<'_>, product_id: i64, enough: i64) -> Result<Option<Supply>, Failure> {
+    type Columns = (i64, Option<i64>, Option<i64>);
+    let params = params! { product_id, "limit" => enough };
+    let found: Vec<Columns> = tx.rows(sql::holds::FIND_SUPPLY, params).await?;
+    let Some(&(available, _, first)) = found.first() else { return Ok(None) };
+    let returning = found.iter().filter_map(|&(_, qty, _)| qty).sum();
+    Ok(Some(Supply { available, returning, first_returns_in_us: first.unwrap_or(0) }))
+}
+
+fn units((hold, product_id, qty): (Vec<u8>, i64, i64)) -> Result<Units, Failure> {
+    Ok(Units { hold_id: id(&hold)?, product_id, qty })
+}
+
+fn with_ids(statement: &str, hold_ids: &[Uuid]) -> String {
+    let mut sorted = hold_ids.to_vec();
+    sorted.sort_unstable();
+    statement.replace("{ids}", &list(sorted.into_iter().map(Literal::Id)))
+}
+
+/// A guard on all rows of one hold, of which there may be several.
+fn some(guard: &'static str, affected: u64) -> bool {
+    if affected == 0 {
+        telemetry::guard_missed(guard);
+    }
+    affected > 0
+}

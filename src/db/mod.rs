@@ -1,0 +1,62 @@
+//! The only place that speaks SQL: the pool, the transaction door, and one file per table.
+
+pub mod door;
+pub mod error;
+pub mod holds;
+pub mod idempotency_keys;
+pub mod literal;
+pub mod migrations;
+pub mod order_events;
+pub mod orders;
+pub mod payment_events;
+pub mod pool;
+pub mod products;
+pub mod sql;
+
+pub use door::{Database, Tx};
+pub use error::{Error, Failure};
+
+use mysql_async::Value;
+use uuid::Uuid;
+
+use crate::telemetry;
+
+/// An id as its column stores it.
+fn bytes(id: Uuid) -> Value {
+    Value::Bytes(id.as_bytes().to_vec())
+}
+
+/// The id in a column of 16 bytes.
+fn id(bytes: &[u8]) -> Result<Uuid, Failure> {
+    Uuid::from_slice(bytes).map_err(|error| Failure::Broken(format!("a stored id is not one: {error}")))
+}
+
+/// The state of that name in a column.
+fn state<T: crate::domain::Named>(name: &str) -> Result<T, Failure> {
+    T::from_name(name).ok_or_else(|| Failure::Broken(format!("no {} is called {name}", T::SET)))
+}
+
+/// The answer of a guarded update of one row: true when it was ours to make, false when somebody else was first.
+fn single(guard: &'static str, affected: u64) -> Result<bool, Failure> {
+    match affected {
+        1 => Ok(true),
+        0 => {
+            telemetry::guard_missed(guard);
+            Ok(false)
+        }
+        more => Err(Failure::Broken(format!("{guard} changed {more} rows instead of one"))),
+    }
+}
+
+/// A set-based update must change exactly what was asked for. Less means that somebody else was first with some of it:
+/// the transaction starts over and reads again.
+fn exactly(guard: &'static str, affected: u64, asked: usize) -> Result<(), Failure> {
+    match usize::try_from(affected) {
+        Ok(count) if count == asked => Ok(()),
+        Ok(count) if count < asked => {
+            telemetry::guard_missed(guard);
+            Err(Failure::Raced(guard))
+        }
+        _ => Err(Failure::Broken(format!("{guard} changed {affected} rows instead of {asked}"))),
+    }
+}

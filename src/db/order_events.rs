@@ -1,0 +1,136 @@
+//! The audit trail: every transition of an order, written in its transaction.
+
+use chrono::NaiveDateTime;
+use mysql_async::params;
+use uuid::Uuid;
+
+use super::literal::{Literal, rows};
+use super::{Failure, Tx, bytes, single, sql, state};
+use crate::domain::status::named;
+use crate::domain::{Named, OrderStatus};
+
+named! {
+    /// Why an order changed.
+    Reason {
+        /// A buyer made it from a hold.
+        Created = "created",
+        /// A payment arrived.
+        PaymentSucceeded = "payment_succeeded",
+        /// The payment failed.
+        PaymentFailed = "payment_failed",
+        /// The payment was given back.
+        PaymentRefunded = "payment_refunded",
+        /// Nobody paid in time.
+        PaymentOverdue = "payment_overdue",
+        /// The buyer gave up.
+        BuyerCancelled = "buyer_cancelled",
+    }
+}
+
+/// One transition.
+#[derive(Debug, Clone, Copy)]
+pub struct Transition {
+    /// Whose.
+    pub order_id: Uuid,
+    /// From which state; `None` for the creation.
+    pub from: Option<OrderStatus>,
+    /// To which state.
+    pub to: OrderStatus,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// A row of the trail. Everything behind `at` is set when a payment event was the reason, as far as that told it.
+#[derive(Debug, Clone)]
+pub struct OrderEvent {
+    /// Ascending in the order in which things happened to one order.
+    pub id: i64,
+    /// From which state; `None` for the creation.
+    pub from: Option<OrderStatus>,
+    /// To which state.
+    pub to: OrderStatus,
+    /// Why.
+    pub reason: Reason,
+    /// When, UTC.
+    pub at: NaiveDateTime,
+    /// The event in the inbox.
+    pub payment_event_id: Option<i64>,
+    /// The provider's name for the charge.
+    pub txn_id: Option<String>,
+    /// The decimal amount, as it was written.
+    pub amount: Option<String>,
+    /// The currency, as it was written.
+    pub currency: Option<String>,
+    /// The provider's time, as it was written.
+    pub provider_timestamp: Option<String>,
+    /// Where the event says it comes from.
+    pub source: Option<String>,
+    /// The caller's name for the whole conversation.
+    pub correlation_id: Option<String>,
+}
+
+/// Writes transitions that no payment event caused.
+pub async fn insert(tx: &mut Tx<'_>, transitions: &[Transition]) -> Result<(), Failure> {
+    let values = transitions.iter().map(|transition| {
+        [
+            Literal::Id(transition.order_id),
+            transition.from.map_or(Literal::Null, Literal::name),
+            Literal::name(transition.to),
+            Literal::name(transition.reason),
+        ]
+    });
+    tx.execute_text(&sql::order_events::INSERT.replace("{rows}", &rows(values))).await?;
+    Ok(())
+}
+
+/// Writes a transition that the payment event `event_id` caused, with what that said.
+pub async fn insert_for_payment(tx: &mut Tx<'_>, transition: Transition, event_id: i64) -> Result<(), Failure> {
+    let params = params! {
+        "order_id" => bytes(transition.order_id),
+        "from_status" => transition.from.map(Named::as_str),
+        "to_status" => transition.to.as_str(),
+        "reason" => transition.reason.as_str(),
+        event_id,
+    };
+    let affected = tx.execute(sql::order_events::INSERT_FOR_PAYMENT, params).await?;
+    match single("order_events/insert_for_payment", affected)? {
+        true => Ok(()),
+        false => Err(Failure::Broken(format!("the payment event {event_id} is gone"))),
+    }
+}
+
+/// The trail of one order, oldest first.
+pub async fn list(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Vec<OrderEvent>, Failure> {
+    let found: Vec<mysql_async::Row> =
+        tx.rows(sql::order_events::LIST, params! { "order_id" => bytes(order_id) }).await?;
+    found.iter().map(order_event).collect()
+}
+
+fn order_event(row: &mysql_async::Row) -> Result<OrderEvent, Failure> {
+    let text = |name: &str| -> Result<Option<String>, Failure> {
+        let bytes: Option<Vec<u8>> = column(row, name)?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    };
+    let from: Option<String> = column(row, "from_status")?;
+    Ok(OrderEvent {
+        id: column(row, "id")?,
+        from: from.as_deref().map(state).transpose()?,
+        to: state(&column::<String>(row, "to_status")?)?,
+        reason: state(&column::<String>(row, "reason")?)?,
+        at: column(row, "at")?,
+        payment_event_id: column(row, "payment_event_id")?,
+        txn_id: text("txn_id")?,
+        amount: text("amount")?,
+        currency: text("currency")?,
+        provider_timestamp: text("provider_timestamp")?,
+        source: text("source")?,
+        correlation_id: text("correlation_id")?,
+    })
+}
+
+fn column<T: mysql_async::prelude::FromValue>(row: &mysql_async::Row, name: &str) -> Result<T, Failure> {
+    match row.get_opt(name) {
+        Some(Ok(value)) => Ok(value),
+        _ => Err(Failure::Broken(format!("the column {name} is missing or of another type"))),
+    }
+}

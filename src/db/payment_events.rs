@@ -1,0 +1,125 @@
+//! The inbox of payment events.
+
+use mysql_async::params;
+use uuid::Uuid;
+
+use super::{Failure, Tx, bytes, id, single, sql, state};
+use crate::domain::{Event, EventStatus, Meaning, Named, Reference};
+
+/// What applying an event needs to know of it.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its id in the inbox.
+    pub id: i64,
+    /// Where it is.
+    pub status: EventStatus,
+    /// What happened.
+    pub meaning: Meaning,
+    /// To which order.
+    pub reference: Reference,
+    /// The decimal amount, as it was written.
+    pub amount: Option<String>,
+    /// The currency, as it was written.
+    pub currency: Option<String>,
+    /// The provider's name for the charge.
+    pub txn_id: Option<Vec<u8>>,
+    /// The route that it came by.
+    pub provider: Vec<u8>,
+    /// What makes two deliveries the same event.
+    pub fingerprint: Vec<u8>,
+    /// A refund that puts the units back on sale.
+    pub restock: bool,
+}
+
+type Columns = (
+    i64,
+    String,
+    String,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Vec<u8>,
+    Vec<u8>,
+    bool,
+);
+
+fn stored(columns: Columns) -> Result<Stored, Failure> {
+    let (event_id, status, meaning, order, hold, amount, currency, txn_id, provider, fingerprint, restock) = columns;
+    let text = |bytes: Option<Vec<u8>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Ok(Stored {
+        id: event_id,
+        status: state(&status)?,
+        meaning: state(&meaning)?,
+        reference: Reference {
+            order_id: order.as_deref().map(id).transpose()?,
+            hold_id: hold.as_deref().map(id).transpose()?,
+        },
+        amount: text(amount),
+        currency: text(currency),
+        txn_id,
+        provider,
+        fingerprint,
+        restock,
+    })
+}
+
+/// Takes an event in. `Some(id)` for the first delivery, `None` for a copy, which is counted.
+pub async fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<Option<i64>, Failure> {
+    let params = params! {
+        "provider" => event.provider,
+        "idempotency_key" => &event.idempotency_key,
+        "fingerprint" => event.fingerprint().to_vec(),
+        "meaning" => event.meaning.as_str(),
+        "order_id" => event.reference.order_id.map(bytes),
+        "hold_id" => event.reference.hold_id.map(bytes),
+        "amount" => &event.amount,
+        "currency" => &event.currency,
+        "txn_id" => &event.txn_id,
+        "restock" => event.restock,
+        "provider_timestamp" => &event.provider_timestamp,
+        "source" => &event.source,
+        "correlation_id" => &event.correlation_id,
+        "body" => &event.body,
+    };
+    let affected = tx.execute(sql::payment_events::INSERT, params).await?;
+    match (affected, tx.last_insert_id()) {
+        (1, Some(id)) => Ok(Some(i64::try_from(id).map_err(|error| Failure::Broken(error.to_string()))?)),
+        (1, None) => Err(Failure::Broken("the inbox gave no id".to_owned())),
+        _ => Ok(None),
+    }
+}
+
+/// One event.
+pub async fn find(tx: &mut Tx<'_>, event_id: i64) -> Result<Option<Stored>, Failure> {
+    tx.row(sql::payment_events::FIND, params! { event_id }).await?.map(stored).transpose()
+}
+
+/// The event that came under this key.
+pub async fn find_by_key(tx: &mut Tx<'_>, provider: &str, idempotency_key: &[u8]) -> Result<Option<Stored>, Failure> {
+    tx.row(sql::payment_events::FIND_BY_KEY, params! { provider, idempotency_key }).await?.map(stored).transpose()
+}
+
+/// Takes a waiting event for this transaction. False when it already has its outcome.
+pub async fn claim(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failure> {
+    let affected = tx.execute(sql::payment_events::CLAIM, params! { event_id }).await?;
+    single("payment_events/claim", affected)
+}
+
+/// Gives a waiting event its outcome. Nothing happens when that is where it already is.
+pub async fn settle(tx: &mut Tx<'_>, event_id: i64, status: EventStatus) -> Result<(), Failure> {
+    tx.execute(sql::payment_events::SETTLE, params! { event_id, "status" => status.as_str() }).await?;
+    Ok(())
+}
+
+/// Events that wait for this order, in the order in which they are to be applied.
+pub async fn list_parked_for(tx: &mut Tx<'_>, order_id: Uuid, hold_id: Uuid) -> Result<Vec<i64>, Failure> {
+    let params = params! { "order_id" => bytes(order_id), "hold_id" => bytes(hold_id) };
+    tx.rows(sql::payment_events::LIST_PARKED_FOR, params).await
+}
+
+/// Up to `limit` events that wait although their order exists.
+pub async fn list_parked_with_order(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<i64>, Failure> {
+    tx.rows(sql::payment_events::LIST_PARKED_WITH_ORDER, params! { limit }).await
+}

@@ -1,0 +1,81 @@
+//! The table of products: what is on sale and what is spoken for.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDateTime;
+use mysql_async::params;
+
+use super::literal::{Literal, cases, list};
+use super::{Failure, Tx, exactly, single, sql};
+
+/// A product as its readers see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// Its id.
+    pub id: i64,
+    /// What it is called.
+    pub name: String,
+    /// What one unit costs, in minor units of `currency`.
+    pub price_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// Units put on sale.
+    pub stock: i64,
+    /// Units on sale now.
+    pub available: i64,
+    /// The database's clock when it was read, UTC.
+    pub server_time: NaiveDateTime,
+}
+
+type Columns = (i64, String, i64, String, i64, i64, NaiveDateTime);
+
+fn product((id, name, price_minor, currency, stock, available, server_time): Columns) -> Product {
+    Product { id, name, price_minor, currency, stock, available, server_time }
+}
+
+/// One product.
+pub async fn find(tx: &mut Tx<'_>, product_id: i64) -> Result<Option<Product>, Failure> {
+    let row = tx.row(sql::products::FIND, params! { "product_id" => product_id }).await?;
+    Ok(row.map(product))
+}
+
+/// Up to `limit` products with ids greater than `after`, by id.
+pub async fn list_page(tx: &mut Tx<'_>, after: i64, limit: u32) -> Result<Vec<Product>, Failure> {
+    let rows = tx.rows(sql::products::LIST, params! { "after" => after, "limit" => limit }).await?;
+    Ok(rows.into_iter().map(product).collect())
+}
+
+/// Makes a product of this id unless there is one. Returns whether it was made.
+pub async fn insert(
+    tx: &mut Tx<'_>,
+    product_id: i64,
+    name: &str,
+    price_minor: i64,
+    currency: &str,
+    stock: i64,
+) -> Result<bool, Failure> {
+    let params = params! { product_id, name, price_minor, currency, stock };
+    Ok(tx.execute(sql::products::INSERT, params).await? == 1)
+}
+
+/// Speaks for `qty` units if so many are available. False when not, or when there is no such product.
+pub async fn reserve(tx: &mut Tx<'_>, product_id: i64, qty: i64) -> Result<bool, Failure> {
+    let affected = tx.execute(sql::products::RESERVE, params! { product_id, qty }).await?;
+    single("products/reserve", affected)
+}
+
+/// Puts units back on sale: units by product. Nothing to give back is no statement.
+pub async fn give_back(tx: &mut Tx<'_>, units: &BTreeMap<i64, i64>) -> Result<(), Failure> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    let pairs = units.iter().map(|(&id, &qty)| (Literal::Number(id), Literal::Number(qty)));
+    let statement = sql::products::GIVE_BACK
+        .replace("{cases}", &cases(pairs))
+        .replace("{ids}", &list(units.keys().map(|&id| Literal::Number(id))));
+    let affected = tx.execute_text(&statement).await?;
+    match exactly("products/give_back", affected, units.len()) {
+        Err(Failure::Raced(_)) => Err(Failure::Broken(format!("a product of {units:?} is gone"))),
+        other => other,
+    }
+}

@@ -1,0 +1,74 @@
+//! Every statement of the service, read from `sql/<table>/<verb>.sql`; the constant has the same name as its file.
+
+macro_rules! statements {
+    ($($table:ident { $($name:ident = $verb:literal),+ $(,)? })+) => {
+        $(
+            #[doc = concat!("Statements on `", stringify!($table), "`.")]
+            pub mod $table {
+                $(
+                    #[doc = concat!("`sql/", stringify!($table), "/", $verb, ".sql`")]
+                    pub const $name: &str =
+                        include_str!(concat!("../../sql/", stringify!($table), "/", $verb, ".sql"));
+                )+
+            }
+        )+
+
+        /// Every statement under its file's name, `<table>/<verb>`.
+        pub const ALL: &[(&str, &str)] = &[
+            $($((concat!(stringify!($table), "/", $verb), $table::$name)),+),+
+        ];
+    };
+}
+
+statements! {
+    products {
+        FIND = "find",
+        LIST = "list",
+        INSERT = "insert",
+        RESERVE = "reserve",
+        GIVE_BACK = "give_back",
+    }
+    holds {
+        INSERT = "insert",
+        FIND = "find",
+        FIND_NEXT_DUE = "find_next_due",
+        FIND_SUPPLY = "find_supply",
+        LIST_UNITS = "list_units",
+        LIST_DUE = "list_due",
+        LIST_DUE_OF_PRODUCT = "list_due_of_product",
+        MARK_ORDERED = "mark_ordered",
+        RELEASE = "release",
+        SETTLE = "settle",
+        EXPIRE = "expire",
+    }
+    orders {
+        INSERT = "insert",
+        FIND = "find",
+        FIND_BY_HOLD = "find_by_hold",
+        FIND_NEXT_DUE = "find_next_due",
+        LIST_DUE = "list_due",
+        MARK_PAID = "mark_paid",
+        MARK_REFUNDED = "mark_refunded",
+        CANCEL = "cancel",
+    }
+    order_events {
+        INSERT = "insert",
+        INSERT_FOR_PAYMENT = "insert_for_payment",
+        LIST = "list",
+    }
+    payment_events {
+        INSERT = "insert",
+        FIND = "find",
+        FIND_BY_KEY = "find_by_key",
+        CLAIM = "claim",
+        SETTLE = "settle",
+        LIST_PARKED_FOR = "list_parked_for",
+        LIST_PARKED_WITH_ORDER = "list_parked_with_order",
+    }
+    idempotency_keys {
+        INSERT = "insert",
+        FIND = "find",
+        ANSWER = "answer",
+        DELETE_OLD = "delete_old",
+    }
+}

@@ -1,0 +1,574 @@
+//! A private database server, for `holdfast dev` and for the test suite.
+//!
+//! [`PrivateServer`] runs the `mariadbd` or `mysqld` that the machine has, on a free loopback port, with everything it
+//! owns in one folder. It lives exactly as long as its owner: a small shell supervisor holds a pipe from the owner and
+//! shuts the server down when that pipe closes, however the owner went. Two servers never open the same folder: an
+//! advisory lock, which vanishes with its holder, keeps a second owner out, and a server that an earlier owner left
+//! behind is ended first.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{self, Stdio},
+    time::Duration,
+};
+
+use mysql_async::{Conn, OptsBuilder, prelude::Queryable};
+use tokio::{
+    process::{Child, ChildStdin, Command},
+    time::{Instant, sleep, timeout},
+};
+
+/// How long a start may take until the server answers, a crash recovery included.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How long a server may take to end after SIGTERM before it is killed; [`SUPERVISOR`] counts the same.
+const TERM_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a process may take to vanish after SIGKILL.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(50);
+/// How often another port is tried when somebody takes the chosen one before the server does.
+const PORT_ATTEMPTS: u32 = 5;
+const LOG_LINES_QUOTED: usize = 20;
+/// Where servers live besides `PATH`, which seldom names these folders for an ordinary user.
+const SERVER_FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/bin"];
+/// Inside the data folder, so that it appears together with it: which engine initialised the folder.
+const ENGINE_MARKER: &str = "engine";
+
+/// Runs the command in its arguments, ends it when standard input closes, and ends itself with it. The subshell waits
+/// on the pipe; the server gets neither end of it.
+const SUPERVISOR: &str = r#"
+exec 3<&0 </dev/null
+"$@" 3<&- &
+server=$!
+trap 'kill -s TERM "$server"' HUP INT TERM
+(
+    read -r _ <&3
+    kill -s TERM "$server"
+    left=30
+    while [ "$left" -gt 0 ]; do sleep 1; left=$((left - 1)); done
+    kill -s KILL "$server"
+) 2>/dev/null &
+watcher=$!
+wait "$server"
+status=$?
+while kill -s 0 "$server" 2>/dev/null; do
+    wait "$server"
+    status=$?
+done
+kill "$watcher"
+exit "$status"
+"#;
+
+/// MySQL creates `root@localhost` alone, which a server that resolves no names does not recognise over TCP.
+const MYSQL_ROOT: &str = "CREATE USER 'root'@'127.0.0.1';\nGRANT ALL ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;\n";
+
+/// Why there is no private database server.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    #[error(
+        "no MariaDB or MySQL server was found on this machine. Install one:\n  \
+         Debian, Ubuntu: apt-get install mariadb-server-core mariadb-client-core\n  \
+         Fedora:         dnf install mariadb-server\n  \
+         macOS:          brew install mariadb\n\
+         or run `holdfast serve` with HOLDFAST_DATABASE_URL naming a server that runs elsewhere"
+    )]
+    NoServer,
+    #[error(
+        "{engine} was found, but not mariadb-install-db and my_print_defaults, which create its data folder \
+         (Debian, Ubuntu: apt-get install mariadb-server-core mariadb-client-core)"
+    )]
+    NoInstaller { engine: String },
+    #[error("the database folder {} is already in use by {owner}", folder.display())]
+    InUse { folder: PathBuf, owner: String },
+    #[error(
+        "the database folder {} was initialised by {initialised_by}, which cannot be found here; {found} cannot open \
+         it. Install {initialised_by}, or move the folder away to start with an empty database", folder.display()
+    )]
+    OtherEngine { folder: PathBuf, initialised_by: String, found: String },
+    #[error("the database folder {} is still held by an earlier server (process {pids:?}), which does not end", folder.display())]
+    Held { folder: PathBuf, pids: Vec<String> },
+    #[error("{engine} could not create its data folder ({reason}); its last words:\n{log}")]
+    Initialise { engine: String, reason: String, log: String },
+    #[error("{engine} did not start ({reason}); its last words:\n{log}")]
+    Start { engine: String, reason: String, log: String },
+    #[error("port {port} was taken before the database server could have it")]
+    PortTaken { port: u16 },
+    #[error("{engine} ended by itself ({reason}); its last words:\n{log}")]
+    Died { engine: String, reason: String, log: String },
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+}
+
+/// A database server of our own. Dropping it shuts the server down too, but only [`PrivateServer::stop`] waits for the
+/// end.
+#[derive(Debug)]
+pub struct PrivateServer {
+    running: Supervised,
+    engine: Engine,
+    port: u16,
+    folder: Folder,
+    log_start: u64,
+}
+
+impl PrivateServer {
+    /// Starts a server with its data in `folder`, which is created and initialised where needed, and returns once it
+    /// answers. `extra` are options of the server, after (and so above) those given here.
+    ///
+    /// # Errors
+    ///
+    /// Every [`DevError`] but `Died`; those about the server quote what it logged.
+    pub async fn start(folder: &Path, extra: &[&str]) -> Result<PrivateServer, DevError> {
+        let folder = Folder::claim(folder)?;
+        folder.end_predecessors().await?;
+        let engine = Engine::choose(&folder, &search_path()).await?;
+        if !folder.data().exists() {
+            engine.initialise(&folder).await?;
+        }
+        let mut attempts = 1;
+        let launched = loop {
+            match launch(&folder, &engine, extra).await {
+                Err(DevError::PortTaken { port }) if attempts < PORT_ATTEMPTS => {
+                    tracing::warn!(port, "somebody took the port, trying another");
+                    attempts += 1;
+                }
+                outcome => break outcome?,
+            }
+        };
+        let (running, port, log_start) = launched;
+        Ok(PrivateServer { running, engine, port, folder, log_start })
+    }
+
+    /// Where to find `database`, which need not exist, on this server.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("mysql://root@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The engine's name and version, such as `MariaDB 10.11.6`.
+    #[must_use]
+    pub fn engine(&self) -> String {
+        self.engine.name()
+    }
+
+    /// The file to which the server logs.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.log()
+    }
+
+    /// Waits until the server ends without having been asked to, and says how. May be cancelled and called again.
+    pub async fn exited(&mut self) -> DevError {
+        let reason = self.running.ended().await;
+        DevError::Died { engine: self.engine(), reason, log: self.folder.log_since(self.log_start) }
+    }
+
+    /// Shuts the server down cleanly and waits for its end; a server that does not heed SIGTERM is killed.
+    pub async fn stop(self) {
+        let Supervised { mut supervisor, lifeline } = self.running;
+        let group = supervisor.id();
+        drop(lifeline);
+        if timeout(TERM_PATIENCE + KILL_PATIENCE, supervisor.wait()).await.is_err()
+            && let Some(group) = group
+        {
+            tracing::warn!("the database server's supervisor does not end: killing both");
+            send_signal("KILL", &[format!("-{group}")]).await;
+        }
+        // Where the supervisor was killed before its server, the server is still there.
+        match self.folder.end_predecessors().await {
+            Ok(()) => tracing::info!(engine = self.engine.name(), "database server stopped"),
+            Err(error) => tracing::error!(%error, "database server not stopped"),
+        }
+    }
+}
+
+/// Starts the server on a free port and waits until it answers. Also returns where in the log this start begins.
+async fn launch(folder: &Folder, engine: &Engine, extra: &[&str]) -> Result<(Supervised, u16, u64), DevError> {
+    // Left by a killed server; MySQL believes a stale one when another process has the same id by now.
+    for name in ["server.sock", "server.sock.lock", "server.pid"] {
+        remove(&folder.data().join(name))?;
+    }
+    let port = free_port().map_err(|source| DevError::File { path: PathBuf::from("127.0.0.1:0"), source })?;
+    let log_start = folder.log_length();
+    let mut arguments = engine.server_arguments(&folder.data(), port);
+    arguments.extend(extra.iter().map(OsString::from));
+    let mut running = Supervised::spawn(&engine.program, &arguments, &folder.data(), &folder.log())?;
+    let deadline = Instant::now() + READY_LIMIT;
+    let reason = loop {
+        if let Ok(Some(status)) = running.supervisor.try_wait() {
+            break status.to_string();
+        }
+        match probe(port, &folder.data()).await {
+            Ok(()) => break String::new(),
+            Err(reason) if Instant::now() >= deadline => break format!("no answer in {READY_LIMIT:?}: {reason}"),
+            Err(_) => sleep(POLL).await,
+        }
+    };
+    if reason.is_empty() {
+        tracing::info!(engine = engine.name(), port, folder = %folder.path.display(), "database server ready");
+        return Ok((running, port, log_start));
+    }
+    let log = folder.log_since(log_start);
+    if log.contains("Address already in use") {
+        return Err(DevError::PortTaken { port });
+    }
+    Err(DevError::Start { engine: engine.name(), reason, log })
+}
+
+/// A port that is free now; the server may still lose it to somebody else.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Whether the server on `port` answers a query and is the one that serves `data`: somebody else's server may have got
+/// the port first. Otherwise says what is wrong.
+#[expect(clippy::disallowed_methods, reason = "asks the server who it is, before there is a database to talk to")]
+async fn probe(port: u16, data: &Path) -> Result<(), String> {
+    // The server names a socket relative to its data folder, of no use to a client.
+    let options = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(port).user(Some("root"));
+    let question = async {
+        let mut connection = Conn::new(options.prefer_socket(false)).await?;
+        let served: Option<String> = connection.query_first("SELECT @@datadir").await?;
+        connection.disconnect().await?;
+        Ok::<_, mysql_async::Error>(served.unwrap_or_default())
+    };
+    match timeout(Duration::from_secs(5), question).await {
+        Ok(Ok(served)) if Path::new(&served) == data => Ok(()),
+        Ok(Ok(served)) => Err(format!("another server answers, which serves {served}")),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it accepts connections but does not answer".to_owned()),
+    }
+}
+
+/// A command under [`SUPERVISOR`]; it ends when `lifeline` closes, so also with this process.
+#[derive(Debug)]
+struct Supervised {
+    supervisor: Child,
+    lifeline: ChildStdin,
+}
+
+impl Supervised {
+    /// In a process group of its own: Ctrl-C in the terminal is for the owner, which stops the database last.
+    fn spawn(program: &Path, arguments: &[OsString], folder: &Path, log: &Path) -> Result<Supervised, DevError> {
+        let log_error = |source| DevError::File { path: log.to_owned(), source };
+        let output = File::options().append(true).create(true).open(log).map_err(log_error)?;
+        let errors = output.try_clone().map_err(log_error)?;
+        let mut supervisor = Command::new("/bin/sh")
+            .args(["-c", SUPERVISOR, "holdfast-database"])
+            .arg(program)
+            .args(arguments)
+            .current_dir(folder)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .map_err(|source| DevError::File { path: PathBuf::from("/bin/sh"), source })?;
+        let lifeline = supervisor.stdin.take().expect("standard input is piped");
+        Ok(Supervised { supervisor, lifeline })
+    }
+
+    /// Waits for the end and describes it.
+    async fn ended(&mut self) -> String {
+        match self.supervisor.wait().await {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+/// The folder of one private server, ours while this value lives.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Creates the folder where needed and locks it. Children do not inherit the lock: its file closes on exec.
+    fn claim(path: &Path) -> Result<Folder, DevError> {
+        let file_error = |source| DevError::File { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(file_error)?;
+        let path = path.canonicalize().map_err(file_error)?;
+        let lock_error = |source| DevError::File { path: path.join("lock"), source };
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(path.join("lock"));
+        let mut lock = options.map_err(lock_error)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let owner = match lock.read_to_string(&mut pid) {
+                    Ok(length) if length > 0 => format!("process {}", pid.trim()),
+                    _ => "another process".to_owned(),
+                };
+                return Err(DevError::InUse { folder: path, owner });
+            }
+            Err(TryLockError::Error(source)) => return Err(lock_error(source)),
+        }
+        lock.set_len(0).and_then(|()| writeln!(lock, "{}", process::id())).map_err(lock_error)?;
+        Ok(Folder { path, _lock: lock })
+    }
+
+    fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    /// Where a data folder is prepared; it becomes [`Folder::data`] when it is complete.
+    fn data_unfinished(&self) -> PathBuf {
+        self.path.join("data.new")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.path.join("database.log")
+    }
+
+    fn log_length(&self) -> u64 {
+        fs::metadata(self.log()).map_or(0, |file| file.len())
+    }
+
+    /// The last lines that were logged after `start`.
+    fn log_since(&self, start: u64) -> String {
+        let mut text = Vec::new();
+        let read = File::open(self.log()).and_then(|mut file| {
+            file.seek(SeekFrom::Start(start))?;
+            file.read_to_end(&mut text)
+        });
+        if let Err(error) = read {
+            return format!("{}: {error}", self.log().display());
+        }
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES_QUOTED)..].join("\n")
+    }
+
+    /// The processes that were told to work on this folder's data. We hold the lock, so an earlier owner left them.
+    /// Empty where the system has no `/proc`; there the engine's own file locks make a second server wait.
+    fn predecessors(&self) -> Vec<String> {
+        let marks = [self.data(), self.data_unfinished()].map(|data| format!("--datadir={}", data.display()));
+        let works_here = |process: &fs::DirEntry| {
+            let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            command.split(|byte| *byte == 0).any(|argument| marks.iter().any(|mark| mark.as_bytes() == argument))
+        };
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let numbered = processes.filter(|process| process.file_name().to_string_lossy().parse::<u32>().is_ok());
+        numbered.filter(works_here).map(|process| process.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Ends whatever still works on this folder's data: asks, waits, and kills only what does not heed.
+    async fn end_predecessors(&self) -> Result<(), DevError> {
+        for (signal, patience) in [("TERM", TERM_PATIENCE), ("KILL", KILL_PATIENCE)] {
+            let pids = self.predecessors();
+            if pids.is_empty() {
+                return Ok(());
+            }
+            tracing::warn!(?pids, signal, "waiting for an earlier database server on the same folder to end");
+            send_signal(signal, &pids).await;
+            let deadline = Instant::now() + patience;
+            while !self.predecessors().is_empty() && Instant::now() < deadline {
+                sleep(POLL).await;
+            }
+        }
+        match self.predecessors() {
+            pids if pids.is_empty() => Ok(()),
+            pids => Err(DevError::Held { folder: self.path.clone(), pids }),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flavor {
+    MariaDb,
+    MySql,
+}
+
+impl Flavor {
+    fn name(self) -> &'static str {
+        match self {
+            Flavor::MariaDb => "MariaDB",
+            Flavor::MySql => "MySQL",
+        }
+    }
+}
+
+/// A server program that this machine has.
+#[derive(Debug)]
+struct Engine {
+    flavor: Flavor,
+    version: String,
+    program: PathBuf,
+    installer: Option<PathBuf>,
+}
+
+impl Engine {
+    /// The first server found, or the first of the engine that initialised the folder.
+    async fn choose(folder: &Folder, places: &[PathBuf]) -> Result<Engine, DevError> {
+        let marker = folder.data().join(ENGINE_MARKER);
+        let initialised_by = match folder.data().exists() {
+            true => Some(fs::read_to_string(&marker).map_err(|source| DevError::File { path: marker, source })?),
+            false => None,
+        };
+        let mut found = Vec::new();
+        for program in places.iter().flat_map(|place| ["mariadbd", "mysqld"].map(|name| place.join(name))) {
+            if let Some(engine) = Engine::recognise(program, places).await {
+                if initialised_by.as_deref().is_none_or(|name| name.trim() == engine.flavor.name()) {
+                    return Ok(engine);
+                }
+                found.push(engine);
+            }
+        }
+        match (initialised_by, found.first()) {
+            (Some(name), Some(engine)) => Err(DevError::OtherEngine {
+                folder: folder.path.clone(),
+                initialised_by: name.trim().to_owned(),
+                found: engine.name(),
+            }),
+            _ => Err(DevError::NoServer),
+        }
+    }
+
+    /// Asks a program what it is: MariaDB is often installed under MySQL's name as well.
+    async fn recognise(program: PathBuf, places: &[PathBuf]) -> Option<Engine> {
+        if !program.is_file() {
+            return None;
+        }
+        let output = Command::new(&program).args(["--no-defaults", "--version"]).output().await.ok()?;
+        let banner = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (flavor, version) = parse_banner(&banner)?;
+        let names = ["mariadb-install-db", "mysql_install_db"];
+        let beside = program.parent().map(|parent| parent.join("../bin"));
+        let installers = places.iter().cloned().chain(beside).flat_map(|place| names.map(|name| place.join(name)));
+        let installer = installers.into_iter().find(|path| path.is_file());
+        Some(Engine { flavor, version, program, installer })
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.flavor.name(), self.version)
+    }
+
+    /// Creates the data folder under another name and renames it when it is complete: a half-made one is never used.
+    async fn initialise(&self, folder: &Folder) -> Result<(), DevError> {
+        let unfinished = folder.data_unfinished();
+        remove(&unfinished)?;
+        tracing::info!(engine = self.name(), folder = %folder.path.display(), "creating the database folder");
+        let log_start = folder.log_length();
+        let (program, arguments) = self.initialise_command(folder)?;
+        let mut running = Supervised::spawn(&program, &arguments, &folder.path, &folder.log())?;
+        let reason = match timeout(READY_LIMIT, running.supervisor.wait()).await {
+            Ok(Ok(status)) if status.success() => None,
+            Ok(Ok(status)) => Some(status.to_string()),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("not done in {READY_LIMIT:?}")),
+        };
+        if let Some(reason) = reason {
+            let log = folder.log_since(log_start);
+            if log.contains("my_print_defaults") {
+                return Err(DevError::NoInstaller { engine: self.name() });
+            }
+            return Err(DevError::Initialise { engine: self.name(), reason, log });
+        }
+        write(&unfinished.join(ENGINE_MARKER), self.flavor.name())?;
+        fs::rename(&unfinished, folder.data()).map_err(|source| DevError::File { path: folder.data(), source })
+    }
+
+    /// What creates a data folder with a root user who needs no password.
+    fn initialise_command(&self, folder: &Folder) -> Result<(PathBuf, Vec<OsString>), DevError> {
+        let missing = || DevError::NoInstaller { engine: self.name() };
+        let mut arguments = vec!["--no-defaults".into(), option("--datadir=", &folder.data_unfinished())];
+        arguments.extend(user_option());
+        let program = match self.flavor {
+            Flavor::MariaDb => {
+                // Forced, it does not mind a machine that cannot look its own name up.
+                let options = ["--force", "--skip-name-resolve", "--skip-test-db"].map(OsString::from);
+                arguments.extend(options);
+                arguments.push("--auth-root-authentication-method=normal".into());
+                self.installer.clone().ok_or_else(missing)?
+            }
+            Flavor::MySql => {
+                let root_user = folder.path.join("root-user.sql");
+                write(&root_user, MYSQL_ROOT)?;
+                arguments.extend(["--initialize-insecure", "--secure-file-priv=NULL"].map(OsString::from));
+                arguments.push(option("--init-file=", &root_user));
+                self.program.clone()
+            }
+        };
+        Ok((program, arguments))
+    }
+
+    /// Durability stays at the servers' own default: every commit is on disk before it is acknowledged. Socket and pid
+    /// file are relative to the data folder, since a socket's path may not exceed 107 bytes.
+    fn server_arguments(&self, data: &Path, port: u16) -> Vec<OsString> {
+        let common = [
+            "--no-defaults",
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            "--socket=server.sock",
+            "--pid-file=server.pid",
+            "--max-connections=1000",
+            "--innodb-buffer-pool-size=256M",
+            "--character-set-server=utf8mb4",
+        ];
+        let own: &[&str] = match self.flavor {
+            Flavor::MariaDb => &["--skip-log-bin"],
+            Flavor::MySql => &["--mysqlx=OFF", "--secure-file-priv=NULL"],
+        };
+        let mut arguments: Vec<OsString> = common.iter().chain(own).map(OsString::from).collect();
+        arguments.extend([option("--datadir=", data), format!("--port={port}").into()]);
+        arguments.extend(user_option());
+        arguments
+    }
+}
+
+/// Reads the answer to `--version`, such as `mysqld  Ver 10.11.6-MariaDB-log for …`.
+fn parse_banner(banner: &str) -> Option<(Flavor, String)> {
+    let version = banner.split_whitespace().skip_while(|word| *word != "Ver").nth(1)?;
+    let flavor = if banner.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql };
+    Some((flavor, version.split('-').next().unwrap_or(version).to_owned()))
+}
+
+/// Both servers refuse to run as root unless told so, and take the option from nobody else. `/proc/self` belongs to
+/// the user whom this process runs as. The short form, because MariaDB's installer reacts to the long one: it changes
+/// owners, of system files too, and breaks on a folder with a space in its name.
+fn user_option() -> Option<OsString> {
+    let uid = fs::metadata("/proc/self").map(|process| process.uid());
+    matches!(uid, Ok(0)).then(|| "-uroot".into())
+}
+
+fn option(name: &str, value: &Path) -> OsString {
+    let mut option = OsString::from(name);
+    option.push(value);
+    option
+}
+
+fn search_path() -> Vec<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let named = env::split_paths(&path).filter(|place| place.is_absolute());
+    named.chain(SERVER_FOLDERS.map(PathBuf::from)).collect()
+}
+
+/// Through the shell's own `kill`: the standard library can only send SIGKILL, and only to a direct child.
+async fn send_signal(signal: &str, pids: &[String]) {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", r#"kill -s "$0" -- "$@""#, signal]).args(pids).stderr(Stdio::null());
+    if let Err(error) = command.status().await {
+        tracing::warn!(%error, signal, "no signal could be sent");
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), DevError> {
+    fs::write(path, text).map_err(|source| DevError::File { path: path.to_owned(), source })
+}
+
+/// Removes a file or a folder, if it is there.
+fn remove(path: &Path) -> Result<(), DevError> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(DevError::File { path: path.to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,225 @@
+//! What a payment provider reports, and what that means for an order.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::status::named;
+use super::{Amount, Currency, EventStatus, OrderStatus};
+
+named! {
+    /// What a provider says happened.
+    Meaning {
+        /// Money was taken.
+        Succeeded = "succeeded",
+        /// No money will come.
+        Failed = "failed",
+        /// Money was given back.
+        Refunded = "refunded",
+    }
+}
+
+impl Meaning {
+    /// The meaning of a provider's word; `None` for a word that is not known.
+    pub fn of_word(word: &str) -> Option<Self> {
+        match word {
+            "success" | "succeeded" | "paid" => Some(Self::Succeeded),
+            "failure" | "failed" | "cancelled" => Some(Self::Failed),
+            "refunded" => Some(Self::Refunded),
+            _ => None,
+        }
+    }
+}
+
+/// Which order an event speaks of: by the order's id, by its hold's, or by both, which must then belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference {
+    /// The order's id.
+    pub order_id: Option<Uuid>,
+    /// The id of the hold that the order was made from.
+    pub hold_id: Option<Uuid>,
+}
+
+/// One event as a provider reported it.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The route that it came by; never a field of the body.
+    pub provider: &'static str,
+    /// Unique per provider: the provider's own key, or [`Event::derived_key`].
+    pub idempotency_key: Vec<u8>,
+    /// What happened.
+    pub meaning: Meaning,
+    /// To which order.
+    pub reference: Reference,
+    /// The decimal amount in major units, as it was written.
+    pub amount: Option<String>,
+    /// The currency, as it was written.
+    pub currency: Option<String>,
+    /// The provider's name for the charge.
+    pub txn_id: Option<String>,
+    /// A refund that puts the units back on sale.
+    pub restock: bool,
+    /// The provider's time, as it was written.
+    pub provider_timestamp: Option<String>,
+    /// Where the event says it comes from.
+    pub source: Option<String>,
+    /// The caller's name for the whole conversation.
+    pub correlation_id: Option<String>,
+    /// The body as it came.
+    pub body: Vec<u8>,
+}
+
+impl Event {
+    /// The key of an event that has none of its own: its transaction together with its meaning. The separator is not a
+    /// visible character, so no key given by others can be equal.
+    pub fn derived_key(meaning: Meaning, txn_id: &str) -> Vec<u8> {
+        format!("{meaning}\u{1f}{txn_id}").into_bytes()
+    }
+
+    /// A digest of what makes two deliveries the same event: meaning, order, amount, currency and transaction. A retry
+    /// may differ in everything else.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        let mut part = |text: Option<String>| match text {
+            Some(text) => {
+                digest.update([1]);
+                digest.update((text.len() as u64).to_be_bytes());
+                digest.update(text);
+            }
+            None => digest.update([0]),
+        };
+        part(Some(self.meaning.to_string()));
+        part(self.reference.order_id.map(|id| id.to_string()));
+        part(self.reference.hold_id.map(|id| id.to_string()));
+        part(self.amount.as_deref().map(|text| match Amount::parse(text) {
+            Some(amount) => amount.to_string(),
+            None => text.to_owned(),
+        }));
+        part(self.currency.as_deref().map(str::to_ascii_uppercase));
+        part(self.txn_id.clone());
+        digest.finalize().into()
+    }
+}
+
+/// Whether the money that an event speaks of is an order's total. No currency means the order's; no amount is not
+/// checked.
+pub fn amount_fits(amount: Option<&str>, currency: Option<&str>, total_minor: i64, order_currency: &str) -> bool {
+    let Some(order_currency) = Currency::parse(order_currency) else {
+        return false;
+    };
+    let same_currency = currency.is_none_or(|text| Currency::parse(text).as_ref() == Some(&order_currency));
+    let same_amount = amount.is_none_or(|text| {
+        Amount::parse(text).and_then(|amount| amount.minor_units(&order_currency)) == Some(total_minor)
+    });
+    same_currency && same_amount
+}
+
+/// What an event comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It changed its order.
+    Applied,
+    /// It changed nothing, and rightly so.
+    Ignored,
+    /// It does not fit its order and waits in sight for somebody.
+    Quarantined,
+    /// It took money that pays for nothing.
+    RefundDue,
+    /// Its order does not exist yet.
+    Parked,
+}
+
+impl Outcome {
+    /// The state that an event of this outcome has in the inbox.
+    pub fn event_status(self) -> EventStatus {
+        match self {
+            Self::Applied => EventStatus::Applied,
+            Self::Ignored => EventStatus::Ignored,
+            Self::Quarantined => EventStatus::Quarantined,
+            Self::RefundDue => EventStatus::RefundDue,
+            Self::Parked => EventStatus::Parked,
+        }
+    }
+
+    /// What an event comes to whose order had left the state that it would have changed. `same_charge`: the order
+    /// was paid by the very transaction that the event names, or the event names none.
+    pub fn too_late(meaning: Meaning, order: OrderStatus, same_charge: bool) -> Self {
+        match (meaning, order) {
+            (Meaning::Succeeded, OrderStatus::Paid | OrderStatus::Refunded) if same_charge => Self::Ignored,
+            (Meaning::Succeeded, _) => Self::RefundDue,
+            (Meaning::Failed, _) => Self::Ignored,
+            (Meaning::Refunded, OrderStatus::Refunded) if same_charge => Self::Ignored,
+            (Meaning::Refunded, _) => Self::Quarantined,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.event_status().fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        Event {
+            provider: "default",
+            idempotency_key: b"k".to_vec(),
+            meaning: Meaning::Succeeded,
+            reference: Reference { order_id: Some(Uuid::nil()), hold_id: None },
+            amount: Some("100".into()),
+            currency: Some("EUR".into()),
+            txn_id: Some("t".into()),
+            restock: false,
+            provider_timestamp: None,
+            source: None,
+            correlation_id: None,
+            body: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_copy_may_differ_in_what_does_not_matter() {
+        let copy = Event {
+            amount: Some("1e2".into()),
+            currency: Some("eur".into()),
+            provider_timestamp: Some("now".into()),
+            source: Some("elsewhere".into()),
+            correlation_id: Some("c".into()),
+            body: b"{}".to_vec(),
+            ..event()
+        };
+        assert_eq!(copy.fingerprint(), event().fingerprint());
+    }
+
+    #[test]
+    fn whatever_matters_changes_the_fingerprint() {
+        let others = [
+            Event { meaning: Meaning::Failed, ..event() },
+            Event { reference: Reference { order_id: Some(Uuid::max()), hold_id: None }, ..event() },
+            Event { reference: Reference { order_id: None, hold_id: Some(Uuid::nil()) }, ..event() },
+            Event { amount: Some("100.01".into()), ..event() },
+            Event { amount: None, ..event() },
+            Event { currency: Some("USD".into()), ..event() },
+            Event { txn_id: Some("T".into()), ..event() },
+            Event { txn_id: None, ..event() },
+        ];
+        for other in others {
+            assert_ne!(other.fingerprint(), event().fingerprint(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn no_amount_is_not_checked_and_a_wrong_one_does_not_fit() {
+        assert!(amount_fits(None, None, 4999, "EUR"));
+        assert!(amount_fits(Some("49.99"), Some("eur"), 4999, "EUR"));
+        for (amount, currency) in [("49.98", "EUR"), ("49.99", "USD"), ("4999", "EUR"), ("free", "EUR"), ("49.99", "")]
+        {
+            assert!(!amount_fits(Some(amount), Some(currency), 4999, "EUR"), "{amount} {currency}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What every request passes: it gets an id, a span that puts the id on every log line, a measured time, and, whatever
+//! goes wrong inside, an answer that is a problem.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt as _;
+use poem::http::{HeaderValue, Method, StatusCode};
+use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
+use tracing::{Instrument as _, error, info, info_span};
+use uuid::Uuid;
+
+use super::problem::Problem;
+use crate::telemetry;
+
+const REQUEST_ID: &str = "x-request-id";
+const TRACE_PARENT: &str = "traceparent";
+
+/// How a path is shown in metrics, and what it knows.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// As the document writes it, `/api/products/{product_id}`.
+    pub path: String,
+    /// The methods that it knows, as `Allow` lists them.
+    pub allow: String,
+}
+
+/// The outermost endpoint.
+pub struct Gate<E> {
+    inner: E,
+    /// By the framework's pattern, `/api/products/:param0`.
+    routes: Arc<HashMap<String, Route>>,
+}
+
+impl<E> Gate<E> {
+    /// In front of `inner`, whose routes are known by the framework's patterns.
+    pub fn new(inner: E, routes: HashMap<String, Route>) -> Self {
+        Self { inner, routes: Arc::new(routes) }
+    }
+}
+
+impl<E: Endpoint> Endpoint for Gate<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let started = Instant::now();
+        let request_id = request_id(&request);
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let span = info_span!("request", request_id);
+        let passed = async {
+            let outcome = AssertUnwindSafe(self.inner.call(request)).catch_unwind().await;
+            let (mut response, pattern) = self.answer(outcome);
+            if let Ok(value) = HeaderValue::try_from(request_id.as_str()) {
+                response.headers_mut().insert(REQUEST_ID, value);
+            }
+            self.tell(&method, &path, pattern.as_deref(), response.status(), started);
+            response
+        };
+        Ok(passed.instrument(span).await)
+    }
+}
+
+impl<E: Endpoint> Gate<E> {
+    /// The response, and the pattern of the path that it comes from.
+    fn answer(&self, outcome: Result<poem::Result<E::Output>, Panic>) -> (Response, Option<Arc<str>>) {
+        match outcome {
+            Ok(Ok(output)) => {
+                let response = output.into_response();
+                let pattern = response.data::<PathPattern>().map(|pattern| Arc::clone(&pattern.0));
+                (response, pattern)
+            }
+            Ok(Err(failed)) => {
+                let pattern = failed.data::<PathPattern>().map(|pattern| Arc::clone(&pattern.0));
+                let response = match failed.is_from_response() {
+                    true => failed.into_response(),
+                    false => self.problem(&failed, pattern.as_deref()).into_response(),
+                };
+                (response, pattern)
+            }
+            Err(panic) => {
+                error!(panic = panic_text(&panic), "a handler panicked");
+                (Problem::internal().into_response(), None)
+            }
+        }
+    }
+
+    fn problem(&self, failed: &poem::Error, pattern: Option<&str>) -> Problem {
+        let problem = Problem::from_framework(failed);
+        match pattern.and_then(|pattern| self.routes.get(pattern)) {
+            Some(route) if problem.status() == StatusCode::METHOD_NOT_ALLOWED => problem.allowing(route.allow.clone()),
+            _ => problem,
+        }
+    }
+
+    fn tell(&self, method: &Method, path: &str, pattern: Option<&str>, status: StatusCode, started: Instant) {
+        let took = started.elapsed();
+        let route = pattern.and_then(|pattern| self.routes.get(pattern)).map(|route| route.path.clone());
+        let method = match *method {
+            Method::GET => "GET",
+            Method::POST => "POST",
+            Method::DELETE => "DELETE",
+            _ => "other",
+        };
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        info!(method, path, status = status.as_u16(), took_us, "request");
+        telemetry::request_done(method, route.unwrap_or_else(|| "unmatched".to_owned()), status.as_u16(), took);
+    }
+}
+
+type Panic = Box<dyn std::any::Any + Send>;
+
+fn panic_text(panic: &Panic) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}
+
+/// The caller's id for this request, its trace's id (W3C Trace Context), or a new one.
+fn request_id(request: &Request) -> String {
+    let given = request.header(REQUEST_ID).filter(|id| is_plain(id, 128));
+    let traced = || request.header(TRACE_PARENT).and_then(|parent| parent.split('-').nth(1));
+    let traced = || traced().filter(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    given.or_else(traced).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+fn is_plain(id: &str, most: usize) -> bool {
+    (1..=most).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+}

@@ -1,0 +1,63 @@
+//! Whether the process lives, and whether it can serve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
+
+use super::Tags;
+use super::json::Json;
+use super::problem::{Denials, Denied, Problem};
+use super::types::Text;
+use crate::app::App;
+
+/// How long `/readyz` waits for the database: shorter than a load balancer does.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// All is well.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Health")]
+pub struct HealthBody {
+    /// `ok`
+    status: Text,
+}
+
+/// The routes.
+pub struct Health {
+    /// What they share.
+    pub app: Arc<App>,
+}
+
+const OK: Json<HealthBody> = Json(HealthBody { status: Text("ok") });
+
+/// Of `GET /readyz`.
+#[derive(Debug)]
+pub struct ReadyDenials;
+
+impl Denials for ReadyDenials {
+    const LIST: &'static [(u16, &'static str)] = &[(503, "`draining`, `database_unavailable`; with `Retry-After`.")];
+}
+
+#[OpenApi(tag = "Tags::Health")]
+impl Health {
+    /// The process lives; does not ask the database
+    #[oai(path = "/healthz", method = "get", operation_id = "getHealth")]
+    async fn alive(&self) -> Json<HealthBody> {
+        OK
+    }
+
+    /// It can serve: the database answers, its schema is current, and this instance is not stopping
+    #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
+    async fn ready(&self) -> Result<Json<HealthBody>, Denied<ReadyDenials>> {
+        if self.app.is_draining() {
+            return Err(Problem::unavailable("draining", "This instance is stopping.").into());
+        }
+        let app = Arc::clone(&self.app);
+        let asked = self.app.run(async move { app.checkout.ready().await });
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(answer) => Ok(answer.map(|()| OK)?),
+            Err(_) => Err(Problem::unavailable("database_unavailable", "The database does not answer.").into()),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Short reservations.
+
+use std::sync::Arc;
+
+use chrono::NaiveDateTime;
+use poem_openapi::param::Path;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tags;
+use super::json::Json;
+use super::problem::{Denied, denials};
+use super::types::{IdempotencyKey, Timestamp, Whole, Word};
+use crate::app::App;
+use crate::db::holds::Hold;
+use crate::db::idempotency_keys::Operation;
+use crate::domain::HoldStatus;
+
+/// What to hold.
+#[derive(Debug, Object, Deserialize)]
+#[oai(rename = "CreateHold", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
+pub struct CreateHold {
+    /// The product.
+    product_id: Whole,
+    /// How many units, from 1 to the shop's limit.
+    qty: Whole,
+}
+
+/// Units spoken for.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Hold", skip_serializing_if_is_none)]
+pub struct HoldBody {
+    /// Its id.
+    hold_id: Uuid,
+    /// What is held.
+    product_id: i64,
+    /// How many units.
+    qty: i64,
+    /// What one unit costs, in minor units of `currency`, whatever the price is later.
+    unit_price_minor: i64,
+    /// ISO 4217.
+    currency: String,
+    /// Where it is.
+    status: Word<HoldStatus>,
+    /// When an active hold runs out.
+    expires_at: Timestamp,
+    /// In how many seconds that is, by the database's clock, rounded up; 0 when it has.
+    expires_in: i64,
+    /// The order that it became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<Uuid>,
+}
+
+impl From<Hold> for HoldBody {
+    fn from(hold: Hold) -> Self {
+        Self {
+            hold_id: hold.id,
+            product_id: hold.product_id,
+            qty: hold.qty,
+            unit_price_minor: hold.unit_price_minor,
+            currency: hold.currency,
+            status: Word(hold.status),
+            expires_at: Timestamp(hold.expires_at),
+            expires_in: seconds_until(hold.expires_at, hold.server_time),
+            order_id: hold.order_id,
+        }
+    }
+}
+
+/// Whole seconds, rounded up, never negative.
+fn seconds_until(then: NaiveDateTime, now: NaiveDateTime) -> i64 {
+    let left = then - now;
+    (left.num_seconds() + i64::from(left.subsec_nanos() > 0)).max(0)
+}
+
+/// A hold was taken.
+#[derive(ApiResponse)]
+pub enum HoldCreated {
+    /// The units are yours until `expires_at`.
+    #[oai(status = 201)]
+    Created(
+        Json<HoldBody>,
+        /// Where the hold can be read.
+        #[oai(header = "Location")]
+        String,
+        /// `true` when an earlier request under the same key took it.
+        #[oai(header = "Idempotent-Replayed")]
+        Option<bool>,
+    ),
+}
+
+denials! {
+    /// Of `POST /api/holds`.
+    CreateDenials {
+        400 "`malformed_json`, `invalid_idempotency_key`",
+        404 "`product_not_found`",
+        409 "`all_held`: units in holds or unpaid orders may come back, `Retry-After` tells when the first of them do. \
+             `sold_out`: none will. Both with `available_stock`.",
+        413 "`body_too_large`",
+        415 "`unsupported_media_type`",
+        422 "`invalid_quantity`, `invalid_body`, `idempotency_key_reuse`",
+    }
+}
+denials! {
+    /// Of `GET /api/holds/{hold_id}`.
+    FindDenials { 400 "`invalid_id`", 404 "`hold_not_found`" }
+}
+denials! {
+    /// Of `DELETE /api/holds/{hold_id}`.
+    ReleaseDenials { 400 "`invalid_id`", 404 "`hold_not_found`", 409 "`hold_used`, with its `order_id`" }
+}
+
+/// The routes.
+pub struct Holds {
+    /// What they share.
+    pub app: Arc<App>,
+}
+
+#[OpenApi(prefix_path = "/api", tag = "Tags::Holds")]
+impl Holds {
+    /// Hold units of a product for a short time
+    #[oai(path = "/holds", method = "post", operation_id = "createHold")]
+    async fn create(
+        &self,
+        /// Makes it safe to send the request again: the same key and body are answered with the first success.
+        #[oai(name = "Idempotency-Key")]
+        key: IdempotencyKey,
+        body: Json<CreateHold>,
+    ) -> Result<HoldCreated, Denied<CreateDenials>> {
+        let CreateHold { product_id: Whole(product_id), qty: Whole(qty) } = body.0;
+        let keyed = key.keyed(Operation::Hold, [product_id.to_string(), qty.to_string()]);
+        let app = Arc::clone(&self.app);
+        let taken = self.app.run(async move { app.checkout.create_hold(product_id, qty, keyed).await }).await?;
+        let location = format!("/api/holds/{}", taken.hold.id);
+        Ok(HoldCreated::Created(Json(taken.hold.into()), location, taken.replayed.then_some(true)))
+    }
+
+    /// A hold, also after it ended
+    #[oai(path = "/holds/:hold_id", method = "get", operation_id = "getHold")]
+    async fn find(&self, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<FindDenials>> {
+        let app = Arc::clone(&self.app);
+        let hold = self.app.run(async move { app.checkout.hold(hold_id.0).await }).await?;
+        Ok(Json(hold.into()))
+    }
+
+    /// Give a hold back early
+    #[oai(path = "/holds/:hold_id", method = "delete", operation_id = "releaseHold")]
+    async fn release(&self, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<ReleaseDenials>> {
+        let app = Arc::clone(&self.app);
+        let hold = self.app.run(async move { app.checkout.release_hold(hold_id.0).await }).await?;
+        Ok(Json(hold.into()))
+    }
+}

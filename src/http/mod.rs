@@ -1,0 +1,112 @@
+//! HTTP: one file per resource, problem+json for every "no", and the generated document.
+
+pub mod gate;
+pub mod health;
+pub mod holds;
+pub mod json;
+pub mod listener;
+pub mod orders;
+pub mod payments;
+pub mod problem;
+pub mod products;
+pub mod types;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use poem::endpoint::make_sync;
+use poem::http::header;
+use poem::web::Html;
+use poem::{Endpoint, Response, Route};
+use poem_openapi::OpenApiService;
+use serde_json::Value;
+
+use crate::app::App;
+
+#[derive(poem_openapi::Tags)]
+enum Tags {
+    /// What is on sale.
+    Products,
+    /// Short reservations.
+    Holds,
+    /// Holds that somebody means to pay for.
+    Orders,
+    /// What payment providers report.
+    Payments,
+    /// For load balancers and operators.
+    Health,
+}
+
+type Api = (products::Products, holds::Holds, orders::Orders, payments::Payments, health::Health);
+
+fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
+    let api = (
+        products::Products { app: Arc::clone(app) },
+        holds::Holds { app: Arc::clone(app) },
+        orders::Orders { app: Arc::clone(app) },
+        payments::Payments { app: Arc::clone(app) },
+        health::Health { app: Arc::clone(app) },
+    );
+    OpenApiService::new(api, "Holdfast", env!("CARGO_PKG_VERSION")).description(
+        "Flash-sale checkout. Read a product's stock, take a hold, make an order of it, and let the payment webhook \
+         settle it.\n\nMoney is in integer minor units with an ISO 4217 code; times are RFC 3339 in UTC. Every error is \
+         `application/problem+json` with a stable `code`.",
+    )
+}
+
+/// The OpenAPI document, indented, with a line break at its end.
+pub fn document(app: &Arc<App>) -> String {
+    let value: Value = serde_json::from_str(&service(app).spec()).expect("the framework writes JSON");
+    let mut text = serde_json::to_string_pretty(&value).expect("a value is JSON");
+    text.push('\n');
+    text
+}
+
+/// Everything that the service answers.
+pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
+    let service = service(app);
+    let document = document(app);
+    let routes = patterns(&document);
+    let page = service.swagger_ui_html();
+    let document_response =
+        make_sync(move |_| Response::builder().header(header::CONTENT_TYPE, "application/json").body(document.clone()));
+    let route = Route::new()
+        .at("/docs", poem::get(make_sync(move |_| Html(page.clone()))))
+        .at("/openapi.json", poem::get(document_response))
+        .nest("/", service);
+    gate::Gate::new(route, routes)
+}
+
+/// The routes by the framework's patterns: `/api/holds/{hold_id}` in the document is `/api/holds/:param0` there.
+fn patterns(document: &str) -> HashMap<String, gate::Route> {
+    let document: Value = serde_json::from_str(document).expect("the document is JSON");
+    let paths = document["paths"].as_object().into_iter().flatten();
+    let own = ["/docs", "/openapi.json"].map(|path| (path.to_owned(), "GET, HEAD".to_owned()));
+    paths
+        .map(|(path, methods)| (path.clone(), allowed(methods)))
+        .chain(own)
+        .map(|(path, allow)| (pattern(&path), gate::Route { path, allow }))
+        .collect()
+}
+
+fn allowed(methods: &Value) -> String {
+    let mut names: Vec<String> =
+        methods.as_object().into_iter().flatten().map(|(name, _)| name.to_uppercase()).collect();
+    if names.iter().any(|name| name == "GET") {
+        names.push("HEAD".to_owned());
+    }
+    names.sort_unstable();
+    names.join(", ")
+}
+
+fn pattern(path: &str) -> String {
+    let mut parameters = 0;
+    let segment = |part: &str| match part.starts_with('{') {
+        true => {
+            parameters += 1;
+            format!(":param{}", parameters - 1)
+        }
+        false => part.to_owned(),
+    };
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}

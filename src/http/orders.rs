@@ -1,0 +1,239 @@
+//! Orders and their audit trail.
+
+use std::sync::Arc;
+
+use poem_openapi::param::Path;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Tags;
+use super::json::Json;
+use super::problem::{Denied, denials};
+use super::types::{IdempotencyKey, Timestamp, Word};
+use crate::app::App;
+use crate::checkout::orders::Placed;
+use crate::db::holds::Hold;
+use crate::db::idempotency_keys::Operation;
+use crate::db::order_events::{OrderEvent, Reason};
+use crate::domain::OrderStatus;
+
+/// What to order.
+#[derive(Debug, Object, Deserialize)]
+#[oai(rename = "CreateOrder", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
+pub struct CreateOrder {
+    /// An active hold.
+    hold_id: Uuid,
+    /// The order's id, where the client wants to know it before the answer arrives: a random UUID.
+    #[serde(default)]
+    order_id: Option<Uuid>,
+}
+
+/// What an order is for.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "OrderItem")]
+pub struct ItemBody {
+    /// The product.
+    product_id: i64,
+    /// How many units.
+    qty: i64,
+    /// What one unit costs, in minor units of the order's currency.
+    unit_price_minor: i64,
+}
+
+/// An order.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Order")]
+pub struct OrderBody {
+    /// Its id.
+    order_id: Uuid,
+    /// The hold that it was made from.
+    hold_id: Uuid,
+    /// Where it is.
+    status: Word<OrderStatus>,
+    /// What has to be paid, in minor units of `currency`.
+    total_minor: i64,
+    /// ISO 4217.
+    currency: String,
+    /// Until when it may stay unpaid.
+    pay_by: Timestamp,
+    /// When it was made.
+    created_at: Timestamp,
+    /// What it is for.
+    items: Vec<ItemBody>,
+}
+
+impl From<Placed> for OrderBody {
+    fn from(placed: Placed) -> Self {
+        let item = |hold: Hold| ItemBody {
+            product_id: hold.product_id,
+            qty: hold.qty,
+            unit_price_minor: hold.unit_price_minor,
+        };
+        let order = placed.order;
+        Self {
+            order_id: order.id,
+            hold_id: order.hold_id,
+            status: Word(order.status),
+            total_minor: order.total_minor,
+            currency: order.currency,
+            pay_by: Timestamp(order.pay_by),
+            created_at: Timestamp(order.created_at),
+            items: placed.items.into_iter().map(item).collect(),
+        }
+    }
+}
+
+/// One transition of an order.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "OrderEvent", skip_serializing_if_is_none)]
+pub struct OrderEventBody {
+    /// Ascending.
+    id: i64,
+    /// From which state; not there for the creation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Word<OrderStatus>>,
+    /// To which state.
+    to: Word<OrderStatus>,
+    /// Why.
+    reason: Word<Reason>,
+    /// When.
+    at: Timestamp,
+    /// The payment event that caused it, and what that said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_event_id: Option<i64>,
+    /// The provider's name for the charge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    txn_id: Option<String>,
+    /// The decimal amount in major units, as it was reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<String>,
+    /// The currency, as it was reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<String>,
+    /// The provider's time, as it was reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_timestamp: Option<String>,
+    /// `webhook_source` of the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    /// `correlation_id` of the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<String>,
+}
+
+impl From<OrderEvent> for OrderEventBody {
+    fn from(event: OrderEvent) -> Self {
+        Self {
+            id: event.id,
+            from: event.from.map(Word),
+            to: Word(event.to),
+            reason: Word(event.reason),
+            at: Timestamp(event.at),
+            payment_event_id: event.payment_event_id,
+            txn_id: event.txn_id,
+            amount: event.amount,
+            currency: event.currency,
+            provider_timestamp: event.provider_timestamp,
+            source: event.source,
+            correlation_id: event.correlation_id,
+        }
+    }
+}
+
+/// An order's audit trail.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "OrderEvents")]
+pub struct OrderEvents {
+    /// Oldest first; the first one is the creation.
+    items: Vec<OrderEventBody>,
+}
+
+/// An order was made.
+#[derive(ApiResponse)]
+pub enum OrderCreated {
+    /// Pay it by `pay_by`. It is `paid` already when its payment arrived before it.
+    #[oai(status = 201)]
+    Created(
+        Json<OrderBody>,
+        /// Where the order can be read.
+        #[oai(header = "Location")]
+        String,
+        /// `true` when an earlier request under the same key made it.
+        #[oai(header = "Idempotent-Replayed")]
+        Option<bool>,
+    ),
+}
+
+denials! {
+    /// Of `POST /api/orders`.
+    CreateDenials {
+        400 "`malformed_json`, `invalid_idempotency_key`",
+        404 "`hold_not_found`",
+        409 "`hold_used` (with its `order_id`), `hold_expired`, `hold_released`, `order_id_taken`",
+        413 "`body_too_large`",
+        415 "`unsupported_media_type`",
+        422 "`invalid_body`, `idempotency_key_reuse`",
+    }
+}
+denials! {
+    /// Of `GET /api/orders/{order_id}` and its events.
+    FindDenials { 400 "`invalid_id`", 404 "`order_not_found`" }
+}
+denials! {
+    /// Of `POST /api/orders/{order_id}/cancel`.
+    CancelDenials { 400 "`invalid_id`", 404 "`order_not_found`", 409 "`order_paid`" }
+}
+
+/// The routes.
+pub struct Orders {
+    /// What they share.
+    pub app: Arc<App>,
+}
+
+#[OpenApi(prefix_path = "/api", tag = "Tags::Orders")]
+impl Orders {
+    /// Make an order of a hold
+    #[oai(path = "/orders", method = "post", operation_id = "createOrder")]
+    async fn create(
+        &self,
+        /// Makes it safe to send the request again: the same key and body are answered with the first success.
+        #[oai(name = "Idempotency-Key")]
+        key: IdempotencyKey,
+        body: Json<CreateOrder>,
+    ) -> Result<OrderCreated, Denied<CreateDenials>> {
+        let CreateOrder { hold_id, order_id } = body.0;
+        let chosen = order_id.map(|id| id.to_string()).unwrap_or_default();
+        let keyed = key.keyed(Operation::Order, [hold_id.to_string(), chosen]);
+        let app = Arc::clone(&self.app);
+        let placed = self.app.run(async move { app.checkout.create_order(hold_id, order_id, keyed).await }).await?;
+        let location = format!("/api/orders/{}", placed.order.id);
+        let replayed = placed.replayed.then_some(true);
+        Ok(OrderCreated::Created(Json(placed.into()), location, replayed))
+    }
+
+    /// An order
+    #[oai(path = "/orders/:order_id", method = "get", operation_id = "getOrder")]
+    async fn find(&self, order_id: Path<Uuid>) -> Result<Json<OrderBody>, Denied<FindDenials>> {
+        let app = Arc::clone(&self.app);
+        let placed = self.app.run(async move { app.checkout.order(order_id.0).await }).await?;
+        Ok(Json(placed.into()))
+    }
+
+    /// Everything that happened to an order
+    #[oai(path = "/orders/:order_id/events", method = "get", operation_id = "listOrderEvents")]
+    async fn events(&self, order_id: Path<Uuid>) -> Result<Json<OrderEvents>, Denied<FindDenials>> {
+        let app = Arc::clone(&self.app);
+        let events = self.app.run(async move { app.checkout.order_events(order_id.0).await }).await?;
+        Ok(Json(OrderEvents { items: events.into_iter().map(OrderEventBody::from).collect() }))
+    }
+
+    /// Give an unpaid order up
+    #[oai(path = "/orders/:order_id/cancel", method = "post", operation_id = "cancelOrder")]
+    async fn cancel(&self, order_id: Path<Uuid>) -> Result<Json<OrderBody>, Denied<CancelDenials>> {
+        let app = Arc::clone(&self.app);
+        let placed = self.app.run(async move { app.checkout.cancel_order(order_id.0).await }).await?;
+        Ok(Json(placed.into()))
+    }
+}

@@ -1,0 +1,260 @@
+//! Every "no" as `application/problem+json` (RFC 9457) with a stable `code`; the one place where refusals and errors
+//! become responses.
+
+use std::marker::PhantomData;
+
+use poem::http::{HeaderValue, StatusCode, header};
+use poem::{IntoResponse, Response};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiResponse, Object};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::types::Text;
+use crate::db;
+use crate::domain::Refusal;
+
+const CONTENT_TYPE: &str = "application/problem+json";
+
+/// How long a client waits before it tries again after a 503.
+const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// Why a request was not done (RFC 9457). Program against `code`; the other texts may change.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(rename = "Problem", skip_serializing_if_is_none)]
+struct ProblemBody {
+    /// A URI that names the kind of problem.
+    #[oai(rename = "type")]
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind of problem in words.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong with this request.
+    detail: String,
+    /// The stable name of the kind of problem.
+    code: Text,
+    /// With `sold_out` and `all_held`: units on sale at that moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available_stock: Option<i64>,
+    /// With `hold_used`: the order that the hold became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<Uuid>,
+}
+
+/// A "no" on its way out: its body and the headers that go with it.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    body: Box<ProblemBody>,
+    retry_after_seconds: Option<u64>,
+    allow: Option<String>,
+}
+
+impl Problem {
+    /// A problem of this status and code.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        let body = ProblemBody {
+            kind: format!("urn:holdfast:problem:{code}"),
+            title: code.replace('_', " "),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code: Text(code),
+            available_stock: None,
+            order_id: None,
+        };
+        Self { body: Box::new(body), retry_after_seconds: None, allow: None }
+    }
+
+    /// The request is not understood.
+    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// The request is understood and makes no sense.
+    pub fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    /// Not now; the same request may be sent again.
+    pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        problem.retry_after_seconds = Some(RETRY_AFTER_SECONDS);
+        problem
+    }
+
+    /// A bug. What happened is in the log, under the request's id.
+    pub fn internal() -> Self {
+        let detail = "Something went wrong here; the log knows more under this request's id.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+    }
+
+    /// What the framework said no to: an unknown path, a wrong method, a parameter that cannot be read.
+    pub fn from_framework(error: &poem::Error) -> Self {
+        use poem::error::{MethodNotAllowedError, NotFoundError};
+        use poem_openapi::error::{ParseParamError, ParsePathError};
+        if error.is::<NotFoundError>() {
+            return Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.");
+        }
+        if error.is::<MethodNotAllowedError>() {
+            let detail = "This path does not know this method.";
+            return Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+        }
+        if let Some(ParsePathError { name, reason }) = error.downcast_ref() {
+            return Self::bad_request("invalid_id", format!("`{name}` in the path cannot be read: {reason}"));
+        }
+        if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
+            let code = match *name {
+                "limit" => "invalid_limit",
+                "cursor" => "invalid_cursor",
+                name if name.ends_with("_id") => "invalid_id",
+                _ => "invalid_parameter",
+            };
+            return Self::bad_request(code, format!("`{name}` cannot be read: {reason}"));
+        }
+        match error.status() {
+            status if status.is_server_error() => Self::internal(),
+            status => Self::new(status, "bad_request", error.to_string()),
+        }
+    }
+
+    /// The same, telling which methods the path does know (RFC 9110, 15.5.6).
+    pub fn allowing(mut self, methods: String) -> Self {
+        self.allow = Some(methods);
+        self
+    }
+
+    /// The same under another status.
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.body.status = status.as_u16();
+        self
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal {
+            Refusal::ProductNotFound | Refusal::HoldNotFound | Refusal::OrderNotFound => StatusCode::NOT_FOUND,
+            Refusal::SoldOut { .. }
+            | Refusal::AllHeld { .. }
+            | Refusal::HoldUsed { .. }
+            | Refusal::HoldExpired
+            | Refusal::HoldReleased
+            | Refusal::OrderIdTaken
+            | Refusal::OrderPaid => StatusCode::CONFLICT,
+            Refusal::InvalidQuantity { .. } | Refusal::IdempotencyKeyReuse => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let mut problem = Self::new(status, refusal.code(), refusal.to_string());
+        match refusal {
+            Refusal::SoldOut { available_stock } => problem.body.available_stock = Some(available_stock),
+            Refusal::AllHeld { available_stock, retry_after_seconds } => {
+                problem.body.available_stock = Some(available_stock);
+                problem.retry_after_seconds = Some(retry_after_seconds);
+            }
+            Refusal::HoldUsed { order_id } => problem.body.order_id = Some(order_id),
+            _ => {}
+        }
+        problem
+    }
+}
+
+impl From<db::Error> for Problem {
+    fn from(error: db::Error) -> Self {
+        match error {
+            db::Error::Refused(refusal) => refusal.into(),
+            db::Error::Unavailable(_) => Self::unavailable(
+                "database_unavailable",
+                "The database did not answer in time. Send the same request again: with an Idempotency-Key it is safe.",
+            ),
+            db::Error::Contended { .. } => Self::unavailable(
+                "contention",
+                "Too many others changed the same rows at the same moment; nothing was changed for you.",
+            ),
+            db::Error::Broken(_) => Self::internal(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.body).expect("a problem is plain data");
+        let mut response =
+            Response::builder().status(self.status()).header(header::CONTENT_TYPE, CONTENT_TYPE).body(body);
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(methods) = self.allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
+            response.headers_mut().insert(header::ALLOW, methods);
+        }
+        response
+    }
+}
+
+impl From<Problem> for poem::Error {
+    fn from(problem: Problem) -> Self {
+        Self::from_response(problem.into_response())
+    }
+}
+
+/// The problems that one operation may answer with: status and codes, as the document tells them.
+pub trait Denials: Send + Sync + 'static {
+    /// One entry per status.
+    const LIST: &'static [(u16, &'static str)];
+}
+
+/// A problem as an answer of an operation, which documents the statuses in `S`.
+#[derive(Debug)]
+pub struct Denied<S>(Problem, PhantomData<S>);
+
+impl<S, P: Into<Problem>> From<P> for Denied<S> {
+    fn from(problem: P) -> Self {
+        Self(problem.into(), PhantomData)
+    }
+}
+
+impl<S> From<Denied<S>> for poem::Error {
+    fn from(denied: Denied<S>) -> Self {
+        denied.0.into()
+    }
+}
+
+impl<S: Denials> ApiResponse for Denied<S> {
+    fn meta() -> MetaResponses {
+        let response = |&(status, description): &(u16, &'static str)| MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content: vec![MetaMediaType { content_type: CONTENT_TYPE, schema: ProblemBody::schema_ref() }],
+            headers: Vec::new(),
+        };
+        MetaResponses { responses: S::LIST.iter().map(response).collect() }
+    }
+
+    fn register(registry: &mut Registry) {
+        ProblemBody::register(registry);
+    }
+}
+
+/// What an operation may answer with, as one line per status.
+macro_rules! denials {
+    ($(#[$doc:meta])* $name:ident { $($status:literal $description:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name;
+
+        impl $crate::http::problem::Denials for $name {
+            const LIST: &'static [(u16, &'static str)] = &[
+                $(($status, $description),)+
+                (500, "`internal_error`"),
+                (503, "`database_unavailable`, `contention`; with `Retry-After`. The same request may be sent again."),
+            ];
+        }
+    };
+}
+pub(crate) use denials;

@@ -1,0 +1,137 @@
+//! What is on sale.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
+
+use super::Tags;
+use super::json::Json;
+use super::problem::{Denied, Problem, denials};
+use super::types::Timestamp;
+use crate::app::App;
+use crate::db::products::Product;
+
+/// A product and what is left of it.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Product")]
+pub struct ProductBody {
+    /// Its id.
+    id: i64,
+    /// What it is called.
+    name: String,
+    /// What one unit costs, in minor units of `currency`.
+    price_minor: i64,
+    /// ISO 4217.
+    currency: String,
+    /// Units put on sale.
+    stock: i64,
+    /// Units on sale now: neither held, nor in an order, nor sold. Read after this request arrived.
+    available_stock: i64,
+    /// The database's clock when it was read.
+    server_time: Timestamp,
+}
+
+impl From<Product> for ProductBody {
+    fn from(product: Product) -> Self {
+        Self {
+            id: product.id,
+            name: product.name,
+            price_minor: product.price_minor,
+            currency: product.currency,
+            stock: product.stock,
+            available_stock: product.available,
+            server_time: Timestamp(product.server_time),
+        }
+    }
+}
+
+/// One page of products, by id.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "ProductPage")]
+pub struct ProductPage {
+    /// The products.
+    items: Vec<ProductBody>,
+    /// What to ask the next page with; null on the last one.
+    next_cursor: Option<String>,
+}
+
+denials! {
+    /// Of `GET /api/products/{product_id}`.
+    FindDenials { 400 "`invalid_id`", 404 "`product_not_found`" }
+}
+denials! {
+    /// Of `GET /api/products`.
+    ListDenials { 400 "`invalid_limit`, `invalid_cursor`" }
+}
+
+/// The routes.
+pub struct Products {
+    /// What they share.
+    pub app: Arc<App>,
+}
+
+#[OpenApi(prefix_path = "/api", tag = "Tags::Products")]
+impl Products {
+    /// A product and what is left of it
+    #[oai(path = "/products/:product_id", method = "get", operation_id = "getProduct")]
+    async fn find(&self, product_id: Path<i64>) -> Result<Json<ProductBody>, Denied<FindDenials>> {
+        let app = Arc::clone(&self.app);
+        let product = self.app.run(async move { app.checkout.product(product_id.0).await }).await?;
+        Ok(Json(product.into()))
+    }
+
+    /// All products, page by page
+    #[oai(path = "/products", method = "get", operation_id = "listProducts")]
+    async fn list(
+        &self,
+        /// How many products a page has, 1 to 100; 20 where it is not given.
+        limit: Query<Option<u32>>,
+        /// `next_cursor` of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Json<ProductPage>, Denied<ListDenials>> {
+        let limit = limit.0.unwrap_or(20);
+        if !(1..=100).contains(&limit) {
+            return Err(Problem::bad_request("invalid_limit", "`limit` must be from 1 to 100.").into());
+        }
+        let after = match &cursor.0 {
+            Some(cursor) => read_cursor(cursor)
+                .ok_or_else(|| Problem::bad_request("invalid_cursor", "`cursor` is not one that was given out."))?,
+            None => 0,
+        };
+        let app = Arc::clone(&self.app);
+        let page = self.app.run(async move { app.checkout.list_products(after, limit).await }).await?;
+        Ok(Json(ProductPage {
+            items: page.items.into_iter().map(ProductBody::from).collect(),
+            next_cursor: page.next_after.map(write_cursor),
+        }))
+    }
+}
+
+fn write_cursor(after: i64) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("p{after}"))
+}
+
+fn read_cursor(cursor: &str) -> Option<i64> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let after = std::str::from_utf8(&bytes).ok()?.strip_prefix('p')?.parse().ok()?;
+    (write_cursor(after) == cursor).then_some(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_what_was_given_out_and_nothing_else() {
+        for after in [1, 42, i64::MAX] {
+            assert_eq!(read_cursor(&write_cursor(after)), Some(after));
+        }
+        for cursor in ["", "1", "p1", "cDE=", "cC0", "cCsx", "cDAx", "////", "ä"] {
+            assert_eq!(read_cursor(cursor), None, "{cursor}");
+        }
+    }
+}

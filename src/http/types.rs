@@ -1,0 +1,289 @@
+//! The values of the API's bodies and headers.
+
+use std::borrow::Cow;
+
+use chrono::{NaiveDateTime, SecondsFormat};
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde::{Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::problem::Problem;
+use crate::db::idempotency_keys::{Keyed, Operation};
+use crate::domain::Named;
+
+/// The scope of callers that did not say who they are: they share one, so their keys must be random.
+const ANONYMOUS: &str = "";
+
+/// A point in time: RFC 3339, UTC, microseconds, `Z`.
+#[derive(Debug, Clone, Copy)]
+pub struct Timestamp(pub NaiveDateTime);
+
+impl Timestamp {
+    fn text(self) -> String {
+        self.0.and_utc().to_rfc3339_opts(SecondsFormat::Micros, true)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text())
+    }
+}
+
+/// A word from a closed set.
+#[derive(Debug, Clone, Copy)]
+pub struct Word<T>(pub T);
+
+impl<T: Named> Serialize for Word<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+/// One of our own texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text(pub &'static str);
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
+
+macro_rules! inline_type {
+    (($($generics:tt)*) $type:ty, $name:expr, $schema:expr, $json:expr) => {
+        impl<$($generics)*> Type for $type {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn schema_ref() -> MetaSchemaRef {
+                MetaSchemaRef::Inline(Box::new($schema))
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        }
+
+        impl<$($generics)*> ToJSON for $type {
+            fn to_json(&self) -> Option<Value> {
+                let to_json: fn(&Self) -> Value = $json;
+                Some(to_json(self))
+            }
+        }
+    };
+}
+inline_type!(() Timestamp, "string_date-time", MetaSchema::new_with_format("string", "date-time"), |time| {
+    Value::String(time.text())
+});
+inline_type!((T: Named) Word<T>, T::SET, words::<T>(), |word| Value::String(word.0.as_str().to_owned()));
+inline_type!(() Text, "string", MetaSchema::new("string"), |text| Value::String(text.0.to_owned()));
+inline_type!(() Whole, "integer_int64", MetaSchema::new_with_format("integer", "int64"), |number| {
+    Value::from(number.0)
+});
+inline_type!(() Verbatim, "any", MetaSchema::ANY, |text| Value::String(text.0.clone()));
+inline_type!(() Amount, "amount", amount_schema(), |amount| Value::String(amount.0.clone()));
+
+fn words<T: Named>() -> MetaSchema {
+    let mut schema = MetaSchema::new("string");
+    schema.enum_items = T::ALL.iter().map(|word| Value::String(word.as_str().to_owned())).collect();
+    schema
+}
+
+/// A whole number of any size: what is out of range is for the domain to refuse, not for the parser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole(pub i64);
+
+impl<'de> serde::Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Whole;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a whole number")
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Whole, E> {
+                Ok(Whole(number))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Whole, E> {
+                Ok(Whole(i64::try_from(number).unwrap_or(i64::MAX)))
+            }
+        }
+        deserializer.deserialize_i64(Visitor)
+    }
+}
+
+/// The text of a decimal amount in major units, from a JSON number or a string, digit by digit as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Amount(pub String);
+
+impl<'de> serde::Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
+        let text = raw.get();
+        let wrong = || de::Error::custom("an amount must be a number or a string with one");
+        match text.as_bytes().first() {
+            Some(b'"') => serde_json::from_str(text).map(Self).map_err(de::Error::custom),
+            Some(b'-' | b'0'..=b'9') => Ok(Self(text.to_owned())),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// Any JSON value as text: a string's content, else the value as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verbatim(pub String);
+
+impl<'de> serde::Deserialize<'de> for Verbatim {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
+        match raw.get().starts_with('"') {
+            true => serde_json::from_str(raw.get()).map(Self).map_err(de::Error::custom),
+            false => Ok(Self(raw.get().to_owned())),
+        }
+    }
+}
+
+fn amount_schema() -> MetaSchema {
+    let one_of = |schema| MetaSchemaRef::Inline(Box::new(schema));
+    let mut schema = MetaSchema::ANY;
+    schema.one_of = vec![one_of(MetaSchema::new("string")), one_of(MetaSchema::new("number"))];
+    schema
+}
+
+/// The client's own name for a request: the same key and body are answered with the first success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(pub Option<String>);
+
+impl IdempotencyKey {
+    /// A key is 1 to 255 visible ASCII characters.
+    pub fn check(key: &[u8]) -> Option<&str> {
+        let visible = (1..=255).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
+        std::str::from_utf8(key).ok().filter(|_| visible)
+    }
+
+    /// What a bad key is answered with.
+    pub fn invalid() -> Problem {
+        let detail = "An idempotency key must be 1 to 255 visible ASCII characters, sent once.";
+        Problem::bad_request("invalid_idempotency_key", detail)
+    }
+
+    /// The key together with the request that it stands for; `parts` are the fields of the body.
+    pub fn keyed<const N: usize>(self, operation: Operation, parts: [String; N]) -> Option<Keyed> {
+        let key = self.0?;
+        // none of the parts can contain the separator: they are numbers and ids
+        let fingerprint = Sha256::digest(parts.join("|")).into();
+        Some(Keyed { scope: ANONYMOUS, operation, key, fingerprint })
+    }
+}
+
+impl<'a> ApiExtractor<'a> for IdempotencyKey {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    const PARAM_IS_REQUIRED: bool = false;
+    type ParamType = String;
+    type ParamRawType = String;
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Header)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        let mut schema = MetaSchema::new("string");
+        schema.min_length = Some(1);
+        schema.max_length = Some(255);
+        schema.pattern = Some("^[!-~]+$".to_owned());
+        Some(MetaSchemaRef::Inline(Box::new(schema)))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        options: ExtractParamOptions<String>,
+    ) -> poem::Result<Self> {
+        let mut values = request.headers().get_all(options.name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(Self(None)),
+            (Some(value), None) => match Self::check(value.as_bytes()) {
+                Some(key) => Ok(Self(Some(key.to_owned()))),
+                None => Err(Self::invalid().into()),
+            },
+            (Some(_), Some(_)) => Err(Self::invalid().into()),
+        }
+    }
+}
+
+/// Bodies are read by serde; poem-openapi only asks that it could.
+macro_rules! read_by_serde {
+    ($($type:ty),+) => {
+        $(impl ParseFromJSON for $type {
+            fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+                serde_json::from_value(value.unwrap_or_default()).map_err(ParseError::custom)
+            }
+        })+
+    };
+}
+read_by_serde!(Whole, Amount, Verbatim);
+
+/// What is only ever sent; poem-openapi asks for more.
+macro_rules! never_read {
+    ($(($($generics:tt)*) $type:ty),+) => {
+        $(impl<$($generics)*> ParseFromJSON for $type {
+            fn parse_from_json(_: Option<Value>) -> ParseResult<Self> {
+                Err(ParseError::custom("this is never read"))
+            }
+        })+
+    };
+}
+never_read!(() Timestamp, () Text, (T: Named) Word<T>);
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+
+    use super::*;
+
+    #[test]
+    fn a_time_always_has_six_decimals_and_a_z() {
+        let date = NaiveDate::from_ymd_opt(2026, 1, 2).expect("a date");
+        let whole = date.and_hms_opt(3, 4, 5).expect("a time");
+        let micros = date.and_hms_micro_opt(3, 4, 5, 120).expect("a time");
+        assert_eq!(Timestamp(whole).text(), "2026-01-02T03:04:05.000000Z");
+        assert_eq!(Timestamp(micros).text(), "2026-01-02T03:04:05.000120Z");
+    }
+
+    #[test]
+    fn an_amount_keeps_its_digits() {
+        let read = |text| serde_json::from_str::<Amount>(text).map(|amount| amount.0);
+        assert_eq!(read("0.10").ok().as_deref(), Some("0.10"));
+        assert_eq!(read("123456789012345678.99").ok().as_deref(), Some("123456789012345678.99"));
+        assert_eq!(read("\"99.99\"").ok().as_deref(), Some("99.99"));
+        for text in ["true", "[1]", "{}", "null"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_visible_ascii() {
+        assert_eq!(IdempotencyKey::check(b"a-Z~!"), Some("a-Z~!"));
+        assert_eq!(IdempotencyKey::check(&[b'k'; 255]).map(str::len), Some(255));
+        for key in [&b""[..], &[b'k'; 256], b"a b", b"a\tb", b"a\x7f", "ä".as_bytes()] {
+            assert_eq!(IdempotencyKey::check(key), None, "{key:?}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The command line.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use holdfast::app::App;
+use holdfast::config::{self, Config, Settings};
+use holdfast::db::{Database, migrations, pool};
+use holdfast::dev::PrivateServer;
+use holdfast::serve::{Service, asked_to_stop};
+use holdfast::telemetry::Flusher;
+use holdfast::{checkout, http, telemetry};
+use mysql_async::Opts;
+
+/// Wrong usage or wrong configuration.
+const EXIT_CONFIGURATION: u8 = 2;
+/// The database that `dev` makes on its private server.
+const DEV_DATABASE: &str = "holdfast";
+/// Where `dev` sends metrics unless told otherwise.
+const DEV_STATSD: &str = "127.0.0.1:8125";
+
+/// Sells limited stock in a flash sale: the last unit exactly once.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Try it out: a private database server, the schema, one product, and the service
+    Dev(Dev),
+    /// Serve over an existing database; it creates nothing there
+    Serve(Settings),
+    /// Bring the schema of a database up to date; may be run again at any time
+    Migrate(DatabaseUrl),
+    /// Create product 1 where there is none
+    Seed(Seed),
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+#[derive(Args)]
+struct Dev {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    product: Product,
+    /// Where the private server keeps its data and its log
+    #[arg(long, env = "HOLDFAST_DEV_FOLDER", value_name = "FOLDER", default_value = ".holdfast")]
+    dev_folder: PathBuf,
+}
+
+#[derive(Args)]
+struct DatabaseUrl {
+    /// The database: mysql://user:password@host:port/database?…
+    #[arg(long, env = "HOLDFAST_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+#[derive(Args)]
+struct Seed {
+    #[command(flatten)]
+    database: DatabaseUrl,
+    #[command(flatten)]
+    product: Product,
+}
+
+/// The product that is made where there is none.
+#[derive(Args)]
+struct Product {
+    /// What product 1 is called
+    #[arg(long, env = "HOLDFAST_SEED_NAME", value_name = "NAME", default_value = "Limited edition")]
+    seed_name: String,
+    /// What one unit costs, in minor units
+    #[arg(long, env = "HOLDFAST_SEED_PRICE_MINOR", value_name = "UNITS", default_value_t = 4999,
+          value_parser = clap::value_parser!(i64).range(0..=100_000_000_000_000))]
+    seed_price_minor: i64,
+    /// ISO 4217
+    #[arg(long, env = "HOLDFAST_SEED_CURRENCY", value_name = "CODE", default_value = "EUR", value_parser = currency)]
+    seed_currency: String,
+    /// How many units are put on sale
+    #[arg(long, env = "HOLDFAST_SEED_STOCK", value_name = "UNITS", default_value_t = 100,
+          value_parser = clap::value_parser!(i64).range(0..))]
+    seed_stock: i64,
+}
+
+fn currency(text: &str) -> Result<String, String> {
+    let currency = holdfast::domain::Currency::parse(text);
+    currency.map(|currency| currency.as_str().to_owned()).ok_or_else(|| "three letters, such as EUR".to_owned())
+}
+
+/// What a command ends with when it does not succeed.
+enum Failed {
+    Configuration(config::Problems),
+    Other(String),
+}
+
+impl From<config::Problems> for Failed {
+    fn from(problems: config::Problems) -> Self {
+        Self::Configuration(problems)
+    }
+}
+
+fn because(what: &str) -> impl Fn(&dyn Display) -> Failed + '_ {
+    move |error| Failed::Other(format!("{what}: {error}"))
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Dev(dev) => run_dev(dev).await,
+        Command::Serve(settings) => run_serve(&settings).await,
+        Command::Migrate(DatabaseUrl { database_url }) => run_migrate(database_url.as_deref()).await,
+        Command::Seed(seed) => run_seed(&seed).await,
+        Command::Openapi => {
+            print!("{}", http::document(&Arc::new(App::new(&undocumented()))));
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed::Configuration(problems)) => {
+            eprintln!("holdfast: {problems}");
+            ExitCode::from(EXIT_CONFIGURATION)
+        }
+        Err(Failed::Other(what)) => {
+            eprintln!("holdfast: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The document does not depend on any setting; the state that its routes share is never used.
+fn undocumented() -> Config {
+    let settings = Settings { database_url: Some("mysql://nowhere/nothing".to_owned()), ..Settings::default() };
+    settings.read().expect("defaults are valid")
+}
+
+async fn run_serve(settings: &Settings) -> Result<(), Failed> {
+    let config = settings.read()?;
+    let flusher = start_telemetry(&config)?;
+    let service = Service::start(config).await.map_err(|error| because("cannot listen")(&error))?;
+    let stopped = asked_to_stop().await.map_err(|error| because("cannot listen to signals")(&error));
+    service.stop().await;
+    flush(flusher);
+    stopped
+}
+
+async fn run_migrate(url: Option<&str>) -> Result<(), Failed> {
+    let versions = migrate(&config::database(url)?).await?;
+    match versions.as_slice() {
+        [] => println!("the schema is up to date at version {}", migrations::latest()),
+        applied => println!("applied {} migrations; the schema is at version {}", applied.len(), migrations::latest()),
+    }
+    Ok(())
+}
+
+async fn migrate(options: &Opts) -> Result<Vec<u32>, Failed> {
+    migrations::migrate(options).await.map_err(|error| because("the schema cannot be brought up to date")(&error))
+}
+
+async fn run_seed(seed: &Seed) -> Result<(), Failed> {
+    let options = config::database(seed.database.database_url.as_deref())?;
+    match make_product(options, &seed.product).await? {
+        true => println!("product 1 was created with a stock of {}", seed.product.seed_stock),
+        false => println!("product 1 exists already"),
+    }
+    Ok(())
+}
+
+async fn make_product(options: Opts, product: &Product) -> Result<bool, Failed> {
+    let database = Database::new(pool::pool(options, 1));
+    let policy = checkout::Policy { hold_ttl_seconds: 1, order_ttl_seconds: 1, max_qty: 1 };
+    let Product { seed_name, seed_price_minor, seed_currency, seed_stock } = product;
+    let seeded = checkout::Checkout::new(database.clone(), policy)
+        .seed(seed_name, *seed_price_minor, seed_currency, *seed_stock)
+        .await
+        .map_err(|error| because("product 1 cannot be created")(&error));
+    database.close().await;
+    seeded
+}
+
+async fn run_dev(mut dev: Dev) -> Result<(), Failed> {
+    dev.settings.statsd.get_or_insert_with(|| DEV_STATSD.to_owned());
+    // Everything else is checked before a database server is started for it.
+    dev.settings.database_url = Some(format!("mysql://127.0.0.1/{DEV_DATABASE}"));
+    let config = dev.settings.read()?;
+    let flusher = start_telemetry(&config)?;
+    let mut database = PrivateServer::start(&dev.dev_folder, &[])
+        .await
+        .map_err(|error| because("the private database does not start")(&error))?;
+    let served = serve_dev(&dev, config, &mut database).await;
+    database.stop().await;
+    flush(flusher);
+    served
+}
+
+async fn serve_dev(dev: &Dev, mut config: Config, database: &mut PrivateServer) -> Result<(), Failed> {
+    config.database = config::database(Some(&database.url(DEV_DATABASE)))?;
+    migrate(&config.database).await?;
+    make_product(config.database.clone(), &dev.product).await?;
+    let statsd = config.statsd.clone();
+    let service = Service::start(config).await.map_err(|error| because("cannot listen")(&error))?;
+    print_banner(&service, database, statsd.as_deref());
+    let ended = tokio::select! {
+        asked = asked_to_stop() => asked.map_err(|error| because("cannot listen to signals")(&error)),
+        died = database.exited() => Err(because("the private database ended")(&died)),
+    };
+    service.stop().await;
+    ended
+}
+
+fn print_banner(service: &Service, database: &PrivateServer, statsd: Option<&str>) {
+    let base = format!("http://{}", service.address());
+    println!(
+        r#"
+Holdfast is selling product 1.
+
+  Explore   {base}/docs
+  Sell      HOLD=$(curl -s {base}/api/holds --json '{{"product_id":1,"qty":1}}' | cut -d '"' -f 4)
+            curl -s {base}/api/orders --json "{{\"hold_id\":\"$HOLD\"}}"
+            curl -s {base}/api/payments/webhook --json "{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"
+  Logs      JSON lines on standard error; the database's own in {log}
+  Metrics   {metrics}
+  Database  {engine} at {url}
+  Stop      Ctrl-C; the data stays
+"#,
+        log = database.log_path().display(),
+        metrics = statsd.map_or("off".to_owned(), |server| format!("StatsD over UDP to {server}")),
+        engine = database.engine(),
+        url = database.url(DEV_DATABASE),
+    );
+}
+
+fn start_telemetry(config: &Config) -> Result<Option<Flusher>, Failed> {
+    telemetry::start_logs(&config.log).map_err(Failed::Other)?;
+    Ok(config.statsd.as_deref().map(telemetry::start_metrics))
+}
+
+fn flush(flusher: Option<Flusher>) {
+    if let Some(flusher) = flusher {
+        flusher.flush();
+    }
+}

@@ -1,0 +1,103 @@
+//! Starts everything, and stops it in the right order.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::Server;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::config::Config;
+use crate::http::listener::Connections;
+use crate::{http, workers};
+
+/// A connection on which nothing happens for so long is closed.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// A running instance.
+pub struct Service {
+    app: Arc<App>,
+    address: SocketAddr,
+    config: Config,
+    server: JoinHandle<io::Result<()>>,
+    workers: TaskTracker,
+    stop_server: CancellationToken,
+    stop_workers: CancellationToken,
+}
+
+impl Service {
+    /// Listens, and starts the workers. The database may be away: `/readyz` says so until it comes.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn start(config: Config) -> io::Result<Self> {
+        let app = Arc::new(App::new(&config));
+        let listener = TcpListener::bind(config.listen).await?;
+        let address = listener.local_addr()?;
+        let stop_server = CancellationToken::new();
+        let server = Server::new_with_acceptor(Connections::on(listener)?).idle_timeout(IDLE);
+        let stopped = stop_server.clone().cancelled_owned();
+        let drain = Duration::from_secs(config.drain_seconds);
+        let server = tokio::spawn(server.run_with_graceful_shutdown(http::routes(&app), stopped, Some(drain)));
+        let (workers, stop_workers) = (TaskTracker::new(), CancellationToken::new());
+        workers::start(&app, &workers, &stop_workers);
+        info!(%address, "serving");
+        Ok(Self { app, address, config, server, workers, stop_server, stop_workers })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The state that handlers and workers share.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Stops gracefully: tells load balancers, drains requests, stops workers between two steps, closes connections.
+    /// Bounded by the configured times and a few seconds.
+    pub async fn stop(self) {
+        info!("stopping");
+        self.app.drain();
+        sleep(Duration::from_secs(self.config.linger_seconds)).await;
+        self.stop_server.cancel();
+        self.stop_workers.cancel();
+        self.workers.close();
+        let grace = Duration::from_secs(self.config.drain_seconds + 1);
+        within(grace, "requests were cut off", self.server).await;
+        within(grace, "work was left undone", self.app.finish_work()).await;
+        within(grace, "a worker did not finish its step", self.workers.wait()).await;
+        self.app.checkout.database().close().await;
+        info!("stopped");
+    }
+}
+
+async fn within(limit: Duration, otherwise: &str, work: impl Future) {
+    if timeout(limit, work).await.is_err() {
+        warn!("{otherwise}");
+    }
+}
+
+/// Resolves when the process is asked to stop: SIGTERM, or Ctrl-C.
+///
+/// # Errors
+/// When the signals cannot be listened to.
+pub async fn asked_to_stop() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

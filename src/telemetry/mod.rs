@@ -1,0 +1,160 @@
+//! Logs and StatsD. Every metric's name stands in this file, and nothing else in the service names one.
+//!
+//! Labels are words from closed sets (routes, transactions, error codes, reasons), never what somebody sent.
+
+mod statsd;
+
+pub use statsd::Flusher;
+
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+use tracing_subscriber::EnvFilter;
+
+/// Holds taken.
+const HOLDS_CREATED: &str = "holds.created";
+/// Holds refused, by `reason` (a refusal's code).
+const HOLDS_REFUSED: &str = "holds.refused";
+/// Holds given back by their buyers.
+const HOLDS_RELEASED: &str = "holds.released";
+/// Orders made.
+const ORDERS_CREATED: &str = "orders.created";
+/// Orders given up by their buyers.
+const ORDERS_CANCELLED: &str = "orders.cancelled";
+/// Requests answered from an earlier one under the same idempotency key, by `operation`.
+const IDEMPOTENT_REPLAYS: &str = "idempotency.replayed";
+/// Webhook deliveries, by `outcome` (processed, duplicate, parked, ignored, quarantined, refund_due).
+const WEBHOOK_DELIVERIES: &str = "webhook.deliveries";
+/// Parked events that found their order, by `outcome`.
+const WEBHOOK_WOKEN: &str = "webhook.woken";
+/// Rows that ran out, by `kind` (hold, order).
+const EXPIRED: &str = "expiry.expired";
+/// How long after its due time a row was given back, in ms, by `kind`.
+const EXPIRY_LAG: &str = "expiry.lag_ms";
+/// Worker steps that failed, by `worker`.
+const WORKER_FAILED: &str = "worker.failed";
+/// Transactions from first attempt to commit, in ms, by `transaction`.
+const TRANSACTION: &str = "db.transaction_ms";
+/// Attempts that were run again, by `transaction` and `code` (the server's error code, or what else happened).
+const TRANSACTION_RETRIED: &str = "db.retries";
+/// Transactions given up, by `transaction`.
+const TRANSACTION_GIVEN_UP: &str = "db.given_up";
+/// Guarded updates that matched nothing, because somebody else was first or there was not enough, by `guard`.
+const GUARD_MISSED: &str = "db.guard_missed";
+/// Waiting for a connection, in ms.
+const POOL_WAIT: &str = "db.pool_wait_ms";
+/// Connections that exist.
+const POOL_CONNECTIONS: &str = "db.connections";
+/// Connections in use.
+const POOL_IN_USE: &str = "db.connections_in_use";
+/// Requests, in ms, by `method`, `route` (its pattern) and `status`.
+const REQUEST: &str = "http.request_ms";
+
+/// Sends every log line to standard error as one JSON object, filtered by `filter`.
+///
+/// # Errors
+/// When `filter` is not a filter as tracing-subscriber's `EnvFilter` reads it.
+pub fn start_logs(filter: &str) -> Result<(), String> {
+    let filter = log_filter(filter)?;
+    // A second start (two services in one test process) keeps the first.
+    let _ = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .try_init();
+    Ok(())
+}
+
+/// Reads a log filter.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn log_filter(filter: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(filter).map_err(|error| error.to_string())
+}
+
+/// Sends metrics to a StatsD server, `host:port`, from now to the end of the process. A server that is away, slow or
+/// does not resolve costs nothing but its metrics.
+pub fn start_metrics(server: &str) -> Flusher {
+    statsd::start(server)
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+pub(crate) fn hold_created() {
+    counter!(HOLDS_CREATED).increment(1);
+}
+
+pub(crate) fn hold_refused(reason: &'static str) {
+    counter!(HOLDS_REFUSED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn hold_released() {
+    counter!(HOLDS_RELEASED).increment(1);
+}
+
+pub(crate) fn order_created() {
+    counter!(ORDERS_CREATED).increment(1);
+}
+
+pub(crate) fn order_cancelled() {
+    counter!(ORDERS_CANCELLED).increment(1);
+}
+
+pub(crate) fn replayed(operation: &'static str) {
+    counter!(IDEMPOTENT_REPLAYS, "operation" => operation).increment(1);
+}
+
+pub(crate) fn webhook_delivered(outcome: &'static str) {
+    counter!(WEBHOOK_DELIVERIES, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn webhook_woken(outcome: &'static str) {
+    counter!(WEBHOOK_WOKEN, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn expired(kind: &'static str, lags: impl ExactSizeIterator<Item = Duration>) {
+    counter!(EXPIRED, "kind" => kind).increment(lags.len() as u64);
+    if let Some(worst) = lags.max() {
+        histogram!(EXPIRY_LAG, "kind" => kind).record(ms(worst));
+    }
+}
+
+pub(crate) fn worker_failed(worker: &'static str) {
+    counter!(WORKER_FAILED, "worker" => worker).increment(1);
+}
+
+pub(crate) fn transaction_done(name: &'static str, took: Duration) {
+    histogram!(TRANSACTION, "transaction" => name).record(ms(took));
+}
+
+pub(crate) fn transaction_retried(name: &'static str, code: &str) {
+    counter!(TRANSACTION_RETRIED, "transaction" => name, "code" => code.to_owned()).increment(1);
+}
+
+pub(crate) fn transaction_given_up(name: &'static str) {
+    counter!(TRANSACTION_GIVEN_UP, "transaction" => name).increment(1);
+}
+
+pub(crate) fn guard_missed(guard: &'static str) {
+    counter!(GUARD_MISSED, "guard" => guard).increment(1);
+}
+
+pub(crate) fn pool_waited(waited: Duration) {
+    histogram!(POOL_WAIT).record(ms(waited));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge of connections")]
+pub(crate) fn pool_use((existing, in_use): (usize, usize)) {
+    gauge!(POOL_CONNECTIONS).set(existing as f64);
+    gauge!(POOL_IN_USE).set(in_use as f64);
+}
+
+pub(crate) fn request_done(method: &'static str, route: String, status: u16, took: Duration) {
+    histogram!(REQUEST, "method" => method, "route" => route, "status" => status.to_string()).record(ms(took));
+}

@@ -1,0 +1,91 @@
+//! Dumb loops around steps that can be called by themselves: when and how often, nothing else. Any number of instances
+//! run them at the same time.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::app::App;
+use crate::db::Error;
+use crate::telemetry;
+
+/// How long a worker sleeps at most. Nothing is due earlier than a second after it was made, so whoever looks every
+/// second is never late.
+const NAP: Duration = Duration::from_secs(1);
+/// How often parked events whose order exists are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often old idempotency keys are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// How often gauges are told.
+const GAUGE_EVERY: Duration = Duration::from_secs(1);
+
+/// What a step says about the next one.
+enum Next {
+    /// There is more to do at once.
+    Now,
+    /// Not before this time has passed.
+    After(Duration),
+}
+
+/// Starts every worker; they stop between two steps once `stop` is cancelled.
+pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
+    spawn(app, tasks, stop, "expire_holds", |app| async move {
+        if app.checkout.expire_holds().await? {
+            return Ok(Next::Now);
+        }
+        Ok(until(app.checkout.next_hold_due().await?))
+    });
+    spawn(app, tasks, stop, "cancel_overdue_orders", |app| async move {
+        if app.checkout.cancel_overdue_orders().await? {
+            return Ok(Next::Now);
+        }
+        Ok(until(app.checkout.next_order_due().await?))
+    });
+    spawn(app, tasks, stop, "sweep_parked", |app| async move {
+        let more = app.checkout.sweep_parked().await?;
+        Ok(if more { Next::Now } else { Next::After(SWEEP_EVERY) })
+    });
+    spawn(app, tasks, stop, "forget_old_keys", |app| async move {
+        let more = app.checkout.forget_old_keys().await?;
+        Ok(if more { Next::Now } else { Next::After(FORGET_EVERY) })
+    });
+    spawn(app, tasks, stop, "pool_gauges", |app| async move {
+        telemetry::pool_use(app.checkout.database().connections());
+        Ok(Next::After(GAUGE_EVERY))
+    });
+}
+
+/// Sleeps exactly until the next due time, a second at most.
+fn until(due: Option<Duration>) -> Next {
+    Next::After(due.unwrap_or(NAP).min(NAP))
+}
+
+fn spawn<F, Step>(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken, name: &'static str, step: F)
+where
+    F: Fn(Arc<App>) -> Step + Send + 'static,
+    Step: Future<Output = Result<Next, Error>> + Send,
+{
+    let (app, stop) = (Arc::clone(app), stop.clone());
+    tasks.spawn(async move {
+        while !stop.is_cancelled() {
+            let pause = match step(Arc::clone(&app)).await {
+                Ok(Next::Now) => continue,
+                Ok(Next::After(pause)) => pause,
+                Err(error) => {
+                    telemetry::worker_failed(name);
+                    warn!(worker = name, %error, "a worker's step failed; it will be tried again");
+                    NAP
+                }
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    });
+}
