@@ -1,1 +1,5 @@
+//! The promises of the service, each a test on a real database server.
 
+mod boundary;
+mod document;
+mod support;

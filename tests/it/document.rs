@@ -1,0 +1,82 @@
+//! What is written down: the OpenAPI document, the SQL files, the rules about locks.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use holdfast::db::sql;
+use mysql_async::prelude::Queryable;
+
+use crate::support::Shop;
+
+fn file(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[tokio::test]
+async fn the_document_is_the_one_that_is_checked_in_and_the_one_that_is_served() {
+    let (shop, _, client) = Shop::selling(1).await;
+    let golden = file("openapi/openapi.json");
+    let generated = holdfast::http::document(&shop.app());
+    assert_eq!(generated, golden, "run `cargo run -- openapi > openapi/openapi.json` and look at the difference");
+    assert_eq!(client.get("/openapi.json").await.expect(200).text, golden);
+}
+
+/// A statement with its lists filled in, as PREPARE wants it.
+fn filled(statement: &str, width: usize) -> String {
+    let row = format!("({})", vec!["NULL"; width].join(", "));
+    statement.replace("{rows}", &row).replace("{ids}", "NULL").replace("{cases}", "WHEN 1 THEN 1")
+}
+
+#[tokio::test]
+async fn every_statement_prepares_on_the_migrated_schema() {
+    let shop = Shop::open().await;
+    let mut conn = shop.sql().await;
+    for (name, statement) in sql::ALL {
+        assert!(statement.starts_with(&format!("-- {name}: ")), "{name} begins with its name and why it is there");
+        assert!(!statement.contains('*') || statement.contains(" * "), "{name} names its columns");
+        let width = if *name == "order_events/insert" { 4 } else { 2 };
+        let prepared = conn.prep(filled(statement, width)).await;
+        prepared.unwrap_or_else(|error| panic!("{name} does not prepare: {error}"));
+    }
+}
+
+#[test]
+fn every_sql_file_has_its_constant() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+    let names = |path: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(path).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("plain names")).collect()
+    };
+    let files: BTreeSet<String> = names(&folder)
+        .into_iter()
+        .flat_map(|table| {
+            let verbs = names(&folder.join(&table));
+            verbs.into_iter().map(move |verb| format!("{table}/{}", verb.trim_end_matches(".sql")))
+        })
+        .collect();
+    let constants: BTreeSet<String> = sql::ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(files, constants);
+}
+
+#[test]
+fn there_is_no_explicit_lock_anywhere() {
+    let mut looked_at = 0;
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("sql"), Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a text file").to_uppercase();
+            let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            for lock in ["FOR UPDATE", "FOR SHARE", "LOCK IN SHARE MODE", "GET_LOCK", "LOCK TABLE", "SKIP LOCKED"] {
+                assert!(!words.contains(lock), "{} says {lock}", path.display());
+            }
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 50, "only {looked_at} files");
+}

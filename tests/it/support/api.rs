@@ -1,0 +1,137 @@
+//! The API as its clients see it.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+/// A client of one instance.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    /// The stable code of a problem, checked to be a whole one.
+    #[track_caller]
+    pub(crate) fn code(&self) -> &str {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        for field in ["type", "title", "detail"] {
+            assert!(self.body[field].is_string(), "{field} in {self:?}");
+        }
+        assert_eq!(self.body["status"], self.status, "{self:?}");
+        self.body["code"].as_str().expect("a problem has a code")
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("a header is text"))
+    }
+
+    /// The answer, which must have this status.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+
+    /// A text field of the body.
+    #[track_caller]
+    pub(crate) fn text(&self, field: &str) -> String {
+        self.body[field].as_str().unwrap_or_else(|| panic!("no {field} in {self:?}")).to_owned()
+    }
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { http: reqwest::Client::new(), base: format!("http://{address}") }
+    }
+
+    /// Any request; `send` it with [`Client::send`].
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method.parse().expect("a method"), format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        self.try_send(request).await.expect("the service answers")
+    }
+
+    /// The same for a service that may be gone.
+    pub(crate) async fn try_send(&self, request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
+        let response = request.send().await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(Answer { status, headers, body, text })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request("GET", path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request("POST", path).json(body)).await
+    }
+
+    /// A body as it is, under a content type.
+    pub(crate) async fn post_raw(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+        self.send(self.request("POST", path).header("content-type", content_type).body(body)).await
+    }
+
+    pub(crate) async fn post_keyed(&self, path: &str, key: &str, body: &Value) -> Answer {
+        self.send(self.request("POST", path).header("idempotency-key", key).json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request("DELETE", path)).await
+    }
+
+    pub(crate) async fn try_hold(&self, product_id: i64, qty: i64) -> Answer {
+        self.post("/api/holds", &json!({ "product_id": product_id, "qty": qty })).await
+    }
+
+    /// Takes a hold and returns its id.
+    pub(crate) async fn hold(&self, product_id: i64, qty: i64) -> String {
+        self.try_hold(product_id, qty).await.expect(201).text("hold_id")
+    }
+
+    pub(crate) async fn try_order(&self, hold_id: &str) -> Answer {
+        self.post("/api/orders", &json!({ "hold_id": hold_id })).await
+    }
+
+    /// Makes an order of a hold and returns its id.
+    pub(crate) async fn order(&self, hold_id: &str) -> String {
+        self.try_order(hold_id).await.expect(201).text("order_id")
+    }
+
+    /// Delivers a payment event.
+    pub(crate) async fn webhook(&self, body: &Value) -> Answer {
+        self.post("/api/payments/webhook", body).await
+    }
+
+    /// Delivers an event for an order under a key.
+    pub(crate) async fn pay(&self, order_id: &str, status: &str, key: &str) -> Answer {
+        self.webhook(&json!({ "order_id": order_id, "status": status, "idempotency_key": key })).await
+    }
+
+    pub(crate) async fn order_status(&self, order_id: &str) -> String {
+        self.get(&format!("/api/orders/{order_id}")).await.expect(200).text("status")
+    }
+
+    pub(crate) async fn hold_status(&self, hold_id: &str) -> String {
+        self.get(&format!("/api/holds/{hold_id}")).await.expect(200).text("status")
+    }
+
+    pub(crate) async fn available(&self, product_id: i64) -> i64 {
+        let answer = self.get(&format!("/api/products/{product_id}")).await.expect(200);
+        answer.body["available_stock"].as_i64().expect("a number")
+    }
+}

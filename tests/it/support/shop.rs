@@ -1,0 +1,193 @@
+//! A shop of one test's own: a database, and any number of service instances over it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use holdfast::app::App;
+use holdfast::config::{Config, Settings};
+use holdfast::serve::Service;
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, Opts};
+
+use super::proxy::Proxy;
+use super::server::{TestDatabase, connect};
+use super::{Client, api};
+
+/// A database with products, and the ways to it.
+pub(crate) struct Shop {
+    pub(crate) database: TestDatabase,
+}
+
+impl Shop {
+    /// An empty shop.
+    pub(crate) async fn open() -> Self {
+        Self { database: TestDatabase::create().await }
+    }
+
+    /// A shop with one product, its stock, and one instance of the service.
+    pub(crate) async fn selling(stock: i64) -> (Self, i64, Instance) {
+        let shop = Self::open().await;
+        let product_id = shop.product(stock).await;
+        let instance = shop.serve().await;
+        (shop, product_id, instance)
+    }
+
+    /// Puts a product on sale for 49.99 EUR, the way another program would, and returns its id.
+    pub(crate) async fn product(&self, stock: i64) -> i64 {
+        let mut conn = self.sql().await;
+        let insert = "INSERT INTO products (name, price_minor, currency, stock) VALUES ('A thing', 4999, 'EUR', ?)";
+        conn.exec_drop(insert, (stock,)).await.expect("a product can be inserted");
+        i64::try_from(conn.last_insert_id().expect("an id")).expect("a small id")
+    }
+
+    /// A configuration for this shop: any free port, short waits at the end.
+    pub(crate) fn config(&self) -> Config {
+        let settings = Settings {
+            database_url: Some(self.database.url.clone()),
+            listen: Some("127.0.0.1:0".to_owned()),
+            pool_size: Some("8".to_owned()),
+            drain_seconds: Some("5".to_owned()),
+            log: Some("off".to_owned()),
+            ..Settings::default()
+        };
+        settings.read().expect("a valid configuration")
+    }
+
+    /// An instance of the service.
+    pub(crate) async fn serve(&self) -> Instance {
+        Instance::start(self.config()).await
+    }
+
+    /// An instance whose holds and orders last this long.
+    pub(crate) async fn serve_with_ttls(&self, hold_ttl_seconds: u64, order_ttl_seconds: u64) -> Instance {
+        Instance::start(Config { hold_ttl_seconds, order_ttl_seconds, ..self.config() }).await
+    }
+
+    /// An instance that reaches its database through a proxy.
+    pub(crate) async fn serve_through_proxy(&self) -> (Instance, Proxy) {
+        let (config, proxy) = self.config_through_proxy().await;
+        (Instance::start(config).await, proxy)
+    }
+
+    /// The use cases without HTTP and without workers: every step is the test's to take.
+    pub(crate) fn app(&self) -> Arc<App> {
+        Arc::new(App::new(&self.config()))
+    }
+
+    /// The same through a proxy.
+    pub(crate) async fn app_through_proxy(&self) -> (Arc<App>, Proxy) {
+        let (config, proxy) = self.config_through_proxy().await;
+        (Arc::new(App::new(&config)), proxy)
+    }
+
+    async fn config_through_proxy(&self) -> (Config, Proxy) {
+        let opts = Opts::from_url(&self.database.url).expect("a database URL");
+        let upstream = (opts.ip_or_hostname(), opts.tcp_port());
+        let address: SocketAddr =
+            tokio::net::lookup_host(upstream).await.expect("the server resolves").next().expect("an address");
+        let proxy = Proxy::start(address).await;
+        let database = Opts::from_url(&proxy.url(&self.database.url)).expect("a database URL");
+        (Config { database, ..self.config() }, proxy)
+    }
+
+    /// A connection to the database, past the service.
+    pub(crate) async fn sql(&self) -> Conn {
+        connect(&self.database.url).await
+    }
+
+    /// The first row of a query.
+    pub(crate) async fn row<T: FromRow + Send + 'static>(&self, query: &str) -> T {
+        self.sql().await.query_first(query).await.expect("the query runs").expect("the query has a row")
+    }
+
+    /// A single number.
+    pub(crate) async fn count(&self, query: &str) -> i64 {
+        self.row::<i64>(query).await
+    }
+
+    /// Runs a statement and returns how many rows it changed.
+    pub(crate) async fn execute(&self, statement: &str) -> u64 {
+        let mut conn = self.sql().await;
+        conn.query_drop(statement).await.expect("the statement runs");
+        conn.affected_rows()
+    }
+
+    /// Makes every active hold run out now.
+    pub(crate) async fn let_holds_run_out(&self) {
+        let past = "UPDATE holds SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND, returns_at = expires_at
+                    WHERE status = 'active'";
+        self.execute(past).await;
+    }
+
+    /// Makes every pending order overdue now.
+    pub(crate) async fn let_orders_run_out(&self) {
+        self.execute("UPDATE orders SET pay_by = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE status = 'pending'").await;
+        let past = "UPDATE holds JOIN orders ON orders.hold_id = holds.id SET holds.returns_at = orders.pay_by
+                    WHERE orders.status = 'pending'";
+        self.execute(past).await;
+    }
+
+    /// The law: what is reserved is held, awaits payment, or is sold; nothing else is; and every order's trail explains
+    /// its state.
+    pub(crate) async fn assert_conserved(&self) {
+        let mut conn = self.sql().await;
+        let wrong: Vec<(i64, i64, i64, i64)> = conn
+            .query(
+                "SELECT products.id, stock, reserved, CAST(COALESCE(spoken_for.qty, 0) AS SIGNED)
+                 FROM products LEFT JOIN (
+                   SELECT product_id, SUM(qty) AS qty FROM holds LEFT JOIN orders ON orders.hold_id = holds.id
+                   WHERE holds.status = 'active'
+                      OR (holds.status = 'ordered' AND orders.status IN ('pending', 'paid', 'refunded'))
+                   GROUP BY product_id
+                 ) AS spoken_for ON spoken_for.product_id = products.id
+                 WHERE reserved <> COALESCE(spoken_for.qty, 0) OR reserved > stock OR reserved < 0",
+            )
+            .await
+            .expect("the query runs");
+        assert!(wrong.is_empty(), "product, stock, reserved, spoken for: {wrong:?}");
+        let astray: i64 = conn
+            .query_first(
+                "SELECT COUNT(*) FROM holds LEFT JOIN orders ON orders.hold_id = holds.id
+                 WHERE NOT (returns_at <=> CASE
+                   WHEN holds.status = 'active' THEN expires_at
+                   WHEN holds.status = 'ordered' AND orders.status = 'pending' THEN pay_by END)
+                    OR (holds.status = 'ordered') <> (orders.id IS NOT NULL)",
+            )
+            .await
+            .expect("the query runs")
+            .expect("a count");
+        assert_eq!(astray, 0, "holds whose units come back at the wrong time, or whose order is missing");
+        let unexplained: i64 = conn
+            .query_first(
+                "SELECT COUNT(*) FROM orders
+                 WHERE status <> (SELECT to_status FROM order_events WHERE order_id = orders.id ORDER BY id DESC LIMIT 1)
+                    OR 1 <> (SELECT COUNT(*) FROM order_events WHERE order_id = orders.id AND from_status IS NULL)",
+            )
+            .await
+            .expect("the query runs")
+            .expect("a count");
+        assert_eq!(unexplained, 0, "orders whose trail does not explain their state");
+    }
+}
+
+/// A running instance with a client.
+pub(crate) struct Instance {
+    pub(crate) service: Service,
+    pub(crate) client: Client,
+}
+
+impl Instance {
+    pub(crate) async fn start(config: Config) -> Self {
+        let service = Service::start(config).await.expect("a free port");
+        let client = api::Client::new(service.address());
+        Self { service, client }
+    }
+}
+
+impl std::ops::Deref for Instance {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
