@@ -9,12 +9,14 @@
 //! - [`http`]: one file per resource, problem+json, request limits
 //! - [`workers`]: when and how often
 //! - [`checkout`]: the use cases; one public function is one transaction, or two that must find each other
+//! - [`batch`]: the hot path's machinery, which knows neither HTTP nor SQL
 //! - [`db`]: the only place that speaks SQL
 //! - [`domain`]: what is true without a database
 //! - [`config`]: the environment, read once by `main`, `serve` and `app`
 //! - [`telemetry`]: logs and the names of all metrics, called from everywhere
 
 pub mod app;
+pub mod batch;
 pub mod checkout;
 pub mod config;
 pub mod db;

@@ -1,0 +1,107 @@
+//! One lane: a queue, and the batches that are under way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::error;
+
+use super::{Done, Shared, Work};
+
+/// What a batch under way will come back with, and how much it may take.
+type Returned<W> = (i64, Done<<W as Work>::Job>);
+
+struct Lane<W: Work> {
+    shared: Arc<Shared<W>>,
+    key: W::Key,
+    /// Taken from the queue, not yet under way; jobs to be done again come first.
+    waiting: VecDeque<W::Job>,
+    under_way: JoinSet<Returned<W>>,
+    /// What the batches under way may take together.
+    weight: i64,
+    /// What was left when a batch last came back.
+    supply: Option<i64>,
+}
+
+/// Runs one lane until it has been idle for a moment, or nobody can reach it any more.
+pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queue: mpsc::Receiver<W::Job>) {
+    let cap = shared.limits.batch;
+    let linger = shared.limits.linger;
+    let mut lane = Lane { shared, key, waiting: VecDeque::new(), under_way: JoinSet::new(), weight: 0, supply: None };
+    let mut open = true;
+    let mut taken = Vec::new();
+    while open || !lane.is_idle() {
+        while lane.waiting.len() < cap
+            && let Ok(job) = queue.try_recv()
+        {
+            lane.waiting.push_back(job);
+        }
+        lane.start_batches();
+        let room = cap.saturating_sub(lane.waiting.len());
+        tokio::select! {
+            Some(returned) = lane.under_way.join_next() => lane.take_back(returned),
+            count = queue.recv_many(&mut taken, room), if open && room > 0 => {
+                open = count > 0;
+                lane.waiting.extend(taken.drain(..));
+            }
+            () = sleep(linger), if lane.is_idle() => {
+                if lane.leave(&queue) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl<W: Work> Lane<W> {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.under_way.is_empty()
+    }
+
+    /// Starts batches as long as jobs wait and the work allows one more.
+    fn start_batches(&mut self) {
+        while !self.waiting.is_empty() && self.under_way.len() < self.shared.limits.in_flight {
+            let count = self.waiting.len().min(self.shared.limits.batch);
+            let weight: i64 = self.waiting.range(..count).map(|job| self.shared.work.weight(job)).sum();
+            if !self.under_way.is_empty() && !self.shared.work.may_overlap(self.supply, self.weight + weight) {
+                return;
+            }
+            let jobs: Vec<_> = self.waiting.drain(..count).collect();
+            let (shared, key, supply) = (Arc::clone(&self.shared), self.key, self.supply);
+            self.weight += weight;
+            self.under_way.spawn(async move { (weight, shared.work.run(key, jobs, supply).await) });
+        }
+    }
+
+    fn take_back(&mut self, returned: Result<Returned<W>, tokio::task::JoinError>) {
+        match returned {
+            Ok((weight, done)) => {
+                self.weight -= weight;
+                self.supply = done.supply;
+                for job in done.again.into_iter().rev() {
+                    self.waiting.push_front(job);
+                }
+            }
+            Err(panicked) => {
+                // Its jobs were dropped, so their askers know. What it weighed is not known any more.
+                error!(key = ?self.key, error = %panicked, "a batch panicked");
+                self.supply = None;
+                if self.under_way.is_empty() {
+                    self.weight = 0;
+                }
+            }
+        }
+    }
+
+    /// Takes this lane off the list, unless a job came in the meantime: jobs are sent under the same lock.
+    fn leave(&self, queue: &mpsc::Receiver<W::Job>) -> bool {
+        let mut lanes = self.shared.lanes();
+        if !queue.is_empty() {
+            return false;
+        }
+        lanes.remove(&self.key);
+        true
+    }
+}
