@@ -53,5 +53,6 @@ impl App {
     pub async fn finish_work(&self) {
         self.work.close();
         self.work.wait().await;
+        self.checkout.finish().await;
     }
 }

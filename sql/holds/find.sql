@@ -1,8 +1,9 @@
--- holds/find: its rows, one per product; a hold that has run out is expired for its reader before a worker says so
+-- holds/find: the rows of these holds, one per product; a hold that has run out is expired for its reader before a
+-- worker says so
 SELECT holds.id, holds.product_id, holds.qty, holds.unit_price_minor, holds.currency,
        IF(holds.status = 'active' AND holds.expires_at <= NOW(6), 'expired', holds.status) AS status,
        holds.expires_at, orders.id AS order_id, NOW(6) AS server_time
 FROM holds
 LEFT JOIN orders ON orders.hold_id = holds.id
-WHERE holds.id = :hold_id
-ORDER BY holds.product_id
+WHERE holds.id IN ({ids})
+ORDER BY holds.id, holds.product_id

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Checkout;
 use crate::db::holds::{self, Due, sum};
 use crate::db::order_events::{self, Reason, Transition};
-use crate::db::{Error, orders, products};
+use crate::db::{Database, Error, orders, products};
 use crate::domain::OrderStatus;
 use crate::telemetry;
 
@@ -20,41 +20,7 @@ impl Checkout {
     /// # Errors
     /// As every transaction.
     pub async fn expire_holds(&self) -> Result<bool, Error> {
-        Ok(self.expire_batch(None).await? == BATCH as usize)
-    }
-
-    /// The same for one product. Returns how many rows ran out.
-    pub(super) async fn expire_holds_of(&self, product_id: i64) -> Result<usize, Error> {
-        self.expire_batch(Some(product_id)).await
-    }
-
-    async fn expire_batch(&self, product_id: Option<i64>) -> Result<usize, Error> {
-        let due = self
-            .database
-            .read("holds.list_due", |tx| async move { holds::list_due(tx, product_id, BATCH).await }.boxed())
-            .await?;
-        if due.is_empty() {
-            return Ok(0);
-        }
-        let expired = self
-            .database
-            .transaction("holds.expire", |tx| {
-                async move {
-                    let mut due: Vec<Due> = holds::list_due(tx, product_id, BATCH).await?;
-                    if due.is_empty() {
-                        return Ok(due);
-                    }
-                    due.sort_unstable_by_key(|row| row.units);
-                    let units: Vec<_> = due.iter().map(|row| row.units).collect();
-                    holds::expire(tx, &units).await?;
-                    products::give_back(tx, &sum(units)).await?;
-                    Ok(due)
-                }
-                .boxed()
-            })
-            .await?;
-        telemetry::expired("hold", expired.iter().map(|row| row.late));
-        Ok(expired.len())
+        Ok(expire_batch(&self.database, None).await? == BATCH as usize)
     }
 
     /// Cancels one batch of orders that were not paid in time. Returns whether there may be more.
@@ -111,6 +77,34 @@ impl Checkout {
             .await?;
         Ok(due_in_us.map(from_us))
     }
+}
+
+/// Gives back one batch of holds that have run out, of one product or of all. Returns how many rows those were.
+pub(super) async fn expire_batch(database: &Database, product_id: Option<i64>) -> Result<usize, Error> {
+    let due = database
+        .read("holds.list_due", |tx| async move { holds::list_due(tx, product_id, BATCH).await }.boxed())
+        .await?;
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let expired = database
+        .transaction("holds.expire", |tx| {
+            async move {
+                let mut due: Vec<Due> = holds::list_due(tx, product_id, BATCH).await?;
+                if due.is_empty() {
+                    return Ok(due);
+                }
+                due.sort_unstable_by_key(|row| row.units);
+                let units: Vec<_> = due.iter().map(|row| row.units).collect();
+                holds::expire(tx, &units).await?;
+                products::give_back(tx, &sum(units)).await?;
+                Ok(due)
+            }
+            .boxed()
+        })
+        .await?;
+    telemetry::expired("hold", expired.iter().map(|row| row.late));
+    Ok(expired.len())
 }
 
 fn from_us(us: i64) -> Duration {

@@ -4,14 +4,21 @@
 //! Every transaction takes its locks in the same order: idempotency key or inbox, orders, holds, products by id.
 
 pub mod expiry;
+mod hold_batch;
 pub mod holds;
 pub mod orders;
 pub mod payments;
+mod product_reads;
 pub mod products;
 
+use self::hold_batch::HoldWork;
+use self::product_reads::ReadWork;
+use crate::batch::{Lanes, Limits};
 use crate::db::idempotency_keys::{self, Keyed, Made};
 use crate::db::{Database, Error, Failure, Tx, migrations};
 use crate::domain::Refusal;
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
 
 /// What a shop decides.
@@ -26,16 +33,33 @@ pub struct Policy {
 }
 
 /// The use cases over one database.
-#[derive(Clone)]
 pub struct Checkout {
     database: Database,
     policy: Policy,
+    holds: Lanes<HoldWork>,
+    reads: Lanes<ReadWork>,
 }
+
+/// Of each product's queue of buyers. A batch of this size is one packet of about 200 KB.
+const HOLD_LIMITS: Limits = Limits { queue: 20_000, batch: 2048, in_flight: 2, linger: LINGER };
+/// Of the rounds that read products.
+const READ_LIMITS: Limits = Limits { queue: 20_000, batch: 4096, in_flight: 2, linger: LINGER };
+/// How long a lane waits for its next job before it goes away.
+const LINGER: Duration = Duration::from_millis(500);
 
 impl Checkout {
     /// Over this database, by this policy.
     pub fn new(database: Database, policy: Policy) -> Self {
-        Self { database, policy }
+        let hold_work = HoldWork { database: database.clone(), ttl_seconds: policy.hold_ttl_seconds };
+        let holds = Lanes::new(hold_work, HOLD_LIMITS);
+        let reads = Lanes::new(ReadWork { database: database.clone() }, READ_LIMITS);
+        Self { database, policy, holds, reads }
+    }
+
+    /// Lets every batch finish; nothing may be asked after this.
+    pub async fn finish(&self) {
+        self.holds.finish().await;
+        self.reads.finish().await;
     }
 
     /// The database, for those who start, watch and stop it.
@@ -72,6 +96,11 @@ impl Checkout {
             .await?;
         Ok(deleted == u64::from(LIMIT))
     }
+}
+
+/// The answer of a batch that ended without one.
+fn lost() -> Error {
+    Error::Broken("a batch ended without an answer".to_owned())
 }
 
 /// What was already made under a key by the very same request.

@@ -1,9 +1,11 @@
 //! What is on sale.
 
-use super::Checkout;
+use tokio::sync::oneshot;
+
+use super::product_reads::{ReadJob, Round};
+use super::{Checkout, lost};
+use crate::db::Error;
 use crate::db::products::{self, Product};
-use crate::db::{Error, Failure};
-use crate::domain::Refusal;
 use futures_util::FutureExt as _;
 
 /// One page of products.
@@ -20,13 +22,13 @@ impl Checkout {
     ///
     /// # Errors
     /// [`Refusal::ProductNotFound`].
+    ///
+    /// [`Refusal::ProductNotFound`]: crate::domain::Refusal::ProductNotFound
     pub async fn product(&self, product_id: i64) -> Result<Product, Error> {
-        self.database
-            .read("products.find", |tx| {
-                async move { products::find(tx, product_id).await?.ok_or(Failure::Refused(Refusal::ProductNotFound)) }
-                    .boxed()
-            })
-            .await
+        let (answer, answered) = oneshot::channel();
+        let job = ReadJob::Product(product_id, answer);
+        self.reads.submit(Round::Products, job).map_err(|_| Error::Overloaded)?;
+        answered.await.unwrap_or_else(|_| Err(lost()))
     }
 
     /// Up to `limit` products with ids greater than `after`; one query whatever the limit.
@@ -34,14 +36,10 @@ impl Checkout {
     /// # Errors
     /// As every read.
     pub async fn list_products(&self, after: i64, limit: u32) -> Result<Page, Error> {
-        let mut items = self
-            .database
-            .read("products.list", |tx| async move { products::list_page(tx, after, limit + 1).await }.boxed())
-            .await?;
-        let more = items.len() > limit as usize;
-        items.truncate(limit as usize);
-        let next_after = items.last().filter(|_| more).map(|last| last.id);
-        Ok(Page { items, next_after })
+        let (answer, answered) = oneshot::channel();
+        let round = Round::Page { after, limit };
+        self.reads.submit(round, ReadJob::Page(answer)).map_err(|_| Error::Overloaded)?;
+        answered.await.unwrap_or_else(|_| Err(lost()))
     }
 
     /// Makes product 1 with this name, price and stock, where there is none. Returns whether it was made.

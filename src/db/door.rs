@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Params, Pool};
+use mysql_async::{Conn, Params, Pool, Row};
 use rand::RngExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, error, warn};
@@ -36,8 +36,19 @@ pub struct Database {
 /// `'env` is what the closure may borrow from; it only helps the compiler to see that this outlives every attempt.
 pub struct Tx<'env> {
     conn: Conn,
+    mode: Mode,
+    begun: bool,
     after_unknown: bool,
     environment: PhantomData<&'env ()>,
+}
+
+/// What one statement of a packet came to.
+#[derive(Debug)]
+pub struct Reply {
+    /// Rows that it changed.
+    pub affected: u64,
+    /// Rows that it returned.
+    pub rows: Vec<Row>,
 }
 
 /// What runs inside the door: a closure that may run several times and whose future borrows the connection.
@@ -66,6 +77,7 @@ enum Ended {
 impl Tx<'_> {
     /// Runs a statement and returns how many rows it changed.
     pub async fn execute(&mut self, sql: &str, params: impl Into<Params> + Send) -> Result<u64, Failure> {
+        self.begin().await?;
         self.conn.exec_drop(sql, params).await?;
         Ok(self.conn.affected_rows())
     }
@@ -75,6 +87,7 @@ impl Tx<'_> {
     where
         T: FromRow + Send + 'static,
     {
+        self.begin().await?;
         Ok(self.conn.exec(sql, params).await?)
     }
 
@@ -83,12 +96,14 @@ impl Tx<'_> {
     where
         T: FromRow + Send + 'static,
     {
+        self.begin().await?;
         Ok(self.conn.exec_first(sql, params).await?)
     }
 
     /// The same as [`Tx::execute`] for text from [`super::literal`], which is different every time and therefore not
     /// worth a prepared statement.
     pub async fn execute_text(&mut self, sql: &str) -> Result<u64, Failure> {
+        self.begin().await?;
         self.conn.query_drop(sql).await?;
         Ok(self.conn.affected_rows())
     }
@@ -98,7 +113,38 @@ impl Tx<'_> {
     where
         T: FromRow + Send + 'static,
     {
+        self.begin().await?;
         Ok(self.conn.query(sql).await?)
+    }
+
+    /// Runs several statements of [`super::literal`]'s text in one round trip, BEGIN included when they are the first.
+    /// They stop at the first error.
+    pub async fn packet(&mut self, statements: &[String]) -> Result<Vec<Reply>, Failure> {
+        let begin = self.needs_begin().then_some("BEGIN");
+        self.begun |= begin.is_some();
+        let texts = begin.into_iter().chain(statements.iter().map(String::as_str));
+        let mut result = self.conn.query_iter(texts.collect::<Vec<_>>().join(";\n")).await?;
+        let mut replies = Vec::with_capacity(statements.len());
+        for position in 0..statements.len() + usize::from(begin.is_some()) {
+            let affected = result.affected_rows();
+            let rows = result.collect().await?;
+            if position > 0 || begin.is_none() {
+                replies.push(Reply { affected, rows });
+            }
+        }
+        Ok(replies)
+    }
+
+    fn needs_begin(&self) -> bool {
+        self.mode == Mode::Transaction && !self.begun
+    }
+
+    async fn begin(&mut self) -> Result<(), Failure> {
+        if self.needs_begin() {
+            self.begun = true;
+            self.conn.query_drop("BEGIN").await?;
+        }
+        Ok(())
     }
 
     /// The key that the last insert generated.
@@ -188,17 +234,14 @@ impl Database {
     ) -> Result<T, Ended> {
         let conn = self.connection(deadline).await?;
         let id = conn.id();
-        let mut tx = Tx { conn, after_unknown, environment: PhantomData };
+        let mut tx = Tx { conn, mode, begun: false, after_unknown, environment: PhantomData };
         let mut committing = false;
         let work = async {
             if let Some(id) = lost.take() {
                 end_connection(&mut tx.conn, id).await;
             }
-            if mode == Mode::Transaction {
-                tx.conn.query_drop("BEGIN").await?;
-            }
             let value = body(&mut tx).await?;
-            if mode == Mode::Transaction {
+            if tx.begun {
                 committing = true;
                 tx.conn.query_drop("COMMIT").await?;
             }
@@ -269,6 +312,7 @@ fn sort(failure: Failure, committing: bool) -> Ended {
     match failure {
         Failure::Refused(refusal) => Ended::Final(Error::Refused(refusal)),
         Failure::Broken(what) => Ended::Final(Error::Broken(what)),
+        Failure::Stale(what) => Ended::Final(Error::Stale(what)),
         Failure::Raced(guard) => Ended::Again { class: Class::Retry, reason: guard.to_owned() },
         Failure::Database(error) => match classify(&error, committing) {
             Class::Ours => Ended::Final(Error::Broken(error.to_string())),
@@ -287,7 +331,7 @@ fn give_up((class, reason): (Class, String), attempts: u32) -> Error {
 /// Logs what is not the caller's business, once, and counts it.
 fn report(name: &'static str, error: Error) -> Error {
     match &error {
-        Error::Refused(_) => {}
+        Error::Refused(_) | Error::Stale(_) | Error::Overloaded => {}
         Error::Broken(what) => error!(transaction = name, error = what, "transaction failed"),
         Error::Unavailable(_) | Error::Contended { .. } => {
             warn!(transaction = name, %error, "transaction given up");

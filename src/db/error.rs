@@ -13,6 +13,8 @@ pub enum Failure {
     Refused(Refusal),
     /// A plain read and a guarded update disagreed, because somebody else committed in between: roll back, run again.
     Raced(&'static str),
+    /// What was read before the transaction does not hold any more: roll back, the caller reads again.
+    Stale(&'static str),
     /// An invariant does not hold: roll back, log, answer 500.
     Broken(String),
 }
@@ -30,7 +32,7 @@ impl From<Refusal> for Failure {
 }
 
 /// How a transaction ended when it did not succeed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The business said no; nothing was changed.
     #[error(transparent)]
@@ -47,6 +49,12 @@ pub enum Error {
         /// What ended the last one.
         reason: String,
     },
+    /// What the caller had read before does not hold any more; nothing was changed.
+    #[error("{0} changed in between")]
+    Stale(&'static str),
+    /// Too many others wait for the same; nothing was tried.
+    #[error("too many requests wait already")]
+    Overloaded,
     /// A bug or a schema that does not fit.
     #[error("{0}")]
     Broken(String),

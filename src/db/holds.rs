@@ -7,9 +7,10 @@ use chrono::NaiveDateTime;
 use mysql_async::{Params, params};
 use uuid::Uuid;
 
+use super::door::Reply;
 use super::literal::{Literal, list, rows};
-use super::{Failure, Tx, bytes, exactly, id, sql, state};
-use crate::domain::HoldStatus;
+use super::{Failure, Tx, bytes, exactly, id, single, sql, state};
+use crate::domain::{HoldStatus, Refusal};
 use crate::telemetry;
 
 /// One row of a hold as its readers see it.
@@ -75,22 +76,72 @@ pub fn sum(units: impl IntoIterator<Item = Units>) -> BTreeMap<i64, i64> {
     sums
 }
 
-/// Makes an active hold at the product's price. False when there is no such product, or this hold already exists.
-pub async fn insert(
-    tx: &mut Tx<'_>,
-    hold_id: Uuid,
-    product_id: i64,
-    qty: i64,
-    ttl_seconds: u64,
-) -> Result<bool, Failure> {
-    let params = params! { "hold_id" => bytes(hold_id), product_id, qty, ttl_seconds };
-    Ok(tx.execute(sql::holds::INSERT, params).await? == 1)
+/// What all holds of one batch have in common, and what is left after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Units on sale after the batch.
+    pub available: i64,
+    /// What one unit costs, in minor units of `currency`.
+    pub unit_price_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// The database's clock, UTC.
+    pub server_time: NaiveDateTime,
+    /// When the holds run out, UTC.
+    pub expires_at: NaiveDateTime,
+}
+
+/// The statements that take a batch of holds on one product, in one packet: terms, rows, the guarded sum, what is left.
+/// `holds` are ids with quantities, sorted by id.
+pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String; 4] {
+    let product = product_id.to_string();
+    let sum = total(holds).to_string();
+    let row = |&(hold_id, qty): &(Uuid, i64)| {
+        let [price, currency, end] = ["@p", "@c", "@e"].map(Literal::Variable);
+        [Literal::Id(hold_id), Literal::Number(product_id), Literal::Number(qty), price, currency, end, end]
+    };
+    let terms = sql::holds::SET_TERMS.replace("{ttl_seconds}", &ttl_seconds.to_string());
+    [
+        terms.replace("{product_id}", &product),
+        sql::holds::INSERT.replace("{rows}", &rows(holds.iter().map(row))),
+        sql::products::RESERVE.replace("{qty}", &sum).replace("{product_id}", &product),
+        sql::products::FIND_TERMS.replace("{product_id}", &product),
+    ]
+}
+
+/// Reads the replies to [`take`].
+///
+/// # Errors
+/// [`Refusal::ProductNotFound`]; [`Refusal::SoldOut`] when the sum does not fit, with what there is.
+pub fn taken(replies: Vec<Reply>, holds: &[(Uuid, i64)]) -> Result<Terms, Failure> {
+    let [_, inserted, reserved, left] = <[Reply; 4]>::try_from(replies)
+        .map_err(|replies| Failure::Broken(format!("{} replies to a batch of holds", replies.len())))?;
+    let terms = left.rows.into_iter().next().ok_or(Failure::Refused(Refusal::ProductNotFound))?;
+    let (available, unit_price_minor, currency, server_time, expires_at) = mysql_async::from_row_opt(terms)
+        .map_err(|error| Failure::Broken(format!("the terms of a batch cannot be read: {error}")))?;
+    if usize::try_from(inserted.affected) != Ok(holds.len()) {
+        return Err(Failure::Broken(format!("{} of {} holds were new", inserted.affected, holds.len())));
+    }
+    match single("products/reserve", reserved.affected)? {
+        true => Ok(Terms { available, unit_price_minor, currency, server_time, expires_at }),
+        false => Err(Refusal::SoldOut { available_stock: available }.into()),
+    }
+}
+
+/// How many units these holds speak for.
+pub fn total(holds: &[(Uuid, i64)]) -> i64 {
+    holds.iter().map(|(_, qty)| qty).sum()
 }
 
 /// The rows of a hold, by product; none when there is no such hold.
 pub async fn find(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Hold>, Failure> {
+    list_rows(tx, &[hold_id]).await
+}
+
+/// The rows of these holds, as far as they exist, by hold and product.
+pub async fn list_rows(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Hold>, Failure> {
     type Columns = (Vec<u8>, i64, i64, i64, String, String, NaiveDateTime, Option<Vec<u8>>, NaiveDateTime);
-    let found: Vec<Columns> = tx.rows(sql::holds::FIND, params! { "hold_id" => bytes(hold_id) }).await?;
+    let found: Vec<Columns> = tx.rows_text(&with_ids(sql::holds::FIND, hold_ids)).await?;
     let hold = |columns: Columns| {
         let (hold, product_id, qty, unit_price_minor, currency, status, expires_at, order, server_time) = columns;
         Ok(Hold {

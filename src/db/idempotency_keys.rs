@@ -1,9 +1,12 @@
 //! What clients already asked for under an `Idempotency-Key`.
 
+use std::collections::HashMap;
+
 use mysql_async::params;
 use uuid::Uuid;
 
-use super::{Failure, Tx, bytes, id, single, sql, state};
+use super::literal::{Literal, rows};
+use super::{Failure, Tx, id, single, sql, state};
 use crate::domain::status::named;
 use crate::domain::{Named, OrderStatus};
 
@@ -41,32 +44,45 @@ pub struct Made {
     pub answered_status: Option<OrderStatus>,
 }
 
-/// Takes the key for `resource_id`. False when it was taken before, or is being taken in another transaction that then
-/// commits: this statement waits for that. The repetition is counted, so that the answer to it is durable too.
-pub async fn insert(tx: &mut Tx<'_>, keyed: &Keyed, resource_id: Uuid) -> Result<bool, Failure> {
-    let params = params! {
-        "scope" => keyed.scope,
-        "operation" => keyed.operation.as_str(),
-        "idempotency_key" => &keyed.key,
-        "fingerprint" => keyed.fingerprint.to_vec(),
-        "resource_id" => bytes(resource_id),
+/// The statement that takes keys, each for its hold or order. It changes one row per new key and counts two per key that
+/// was taken before. They must be sorted by key. A key that is being taken in another transaction makes it wait for that.
+pub fn insert_all<'a>(keys: impl IntoIterator<Item = (&'a Keyed, Uuid)>) -> String {
+    let row = |(keyed, resource_id): (&'a Keyed, Uuid)| {
+        let [scope, operation, key] = name(keyed);
+        [scope, operation, key, Literal::Bytes(&keyed.fingerprint), Literal::Id(resource_id)]
     };
-    Ok(tx.execute(sql::idempotency_keys::INSERT, params).await? == 1)
+    sql::idempotency_keys::INSERT.replace("{rows}", &rows(keys.into_iter().map(row)))
+}
+
+/// Takes one key for `resource_id`. False when it was taken before.
+pub async fn insert(tx: &mut Tx<'_>, keyed: &Keyed, resource_id: Uuid) -> Result<bool, Failure> {
+    Ok(tx.execute_text(&insert_all([(keyed, resource_id)])).await? == 1)
+}
+
+/// What was made under these keys of one operation, by key.
+pub async fn list<'a>(
+    tx: &mut Tx<'_>,
+    keys: impl IntoIterator<Item = &'a Keyed>,
+) -> Result<HashMap<Vec<u8>, Made>, Failure> {
+    let names = rows(keys.into_iter().map(name));
+    let found: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Option<String>)> =
+        tx.rows_text(&sql::idempotency_keys::LIST.replace("{rows}", &names)).await?;
+    let made = |(key, fingerprint, resource, answered): (Vec<u8>, Vec<u8>, Vec<u8>, Option<String>)| {
+        let answered_status = answered.as_deref().map(state).transpose()?;
+        Ok((key, Made { fingerprint, resource_id: id(&resource)?, answered_status }))
+    };
+    found.into_iter().map(made).collect()
 }
 
 /// What was made under this key.
 pub async fn find(tx: &mut Tx<'_>, keyed: &Keyed) -> Result<Option<Made>, Failure> {
-    let params = params! {
-        "scope" => keyed.scope,
-        "operation" => keyed.operation.as_str(),
-        "idempotency_key" => &keyed.key,
-    };
-    let row: Option<(Vec<u8>, Vec<u8>, Option<String>)> = tx.row(sql::idempotency_keys::FIND, params).await?;
-    let made = |(fingerprint, resource, answered): (Vec<u8>, Vec<u8>, Option<String>)| {
-        let answered_status = answered.as_deref().map(state).transpose()?;
-        Ok(Made { fingerprint, resource_id: id(&resource)?, answered_status })
-    };
-    row.map(made).transpose()
+    Ok(list(tx, [keyed]).await?.remove(keyed.key.as_bytes()))
+}
+
+/// What a key's row is found by.
+fn name(keyed: &Keyed) -> [Literal<'_>; 3] {
+    let scope = Literal::Bytes(keyed.scope.as_bytes());
+    [scope, Literal::name(keyed.operation), Literal::Bytes(keyed.key.as_bytes())]
 }
 
 /// Writes down what the first answer tells. False when one was already given.

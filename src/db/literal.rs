@@ -1,59 +1,105 @@
-//! The one place where SQL text is built in code: the lists of a set-based statement, from numbers, hex literals and
-//! names of our own alone.
+//! The one place where SQL text is built in code: the lists of a set-based statement, from numbers, hex literals, names
+//! of our own and variables of the session alone.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use uuid::Uuid;
 
 use crate::domain::Named;
 
-/// A value that is safe to write into SQL text: no text given by others can become one.
+/// A value that is safe to write into SQL text: no text given by others can become one, except as hex.
 #[derive(Debug, Clone, Copy)]
-pub enum Literal {
+pub enum Literal<'a> {
     /// A number.
     Number(i64),
     /// A hold's or an order's id, as a hex literal.
     Id(Uuid),
+    /// Bytes, whoever gave them, as a hex literal.
+    Bytes(&'a [u8]),
     /// A word from one of our own closed sets.
     Word(&'static str),
+    /// A variable of the session, `@p`.
+    Variable(&'static str),
     /// NULL.
     Null,
 }
 
-impl Literal {
+impl Literal<'_> {
     /// The word of a state.
     pub fn name(value: impl Named) -> Self {
         Self::Word(value.as_str())
     }
 }
 
-impl fmt::Display for Literal {
+impl fmt::Display for Literal<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => write!(formatter, "{number}"),
-            Self::Id(id) => write!(formatter, "x'{}'", id.simple()),
+            Self::Id(id) => {
+                let mut hex = [0; uuid::fmt::Simple::LENGTH];
+                formatter.write_str("x'")?;
+                formatter.write_str(id.simple().encode_lower(&mut hex))?;
+                formatter.write_char('\'')
+            }
+            Self::Bytes(bytes) => {
+                formatter.write_str("x'")?;
+                bytes.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))?;
+                formatter.write_char('\'')
+            }
             Self::Word(word) => write!(formatter, "'{word}'"),
+            Self::Variable(name) => formatter.write_str(name),
             Self::Null => formatter.write_str("NULL"),
         }
     }
 }
 
 /// `1, 2, 3`, for `IN ({ids})`.
-pub fn list(values: impl IntoIterator<Item = Literal>) -> String {
-    join(values.into_iter().map(|value| value.to_string()))
+pub fn list<'a>(values: impl IntoIterator<Item = Literal<'a>>) -> String {
+    let mut text = String::new();
+    append(&mut text, values);
+    text
 }
 
 /// `(1, 2), (3, 4)`, for `VALUES {rows}` and `IN ({rows})`.
-pub fn rows<const WIDTH: usize>(rows: impl IntoIterator<Item = [Literal; WIDTH]>) -> String {
-    join(rows.into_iter().map(|row| format!("({})", list(row))))
+pub fn rows<'a, const WIDTH: usize>(rows: impl IntoIterator<Item = [Literal<'a>; WIDTH]>) -> String {
+    let mut text = String::new();
+    for row in rows {
+        text.push_str(if text.is_empty() { "(" } else { ", (" });
+        append(&mut text, row);
+        text.push(')');
+    }
+    text
 }
 
 /// `WHEN 1 THEN 2 WHEN 3 THEN 4`, for `CASE id {cases} END`.
-pub fn cases(pairs: impl IntoIterator<Item = (Literal, Literal)>) -> String {
-    let whens: Vec<String> = pairs.into_iter().map(|(when, then)| format!("WHEN {when} THEN {then}")).collect();
-    whens.join(" ")
+pub fn cases<'a>(pairs: impl IntoIterator<Item = (Literal<'a>, Literal<'a>)>) -> String {
+    let mut text = String::new();
+    for (when, then) in pairs {
+        let _ = write!(text, "WHEN {when} THEN {then} ");
+    }
+    text
 }
 
-fn join(parts: impl Iterator<Item = String>) -> String {
-    parts.collect::<Vec<_>>().join(", ")
+fn append<'a>(text: &mut String, values: impl IntoIterator<Item = Literal<'a>>) {
+    for (position, value) in values.into_iter().enumerate() {
+        if position > 0 {
+            text.push_str(", ");
+        }
+        // writing to a string does not fail
+        let _ = write!(text, "{value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_numbers_hex_and_our_own_names_gets_into_sql() {
+        let hostile = Literal::Bytes(b"'; DROP TABLE holds; --");
+        assert_eq!(hostile.to_string(), "x'273b2044524f50205441424c4520686f6c64733b202d2d'");
+        let row = [Literal::Number(-1), Literal::Id(Uuid::nil()), Literal::Variable("@p"), Literal::Null];
+        assert_eq!(rows([row, row]).matches("(-1, x'00000000000000000000000000000000', @p, NULL)").count(), 2);
+        assert_eq!(list([Literal::Word("hold"), Literal::Bytes(b"")]), "'hold', x''");
+    }
 }

@@ -1,12 +1,12 @@
 //! The table of products: what is on sale and what is spoken for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDateTime;
 use mysql_async::params;
 
 use super::literal::{Literal, cases, list};
-use super::{Failure, Tx, exactly, single, sql};
+use super::{Failure, Tx, exactly, sql};
 
 /// A product as its readers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,10 +33,11 @@ fn product((id, name, price_minor, currency, stock, available, server_time): Col
     Product { id, name, price_minor, currency, stock, available, server_time }
 }
 
-/// One product.
-pub async fn find(tx: &mut Tx<'_>, product_id: i64) -> Result<Option<Product>, Failure> {
-    let row = tx.row(sql::products::FIND, params! { "product_id" => product_id }).await?;
-    Ok(row.map(product))
+/// These products, as far as they exist, by id.
+pub async fn list_some(tx: &mut Tx<'_>, product_ids: &BTreeSet<i64>) -> Result<Vec<Product>, Failure> {
+    let ids = list(product_ids.iter().map(|&id| Literal::Number(id)));
+    let rows = tx.rows_text(&sql::products::LIST_SOME.replace("{ids}", &ids)).await?;
+    Ok(rows.into_iter().map(product).collect())
 }
 
 /// Up to `limit` products with ids greater than `after`, by id.
@@ -56,12 +57,6 @@ pub async fn insert(
 ) -> Result<bool, Failure> {
     let params = params! { product_id, name, price_minor, currency, stock };
     Ok(tx.execute(sql::products::INSERT, params).await? == 1)
-}
-
-/// Speaks for `qty` units if so many are available. False when not, or when there is no such product.
-pub async fn reserve(tx: &mut Tx<'_>, product_id: i64, qty: i64) -> Result<bool, Failure> {
-    let affected = tx.execute(sql::products::RESERVE, params! { product_id, qty }).await?;
-    single("products/reserve", affected)
 }
 
 /// Puts units back on sale: units by product. Nothing to give back is no statement.

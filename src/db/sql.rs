@@ -22,8 +22,9 @@ macro_rules! statements {
 
 statements! {
     products {
-        FIND = "find",
+        FIND_TERMS = "find_terms",
         LIST = "list",
+        LIST_SOME = "list_some",
         INSERT = "insert",
         RESERVE = "reserve",
         GIVE_BACK = "give_back",
@@ -36,6 +37,7 @@ statements! {
         LIST_UNITS = "list_units",
         LIST_DUE = "list_due",
         LIST_DUE_OF_PRODUCT = "list_due_of_product",
+        SET_TERMS = "set_terms",
         MARK_ORDERED = "mark_ordered",
         RELEASE = "release",
         SETTLE = "settle",
@@ -67,7 +69,7 @@ statements! {
     }
     idempotency_keys {
         INSERT = "insert",
-        FIND = "find",
+        LIST = "list",
         ANSWER = "answer",
         DELETE_OLD = "delete_old",
     }

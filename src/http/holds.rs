@@ -131,8 +131,7 @@ impl Holds {
     ) -> Result<HoldCreated, Denied<CreateDenials>> {
         let CreateHold { product_id: Whole(product_id), qty: Whole(qty) } = body.0;
         let keyed = key.keyed(Operation::Hold, [product_id.to_string(), qty.to_string()]);
-        let app = Arc::clone(&self.app);
-        let taken = self.app.run(async move { app.checkout.create_hold(product_id, qty, keyed).await }).await?;
+        let taken = self.app.checkout.create_hold(product_id, qty, keyed).await?;
         let location = format!("/api/holds/{}", taken.hold.id);
         Ok(HoldCreated::Created(Json(taken.hold.into()), location, taken.replayed.then_some(true)))
     }

@@ -172,7 +172,11 @@ impl From<db::Error> for Problem {
                 "database_unavailable",
                 "The database did not answer in time. Send the same request again: with an Idempotency-Key it is safe.",
             ),
-            db::Error::Contended { .. } => Self::unavailable(
+            db::Error::Overloaded => Self::unavailable(
+                "overloaded",
+                "Too many requests wait already; yours was not tried. Nothing was changed.",
+            ),
+            db::Error::Contended { .. } | db::Error::Stale(_) => Self::unavailable(
                 "contention",
                 "Too many others changed the same rows at the same moment; nothing was changed for you.",
             ),
@@ -252,7 +256,7 @@ macro_rules! denials {
             const LIST: &'static [(u16, &'static str)] = &[
                 $(($status, $description),)+
                 (500, "`internal_error`"),
-                (503, "`database_unavailable`, `contention`; with `Retry-After`. The same request may be sent again."),
+                (503, "`database_unavailable`, `contention`, `overloaded`; with `Retry-After`. The same request may be sent again."),
             ];
         }
     };

@@ -79,8 +79,7 @@ impl Products {
     /// A product and what is left of it
     #[oai(path = "/products/:product_id", method = "get", operation_id = "getProduct")]
     async fn find(&self, product_id: Path<i64>) -> Result<Json<ProductBody>, Denied<FindDenials>> {
-        let app = Arc::clone(&self.app);
-        let product = self.app.run(async move { app.checkout.product(product_id.0).await }).await?;
+        let product = self.app.checkout.product(product_id.0).await?;
         Ok(Json(product.into()))
     }
 
@@ -102,8 +101,7 @@ impl Products {
                 .ok_or_else(|| Problem::bad_request("invalid_cursor", "`cursor` is not one that was given out."))?,
             None => 0,
         };
-        let app = Arc::clone(&self.app);
-        let page = self.app.run(async move { app.checkout.list_products(after, limit).await }).await?;
+        let page = self.app.checkout.list_products(after, limit).await?;
         Ok(Json(ProductPage {
             items: page.items.into_iter().map(ProductBody::from).collect(),
             next_cursor: page.next_after.map(write_cursor),

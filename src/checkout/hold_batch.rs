@@ -1,0 +1,371 @@
+//! Holds of one product travel in batches: this is what one batch does. The machinery is [`crate::batch`]'s.
+//!
+//! Why this is fast: the hot row is locked once per batch, from the guarded update to the commit, and the disk is waited
+//! for once per batch, whoever many buyers are in it. While that happens the next batch gathers.
+//!
+//! Why this is right:
+//! - The guard decides. `UPDATE … SET reserved = reserved + sum WHERE available >= sum` either speaks for every buyer of
+//!   the batch or for none, and COMMIT is sent only after its count was seen.
+//! - What a batch believes about the supply, from an earlier batch or from its own read, only decides what it tries.
+//! - Ids are minted before the first attempt. A COMMIT whose answer was lost is settled by looking for them.
+//! - Nobody is refused from memory. A refusal rests on one read, begun after the buyer arrived and after holds that had
+//!   run out were given back.
+//! - Buyers are taken in the order of their arrival as long as they fit; a smaller one may pass a larger one.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::expiry::expire_batch;
+use super::holds::{Taken, as_taken};
+use crate::batch::{Done, Work};
+use crate::db::holds::{self, Hold, Supply, Terms};
+use crate::db::idempotency_keys::{self, Keyed, Made, Operation};
+use crate::db::{Database, Error, Failure, Tx};
+use crate::domain::{HoldStatus, Refusal};
+
+/// One buyer who waits.
+pub(super) struct HoldJob {
+    /// Minted on arrival.
+    pub(super) hold_id: Uuid,
+    /// How many units.
+    pub(super) qty: i64,
+    /// The client's own name for the request.
+    pub(super) keyed: Option<Keyed>,
+    /// When the answer is not wanted any more.
+    pub(super) deadline: Instant,
+    /// Where the answer goes.
+    pub(super) answer: oneshot::Sender<Result<Taken, Error>>,
+}
+
+impl HoldJob {
+    fn reply(self, result: Result<Taken, Error>) {
+        // Whoever has gone does not hear it; a hold that was taken for him runs out.
+        let _ = self.answer.send(result);
+    }
+}
+
+/// What a batch of holds needs.
+pub(super) struct HoldWork {
+    pub(super) database: Database,
+    pub(super) ttl_seconds: u64,
+}
+
+/// What one transaction wrote.
+enum Written {
+    Now(Terms),
+    /// By an earlier attempt, whose commit had been lost from sight.
+    Before(Vec<Hold>),
+}
+
+/// Copies of requests that were answered before, with what was made then.
+type Replays = Vec<(HoldJob, Made)>;
+
+impl Work for HoldWork {
+    type Key = i64;
+    type Job = HoldJob;
+
+    async fn run(&self, product_id: i64, jobs: Vec<HoldJob>, supply: Option<i64>) -> Done<HoldJob> {
+        let (jobs, again, replays) = match self.sort_by_key(wanted(jobs)).await {
+            Ok(sorted) => sorted,
+            Err((jobs, error)) => return refuse_all(jobs, &error),
+        };
+        let batch = Batch { work: self, product_id, again };
+        let sum: i64 = jobs.iter().map(|job| job.qty).sum();
+        match supply {
+            Some(supply) if supply < sum => batch.look_first(jobs, replays).await,
+            _ => batch.write(jobs, Vec::new(), replays).await,
+        }
+    }
+
+    fn weight(&self, job: &HoldJob) -> i64 {
+        job.qty
+    }
+
+    /// Near the boundary one batch at a time, so that the order of arrival holds where it matters.
+    fn may_overlap(&self, supply: Option<i64>, weight: i64) -> bool {
+        supply.is_some_and(|supply| supply >= weight)
+    }
+}
+
+/// Drops who has gone, and tells who waited too long.
+fn wanted(jobs: Vec<HoldJob>) -> Vec<HoldJob> {
+    let now = Instant::now();
+    let (in_time, late): (Vec<_>, Vec<_>) =
+        jobs.into_iter().filter(|job| !job.answer.is_closed()).partition(|job| job.deadline > now);
+    for job in late {
+        job.reply(Err(Error::Overloaded));
+    }
+    in_time
+}
+
+fn refuse_all(jobs: Vec<HoldJob>, error: &Error) -> Done<HoldJob> {
+    for job in jobs {
+        job.reply(Err(error.clone()));
+    }
+    Done::all(None)
+}
+
+impl HoldWork {
+    /// Sorts out copies: of requests that were answered before (to be replayed), of such with another body (refused),
+    /// and of others in this very batch (again in the next one, when the first is known).
+    async fn sort_by_key(
+        &self,
+        jobs: Vec<HoldJob>,
+    ) -> Result<(Vec<HoldJob>, Vec<HoldJob>, Replays), (Vec<HoldJob>, Error)> {
+        if jobs.iter().all(|job| job.keyed.is_none()) {
+            return Ok((jobs, Vec::new(), Vec::new()));
+        }
+        let keys: Vec<&Keyed> = jobs.iter().filter_map(|job| job.keyed.as_ref()).collect();
+        let keys = &keys;
+        let known = self
+            .database
+            .read("holds.list_keys", |tx| async move { idempotency_keys::list(tx, keys.iter().copied()).await }.boxed())
+            .await;
+        let known = match known {
+            Ok(known) => known,
+            Err(error) => return Err((jobs, error)),
+        };
+        let (mut first, mut again, mut replays) = (Vec::new(), Vec::new(), Vec::new());
+        let mut seen = HashSet::new();
+        for job in jobs {
+            let Some(keyed) = &job.keyed else {
+                first.push(job);
+                continue;
+            };
+            match known.get(keyed.key.as_bytes()) {
+                Some(made) if made.fingerprint == keyed.fingerprint => replays.push((job, made.clone())),
+                Some(_) => job.reply(Err(Refusal::IdempotencyKeyReuse.into())),
+                None if seen.insert(keyed.key.clone()) => first.push(job),
+                None => again.push(job),
+            }
+        }
+        Ok((first, again, replays))
+    }
+
+    /// One transaction for everybody in `jobs` and every copy in `replays`. It changes a row for each, so that every
+    /// answer is durable.
+    async fn take(&self, product_id: i64, jobs: &[HoldJob], replays: &Replays) -> Result<Option<Written>, Error> {
+        let mut rows: Vec<(Uuid, i64)> = jobs.iter().map(|job| (job.hold_id, job.qty)).collect();
+        rows.sort_unstable();
+        let keyed = jobs.iter().filter_map(|job| job.keyed.as_ref().map(|keyed| (keyed, job.hold_id)));
+        let copied = replays.iter().filter_map(|(job, made)| job.keyed.as_ref().map(|keyed| (keyed, made.resource_id)));
+        let keys: BTreeMap<&str, (&Keyed, Uuid)> =
+            keyed.chain(copied).map(|(keyed, id)| (keyed.key.as_str(), (keyed, id))).collect();
+        let new_keys = jobs.iter().filter(|job| job.keyed.is_some()).count();
+        let (rows, keys) = (&rows, &keys);
+        self.database
+            .transaction("holds.create", |tx| {
+                async move {
+                    if tx.after_unknown()
+                        && let Some(stored) = stored_before(tx, rows).await?
+                    {
+                        return Ok(Some(Written::Before(stored)));
+                    }
+                    let mut statements = Vec::new();
+                    if !keys.is_empty() {
+                        statements.push(idempotency_keys::insert_all(keys.values().copied()));
+                    }
+                    if !rows.is_empty() {
+                        statements.extend(holds::take(product_id, rows, self.ttl_seconds));
+                    }
+                    let mut replies = tx.packet(&statements).await?;
+                    if !keys.is_empty() && replies.remove(0).affected != (2 * keys.len() - new_keys) as u64 {
+                        return Err(Failure::Stale("idempotency_keys"));
+                    }
+                    match rows.is_empty() {
+                        true => Ok(None),
+                        false => Ok(Some(Written::Now(holds::taken(replies, rows)?))),
+                    }
+                }
+                .boxed()
+            })
+            .await
+    }
+}
+
+/// Whether an earlier attempt was committed after all: then all of its rows are there. The answer must be durable as
+/// well, and a transaction that changes nothing would not wait for the disk.
+async fn stored_before(tx: &mut Tx<'_>, rows: &[(Uuid, i64)]) -> Result<Option<Vec<Hold>>, Failure> {
+    let ids: Vec<Uuid> = rows.iter().map(|&(id, _)| id).collect();
+    let Some(&first) = ids.first() else { return Ok(None) };
+    let stored = holds::list_rows(tx, &ids).await?;
+    if stored.is_empty() {
+        return Ok(None);
+    }
+    let fingerprint = [0; 32];
+    let mark = Keyed { scope: "lost commit", operation: Operation::Hold, key: first.to_string(), fingerprint };
+    idempotency_keys::insert(tx, &mark, first).await?;
+    Ok(Some(stored))
+}
+
+/// One batch on its way.
+struct Batch<'work> {
+    work: &'work HoldWork,
+    product_id: i64,
+    /// Who comes first in the next batch.
+    again: Vec<HoldJob>,
+}
+
+impl Batch<'_> {
+    /// There may not be enough: reads what there is, tries who fits, refuses who does not.
+    async fn look_first(self, jobs: Vec<HoldJob>, replays: Replays) -> Done<HoldJob> {
+        let most = jobs.iter().map(|job| job.qty).max().unwrap_or(0);
+        let sum: i64 = jobs.iter().map(|job| job.qty).sum();
+        let supply = match self.supply(most, sum).await {
+            Ok(supply) => supply,
+            Err(error) => {
+                let replays = replays.into_iter().map(|(job, _)| job);
+                return refuse_all(jobs.into_iter().chain(replays).chain(self.again).collect(), &error);
+            }
+        };
+        let (mut left, mut fitting, mut rest) = (supply.available, Vec::new(), Vec::new());
+        for job in jobs {
+            if job.qty <= left {
+                left -= job.qty;
+                fitting.push(job);
+            } else {
+                rest.push((explain(&supply, left, job.qty), job));
+            }
+        }
+        if fitting.is_empty() && replays.is_empty() {
+            for (refusal, job) in rest {
+                job.reply(Err(refusal.into()));
+            }
+            return Done { again: self.again, supply: Some(left) };
+        }
+        self.write(fitting, rest, replays).await
+    }
+
+    /// What there is, after holds that have run out were given back.
+    async fn supply(&self, most: i64, sum: i64) -> Result<Supply, Error> {
+        let supply = find_supply(&self.work.database, self.product_id, most).await?;
+        let due = supply.returning > 0 && supply.first_returns_in_us <= 0;
+        if supply.available < sum && due && expire_batch(&self.work.database, Some(self.product_id)).await? > 0 {
+            return find_supply(&self.work.database, self.product_id, most).await;
+        }
+        Ok(supply)
+    }
+
+    /// Takes everybody in `jobs`, and then refuses everybody in `rest`, who were passed for them.
+    async fn write(mut self, jobs: Vec<HoldJob>, rest: Vec<(Refusal, HoldJob)>, replays: Replays) -> Done<HoldJob> {
+        if jobs.is_empty() && replays.is_empty() {
+            return Done { again: self.again, supply: None };
+        }
+        let written = self.work.take(self.product_id, &jobs, &replays).await;
+        let left = match written {
+            Ok(written) => {
+                let left = answer(jobs, written.as_ref(), self.product_id);
+                for (refusal, job) in rest {
+                    job.reply(Err(refusal.into()));
+                }
+                replay(&self.work.database, replays).await;
+                left
+            }
+            Err(Error::Refused(Refusal::SoldOut { available_stock })) => {
+                self.start_over(jobs, rest, replays);
+                Some(available_stock)
+            }
+            Err(Error::Stale(_)) => {
+                self.start_over(jobs, rest, replays);
+                None
+            }
+            Err(error) => {
+                let others = rest.into_iter().map(|(_, job)| job).chain(replays.into_iter().map(|(job, _)| job));
+                refuse_all(jobs.into_iter().chain(others).collect(), &error);
+                None
+            }
+        };
+        Done { again: self.again, supply: left }
+    }
+
+    /// Nothing was written: everybody comes first in the next batch, in the order of arrival.
+    fn start_over(&mut self, jobs: Vec<HoldJob>, rest: Vec<(Refusal, HoldJob)>, replays: Replays) {
+        let again = std::mem::take(&mut self.again);
+        let rest = rest.into_iter().map(|(_, job)| job);
+        let replays = replays.into_iter().map(|(job, _)| job);
+        self.again = jobs.into_iter().chain(rest).chain(replays).chain(again).collect();
+        // everybody is equally patient, so the deadlines tell who came first
+        self.again.sort_by_key(|job| job.deadline);
+    }
+}
+
+async fn find_supply(database: &Database, product_id: i64, enough: i64) -> Result<Supply, Error> {
+    database
+        .read("holds.find_supply", |tx| {
+            async move {
+                holds::find_supply(tx, product_id, enough).await?.ok_or(Failure::Refused(Refusal::ProductNotFound))
+            }
+            .boxed()
+        })
+        .await
+}
+
+/// Why `qty` units cannot be had when `left` units are left for this buyer.
+fn explain(supply: &Supply, left: i64, qty: i64) -> Refusal {
+    if supply.available + supply.returning < qty {
+        return Refusal::SoldOut { available_stock: left };
+    }
+    let wait_us = u64::try_from(supply.first_returns_in_us).unwrap_or(0);
+    Refusal::AllHeld { available_stock: left, retry_after_seconds: wait_us.div_ceil(1_000_000).max(1) }
+}
+
+/// Tells everybody in `jobs` what was written for him. Returns what is left.
+fn answer(jobs: Vec<HoldJob>, written: Option<&Written>, product_id: i64) -> Option<i64> {
+    match written {
+        None => None,
+        Some(Written::Now(terms)) => {
+            for job in jobs {
+                let hold = hold(&job, product_id, terms);
+                job.reply(Ok(Taken { hold, replayed: false }));
+            }
+            Some(terms.available)
+        }
+        Some(Written::Before(stored)) => {
+            let stored: HashMap<Uuid, &Hold> = stored.iter().map(|hold| (hold.id, hold)).collect();
+            for job in jobs {
+                let found = stored.get(&job.hold_id).map(|&hold| as_taken(hold.clone()));
+                let found = found.ok_or_else(|| Error::Broken("a committed batch has lost a hold".to_owned()));
+                job.reply(found.map(|hold| Taken { hold, replayed: false }));
+            }
+            None
+        }
+    }
+}
+
+fn hold(job: &HoldJob, product_id: i64, terms: &Terms) -> Hold {
+    Hold {
+        id: job.hold_id,
+        product_id,
+        qty: job.qty,
+        unit_price_minor: terms.unit_price_minor,
+        currency: terms.currency.clone(),
+        status: HoldStatus::Active,
+        expires_at: terms.expires_at,
+        order_id: None,
+        server_time: terms.server_time,
+    }
+}
+
+/// Tells everybody in `replays` what was made when the request first came.
+async fn replay(database: &Database, replays: Replays) {
+    if replays.is_empty() {
+        return;
+    }
+    let ids: Vec<Uuid> = replays.iter().map(|(_, made)| made.resource_id).collect();
+    let ids = &ids;
+    let found = database
+        .read("holds.list_replayed", |tx| async move { holds::list_rows(tx, ids).await }.boxed())
+        .await
+        .map(|rows| rows.into_iter().map(|hold| (hold.id, hold)).collect::<HashMap<_, _>>());
+    for (job, made) in replays {
+        let hold = match &found {
+            Ok(rows) => rows.get(&made.resource_id).cloned().ok_or(Refusal::HoldNotFound.into()),
+            Err(error) => Err(error.clone()),
+        };
+        job.reply(hold.map(|hold| Taken { hold: as_taken(hold), replayed: true }));
+    }
+}

@@ -1,0 +1,101 @@
+//! Reads of products travel in rounds: a round starts after the last of its askers arrived and asks for all their products
+//! in one statement, so its answers are as fresh as a query per request, at a fraction of the cost.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+
+use super::products::Page;
+use crate::batch::{Done, Work};
+use crate::db::products::{self, Product};
+use crate::db::{Database, Error};
+use crate::domain::Refusal;
+
+/// What a round is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Round {
+    /// Single products, of everybody who asks for any.
+    Products,
+    /// One page of the list: up to `limit` products with ids greater than `after`.
+    Page { after: i64, limit: u32 },
+}
+
+/// One asker.
+pub(super) enum ReadJob {
+    /// For one product.
+    Product(i64, oneshot::Sender<Result<Product, Error>>),
+    /// For the page that the round is about.
+    Page(oneshot::Sender<Result<Page, Error>>),
+}
+
+/// What a round needs.
+pub(super) struct ReadWork {
+    pub(super) database: Database,
+}
+
+impl Work for ReadWork {
+    type Key = Round;
+    type Job = ReadJob;
+
+    async fn run(&self, round: Round, jobs: Vec<ReadJob>, _supply: Option<i64>) -> Done<ReadJob> {
+        match round {
+            Round::Products => self.read_products(jobs).await,
+            Round::Page { after, limit } => self.read_page(after, limit, jobs).await,
+        }
+        Done::all(None)
+    }
+
+    fn may_overlap(&self, _supply: Option<i64>, _weight: i64) -> bool {
+        true
+    }
+}
+
+impl ReadWork {
+    async fn read_products(&self, jobs: Vec<ReadJob>) {
+        let mut askers = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            if let ReadJob::Product(product_id, answer) = job
+                && !answer.is_closed()
+            {
+                askers.push((product_id, answer));
+            }
+        }
+        let ids: BTreeSet<i64> = askers.iter().map(|(product_id, _)| *product_id).collect();
+        if ids.is_empty() {
+            return;
+        }
+        let ids = &ids;
+        let found = self
+            .database
+            .read("products.list_some", |tx| async move { products::list_some(tx, ids).await }.boxed())
+            .await
+            .map(|products| products.into_iter().map(|product| (product.id, product)).collect::<HashMap<_, _>>());
+        for (product_id, answer) in askers {
+            let product = match &found {
+                Ok(products) => products.get(&product_id).cloned().ok_or(Refusal::ProductNotFound.into()),
+                Err(error) => Err(error.clone()),
+            };
+            let _ = answer.send(product);
+        }
+    }
+
+    async fn read_page(&self, after: i64, limit: u32, jobs: Vec<ReadJob>) {
+        // one row more than is shown tells whether there is a next page
+        let found = self
+            .database
+            .read("products.list", |tx| async move { products::list_page(tx, after, limit + 1).await }.boxed())
+            .await;
+        let page = found.map(|mut items| {
+            let more = items.len() > limit as usize;
+            items.truncate(limit as usize);
+            let next_after = items.last().filter(|_| more).map(|last| last.id);
+            Page { items, next_after }
+        });
+        for job in jobs {
+            if let ReadJob::Page(answer) = job {
+                let _ = answer.send(page.clone());
+            }
+        }
+    }
+}
