@@ -1,4 +1,4 @@
--- orders/find: an order as its readers and the payment machine see it
+-- orders/find: orders as their readers and the payment machine see them
 SELECT id, hold_id, status, total_minor, currency, created_at, pay_by, charge_provider, charge_txn_id
 FROM orders
-WHERE id = :order_id
+WHERE id IN ({ids})

@@ -1,7 +1,5 @@
--- orders/insert: from an active hold; no row means the hold is not active, has an order, or the id is taken
-INSERT INTO orders (id, hold_id, total_minor, currency, pay_by)
-SELECT :order_id, id, SUM(qty * unit_price_minor), MIN(currency), NOW(6) + INTERVAL :ttl_seconds SECOND
-FROM holds
-WHERE id = :hold_id AND status = 'active' AND expires_at > NOW(6)
-GROUP BY id
+-- orders/insert: a batch of them, each from a hold whose rows were just read; a hold that has an order already, or an id
+-- that is taken, is not counted. All of a batch share clock (@n) and deadline (@e)
+INSERT INTO orders (id, hold_id, total_minor, currency, created_at, pay_by)
+VALUES {rows}
 ON DUPLICATE KEY UPDATE id = orders.id

@@ -12,7 +12,7 @@
 //!   run out were given back.
 //! - Buyers are taken in the order of their arrival as long as they fit; a smaller one may pass a larger one.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::expiry::expire_batch;
 use super::holds::{Taken, as_taken};
+use super::keys::{self, Keyable, Sorted};
 use crate::batch::{Done, Work};
 use crate::db::holds::{self, Hold, Supply, Terms};
 use crate::db::idempotency_keys::{self, Keyed, Made, Operation};
@@ -48,6 +49,12 @@ impl HoldJob {
     }
 }
 
+impl Keyable for HoldJob {
+    fn keyed(&self) -> Option<&Keyed> {
+        self.keyed.as_ref()
+    }
+}
+
 /// What a batch of holds needs.
 pub(super) struct HoldWork {
     pub(super) database: Database,
@@ -69,10 +76,13 @@ impl Work for HoldWork {
     type Job = HoldJob;
 
     async fn run(&self, product_id: i64, jobs: Vec<HoldJob>, supply: Option<i64>) -> Done<HoldJob> {
-        let (jobs, again, replays) = match self.sort_by_key(wanted(jobs)).await {
+        let Sorted { first: jobs, again, replays, reused } = match keys::sort(&self.database, wanted(jobs)).await {
             Ok(sorted) => sorted,
             Err((jobs, error)) => return refuse_all(jobs, &error),
         };
+        for job in reused {
+            job.reply(Err(Refusal::IdempotencyKeyReuse.into()));
+        }
         let batch = Batch { work: self, product_id, again };
         let sum: i64 = jobs.iter().map(|job| job.qty).sum();
         match supply {
@@ -110,42 +120,6 @@ fn refuse_all(jobs: Vec<HoldJob>, error: &Error) -> Done<HoldJob> {
 }
 
 impl HoldWork {
-    /// Sorts out copies: of requests that were answered before (to be replayed), of such with another body (refused),
-    /// and of others in this very batch (again in the next one, when the first is known).
-    async fn sort_by_key(
-        &self,
-        jobs: Vec<HoldJob>,
-    ) -> Result<(Vec<HoldJob>, Vec<HoldJob>, Replays), (Vec<HoldJob>, Error)> {
-        if jobs.iter().all(|job| job.keyed.is_none()) {
-            return Ok((jobs, Vec::new(), Vec::new()));
-        }
-        let keys: Vec<&Keyed> = jobs.iter().filter_map(|job| job.keyed.as_ref()).collect();
-        let keys = &keys;
-        let known = self
-            .database
-            .read("holds.list_keys", |tx| async move { idempotency_keys::list(tx, keys.iter().copied()).await }.boxed())
-            .await;
-        let known = match known {
-            Ok(known) => known,
-            Err(error) => return Err((jobs, error)),
-        };
-        let (mut first, mut again, mut replays) = (Vec::new(), Vec::new(), Vec::new());
-        let mut seen = HashSet::new();
-        for job in jobs {
-            let Some(keyed) = &job.keyed else {
-                first.push(job);
-                continue;
-            };
-            match known.get(keyed.key.as_bytes()) {
-                Some(made) if made.fingerprint == keyed.fingerprint => replays.push((job, made.clone())),
-                Some(_) => job.reply(Err(Refusal::IdempotencyKeyReuse.into())),
-                None if seen.insert(keyed.key.clone()) => first.push(job),
-                None => again.push(job),
-            }
-        }
-        Ok((first, again, replays))
-    }
-
     /// One transaction for everybody in `jobs` and every copy in `replays`. It changes a row for each, so that every
     /// answer is durable.
     async fn take(&self, product_id: i64, jobs: &[HoldJob], replays: &Replays) -> Result<Option<Written>, Error> {
@@ -187,8 +161,7 @@ impl HoldWork {
     }
 }
 
-/// Whether an earlier attempt was committed after all: then all of its rows are there. The answer must be durable as
-/// well, and a transaction that changes nothing would not wait for the disk.
+/// Whether an earlier attempt was committed after all: then all of its rows are there.
 async fn stored_before(tx: &mut Tx<'_>, rows: &[(Uuid, i64)]) -> Result<Option<Vec<Hold>>, Failure> {
     let ids: Vec<Uuid> = rows.iter().map(|&(id, _)| id).collect();
     let Some(&first) = ids.first() else { return Ok(None) };
@@ -196,9 +169,7 @@ async fn stored_before(tx: &mut Tx<'_>, rows: &[(Uuid, i64)]) -> Result<Option<V
     if stored.is_empty() {
         return Ok(None);
     }
-    let fingerprint = [0; 32];
-    let mark = Keyed { scope: "lost commit", operation: Operation::Hold, key: first.to_string(), fingerprint };
-    idempotency_keys::insert(tx, &mark, first).await?;
+    idempotency_keys::mark_lost_commit(tx, Operation::Hold, first).await?;
     Ok(Some(stored))
 }
 

@@ -16,7 +16,7 @@ use crate::domain::{HoldStatus, Refusal, mint_id};
 use crate::telemetry;
 
 /// How long a buyer waits for a place in a batch.
-const PATIENCE: Duration = Duration::from_secs(4);
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 
 /// A hold that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]

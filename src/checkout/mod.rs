@@ -6,17 +6,18 @@
 pub mod expiry;
 mod hold_batch;
 pub mod holds;
+mod keys;
+mod order_batch;
 pub mod orders;
 pub mod payments;
 mod product_reads;
 pub mod products;
 
 use self::hold_batch::HoldWork;
+use self::order_batch::OrderWork;
 use self::product_reads::ReadWork;
 use crate::batch::{Lanes, Limits};
-use crate::db::idempotency_keys::{self, Keyed, Made};
-use crate::db::{Database, Error, Failure, Tx, migrations};
-use crate::domain::Refusal;
+use crate::db::{Database, Error, idempotency_keys, migrations};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -38,12 +39,15 @@ pub struct Checkout {
     policy: Policy,
     holds: Lanes<HoldWork>,
     reads: Lanes<ReadWork>,
+    orders: Lanes<OrderWork>,
 }
 
 /// Of each product's queue of buyers. A batch of this size is one packet of about 200 KB.
 const HOLD_LIMITS: Limits = Limits { queue: 20_000, batch: 2048, in_flight: 2, linger: LINGER };
 /// Of the rounds that read products.
 const READ_LIMITS: Limits = Limits { queue: 20_000, batch: 4096, in_flight: 2, linger: LINGER };
+/// Of the queue of orders.
+const ORDER_LIMITS: Limits = Limits { queue: 20_000, batch: 512, in_flight: 2, linger: LINGER };
 /// How long a lane waits for its next job before it goes away.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -53,13 +57,16 @@ impl Checkout {
         let hold_work = HoldWork { database: database.clone(), ttl_seconds: policy.hold_ttl_seconds };
         let holds = Lanes::new(hold_work, HOLD_LIMITS);
         let reads = Lanes::new(ReadWork { database: database.clone() }, READ_LIMITS);
-        Self { database, policy, holds, reads }
+        let order_work = OrderWork { database: database.clone(), ttl_seconds: policy.order_ttl_seconds };
+        let orders = Lanes::new(order_work, ORDER_LIMITS);
+        Self { database, policy, holds, reads, orders }
     }
 
     /// Lets every batch finish; nothing may be asked after this.
     pub async fn finish(&self) {
         self.holds.finish().await;
         self.reads.finish().await;
+        self.orders.finish().await;
     }
 
     /// The database, for those who start, watch and stop it.
@@ -101,17 +108,4 @@ impl Checkout {
 /// The answer of a batch that ended without one.
 fn lost() -> Error {
     Error::Broken("a batch ended without an answer".to_owned())
-}
-
-/// What was already made under a key by the very same request.
-///
-/// # Errors
-/// [`Refusal::IdempotencyKeyReuse`] when it was made by another one.
-async fn made_before(tx: &mut Tx<'_>, keyed: &Keyed) -> Result<Made, Failure> {
-    let made = idempotency_keys::find(tx, keyed).await?;
-    let made = made.ok_or(Failure::Raced("idempotency_keys/insert"))?;
-    match made.fingerprint == keyed.fingerprint {
-        true => Ok(made),
-        false => Err(Refusal::IdempotencyKeyReuse.into()),
-    }
 }

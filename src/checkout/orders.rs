@@ -1,15 +1,20 @@
 //! Orders: a hold that somebody means to pay for.
 
 use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Checkout, made_before};
+use super::holds::PATIENCE;
+use super::order_batch::{OrderJob, Ordered};
+use super::payments::wake_parked;
+use super::{Checkout, lost};
 use crate::db::holds::{self, Hold, sum};
 use crate::db::idempotency_keys::{self, Keyed};
 use crate::db::order_events::{self, OrderEvent, Reason, Transition};
 use crate::db::orders::{self, Order};
 use crate::db::{Error, Failure, Tx, products};
-use crate::domain::{HoldStatus, OrderStatus, Refusal, mint_id};
+use crate::domain::{OrderStatus, Refusal, mint_id};
 use crate::telemetry;
 
 /// An order with what it is for.
@@ -35,50 +40,33 @@ impl Checkout {
         order_id: Option<Uuid>,
         keyed: Option<Keyed>,
     ) -> Result<Placed, Error> {
+        let (answer, answered) = oneshot::channel();
         let order_id = order_id.unwrap_or_else(mint_id);
-        let (order_id, replayed) = self.insert_order(order_id, hold_id, keyed.as_ref()).await?;
-        match replayed {
+        let deadline = Instant::now() + PATIENCE;
+        let job = OrderJob { order_id, hold_id, keyed: keyed.clone(), deadline, answer };
+        self.orders.submit((), job).map_err(|_| Error::Overloaded)?;
+        let mut placed = match answered.await.unwrap_or_else(|_| Err(lost()))? {
+            Ordered::Now { placed, woken: false } => *placed,
+            Ordered::Now { woken: true, .. } => self.order(order_id).await?,
+            Ordered::Before(made) => self.placed_before(made.resource_id).await?,
+        };
+        match placed.replayed {
             true => telemetry::replayed("order"),
             false => telemetry::order_created(),
         }
-        // Our row is committed; an event that committed its own before that is seen now, one that did it later sees us.
-        self.wake_parked(order_id, hold_id).await?;
-        let mut placed = self.order(order_id).await?;
-        placed.replayed = replayed;
         if let Some(keyed) = keyed {
             placed.order.status = self.first_answer(&keyed, placed.order.status).await?;
         }
         Ok(placed)
     }
 
-    /// Returns the order's id and whether an earlier request under the same key made it.
-    async fn insert_order(&self, order_id: Uuid, hold_id: Uuid, keyed: Option<&Keyed>) -> Result<(Uuid, bool), Error> {
-        let ttl_seconds = self.policy.order_ttl_seconds;
-        self.database
-            .transaction("orders.create", |tx| {
-                async move {
-                    if let Some(keyed) = keyed
-                        && !idempotency_keys::insert(tx, keyed, order_id).await?
-                    {
-                        let made = made_before(tx, keyed).await?;
-                        let ours = tx.after_unknown() && made.resource_id == order_id;
-                        return Ok((made.resource_id, !ours));
-                    }
-                    if !orders::insert(tx, order_id, hold_id, ttl_seconds).await? {
-                        return explain_refused_order(tx, order_id, hold_id).await;
-                    }
-                    if !holds::mark_ordered(tx, hold_id, order_id).await? {
-                        // It ran out or was given back between the two statements; a second look says which.
-                        return Err(Failure::Raced("holds/mark_ordered"));
-                    }
-                    let created =
-                        Transition { order_id, from: None, to: OrderStatus::Pending, reason: Reason::Created };
-                    order_events::insert(tx, &[created]).await?;
-                    Ok((order_id, false))
-                }
-                .boxed()
-            })
-            .await
+    /// An order that an earlier request under the same key made. That request may not have looked for waiting events
+    /// yet, and may never do it.
+    async fn placed_before(&self, order_id: Uuid) -> Result<Placed, Error> {
+        let hold_id = self.order(order_id).await?.order.hold_id;
+        wake_parked(&self.database, &[(order_id, hold_id)]).await?;
+        let placed = self.order(order_id).await?;
+        Ok(Placed { replayed: true, ..placed })
     }
 
     /// Writes down which status the first answer under a key tells, and returns the one that stands there: copies that
@@ -87,10 +75,11 @@ impl Checkout {
         self.database
             .transaction("orders.first_answer", |tx| {
                 async move {
-                    if idempotency_keys::answer(tx, keyed, status).await? {
+                    if idempotency_keys::answer(tx, [keyed], status).await? == 1 {
                         return Ok(status);
                     }
-                    Ok(made_before(tx, keyed).await?.answered_status.unwrap_or(status))
+                    let made = idempotency_keys::find(tx, keyed).await?;
+                    Ok(made.and_then(|made| made.answered_status).unwrap_or(status))
                 }
                 .boxed()
             })
@@ -173,23 +162,4 @@ pub(super) async fn give_back_units(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<()
     holds::settle(tx, &[hold_id]).await?;
     let units = sum(holds::list_units(tx, &[hold_id]).await?);
     products::give_back(tx, &units).await
-}
-
-/// Says why no order could be made, or that it was made: by an earlier attempt of ours whose commit was lost from sight.
-async fn explain_refused_order(tx: &mut Tx<'_>, order_id: Uuid, hold_id: Uuid) -> Result<(Uuid, bool), Failure> {
-    if let Some(order) = orders::find_by_hold(tx, hold_id).await? {
-        return match tx.after_unknown() && order.id == order_id {
-            true => Ok((order_id, false)),
-            false => Err(Refusal::HoldUsed { order_id: order.id }.into()),
-        };
-    }
-    let rows = holds::find(tx, hold_id).await?;
-    let refusal = match rows.first().map(|row| row.status) {
-        None => Refusal::HoldNotFound,
-        Some(HoldStatus::Expired) => Refusal::HoldExpired,
-        Some(HoldStatus::Released) => Refusal::HoldReleased,
-        Some(HoldStatus::Active) if orders::find(tx, order_id).await?.is_some() => Refusal::OrderIdTaken,
-        Some(HoldStatus::Active | HoldStatus::Ordered) => return Err(Failure::Raced("orders/insert")),
-    };
-    Err(refusal.into())
 }

@@ -12,7 +12,7 @@ use super::orders::give_back_units;
 use crate::db::order_events::{self, Reason, Transition};
 use crate::db::orders::{self, Order};
 use crate::db::payment_events::{self, Stored};
-use crate::db::{Error, Failure, Tx, holds, products};
+use crate::db::{Database, Error, Failure, Tx, holds, products};
 use crate::domain::payment::amount_fits;
 use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Outcome, Reference, Refusal};
 use crate::telemetry;
@@ -42,7 +42,7 @@ impl Checkout {
         let mut receipt = self.take_in(event).await?;
         if receipt.status == EventStatus::Parked {
             // Our row is committed; an order that committed its own before that is seen now.
-            self.apply_parked(receipt.event_id).await?;
+            apply_parked(&self.database, receipt.event_id).await?;
             receipt = self.receipt(receipt).await?;
         }
         if receipt.status == EventStatus::Applied && !receipt.duplicate && event.meaning == Meaning::Succeeded {
@@ -75,20 +75,6 @@ impl Checkout {
             .await
     }
 
-    /// Applies what waited for an order that now exists.
-    pub(super) async fn wake_parked(&self, order_id: Uuid, hold_id: Uuid) -> Result<(), Error> {
-        let waiting = self
-            .database
-            .read("payments.list_parked_for", |tx| {
-                async move { payment_events::list_parked_for(tx, order_id, hold_id).await }.boxed()
-            })
-            .await?;
-        for event_id in waiting {
-            self.apply_parked(event_id).await?;
-        }
-        Ok(())
-    }
-
     /// A refund that came before its success waits for it.
     async fn wake_followers(&self, reference: Reference) -> Result<(), Error> {
         let order = self
@@ -96,7 +82,7 @@ impl Checkout {
             .read("orders.find_reference", |tx| async move { resolve(tx, reference).await }.boxed())
             .await?;
         match order {
-            Resolved::Order(order) => self.wake_parked(order.id, order.hold_id).await,
+            Resolved::Order(order) => wake_parked(&self.database, &[(order.id, order.hold_id)]).await.map(|_| ()),
             _ => Ok(()),
         }
     }
@@ -115,33 +101,9 @@ impl Checkout {
             .await?;
         let mut settled = 0;
         for &event_id in &waiting {
-            settled += u32::from(self.apply_parked(event_id).await?);
+            settled += u32::from(apply_parked(&self.database, event_id).await?);
         }
         Ok(waiting.len() == SWEEP as usize && settled > 0)
-    }
-
-    /// Applies one waiting event if its order exists. Returns whether it got its outcome here.
-    async fn apply_parked(&self, event_id: i64) -> Result<bool, Error> {
-        let outcome = self
-            .database
-            .transaction("payments.apply", |tx| {
-                async move {
-                    if !payment_events::claim(tx, event_id).await? {
-                        return Ok(None);
-                    }
-                    let stored =
-                        payment_events::find(tx, event_id).await?.ok_or(Failure::Raced("payment_events/find"))?;
-                    let (outcome, _) = apply(tx, &stored).await?;
-                    payment_events::settle(tx, event_id, outcome.event_status()).await?;
-                    Ok(Some(outcome).filter(|&outcome| outcome != Outcome::Parked))
-                }
-                .boxed()
-            })
-            .await?;
-        if let Some(outcome) = outcome {
-            telemetry::webhook_woken(crate::domain::Named::as_str(outcome.event_status()));
-        }
-        Ok(outcome.is_some())
     }
 
     /// The same delivery, with where its event and its order are now.
@@ -159,6 +121,42 @@ impl Checkout {
             })
             .await
     }
+}
+
+/// Applies what waited for these orders (each with its hold), which exist now. Returns how many events that were.
+pub(super) async fn wake_parked(database: &Database, orders: &[(Uuid, Uuid)]) -> Result<usize, Error> {
+    if orders.is_empty() {
+        return Ok(0);
+    }
+    let waiting = database
+        .read("payments.list_parked_for", |tx| async move { payment_events::list_parked_for(tx, orders).await }.boxed())
+        .await?;
+    for &event_id in &waiting {
+        apply_parked(database, event_id).await?;
+    }
+    Ok(waiting.len())
+}
+
+/// Applies one waiting event if its order exists. Returns whether it got its outcome here.
+async fn apply_parked(database: &Database, event_id: i64) -> Result<bool, Error> {
+    let outcome = database
+        .transaction("payments.apply", |tx| {
+            async move {
+                if !payment_events::claim(tx, event_id).await? {
+                    return Ok(None);
+                }
+                let stored = payment_events::find(tx, event_id).await?.ok_or(Failure::Raced("payment_events/find"))?;
+                let (outcome, _) = apply(tx, &stored).await?;
+                payment_events::settle(tx, event_id, outcome.event_status()).await?;
+                Ok(Some(outcome).filter(|&outcome| outcome != Outcome::Parked))
+            }
+            .boxed()
+        })
+        .await?;
+    if let Some(outcome) = outcome {
+        telemetry::webhook_woken(crate::domain::Named::as_str(outcome.event_status()));
+    }
+    Ok(outcome.is_some())
 }
 
 /// Answers a delivery whose key is already taken: a copy, unless it means something else.

@@ -165,11 +165,9 @@ pub async fn list_units(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Units>
     found.into_iter().map(units).collect()
 }
 
-/// The hold becomes the order `order_id`. False when it is not active any more.
-pub async fn mark_ordered(tx: &mut Tx<'_>, hold_id: Uuid, order_id: Uuid) -> Result<bool, Failure> {
-    let params = params! { "hold_id" => bytes(hold_id), "order_id" => bytes(order_id) };
-    let affected = tx.execute(sql::holds::MARK_ORDERED, params).await?;
-    Ok(some("holds/mark_ordered", affected))
+/// The statement that makes ordered holds of active ones.
+pub fn mark_ordered(hold_ids: &[Uuid]) -> String {
+    with_ids(sql::holds::MARK_ORDERED, hold_ids)
 }
 
 /// The buyer gives the hold back. False when it is not active any more.

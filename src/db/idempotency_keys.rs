@@ -6,7 +6,7 @@ use mysql_async::params;
 use uuid::Uuid;
 
 use super::literal::{Literal, rows};
-use super::{Failure, Tx, id, single, sql, state};
+use super::{Failure, Tx, id, sql, state};
 use crate::domain::status::named;
 use crate::domain::{Named, OrderStatus};
 
@@ -65,9 +65,9 @@ pub async fn list<'a>(
     keys: impl IntoIterator<Item = &'a Keyed>,
 ) -> Result<HashMap<Vec<u8>, Made>, Failure> {
     let names = rows(keys.into_iter().map(name));
-    let found: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, Option<String>)> =
-        tx.rows_text(&sql::idempotency_keys::LIST.replace("{rows}", &names)).await?;
-    let made = |(key, fingerprint, resource, answered): (Vec<u8>, Vec<u8>, Vec<u8>, Option<String>)| {
+    type Columns = (Vec<u8>, Vec<u8>, Vec<u8>, Option<String>);
+    let found: Vec<Columns> = tx.rows_text(&sql::idempotency_keys::LIST.replace("{rows}", &names)).await?;
+    let made = |(key, fingerprint, resource, answered): Columns| {
         let answered_status = answered.as_deref().map(state).transpose()?;
         Ok((key, Made { fingerprint, resource_id: id(&resource)?, answered_status }))
     };
@@ -85,15 +85,23 @@ fn name(keyed: &Keyed) -> [Literal<'_>; 3] {
     [scope, Literal::name(keyed.operation), Literal::Bytes(keyed.key.as_bytes())]
 }
 
-/// Writes down what the first answer tells. False when one was already given.
-pub async fn answer(tx: &mut Tx<'_>, keyed: &Keyed, status: OrderStatus) -> Result<bool, Failure> {
-    let params = params! {
-        "scope" => keyed.scope,
-        "operation" => keyed.operation.as_str(),
-        "idempotency_key" => &keyed.key,
-        "status" => status.as_str(),
-    };
-    single("idempotency_keys/answer", tx.execute(sql::idempotency_keys::ANSWER, params).await?)
+/// Writes down what the first answers tell, where none was given yet. Returns for how many keys.
+pub async fn answer<'a>(
+    tx: &mut Tx<'_>,
+    keys: impl IntoIterator<Item = &'a Keyed>,
+    status: OrderStatus,
+) -> Result<u64, Failure> {
+    let statement = sql::idempotency_keys::ANSWER.replace("{status}", status.as_str());
+    tx.execute_text(&statement.replace("{rows}", &rows(keys.into_iter().map(name)))).await
+}
+
+/// Leaves a row behind for work that was found done after its COMMIT was lost from sight. The answer to it must be as
+/// durable as any, and a transaction that changes nothing does not wait for the disk.
+pub async fn mark_lost_commit(tx: &mut Tx<'_>, operation: Operation, resource_id: Uuid) -> Result<(), Failure> {
+    let key = Uuid::from_bytes(rand::random()).to_string();
+    let mark = Keyed { scope: "lost commit", operation, key, fingerprint: [0; 32] };
+    insert(tx, &mark, resource_id).await?;
+    Ok(())
 }
 
 /// Forgets up to `limit` keys that are older than two days. Returns how many.

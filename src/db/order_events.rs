@@ -69,8 +69,8 @@ pub struct OrderEvent {
     pub correlation_id: Option<String>,
 }
 
-/// Writes transitions that no payment event caused.
-pub async fn insert(tx: &mut Tx<'_>, transitions: &[Transition]) -> Result<(), Failure> {
+/// The statement that writes transitions that no payment event caused.
+pub fn insert_all(transitions: &[Transition]) -> String {
     let values = transitions.iter().map(|transition| {
         [
             Literal::Id(transition.order_id),
@@ -79,7 +79,12 @@ pub async fn insert(tx: &mut Tx<'_>, transitions: &[Transition]) -> Result<(), F
             Literal::name(transition.reason),
         ]
     });
-    tx.execute_text(&sql::order_events::INSERT.replace("{rows}", &rows(values))).await?;
+    sql::order_events::INSERT.replace("{rows}", &rows(values))
+}
+
+/// Writes transitions that no payment event caused.
+pub async fn insert(tx: &mut Tx<'_>, transitions: &[Transition]) -> Result<(), Failure> {
+    tx.execute_text(&insert_all(transitions)).await?;
     Ok(())
 }
 

@@ -6,8 +6,10 @@ use chrono::NaiveDateTime;
 use mysql_async::{Params, params};
 use uuid::Uuid;
 
-use super::literal::{Literal, list};
-use super::{Failure, Tx, bytes, exactly, id, single, sql, state};
+use super::door::Reply;
+use super::literal::{Literal, list, rows};
+use super::order_events::{self, Reason, Transition};
+use super::{Failure, Tx, bytes, exactly, holds, id, single, sql, state};
 use crate::domain::OrderStatus;
 
 /// An order as its readers and the payment machine see it.
@@ -61,16 +63,86 @@ fn order(columns: Columns) -> Result<Order, Failure> {
     })
 }
 
-/// Makes a pending order from an active hold. False when the hold is not active, already has an order, or the id is
-/// taken.
-pub async fn insert(tx: &mut Tx<'_>, order_id: Uuid, hold_id: Uuid, ttl_seconds: u64) -> Result<bool, Failure> {
-    let params = params! { "order_id" => bytes(order_id), "hold_id" => bytes(hold_id), ttl_seconds };
-    Ok(tx.execute(sql::orders::INSERT, params).await? == 1)
+/// An order to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// Its id.
+    pub order_id: Uuid,
+    /// The hold that it is made from.
+    pub hold_id: Uuid,
+    /// How many rows that hold has.
+    pub hold_rows: usize,
+    /// What has to be paid, in minor units of `currency`.
+    pub total_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+/// What all orders of one batch have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The database's clock, UTC.
+    pub created_at: NaiveDateTime,
+    /// Until when they may stay unpaid, UTC.
+    pub pay_by: NaiveDateTime,
+}
+
+/// The statements that make a batch of orders, in one packet: terms, orders, their holds, the first rows of their
+/// trails. The drafts must be sorted by order.
+pub fn place(drafts: &[Draft], ttl_seconds: u64) -> [String; 5] {
+    let row = |draft: &'_ Draft| {
+        let [clock, end] = ["@n", "@e"].map(Literal::Variable);
+        let (order, hold) = (Literal::Id(draft.order_id), Literal::Id(draft.hold_id));
+        rows([[order, hold, Literal::Number(draft.total_minor), Literal::Bytes(draft.currency.as_bytes()), clock, end]])
+    };
+    let values: Vec<String> = drafts.iter().map(row).collect();
+    let hold_ids: Vec<Uuid> = drafts.iter().map(|draft| draft.hold_id).collect();
+    let created = |draft: &Draft| Transition {
+        order_id: draft.order_id,
+        from: None,
+        to: OrderStatus::Pending,
+        reason: Reason::Created,
+    };
+    let created: Vec<Transition> = drafts.iter().map(created).collect();
+    [
+        sql::orders::SET_TERMS.replace("{ttl_seconds}", &ttl_seconds.to_string()),
+        sql::orders::INSERT.replace("{rows}", &values.join(", ")),
+        holds::mark_ordered(&hold_ids),
+        order_events::insert_all(&created),
+        sql::orders::FIND_TERMS.to_owned(),
+    ]
+}
+
+/// Reads the replies to [`place`].
+///
+/// # Errors
+/// [`Failure::Stale`] when a hold or an id was taken, or a hold ran out, since it was read.
+pub fn placed(replies: Vec<Reply>, drafts: &[Draft]) -> Result<Terms, Failure> {
+    let [_, inserted, marked, _, terms] = <[Reply; 5]>::try_from(replies)
+        .map_err(|replies| Failure::Broken(format!("{} replies to a batch of orders", replies.len())))?;
+    let hold_rows: usize = drafts.iter().map(|draft| draft.hold_rows).sum();
+    for (guard, reply, asked) in [("orders/insert", inserted, drafts.len()), ("holds/mark_ordered", marked, hold_rows)]
+    {
+        exactly(guard, reply.affected, asked).map_err(|failure| match failure {
+            Failure::Raced(guard) => Failure::Stale(guard),
+            other => other,
+        })?;
+    }
+    let terms = terms.rows.into_iter().next().map(mysql_async::from_row_opt);
+    match terms {
+        Some(Ok((created_at, pay_by))) => Ok(Terms { created_at, pay_by }),
+        _ => Err(Failure::Broken("the terms of a batch of orders cannot be read".to_owned())),
+    }
 }
 
 /// One order.
 pub async fn find(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Option<Order>, Failure> {
-    tx.row(sql::orders::FIND, params! { "order_id" => bytes(order_id) }).await?.map(order).transpose()
+    Ok(list_some(tx, &[order_id]).await?.pop())
+}
+
+/// These orders, as far as they exist.
+pub async fn list_some(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
+    tx.rows_text(&with_ids(sql::orders::FIND, order_ids)).await?.into_iter().map(order).collect()
 }
 
 /// The order that a hold became.
@@ -98,13 +170,13 @@ pub async fn mark_refunded(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Fail
 
 /// Cancels one pending order. False when it is not pending any more.
 pub async fn cancel(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
-    let affected = tx.execute_text(&with_ids(&[order_id])).await?;
+    let affected = tx.execute_text(&with_ids(sql::orders::CANCEL, &[order_id])).await?;
     single("orders/cancel", affected)
 }
 
 /// Cancels these pending orders, all of them or (as a race to run again) none.
 pub async fn cancel_all(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<(), Failure> {
-    let affected = tx.execute_text(&with_ids(order_ids)).await?;
+    let affected = tx.execute_text(&with_ids(sql::orders::CANCEL, order_ids)).await?;
     exactly("orders/cancel", affected, order_ids.len())
 }
 
@@ -124,8 +196,8 @@ pub async fn find_next_due(tx: &mut Tx<'_>) -> Result<Option<i64>, Failure> {
     Ok(row.flatten())
 }
 
-fn with_ids(order_ids: &[Uuid]) -> String {
+fn with_ids(statement: &str, order_ids: &[Uuid]) -> String {
     let mut sorted = order_ids.to_vec();
     sorted.sort_unstable();
-    sql::orders::CANCEL.replace("{ids}", &list(sorted.into_iter().map(Literal::Id)))
+    statement.replace("{ids}", &list(sorted.into_iter().map(Literal::Id)))
 }

@@ -3,6 +3,7 @@
 use mysql_async::params;
 use uuid::Uuid;
 
+use super::literal::{Literal, list};
 use super::{Failure, Tx, bytes, id, single, sql, state};
 use crate::domain::{Event, EventStatus, Meaning, Named, Reference};
 
@@ -113,10 +114,12 @@ pub async fn settle(tx: &mut Tx<'_>, event_id: i64, status: EventStatus) -> Resu
     Ok(())
 }
 
-/// Events that wait for this order, in the order in which they are to be applied.
-pub async fn list_parked_for(tx: &mut Tx<'_>, order_id: Uuid, hold_id: Uuid) -> Result<Vec<i64>, Failure> {
-    let params = params! { "order_id" => bytes(order_id), "hold_id" => bytes(hold_id) };
-    tx.rows(sql::payment_events::LIST_PARKED_FOR, params).await
+/// Events that wait for these orders (each with its hold), in the order in which they are to be applied.
+pub async fn list_parked_for(tx: &mut Tx<'_>, orders: &[(Uuid, Uuid)]) -> Result<Vec<i64>, Failure> {
+    let order_ids = list(orders.iter().map(|&(order_id, _)| Literal::Id(order_id)));
+    let hold_ids = list(orders.iter().map(|&(_, hold_id)| Literal::Id(hold_id)));
+    let statement = sql::payment_events::LIST_PARKED_FOR.replace("{ids}", &order_ids);
+    tx.rows_text(&statement.replace("{hold_ids}", &hold_ids)).await
 }
 
 /// Up to `limit` events that wait although their order exists.

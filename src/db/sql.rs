@@ -44,7 +44,9 @@ statements! {
         EXPIRE = "expire",
     }
     orders {
+        SET_TERMS = "set_terms",
         INSERT = "insert",
+        FIND_TERMS = "find_terms",
         FIND = "find",
         FIND_BY_HOLD = "find_by_hold",
         FIND_NEXT_DUE = "find_next_due",

@@ -1,0 +1,2 @@
+-- orders/find_terms: the terms of the batch
+SELECT CAST(@n AS DATETIME(6)), CAST(@e AS DATETIME(6))
