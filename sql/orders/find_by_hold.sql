@@ -1,4 +1,4 @@
--- orders/find_by_hold: the order that a hold became
+-- orders/find_by_hold: the orders that holds became
 SELECT id, hold_id, status, total_minor, currency, created_at, pay_by, charge_provider, charge_txn_id
 FROM orders
-WHERE hold_id = :hold_id
+WHERE hold_id IN ({ids})

@@ -3,6 +3,7 @@
 //!
 //! Every transaction takes its locks in the same order: idempotency key or inbox, orders, holds, products by id.
 
+mod event_batch;
 pub mod expiry;
 mod hold_batch;
 pub mod holds;
@@ -13,6 +14,7 @@ pub mod payments;
 mod product_reads;
 pub mod products;
 
+use self::event_batch::EventWork;
 use self::hold_batch::HoldWork;
 use self::order_batch::OrderWork;
 use self::product_reads::ReadWork;
@@ -40,6 +42,7 @@ pub struct Checkout {
     holds: Lanes<HoldWork>,
     reads: Lanes<ReadWork>,
     orders: Lanes<OrderWork>,
+    events: Lanes<EventWork>,
 }
 
 /// Of each product's queue of buyers. A batch of this size is one packet of about 200 KB.
@@ -48,6 +51,8 @@ const HOLD_LIMITS: Limits = Limits { queue: 20_000, batch: 2048, in_flight: 2, l
 const READ_LIMITS: Limits = Limits { queue: 20_000, batch: 4096, in_flight: 2, linger: LINGER };
 /// Of the queue of orders.
 const ORDER_LIMITS: Limits = Limits { queue: 20_000, batch: 512, in_flight: 2, linger: LINGER };
+/// Of the queue of webhook deliveries.
+const EVENT_LIMITS: Limits = Limits { queue: 20_000, batch: 512, in_flight: 2, linger: LINGER };
 /// How long a lane waits for its next job before it goes away.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -59,7 +64,8 @@ impl Checkout {
         let reads = Lanes::new(ReadWork { database: database.clone() }, READ_LIMITS);
         let order_work = OrderWork { database: database.clone(), ttl_seconds: policy.order_ttl_seconds };
         let orders = Lanes::new(order_work, ORDER_LIMITS);
-        Self { database, policy, holds, reads, orders }
+        let events = Lanes::new(EventWork { database: database.clone() }, EVENT_LIMITS);
+        Self { database, policy, holds, reads, orders, events }
     }
 
     /// Lets every batch finish; nothing may be asked after this.
@@ -67,6 +73,7 @@ impl Checkout {
         self.holds.finish().await;
         self.reads.finish().await;
         self.orders.finish().await;
+        self.events.finish().await;
     }
 
     /// The database, for those who start, watch and stop it.

@@ -5,16 +5,18 @@
 //! other's uncommitted row. What a crash leaves between the two steps, a worker finds.
 
 use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::Checkout;
+use super::event_batch::EventJob;
 use super::orders::give_back_units;
+use super::{Checkout, lost};
 use crate::db::order_events::{self, Reason, Transition};
 use crate::db::orders::{self, Order};
 use crate::db::payment_events::{self, Stored};
 use crate::db::{Database, Error, Failure, Tx, holds, products};
 use crate::domain::payment::amount_fits;
-use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Outcome, Reference, Refusal};
+use crate::domain::{Event, EventStatus, Meaning, Named as _, OrderStatus, Outcome, Reference, Refusal};
 use crate::telemetry;
 
 /// What became of a delivery.
@@ -37,54 +39,18 @@ impl Checkout {
     /// Takes in one delivery: durable when this returns, and applied if its order exists.
     ///
     /// # Errors
-    /// [`Refusal::IdempotencyKeyReuse`] when the key stands for another event.
-    pub async fn receive_event(&self, event: &Event) -> Result<Receipt, Error> {
-        let mut receipt = self.take_in(event).await?;
-        if receipt.status == EventStatus::Parked {
-            // Our row is committed; an order that committed its own before that is seen now.
-            apply_parked(&self.database, receipt.event_id).await?;
-            receipt = self.receipt(receipt).await?;
-        }
-        if receipt.status == EventStatus::Applied && !receipt.duplicate && event.meaning == Meaning::Succeeded {
-            self.wake_followers(event.reference).await?;
-        }
+    /// [`Refusal::IdempotencyKeyReuse`] when the key stands for another event; [`Error::Overloaded`] when too many
+    /// deliveries wait.
+    pub async fn receive_event(&self, event: Event) -> Result<Receipt, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.events.submit((), EventJob { event, answer }).map_err(|_| Error::Overloaded)?;
+        let receipt = answered.await.unwrap_or_else(|_| Err(lost()))?;
         telemetry::webhook_delivered(match (receipt.duplicate, receipt.status) {
             (true, _) => "duplicate",
             (false, EventStatus::Applied) => "processed",
-            (false, status) => crate::domain::Named::as_str(status),
+            (false, status) => status.as_str(),
         });
         Ok(receipt)
-    }
-
-    /// Inserts the event and, if its order exists, applies it in the same transaction.
-    async fn take_in(&self, event: &Event) -> Result<Receipt, Error> {
-        self.database
-            .transaction("payments.receive", |tx| {
-                async move {
-                    let Some(event_id) = payment_events::insert(tx, event).await? else {
-                        return copy_of(tx, event).await;
-                    };
-                    let stored =
-                        payment_events::find(tx, event_id).await?.ok_or(Failure::Raced("payment_events/find"))?;
-                    let (outcome, order_status) = apply(tx, &stored).await?;
-                    payment_events::settle(tx, event_id, outcome.event_status()).await?;
-                    Ok(Receipt { event_id, status: outcome.event_status(), duplicate: false, order_status })
-                }
-                .boxed()
-            })
-            .await
-    }
-
-    /// A refund that came before its success waits for it.
-    async fn wake_followers(&self, reference: Reference) -> Result<(), Error> {
-        let order = self
-            .database
-            .read("orders.find_reference", |tx| async move { resolve(tx, reference).await }.boxed())
-            .await?;
-        match order {
-            Resolved::Order(order) => wake_parked(&self.database, &[(order.id, order.hold_id)]).await.map(|_| ()),
-            _ => Ok(()),
-        }
     }
 
     /// Finds events that wait although their order exists, since a crash kept both sides from looking. Returns whether
@@ -105,21 +71,62 @@ impl Checkout {
         }
         Ok(waiting.len() == SWEEP as usize && settled > 0)
     }
+}
 
-    /// The same delivery, with where its event and its order are now.
-    async fn receipt(&self, before: Receipt) -> Result<Receipt, Error> {
-        self.database
-            .read("payments.receipt", |tx| {
-                async move {
-                    let stored = payment_events::find(tx, before.event_id)
-                        .await?
-                        .ok_or(Failure::Raced("payment_events/find"))?;
-                    let order_status = resolve(tx, stored.reference).await?.status();
-                    Ok(Receipt { status: stored.status, order_status, ..before })
-                }
-                .boxed()
-            })
-            .await
+/// Takes in one delivery in a transaction of its own.
+pub(super) async fn receive_alone(database: &Database, event: &Event) -> Result<Receipt, Error> {
+    let mut receipt = take_in(database, event).await?;
+    if receipt.status == EventStatus::Parked {
+        // Our row is committed; an order that committed its own before that is seen now.
+        apply_parked(database, receipt.event_id).await?;
+        receipt = look_again(database, receipt).await?;
+    }
+    if receipt.status == EventStatus::Applied && !receipt.duplicate && event.meaning == Meaning::Succeeded {
+        wake_followers(database, event.reference).await?;
+    }
+    Ok(receipt)
+}
+
+/// Inserts the event and, if its order exists, applies it in the same transaction.
+async fn take_in(database: &Database, event: &Event) -> Result<Receipt, Error> {
+    database
+        .transaction("payments.receive", |tx| {
+            async move {
+                let Some(event_id) = payment_events::insert(tx, event).await? else {
+                    return copy_of(tx, event).await;
+                };
+                let stored = payment_events::find(tx, event_id).await?.ok_or(Failure::Raced("payment_events/find"))?;
+                let (outcome, order_status) = apply(tx, &stored).await?;
+                payment_events::settle(tx, event_id, outcome.event_status()).await?;
+                Ok(Receipt { event_id, status: outcome.event_status(), duplicate: false, order_status })
+            }
+            .boxed()
+        })
+        .await
+}
+
+/// The same delivery, with where its event and its order are now.
+async fn look_again(database: &Database, before: Receipt) -> Result<Receipt, Error> {
+    database
+        .read("payments.receipt", |tx| {
+            async move {
+                let stored =
+                    payment_events::find(tx, before.event_id).await?.ok_or(Failure::Raced("payment_events/find"))?;
+                let order_status = resolve(tx, stored.reference).await?.status();
+                Ok(Receipt { status: stored.status, order_status, ..before })
+            }
+            .boxed()
+        })
+        .await
+}
+
+/// A refund that came before its success waits for it.
+async fn wake_followers(database: &Database, reference: Reference) -> Result<(), Error> {
+    let order =
+        database.read("orders.find_reference", |tx| async move { resolve(tx, reference).await }.boxed()).await?;
+    match order {
+        Resolved::Order(order) => wake_parked(database, &[(order.id, order.hold_id)]).await.map(|_| ()),
+        Resolved::Missing | Resolved::Contradiction => Ok(()),
     }
 }
 
@@ -154,7 +161,7 @@ async fn apply_parked(database: &Database, event_id: i64) -> Result<bool, Error>
         })
         .await?;
     if let Some(outcome) = outcome {
-        telemetry::webhook_woken(crate::domain::Named::as_str(outcome.event_status()));
+        telemetry::webhook_woken(outcome.event_status().as_str());
     }
     Ok(outcome.is_some())
 }

@@ -176,9 +176,14 @@ pub async fn release(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
     Ok(some("holds/release", affected))
 }
 
+/// The statement of [`settle`].
+pub fn settle_all(hold_ids: &[Uuid]) -> String {
+    with_ids(sql::holds::SETTLE, hold_ids)
+}
+
 /// The orders of these holds were paid or cancelled: their units do not come back by themselves any more.
 pub async fn settle(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<(), Failure> {
-    let affected = tx.execute_text(&with_ids(sql::holds::SETTLE, hold_ids)).await?;
+    let affected = tx.execute_text(&settle_all(hold_ids)).await?;
     if affected < hold_ids.len() as u64 {
         return Err(Failure::Broken(format!("{affected} rows settled for the holds {hold_ids:?}")));
     }

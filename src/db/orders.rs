@@ -7,7 +7,7 @@ use mysql_async::{Params, params};
 use uuid::Uuid;
 
 use super::door::Reply;
-use super::literal::{Literal, list, rows};
+use super::literal::{Literal, cases, list, rows};
 use super::order_events::{self, Reason, Transition};
 use super::{Failure, Tx, bytes, exactly, holds, id, single, sql, state};
 use crate::domain::OrderStatus;
@@ -147,7 +147,26 @@ pub async fn list_some(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<Order>
 
 /// The order that a hold became.
 pub async fn find_by_hold(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Option<Order>, Failure> {
-    tx.row(sql::orders::FIND_BY_HOLD, params! { "hold_id" => bytes(hold_id) }).await?.map(order).transpose()
+    Ok(list_by_hold(tx, &[hold_id]).await?.pop())
+}
+
+/// The orders that these holds became, as far as they did.
+pub async fn list_by_hold(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
+    tx.rows_text(&with_ids(sql::orders::FIND_BY_HOLD, hold_ids)).await?.into_iter().map(order).collect()
+}
+
+/// The statement that marks pending orders paid, each by its own charge: order, provider, the provider's name for it.
+pub fn mark_all_paid(charges: &[(Uuid, &str, Option<&str>)]) -> String {
+    let provider = |&(id, provider, _): &(Uuid, &'_ str, _)| -> String {
+        cases([(Literal::Id(id), Literal::Bytes(provider.as_bytes()))])
+    };
+    let txn_id = |&(id, _, txn_id): &(Uuid, _, Option<&'_ str>)| -> String {
+        cases([(Literal::Id(id), txn_id.map_or(Literal::Null, |txn_id| Literal::Bytes(txn_id.as_bytes())))])
+    };
+    let ids: Vec<Uuid> = charges.iter().map(|&(id, ..)| id).collect();
+    with_ids(sql::orders::MARK_ALL_PAID, &ids)
+        .replace("{providers}", &charges.iter().map(provider).collect::<String>())
+        .replace("{txn_ids}", &charges.iter().map(txn_id).collect::<String>())
 }
 
 /// Marks a pending order paid by this charge. False when it is not pending any more.

@@ -1,10 +1,13 @@
 //! The inbox of payment events.
 
+use std::collections::HashMap;
+
 use mysql_async::params;
 use uuid::Uuid;
 
-use super::literal::{Literal, list};
-use super::{Failure, Tx, bytes, id, single, sql, state};
+use super::door::Reply;
+use super::literal::{Literal, cases, list, rows};
+use super::{Failure, Tx, bytes, holds, id, orders, single, sql, state};
 use crate::domain::{Event, EventStatus, Meaning, Named, Reference};
 
 /// What applying an event needs to know of it.
@@ -90,6 +93,87 @@ pub async fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<Option<i64>, Failu
         (1, None) => Err(Failure::Broken("the inbox gave no id".to_owned())),
         _ => Ok(None),
     }
+}
+
+/// A success whose order waits for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Success<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// Its order.
+    pub order_id: Uuid,
+    /// That order's hold.
+    pub hold_id: Uuid,
+}
+
+/// The statements that take in a batch of successes and pay their orders, in one packet: the inbox, the orders, their
+/// trails, their holds, the ids in the inbox. One per order and per key, sorted by key.
+pub fn pay(successes: &[Success<'_>]) -> [String; 5] {
+    let keys = rows(successes.iter().map(|success| key(success.event)));
+    let inbox_rows: Vec<String> = successes.iter().map(|success| inbox_row(success.event)).collect();
+    let inbox = sql::payment_events::INSERT_APPLIED.replace("{rows}", &inbox_rows.join(", "));
+    let charges: Vec<_> = successes
+        .iter()
+        .map(|success| (success.order_id, success.event.provider, success.event.txn_id.as_deref()))
+        .collect();
+    let orders = cases(successes.iter().map(|success| (key(success.event)[1], Literal::Id(success.order_id))));
+    let hold_ids: Vec<Uuid> = successes.iter().map(|success| success.hold_id).collect();
+    [
+        inbox,
+        orders::mark_all_paid(&charges),
+        sql::order_events::INSERT_ALL_PAID.replace("{orders}", &orders).replace("{rows}", &keys),
+        holds::settle_all(&hold_ids),
+        sql::payment_events::LIST_IDS.replace("{rows}", &keys),
+    ]
+}
+
+/// Reads the replies to [`pay`]: ids in the inbox, by key.
+///
+/// # Errors
+/// [`Failure::Stale`] when an order or a key was somebody else's since it was read.
+pub fn paid(replies: Vec<Reply>, count: usize) -> Result<HashMap<Vec<u8>, i64>, Failure> {
+    let [inbox, orders, trails, holds, ids] = <[Reply; 5]>::try_from(replies)
+        .map_err(|replies| Failure::Broken(format!("{} replies to a batch of payments", replies.len())))?;
+    let count = count as u64;
+    if inbox.affected != count || orders.affected != count {
+        return Err(Failure::Stale("orders/mark_all_paid"));
+    }
+    if trails.affected != count || holds.affected < count {
+        return Err(Failure::Broken(format!("{} trails and {} holds", trails.affected, holds.affected)));
+    }
+    let id = |row| mysql_async::from_row_opt(row).map_err(|error| Failure::Broken(error.to_string()));
+    ids.rows.into_iter().map(id).collect()
+}
+
+/// What an event's row is found by.
+fn key(event: &Event) -> [Literal<'_>; 2] {
+    [Literal::Bytes(event.provider.as_bytes()), Literal::Bytes(&event.idempotency_key)]
+}
+
+fn inbox_row(event: &Event) -> String {
+    let text = |text: &'_ Option<String>| match text {
+        Some(text) => Literal::Bytes(text.as_bytes()).to_string(),
+        None => Literal::Null.to_string(),
+    };
+    let fingerprint = event.fingerprint();
+    let [provider, key] = key(event);
+    let id = |id: Option<Uuid>| id.map_or(Literal::Null, Literal::Id);
+    let (status, meaning) = (Literal::name(EventStatus::Applied), Literal::name(event.meaning));
+    let Reference { order_id, hold_id } = event.reference;
+    format!(
+        "({provider}, {key}, {}, {status}, {meaning}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, NOW(6))",
+        Literal::Bytes(&fingerprint),
+        id(order_id),
+        id(hold_id),
+        text(&event.amount),
+        text(&event.currency),
+        text(&event.txn_id),
+        i64::from(event.restock),
+        text(&event.provider_timestamp),
+        text(&event.source),
+        text(&event.correlation_id),
+        Literal::Bytes(&event.body),
+    )
 }
 
 /// One event.

@@ -52,18 +52,22 @@ statements! {
         FIND_NEXT_DUE = "find_next_due",
         LIST_DUE = "list_due",
         MARK_PAID = "mark_paid",
+        MARK_ALL_PAID = "mark_all_paid",
         MARK_REFUNDED = "mark_refunded",
         CANCEL = "cancel",
     }
     order_events {
         INSERT = "insert",
         INSERT_FOR_PAYMENT = "insert_for_payment",
+        INSERT_ALL_PAID = "insert_all_paid",
         LIST = "list",
     }
     payment_events {
         INSERT = "insert",
         FIND = "find",
+        INSERT_APPLIED = "insert_applied",
         FIND_BY_KEY = "find_by_key",
+        LIST_IDS = "list_ids",
         CLAIM = "claim",
         SETTLE = "settle",
         LIST_PARKED_FOR = "list_parked_for",

@@ -130,7 +130,7 @@ impl Payments {
     ) -> Result<Delivered, Denied<WebhookDenials>> {
         let event = read_event(key, body.bytes)?;
         let app = Arc::clone(&self.app);
-        let receipt = self.app.run(async move { app.checkout.receive_event(&event).await }).await?;
+        let receipt = self.app.run(async move { app.checkout.receive_event(event).await }).await?;
         Ok(answer(receipt))
     }
 }

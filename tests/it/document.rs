@@ -27,13 +27,17 @@ fn filled(name: &str, statement: &str) -> String {
     let width = match name {
         "holds/insert" => 7,
         "idempotency_keys/insert" => 5,
+        "payment_events/insert_applied" => 16,
         "orders/insert" => 6,
         "order_events/insert" => 4,
         "idempotency_keys/list" | "idempotency_keys/answer" => 3,
         _ => 2,
     };
     let row = format!("({})", vec!["NULL"; width].join(", "));
-    let mut text = statement.replace("{rows}", &row).replace("{ids}", "NULL").replace("{cases}", "WHEN 1 THEN 1");
+    let mut text = statement.replace("{rows}", &row).replace("{ids}", "NULL");
+    for cases in ["{cases}", "{providers}", "{txn_ids}", "{orders}"] {
+        text = text.replace(cases, "WHEN 1 THEN 1");
+    }
     for number in ["{product_id}", "{qty}", "{ttl_seconds}", "{hold_ids}", "{status}"] {
         text = text.replace(number, "1");
     }

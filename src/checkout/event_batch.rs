@@ -1,0 +1,181 @@
+//! Payments of a sale come in a crowd as well. The plain case, a first success for an order that waits for it, travels in
+//! batches; every other event is taken in alone, and so is everybody in a batch that somebody spoiled.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::payments::{Receipt, receive_alone, wake_parked};
+use crate::batch::{Done, Work};
+use crate::db::orders::{self, Order};
+use crate::db::payment_events::{self, Success};
+use crate::db::{Database, Error, Failure};
+use crate::domain::payment::amount_fits;
+use crate::domain::{Event, EventStatus, Meaning, OrderStatus};
+
+/// A body up to this size, in bytes, may travel with others.
+const SMALL: usize = 4096;
+
+/// One delivery that waits.
+pub(super) struct EventJob {
+    /// What was delivered.
+    pub(super) event: Event,
+    /// Where the answer goes.
+    pub(super) answer: oneshot::Sender<Result<Receipt, Error>>,
+}
+
+/// What a batch of deliveries needs.
+pub(super) struct EventWork {
+    pub(super) database: Database,
+}
+
+impl Work for EventWork {
+    type Key = ();
+    type Job = EventJob;
+
+    async fn run(&self, (): (), jobs: Vec<EventJob>, _supply: Option<i64>) -> Done<EventJob> {
+        let (plain, others) = self.sort(jobs).await;
+        let alone: Vec<EventJob> = match self.pay(&plain).await {
+            Ok(event_ids) => {
+                self.answer(plain, &event_ids).await;
+                others
+            }
+            // Somebody spoils it for the others, or the database does not answer: alone, everybody finds out.
+            Err(_) => plain.into_iter().map(|(job, _)| job).chain(others).collect(),
+        };
+        join_all(alone.into_iter().map(|job| self.alone(job))).await;
+        Done::all(None)
+    }
+
+    fn may_overlap(&self, _supply: Option<i64>, _weight: i64) -> bool {
+        true
+    }
+}
+
+impl EventWork {
+    /// The plain ones, each with its order, sorted by key; and the others.
+    async fn sort(&self, jobs: Vec<EventJob>) -> (Vec<(EventJob, Order)>, Vec<EventJob>) {
+        let (may_be_plain, mut others): (Vec<_>, Vec<_>) =
+            jobs.into_iter().partition(|job| job.event.meaning == Meaning::Succeeded && job.event.body.len() <= SMALL);
+        if may_be_plain.len() < 2 {
+            others.extend(may_be_plain);
+            return (Vec::new(), others);
+        }
+        let found = self.orders_of(&may_be_plain).await.unwrap_or_default();
+        let (mut plain, mut keys, mut orders) = (Vec::new(), HashSet::new(), HashSet::new());
+        for job in may_be_plain {
+            let order = found.order_of(&job.event).filter(|order| fits(&job.event, order));
+            match order {
+                Some(order) if keys.insert(job.event.idempotency_key.clone()) && orders.insert(order.id) => {
+                    let order = order.clone();
+                    plain.push((job, order));
+                }
+                _ => others.push(job),
+            }
+        }
+        plain.sort_by(|(one, _), (other, _)| one.event.idempotency_key.cmp(&other.event.idempotency_key));
+        (plain, others)
+    }
+
+    async fn orders_of(&self, jobs: &[EventJob]) -> Result<Found, Error> {
+        let order_ids: Vec<Uuid> = jobs.iter().filter_map(|job| job.event.reference.order_id).collect();
+        let hold_ids: Vec<Uuid> = jobs
+            .iter()
+            .filter(|job| job.event.reference.order_id.is_none())
+            .filter_map(|job| job.event.reference.hold_id)
+            .collect();
+        let (order_ids, hold_ids) = (&order_ids, &hold_ids);
+        self.database
+            .read("payments.list_orders", |tx| {
+                async move {
+                    let mut found = Found::default();
+                    if !order_ids.is_empty() {
+                        let orders = orders::list_some(tx, order_ids).await?;
+                        found.by_id.extend(orders.into_iter().map(|order| (order.id, order)));
+                    }
+                    if !hold_ids.is_empty() {
+                        let orders = orders::list_by_hold(tx, hold_ids).await?;
+                        found.by_hold.extend(orders.into_iter().map(|order| (order.hold_id, order)));
+                    }
+                    Ok(found)
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// One transaction for all of them. Returns their ids in the inbox, by key.
+    async fn pay(&self, plain: &[(EventJob, Order)]) -> Result<HashMap<Vec<u8>, i64>, Error> {
+        if plain.is_empty() {
+            return Ok(HashMap::new());
+        }
+        self.database
+            .transaction("payments.receive_batch", |tx| {
+                async move {
+                    if tx.after_unknown() {
+                        // alone, every event finds out whether it was taken in
+                        return Err(Failure::Stale("payments"));
+                    }
+                    let successes: Vec<Success<'_>> = plain.iter().map(success).collect();
+                    let replies = tx.packet(&payment_events::pay(&successes)).await?;
+                    payment_events::paid(replies, successes.len())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Lets refunds that came before these payments take effect, and tells everybody.
+    async fn answer(&self, plain: Vec<(EventJob, Order)>, event_ids: &HashMap<Vec<u8>, i64>) {
+        let paid: Vec<(Uuid, Uuid)> = plain.iter().map(|(_, order)| (order.id, order.hold_id)).collect();
+        // what is left waiting is found by a worker
+        let _ = wake_parked(&self.database, &paid).await;
+        for (job, _) in plain {
+            let event_id = event_ids.get(&job.event.idempotency_key).copied();
+            let receipt = event_id.map(|event_id| Receipt {
+                event_id,
+                status: EventStatus::Applied,
+                duplicate: false,
+                order_status: Some(OrderStatus::Paid),
+            });
+            let _ = job.answer.send(receipt.ok_or_else(|| Error::Broken("the inbox has lost an event".to_owned())));
+        }
+    }
+
+    async fn alone(&self, job: EventJob) {
+        let received = receive_alone(&self.database, &job.event).await;
+        let _ = job.answer.send(received);
+    }
+}
+
+fn success((job, order): &(EventJob, Order)) -> Success<'_> {
+    Success { event: &job.event, order_id: order.id, hold_id: order.hold_id }
+}
+
+/// Orders of a batch, by what events name them.
+#[derive(Default)]
+struct Found {
+    by_id: HashMap<Uuid, Order>,
+    by_hold: HashMap<Uuid, Order>,
+}
+
+impl Found {
+    fn order_of(&self, event: &Event) -> Option<&Order> {
+        match (event.reference.order_id, event.reference.hold_id) {
+            (Some(order_id), hold_id) => {
+                self.by_id.get(&order_id).filter(|order| hold_id.is_none_or(|hold_id| hold_id == order.hold_id))
+            }
+            (None, Some(hold_id)) => self.by_hold.get(&hold_id),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Whether this success is the plain one that its order waits for, as far as a read tells; the guard decides.
+fn fits(event: &Event, order: &Order) -> bool {
+    let (amount, currency) = (event.amount.as_deref(), event.currency.as_deref());
+    order.status == OrderStatus::Pending && amount_fits(amount, currency, order.total_minor, &order.currency)
+}
