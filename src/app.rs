@@ -2,13 +2,18 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::checkout::{Checkout, Policy};
 use crate::config::Config;
-use crate::db::{Database, pool};
+use crate::db::{Database, Error, pool};
+
+/// How long a request waits for its use case: several transactions may be in it, and a client gets its 503 within 5 s.
+const PATIENCE: Duration = Duration::from_millis(4800);
 
 /// One instance of the service.
 pub struct App {
@@ -32,10 +37,17 @@ impl App {
 
     /// Runs a use case in a task of its own: a client that goes away cancels its handler, and that must never cancel a
     /// transaction half-way. A panic inside is the caller's.
-    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
-        match self.work.spawn(work.in_current_span()).await {
-            Ok(value) => value,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+    ///
+    /// # Errors
+    /// Those of the use case; [`Error::Unavailable`] when it takes too long, while it goes on in its task.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        match timeout(PATIENCE, self.work.spawn(work.in_current_span())).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(Error::Unavailable("it takes too long".to_owned())),
         }
     }
 

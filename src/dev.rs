@@ -24,6 +24,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+/// The only folder, an empty one, that SQL may read and write files in: whoever reaches the port is root there.
+const FILES: &str = "files";
 /// How long a start may take until the server answers, a crash recovery included.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// How long a server may take to end after SIGTERM before it is killed; [`SUPERVISOR`] counts the same.
@@ -192,6 +194,8 @@ async fn launch(folder: &Folder, engine: &Engine, extra: &[&str]) -> Result<(Sup
     for name in ["server.sock", "server.sock.lock", "server.pid"] {
         remove(&folder.data().join(name))?;
     }
+    let files = folder.path.join(FILES);
+    fs::create_dir_all(&files).map_err(|source| DevError::File { path: files, source })?;
     let port = free_port().map_err(|source| DevError::File { path: PathBuf::from("127.0.0.1:0"), source })?;
     let log_start = folder.log_length();
     let mut arguments = engine.server_arguments(&folder.data(), port);
@@ -516,6 +520,10 @@ impl Engine {
             Flavor::MySql => &["--mysqlx=OFF", "--secure-file-priv=NULL"],
         };
         let mut arguments: Vec<OsString> = common.iter().chain(own).map(OsString::from).collect();
+        if self.flavor == Flavor::MariaDb {
+            // MariaDB cannot switch file access off, only lock it into a folder.
+            arguments.push(option("--secure-file-priv=", &data.with_file_name(FILES)));
+        }
         arguments.extend([option("--datadir=", data), format!("--port={port}").into()]);
         arguments.extend(user_option());
         arguments

@@ -21,6 +21,8 @@ const EXIT_CONFIGURATION: u8 = 2;
 const DEV_DATABASE: &str = "holdfast";
 /// Where `dev` sends metrics unless told otherwise.
 const DEV_STATSD: &str = "127.0.0.1:8125";
+/// What `dev` logs unless told otherwise: every request, too.
+const DEV_LOG: &str = "info,poem=warn,holdfast::http=debug";
 
 /// Sells limited stock in a flash sale: the last unit exactly once.
 #[derive(Parser)]
@@ -146,9 +148,17 @@ async fn run_serve(settings: &Settings) -> Result<(), Failed> {
     let flusher = start_telemetry(&config)?;
     let service = Service::start(config).await.map_err(|error| because("cannot listen")(&error))?;
     let stopped = asked_to_stop().await.map_err(|error| because("cannot listen to signals")(&error));
-    service.stop().await;
+    stop(service).await;
     flush(flusher);
     stopped
+}
+
+/// Stops gracefully, or at once when asked a second time.
+async fn stop(service: Service) {
+    tokio::select! {
+        () = service.stop() => {}
+        _ = asked_to_stop() => eprintln!("holdfast: stopped at once; requests under way were cut off"),
+    }
 }
 
 async fn run_migrate(url: Option<&str>) -> Result<(), Failed> {
@@ -187,6 +197,7 @@ async fn make_product(options: Opts, product: &Product) -> Result<bool, Failed> 
 
 async fn run_dev(mut dev: Dev) -> Result<(), Failed> {
     dev.settings.statsd.get_or_insert_with(|| DEV_STATSD.to_owned());
+    dev.settings.log.get_or_insert_with(|| DEV_LOG.to_owned());
     // Everything else is checked before a database server is started for it.
     dev.settings.database_url = Some(format!("mysql://127.0.0.1/{DEV_DATABASE}"));
     let config = dev.settings.read()?;
@@ -211,7 +222,7 @@ async fn serve_dev(dev: &Dev, mut config: Config, database: &mut PrivateServer) 
         asked = asked_to_stop() => asked.map_err(|error| because("cannot listen to signals")(&error)),
         died = database.exited() => Err(because("the private database ended")(&died)),
     };
-    service.stop().await;
+    stop(service).await;
     ended
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use poem::Server;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -21,6 +21,9 @@ use crate::{http, workers};
 
 /// A connection on which nothing happens for so long is closed.
 const IDLE: Duration = Duration::from_secs(75);
+
+/// Requests that one HTTP/2 connection may have open; the framework's own default is no limit.
+const STREAMS: u32 = 200;
 
 /// A running instance.
 pub struct Service {
@@ -43,7 +46,9 @@ impl Service {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
         let stop_server = CancellationToken::new();
-        let server = Server::new_with_acceptor(Connections::on(listener)?).idle_timeout(IDLE);
+        let server = Server::new_with_acceptor(Connections::on(listener)?)
+            .idle_timeout(IDLE)
+            .http2_max_concurrent_streams(STREAMS);
         let stopped = stop_server.clone().cancelled_owned();
         let drain = Duration::from_secs(config.drain_seconds);
         let server = tokio::spawn(server.run_with_graceful_shutdown(http::routes(&app), stopped, Some(drain)));
@@ -64,7 +69,7 @@ impl Service {
     }
 
     /// Stops gracefully: tells load balancers, drains requests, stops workers between two steps, closes connections.
-    /// Bounded by the configured times and a few seconds.
+    /// Bounded by the configured times and three seconds.
     pub async fn stop(self) {
         info!("stopping");
         self.app.drain();
@@ -72,17 +77,17 @@ impl Service {
         self.stop_server.cancel();
         self.stop_workers.cancel();
         self.workers.close();
-        let grace = Duration::from_secs(self.config.drain_seconds + 1);
-        within(grace, "requests were cut off", self.server).await;
-        within(grace, "work was left undone", self.app.finish_work()).await;
-        within(grace, "a worker did not finish its step", self.workers.wait()).await;
+        let deadline = Instant::now() + Duration::from_secs(self.config.drain_seconds + 1);
+        until(deadline, "requests were cut off", self.server).await;
+        until(deadline, "work was left undone", self.app.finish_work()).await;
+        until(deadline, "a worker did not finish its step", self.workers.wait()).await;
         self.app.checkout.database().close().await;
         info!("stopped");
     }
 }
 
-async fn within(limit: Duration, otherwise: &str, work: impl Future) {
-    if timeout(limit, work).await.is_err() {
+async fn until(deadline: Instant, otherwise: &str, work: impl Future) {
+    if timeout_at(deadline, work).await.is_err() {
         warn!("{otherwise}");
     }
 }

@@ -24,7 +24,7 @@ use super::holds::{Taken, as_taken};
 use super::keys::{self, Keyable, Sorted};
 use crate::batch::{Done, Work};
 use crate::db::holds::{self, Hold, Supply, Terms};
-use crate::db::idempotency_keys::{self, Keyed, Made, Operation};
+use crate::db::idempotency_keys::{self, Keyed, Made};
 use crate::db::{Database, Error, Failure, Tx};
 use crate::domain::{HoldStatus, Refusal};
 
@@ -164,12 +164,14 @@ impl HoldWork {
 /// Whether an earlier attempt was committed after all: then all of its rows are there.
 async fn stored_before(tx: &mut Tx<'_>, rows: &[(Uuid, i64)]) -> Result<Option<Vec<Hold>>, Failure> {
     let ids: Vec<Uuid> = rows.iter().map(|&(id, _)| id).collect();
-    let Some(&first) = ids.first() else { return Ok(None) };
+    if ids.is_empty() {
+        return Ok(None);
+    }
     let stored = holds::list_rows(tx, &ids).await?;
     if stored.is_empty() {
         return Ok(None);
     }
-    idempotency_keys::mark_lost_commit(tx, Operation::Hold, first).await?;
+    idempotency_keys::wait_for_disk(tx).await?;
     Ok(Some(stored))
 }
 

@@ -1,22 +1,17 @@
 //! Holds: units spoken for, for a short time.
 
-use std::time::Duration;
-
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::hold_batch::HoldJob;
-use super::{Checkout, lost};
+use super::{Checkout, PATIENCE, answer};
 use crate::db::holds::{self, Hold, sum};
-use crate::db::idempotency_keys::Keyed;
+use crate::db::idempotency_keys::{self, Keyed};
 use crate::db::{Error, Failure, Tx, products};
 use crate::domain::{HoldStatus, Refusal, mint_id};
 use crate::telemetry;
-
-/// How long a buyer waits for a place in a batch.
-pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 
 /// A hold that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,10 +45,10 @@ impl Checkout {
         if qty < 1 || qty > self.policy.max_qty {
             return Err(Refusal::InvalidQuantity { max: self.policy.max_qty }.into());
         }
-        let (answer, answered) = oneshot::channel();
-        let job = HoldJob { hold_id: mint_id(), qty, keyed, deadline: Instant::now() + PATIENCE, answer };
+        let (sender, answered) = oneshot::channel();
+        let job = HoldJob { hold_id: mint_id(), qty, keyed, deadline: Instant::now() + PATIENCE, answer: sender };
         self.holds.submit(product_id, job).map_err(|_| Error::Overloaded)?;
-        answered.await.unwrap_or_else(|_| Err(lost()))
+        answer(answered).await
     }
 
     /// A hold as it is now, also after it ended.
@@ -82,6 +77,10 @@ impl Checkout {
                     match (hold.status, hold.order_id) {
                         (HoldStatus::Ordered, Some(order_id)) => Err(Refusal::HoldUsed { order_id }.into()),
                         (HoldStatus::Active, _) => Err(Failure::Raced("holds/release")),
+                        _ if !released => {
+                            idempotency_keys::wait_for_disk(tx).await?;
+                            Ok((hold, false))
+                        }
                         _ => Ok((hold, released)),
                     }
                 }

@@ -19,10 +19,17 @@ use self::hold_batch::HoldWork;
 use self::order_batch::OrderWork;
 use self::product_reads::ReadWork;
 use crate::batch::{Lanes, Limits};
-use crate::db::{Database, Error, idempotency_keys, migrations};
+pub use crate::db::Error;
+pub use crate::db::holds::Hold;
+pub use crate::db::idempotency_keys::{Keyed, Operation};
+pub use crate::db::order_events::{OrderEvent, Reason};
+pub use crate::db::products::Product;
+use crate::db::{Database, idempotency_keys, migrations};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// What a shop decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,19 +88,14 @@ impl Checkout {
         &self.database
     }
 
-    /// Whether the database answers and its schema is at least the one that this program was built for.
+    /// The schema's version that the database has, and the one that this program was built for: it can serve if the
+    /// first is not smaller.
     ///
     /// # Errors
-    /// Why not.
-    pub async fn ready(&self) -> Result<(), Error> {
-        match migrations::version(&self.database).await? {
-            Some(version) if version >= migrations::latest() => Ok(()),
-            version => Err(Error::Unavailable(format!(
-                "the schema is at version {}, this program needs {}: run `holdfast migrate`",
-                version.unwrap_or(0),
-                migrations::latest()
-            ))),
-        }
+    /// When the database does not answer.
+    pub async fn schema_versions(&self) -> Result<(u32, u32), Error> {
+        let version = migrations::version(&self.database).await?;
+        Ok((version.unwrap_or(0), migrations::latest()))
     }
 
     /// Forgets idempotency keys that nobody can rely on any more. Returns whether there are more.
@@ -112,7 +114,14 @@ impl Checkout {
     }
 }
 
-/// The answer of a batch that ended without one.
-fn lost() -> Error {
-    Error::Broken("a batch ended without an answer".to_owned())
+/// How long somebody waits for the answer of a batch, in the queue and under way.
+const PATIENCE: Duration = Duration::from_millis(4800);
+
+/// Waits for the answer of a batch. Whoever stops waiting is dropped from a batch that has not started.
+async fn answer<T>(answered: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
+    match timeout(PATIENCE, answered).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Error::Broken("a batch ended without an answer".to_owned())),
+        Err(_) => Err(Error::Unavailable("it takes too long".to_owned())),
+    }
 }

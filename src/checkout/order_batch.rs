@@ -16,7 +16,7 @@ use super::orders::Placed;
 use super::payments::wake_parked;
 use crate::batch::{Done, Work};
 use crate::db::holds::{self, Hold};
-use crate::db::idempotency_keys::{self, Keyed, Made, Operation};
+use crate::db::idempotency_keys::{self, Keyed, Made};
 use crate::db::orders::{self, Draft, Order, Terms};
 use crate::db::{Database, Error, Failure, Tx};
 use crate::domain::{HoldStatus, OrderStatus, Refusal};
@@ -290,12 +290,14 @@ fn placed(job: &OrderJob, items: Vec<Hold>, terms: Terms) -> Placed {
 /// Whether an earlier attempt was committed after all: then all of its orders are there, each from its hold.
 async fn placed_before(tx: &mut Tx<'_>, drafts: &[Draft]) -> Result<Option<Terms>, Failure> {
     let ids: Vec<Uuid> = drafts.iter().map(|draft| draft.order_id).collect();
-    let Some(&first) = ids.first() else { return Ok(None) };
+    if ids.is_empty() {
+        return Ok(None);
+    }
     let stored = orders::list_some(tx, &ids).await?;
     let ours = |order: &Order| drafts.iter().any(|draft| draft.order_id == order.id && draft.hold_id == order.hold_id);
     let (Some(order), true) = (stored.first(), stored.len() == ids.len() && stored.iter().all(ours)) else {
         return Ok(None);
     };
-    idempotency_keys::mark_lost_commit(tx, Operation::Order, first).await?;
+    idempotency_keys::wait_for_disk(tx).await?;
     Ok(Some(Terms { created_at: order.created_at, pay_by: order.pay_by }))
 }

@@ -5,17 +5,19 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::holds::PATIENCE;
 use super::order_batch::{OrderJob, Ordered};
 use super::payments::wake_parked;
-use super::{Checkout, lost};
+use super::{Checkout, PATIENCE, answer};
 use crate::db::holds::{self, Hold, sum};
 use crate::db::idempotency_keys::{self, Keyed};
 use crate::db::order_events::{self, OrderEvent, Reason, Transition};
 use crate::db::orders::{self, Order};
-use crate::db::{Error, Failure, Tx, products};
+use crate::db::{Error, Failure, Tx, payment_events, products};
 use crate::domain::{OrderStatus, Refusal, mint_id};
 use crate::telemetry;
+
+/// How often giving up is tried again because a payment went first.
+const TRIES: u32 = 3;
 
 /// An order with what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,14 +42,15 @@ impl Checkout {
         order_id: Option<Uuid>,
         keyed: Option<Keyed>,
     ) -> Result<Placed, Error> {
-        let (answer, answered) = oneshot::channel();
+        let (sender, answered) = oneshot::channel();
         let order_id = order_id.unwrap_or_else(mint_id);
         let deadline = Instant::now() + PATIENCE;
-        let job = OrderJob { order_id, hold_id, keyed: keyed.clone(), deadline, answer };
+        let job = OrderJob { order_id, hold_id, keyed: keyed.clone(), deadline, answer: sender };
         self.orders.submit((), job).map_err(|_| Error::Overloaded)?;
-        let mut placed = match answered.await.unwrap_or_else(|_| Err(lost()))? {
+        let mut placed = match answer(answered).await? {
             Ordered::Now { placed, woken: false } => *placed,
-            Ordered::Now { woken: true, .. } => self.order(order_id).await?,
+            // the order is made, whether or not it can be read again now
+            Ordered::Now { placed, woken: true } => self.order(order_id).await.unwrap_or(*placed),
             Ordered::Before(made) => self.placed_before(made.resource_id).await?,
         };
         match placed.replayed {
@@ -125,36 +128,50 @@ impl Checkout {
     /// # Errors
     /// [`Refusal::OrderNotFound`], [`Refusal::OrderPaid`].
     pub async fn cancel_order(&self, order_id: Uuid) -> Result<Placed, Error> {
-        let cancelled = self
-            .database
+        let mut cancelled = self.try_cancel(order_id).await;
+        for _ in 0..TRIES {
+            let Err(Error::Stale(_)) = cancelled else { break };
+            // A payment that came before the order has not been applied yet; it goes first.
+            let hold_id = self.order(order_id).await?.order.hold_id;
+            wake_parked(&self.database, &[(order_id, hold_id)]).await?;
+            cancelled = self.try_cancel(order_id).await;
+        }
+        if cancelled? {
+            telemetry::order_cancelled();
+        }
+        self.order(order_id).await
+    }
+
+    /// Returns false when it was cancelled before.
+    async fn try_cancel(&self, order_id: Uuid) -> Result<bool, Error> {
+        self.database
             .transaction("orders.cancel", |tx| {
                 async move {
                     let order = orders::find(tx, order_id).await?.ok_or(Failure::Refused(Refusal::OrderNotFound))?;
+                    payment_events::no_success_waits(tx, order_id, order.hold_id).await?;
                     if orders::cancel(tx, order_id).await? {
-                        let transition = Transition {
-                            order_id,
-                            from: Some(OrderStatus::Pending),
-                            to: OrderStatus::Cancelled,
-                            reason: Reason::BuyerCancelled,
-                        };
-                        order_events::insert(tx, &[transition]).await?;
+                        order_events::insert(tx, &[given_up(order_id)]).await?;
                         give_back_units(tx, order.hold_id).await?;
                         return Ok(true);
                     }
                     match orders::find(tx, order_id).await?.map(|order| order.status) {
-                        Some(OrderStatus::Cancelled) => Ok(false),
+                        Some(OrderStatus::Cancelled) => {
+                            idempotency_keys::wait_for_disk(tx).await?;
+                            Ok(false)
+                        }
                         Some(OrderStatus::Paid | OrderStatus::Refunded) => Err(Refusal::OrderPaid.into()),
                         _ => Err(Failure::Raced("orders/cancel")),
                     }
                 }
                 .boxed()
             })
-            .await?;
-        if cancelled {
-            telemetry::order_cancelled();
-        }
-        self.order(order_id).await
+            .await
     }
+}
+
+fn given_up(order_id: Uuid) -> Transition {
+    let (from, to) = (Some(OrderStatus::Pending), OrderStatus::Cancelled);
+    Transition { order_id, from, to, reason: Reason::BuyerCancelled }
 }
 
 /// The units of an order that was just cancelled go back on sale.

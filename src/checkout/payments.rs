@@ -6,17 +6,18 @@
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::event_batch::EventJob;
 use super::orders::give_back_units;
-use super::{Checkout, lost};
+use super::{Checkout, answer};
 use crate::db::order_events::{self, Reason, Transition};
 use crate::db::orders::{self, Order};
 use crate::db::payment_events::{self, Stored};
 use crate::db::{Database, Error, Failure, Tx, holds, products};
 use crate::domain::payment::amount_fits;
-use crate::domain::{Event, EventStatus, Meaning, Named as _, OrderStatus, Outcome, Reference, Refusal};
+use crate::domain::{Event, EventStatus, HoldStatus, Meaning, Named as _, OrderStatus, Outcome, Reference, Refusal};
 use crate::telemetry;
 
 /// What became of a delivery.
@@ -32,6 +33,8 @@ pub struct Receipt {
     pub order_status: Option<OrderStatus>,
 }
 
+/// How often an event is tried again because a payment went first.
+const TRIES: u32 = 3;
 /// Parked events that one sweep takes at most.
 const SWEEP: u32 = 100;
 
@@ -42,9 +45,9 @@ impl Checkout {
     /// [`Refusal::IdempotencyKeyReuse`] when the key stands for another event; [`Error::Overloaded`] when too many
     /// deliveries wait.
     pub async fn receive_event(&self, event: Event) -> Result<Receipt, Error> {
-        let (answer, answered) = oneshot::channel();
-        self.events.submit((), EventJob { event, answer }).map_err(|_| Error::Overloaded)?;
-        let receipt = answered.await.unwrap_or_else(|_| Err(lost()))?;
+        let (sender, answered) = oneshot::channel();
+        self.events.submit((), EventJob { event, answer: sender }).map_err(|_| Error::Overloaded)?;
+        let receipt = answer(answered).await?;
         telemetry::webhook_delivered(match (receipt.duplicate, receipt.status) {
             (true, _) => "duplicate",
             (false, EventStatus::Applied) => "processed",
@@ -67,7 +70,11 @@ impl Checkout {
             .await?;
         let mut settled = 0;
         for &event_id in &waiting {
-            settled += u32::from(apply_parked(&self.database, event_id).await?);
+            match apply_parked(&self.database, event_id).await {
+                Ok(here) => settled += u32::from(here),
+                // one bad event must not keep those behind it waiting
+                Err(error) => warn!(event_id, %error, "a waiting payment event could not be applied"),
+            }
         }
         Ok(waiting.len() == SWEEP as usize && settled > 0)
     }
@@ -75,14 +82,23 @@ impl Checkout {
 
 /// Takes in one delivery in a transaction of its own.
 pub(super) async fn receive_alone(database: &Database, event: &Event) -> Result<Receipt, Error> {
-    let mut receipt = take_in(database, event).await?;
+    let mut receipt = take_in(database, event).await;
+    for _ in 0..TRIES {
+        let Err(Error::Stale(_)) = receipt else { break };
+        // A payment that came before this event waits for the same order, and goes first.
+        wake_waiting(database, event.reference).await?;
+        receipt = take_in(database, event).await;
+    }
+    let mut receipt = receipt?;
     if receipt.status == EventStatus::Parked {
-        // Our row is committed; an order that committed its own before that is seen now.
-        apply_parked(database, receipt.event_id).await?;
+        // Our row is committed; an order that committed its own before that is seen now. Whatever waits for it takes
+        // effect in order.
+        wake_waiting(database, event.reference).await?;
         receipt = look_again(database, receipt).await?;
     }
     if receipt.status == EventStatus::Applied && !receipt.duplicate && event.meaning == Meaning::Succeeded {
-        wake_followers(database, event.reference).await?;
+        // a refund that came before its success waits for it
+        wake_waiting(database, event.reference).await?;
     }
     Ok(receipt)
 }
@@ -120,8 +136,8 @@ async fn look_again(database: &Database, before: Receipt) -> Result<Receipt, Err
         .await
 }
 
-/// A refund that came before its success waits for it.
-async fn wake_followers(database: &Database, reference: Reference) -> Result<(), Error> {
+/// Applies what waits for the order that is named, if it exists.
+async fn wake_waiting(database: &Database, reference: Reference) -> Result<(), Error> {
     let order =
         database.read("orders.find_reference", |tx| async move { resolve(tx, reference).await }.boxed()).await?;
     match order {
@@ -154,8 +170,11 @@ async fn apply_parked(database: &Database, event_id: i64) -> Result<bool, Error>
                 }
                 let stored = payment_events::find(tx, event_id).await?.ok_or(Failure::Raced("payment_events/find"))?;
                 let (outcome, _) = apply(tx, &stored).await?;
+                if outcome == Outcome::Parked {
+                    return Ok(None);
+                }
                 payment_events::settle(tx, event_id, outcome.event_status()).await?;
-                Ok(Some(outcome).filter(|&outcome| outcome != Outcome::Parked))
+                Ok(Some(outcome))
             }
             .boxed()
         })
@@ -219,7 +238,7 @@ async fn resolve(tx: &mut Tx<'_>, reference: Reference) -> Result<Resolved, Fail
 async fn apply(tx: &mut Tx<'_>, event: &Stored) -> Result<(Outcome, Option<OrderStatus>), Failure> {
     let order = match resolve(tx, event.reference).await? {
         Resolved::Order(order) => *order,
-        Resolved::Missing => return Ok((Outcome::Parked, None)),
+        Resolved::Missing => return Ok((without_order(tx, event).await?, None)),
         Resolved::Contradiction => return Ok((Outcome::Quarantined, None)),
     };
     if !amount_fits(event.amount.as_deref(), event.currency.as_deref(), order.total_minor, &order.currency) {
@@ -228,7 +247,8 @@ async fn apply(tx: &mut Tx<'_>, event: &Stored) -> Result<(Outcome, Option<Order
     let changed_to = match event.meaning {
         Meaning::Succeeded => succeed(tx, event, &order).await?,
         Meaning::Failed => fail(tx, event, &order).await?,
-        Meaning::Refunded if order.status == OrderStatus::Pending => {
+        // its success has not come yet
+        Meaning::Refunded if matches!(order.status, OrderStatus::Pending | OrderStatus::Cancelled) => {
             return Ok((Outcome::Parked, Some(order.status)));
         }
         Meaning::Refunded => refund(tx, event, &order).await?,
@@ -254,6 +274,7 @@ async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Optio
 }
 
 async fn fail(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Option<OrderStatus>, Failure> {
+    payment_events::no_success_waits(tx, order.id, order.hold_id).await?;
     if !orders::cancel(tx, order.id).await? {
         return Ok(None);
     }
@@ -272,6 +293,18 @@ async fn refund(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Option
         products::give_back(tx, &units).await?;
     }
     Ok(Some(OrderStatus::Refunded))
+}
+
+/// An event whose order does not exist waits for it, unless it never will: money for a hold that ended without an order
+/// is due for refund at once.
+async fn without_order(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failure> {
+    let (Meaning::Succeeded, Reference { order_id: None, hold_id: Some(hold_id) }) = (event.meaning, event.reference)
+    else {
+        return Ok(Outcome::Parked);
+    };
+    let rows = holds::find(tx, hold_id).await?;
+    let ended = |row: &holds::Hold| matches!(row.status, HoldStatus::Released | HoldStatus::Expired);
+    Ok(if rows.first().is_some_and(ended) { Outcome::RefundDue } else { Outcome::Parked })
 }
 
 async fn record(

@@ -84,7 +84,7 @@ impl ReadWork {
         // one row more than is shown tells whether there is a next page
         let found = self
             .database
-            .read("products.list", |tx| async move { products::list_page(tx, after, limit + 1).await }.boxed())
+            .read("products.list", |tx| async move { products::list(tx, after, limit + 1).await }.boxed())
             .await;
         let page = found.map(|mut items| {
             let more = items.len() > limit as usize;

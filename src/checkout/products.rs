@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::product_reads::{ReadJob, Round};
-use super::{Checkout, lost};
+use super::{Checkout, answer};
 use crate::db::Error;
 use crate::db::products::{self, Product};
 use futures_util::FutureExt as _;
@@ -25,10 +25,10 @@ impl Checkout {
     ///
     /// [`Refusal::ProductNotFound`]: crate::domain::Refusal::ProductNotFound
     pub async fn product(&self, product_id: i64) -> Result<Product, Error> {
-        let (answer, answered) = oneshot::channel();
-        let job = ReadJob::Product(product_id, answer);
+        let (sender, answered) = oneshot::channel();
+        let job = ReadJob::Product(product_id, sender);
         self.reads.submit(Round::Products, job).map_err(|_| Error::Overloaded)?;
-        answered.await.unwrap_or_else(|_| Err(lost()))
+        answer(answered).await
     }
 
     /// Up to `limit` products with ids greater than `after`; one query whatever the limit.
@@ -36,10 +36,10 @@ impl Checkout {
     /// # Errors
     /// As every read.
     pub async fn list_products(&self, after: i64, limit: u32) -> Result<Page, Error> {
-        let (answer, answered) = oneshot::channel();
+        let (sender, answered) = oneshot::channel();
         let round = Round::Page { after, limit };
-        self.reads.submit(round, ReadJob::Page(answer)).map_err(|_| Error::Overloaded)?;
-        answered.await.unwrap_or_else(|_| Err(lost()))
+        self.reads.submit(round, ReadJob::Page(sender)).map_err(|_| Error::Overloaded)?;
+        answer(answered).await
     }
 
     /// Makes product 1 with this name, price and stock, where there is none. Returns whether it was made.

@@ -15,7 +15,9 @@ use super::error::{Class, Error, Failure, classify, label};
 use crate::telemetry;
 
 /// Everything that one call of the door may take, retries included: a client gets its 503 within 5 s.
-const BUDGET: Duration = Duration::from_secs(4);
+const BUDGET: Duration = Duration::from_millis(4500);
+/// What one attempt may take: more than a lock is waited for, and little enough for a second one on another connection.
+const ATTEMPT: Duration = Duration::from_millis(2500);
 /// How often a closure runs at most.
 const ATTEMPTS: u32 = 8;
 /// The first back-off is drawn from 0 to this, each further one from twice the range.
@@ -216,7 +218,7 @@ impl Database {
             };
             let pause = backoff(attempt);
             if attempt == ATTEMPTS || Instant::now() + pause >= deadline {
-                return Err(report(name, give_up(ended, attempt)));
+                return Err(report(name, give_up(ended, attempt, after_unknown)));
             }
             tokio::time::sleep(pause).await;
         }
@@ -237,8 +239,8 @@ impl Database {
         let mut tx = Tx { conn, mode, begun: false, after_unknown, environment: PhantomData };
         let mut committing = false;
         let work = async {
-            if let Some(id) = lost.take() {
-                end_connection(&mut tx.conn, id).await;
+            if let Some(lost) = lost.take() {
+                end_connection(&mut tx.conn, lost).await;
             }
             let value = body(&mut tx).await?;
             if tx.begun {
@@ -247,13 +249,16 @@ impl Database {
             }
             Ok(value)
         };
-        let failure = match timeout_at(deadline, work).await {
+        let worked = timeout_at(deadline.min(Instant::now() + ATTEMPT), work).await;
+        let failure = match worked {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(failure)) => failure,
             Err(_) => {
-                // A connection whose query was given up must not be asked anything again: it is only dropped.
+                // A connection whose query was given up must not be asked anything again. Dropping it is not enough: the
+                // pool would drain its answer and keep it, with our transaction still open.
                 let class = if committing { Class::Unknown } else { Class::Reroute };
                 *lost = Some(id);
+                let _ = timeout(GOODBYE, tx.conn.disconnect()).await;
                 return Err(Ended::Again { class, reason: "timeout".to_owned() });
             }
         };
@@ -301,8 +306,12 @@ async fn clean_up(mut conn: Conn, mode: Mode, failure: &Failure) -> bool {
 }
 
 /// Ends a connection that we lost sight of, so that what it left open is rolled back now and not when the server
-/// notices; it is fine when it is already gone.
+/// notices; it is fine when it is already gone. Ids ascend: a smaller one of ours than the lost one tells that the server
+/// has started anew, and that the id may by now be somebody else's.
 async fn end_connection(conn: &mut Conn, id: u32) {
+    if conn.id() < id {
+        return;
+    }
     if let Err(error) = conn.query_drop(format!("KILL {id}")).await {
         debug!(id, %error, "a lost connection was already gone");
     }
@@ -321,9 +330,10 @@ fn sort(failure: Failure, committing: bool) -> Ended {
     }
 }
 
-fn give_up((class, reason): (Class, String), attempts: u32) -> Error {
+fn give_up((class, reason): (Class, String), attempts: u32, after_unknown: bool) -> Error {
     match class {
-        Class::Retry => Error::Contended { attempts, reason },
+        // only if no attempt may have been committed can it be said that nothing was changed
+        Class::Retry if !after_unknown => Error::Contended { attempts, reason },
         _ => Error::Unavailable(reason),
     }
 }

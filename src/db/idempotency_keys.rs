@@ -95,12 +95,13 @@ pub async fn answer<'a>(
     tx.execute_text(&statement.replace("{rows}", &rows(keys.into_iter().map(name)))).await
 }
 
-/// Leaves a row behind for work that was found done after its COMMIT was lost from sight. The answer to it must be as
-/// durable as any, and a transaction that changes nothing does not wait for the disk.
-pub async fn mark_lost_commit(tx: &mut Tx<'_>, operation: Operation, resource_id: Uuid) -> Result<(), Failure> {
-    let key = Uuid::from_bytes(rand::random()).to_string();
-    let mark = Keyed { scope: "lost commit", operation, key, fingerprint: [0; 32] };
-    insert(tx, &mark, resource_id).await?;
+/// Makes the commit of a transaction that changed nothing wait for the disk, by a row that comes and goes: what was found
+/// done must be as durable as if it were done now, and MariaDB without a binary log shows a committed row earlier.
+pub async fn wait_for_disk(tx: &mut Tx<'_>) -> Result<(), Failure> {
+    let key = Uuid::from_bytes(rand::random());
+    let mark = Keyed { scope: "wait for disk", operation: Operation::Hold, key: key.to_string(), fingerprint: [0; 32] };
+    let delete = sql::idempotency_keys::DELETE.replace("{rows}", &rows([name(&mark)]));
+    tx.packet(&[insert_all([(&mark, key)]), delete]).await?;
     Ok(())
 }
 

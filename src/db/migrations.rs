@@ -2,9 +2,9 @@
 
 use futures_util::FutureExt as _;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder, params};
+use mysql_async::{Conn, Opts, params};
 
-use super::{Database, Error};
+use super::{Database, Error, pool, sql};
 
 macro_rules! migrations {
     ($($version:literal $name:literal),+ $(,)?) => {
@@ -23,13 +23,6 @@ migrations! {
     6 "idempotency_keys",
 }
 
-const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
-  version    INT          NOT NULL,
-  name       VARCHAR(64)  CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  applied_at DATETIME(6)  NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
-  PRIMARY KEY (version)
-) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci";
-
 /// MySQL's and MariaDB's "Unknown database".
 const UNKNOWN_DATABASE: u16 = 1049;
 
@@ -40,21 +33,19 @@ const UNKNOWN_DATABASE: u16 = 1049;
 /// Whatever the server says; what was applied until then stays.
 #[expect(clippy::disallowed_methods, reason = "the schema changes outside any transaction, before anything is served")]
 pub async fn migrate(options: &Opts) -> Result<Vec<u32>, mysql_async::Error> {
-    let mut conn = match Conn::new(options.clone()).await {
+    let mut conn = match Conn::new(pool::session(options.clone())).await {
         Err(mysql_async::Error::Server(error)) if error.code == UNKNOWN_DATABASE => {
             create_database(options).await?;
-            Conn::new(options.clone()).await?
+            Conn::new(pool::session(options.clone())).await?
         }
         other => other?,
     };
-    conn.query_drop(CREATE_TABLE).await?;
-    let applied: Vec<u32> = conn.query("SELECT version FROM schema_migrations").await?;
+    conn.query_drop(sql::schema_migrations::CREATE).await?;
+    let applied: Vec<u32> = conn.query(sql::schema_migrations::LIST).await?;
     let mut versions = Vec::new();
     for &(version, name, statement) in ALL.iter().filter(|(version, ..)| !applied.contains(version)) {
         conn.query_drop(statement).await?;
-        let insert = "INSERT INTO schema_migrations (version, name) VALUES (:version, :name)
-                      ON DUPLICATE KEY UPDATE version = VALUES(version)";
-        conn.exec_drop(insert, params! { version, name }).await?;
+        conn.exec_drop(sql::schema_migrations::INSERT, params! { version, name }).await?;
         versions.push(version);
     }
     conn.disconnect().await?;
@@ -66,14 +57,11 @@ pub async fn migrate(options: &Opts) -> Result<Vec<u32>, mysql_async::Error> {
 /// # Errors
 /// As every read.
 pub async fn version(database: &Database) -> Result<Option<u32>, Error> {
-    let exists = "SELECT COUNT(*) FROM information_schema.tables
-                  WHERE table_schema = DATABASE() AND table_name = 'schema_migrations'";
-    let newest = "SELECT MAX(version) FROM schema_migrations";
     database
         .read("schema.version", |tx| {
             async move {
-                match tx.row::<u64>(exists, ()).await? {
-                    Some(1) => Ok(tx.row::<Option<u32>>(newest, ()).await?.flatten()),
+                match tx.row::<u64>(sql::schema_migrations::COUNT_TABLES, ()).await? {
+                    Some(1) => Ok(tx.row::<Option<u32>>(sql::schema_migrations::FIND_LATEST, ()).await?.flatten()),
                     _ => Ok(None),
                 }
             }
@@ -90,7 +78,7 @@ pub const fn latest() -> u32 {
 #[expect(clippy::disallowed_methods, reason = "there is no database to open a door to yet")]
 async fn create_database(options: &Opts) -> Result<(), mysql_async::Error> {
     let name = options.db_name().unwrap_or_default().replace('`', "``");
-    let mut conn = Conn::new(OptsBuilder::from_opts(options.clone()).db_name(None::<String>)).await?;
+    let mut conn = Conn::new(pool::session(options.clone()).db_name(None::<String>)).await?;
     conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")).await?;
     conn.disconnect().await
 }

@@ -192,10 +192,13 @@ pub async fn claim(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failure> {
     single("payment_events/claim", affected)
 }
 
-/// Gives a waiting event its outcome. Nothing happens when that is where it already is.
+/// Gives a waiting event of this transaction its outcome.
 pub async fn settle(tx: &mut Tx<'_>, event_id: i64, status: EventStatus) -> Result<(), Failure> {
-    tx.execute(sql::payment_events::SETTLE, params! { event_id, "status" => status.as_str() }).await?;
-    Ok(())
+    let affected = tx.execute(sql::payment_events::SETTLE, params! { event_id, "status" => status.as_str() }).await?;
+    match single("payment_events/settle", affected)? {
+        true => Ok(()),
+        false => Err(Failure::Broken(format!("the payment event {event_id} got its outcome from somebody else"))),
+    }
 }
 
 /// Events that wait for these orders (each with its hold), in the order in which they are to be applied.
@@ -204,6 +207,16 @@ pub async fn list_parked_for(tx: &mut Tx<'_>, orders: &[(Uuid, Uuid)]) -> Result
     let hold_ids = list(orders.iter().map(|&(_, hold_id)| Literal::Id(hold_id)));
     let statement = sql::payment_events::LIST_PARKED_FOR.replace("{ids}", &order_ids);
     tx.rows_text(&statement.replace("{hold_ids}", &hold_ids)).await
+}
+
+/// Says [`Failure::Stale`] while a payment that came before this order has not been applied yet: successes go first, and
+/// whoever wants to cancel the order wakes them before he tries again.
+pub async fn no_success_waits(tx: &mut Tx<'_>, order_id: Uuid, hold_id: Uuid) -> Result<(), Failure> {
+    let params = params! { "order_id" => bytes(order_id), "hold_id" => bytes(hold_id) };
+    match tx.row::<i64>(sql::payment_events::COUNT_PARKED_SUCCESSES, params).await? {
+        Some(0) => Ok(()),
+        _ => Err(Failure::Stale("payment_events/count_parked_successes")),
+    }
 }
 
 /// Up to `limit` events that wait although their order exists.

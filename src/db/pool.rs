@@ -26,22 +26,26 @@ pub fn options(url: &str) -> Result<Opts, String> {
     }
 }
 
-/// A pool of `size` connections that are opened when first needed and kept.
-pub fn pool(options: Opts, size: usize) -> Pool {
+/// What every connection is made by, in the pool or past it. The server's own socket is not asked for: a path that a
+/// server on another machine tells would lead to a stranger on this one.
+pub fn session(options: Opts) -> OptsBuilder {
     let names_socket = options.socket().is_some();
-    let constraints = PoolConstraints::new(size, size).expect("as many at most as at least");
-    let pool_options = PoolOpts::default()
-        .with_constraints(constraints)
-        // a reset costs a round trip and every prepared statement
-        .with_reset_connection(false);
-    let builder = OptsBuilder::from_opts(options)
-        .pool_opts(pool_options)
+    OptsBuilder::from_opts(options)
         .setup(SESSION.map(str::to_owned).to_vec())
         // affected rows must mean changed rows
         .client_found_rows(false)
         .prefer_socket(names_socket)
         .tcp_nodelay(true)
         .tcp_keepalive(Some(Duration::from_secs(30)))
-        .stmt_cache_size(128);
-    Pool::new(builder)
+        .stmt_cache_size(128)
+}
+
+/// A pool of `size` connections that are opened when first needed and kept.
+pub fn pool(options: Opts, size: usize) -> Pool {
+    let constraints = PoolConstraints::new(size, size).expect("as many at most as at least");
+    let pool_options = PoolOpts::default()
+        .with_constraints(constraints)
+        // a reset costs a round trip and every prepared statement
+        .with_reset_connection(false);
+    Pool::new(session(options).pool_opts(pool_options))
 }

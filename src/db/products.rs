@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDateTime;
 use mysql_async::params;
 
-use super::literal::{Literal, cases, list};
+use super::literal::{self, Literal};
 use super::{Failure, Tx, exactly, sql};
 
 /// A product as its readers see it.
@@ -35,13 +35,13 @@ fn product((id, name, price_minor, currency, stock, available, server_time): Col
 
 /// These products, as far as they exist, by id.
 pub async fn list_some(tx: &mut Tx<'_>, product_ids: &BTreeSet<i64>) -> Result<Vec<Product>, Failure> {
-    let ids = list(product_ids.iter().map(|&id| Literal::Number(id)));
+    let ids = literal::list(product_ids.iter().map(|&id| Literal::Number(id)));
     let rows = tx.rows_text(&sql::products::LIST_SOME.replace("{ids}", &ids)).await?;
     Ok(rows.into_iter().map(product).collect())
 }
 
 /// Up to `limit` products with ids greater than `after`, by id.
-pub async fn list_page(tx: &mut Tx<'_>, after: i64, limit: u32) -> Result<Vec<Product>, Failure> {
+pub async fn list(tx: &mut Tx<'_>, after: i64, limit: u32) -> Result<Vec<Product>, Failure> {
     let rows = tx.rows(sql::products::LIST, params! { "after" => after, "limit" => limit }).await?;
     Ok(rows.into_iter().map(product).collect())
 }
@@ -66,8 +66,8 @@ pub async fn give_back(tx: &mut Tx<'_>, units: &BTreeMap<i64, i64>) -> Result<()
     }
     let pairs = units.iter().map(|(&id, &qty)| (Literal::Number(id), Literal::Number(qty)));
     let statement = sql::products::GIVE_BACK
-        .replace("{cases}", &cases(pairs))
-        .replace("{ids}", &list(units.keys().map(|&id| Literal::Number(id))));
+        .replace("{cases}", &literal::cases(pairs))
+        .replace("{ids}", &literal::list(units.keys().map(|&id| Literal::Number(id))));
     let affected = tx.execute_text(&statement).await?;
     match exactly("products/give_back", affected, units.len()) {
         Err(Failure::Raced(_)) => Err(Failure::Broken(format!("a product of {units:?} is gone"))),

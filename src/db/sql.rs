@@ -70,13 +70,22 @@ statements! {
         LIST_IDS = "list_ids",
         CLAIM = "claim",
         SETTLE = "settle",
+        COUNT_PARKED_SUCCESSES = "count_parked_successes",
         LIST_PARKED_FOR = "list_parked_for",
         LIST_PARKED_WITH_ORDER = "list_parked_with_order",
+    }
+    schema_migrations {
+        CREATE = "create",
+        INSERT = "insert",
+        LIST = "list",
+        COUNT_TABLES = "count_tables",
+        FIND_LATEST = "find_latest",
     }
     idempotency_keys {
         INSERT = "insert",
         LIST = "list",
         ANSWER = "answer",
+        DELETE = "delete",
         DELETE_OLD = "delete_old",
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use poem::http::{HeaderValue, Method, StatusCode};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
-use tracing::{Instrument as _, error, info, info_span};
+use tracing::{Instrument as _, debug, error, info_span, warn};
 use uuid::Uuid;
 
 use super::problem::Problem;
@@ -105,8 +105,12 @@ impl<E: Endpoint> Gate<E> {
             _ => "other",
         };
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        info!(method, path, status = status.as_u16(), took_us, "request");
-        telemetry::request_done(method, route.unwrap_or_else(|| "unmatched".to_owned()), status.as_u16(), took);
+        let status_code = status.as_u16();
+        match status.is_server_error() {
+            true => warn!(method, path, status = status_code, took_us, "request"),
+            false => debug!(method, path, status = status_code, took_us, "request"),
+        }
+        telemetry::request_done(method, route.unwrap_or_else(|| "unmatched".to_owned()), status_code, took);
     }
 }
 

@@ -36,7 +36,8 @@ const OK: Json<HealthBody> = Json(HealthBody { status: Text("ok") });
 pub struct ReadyDenials;
 
 impl Denials for ReadyDenials {
-    const LIST: &'static [(u16, &'static str)] = &[(503, "`draining`, `database_unavailable`; with `Retry-After`.")];
+    const LIST: &'static [(u16, &'static str)] =
+        &[(503, "`draining`, `schema_outdated`, `database_unavailable`; with `Retry-After`.")];
 }
 
 #[OpenApi(tag = "Tags::Health")]
@@ -54,9 +55,13 @@ impl Health {
             return Err(Problem::unavailable("draining", "This instance is stopping.").into());
         }
         let app = Arc::clone(&self.app);
-        let asked = self.app.run(async move { app.checkout.ready().await });
+        let asked = self.app.run(async move { app.checkout.schema_versions().await });
         match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(answer) => Ok(answer.map(|()| OK)?),
+            Ok(Ok((present, needed))) if present < needed => {
+                let detail = format!("The schema is at version {present}, {needed} is needed: run `holdfast migrate`.");
+                Err(Problem::unavailable("schema_outdated", detail).into())
+            }
+            Ok(answer) => Ok(answer.map(|_| OK)?),
             Err(_) => Err(Problem::unavailable("database_unavailable", "The database does not answer.").into()),
         }
     }

@@ -13,8 +13,8 @@ use super::json::Json;
 use super::problem::{Denied, denials};
 use super::types::{IdempotencyKey, Timestamp, Whole, Word};
 use crate::app::App;
-use crate::db::holds::Hold;
-use crate::db::idempotency_keys::Operation;
+use crate::checkout::Hold;
+use crate::checkout::Operation;
 use crate::domain::HoldStatus;
 
 /// What to hold.
@@ -94,8 +94,9 @@ pub enum HoldCreated {
 denials! {
     /// Of `POST /api/holds`.
     CreateDenials {
-        400 "`malformed_json`, `invalid_idempotency_key`",
+        400 "`malformed_json`, `unreadable_body`, `invalid_idempotency_key`",
         404 "`product_not_found`",
+        408 "`body_timeout`",
         409 "`all_held`: units in holds or unpaid orders may come back, `Retry-After` tells when the first of them do. \
              `sold_out`: none will. Both with `available_stock`.",
         413 "`body_too_large`",

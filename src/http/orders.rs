@@ -12,10 +12,10 @@ use super::json::Json;
 use super::problem::{Denied, denials};
 use super::types::{IdempotencyKey, Timestamp, Word};
 use crate::app::App;
+use crate::checkout::Hold;
+use crate::checkout::Operation;
 use crate::checkout::orders::Placed;
-use crate::db::holds::Hold;
-use crate::db::idempotency_keys::Operation;
-use crate::db::order_events::{OrderEvent, Reason};
+use crate::checkout::{OrderEvent, Reason};
 use crate::domain::OrderStatus;
 
 /// What to order.
@@ -169,8 +169,9 @@ pub enum OrderCreated {
 denials! {
     /// Of `POST /api/orders`.
     CreateDenials {
-        400 "`malformed_json`, `invalid_idempotency_key`",
+        400 "`malformed_json`, `unreadable_body`, `invalid_idempotency_key`",
         404 "`hold_not_found`",
+        408 "`body_timeout`",
         409 "`hold_used` (with its `order_id`), `hold_expired`, `hold_released`, `order_id_taken`",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",

@@ -100,7 +100,8 @@ pub enum Delivered {
 denials! {
     /// Of `POST /api/payments/webhook`.
     WebhookDenials {
-        400 "`idempotency_key_required`, `invalid_idempotency_key`",
+        400 "`idempotency_key_required`, `invalid_idempotency_key`, `unreadable_body`",
+        408 "`body_timeout`",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
         422 "`malformed_json`, `invalid_body`, `unknown_status`, `order_reference_required`, \

@@ -5,14 +5,14 @@ use std::marker::PhantomData;
 
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
-use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::types::Text;
-use crate::db;
+use crate::checkout::Error;
 use crate::domain::Refusal;
 
 const CONTENT_TYPE: &str = "application/problem+json";
@@ -164,23 +164,23 @@ impl From<Refusal> for Problem {
     }
 }
 
-impl From<db::Error> for Problem {
-    fn from(error: db::Error) -> Self {
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
         match error {
-            db::Error::Refused(refusal) => refusal.into(),
-            db::Error::Unavailable(_) => Self::unavailable(
+            Error::Refused(refusal) => refusal.into(),
+            Error::Unavailable(_) => Self::unavailable(
                 "database_unavailable",
                 "The database did not answer in time. Send the same request again: with an Idempotency-Key it is safe.",
             ),
-            db::Error::Overloaded => Self::unavailable(
+            Error::Overloaded => Self::unavailable(
                 "overloaded",
                 "Too many requests wait already; yours was not tried. Nothing was changed.",
             ),
-            db::Error::Contended { .. } | db::Error::Stale(_) => Self::unavailable(
+            Error::Contended { .. } | Error::Stale(_) => Self::unavailable(
                 "contention",
                 "Too many others changed the same rows at the same moment; nothing was changed for you.",
             ),
-            db::Error::Broken(_) => Self::internal(),
+            Error::Broken(_) => Self::internal(),
         }
     }
 }
@@ -235,13 +235,23 @@ impl<S: Denials> ApiResponse for Denied<S> {
             status: Some(status),
             status_range: None,
             content: vec![MetaMediaType { content_type: CONTENT_TYPE, schema: ProblemBody::schema_ref() }],
-            headers: Vec::new(),
+            headers: if description.contains("`Retry-After`") { vec![retry_after()] } else { Vec::new() },
         };
         MetaResponses { responses: S::LIST.iter().map(response).collect() }
     }
 
     fn register(registry: &mut Registry) {
         ProblemBody::register(registry);
+    }
+}
+
+fn retry_after() -> MetaHeader {
+    MetaHeader {
+        name: "Retry-After".to_owned(),
+        description: Some("In how many seconds it is worth trying again.".to_owned()),
+        required: false,
+        deprecated: false,
+        schema: u64::schema_ref(),
     }
 }
 

@@ -11,9 +11,9 @@ use serde::Serialize;
 use super::Tags;
 use super::json::Json;
 use super::problem::{Denied, Problem, denials};
-use super::types::Timestamp;
+use super::types::{Cursor, Timestamp};
 use crate::app::App;
-use crate::db::products::Product;
+use crate::checkout::Product;
 
 /// A product and what is left of it.
 #[derive(Debug, Object, Serialize)]
@@ -56,7 +56,7 @@ pub struct ProductPage {
     /// The products.
     items: Vec<ProductBody>,
     /// What to ask the next page with; null on the last one.
-    next_cursor: Option<String>,
+    next_cursor: Cursor,
 }
 
 denials! {
@@ -104,7 +104,7 @@ impl Products {
         let page = self.app.checkout.list_products(after, limit).await?;
         Ok(Json(ProductPage {
             items: page.items.into_iter().map(ProductBody::from).collect(),
-            next_cursor: page.next_after.map(write_cursor),
+            next_cursor: Cursor(page.next_after.map(write_cursor)),
         }))
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
-use crate::db::idempotency_keys::{Keyed, Operation};
+use crate::checkout::{Keyed, Operation};
 use crate::domain::Named;
 
 /// The scope of callers that did not say who they are: they share one, so their keys must be random.
@@ -91,11 +91,22 @@ inline_type!(() Timestamp, "string_date-time", MetaSchema::new_with_format("stri
 });
 inline_type!((T: Named) Word<T>, T::SET, words::<T>(), |word| Value::String(word.0.as_str().to_owned()));
 inline_type!(() Text, "string", MetaSchema::new("string"), |text| Value::String(text.0.to_owned()));
+inline_type!(() Cursor, "cursor", cursor_schema(), |cursor| Value::from(cursor.0.clone()));
 inline_type!(() Whole, "integer_int64", MetaSchema::new_with_format("integer", "int64"), |number| {
     Value::from(number.0)
 });
 inline_type!(() Verbatim, "any", MetaSchema::ANY, |text| Value::String(text.0.clone()));
 inline_type!(() Amount, "amount", amount_schema(), |amount| Value::String(amount.0.clone()));
+
+/// Where the next page begins; null on the last one.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cursor(pub Option<String>);
+
+fn cursor_schema() -> MetaSchema {
+    let mut schema = MetaSchema::new("string");
+    schema.nullable = true;
+    schema
+}
 
 fn words<T: Named>() -> MetaSchema {
     let mut schema = MetaSchema::new("string");
@@ -250,7 +261,7 @@ macro_rules! never_read {
         })+
     };
 }
-never_read!(() Timestamp, () Text, (T: Named) Word<T>);
+never_read!(() Timestamp, () Text, () Cursor, (T: Named) Word<T>);
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::app::App;
-use crate::db::Error;
+use crate::checkout::Error;
 use crate::telemetry;
 
 /// How long a worker sleeps at most. Nothing is due earlier than a second after it was made, so whoever looks every

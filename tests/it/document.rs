@@ -30,7 +30,7 @@ fn filled(name: &str, statement: &str) -> String {
         "payment_events/insert_applied" => 16,
         "orders/insert" => 6,
         "order_events/insert" => 4,
-        "idempotency_keys/list" | "idempotency_keys/answer" => 3,
+        "idempotency_keys/list" | "idempotency_keys/answer" | "idempotency_keys/delete" => 3,
         _ => 2,
     };
     let row = format!("({})", vec!["NULL"; width].join(", "));
