@@ -62,7 +62,8 @@ fn every_sql_file_has_its_constant() {
 #[test]
 fn there_is_no_explicit_lock_anywhere() {
     let mut looked_at = 0;
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("sql"), Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut folders =
+        vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("sql"), Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();
