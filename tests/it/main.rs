@@ -2,4 +2,8 @@
 
 mod boundary;
 mod document;
+mod idempotency;
+mod orders;
+mod storm;
 mod support;
+mod webhook;

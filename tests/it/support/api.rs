@@ -43,6 +43,18 @@ impl Answer {
         self
     }
 
+    /// The refusal, which must be this one.
+    #[track_caller]
+    pub(crate) fn refused(&self, status: u16, code: &str) -> &Self {
+        assert_eq!((self.status, self.code()), (status, code), "{self:?}");
+        self
+    }
+
+    /// Whether it is a replay of what an earlier request under the same key was answered.
+    pub(crate) fn is_replayed(&self) -> bool {
+        self.header("idempotent-replayed") == "true"
+    }
+
     /// A text field of the body.
     #[track_caller]
     pub(crate) fn text(&self, field: &str) -> String {
@@ -112,6 +124,41 @@ impl Client {
         self.try_order(hold_id).await.expect(201).text("order_id")
     }
 
+    /// Gives a hold back.
+    pub(crate) async fn release(&self, hold_id: &str) -> Answer {
+        self.delete(&format!("/api/holds/{hold_id}")).await
+    }
+
+    /// Holds that many units and makes an order of them; returns the ids of both.
+    pub(crate) async fn hold_and_order(&self, product_id: i64, qty: i64) -> (String, String) {
+        let hold_id = self.hold(product_id, qty).await;
+        let order_id = self.order(&hold_id).await;
+        (hold_id, order_id)
+    }
+
+    /// Makes an order under an id of the client's own.
+    pub(crate) async fn try_order_as(&self, hold_id: &str, order_id: &str) -> Answer {
+        self.post("/api/orders", &json!({ "hold_id": hold_id, "order_id": order_id })).await
+    }
+
+    /// Gives an order up.
+    pub(crate) async fn cancel(&self, order_id: &str) -> Answer {
+        self.send(self.request("POST", &format!("/api/orders/{order_id}/cancel"))).await
+    }
+
+    /// The rows of an order's audit trail.
+    pub(crate) async fn trail(&self, order_id: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/api/orders/{order_id}/events")).await.expect(200);
+        answer.body["items"].as_array().expect("a list").clone()
+    }
+
+    /// The transitions of an order, as `from>to:reason`.
+    pub(crate) async fn transitions(&self, order_id: &str) -> Vec<String> {
+        let word = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
+        let line = |row: &Value| format!("{}>{}:{}", word(row, "from"), word(row, "to"), word(row, "reason"));
+        self.trail(order_id).await.iter().map(line).collect()
+    }
+
     /// Delivers a payment event.
     pub(crate) async fn webhook(&self, body: &Value) -> Answer {
         self.post("/api/payments/webhook", body).await
@@ -134,4 +181,14 @@ impl Client {
         let answer = self.get(&format!("/api/products/{product_id}")).await.expect(200);
         answer.body["available_stock"].as_i64().expect("a number")
     }
+}
+
+/// A JSON object with some fields added, replaced, or (with `null`) taken out.
+pub(crate) fn with(body: &Value, changes: Value) -> Value {
+    let mut changed = body.as_object().expect("an object").clone();
+    for (field, value) in changes.as_object().expect("an object") {
+        changed.insert(field.clone(), value.clone());
+    }
+    changed.retain(|_, value| !value.is_null());
+    Value::Object(changed)
 }

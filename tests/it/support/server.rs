@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use holdfast::db::migrations;
 use holdfast::dev::PrivateServer;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder};
+use mysql_async::{Conn, Opts, OptsBuilder, Row};
 
 /// What every database that a test makes is called, so that leftovers can be told.
 const PREFIX: &str = "holdfast_test_";
@@ -89,6 +89,17 @@ impl TestDatabase {
     }
 }
 
+/// A test that failed may have left a transaction open, and no table is dropped before that ends.
+async fn end_connections(conn: &mut Conn, database: &str) {
+    let connections: Vec<Row> = conn.query("SHOW PROCESSLIST").await.unwrap_or_default();
+    for connection in connections {
+        let used = connection.get::<Option<String>, _>("db").flatten();
+        if let (Some(id), true) = (connection.get::<u64, _>("Id"), used.as_deref() == Some(database)) {
+            let _ = conn.query_drop(format!("KILL {id}")).await;
+        }
+    }
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let name = self.name.clone();
@@ -96,6 +107,7 @@ impl Drop for TestDatabase {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let mut conn = connect(url()).await;
+                end_connections(&mut conn, &name).await;
                 let _ = conn.query_drop(format!("DROP DATABASE IF EXISTS `{name}`")).await;
             });
         });

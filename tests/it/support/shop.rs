@@ -2,12 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use holdfast::app::App;
 use holdfast::config::{Config, Settings};
+use holdfast::http;
+use holdfast::http::listener::Connections;
 use holdfast::serve::Service;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Opts};
+use mysql_async::{Conn, Opts, Row};
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 
 use super::proxy::Proxy;
 use super::server::{TestDatabase, connect};
@@ -69,6 +74,17 @@ impl Shop {
         (Instance::start(config).await, proxy)
     }
 
+    /// An instance without workers that reaches its database through a proxy: nothing happens but its requests, so that
+    /// a rule for `COMMIT` strikes one of theirs.
+    pub(crate) async fn serve_without_workers(&self) -> Bare {
+        let (app, proxy) = self.app_through_proxy().await;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let client = Client::new(listener.local_addr().expect("an address"));
+        let acceptor = Connections::on(listener).expect("an address");
+        let serving = tokio::spawn(poem::Server::new_with_acceptor(acceptor).run(http::routes(&app))).abort_handle();
+        Bare { app, client, proxy, serving }
+    }
+
     /// The use cases without HTTP and without workers: every step is the test's to take.
     pub(crate) fn app(&self) -> Arc<App> {
         Arc::new(App::new(&self.config()))
@@ -110,6 +126,63 @@ impl Shop {
         let mut conn = self.sql().await;
         conn.query_drop(statement).await.expect("the statement runs");
         conn.affected_rows()
+    }
+
+    /// Waits until the server is at work on a statement of this name for this shop; one that waits for a lock stays.
+    pub(crate) async fn until_running(&self, name: &str) {
+        let mut conn = self.sql().await;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            let rows: Vec<Row> = conn.query("SHOW FULL PROCESSLIST").await.expect("the query runs");
+            let ours = |row: &Row| row.get::<Option<String>, _>("db").flatten().as_ref() == Some(&self.database.name);
+            let text = |row: &Row| row.get::<Option<String>, _>("Info").flatten().unwrap_or_default();
+            if rows.iter().any(|row| ours(row) && text(row).contains(&format!("-- {name}:"))) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{name} does not run");
+    }
+
+    /// How many of a product's units are spoken for.
+    pub(crate) async fn reserved(&self, product_id: i64) -> i64 {
+        self.count(&format!("SELECT reserved FROM products WHERE id = {product_id}")).await
+    }
+
+    /// Makes one active hold run out now, if it still is one.
+    pub(crate) async fn let_hold_run_out(&self, hold_id: &str) {
+        let id = binary(hold_id);
+        let past = "SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND, returns_at = expires_at";
+        self.execute(&format!("UPDATE holds {past} WHERE id = {id} AND status = 'active'")).await;
+    }
+
+    /// Makes one pending order overdue now, if it still is one.
+    pub(crate) async fn let_order_run_out(&self, order_id: &str) {
+        let id = binary(order_id);
+        let past = "UTC_TIMESTAMP(6) - INTERVAL 1 SECOND";
+        let mut conn = self.sql().await;
+        conn.query_drop("BEGIN").await.expect("a transaction begins");
+        let order = format!("UPDATE orders SET pay_by = {past} WHERE id = {id} AND status = 'pending'");
+        conn.query_drop(order).await.expect("the statement runs");
+        if conn.affected_rows() == 1 {
+            let hold = "UPDATE holds JOIN orders ON orders.hold_id = holds.id SET holds.returns_at = orders.pay_by";
+            conn.query_drop(format!("{hold} WHERE orders.id = {id}")).await.expect("the statement runs");
+        }
+        conn.query_drop("COMMIT").await.expect("the transaction commits");
+    }
+
+    /// Gives every active hold this long from now.
+    pub(crate) async fn let_holds_run_out_in(&self, milliseconds: u32) {
+        let soon = format!("UTC_TIMESTAMP(6) + INTERVAL {milliseconds}000 MICROSECOND");
+        let set = format!("SET expires_at = {soon}, returns_at = expires_at");
+        self.execute(&format!("UPDATE holds {set} WHERE status = 'active'")).await;
+    }
+
+    /// Waits until the database's clock has passed the deadline of every hold.
+    pub(crate) async fn until_holds_have_run_out(&self) {
+        let left = "CAST(COALESCE(MAX(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at)), 0) AS SIGNED)";
+        let left_us = self.count(&format!("SELECT {left} FROM holds")).await;
+        tokio::time::sleep(Duration::from_micros(u64::try_from(left_us).unwrap_or(0) + 1)).await;
     }
 
     /// Makes every active hold run out now.
@@ -182,6 +255,33 @@ impl Instance {
         let client = api::Client::new(service.address());
         Self { service, client }
     }
+}
+
+/// A running instance without workers, with its proxy.
+pub(crate) struct Bare {
+    pub(crate) app: Arc<App>,
+    pub(crate) client: Client,
+    pub(crate) proxy: Proxy,
+    serving: AbortHandle,
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl std::ops::Deref for Bare {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// An id as a literal of SQL.
+pub(crate) fn binary(id: &str) -> String {
+    format!("x'{}'", id.replace('-', ""))
 }
 
 impl std::ops::Deref for Instance {

@@ -1,0 +1,341 @@
+//! The same request again, at once or later, because its answer was lost: one effect, and the answer of the first.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::support::proxy::{Action, Rule};
+use crate::support::{Answer, Bare, Client, Shop, mint, together};
+
+const HOLDS: &str = "/api/holds";
+const ORDERS: &str = "/api/orders";
+const WEBHOOK: &str = "/api/payments/webhook";
+
+fn post_keyed(client: &Client, path: &'static str, key: &'static str, body: &Value) -> JoinHandle<Answer> {
+    let (client, body) = (client.clone(), body.clone());
+    tokio::spawn(async move { client.post_keyed(path, key, &body).await })
+}
+
+/// The answer's text without `expires_in`, which every answer counts anew.
+fn lasting(answer: &Answer) -> String {
+    let Some((before, after)) = answer.text.split_once("\"expires_in\":") else { return answer.text.clone() };
+    format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+/// A replay says what the first success said.
+#[track_caller]
+fn assert_replays(replay: &Answer, first: &Answer) {
+    assert!(replay.is_replayed() && !first.is_replayed(), "{first:?} {replay:?}");
+    assert_eq!((replay.status, lasting(replay)), (201, lasting(first)));
+    assert_eq!(replay.header("location"), first.header("location"));
+}
+
+#[tokio::test]
+async fn a_hold_is_replayed_as_it_was_whatever_became_of_it() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(9).await;
+    let client = shop.serve_without_workers().await;
+    let body = json!({ "product_id": product_id, "qty": 3 });
+    let mut firsts = Vec::new();
+    for key in ["released", "ordered", "paid"] {
+        let first = client.post_keyed(HOLDS, key, &body).await.expect(201);
+        assert_replays(&client.post_keyed(HOLDS, key, &body).await, &first);
+        firsts.push((key, first));
+    }
+    client.release(&firsts[0].1.text("hold_id")).await.expect(200);
+    client.order(&firsts[1].1.text("hold_id")).await;
+    let order_id = client.order(&firsts[2].1.text("hold_id")).await;
+    client.pay(&order_id, "paid", "k").await.expect(200);
+    for (key, first) in &firsts {
+        assert_replays(&client.post_keyed(HOLDS, key, &body).await, first);
+    }
+    assert_eq!(shop.reserved(product_id).await, 6);
+    assert_eq!(shop.count("SELECT COUNT(*) FROM holds").await, 3);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn the_replay_of_a_hold_that_ran_out_counts_the_seconds_anew() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(3).await;
+    let client = shop.serve_with_ttls(1, 900).await;
+    let body = json!({ "product_id": product_id, "qty": 3 });
+    let first = client.post_keyed(HOLDS, "k", &body).await.expect(201);
+    assert_eq!(first.body["expires_in"], 1);
+    shop.until_holds_have_run_out().await;
+    shop.app().checkout.expire_holds().await.expect("the step runs");
+    let replay = client.post_keyed(HOLDS, "k", &body).await;
+    assert_replays(&replay, &first);
+    assert_eq!((&replay.body["status"], &replay.body["expires_in"]), (&json!("active"), &json!(0)));
+    assert_eq!(client.hold_status(&first.text("hold_id")).await, "expired");
+    assert_eq!(client.available(product_id).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_copies_of_a_hold_at_once_are_one_hold() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(100).await;
+    let instances = [shop.serve().await, shop.serve().await];
+    let body = json!({ "product_id": product_id, "qty": 2 });
+    let copies = (0..50).map(|copy| post_keyed(&instances[copy % 2], HOLDS, "key", &body));
+    assert_one_answer(together(copies).await.into_iter().map(|joined| joined.expect("no panic")).collect());
+    assert_eq!(shop.reserved(product_id).await, 2);
+    assert_eq!(shop.count("SELECT COUNT(*) FROM holds").await, 1);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_copies_of_an_order_at_once_are_one_order() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(100).await;
+    let instances = [shop.serve().await, shop.serve().await];
+    let body = json!({ "hold_id": instances[0].hold(product_id, 2).await });
+    let copies = (0..50).map(|copy| post_keyed(&instances[copy % 2], ORDERS, "key", &body));
+    assert_one_answer(together(copies).await.into_iter().map(|joined| joined.expect("no panic")).collect());
+    assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, 1);
+    assert_eq!(shop.count("SELECT COUNT(*) FROM order_events").await, 1);
+    shop.assert_conserved().await;
+}
+
+/// All of them say the same, and all but one that they are replays.
+fn assert_one_answer(answers: Vec<Answer>) {
+    assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
+    let texts: BTreeSet<String> = answers.iter().map(lasting).collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert_eq!(answers.iter().filter(|answer| !answer.is_replayed()).count(), 1, "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_copy_waits_until_the_first_is_decided() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let (client, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
+    let hold = json!({ "product_id": product_id, "qty": 1 });
+    let order = json!({ "hold_id": client.hold(product_id, 1).await });
+    for (path, body) in [(HOLDS, hold), (ORDERS, order)] {
+        let commit = client.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+        let first = post_keyed(&client, path, "key", &body);
+        commit.reached().await;
+        let copy = post_keyed(&other, path, "key", &body);
+        shop.until_running("idempotency_keys/insert").await;
+        commit.release();
+        let (first, copy) = (first.await.expect("no panic"), copy.await.expect("no panic"));
+        assert_replays(&copy, &first.expect(201));
+    }
+    assert_eq!(shop.reserved(product_id).await, 2);
+}
+
+#[tokio::test]
+async fn a_copy_that_waited_for_a_refused_request_is_the_first() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let (client, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
+    let hold_id = client.hold(product_id, 1).await;
+    let body = json!({ "product_id": product_id, "qty": 1 });
+
+    let rollback = client.proxy.on(Rule::exactly("ROLLBACK"), Action::PauseBefore);
+    let first = post_keyed(&client, HOLDS, "key", &body);
+    rollback.reached().await;
+    other.release(&hold_id).await.expect(200);
+    let copy = post_keyed(&other, HOLDS, "key", &body);
+    shop.until_running("idempotency_keys/insert").await;
+    rollback.release();
+    let answers = [first.await.expect("no panic"), copy.await.expect("no panic")];
+    let copy = answers[1].clone().expect(201);
+    assert!(!copy.is_replayed() || answers[0].status == 201, "{answers:?}");
+    assert_eq!((shop.reserved(product_id).await, shop.count("SELECT COUNT(*) FROM holds").await), (1, 2));
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_key_stands_for_one_request() {
+    let (shop, product_id, client) = Shop::selling(10).await;
+    let other_product = shop.product(10).await;
+    let hold = client.post_keyed(HOLDS, "key", &json!({ "product_id": product_id, "qty": 1 })).await.expect(201);
+    for (product_id, qty) in [(product_id, 2), (other_product, 1)] {
+        let other = json!({ "product_id": product_id, "qty": qty });
+        client.post_keyed(HOLDS, "key", &other).await.refused(422, "idempotency_key_reuse");
+    }
+    let (hold_id, other_hold) = (hold.text("hold_id"), client.hold(product_id, 1).await);
+    client.post_keyed(ORDERS, "key", &json!({ "hold_id": hold_id })).await.expect(201);
+    for other in [json!({ "hold_id": other_hold }), json!({ "hold_id": hold_id, "order_id": mint() })] {
+        client.post_keyed(ORDERS, "key", &other).await.refused(422, "idempotency_key_reuse");
+    }
+    assert_eq!(client.hold_status(&other_hold).await, "active");
+    assert_eq!((shop.reserved(product_id).await, shop.reserved(other_product).await), (2, 0));
+    assert_eq!(shop.count("SELECT CAST(SUM(replays) AS SIGNED) FROM idempotency_keys").await, 0);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_recorded() {
+    let (shop, product_id, client) = Shop::selling(2).await;
+    let body = json!({ "product_id": product_id, "qty": 1 });
+    let (taken, order) = client.hold_and_order(product_id, 2).await;
+    client.post_keyed(HOLDS, "key", &body).await.refused(409, "all_held");
+    client.cancel(&order).await.expect(200);
+    let first = client.post_keyed(HOLDS, "key", &body).await.expect(201);
+    assert!(!first.is_replayed());
+    assert_replays(&client.post_keyed(HOLDS, "key", &body).await, &first);
+
+    client.post_keyed(ORDERS, "key", &json!({ "hold_id": taken })).await.refused(409, "hold_used");
+    let order = json!({ "hold_id": first.text("hold_id") });
+    assert!(!client.post_keyed(ORDERS, "key", &order).await.expect(201).is_replayed());
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn keys_differ_by_case_and_by_what_is_asked_for() {
+    let (shop, product_id, client) = Shop::selling(10).await;
+    let body = json!({ "product_id": product_id, "qty": 1 });
+    let mut holds = BTreeSet::new();
+    for key in ["key", "Key", "KEY"] {
+        let first = client.post_keyed(HOLDS, key, &body).await.expect(201);
+        assert!(!first.is_replayed());
+        let order = json!({ "hold_id": first.text("hold_id") });
+        assert!(!client.post_keyed(ORDERS, key, &order).await.expect(201).is_replayed());
+        holds.insert(first.text("hold_id"));
+    }
+    assert_eq!((holds.len(), shop.reserved(product_id).await), (3, 3));
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_order_is_replayed_with_the_status_of_the_first_answer() {
+    let (shop, product_id, client) = Shop::selling(10).await;
+    let body = json!({ "hold_id": client.hold(product_id, 1).await });
+    let first = client.post_keyed(ORDERS, "pending", &body).await.expect(201);
+    let order_id = first.text("order_id");
+    assert_eq!(first.text("status"), "pending");
+    client.pay(&order_id, "paid", "k1").await.expect(200);
+    assert_replays(&client.post_keyed(ORDERS, "pending", &body).await, &first);
+    assert_eq!(client.order_status(&order_id).await, "paid");
+
+    let hold_id = client.hold(product_id, 1).await;
+    client.webhook(&json!({ "hold_id": hold_id, "status": "paid", "idempotency_key": "k2" })).await.expect(202);
+    let body = json!({ "hold_id": hold_id });
+    let first = client.post_keyed(ORDERS, "paid", &body).await.expect(201);
+    assert_eq!(first.text("status"), "paid");
+    client.pay(&first.text("order_id"), "refunded", "k3").await.expect(200);
+    assert_replays(&client.post_keyed(ORDERS, "paid", &body).await, &first);
+    assert_eq!(client.order_status(&first.text("order_id")).await, "refunded");
+    shop.assert_conserved().await;
+}
+
+const CUTS: [Action; 2] = [Action::CutAfter, Action::CutBefore];
+
+/// Sends a request whose COMMIT, after `skip` others, is cut; the client does not notice.
+async fn post_cut(client: &Bare, cut: Action, skip: usize, path: &str, key: Option<&str>, body: &Value) -> Answer {
+    let rule = client.proxy.on(Rule::exactly("COMMIT").skip(skip), cut);
+    let answer = match key {
+        Some(key) => client.post_keyed(path, key, body).await,
+        None => client.post(path, body).await,
+    };
+    assert_eq!(rule.hits(), 1, "{cut:?} of the COMMIT after {skip} others: {answer:?}");
+    assert!(!answer.is_replayed(), "the client asked once: {answer:?}");
+    answer
+}
+
+#[tokio::test]
+async fn a_hold_whose_commit_is_cut_is_one_hold() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let client = shop.serve_without_workers().await;
+    let body = json!({ "product_id": product_id, "qty": 1 });
+    let mut made = 0;
+    for (cut, key) in CUTS.into_iter().zip(["after", "before"]).flat_map(|(cut, key)| [(cut, None), (cut, Some(key))]) {
+        let answer = post_cut(&client, cut, 0, HOLDS, key, &body).await.expect(201);
+        made += 1;
+        assert_eq!(answer.text("status"), "active");
+        assert_eq!(client.hold_status(&answer.text("hold_id")).await, "active");
+        assert_eq!((shop.count("SELECT COUNT(*) FROM holds").await, shop.reserved(product_id).await), (made, made));
+        if let Some(key) = key {
+            assert_replays(&client.post_keyed(HOLDS, key, &body).await, &answer);
+        }
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn the_last_unit_is_held_although_the_commit_is_cut() {
+    let shop = Shop::open().await;
+    let client = shop.serve_without_workers().await;
+    for cut in CUTS {
+        let product_id = shop.product(1).await;
+        let body = json!({ "product_id": product_id, "qty": 1 });
+        post_cut(&client, cut, 0, HOLDS, None, &body).await.expect(201);
+        assert_eq!(client.available(product_id).await, 0);
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_order_whose_commit_is_cut_is_one_order() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let client = shop.serve_without_workers().await;
+    let (mut made, keys) = (0, [(0, None), (0, Some("first")), (1, Some("answer"))]);
+    for (cut, (skip, key)) in CUTS.into_iter().flat_map(|cut| keys.map(|key| (cut, key))) {
+        let body = json!({ "hold_id": client.hold(product_id, 1).await });
+        let key = key.map(|key| format!("{key}-{cut:?}"));
+        let answer = post_cut(&client, cut, skip, ORDERS, key.as_deref(), &body).await.expect(201);
+        made += 1;
+        assert_eq!(answer.text("status"), "pending");
+        assert_eq!(client.trail(&answer.text("order_id")).await.len(), 1);
+        assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, made);
+        if let Some(key) = key {
+            assert_replays(&client.post_keyed(ORDERS, &key, &body).await, &answer);
+        }
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_event_whose_commit_is_cut_is_one_event() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let client = shop.serve_without_workers().await;
+    for cut in CUTS {
+        for status in ["paid", "failed"] {
+            let (_, order_id) = client.hold_and_order(product_id, 1).await;
+            let body = json!({ "order_id": order_id, "status": status, "idempotency_key": format!("{cut:?}{status}") });
+            let answer = post_cut(&client, cut, 0, WEBHOOK, None, &body).await.expect(200);
+            assert_eq!(answer.text("status"), "processed");
+            assert_eq!(client.trail(&order_id).await.len(), 2);
+            assert_eq!(client.webhook(&body).await.expect(200).text("status"), "duplicate");
+        }
+        for skip in [0, 1] {
+            let (order_id, hold_id) = (mint(), client.hold(product_id, 1).await);
+            let early = json!({ "order_id": order_id, "status": "paid", "idempotency_key": format!("{cut:?}{skip}") });
+            let answer = post_cut(&client, cut, skip, WEBHOOK, None, &early).await.expect(202);
+            assert_eq!(answer.text("status"), "pending_order");
+            let placed = client.try_order_as(&hold_id, &order_id).await.expect(201);
+            assert_eq!((placed.text("status").as_str(), client.trail(&order_id).await.len()), ("paid", 2));
+        }
+    }
+    assert_eq!(shop.count("SELECT COUNT(*) FROM payment_events").await, 8);
+    assert_eq!(shop.reserved(product_id).await, 6);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn what_gives_units_back_gives_them_back_once_although_its_commit_is_cut() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let client = shop.serve_without_workers().await;
+    client.hold(product_id, 5).await;
+    for cut in CUTS {
+        let hold_id = client.hold(product_id, 2).await;
+        let _rule = client.proxy.on(Rule::exactly("COMMIT"), cut);
+        assert_eq!(client.release(&hold_id).await.expect(200).text("status"), "released");
+        assert_eq!(shop.reserved(product_id).await, 5);
+
+        let (_, order_id) = client.hold_and_order(product_id, 2).await;
+        let _rule = client.proxy.on(Rule::exactly("COMMIT"), cut);
+        assert_eq!(client.cancel(&order_id).await.expect(200).text("status"), "cancelled");
+        assert_eq!(client.trail(&order_id).await.len(), 2);
+        assert_eq!(shop.reserved(product_id).await, 5);
+    }
+    shop.assert_conserved().await;
+}

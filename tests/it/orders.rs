@@ -1,0 +1,467 @@
+//! Holds become orders, orders end, and whoever is late is told by name.
+
+use serde_json::{Value, json};
+use tokio::spawn;
+
+use crate::support::proxy::{Action, Rule};
+use crate::support::{Answer, Client, Shop, mint, together, with};
+
+const NOBODY: &str = "018f3c4e-0000-7000-8000-000000000000";
+
+/// Splits answers into the ones of this status and the others.
+fn split(answers: Vec<Answer>, status: u16) -> (Vec<Answer>, Vec<Answer>) {
+    answers.into_iter().partition(|answer| answer.status == status)
+}
+
+fn ordering(client: &Client, hold_id: &str) -> tokio::task::JoinHandle<Answer> {
+    let (client, hold_id) = (client.clone(), hold_id.to_owned());
+    spawn(async move { client.try_order(&hold_id).await })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_orders_of_one_hold_are_one_order_and_a_refusal_that_names_it() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(30).await;
+    let instances = [shop.serve().await, shop.serve().await];
+    for _ in 0..20 {
+        let hold_id = instances[0].hold(product_id, 1).await;
+        let buyers = instances.iter().map(|instance| (instance.client.clone(), hold_id.clone()));
+        let answers = together(buyers.map(|(client, hold_id)| async move { client.try_order(&hold_id).await })).await;
+        let (made, refused) = split(answers, 201);
+        assert_eq!((made.len(), refused.len()), (1, 1), "{made:?} {refused:?}");
+        refused[0].refused(409, "hold_used");
+        assert_eq!(refused[0].text("order_id"), made[0].text("order_id"));
+    }
+    assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, 20);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn the_second_order_of_a_hold_waits_for_the_first_to_be_decided() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let (first, second) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
+    let hold_id = first.hold(product_id, 1).await;
+
+    let commit = first.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+    let winner = ordering(&first, &hold_id);
+    commit.reached().await;
+    let loser = ordering(&second, &hold_id);
+    shop.until_running("orders/insert").await;
+    commit.release();
+
+    let order_id = winner.await.expect("no panic").expect(201).text("order_id");
+    let refusal = loser.await.expect("no panic");
+    assert_eq!(refusal.refused(409, "hold_used").text("order_id"), order_id);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_order_made_in_time_keeps_its_units_although_the_expiry_runs_before_its_commit() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let (buyer, worker) = (shop.serve_without_workers().await, shop.app());
+    let hold_id = buyer.hold(product_id, 1).await;
+    shop.let_holds_run_out_in(1_500).await;
+
+    let commit = buyer.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+    let order = ordering(&buyer, &hold_id);
+    commit.reached().await;
+    shop.until_holds_have_run_out().await;
+    let expiry = spawn(async move { worker.checkout.expire_holds().await });
+    shop.until_running("holds/expire").await;
+    commit.release();
+
+    let order_id = order.await.expect("no panic").expect(201).text("order_id");
+    expiry.await.expect("no panic").expect("the step gives way");
+    assert_eq!(buyer.hold_status(&hold_id).await, "ordered");
+    assert_eq!(buyer.order_status(&order_id).await, "pending");
+    assert_eq!(shop.reserved(product_id).await, 1);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_order_that_meets_the_expiry_before_its_commit_is_told_that_the_hold_expired() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let (buyer, (worker, proxy)) = (shop.serve_without_workers().await, shop.app_through_proxy().await);
+    let hold_id = buyer.hold(product_id, 1).await;
+
+    let mark = buyer.proxy.on("-- holds/mark_ordered:", Action::PauseBefore);
+    let order = ordering(&buyer, &hold_id);
+    mark.reached().await;
+    shop.let_holds_run_out().await;
+    let commit = proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+    let expiry = spawn(async move { worker.checkout.expire_holds().await });
+    commit.reached().await;
+    mark.release();
+    order.await.expect("no panic").refused(409, "hold_expired");
+    assert_eq!(shop.reserved(product_id).await, 1, "the expiry is not committed");
+    commit.release();
+
+    expiry.await.expect("no panic").expect("the step runs");
+    assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, 0);
+    assert_eq!(buyer.available(product_id).await, 1);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_hold_that_runs_out_in_the_middle_of_an_order_is_not_ordered() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let buyer = shop.serve_without_workers().await;
+    let hold_id = buyer.hold(product_id, 1).await;
+
+    let mark = buyer.proxy.on("-- holds/mark_ordered:", Action::PauseBefore);
+    let order = ordering(&buyer, &hold_id);
+    mark.reached().await;
+    shop.let_holds_run_out().await;
+    mark.release();
+
+    order.await.expect("no panic").refused(409, "hold_expired");
+    assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, 0);
+    assert_eq!(shop.reserved(product_id).await, 1, "no worker has been here");
+    buyer.app.checkout.expire_holds().await.expect("the step runs");
+    assert_eq!(shop.reserved(product_id).await, 0);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_expiries_at_once_give_every_unit_back_once() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(60).await;
+    let apps = [shop.app(), shop.app()];
+    let kept = apps[0].checkout.create_hold(product_id, 10, None).await.expect("units are free").hold.id.to_string();
+    apps[0].checkout.create_order(kept.parse().expect("an id"), None, None).await.expect("the hold is active");
+    for _ in 0..25 {
+        apps[0].checkout.create_hold(product_id, 2, None).await.expect("units are free");
+    }
+    shop.let_holds_run_out().await;
+    let steps = apps.into_iter().cycle().take(6).map(|app| async move { app.checkout.expire_holds().await });
+    for step in together(steps).await {
+        assert!(!step.expect("the step runs"), "one batch holds them all");
+    }
+    assert_eq!(shop.reserved(product_id).await, 10);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_hold_is_given_back_once() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(5).await;
+    let client = shop.serve_without_workers().await;
+    let [kept, released] = [client.hold(product_id, 2).await, client.hold(product_id, 3).await];
+    let answers = together((0..20).map(|_| {
+        let (client, released) = (client.client.clone(), released.clone());
+        async move { client.release(&released).await }
+    }));
+    for answer in answers.await {
+        assert_eq!(answer.expect(200).text("status"), "released");
+    }
+    assert_eq!(client.release(&released).await.expect(200).text("status"), "released");
+    assert_eq!(shop.reserved(product_id).await, 2);
+    client.try_order(&released).await.refused(409, "hold_released");
+    assert_eq!(client.hold_status(&kept).await, "active");
+    client.release(NOBODY).await.refused(404, "hold_not_found");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn giving_back_what_ran_out_is_no_error_and_gives_nothing_back_twice() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(5).await;
+    let client = shop.serve_without_workers().await;
+    let hold_id = client.hold(product_id, 5).await;
+    shop.let_holds_run_out().await;
+    assert_eq!(client.release(&hold_id).await.expect(200).text("status"), "expired");
+    assert_eq!(shop.reserved(product_id).await, 5, "the expiry gives it back, not the buyer");
+    client.app.checkout.expire_holds().await.expect("the step runs");
+    assert_eq!(client.release(&hold_id).await.expect(200).text("status"), "expired");
+    assert_eq!(shop.reserved(product_id).await, 0);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_hold_that_is_an_order_is_not_given_back() {
+    let (shop, product_id, client) = Shop::selling(2).await;
+    let (hold_id, order_id) = client.hold_and_order(product_id, 2).await;
+    let refusal = client.release(&hold_id).await;
+    assert_eq!(refusal.refused(409, "hold_used").text("order_id"), order_id);
+    assert_eq!((client.order_status(&order_id).await.as_str(), client.available(product_id).await), ("pending", 0));
+    client.cancel(&order_id).await.expect(200);
+    client.release(&hold_id).await.refused(409, "hold_used");
+    assert_eq!(client.available(product_id).await, 2);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_release_that_meets_an_order_gives_way_to_whoever_was_first() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(2).await;
+    let (buyer, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
+    let releasing = |hold_id: &str| {
+        let (client, hold_id) = (other.client.clone(), hold_id.to_owned());
+        spawn(async move { client.release(&hold_id).await })
+    };
+
+    let hold_id = buyer.hold(product_id, 1).await;
+    let commit = buyer.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+    let order = ordering(&buyer, &hold_id);
+    commit.reached().await;
+    let release = releasing(&hold_id);
+    shop.until_running("holds/release").await;
+    commit.release();
+    let order_id = order.await.expect("no panic").expect(201).text("order_id");
+    assert_eq!(release.await.expect("no panic").refused(409, "hold_used").text("order_id"), order_id);
+    assert_eq!(shop.reserved(product_id).await, 1);
+
+    let hold_id = buyer.hold(product_id, 1).await;
+    let commit = other.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+    let release = releasing(&hold_id);
+    commit.reached().await;
+    let order = ordering(&buyer, &hold_id);
+    shop.until_running("holds/mark_ordered").await;
+    commit.release();
+    assert_eq!(release.await.expect("no panic").expect(200).text("status"), "released");
+    order.await.expect("no panic").refused(409, "hold_released");
+    assert_eq!(shop.reserved(product_id).await, 1);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_order_is_refused_by_name() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let client = shop.serve_without_workers().await;
+    client.try_order(NOBODY).await.refused(404, "hold_not_found");
+    client.cancel(NOBODY).await.refused(404, "order_not_found");
+    client.get(&format!("/api/orders/{NOBODY}")).await.refused(404, "order_not_found");
+    client.get(&format!("/api/orders/{NOBODY}/events")).await.refused(404, "order_not_found");
+
+    let expired = client.hold(product_id, 1).await;
+    shop.let_holds_run_out().await;
+    client.try_order(&expired).await.refused(409, "hold_expired");
+    client.app.checkout.expire_holds().await.expect("the step runs");
+    client.try_order(&expired).await.refused(409, "hold_expired");
+    assert_eq!(client.hold_status(&expired).await, "expired");
+
+    let (used, order_id) = client.hold_and_order(product_id, 1).await;
+    for order_again in [None, Some(mint()), Some(order_id.clone())] {
+        let refusal = match order_again {
+            None => client.try_order(&used).await,
+            Some(id) => client.try_order_as(&used, &id).await,
+        };
+        assert_eq!(refusal.refused(409, "hold_used").text("order_id"), order_id);
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_may_mint_the_id_of_its_order_and_only_one_gets_it() {
+    let (shop, product_id, client) = Shop::selling(40).await;
+    for _ in 0..10 {
+        let order_id = mint();
+        let holds = [client.hold(product_id, 1).await, client.hold(product_id, 1).await];
+        let buyers = holds.clone().map(|hold_id| (client.client.clone(), hold_id, order_id.clone()));
+        let orders = buyers.map(|(client, hold, order)| async move { client.try_order_as(&hold, &order).await });
+        let answers = together(orders).await;
+        let loser = answers.iter().position(|answer| answer.status == 409).expect("one is refused");
+        answers[loser].refused(409, "order_id_taken");
+        let made = answers[1 - loser].clone().expect(201);
+        assert_eq!((made.text("order_id"), made.text("hold_id")), (order_id.clone(), holds[1 - loser].clone()));
+        assert_eq!(made.header("location"), format!("/api/orders/{order_id}"));
+        assert_eq!(
+            client.hold_status(&holds[loser]).await,
+            "active",
+            "the refused hold can be ordered under another id"
+        );
+        client.order(&holds[loser]).await;
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_cancels_at_once_give_the_units_back_once() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let instances = [shop.serve().await, shop.serve().await];
+    let (_, other) = instances[0].hold_and_order(product_id, 4).await;
+    let (_, order_id) = instances[0].hold_and_order(product_id, 3).await;
+    let cancels = (0..50).map(|number| (instances[number % 2].client.clone(), order_id.clone()));
+    for answer in together(cancels.map(|(client, order_id)| async move { client.cancel(&order_id).await })).await {
+        assert_eq!(answer.expect(200).text("status"), "cancelled");
+    }
+    assert_eq!(instances[0].cancel(&order_id).await.expect(200).text("status"), "cancelled");
+    assert_eq!(shop.reserved(product_id).await, 4);
+    assert_eq!(instances[0].transitions(&order_id).await, [">pending:created", "pending>cancelled:buyer_cancelled"]);
+    assert_eq!(instances[0].order_status(&other).await, "pending");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_paid_order_is_not_given_up() {
+    let (shop, product_id, client) = Shop::selling(1).await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    client.pay(&order_id, "paid", "k").await.expect(200);
+    client.cancel(&order_id).await.refused(409, "order_paid");
+    assert_eq!((client.order_status(&order_id).await.as_str(), client.available(product_id).await), ("paid", 0));
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_cancel_that_meets_a_payment_gives_way_to_whoever_was_first() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(2).await;
+    let (buyer, provider) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
+
+    let (_, paid) = buyer.hold_and_order(product_id, 1).await;
+    let commit = provider.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+    let (client, order) = (provider.client.clone(), paid.clone());
+    let payment = spawn(async move { client.pay(&order, "paid", "first").await });
+    commit.reached().await;
+    let (client, order) = (buyer.client.clone(), paid.clone());
+    let cancel = spawn(async move { client.cancel(&order).await });
+    shop.until_running("orders/cancel").await;
+    commit.release();
+    assert_eq!(payment.await.expect("no panic").expect(200).text("status"), "processed");
+    cancel.await.expect("no panic").refused(409, "order_paid");
+    assert_eq!(shop.reserved(product_id).await, 1);
+
+    let (_, cancelled) = buyer.hold_and_order(product_id, 1).await;
+    let commit = buyer.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+    let (client, order) = (buyer.client.clone(), cancelled.clone());
+    let cancel = spawn(async move { client.cancel(&order).await });
+    commit.reached().await;
+    let (client, order) = (provider.client.clone(), cancelled.clone());
+    let failure = spawn(async move { client.pay(&order, "failed", "second").await });
+    shop.until_running("orders/cancel").await;
+    commit.release();
+    assert_eq!(cancel.await.expect("no panic").expect(200).text("status"), "cancelled");
+    assert_eq!(failure.await.expect("no panic").expect(200).text("status"), "ignored");
+    assert_eq!(shop.reserved(product_id).await, 1);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unpaid_order_is_cancelled_once_however_many_workers_see_it() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(20).await;
+    let client = shop.serve_without_workers().await;
+    let mut orders = Vec::new();
+    for _ in 0..5 {
+        orders.push(client.hold_and_order(product_id, 2).await.1);
+    }
+    client.pay(&orders[0], "paid", "k").await.expect(200);
+    shop.let_orders_run_out().await;
+    client.pay(&orders[1], "paid", "late").await.expect(200);
+    let (_, in_time) = client.hold_and_order(product_id, 1).await;
+    let apps = (0..4).map(|_| shop.app());
+    for step in together(apps.map(|app| async move { app.checkout.cancel_overdue_orders().await })).await {
+        assert!(!step.expect("the step runs"), "one batch holds them all");
+    }
+    for order_id in &orders[..2] {
+        assert_eq!(client.order_status(order_id).await, "paid", "a payment before the worker counts");
+    }
+    for order_id in &orders[2..] {
+        let trail = client.transitions(order_id).await;
+        assert_eq!(trail, [">pending:created", "pending>cancelled:payment_overdue"]);
+    }
+    assert_eq!(client.order_status(&in_time).await, "pending");
+    assert_eq!(shop.reserved(product_id).await, 2 * 2 + 1);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_payment_that_meets_the_deadline_gives_way_to_whoever_was_first() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(2).await;
+    let (client, (worker, proxy)) = (shop.serve_without_workers().await, shop.app_through_proxy().await);
+    let paying = |order_id: &str, key: &'static str| {
+        let (client, order_id) = (client.client.clone(), order_id.to_owned());
+        spawn(async move { client.pay(&order_id, "paid", key).await })
+    };
+    let step = || {
+        let worker = worker.clone();
+        spawn(async move { worker.checkout.cancel_overdue_orders().await })
+    };
+
+    let (_, paid) = client.hold_and_order(product_id, 1).await;
+    shop.let_orders_run_out().await;
+    let commit = client.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+    let payment = paying(&paid, "first");
+    commit.reached().await;
+    let overdue = step();
+    shop.until_running("orders/cancel").await;
+    commit.release();
+    assert_eq!(payment.await.expect("no panic").expect(200).text("status"), "processed");
+    overdue.await.expect("no panic").expect("the step gives way");
+    assert_eq!((client.order_status(&paid).await.as_str(), shop.reserved(product_id).await), ("paid", 1));
+
+    let (_, cancelled) = client.hold_and_order(product_id, 1).await;
+    shop.let_orders_run_out().await;
+    let commit = proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+    let overdue = step();
+    commit.reached().await;
+    let failure = spawn({
+        let (client, order_id) = (client.client.clone(), cancelled.clone());
+        async move { client.pay(&order_id, "failed", "second").await }
+    });
+    shop.until_running("orders/cancel").await;
+    commit.release();
+    overdue.await.expect("no panic").expect("the step runs");
+    assert_eq!(failure.await.expect("no panic").expect(200).text("status"), "ignored");
+    assert_eq!((client.order_status(&cancelled).await.as_str(), shop.reserved(product_id).await), ("cancelled", 1));
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn the_trail_tells_what_happened_to_an_order_and_what_the_provider_said() {
+    let (shop, product_id, client) = Shop::selling(2).await;
+    let (_, order_id) = client.hold_and_order(product_id, 2).await;
+    let said = json!({
+        "txn_id": "txn-é", "amount": "99.980", "currency": "eur", "timestamp": "2026-01-02T03:04:05+02:00",
+        "webhook_source": "till 7", "correlation_id": "c-1",
+    });
+    let mut event_ids = Vec::new();
+    for (status, key) in [("succeeded", "k1"), ("failed", "ignored"), ("refunded", "k2")] {
+        let event = json!({ "order_id": order_id, "status": status, "idempotency_key": key });
+        let answer = client.webhook(&with(&event, said.clone())).await.expect(200);
+        event_ids.push(answer.body["event_id"].clone());
+    }
+
+    let trail = client.trail(&order_id).await;
+    assert_eq!(trail.len(), 3, "{trail:?}");
+    let created = json!({ "to": "pending", "reason": "created" });
+    let paid =
+        json!({ "from": "pending", "to": "paid", "reason": "payment_succeeded", "payment_event_id": event_ids[0] });
+    let refunded =
+        json!({ "from": "paid", "to": "refunded", "reason": "payment_refunded", "payment_event_id": event_ids[2] });
+    let mut told = said;
+    told["provider_timestamp"] = told["timestamp"].take();
+    told["source"] = told["webhook_source"].take();
+    let expected = [created, with(&paid, told.clone()), with(&refunded, told)];
+    for (row, expected) in trail.iter().zip(expected) {
+        assert_eq!(with(row, json!({ "id": null, "at": null })), expected);
+    }
+    let key = |row: &Value| (row["at"].as_str().expect("a time").to_owned(), row["id"].as_i64().expect("an id"));
+    assert!(trail.is_sorted_by_key(key), "oldest first: {trail:?}");
+    assert!(trail.iter().all(|row| key(row).0.len() == 27 && key(row).0.ends_with('Z')), "{trail:?}");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_hold_keeps_its_price_when_the_product_changes_its_own() {
+    let (shop, product_id, client) = Shop::selling(10).await;
+    let held = client.try_hold(product_id, 3).await.expect(201);
+    shop.execute("UPDATE products SET price_minor = 9999, currency = 'USD'").await;
+    let order = client.try_order(&held.text("hold_id")).await.expect(201);
+    assert_eq!((order.body["total_minor"].as_i64(), order.text("currency").as_str()), (Some(3 * 4999), "EUR"));
+    let items = json!([{ "product_id": product_id, "qty": 3, "unit_price_minor": 4999 }]);
+    assert_eq!(order.body["items"], items);
+    let payment = json!({
+        "order_id": order.text("order_id"), "status": "paid", "idempotency_key": "k", "amount": 149.97, "currency": "EUR",
+    });
+    assert_eq!(client.webhook(&payment).await.expect(200).text("status"), "processed");
+    assert_eq!(client.try_hold(product_id, 1).await.expect(201).body["unit_price_minor"], 9999);
+    shop.assert_conserved().await;
+}
