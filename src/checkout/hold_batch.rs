@@ -68,6 +68,8 @@ enum Written {
     Before(Vec<Hold>),
 }
 
+/// Buyers who are to be refused, and why.
+type Refused = Vec<(Refusal, HoldJob)>;
 /// Copies of requests that were answered before, with what was made then.
 type Replays = Vec<(HoldJob, Made)>;
 
@@ -185,7 +187,7 @@ struct Batch<'work> {
 
 impl Batch<'_> {
     /// There may not be enough: reads what there is, tries who fits, refuses who does not.
-    async fn look_first(self, jobs: Vec<HoldJob>, replays: Replays) -> Done<HoldJob> {
+    async fn look_first(mut self, jobs: Vec<HoldJob>, replays: Replays) -> Done<HoldJob> {
         let most = jobs.iter().map(|job| job.qty).max().unwrap_or(0);
         let sum: i64 = jobs.iter().map(|job| job.qty).sum();
         let supply = match self.supply(most, sum).await {
@@ -204,6 +206,13 @@ impl Batch<'_> {
                 rest.push((explain(&supply, left, job.qty), job));
             }
         }
+        let rest = match self.still_unknown(rest).await {
+            Ok(rest) => rest,
+            Err((rest, error)) => {
+                let replays = replays.into_iter().map(|(job, _)| job);
+                return refuse_all(fitting.into_iter().chain(rest).chain(replays).chain(self.again).collect(), &error);
+            }
+        };
         if fitting.is_empty() && replays.is_empty() {
             for (refusal, job) in rest {
                 job.reply(Err(refusal.into()));
@@ -211,6 +220,22 @@ impl Batch<'_> {
             return Done { again: self.again, supply: Some(left) };
         }
         self.write(fitting, rest, replays).await
+    }
+
+    /// Nobody is refused for units that an earlier request under the same key has taken: its key is looked for once more,
+    /// after the supply was read. Whose key is known by now comes again in the next batch.
+    async fn still_unknown(&mut self, rest: Refused) -> Result<Refused, (Vec<HoldJob>, Error)> {
+        if rest.iter().all(|(_, job)| job.keyed.is_none()) {
+            return Ok(rest);
+        }
+        let mut refusals: HashMap<Uuid, Refusal> =
+            rest.iter().map(|(refusal, job)| (job.hold_id, refusal.clone())).collect();
+        let jobs = rest.into_iter().map(|(_, job)| job).collect();
+        let Sorted { first, again, replays, reused } = keys::sort(&self.work.database, jobs).await?;
+        let known = replays.into_iter().map(|(job, _)| job).chain(reused);
+        self.again.extend(known);
+        let rest = first.into_iter().chain(again);
+        Ok(rest.filter_map(|job| Some((refusals.remove(&job.hold_id)?, job))).collect())
     }
 
     /// What there is, after holds that have run out were given back.
@@ -224,7 +249,7 @@ impl Batch<'_> {
     }
 
     /// Takes everybody in `jobs`, and then refuses everybody in `rest`, who were passed for them.
-    async fn write(mut self, jobs: Vec<HoldJob>, rest: Vec<(Refusal, HoldJob)>, replays: Replays) -> Done<HoldJob> {
+    async fn write(mut self, jobs: Vec<HoldJob>, rest: Refused, replays: Replays) -> Done<HoldJob> {
         if jobs.is_empty() && replays.is_empty() {
             return Done { again: self.again, supply: None };
         }
@@ -256,7 +281,7 @@ impl Batch<'_> {
     }
 
     /// Nothing was written: everybody comes first in the next batch, in the order of arrival.
-    fn start_over(&mut self, jobs: Vec<HoldJob>, rest: Vec<(Refusal, HoldJob)>, replays: Replays) {
+    fn start_over(&mut self, jobs: Vec<HoldJob>, rest: Refused, replays: Replays) {
         let again = std::mem::take(&mut self.again);
         let rest = rest.into_iter().map(|(_, job)| job);
         let replays = replays.into_iter().map(|(job, _)| job);

@@ -76,31 +76,8 @@ impl Work for OrderWork {
         let (jobs, late): (Vec<_>, Vec<_>) =
             jobs.into_iter().filter(|job| !job.answer.is_closed()).partition(|job| job.deadline > now);
         refuse_all(late, &Error::Overloaded);
-        let Sorted { first, mut again, replays, reused } = match keys::sort(&self.database, jobs).await {
-            Ok(sorted) => sorted,
-            Err((jobs, error)) => {
-                refuse_all(jobs, &error);
-                return Done::all(None);
-            }
-        };
-        refuse_all(reused, &Refusal::IdempotencyKeyReuse.into());
-        let first = unique(first, &mut again);
-        let candidates = self.classify(first).await;
-        if candidates.is_empty() && replays.is_empty() {
-            return Done { again, supply: None };
-        }
-        match self.place(&candidates, &replays).await {
-            Ok(terms) => self.answer(candidates, replays, terms).await,
-            Err(Error::Stale(_)) => {
-                // one of them spoils it for the others: each alone, the copies in the next batch
-                join_all(candidates.into_iter().map(|(job, _)| self.alone(job))).await;
-                again.extend(replays.into_iter().map(|(job, _)| job));
-            }
-            Err(error) => {
-                let jobs = candidates.into_iter().map(|(job, _)| job);
-                refuse_all(jobs.chain(replays.into_iter().map(|(job, _)| job)), &error);
-            }
-        }
+        let Attempt { again, spoiled } = self.attempt(jobs).await;
+        join_all(spoiled.into_iter().map(|job| self.alone(job))).await;
         Done { again, supply: None }
     }
 
@@ -113,6 +90,34 @@ fn refuse_all(jobs: impl IntoIterator<Item = OrderJob>, error: &Error) {
     for job in jobs {
         job.reply(Err(error.clone()));
     }
+}
+
+/// What an attempt left over.
+struct Attempt {
+    /// Whoever has to see first what becomes of another one in the batch.
+    again: Vec<OrderJob>,
+    /// Nobody in the batch was served, since what was read of somebody does not hold any more.
+    spoiled: Vec<OrderJob>,
+}
+
+impl Attempt {
+    fn refused(jobs: Vec<OrderJob>, error: &Error) -> Self {
+        refuse_all(jobs, error);
+        Self { again: Vec::new(), spoiled: Vec::new() }
+    }
+}
+
+/// Refuses those of whose holds no order can be made.
+fn classify(jobs: Vec<OrderJob>, mut rows: HashMap<Uuid, Vec<Hold>>) -> Vec<Candidate> {
+    let mut candidates = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let rows = rows.remove(&job.hold_id).unwrap_or_default();
+        match refusal(&rows) {
+            Some(refusal) => job.reply(Err(refusal.into())),
+            None => candidates.push((job, rows)),
+        }
+    }
+    candidates
 }
 
 /// Leaves one order per hold and per id in the batch; the others come again, when it is known what became of that.
@@ -136,34 +141,53 @@ fn refusal(rows: &[Hold]) -> Option<Refusal> {
 }
 
 impl OrderWork {
-    /// Reads all holds in one statement, and refuses those of which no order can be made.
-    async fn classify(&self, jobs: Vec<OrderJob>) -> Vec<Candidate> {
+    /// Tries all of them in one transaction. Holds are read before keys: a hold that was used under the same key is seen
+    /// as used only when the key is seen, too.
+    async fn attempt(&self, jobs: Vec<OrderJob>) -> Attempt {
+        let rows = match self.rows_of(&jobs).await {
+            Ok(rows) => rows,
+            Err(error) => return Attempt::refused(jobs, &error),
+        };
+        let Sorted { first, mut again, replays, reused } = match keys::sort(&self.database, jobs).await {
+            Ok(sorted) => sorted,
+            Err((jobs, error)) => return Attempt::refused(jobs, &error),
+        };
+        refuse_all(reused, &Refusal::IdempotencyKeyReuse.into());
+        let candidates = classify(unique(first, &mut again), rows);
+        if candidates.is_empty() && replays.is_empty() {
+            return Attempt { again, spoiled: Vec::new() };
+        }
+        let mut spoiled = Vec::new();
+        match self.place(&candidates, &replays).await {
+            Ok(terms) => self.answer(candidates, replays, terms).await,
+            Err(error) => {
+                let jobs = candidates.into_iter().map(|(job, _)| job);
+                let jobs = jobs.chain(replays.into_iter().map(|(job, _)| job));
+                match error {
+                    Error::Stale(_) => spoiled.extend(jobs),
+                    error => refuse_all(jobs, &error),
+                }
+            }
+        }
+        Attempt { again, spoiled }
+    }
+
+    /// The rows of all holds, in one statement.
+    async fn rows_of(&self, jobs: &[OrderJob]) -> Result<HashMap<Uuid, Vec<Hold>>, Error> {
+        let mut rows: HashMap<Uuid, Vec<Hold>> = HashMap::new();
         if jobs.is_empty() {
-            return Vec::new();
+            return Ok(rows);
         }
         let hold_ids: Vec<Uuid> = jobs.iter().map(|job| job.hold_id).collect();
         let hold_ids = &hold_ids;
         let found = self
             .database
             .read("holds.list_to_order", |tx| async move { holds::list_rows(tx, hold_ids).await }.boxed())
-            .await;
-        let mut rows: HashMap<Uuid, Vec<Hold>> = HashMap::new();
-        match found {
-            Ok(found) => found.into_iter().for_each(|row| rows.entry(row.id).or_default().push(row)),
-            Err(error) => {
-                refuse_all(jobs, &error);
-                return Vec::new();
-            }
+            .await?;
+        for row in found {
+            rows.entry(row.id).or_default().push(row);
         }
-        let mut candidates = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            let rows = rows.remove(&job.hold_id).unwrap_or_default();
-            match refusal(&rows) {
-                Some(refusal) => job.reply(Err(refusal.into())),
-                None => candidates.push((job, rows)),
-            }
-        }
-        candidates
+        Ok(rows)
     }
 
     /// One transaction for all of them; every copy in `replays` is counted in it, so that its answer is durable.
@@ -225,16 +249,11 @@ impl OrderWork {
     async fn alone(&self, job: OrderJob) {
         let mut jobs = vec![job];
         for _ in 0..TRIES {
-            let candidates = self.classify(jobs).await;
-            if candidates.is_empty() {
+            let Attempt { again, spoiled } = self.attempt(jobs).await;
+            jobs = spoiled.into_iter().chain(again).collect();
+            if jobs.is_empty() {
                 return;
             }
-            match self.place(&candidates, &[]).await {
-                Ok(terms) => return self.answer(candidates, Vec::new(), terms).await,
-                Err(Error::Stale(_)) => {}
-                Err(error) => return refuse_all(candidates.into_iter().map(|(job, _)| job), &error),
-            }
-            jobs = candidates.into_iter().map(|(job, _)| job).collect();
             if let Some(error) = self.spoiler(&jobs).await {
                 return refuse_all(jobs, &error);
             }

@@ -275,7 +275,7 @@ struct Side {
 }
 
 impl Side {
-    fn new(bare: &Bare, look: &str, request: JoinHandle<Answer>) -> Self {
+    fn new(bare: &Bare, look: impl Into<Rule>, request: JoinHandle<Answer>) -> Self {
         Self {
             commit: bare.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore),
             look: bare.proxy.on(look, Action::PauseBefore),
@@ -290,7 +290,7 @@ impl Meeting {
         let (client, hold_id, order_id) = (order.client.clone(), hold_id.to_owned(), order_id.to_owned());
         let ordering = tokio::spawn(async move { client.try_order_as(&hold_id, &order_id).await });
         let meeting = Self {
-            webhook: Side::new(webhook, "-- payment_events/claim:", deliver(webhook, event)),
+            webhook: Side::new(webhook, Rule::from("-- orders/find:").skip(1), deliver(webhook, event)),
             order: Side::new(order, "-- payment_events/list_parked_for:", ordering),
         };
         meeting.webhook.commit.reached().await;
@@ -426,7 +426,7 @@ async fn receive(app: Arc<App>, order_id: String) {
         correlation_id: None,
         body: b"{}".to_vec(),
     };
-    app.checkout.receive_event(&event).await.expect("it is taken in");
+    app.checkout.receive_event(event).await.expect("it is taken in");
 }
 
 #[tokio::test]
