@@ -325,15 +325,16 @@ async fn what_gives_units_back_gives_them_back_once_although_its_commit_is_cut()
     client.hold(product_id, 5).await;
     for cut in CUTS {
         let hold_id = client.hold(product_id, 2).await;
-        let _rule = client.proxy.on(Rule::exactly("COMMIT"), cut);
+        let release = client.proxy.on(Rule::exactly("COMMIT"), cut);
         assert_eq!(client.release(&hold_id).await.expect(200).text("status"), "released");
         assert_eq!(shop.reserved(product_id).await, 5);
 
         let (_, order_id) = client.hold_and_order(product_id, 2).await;
-        let _rule = client.proxy.on(Rule::exactly("COMMIT"), cut);
+        let cancel = client.proxy.on(Rule::exactly("COMMIT"), cut);
         assert_eq!(client.cancel(&order_id).await.expect(200).text("status"), "cancelled");
         assert_eq!(client.trail(&order_id).await.len(), 2);
         assert_eq!(shop.reserved(product_id).await, 5);
+        assert_eq!((release.hits(), cancel.hits()), (1, 1));
     }
     shop.assert_conserved().await;
 }

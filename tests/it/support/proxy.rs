@@ -13,6 +13,7 @@ use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
@@ -27,6 +28,8 @@ const COM_STMT_PREPARE: u8 = 0x16;
 const COM_STMT_EXECUTE: u8 = 0x17;
 const COM_STMT_CLOSE: u8 = 0x19;
 const PACKET_HEADER: usize = 4;
+/// How long a test waits for a command before it fails.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A packet this long is continued by the next one.
 const LONGEST_PACKET: usize = 0x00ff_ffff;
 /// How much is read at a time; without it, a `Vec` would offer 64 bytes.
@@ -129,9 +132,11 @@ impl Handle {
         self.reached_by(1).await;
     }
 
-    /// Waits until the rule has acted on that many commands.
+    /// Waits until the rule has acted on that many commands; fails the test when they do not come.
     pub(crate) async fn reached_by(&self, commands: usize) {
-        wait_for(&self.0, |progress| progress.hits >= commands).await;
+        let reached = wait_for(&self.0, |progress| progress.hits >= commands);
+        let waited = tokio::time::timeout(PATIENCE, reached).await;
+        assert!(waited.is_ok(), "the rule was to act on {commands} commands and acted on {}", self.hits());
     }
 
     /// Lets the command go on that has been held back for the longest time, or the next one to

@@ -14,9 +14,9 @@ use mysql_async::{Conn, Opts, Row};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
+use super::Client;
 use super::proxy::Proxy;
 use super::server::{TestDatabase, connect};
-use super::{Client, api};
 
 /// A database with products, and the ways to it.
 pub(crate) struct Shop {
@@ -116,6 +116,11 @@ impl Shop {
         self.sql().await.query_first(query).await.expect("the query runs").expect("the query has a row")
     }
 
+    /// All rows of a query.
+    pub(crate) async fn rows<T: FromRow + Send + 'static>(&self, query: &str) -> Vec<T> {
+        self.sql().await.query(query).await.expect("the query runs")
+    }
+
     /// A single number.
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.row::<i64>(query).await
@@ -131,12 +136,16 @@ impl Shop {
     /// Waits until the server is at work on a statement of this name for this shop; one that waits for a lock stays.
     pub(crate) async fn until_running(&self, name: &str) {
         let mut conn = self.sql().await;
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let (deadline, first_line) = (Instant::now() + Duration::from_secs(10), format!("-- {name}:"));
         while Instant::now() < deadline {
             let rows: Vec<Row> = conn.query("SHOW FULL PROCESSLIST").await.expect("the query runs");
-            let ours = |row: &Row| row.get::<Option<String>, _>("db").flatten().as_ref() == Some(&self.database.name);
-            let text = |row: &Row| row.get::<Option<String>, _>("Info").flatten().unwrap_or_default();
-            if rows.iter().any(|row| ours(row) && text(row).contains(&format!("-- {name}:"))) {
+            // A statement is shown with its parameters, of which ids are no text.
+            let column = |row: &Row, name: &str| row.get::<Option<Vec<u8>>, _>(name).flatten().unwrap_or_default();
+            let at_work = |row: &Row| {
+                column(row, "db") == self.database.name.as_bytes()
+                    && column(row, "Info").starts_with(first_line.as_bytes())
+            };
+            if rows.iter().any(at_work) {
                 return;
             }
             tokio::task::yield_now().await;
@@ -252,7 +261,7 @@ pub(crate) struct Instance {
 impl Instance {
     pub(crate) async fn start(config: Config) -> Self {
         let service = Service::start(config).await.expect("a free port");
-        let client = api::Client::new(service.address());
+        let client = Client::new(service.address());
         Self { service, client }
     }
 }
