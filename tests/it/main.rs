@@ -2,4 +2,5 @@
 
 mod boundary;
 mod document;
+mod door;
 mod support;

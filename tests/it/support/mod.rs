@@ -8,3 +8,19 @@ pub(crate) mod shop;
 
 pub(crate) use api::{Answer, Client};
 pub(crate) use shop::Shop;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// Looks again and again until something is so, or until nobody would wait for it any longer. Returns whether it is.
+pub(crate) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so().await {
+        if Instant::now() > deadline {
+            return false;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    true
+}

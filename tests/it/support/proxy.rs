@@ -51,6 +51,9 @@ pub(crate) enum Action {
     /// The connection stays open, but neither this command nor any later one on it is forwarded
     /// or answered; the server's transaction stays open until the client closes the connection.
     Blackhole,
+    /// The same, and the server does not learn that the client has closed the connection either,
+    /// as long as the handle lives.
+    Partition,
 }
 
 impl Action {
@@ -381,6 +384,11 @@ impl Relay {
             }
             Action::Blackhole => {
                 let swallowed = copy(&mut self.client, &mut sink()).await;
+                swallowed.and(Err(ErrorKind::ConnectionAborted.into()))
+            }
+            Action::Partition => {
+                let swallowed = copy(&mut self.client, &mut sink()).await;
+                wait_for(&strike.progress, |progress| progress.withdrawn).await;
                 swallowed.and(Err(ErrorKind::ConnectionAborted.into()))
             }
         }

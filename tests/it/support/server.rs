@@ -96,6 +96,8 @@ impl Drop for TestDatabase {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let mut conn = connect(url()).await;
+                // A test that failed may have left a transaction open that nobody ends while we wait here.
+                let _ = conn.query_drop("SET SESSION lock_wait_timeout = 5").await;
                 let _ = conn.query_drop(format!("DROP DATABASE IF EXISTS `{name}`")).await;
             });
         });

@@ -11,7 +11,7 @@ use mysql_async::{Conn, Opts};
 
 use super::proxy::Proxy;
 use super::server::{TestDatabase, connect};
-use super::{Client, api};
+use super::{Client, api, eventually};
 
 /// A database with products, and the ways to it.
 pub(crate) struct Shop {
@@ -103,6 +103,17 @@ impl Shop {
     /// A single number.
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.row::<i64>(query).await
+    }
+
+    /// Waits until a number is what it should be: for what a worker or another process does in its own time.
+    pub(crate) async fn until(&self, query: &str, expected: i64) {
+        let mut conn = self.sql().await;
+        let mut last = None;
+        let looked = eventually(async || {
+            last = conn.query_first::<i64, _>(query).await.expect("the query runs");
+            last == Some(expected)
+        });
+        assert!(looked.await, "{query}: {last:?} instead of {expected}");
     }
 
     /// Runs a statement and returns how many rows it changed.
