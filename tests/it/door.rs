@@ -8,13 +8,12 @@ use futures_util::FutureExt as _;
 use holdfast::app::App;
 use holdfast::checkout::payments::Receipt;
 use holdfast::db::{Database, Error, Failure, pool};
-use holdfast::domain::{Event, Meaning, Reference};
+use holdfast::domain::{Event, Meaning, Refusal};
 use mysql_async::prelude::Queryable;
 use tokio::sync::{Barrier, watch};
-use uuid::Uuid;
 
 use crate::support::proxy::{Action, Proxy, Rule};
-use crate::support::{Answer, Shop};
+use crate::support::{Answer, Shop, payment};
 
 const RESERVE_ONE: &str = "UPDATE products SET reserved = reserved + 1 WHERE id = ?";
 
@@ -72,7 +71,7 @@ async fn a_row_that_somebody_holds_for_too_long_is_waited_for_again() {
         async move { tx.execute(RESERVE_ONE, (product_id,)).await }.boxed()
     });
     let leaving = async {
-        begun.wait_for(|&count| count == 2).await.expect("the sender lives");
+        in_time(begun.wait_for(|&count| count == 2)).await.expect("the sender lives");
         holder.query_drop("COMMIT").await.expect("the holder commits");
     };
     let (waited, ()) = tokio::join!(waiting, leaving);
@@ -124,7 +123,7 @@ async fn a_refusal_is_not_run_again() {
         async move {
             tx.execute("INSERT INTO products (name, price_minor, currency, stock) VALUES ('x', 1, 'EUR', 1)", ())
                 .await?;
-            Err::<(), _>(Failure::Refused(holdfast::domain::Refusal::HoldExpired))
+            Err::<(), _>(Failure::Refused(Refusal::HoldExpired))
         }
         .boxed()
     });
@@ -141,23 +140,6 @@ async fn losing_its_commit<T>(proxy: &Proxy, action: Action, work: impl Future<O
     value
 }
 
-fn payment(order_id: Uuid, key: &str, meaning: Meaning) -> Event {
-    Event {
-        provider: "default",
-        idempotency_key: key.as_bytes().to_vec(),
-        meaning,
-        reference: Reference { order_id: Some(order_id), hold_id: None },
-        amount: None,
-        currency: None,
-        txn_id: Some("charge".to_owned()),
-        restock: true,
-        provider_timestamp: None,
-        source: None,
-        correlation_id: None,
-        body: b"{}".to_vec(),
-    }
-}
-
 /// Everything that a buyer can do with units, each with a COMMIT that is lost.
 async fn buy_losing_every_commit(app: &App, proxy: &Proxy, product_id: i64, action: Action) {
     let checkout = &app.checkout;
@@ -170,8 +152,9 @@ async fn buy_losing_every_commit(app: &App, proxy: &Proxy, product_id: i64, acti
 
     let held = checkout.create_hold(product_id, 3, None).await.expect("enough units").hold;
     let order = checkout.create_order(held.id, None, None).await.expect("an active hold").order;
-    for (key, meaning) in [("paid", Meaning::Succeeded), ("refunded", Meaning::Refunded)] {
-        let event = payment(order.id, key, meaning);
+    let paid = payment(order.id, "paid");
+    let refunded = Event { meaning: Meaning::Refunded, restock: true, ..payment(order.id, "refunded") };
+    for event in [paid, refunded] {
         let receipt: Receipt = losing_its_commit(proxy, action, checkout.receive_event(&event)).await;
         assert!(!receipt.duplicate, "{action:?}: our own first delivery is not a copy");
     }

@@ -3,4 +3,5 @@
 mod boundary;
 mod document;
 mod door;
+mod expiry;
 mod support;

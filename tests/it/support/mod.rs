@@ -2,6 +2,7 @@
 //! loopback ports, and helper verbs.
 
 pub(crate) mod api;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod shop;
@@ -11,7 +12,28 @@ pub(crate) use shop::Shop;
 
 use std::time::Duration;
 
+use holdfast::domain::{Event, Meaning, Reference};
+use uuid::Uuid;
+
 use tokio::time::{Instant, sleep};
+
+/// A provider reports that an order is paid.
+pub(crate) fn payment(order_id: Uuid, key: &str) -> Event {
+    Event {
+        provider: "default",
+        idempotency_key: key.as_bytes().to_vec(),
+        meaning: Meaning::Succeeded,
+        reference: Reference { order_id: Some(order_id), hold_id: None },
+        amount: None,
+        currency: None,
+        txn_id: Some("charge".to_owned()),
+        restock: false,
+        provider_timestamp: None,
+        source: None,
+        correlation_id: None,
+        body: b"{}".to_vec(),
+    }
+}
 
 /// Looks again and again until something is so, or until nobody would wait for it any longer. Returns whether it is.
 pub(crate) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) -> bool {

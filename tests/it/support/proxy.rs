@@ -13,6 +13,7 @@ use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
@@ -29,6 +30,8 @@ const COM_STMT_CLOSE: u8 = 0x19;
 const PACKET_HEADER: usize = 4;
 /// A packet this long is continued by the next one.
 const LONGEST_PACKET: usize = 0x00ff_ffff;
+/// How long a test waits for a command that a rule is for.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How much is read at a time; without it, a `Vec` would offer 64 bytes.
 const BUFFER: usize = 64 * 1024;
 
@@ -132,9 +135,11 @@ impl Handle {
         self.reached_by(1).await;
     }
 
-    /// Waits until the rule has acted on that many commands.
+    /// Waits until the rule has acted on that many commands; fails when they do not come.
     pub(crate) async fn reached_by(&self, commands: usize) {
-        wait_for(&self.0, |progress| progress.hits >= commands).await;
+        let reached = wait_for(&self.0, |progress| progress.hits >= commands);
+        let reached = tokio::time::timeout(PATIENCE, reached).await;
+        reached.unwrap_or_else(|_| panic!("the rule acted on {} commands instead of {commands}", self.hits()));
     }
 
     /// Lets the command go on that has been held back for the longest time, or the next one to
