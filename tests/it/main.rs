@@ -4,4 +4,5 @@ mod boundary;
 mod document;
 mod door;
 mod expiry;
+mod input;
 mod support;
