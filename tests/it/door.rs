@@ -7,12 +7,14 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use holdfast::app::App;
 use holdfast::checkout::payments::Receipt;
+use holdfast::config::Config;
 use holdfast::db::{Database, Error, Failure, pool};
 use holdfast::domain::{Event, Meaning, Refusal};
 use mysql_async::prelude::Queryable;
 use tokio::sync::{Barrier, watch};
 
 use crate::support::proxy::{Action, Proxy, Rule};
+use crate::support::shop::Instance;
 use crate::support::{Answer, Shop, payment};
 
 const RESERVE_ONE: &str = "UPDATE products SET reserved = reserved + 1 WHERE id = ?";
@@ -269,18 +271,21 @@ async fn a_panic_inside_a_transaction_leaves_nothing_of_it_behind() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_does_not_stop_its_transaction_half_way() {
+async fn a_request_that_is_cut_off_does_not_stop_its_transaction_half_way() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
-    let (instance, proxy) = shop.serve_through_proxy().await;
-    let hold_id = instance.hold(product_id, 3).await;
+    let (config, proxy) = shop.config_through_proxy().await;
+    let Instance { service, client } = Instance::start(Config { drain_seconds: 0, ..config }).await;
+    let hold_id = client.hold(product_id, 3).await;
     let held_back = proxy.on("-- products/give_back", Action::PauseBefore);
-    let client = instance.client.clone();
-    let leaving = tokio::spawn(async move { client.delete(&format!("/api/holds/{hold_id}")).await });
+    let request = client.request("DELETE", &format!("/api/holds/{hold_id}"));
+    let cut_off = tokio::spawn(async move { client.try_send(request).await });
     held_back.reached().await;
-    leaving.abort();
-    assert!(leaving.await.is_err_and(|ended| ended.is_cancelled()));
+    let stopping = tokio::spawn(service.stop());
+    let answer = in_time(cut_off).await.expect("no panic");
+    assert!(answer.is_err(), "nobody waits for the answer any more: {answer:?}");
     held_back.release();
-    shop.until("SELECT reserved FROM products", 0).await;
+    stopping.await.expect("it stops when the work is done");
+    assert_eq!(shop.count("SELECT reserved FROM products").await, 0);
     shop.assert_conserved().await;
 }

@@ -310,7 +310,7 @@ async fn a_page_that_is_none_is_refused() {
         let answer = client.get(&format!("/api/products?limit={limit}")).await;
         assert_problem(&answer, 400, "invalid_limit", limit);
     }
-    for cursor in ["", "x", "1", "cDA", "cC0x", "cDE=", "%00", "%27%20OR%201=1", &"A".repeat(4000)] {
+    for cursor in ["", "x", "1", "cC0", "cCsx", "cDE=", "%00", "%27%20OR%201=1", &"A".repeat(4000)] {
         let answer = client.get(&format!("/api/products?cursor={cursor}")).await;
         assert_problem(&answer, 400, "invalid_cursor", cursor);
     }

@@ -80,7 +80,8 @@ impl Shop {
         (Arc::new(App::new(&config)), proxy)
     }
 
-    async fn config_through_proxy(&self) -> (Config, Proxy) {
+    /// The configuration of an instance that reaches its database through a proxy.
+    pub(crate) async fn config_through_proxy(&self) -> (Config, Proxy) {
         let opts = Opts::from_url(&self.database.url).expect("a database URL");
         let upstream = (opts.ip_or_hostname(), opts.tcp_port());
         let address: SocketAddr =
