@@ -144,11 +144,16 @@ fn undocumented() -> Config {
 async fn run_serve(settings: &Settings) -> Result<(), Failed> {
     let config = settings.read()?;
     let flusher = start_telemetry(&config)?;
-    let service = Service::start(config).await.map_err(|error| because("cannot listen")(&error))?;
+    let service = start_service(config).await?;
     let stopped = asked_to_stop().await.map_err(|error| because("cannot listen to signals")(&error));
     service.stop().await;
     flush(flusher);
     stopped
+}
+
+async fn start_service(config: Config) -> Result<Service, Failed> {
+    let cannot = format!("cannot listen on {}", config.listen);
+    Service::start(config).await.map_err(|error| because(&cannot)(&error))
 }
 
 async fn run_migrate(url: Option<&str>) -> Result<(), Failed> {
@@ -205,7 +210,7 @@ async fn serve_dev(dev: &Dev, mut config: Config, database: &mut PrivateServer) 
     migrate(&config.database).await?;
     make_product(config.database.clone(), &dev.product).await?;
     let statsd = config.statsd.clone();
-    let service = Service::start(config).await.map_err(|error| because("cannot listen")(&error))?;
+    let service = start_service(config).await?;
     print_banner(&service, database, statsd.as_deref());
     let ended = tokio::select! {
         asked = asked_to_stop() => asked.map_err(|error| because("cannot listen to signals")(&error)),
