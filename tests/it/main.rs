@@ -5,4 +5,5 @@ mod document;
 mod door;
 mod expiry;
 mod input;
+mod process;
 mod support;

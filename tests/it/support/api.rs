@@ -59,6 +59,10 @@ impl Client {
         Self { http: reqwest::Client::new(), address, base: format!("http://{address}") }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Any request; `send` it with [`Client::send`].
     pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method.parse().expect("a method"), format!("{}{path}", self.base))

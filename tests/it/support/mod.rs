@@ -37,7 +37,7 @@ pub(crate) fn payment(order_id: Uuid, key: &str) -> Event {
 
 /// Looks again and again until something is so, or until nobody would wait for it any longer. Returns whether it is.
 pub(crate) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) -> bool {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so().await {
         if Instant::now() > deadline {
             return false;
