@@ -7,3 +7,4 @@ mod expiry;
 mod input;
 mod process;
 mod support;
+mod telemetry;

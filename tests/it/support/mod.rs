@@ -6,6 +6,7 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod shop;
+pub(crate) mod statsd;
 
 pub(crate) use api::{Answer, Client};
 pub(crate) use shop::Shop;
