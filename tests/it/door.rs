@@ -225,20 +225,25 @@ async fn connections_that_died_while_they_were_idle_cost_no_request() {
     assert_eq!(shop.count("SELECT reserved FROM products").await, 9);
 }
 
-#[tokio::test]
-async fn a_database_that_falls_silent_is_a_503_and_keeps_no_locks() {
+/// Gives a hold back over a connection on which this happens to the last statement but the COMMIT.
+async fn give_back_into_silence(action: Action) {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (instance, proxy) = shop.serve_through_proxy().await;
     let hold_id = instance.hold(product_id, 1).await;
     let path = format!("/api/holds/{hold_id}");
-    // The hold's row is locked by then; the server does not even learn that its client has gone.
-    let silence = proxy.on("-- products/give_back", Action::Partition);
+    // The hold's row is locked by then.
+    let silence = proxy.on("-- products/give_back", action);
     assert_unavailable(&in_time(instance.delete(&path)).await);
     assert_eq!(silence.hits(), 1);
     assert_eq!(in_time(instance.delete(&path)).await.expect(200).text("status"), "released");
     assert_eq!(shop.count("SELECT reserved FROM products").await, 0);
     shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_database_that_falls_silent_is_a_503_and_keeps_no_locks() {
+    tokio::join!(give_back_into_silence(Action::Blackhole), give_back_into_silence(Action::Partition));
 }
 
 #[tokio::test]

@@ -71,7 +71,9 @@ impl Process {
     pub(crate) fn start_in(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
         let inherited = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("HOLDFAST_"));
-        inherited.for_each(|name| drop(command.env_remove(name)));
+        for name in inherited {
+            command.env_remove(name);
+        }
         command.args(arguments).envs(settings.iter().copied()).current_dir(folder).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");

@@ -11,7 +11,7 @@ use mysql_async::{Conn, Opts};
 
 use super::proxy::Proxy;
 use super::server::{TestDatabase, connect};
-use super::{Client, api, eventually};
+use super::{Client, eventually};
 
 /// A database with products, and the ways to it.
 pub(crate) struct Shop {
@@ -191,7 +191,7 @@ pub(crate) struct Instance {
 impl Instance {
     pub(crate) async fn start(config: Config) -> Self {
         let service = Service::start(config).await.expect("a free port");
-        let client = api::Client::new(service.address());
+        let client = Client::new(service.address());
         Self { service, client }
     }
 }
