@@ -196,7 +196,7 @@ async fn launch(folder: &Folder, engine: &Engine, extra: &[&str]) -> Result<(Sup
     let log_start = folder.log_length();
     let mut arguments = engine.server_arguments(&folder.data(), port);
     arguments.extend(extra.iter().map(OsString::from));
-    let mut running = Supervised::spawn(&engine.program, &arguments, &folder.data(), &folder.log())?;
+    let mut running = Supervised::spawn(&engine.program, &arguments, &folder.data(), folder)?;
     let deadline = Instant::now() + READY_LIMIT;
     let reason = loop {
         if let Ok(Some(status)) = running.supervisor.try_wait() {
@@ -252,16 +252,21 @@ struct Supervised {
 }
 
 impl Supervised {
-    /// In a process group of its own: Ctrl-C in the terminal is for the owner, which stops the database last.
-    fn spawn(program: &Path, arguments: &[OsString], folder: &Path, log: &Path) -> Result<Supervised, DevError> {
-        let log_error = |source| DevError::File { path: log.to_owned(), source };
-        let output = File::options().append(true).create(true).open(log).map_err(log_error)?;
+    /// In a process group of its own: Ctrl-C in the terminal is for the owner, which stops the database last. With
+    /// temporary files of its own: a MariaDB server that starts removes those of every other one in the same place. (By
+    /// the environment, because MariaDB's installer breaks on such an option with a space.)
+    fn spawn(program: &Path, arguments: &[OsString], place: &Path, folder: &Folder) -> Result<Supervised, DevError> {
+        let (log, temporary) = (folder.log(), folder.temporary());
+        fs::create_dir_all(&temporary).map_err(|source| DevError::File { path: temporary.clone(), source })?;
+        let log_error = |source| DevError::File { path: log.clone(), source };
+        let output = File::options().append(true).create(true).open(&log).map_err(log_error)?;
         let errors = output.try_clone().map_err(log_error)?;
         let mut supervisor = Command::new("/bin/sh")
             .args(["-c", SUPERVISOR, "holdfast-database"])
             .arg(program)
             .args(arguments)
-            .current_dir(folder)
+            .env("TMPDIR", temporary)
+            .current_dir(place)
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(output)
@@ -320,6 +325,10 @@ impl Folder {
     /// Where a data folder is prepared; it becomes [`Folder::data`] when it is complete.
     fn data_unfinished(&self) -> PathBuf {
         self.path.join("data.new")
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.path.join("tmp")
     }
 
     fn log(&self) -> PathBuf {
@@ -456,7 +465,7 @@ impl Engine {
         tracing::info!(engine = self.name(), folder = %folder.path.display(), "creating the database folder");
         let log_start = folder.log_length();
         let (program, arguments) = self.initialise_command(folder)?;
-        let mut running = Supervised::spawn(&program, &arguments, &folder.path, &folder.log())?;
+        let mut running = Supervised::spawn(&program, &arguments, &folder.path, folder)?;
         let reason = match timeout(READY_LIMIT, running.supervisor.wait()).await {
             Ok(Ok(status)) if status.success() => None,
             Ok(Ok(status)) => Some(status.to_string()),
