@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 use crate::support::process::Process;
 use crate::support::proxy::{Action, Proxy};
+use crate::support::server::connect;
 use crate::support::{Client, Shop, eventually};
 
 const TABLES: &str = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()";
@@ -237,6 +238,14 @@ fn commands(banner: &str) -> String {
     lines.filter(|line| line.contains("curl")).collect::<Vec<_>>().join(" && ")
 }
 
+/// Where the database that the banner names keeps its temporary files.
+async fn temporary_files(banner: &str) -> PathBuf {
+    let url =
+        banner.split_whitespace().find(|word| word.starts_with("mysql://")).expect("the banner names its database");
+    let place = connect(url).await.query_first::<String, _>("SELECT @@tmpdir").await;
+    place.expect("the query runs").expect("a row").into()
+}
+
 #[tokio::test]
 async fn dev_sells_with_the_commands_of_its_banner_and_keeps_its_data() {
     let folder = Folder::new("dev sells");
@@ -244,6 +253,12 @@ async fn dev_sells_with_the_commands_of_its_banner_and_keeps_its_data() {
     let banner = process.out.text();
     assert!(banner.contains(&format!("http://{}/docs", client.address())), "{banner}");
     client.get("/docs").await.expect(200);
+    let temporary = temporary_files(&banner).await;
+    assert!(
+        temporary.starts_with(&folder.0),
+        "another server that starts would remove them in {}",
+        temporary.display()
+    );
     let commands = commands(&banner);
     assert_eq!(commands.matches("curl").count(), 3, "{banner}");
     let sold = Command::new("bash").args(["-c", &commands]).output().await.expect("there is a bash");
