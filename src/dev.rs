@@ -200,7 +200,7 @@ async fn launch(folder: &Folder, engine: &Engine, extra: &[&str]) -> Result<(Sup
     let log_start = folder.log_length();
     let mut arguments = engine.server_arguments(&folder.data(), port);
     arguments.extend(extra.iter().map(OsString::from));
-    let mut running = Supervised::spawn(&engine.program, &arguments, &folder.data(), &folder.log())?;
+    let mut running = Supervised::spawn(&engine.program, &arguments, &folder.data(), folder)?;
     let deadline = Instant::now() + READY_LIMIT;
     let reason = loop {
         if let Ok(Some(status)) = running.supervisor.try_wait() {
@@ -256,16 +256,21 @@ struct Supervised {
 }
 
 impl Supervised {
-    /// In a process group of its own: Ctrl-C in the terminal is for the owner, which stops the database last.
-    fn spawn(program: &Path, arguments: &[OsString], folder: &Path, log: &Path) -> Result<Supervised, DevError> {
-        let log_error = |source| DevError::File { path: log.to_owned(), source };
-        let output = File::options().append(true).create(true).open(log).map_err(log_error)?;
+    /// In a process group of its own: Ctrl-C in the terminal is for the owner, which stops the database last. With
+    /// temporary files of its own: a MariaDB server that starts removes those of every other one in the same place. (By
+    /// the environment, because MariaDB's installer breaks on such an option with a space.)
+    fn spawn(program: &Path, arguments: &[OsString], place: &Path, folder: &Folder) -> Result<Supervised, DevError> {
+        let (log, temporary) = (folder.log(), folder.temporary());
+        fs::create_dir_all(&temporary).map_err(|source| DevError::File { path: temporary.clone(), source })?;
+        let log_error = |source| DevError::File { path: log.clone(), source };
+        let output = File::options().append(true).create(true).open(&log).map_err(log_error)?;
         let errors = output.try_clone().map_err(log_error)?;
         let mut supervisor = Command::new("/bin/sh")
             .args(["-c", SUPERVISOR, "holdfast-database"])
             .arg(program)
             .args(arguments)
-            .current_dir(folder)
+            .env("TMPDIR", temporary)
+            .current_dir(place)
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(output)
@@ -324,6 +329,10 @@ impl Folder {
     /// Where a data folder is prepared; it becomes [`Folder::data`] when it is complete.
     fn data_unfinished(&self) -> PathBuf {
         self.path.join("data.new")
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.path.join("tmp")
     }
 
     fn log(&self) -> PathBuf {
@@ -460,7 +469,7 @@ impl Engine {
         tracing::info!(engine = self.name(), folder = %folder.path.display(), "creating the database folder");
         let log_start = folder.log_length();
         let (program, arguments) = self.initialise_command(folder)?;
-        let mut running = Supervised::spawn(&program, &arguments, &folder.path, &folder.log())?;
+        let mut running = Supervised::spawn(&program, &arguments, &folder.path, folder)?;
         let reason = match timeout(READY_LIMIT, running.supervisor.wait()).await {
             Ok(Ok(status)) if status.success() => None,
             Ok(Ok(status)) => Some(status.to_string()),
@@ -578,5 +587,78 @@ fn remove(path: &Path) -> Result<(), DevError> {
             Err(DevError::File { path: path.to_owned(), source: error })
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A folder of one test's own; removed with this value.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let path = env::temp_dir().join(format!("holdfast-{name}-{}", process::id()));
+            fs::create_dir_all(&path).expect("the folder can be made");
+            Self(path)
+        }
+
+        /// A program that answers `--version` like this.
+        fn with_program(self, name: &str, banner: &str) -> Self {
+            let path = self.0.join(name);
+            fs::write(&path, format!("#!/bin/sh\necho '{banner}'\n")).expect("the program can be written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("the program can be made one");
+            self
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_machine_without_a_server_is_told_what_to_install() {
+        let place = Place::new("none").with_program("mysqld", "command not found");
+        let folder = Folder::claim(&place.0.join("data folder")).expect("a new folder");
+        let missing = Engine::choose(&folder, std::slice::from_ref(&place.0)).await.expect_err("there is no server");
+        assert!(matches!(missing, DevError::NoServer), "{missing}");
+        assert!(missing.to_string().contains("apt-get install mariadb-server-core"), "{missing}");
+    }
+
+    #[tokio::test]
+    async fn a_folder_stays_with_the_engine_that_made_it() {
+        let place = Place::new("other").with_program("mariadbd", "mariadbd  Ver 10.11.6-MariaDB for Linux");
+        let folder = Folder::claim(&place.0.join("database")).expect("a new folder");
+        fs::create_dir(folder.data()).expect("a folder");
+        write(&folder.data().join(ENGINE_MARKER), "MySQL").expect("a file");
+        let places = std::slice::from_ref(&place.0);
+        let other = Engine::choose(&folder, places).await.expect_err("MySQL made it");
+        assert!(other.to_string().contains("initialised by MySQL"), "{other}");
+        write(&folder.data().join(ENGINE_MARKER), "MariaDB").expect("a file");
+        assert_eq!(Engine::choose(&folder, places).await.expect("its own engine").name(), "MariaDB 10.11.6");
+    }
+
+    #[tokio::test]
+    async fn a_folder_has_one_owner_at_a_time() {
+        let place = Place::new("owner");
+        let owner = Folder::claim(&place.0).expect("a new folder");
+        let second = Folder::claim(&place.0).expect_err("it is in use");
+        assert!(second.to_string().contains(&format!("process {}", process::id())), "{second}");
+        drop(owner);
+        Folder::claim(&place.0).expect("it is free again");
+    }
+
+    #[test]
+    fn a_server_is_known_by_its_banner() {
+        let mariadb = "/usr/sbin/mysqld  Ver 11.4.2-MariaDB-ubu2404 for debian-linux-gnu on x86_64 (mariadb.org)";
+        assert_eq!(parse_banner(mariadb), Some((Flavor::MariaDb, "11.4.2".to_owned())));
+        let mysql = "mysqld  Ver 9.1.0 for Linux on x86_64 (MySQL Community Server - GPL)";
+        assert_eq!(parse_banner(mysql), Some((Flavor::MySql, "9.1.0".to_owned())));
+        assert_eq!(parse_banner("nothing of the kind"), None);
     }
 }

@@ -146,7 +146,7 @@ fn undocumented() -> Config {
 async fn run_serve(settings: &Settings) -> Result<(), Failed> {
     let config = settings.read()?;
     let flusher = start_telemetry(&config)?;
-    let service = Service::start(config).await.map_err(|error| because("cannot listen")(&error))?;
+    let service = start_service(config).await?;
     let stopped = asked_to_stop().await.map_err(|error| because("cannot listen to signals")(&error));
     stop(service).await;
     flush(flusher);
@@ -159,6 +159,11 @@ async fn stop(service: Service) {
         () = service.stop() => {}
         _ = asked_to_stop() => eprintln!("holdfast: stopped at once; requests under way were cut off"),
     }
+}
+
+async fn start_service(config: Config) -> Result<Service, Failed> {
+    let cannot = format!("cannot listen on {}", config.listen);
+    Service::start(config).await.map_err(|error| because(&cannot)(&error))
 }
 
 async fn run_migrate(url: Option<&str>) -> Result<(), Failed> {
@@ -216,7 +221,7 @@ async fn serve_dev(dev: &Dev, mut config: Config, database: &mut PrivateServer) 
     migrate(&config.database).await?;
     make_product(config.database.clone(), &dev.product).await?;
     let statsd = config.statsd.clone();
-    let service = Service::start(config).await.map_err(|error| because("cannot listen")(&error))?;
+    let service = start_service(config).await?;
     print_banner(&service, database, statsd.as_deref());
     let ended = tokio::select! {
         asked = asked_to_stop() => asked.map_err(|error| because("cannot listen to signals")(&error)),

@@ -197,13 +197,28 @@ impl Database {
         (load(&metrics.connection_count), load(&metrics.connections_in_use))
     }
 
-    async fn run<'env, T>(&self, name: &'static str, mode: Mode, mut body: impl Body<'env, T>) -> Result<T, Error> {
+    async fn run<'env, T>(&self, name: &'static str, mode: Mode, body: impl Body<'env, T>) -> Result<T, Error> {
+        let mut lost = None;
+        let result = self.run_until_done(name, mode, &mut lost, body).await;
+        if let Some(id) = lost {
+            self.end_later(id);
+        }
+        result
+    }
+
+    /// Runs attempt after attempt. `lost` is the connection that nobody has ended yet.
+    async fn run_until_done<'env, T>(
+        &self,
+        name: &'static str,
+        mode: Mode,
+        lost: &mut Option<u32>,
+        mut body: impl Body<'env, T>,
+    ) -> Result<T, Error> {
         let started = Instant::now();
         let deadline = started + BUDGET;
-        let mut lost: Option<u32> = None;
         let mut after_unknown = false;
         for attempt in 1.. {
-            let ended = match self.attempt(mode, deadline, &mut lost, after_unknown, &mut body).await {
+            let ended = match self.attempt(mode, deadline, lost, after_unknown, &mut body).await {
                 Ok(value) => {
                     telemetry::transaction_done(name, started.elapsed());
                     return Ok(value);
@@ -267,6 +282,22 @@ impl Database {
             *lost = Some(id);
         }
         Err(sort(failure, committing))
+    }
+
+    /// Ends a connection for which no further attempt does it: a server that does not notice that we have gone would
+    /// keep the locks for hours.
+    fn end_later(&self, id: u32) {
+        let database = self.clone();
+        tokio::spawn(async move {
+            let deadline = Instant::now() + BUDGET;
+            let ended = timeout_at(deadline, async {
+                match database.connection(deadline).await {
+                    Ok(mut conn) => end_connection(&mut conn, id).await,
+                    Err(_) => debug!(id, "a lost connection could not be ended"),
+                }
+            });
+            let _ = ended.await;
+        });
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the door")]

@@ -131,7 +131,8 @@ async fn a_copy_that_waited_for_a_refused_request_is_the_first() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let (client, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
-    let hold_id = client.hold(product_id, 1).await;
+    // the first instance must not know yet that nothing is left, or it would only read
+    let hold_id = other.hold(product_id, 1).await;
     let body = json!({ "product_id": product_id, "qty": 1 });
 
     let rollback = client.proxy.on(Rule::exactly("ROLLBACK"), Action::PauseBefore);

@@ -2,8 +2,13 @@
 
 mod boundary;
 mod document;
+mod door;
+mod expiry;
 mod idempotency;
+mod input;
 mod orders;
+mod process;
 mod storm;
 mod support;
+mod telemetry;
 mod webhook;

@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// A client of one instance.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
+    address: SocketAddr,
     base: String,
 }
 
@@ -15,7 +19,7 @@ pub(crate) struct Client {
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
     pub(crate) text: String,
 }
@@ -64,7 +68,11 @@ impl Answer {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { http: reqwest::Client::new(), base: format!("http://{address}") }
+        Self { http: reqwest::Client::new(), address, base: format!("http://{address}") }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Any request; `send` it with [`Client::send`].
@@ -83,6 +91,25 @@ impl Client {
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Ok(Answer { status, headers, body, text })
+    }
+
+    /// Sends bytes as they are, for what a proper client would not send, and reads to the end; they should ask for
+    /// `Connection: close`. A service that has heard enough may answer before it has read everything.
+    pub(crate) async fn raw(&self, request: &[u8]) -> Answer {
+        let stream = TcpStream::connect(self.address).await.expect("the service listens");
+        let (mut reader, mut writer) = stream.into_split();
+        let mut bytes = Vec::new();
+        let _ = tokio::join!(writer.write_all(request), reader.read_to_end(&mut bytes));
+        let text = String::from_utf8(bytes).expect("an answer is text");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer but {text:?}"));
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a status line");
+        let header = |line: &str| {
+            let (name, value) = line.split_once(": ").expect("a header");
+            (name.parse::<HeaderName>().expect("a name"), value.parse::<HeaderValue>().expect("a value"))
+        };
+        let headers = lines.map(header).collect();
+        Answer { status, headers, body: serde_json::from_str(body).unwrap_or(Value::Null), text: body.to_owned() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -2,18 +2,25 @@
 //! loopback ports, and helper verbs.
 
 pub(crate) mod api;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod shop;
+pub(crate) mod statsd;
 
 use std::future::Future;
+use std::time::Duration;
+
+use holdfast::domain::{Event, Meaning, Reference};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 pub(crate) use api::{Answer, Client, with};
 pub(crate) use shop::{Bare, Shop, binary};
 
 /// An id as a client mints it.
 pub(crate) fn mint() -> String {
-    uuid::Uuid::now_v7().to_string()
+    Uuid::now_v7().to_string()
 }
 
 /// Runs all of them at the same time; returns what came of each, in their order.
@@ -23,4 +30,34 @@ where
 {
     let tasks: Vec<_> = work.into_iter().map(tokio::spawn).collect();
     futures_util::future::join_all(tasks).await.into_iter().map(|joined| joined.expect("no panic")).collect()
+}
+
+/// A provider reports that an order is paid.
+pub(crate) fn payment(order_id: Uuid, key: &str) -> Event {
+    Event {
+        provider: "default",
+        idempotency_key: key.as_bytes().to_vec(),
+        meaning: Meaning::Succeeded,
+        reference: Reference { order_id: Some(order_id), hold_id: None },
+        amount: None,
+        currency: None,
+        txn_id: Some("charge".to_owned()),
+        restock: false,
+        provider_timestamp: None,
+        source: None,
+        correlation_id: None,
+        body: b"{}".to_vec(),
+    }
+}
+
+/// Looks again and again until something is so, or until nobody would wait for it any longer. Returns whether it is.
+pub(crate) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so().await {
+        if Instant::now() > deadline {
+            return false;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    true
 }

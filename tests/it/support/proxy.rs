@@ -28,10 +28,10 @@ const COM_STMT_PREPARE: u8 = 0x16;
 const COM_STMT_EXECUTE: u8 = 0x17;
 const COM_STMT_CLOSE: u8 = 0x19;
 const PACKET_HEADER: usize = 4;
-/// How long a test waits for a command before it fails.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// A packet this long is continued by the next one.
 const LONGEST_PACKET: usize = 0x00ff_ffff;
+/// How long a test waits for a command that a rule is for.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How much is read at a time; without it, a `Vec` would offer 64 bytes.
 const BUFFER: usize = 64 * 1024;
 
@@ -54,6 +54,9 @@ pub(crate) enum Action {
     /// The connection stays open, but neither this command nor any later one on it is forwarded
     /// or answered; the server's transaction stays open until the client closes the connection.
     Blackhole,
+    /// The same, and the server does not learn that the client has closed the connection either,
+    /// as long as the handle lives.
+    Partition,
 }
 
 impl Action {
@@ -386,6 +389,11 @@ impl Relay {
             }
             Action::Blackhole => {
                 let swallowed = copy(&mut self.client, &mut sink()).await;
+                swallowed.and(Err(ErrorKind::ConnectionAborted.into()))
+            }
+            Action::Partition => {
+                let swallowed = copy(&mut self.client, &mut sink()).await;
+                wait_for(&strike.progress, |progress| progress.withdrawn).await;
                 swallowed.and(Err(ErrorKind::ConnectionAborted.into()))
             }
         }

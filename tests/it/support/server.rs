@@ -108,6 +108,8 @@ impl Drop for TestDatabase {
             runtime.block_on(async {
                 let mut conn = connect(url()).await;
                 end_connections(&mut conn, &name).await;
+                // A test that failed may have left a transaction open that nobody ends while we wait here.
+                let _ = conn.query_drop("SET SESSION lock_wait_timeout = 5").await;
                 let _ = conn.query_drop(format!("DROP DATABASE IF EXISTS `{name}`")).await;
             });
         });

@@ -14,9 +14,9 @@ use mysql_async::{Conn, Opts, Row};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-use super::Client;
 use super::proxy::Proxy;
 use super::server::{TestDatabase, connect};
+use super::{Client, eventually};
 
 /// A database with products, and the ways to it.
 pub(crate) struct Shop {
@@ -96,7 +96,8 @@ impl Shop {
         (Arc::new(App::new(&config)), proxy)
     }
 
-    async fn config_through_proxy(&self) -> (Config, Proxy) {
+    /// The configuration of an instance that reaches its database through a proxy.
+    pub(crate) async fn config_through_proxy(&self) -> (Config, Proxy) {
         let opts = Opts::from_url(&self.database.url).expect("a database URL");
         let upstream = (opts.ip_or_hostname(), opts.tcp_port());
         let address: SocketAddr =
@@ -124,6 +125,17 @@ impl Shop {
     /// A single number.
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.row::<i64>(query).await
+    }
+
+    /// Waits until a number is what it should be: for what a worker or another process does in its own time.
+    pub(crate) async fn until(&self, query: &str, expected: i64) {
+        let mut conn = self.sql().await;
+        let mut last = None;
+        let looked = eventually(async || {
+            last = conn.query_first::<i64, _>(query).await.expect("the query runs");
+            last == Some(expected)
+        });
+        assert!(looked.await, "{query}: {last:?} instead of {expected}");
     }
 
     /// Runs a statement and returns how many rows it changed.

@@ -1,0 +1,430 @@
+//! Input that makes no sense gets a clear answer and changes nothing.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::shop::Instance;
+use crate::support::{Answer, Client, Shop};
+
+/// A whole problem with this status and code.
+#[track_caller]
+fn assert_problem(answer: &Answer, status: u16, code: &str, what: &str) {
+    assert_eq!(answer.status, status, "{what}: {answer:?}");
+    assert_eq!(answer.code(), code, "{what}: {answer:?}");
+    assert!(!answer.header("x-request-id").is_empty(), "{what}: {answer:?}");
+}
+
+/// No row anywhere but the products, and no unit spoken for.
+async fn assert_nothing_changed(shop: &Shop) {
+    for table in ["holds", "orders", "order_events", "payment_events", "idempotency_keys"] {
+        assert_eq!(shop.count(&format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table}");
+    }
+    assert_eq!(shop.count("SELECT CAST(SUM(reserved) AS SIGNED) FROM products").await, 0);
+}
+
+/// Sends every body as JSON and compares what comes back.
+async fn refuse_all(client: &Client, path: &str, cases: &[(&str, u16, &str)]) {
+    for &(body, status, code) in cases {
+        let answer = client.post_raw(path, "application/json", body.to_owned()).await;
+        assert_problem(&answer, status, code, body);
+    }
+}
+
+#[tokio::test]
+async fn a_quantity_that_is_none_is_refused() {
+    let (shop, product_id, client) = Shop::selling(100).await;
+    let of_no_sense = [
+        ("0", "invalid_quantity"),
+        ("-1", "invalid_quantity"),
+        ("11", "invalid_quantity"),
+        ("2147483648", "invalid_quantity"),
+        ("4294967297", "invalid_quantity"),
+        ("9223372036854775807", "invalid_quantity"),
+        ("9223372036854775808", "invalid_quantity"),
+        ("-9223372036854775808", "invalid_quantity"),
+        ("18446744073709551616", "invalid_body"),
+        ("18446744073709551617", "invalid_body"),
+        ("1e30", "invalid_body"),
+        ("1e0", "invalid_body"),
+        ("1.0", "invalid_body"),
+        ("1.5", "invalid_body"),
+        ("\"1\"", "invalid_body"),
+        ("\"\"", "invalid_body"),
+        ("null", "invalid_body"),
+        ("true", "invalid_body"),
+        ("[1]", "invalid_body"),
+        ("{}", "invalid_body"),
+    ];
+    for (qty, code) in of_no_sense {
+        let body = format!(r#"{{"product_id":{product_id},"qty":{qty}}}"#);
+        refuse_all(&client, "/api/holds", &[(&body, 422, code)]).await;
+    }
+    for qty in ["01", "+1", "0x1", "1e400", "NaN", "1,", ""] {
+        let body = format!(r#"{{"product_id":{product_id},"qty":{qty}}}"#);
+        refuse_all(&client, "/api/holds", &[(&body, 400, "malformed_json")]).await;
+    }
+    assert_nothing_changed(&shop).await;
+}
+
+#[tokio::test]
+async fn a_body_with_fields_that_do_not_belong_is_refused() {
+    let (shop, _, client) = Shop::selling(100).await;
+    refuse_all(
+        &client,
+        "/api/holds",
+        &[
+            (r"{}", 422, "invalid_body"),
+            (r#"{"product_id":1}"#, 422, "invalid_body"),
+            (r#"{"qty":1}"#, 422, "invalid_body"),
+            (r#"{"product_id":1,"qty":1,"price_minor":1}"#, 422, "invalid_body"),
+            (r#"{"product_id":1,"qty":1,"":1}"#, 422, "invalid_body"),
+            (r#"{"product_id":1,"Qty":1}"#, 422, "invalid_body"),
+            (r#"{"product_id":1,"qty":1,"qty":1}"#, 422, "invalid_body"),
+            (r#"{"product_id":1,"product_id":1,"qty":1}"#, 422, "invalid_body"),
+            (r#"{"product_id":1,"qty":1,"\u0071ty":2}"#, 422, "invalid_body"),
+        ],
+    )
+    .await;
+    let id = Uuid::now_v7();
+    let twice = format!(r#"{{"hold_id":"{id}","hold_id":"{id}"}}"#);
+    let unknown = format!(r#"{{"hold_id":"{id}","total_minor":1}}"#);
+    refuse_all(&client, "/api/orders", &[(&twice, 422, "invalid_body"), (&unknown, 422, "invalid_body")]).await;
+    assert_nothing_changed(&shop).await;
+}
+
+#[tokio::test]
+async fn a_product_that_is_not_there_is_not_found() {
+    let (shop, _, client) = Shop::selling(100).await;
+    for id in ["0", "-1", "999999", "9223372036854775807", "-9223372036854775808"] {
+        let body = format!(r#"{{"product_id":{id},"qty":1}}"#);
+        refuse_all(&client, "/api/holds", &[(&body, 404, "product_not_found")]).await;
+        let read = client.get(&format!("/api/products/{id}")).await;
+        assert_problem(&read, 404, "product_not_found", id);
+    }
+    for id in ["\"1\"", "null", "1.5", "true", "\"1 OR 1=1\""] {
+        let body = format!(r#"{{"product_id":{id},"qty":1}}"#);
+        refuse_all(&client, "/api/holds", &[(&body, 422, "invalid_body")]).await;
+    }
+    for id in ["one", "1.5", "1e3", "9223372036854775808", "%27", "1%20OR%201=1", "%00", "1%0A", "0x1", "%F0%9F%92%B8"]
+    {
+        let read = client.get(&format!("/api/products/{id}")).await;
+        assert_problem(&read, 400, "invalid_id", id);
+    }
+    assert_nothing_changed(&shop).await;
+}
+
+#[tokio::test]
+async fn an_id_that_is_none_or_of_nothing_is_told_apart() {
+    let (shop, _, client) = Shop::selling(100).await;
+    let nothing = Uuid::now_v7().to_string();
+    let nil = Uuid::nil().to_string();
+    let cases = [
+        (nothing.as_str(), 404, "not_found"),
+        (&nil, 404, "not_found"),
+        ("1", 400, "invalid_id"),
+        ("00000000-0000-0000-0000-00000000000g", 400, "invalid_id"),
+        ("00000000-0000-0000-0000-0000000000000", 400, "invalid_id"),
+        ("%00", 400, "invalid_id"),
+        ("'--", 400, "invalid_id"),
+    ];
+    for (id, status, code) in cases {
+        let code = |what: &str| if code == "not_found" { format!("{what}_not_found") } else { code.to_owned() };
+        for (method, path, what) in [
+            ("GET", format!("/api/holds/{id}"), "hold"),
+            ("DELETE", format!("/api/holds/{id}"), "hold"),
+            ("GET", format!("/api/orders/{id}"), "order"),
+            ("GET", format!("/api/orders/{id}/events"), "order"),
+            ("POST", format!("/api/orders/{id}/cancel"), "order"),
+        ] {
+            let answer = client.send(client.request(method, &path)).await;
+            assert_problem(&answer, status, &code(what), &path);
+        }
+    }
+    for (body, status, code) in [
+        (json!({ "hold_id": nothing }), 404, "hold_not_found"),
+        (json!({ "hold_id": nothing, "order_id": nil }), 404, "hold_not_found"),
+        (json!({ "hold_id": "1" }), 422, "invalid_body"),
+        (json!({ "hold_id": 1 }), 422, "invalid_body"),
+        (json!({ "hold_id": null }), 422, "invalid_body"),
+        (json!({ "hold_id": nothing, "order_id": "mine" }), 422, "invalid_body"),
+    ] {
+        assert_problem(&client.post("/api/orders", &body).await, status, code, &body.to_string());
+    }
+    assert_nothing_changed(&shop).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_object_is_refused() {
+    let (shop, product_id, client) = Shop::selling(100).await;
+    let nested = |depth| format!(r#"{{"product_id":1,"qty":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    let cases = [
+        (String::new(), 400, "malformed_json"),
+        (" \n".to_owned(), 400, "malformed_json"),
+        ("{".to_owned(), 400, "malformed_json"),
+        (format!(r#"{{"product_id":{product_id},"qty":1"#), 400, "malformed_json"),
+        (format!(r#"{{"product_id":{product_id},"qty":1}} 1"#), 400, "malformed_json"),
+        (format!(r#"{{"product_id":{product_id},"qty":1}}{{}}"#), 400, "malformed_json"),
+        (format!(r#"{{'product_id':{product_id},'qty':1}}"#), 400, "malformed_json"),
+        (format!("product_id={product_id}&qty=1"), 400, "malformed_json"),
+        (format!("[{product_id},1]"), 422, "invalid_body"),
+        (format!(r#"[{{"product_id":{product_id},"qty":1}}]"#), 422, "invalid_body"),
+        ("null".to_owned(), 422, "invalid_body"),
+        ("1".to_owned(), 422, "invalid_body"),
+        ("\"{}\"".to_owned(), 422, "invalid_body"),
+        ("[".repeat(60_000), 422, "invalid_body"),
+        (r#"{"a":"#.repeat(12_000), 422, "invalid_body"),
+    ];
+    for (body, status, code) in &cases {
+        refuse_all(&client, "/api/holds", &[(body, *status, code)]).await;
+    }
+    let deep = client.post_raw("/api/holds", "application/json", nested(30_000)).await;
+    assert!([400, 422].contains(&deep.status) && !deep.code().is_empty(), "{deep:?}");
+    for bytes in [&b"{\"\xff\":1}"[..], b"{\"product_id\":\"\xc3\x28\"}", b"\xef\xbb\xbf{}", b"\0"] {
+        let answer = client.post_raw("/api/holds", "application/json", bytes).await;
+        assert!([400, 422].contains(&answer.status) && !answer.code().is_empty(), "{bytes:?}: {answer:?}");
+    }
+    assert_nothing_changed(&shop).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_not_read() {
+    let (shop, product_id, client) = Shop::selling(100).await;
+    let padded = |bytes: usize| {
+        let body = format!(r#"{{"product_id":{product_id},"qty":1"#);
+        format!("{body}{}}}", " ".repeat(bytes - body.len() - 1))
+    };
+    for body in [padded(64 * 1024 + 1), padded(10 << 20), "[".repeat(100_000)] {
+        for path in ["/api/holds", "/api/orders", "/api/payments/webhook"] {
+            let head =
+                format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n");
+            let sized = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+            assert_problem(&client.raw(sized.as_bytes()).await, 413, "body_too_large", path);
+            let chunk = format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+            assert_problem(&client.raw(chunk.as_bytes()).await, 413, "body_too_large", path);
+        }
+    }
+    assert_nothing_changed(&shop).await;
+    client.post_raw("/api/holds", "application/json", padded(64 * 1024)).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_called_json_is_refused() {
+    let (shop, product_id, client) = Shop::selling(100).await;
+    let body = json!({ "product_id": product_id, "qty": 1 }).to_string();
+    for path in ["/api/holds", "/api/orders", "/api/payments/webhook"] {
+        for content_type in
+            ["text/plain", "application/x-www-form-urlencoded", "text/json", "application/jsonp", "json", ""]
+        {
+            let answer = client.post_raw(path, content_type, body.clone()).await;
+            assert_problem(&answer, 415, "unsupported_media_type", content_type);
+        }
+        let unnamed = client.send(client.request("POST", path).body(body.clone())).await;
+        assert_problem(&unnamed, 415, "unsupported_media_type", "no content type");
+    }
+    assert_nothing_changed(&shop).await;
+    for content_type in ["application/json;charset=utf-8", "Application/JSON", "application/vnd.shop+json"] {
+        client.post_raw("/api/holds", content_type, body.clone()).await.expect(201);
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_that_is_none_is_refused() {
+    let (shop, product_id, client) = Shop::selling(100).await;
+    let hold = json!({ "product_id": product_id, "qty": 1 }).to_string();
+    let order = json!({ "hold_id": Uuid::now_v7() }).to_string();
+    let event = json!({ "order_id": Uuid::now_v7(), "status": "paid" }).to_string();
+    let send = async |path: &str, keys: &[&[u8]], body: &str| {
+        let mut request =
+            format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n")
+                .into_bytes();
+        for key in keys {
+            request.extend([b"Idempotency-Key: ", *key, b"\r\n"].concat());
+        }
+        request.extend(format!("Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+        client.raw(&request).await
+    };
+    let long = [b'k'; 256];
+    let bad: [&[&[u8]]; 8] = [
+        &[b""],
+        &[&long],
+        &[b"a b"],
+        &[b"a\tb"],
+        &[b"k\xe9y"],
+        &["schlüssel".as_bytes()],
+        &[b"a", b"a"],
+        &[b"a", b"b"],
+    ];
+    for (path, body) in [("/api/holds", &hold), ("/api/orders", &order), ("/api/payments/webhook", &event)] {
+        for keys in bad {
+            let answer = send(path, keys, body).await;
+            assert_problem(&answer, 400, "invalid_idempotency_key", &format!("{path} {keys:?}"));
+        }
+        // What may not stand in a header at all ends before any route is known.
+        for key in [&b"a\x01b"[..], b"a\x7fb", b"a\0b"] {
+            assert_eq!(send(path, &[key], body).await.status, 400, "{path} {key:?}");
+        }
+    }
+    assert_nothing_changed(&shop).await;
+    assert_eq!(send("/api/holds", &[&long[1..]], &hold).await.status, 201, "255 are allowed");
+}
+
+#[tokio::test]
+async fn a_webhook_that_says_nothing_usable_is_refused() {
+    let (shop, _, client) = Shop::selling(100).await;
+    let id = Uuid::now_v7();
+    let with = |rest: &str| format!(r#"{{"idempotency_key":"k","order_id":"{id}"{rest}}}"#);
+    let long = "x".repeat(256);
+    let cases = [
+        (with(r#","status":"paid""#).replace('}', ""), 422, "malformed_json"),
+        (String::new(), 422, "malformed_json"),
+        ("[]".to_owned(), 422, "invalid_body"),
+        (with(""), 422, "invalid_body"),
+        (with(r#","status":null"#), 422, "invalid_body"),
+        (with(r#","status":"PAID""#), 422, "unknown_status"),
+        (with(r#","status":"""#), 422, "unknown_status"),
+        (with(r#","status":"paid","status":"failed""#), 422, "invalid_body"),
+        (with(r#","status":"paid","amount":true"#), 422, "invalid_body"),
+        (with(r#","status":"paid","restock":"yes""#), 422, "invalid_body"),
+        (with(&format!(r#","status":"paid","txn_id":"{long}""#)), 422, "invalid_body"),
+        (with(&format!(r#","status":"paid","order_uuid":"{}""#, Uuid::nil())), 422, "order_reference_mismatch"),
+        (r#"{"idempotency_key":"k","status":"paid"}"#.to_owned(), 422, "order_reference_required"),
+        (r#"{"idempotency_key":"k","status":"paid","order_id":"1"}"#.to_owned(), 422, "invalid_body"),
+        (format!(r#"{{"status":"paid","order_id":"{id}"}}"#), 400, "idempotency_key_required"),
+        (format!(r#"{{"status":"paid","order_id":"{id}","txn_id":""}}"#), 400, "idempotency_key_required"),
+        (format!(r#"{{"status":"paid","order_id":"{id}","idempotency_key":""}}"#), 400, "invalid_idempotency_key"),
+        (format!(r#"{{"status":"paid","order_id":"{id}","idempotency_key":"a b"}}"#), 400, "invalid_idempotency_key"),
+    ];
+    for (body, status, code) in &cases {
+        refuse_all(&client, "/api/payments/webhook", &[(body, *status, code)]).await;
+    }
+    let body = json!({ "order_id": id, "status": "paid", "idempotency_key": "one" });
+    let answer = client.post_keyed("/api/payments/webhook", "other", &body).await;
+    assert_problem(&answer, 422, "idempotency_key_mismatch", "two keys");
+    assert_nothing_changed(&shop).await;
+}
+
+#[tokio::test]
+async fn a_page_that_is_none_is_refused() {
+    let (_shop, _, client) = Shop::selling(100).await;
+    for limit in ["0", "101", "-1", "x", "", "1.5", "4294967296", "4294967297", "%00", "1e1", "+1"] {
+        let answer = client.get(&format!("/api/products?limit={limit}")).await;
+        assert_problem(&answer, 400, "invalid_limit", limit);
+    }
+    for cursor in ["", "x", "1", "cC0", "cCsx", "cDE=", "%00", "%27%20OR%201=1", &"A".repeat(4000)] {
+        let answer = client.get(&format!("/api/products?cursor={cursor}")).await;
+        assert_problem(&answer, 400, "invalid_cursor", cursor);
+    }
+}
+
+#[tokio::test]
+async fn a_path_or_a_method_that_is_not_known_is_told_as_such() {
+    let (shop, product_id, client) = Shop::selling(100).await;
+    for path in [
+        "/",
+        "/api",
+        "/api/",
+        "/api/nothing",
+        "/api/holds/1/2",
+        "/api/products/1/",
+        "/API/products",
+        "//",
+        "/%2e%2e/etc",
+    ] {
+        for method in ["GET", "POST", "DELETE"] {
+            let answer = client.send(client.request(method, path)).await;
+            assert_problem(&answer, 404, "not_found", path);
+        }
+    }
+    let product = format!("/api/products/{product_id}");
+    let id = Uuid::now_v7();
+    for (method, path, allow) in [
+        ("PUT", "/api/holds", "POST"),
+        ("GET", "/api/holds", "POST"),
+        ("PATCH", "/api/orders", "POST"),
+        ("GET", "/api/payments/webhook", "POST"),
+        ("DELETE", &product, "GET, HEAD"),
+        ("BREW", "/api/products", "GET, HEAD"),
+        ("OPTIONS", "/api/products", "GET, HEAD"),
+        ("PUT", &format!("/api/holds/{id}"), "DELETE, GET, HEAD"),
+        ("GET", &format!("/api/orders/{id}/cancel"), "POST"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("POST", "/docs", "GET, HEAD"),
+        ("DELETE", "/openapi.json", "GET, HEAD"),
+    ] {
+        let answer = client.send(client.request(method, path)).await;
+        assert_problem(&answer, 405, "method_not_allowed", path);
+        assert_eq!(answer.header("allow"), allow, "{method} {path}");
+    }
+    assert_nothing_changed(&shop).await;
+}
+
+/// Puts that many products on sale at once.
+async fn many_products(shop: &Shop, count: usize) {
+    let rows = vec!["('One of many', 100, 'EUR', 5)"; count].join(", ");
+    shop.execute(&format!("INSERT INTO products (name, price_minor, currency, stock) VALUES {rows}")).await;
+}
+
+/// Every page from the first to the last.
+async fn pages(client: &Client, limit: usize) -> Vec<Vec<i64>> {
+    let mut pages = Vec::new();
+    let mut path = format!("/api/products?limit={limit}");
+    loop {
+        let page = client.get(&path).await.expect(200);
+        let items = page.body["items"].as_array().expect("items");
+        pages.push(items.iter().map(|item| item["id"].as_i64().expect("an id")).collect());
+        match &page.body["next_cursor"] {
+            Value::String(cursor) => path = format!("/api/products?limit={limit}&cursor={cursor}"),
+            end => break assert_eq!(end, &Value::Null),
+        }
+    }
+    pages
+}
+
+#[tokio::test]
+async fn every_product_is_on_one_page_whatever_the_pages_size() {
+    let shop = Shop::open().await;
+    many_products(&shop, 120).await;
+    shop.execute("DELETE FROM products WHERE id % 10 = 3 OR id > 110").await;
+    let client = shop.serve().await;
+    let ids: Vec<i64> = (1..=110).filter(|id| id % 10 != 3).collect();
+    for limit in [1, 7, 33, 98, 99, 100] {
+        let pages = pages(&client, limit).await;
+        assert_eq!(pages.concat(), ids, "in pages of {limit}");
+        assert_eq!(pages.len(), ids.len().div_ceil(limit), "full pages of {limit} but for the last one");
+    }
+    assert_eq!(client.get("/api/products").await.expect(200).body["items"].as_array().map(Vec::len), Some(20));
+}
+
+#[tokio::test]
+async fn a_page_is_one_statement_whatever_its_size() {
+    let shop = Shop::open().await;
+    many_products(&shop, 150).await;
+    let (client, proxy) = shop.serve_through_proxy().await;
+    for limit in [1, 20, 100] {
+        proxy.clear();
+        client.get(&format!("/api/products?limit={limit}")).await.expect(200);
+        let statements = proxy.statements();
+        let asked = statements.iter().filter(|statement| statement.contains("products")).count();
+        assert_eq!(asked, 1, "for a page of {limit}: {statements:?}");
+    }
+}
+
+/// What the service says about a product, and whether it sells a unit.
+async fn look_and_buy(client: &Instance, product_id: i64) -> (u16, u16) {
+    let seen = client.get(&format!("/api/products/{product_id}")).await.status;
+    (seen, client.try_hold(product_id, 1).await.status)
+}
+
+#[tokio::test]
+async fn what_another_hand_puts_on_sale_is_sold_at_once() {
+    let (shop, first, client) = Shop::selling(1).await;
+    assert_eq!(look_and_buy(&client, first + 1).await, (404, 404));
+    let second = shop.product(1).await;
+    assert_eq!(second, first + 1);
+    assert_eq!(look_and_buy(&client, second).await, (200, 201));
+    assert_eq!(look_and_buy(&client, second).await, (200, 409));
+    shop.execute(&format!("UPDATE products SET stock = stock + 1 WHERE id = {second}")).await;
+    assert_eq!(look_and_buy(&client, second).await, (200, 201));
+    assert_eq!(pages(&client, 1).await, [[first], [second]]);
+    shop.assert_conserved().await;
+}

@@ -1,0 +1,290 @@
+//! The real binary: its commands, its configuration, and how it ends.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holdfast::db::migrations;
+use mysql_async::prelude::Queryable;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+
+use crate::support::process::Process;
+use crate::support::proxy::{Action, Proxy};
+use crate::support::server::connect;
+use crate::support::{Client, Shop, eventually};
+
+const TABLES: &str = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()";
+
+fn url(shop: &Shop) -> [(&'static str, &str); 1] {
+    [("HOLDFAST_DATABASE_URL", &shop.database.url)]
+}
+
+/// A shop whose database does not exist (any more).
+async fn shop_without_database() -> Shop {
+    let shop = Shop::open().await;
+    shop.execute(&format!("DROP DATABASE `{}`", shop.database.name)).await;
+    shop
+}
+
+/// A shop whose database is empty.
+async fn shop_without_schema() -> Shop {
+    let shop = Shop::open().await;
+    let mut conn = shop.sql().await;
+    for verb in ["DROP", "CREATE"] {
+        conn.query_drop(format!("{verb} DATABASE `{}`", shop.database.name)).await.expect("the statement runs");
+    }
+    shop
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_told_all_at_once_and_nothing_starts() {
+    let wrong = [
+        ("HOLDFAST_DATABASE_URL", "mysql://user:secret@db:3306"),
+        ("HOLDFAST_LISTEN", "8080"),
+        ("HOLDFAST_HOLD_TTL_SECONDS", "0"),
+        ("HOLDFAST_ORDER_TTL_SECONDS", "a while"),
+        ("HOLDFAST_MAX_QTY", "-1"),
+        ("HOLDFAST_POOL_SIZE", "1"),
+        ("HOLDFAST_DRAIN_SECONDS", "301"),
+        ("HOLDFAST_STATSD", "nowhere"),
+        ("HOLDFAST_LOG", "holdfast=loud"),
+    ];
+    let ended = Process::run(&["serve"], &wrong).await.expect(2);
+    for (variable, _) in wrong {
+        assert!(ended.err.contains(variable), "{variable} in {}", ended.err);
+    }
+    assert!(!ended.err.contains("secret"), "{}", ended.err);
+    for command in ["serve", "migrate", "seed"] {
+        let ended = Process::run(&[command], &[]).await.expect(2);
+        assert!(ended.err.contains("HOLDFAST_DATABASE_URL"), "{}", ended.err);
+    }
+    Process::run(&["serve", "--no-such-option"], &[]).await.expect(2);
+}
+
+#[tokio::test]
+async fn serving_without_a_schema_waits_for_it_and_creates_nothing() {
+    let shop = shop_without_schema().await;
+    let (process, client) = Process::serve(&shop.database.url, &[]).await;
+    client.get("/healthz").await.expect(200);
+    let refused = client.get("/readyz").await.expect(503);
+    assert_eq!((refused.code(), refused.header("retry-after")), ("database_unavailable", "1"));
+    assert_eq!(shop.count(TABLES).await, 0);
+
+    Process::run(&["migrate"], &url(&shop)).await.expect(0);
+    client.get("/readyz").await.expect(200);
+    let product_id = shop.product(1).await;
+    client.hold(product_id, 1).await;
+    process.terminate().await.expect(0);
+}
+
+#[tokio::test]
+async fn serving_without_a_database_waits_for_it_and_creates_nothing() {
+    let shop = shop_without_database().await;
+    let (process, client) = Process::serve(&shop.database.url, &[]).await;
+    client.get("/healthz").await.expect(200);
+    client.get("/readyz").await.expect(503).code();
+    Process::run(&["migrate"], &url(&shop)).await.expect(0);
+    let ready = eventually(async || client.get("/readyz").await.status == 200).await;
+    assert!(ready, "it needs no restart");
+    process.terminate().await.expect(0);
+}
+
+#[tokio::test]
+async fn migrating_makes_the_database_and_may_be_done_again() {
+    let shop = shop_without_database().await;
+    let first = Process::run(&["migrate"], &url(&shop)).await.expect(0);
+    assert!(first.out.contains(&format!("version {}", migrations::latest())), "{}", first.out);
+    let product_id = shop.product(7).await;
+    let again = Process::run(&["migrate"], &url(&shop)).await.expect(0);
+    assert!(again.out.contains("up to date"), "{}", again.out);
+    assert_eq!(shop.count(&format!("SELECT stock FROM products WHERE id = {product_id}")).await, 7);
+}
+
+#[tokio::test]
+async fn two_can_migrate_at_once() {
+    let shop = shop_without_database().await;
+    let settings = url(&shop);
+    let migrations = (0..3).map(|_| Process::run(&["migrate"], &settings));
+    for ended in futures_util::future::join_all(migrations).await {
+        ended.expect(0);
+    }
+    let applied = shop.count("SELECT COUNT(*) FROM schema_migrations").await;
+    assert_eq!(usize::try_from(applied), Ok(migrations::ALL.len()));
+}
+
+#[tokio::test]
+async fn seeding_makes_the_first_product_once() {
+    let shop = Shop::open().await;
+    let first = Process::run(&["seed", "--seed-stock", "7", "--seed-name", "Seven"], &url(&shop)).await.expect(0);
+    assert!(first.out.contains("created"), "{}", first.out);
+    shop.execute("UPDATE products SET reserved = 3").await;
+    let again = Process::run(&["seed", "--seed-stock", "9"], &url(&shop)).await.expect(0);
+    assert!(again.out.contains("exists already"), "{}", again.out);
+    let product = shop.row::<(i64, String, i64, i64)>("SELECT id, name, stock, reserved FROM products").await;
+    assert_eq!(product, (1, "Seven".to_owned(), 7, 3));
+}
+
+#[tokio::test]
+async fn the_document_can_be_printed_without_any_configuration() {
+    let printed = Process::run(&["openapi"], &[]).await.expect(0);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/openapi.json");
+    assert_eq!(printed.out.trim_end(), std::fs::read_to_string(golden).expect("a file").trim_end());
+    assert_eq!(printed.err, "");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let shop = Shop::open().await;
+    let taken = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
+    let address = taken.local_addr().expect("an address").to_string();
+    let ended = Process::run(&["serve", "--listen", &address], &url(&shop)).await.expect(1);
+    assert!(ended.err.contains(&address) && ended.err.contains("in use"), "{}", ended.err);
+}
+
+/// The binary behind a proxy, with a hold of three units that is being given back and waits in the proxy.
+async fn serve_and_wait_in(proxy: &Proxy, shop: &Shop, settings: &[(&str, &str)]) -> (Process, Client, String) {
+    let (process, client) = Process::serve(&proxy.url(&shop.database.url), settings).await;
+    let product_id = shop.product(5).await;
+    let path = format!("/api/holds/{}", client.hold(product_id, 3).await);
+    (process, client, path)
+}
+
+#[tokio::test]
+async fn who_is_asked_to_stop_says_so_first_and_answers_what_is_under_way() {
+    let shop = Shop::open().await;
+    let (_, proxy) = shop.config_through_proxy().await;
+    let settings = [("HOLDFAST_LINGER_SECONDS", "2"), ("HOLDFAST_DRAIN_SECONDS", "20")];
+    let (process, client, path) = serve_and_wait_in(&proxy, &shop, &settings).await;
+    let held_back = proxy.on("-- products/give_back", Action::PauseBefore);
+    let under_way = tokio::spawn({
+        let client = client.clone();
+        async move { client.delete(&path).await }
+    });
+    held_back.reached().await;
+    client.get("/readyz").await.expect(200);
+    process.signal("TERM").await;
+    let told = eventually(async || client.get("/readyz").await.status == 503).await;
+    assert!(told, "load balancers are told while requests are still taken");
+    assert_eq!(client.get("/readyz").await.expect(503).code(), "draining");
+    client.get("/api/products/1").await.expect(200);
+    let refuses = async || TcpStream::connect(client.address()).await.is_err();
+    assert!(eventually(refuses).await, "then no more connections are taken");
+    held_back.release();
+    under_way.await.expect("no panic").expect(200);
+    process.ended().await.expect(0);
+    assert_eq!(shop.count("SELECT reserved FROM products").await, 0);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn what_never_ends_is_cut_off_when_the_time_to_drain_is_over() {
+    let shop = Shop::open().await;
+    let (_, proxy) = shop.config_through_proxy().await;
+    let (process, client, path) = serve_and_wait_in(&proxy, &shop, &[("HOLDFAST_DRAIN_SECONDS", "1")]).await;
+    let mut half = TcpStream::connect(client.address()).await.expect("it listens");
+    half.write_all(b"POST /api/holds HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n").await.expect("half a request");
+    let held_back = proxy.on("-- products/give_back", Action::PauseBefore);
+    let request = client.request("DELETE", &path);
+    let under_way = tokio::spawn(async move { client.try_send(request).await });
+    held_back.reached().await;
+    let ended = tokio::time::timeout(Duration::from_secs(15), process.terminate()).await;
+    ended.expect("it ends soon after the time to drain").expect(0);
+    assert!(under_way.await.expect("no panic").is_err());
+    drop(held_back);
+    shop.until("SELECT COUNT(*) FROM holds WHERE status = 'active'", 1).await;
+    shop.assert_conserved().await;
+}
+
+/// A folder for one `dev`, removed with this value.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name} {}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("the folder can be made");
+        Self(path)
+    }
+
+    /// The processes that work on the database in it.
+    fn database_processes(&self) -> usize {
+        let mark = format!("--datadir={}", self.0.join(".holdfast/data").display());
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+        commands.filter(|command| command.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())).count()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const DEV: [(&str, &str); 3] =
+    [("HOLDFAST_LISTEN", "127.0.0.1:0"), ("HOLDFAST_STATSD", "off"), ("HOLDFAST_SEED_STOCK", "50")];
+
+/// `holdfast dev` in that folder, once it sells.
+async fn dev(folder: &Folder) -> (Process, Client) {
+    let mut process = Process::start_in(&folder.0, &["dev"], &DEV);
+    let client = Client::new(process.address().await);
+    assert!(eventually(async || process.out.text().contains("Ctrl-C")).await, "{}", process.out.text());
+    (process, client)
+}
+
+/// The commands that the banner offers.
+fn commands(banner: &str) -> String {
+    let lines = banner.lines().map(|line| line.trim().trim_start_matches("Sell").trim_start());
+    lines.filter(|line| line.contains("curl")).collect::<Vec<_>>().join(" && ")
+}
+
+/// Where the database that the banner names keeps its temporary files.
+async fn temporary_files(banner: &str) -> PathBuf {
+    let url =
+        banner.split_whitespace().find(|word| word.starts_with("mysql://")).expect("the banner names its database");
+    let place = connect(url).await.query_first::<String, _>("SELECT @@tmpdir").await;
+    place.expect("the query runs").expect("a row").into()
+}
+
+#[tokio::test]
+async fn dev_sells_with_the_commands_of_its_banner_and_keeps_its_data() {
+    let folder = Folder::new("dev sells");
+    let (process, client) = dev(&folder).await;
+    let banner = process.out.text();
+    assert!(banner.contains(&format!("http://{}/docs", client.address())), "{banner}");
+    client.get("/docs").await.expect(200);
+    let temporary = temporary_files(&banner).await;
+    assert!(
+        temporary.starts_with(&folder.0),
+        "another server that starts would remove them in {}",
+        temporary.display()
+    );
+    let commands = commands(&banner);
+    assert_eq!(commands.matches("curl").count(), 3, "{banner}");
+    let sold = Command::new("bash").args(["-c", &commands]).output().await.expect("there is a bash");
+    let said = String::from_utf8_lossy(&sold.stdout);
+    assert!(sold.status.success() && said.contains(r#""status":"processed""#), "{commands}\n{sold:?}");
+    assert_eq!(client.available(1).await, 49);
+
+    let second = Process::start_in(&folder.0, &["dev"], &DEV).ended().await.expect(1);
+    assert!(second.err.contains("already in use by process"), "{}", second.err);
+    assert!(folder.database_processes() > 0);
+    process.terminate().await.expect(0);
+    assert_eq!(folder.database_processes(), 0, "the database ends before the command does");
+
+    let (process, client) = dev(&folder).await;
+    assert_eq!(client.available(1).await, 49, "what was sold stays sold");
+    process.terminate().await.expect(0);
+}
+
+#[tokio::test]
+async fn dev_that_was_killed_leaves_nothing_running_and_starts_again() {
+    let folder = Folder::new("dev killed");
+    let (process, client) = dev(&folder).await;
+    client.hold(1, 2).await;
+    process.kill().await;
+    let (process, client) = dev(&folder).await;
+    assert_eq!(client.available(1).await, 48, "an acknowledged hold survives");
+    process.kill().await;
+    assert!(eventually(async || folder.database_processes() == 0).await, "the database ends with its owner");
+}

@@ -1,0 +1,152 @@
+//! The real binary, as a process of its own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::{Client, eventually};
+
+/// How long any process may take to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a process has written so far, line by line.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn gather(&self, from: impl AsyncRead + Send + Unpin + 'static) -> JoinHandle<()> {
+        let lines = self.clone();
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(from).lines();
+            while let Ok(Some(line)) = reader.next_line().await {
+                lines.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        })
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.all().join("\n")
+    }
+}
+
+/// A running `holdfast`; it is killed with this value.
+pub(crate) struct Process {
+    child: Child,
+    readers: Vec<JoinHandle<()>>,
+    pub(crate) out: Lines,
+    pub(crate) err: Lines,
+}
+
+/// How a process ended, and everything that it wrote.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ended {
+    /// The exit code, which must be this one.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.status.code(), Some(code), "{self:?}");
+        self
+    }
+}
+
+impl Process {
+    /// Starts `holdfast` with these arguments and settings and no other ones, in this folder.
+    pub(crate) fn start_in(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        let inherited = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("HOLDFAST_"));
+        for name in inherited {
+            command.env_remove(name);
+        }
+        command.args(arguments).envs(settings.iter().copied()).current_dir(folder).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary can be started");
+        let (out, err) = (Lines::default(), Lines::default());
+        let readers = vec![
+            out.gather(child.stdout.take().expect("standard output is piped")),
+            err.gather(child.stderr.take().expect("standard error is piped")),
+        ];
+        Self { child, readers, out, err }
+    }
+
+    /// The same where the folder does not matter.
+    pub(crate) fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        Self::start_in(Path::new(env!("CARGO_TARGET_TMPDIR")), arguments, settings)
+    }
+
+    /// Runs a command to its end.
+    pub(crate) async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
+        Self::start(arguments, settings).ended().await
+    }
+
+    /// `holdfast serve` on a free port over this database, once it listens.
+    pub(crate) async fn serve(database_url: &str, settings: &[(&str, &str)]) -> (Self, Client) {
+        let own = [("HOLDFAST_DATABASE_URL", database_url), ("HOLDFAST_LISTEN", "127.0.0.1:0")];
+        let mut process = Self::start(&["serve"], &[&own, settings].concat());
+        let address = process.address().await;
+        (process, Client::new(address))
+    }
+
+    /// Where it listens, once it says so.
+    pub(crate) async fn address(&mut self) -> SocketAddr {
+        let mut address = None;
+        let told = eventually(async || {
+            let lines = self.err.all();
+            let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let serving = lines.into_iter().find(|line| line["message"] == "serving");
+            address = serving.and_then(|line| line["address"].as_str()?.parse().ok());
+            address.is_some() || self.child.try_wait().is_ok_and(|ended| ended.is_some())
+        });
+        let told = told.await;
+        address.unwrap_or_else(|| panic!("it does not serve ({told}):\n{}\n{}", self.out.text(), self.err.text()))
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it has not been waited for")
+    }
+
+    /// Sends a signal, by its name.
+    pub(crate) async fn signal(&self, name: &str) {
+        let sent = Command::new("/bin/sh").args(["-c", &format!("kill -s {name} {}", self.id())]).status().await;
+        assert!(sent.is_ok_and(|status| status.success()), "{name} can be sent");
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(mut self) -> Ended {
+        let status = timeout(PATIENCE, self.child.wait()).await;
+        let status = status.unwrap_or_else(|_| panic!("it does not end:\n{}\n{}", self.out.text(), self.err.text()));
+        for reader in self.readers.drain(..) {
+            // A child of its own that outlives it would keep the pipe open.
+            let _ = timeout(Duration::from_secs(5), reader).await;
+        }
+        Ended { status: status.expect("it can be waited for"), out: self.out.text(), err: self.err.text() }
+    }
+
+    /// Ends it without any warning, as a crash would.
+    pub(crate) async fn kill(self) {
+        self.signal("KILL").await;
+        self.ended().await;
+    }
+
+    /// Asks it to stop and waits for its end.
+    pub(crate) async fn terminate(self) -> Ended {
+        self.signal("TERM").await;
+        self.ended().await
+    }
+}

@@ -1,0 +1,271 @@
+//! What operators see: metrics over a real socket, and logs.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::process::{Ended, Process};
+use crate::support::proxy::{Action, Rule};
+use crate::support::statsd::StatsD;
+use crate::support::{Client, Shop};
+
+/// The binary over this shop, telling this server.
+async fn serve(shop: &Shop, statsd: &StatsD) -> (Process, Client) {
+    Process::serve(&shop.database.url, &[statsd.setting()]).await
+}
+
+#[tokio::test]
+async fn every_hold_that_is_taken_or_refused_is_counted() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let product_id = shop.product(5).await;
+    let (_process, client) = serve(&shop, &statsd).await;
+    let keyed = json!({ "product_id": product_id, "qty": 1 });
+    for _ in 0..3 {
+        client.post_keyed("/api/holds", "key", &keyed).await.expect(201);
+    }
+    let hold_id = client.hold(product_id, 3).await;
+    client.try_hold(product_id, 2).await.expect(409);
+    client.try_hold(product_id, 6).await.expect(409);
+    client.try_hold(product_id, 7).await.expect(409);
+    client.try_hold(product_id, 0).await.expect(422);
+    client.try_hold(0, 1).await.expect(404);
+    client.delete(&format!("/api/holds/{hold_id}")).await.expect(200);
+    client.delete(&format!("/api/holds/{hold_id}")).await.expect(200);
+
+    statsd.counted("holds.created", &[], 2).await;
+    statsd.counted("idempotency.replayed", &["operation:hold"], 2).await;
+    statsd.counted("holds.refused", &["reason:all_held"], 1).await;
+    statsd.counted("holds.refused", &["reason:sold_out"], 2).await;
+    statsd.counted("holds.refused", &["reason:invalid_quantity"], 1).await;
+    statsd.counted("holds.refused", &["reason:product_not_found"], 1).await;
+    statsd.counted("holds.released", &[], 1).await;
+}
+
+#[tokio::test]
+async fn every_delivery_is_counted_by_its_outcome() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let product_id = shop.product(5).await;
+    let (_process, client) = serve(&shop, &statsd).await;
+    let order_id = client.order(&client.hold(product_id, 1).await).await;
+    let wrong = json!({ "order_id": order_id, "status": "paid", "amount": 1, "txn_id": "wrong" });
+    client.webhook(&wrong).await.expect(200);
+    client.pay(&order_id, "paid", "paid").await.expect(200);
+    client.pay(&order_id, "paid", "paid").await.expect(200);
+    client.pay(&order_id, "failed", "failed").await.expect(200);
+    let hold_id = client.hold(product_id, 1).await;
+    client.webhook(&json!({ "hold_id": hold_id, "status": "paid", "txn_id": "early" })).await.expect(202);
+    client.order(&hold_id).await;
+    let cancelled = client.order(&client.hold(product_id, 1).await).await;
+    client.post(&format!("/api/orders/{cancelled}/cancel"), &Value::Null).await.expect(200);
+
+    for outcome in ["quarantined", "processed", "duplicate", "ignored", "parked"] {
+        statsd.counted("webhook.deliveries", &[&format!("outcome:{outcome}")], 1).await;
+    }
+    statsd.counted("webhook.woken", &["outcome:applied"], 1).await;
+    statsd.counted("orders.created", &[], 3).await;
+    statsd.counted("orders.cancelled", &[], 1).await;
+}
+
+#[tokio::test]
+async fn every_request_is_timed_by_its_route_and_never_by_an_id() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let product_id = shop.product(5).await;
+    let (_process, client) = serve(&shop, &statsd).await;
+    let hold_id = client.hold(product_id, 1).await;
+    let order_id = client.order(&hold_id).await;
+    for path in [
+        format!("/api/products/{product_id}"),
+        "/api/products/4711".to_owned(),
+        format!("/api/holds/{hold_id}"),
+        format!("/api/orders/{order_id}/events"),
+        format!("/api/nothing/{order_id}?token={hold_id}"),
+    ] {
+        client.get(&path).await;
+    }
+    client.send(client.request("PUT", &format!("/api/holds/{hold_id}"))).await.expect(405);
+    client.send(client.request("BREW", "/api/holds")).await.expect(405);
+    for (method, route, status) in [
+        ("POST", "/api/holds", 201),
+        ("POST", "/api/orders", 201),
+        ("GET", "/api/products/{product_id}", 200),
+        ("GET", "/api/products/{product_id}", 404),
+        ("GET", "/api/holds/{hold_id}", 200),
+        ("GET", "/api/orders/{order_id}/events", 200),
+        ("GET", "unmatched", 404),
+        ("other", "/api/holds/{hold_id}", 405),
+        ("other", "/api/holds", 405),
+    ] {
+        let tags = [format!("method:{method}"), format!("route:{route}"), format!("status:{status}")];
+        let took = statsd.told("http.request_ms", "h", &tags.each_ref().map(String::as_str), 1).await;
+        assert!(took.iter().all(|ms| (0.0..60_000.0).contains(ms)), "{route}: {took:?}");
+    }
+    for line in statsd.lines() {
+        for id in [&hold_id, &order_id, "4711", "BREW"] {
+            assert!(!line.contains(id), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_database_does_to_transactions_is_counted() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let product_id = shop.product(5).await;
+    let (_, proxy) = shop.config_through_proxy().await;
+    let (_process, client) = Process::serve(&proxy.url(&shop.database.url), &[statsd.setting()]).await;
+    let hold_id = client.hold(product_id, 1).await;
+    {
+        let _twice = proxy.on(Rule::from("-- orders/insert").times(2), Action::DEADLOCK);
+        client.order(&hold_id).await;
+    }
+    statsd.counted("db.retries", &["transaction:orders.create", "code:1213"], 2).await;
+    client.delete(&format!("/api/holds/{hold_id}")).await.expect(409);
+    statsd.counted("db.guard_missed", &["guard:holds/release"], 1).await;
+
+    let other = client.hold(product_id, 1).await;
+    {
+        let _always = proxy.on(Rule::from("-- orders/insert").always(), Action::DEADLOCK);
+        client.try_order(&other).await.expect(503);
+    }
+    statsd.counted("db.given_up", &["transaction:orders.create"], 1).await;
+    assert!(!statsd.told("db.transaction_ms", "h", &["transaction:orders.create"], 1).await.is_empty());
+    statsd.told("db.pool_wait_ms", "h", &[], 1).await;
+    let connections = statsd.told("db.connections", "g", &[], 1).await;
+    assert!(connections.iter().all(|count| (0.0..=16.0).contains(count)), "{connections:?}");
+    statsd.told("db.connections_in_use", "g", &[], 1).await;
+}
+
+#[tokio::test]
+async fn what_runs_out_is_counted_with_how_late_it_was() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let product_id = shop.product(5).await;
+    let ttls = [("HOLDFAST_HOLD_TTL_SECONDS", "1"), ("HOLDFAST_ORDER_TTL_SECONDS", "1"), statsd.setting()];
+    let (_process, client) = Process::serve(&shop.database.url, &ttls).await;
+    client.order(&client.hold(product_id, 1).await).await;
+    client.hold(product_id, 1).await;
+    client.hold(product_id, 1).await;
+    statsd.counted("expiry.expired", &["kind:hold"], 2).await;
+    statsd.counted("expiry.expired", &["kind:order"], 1).await;
+    for kind in ["kind:hold", "kind:order"] {
+        let late_ms = statsd.told("expiry.lag_ms", "h", &[kind], 1).await;
+        assert!(late_ms.iter().all(|ms| (0.0..5_000.0).contains(ms)), "{late_ms:?}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_arrive_soon_and_the_last_ones_before_the_end() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let product_id = shop.product(50).await;
+    let (process, client) = serve(&shop, &statsd).await;
+    let began = Instant::now();
+    client.hold(product_id, 1).await;
+    statsd.counted("holds.created", &[], 1).await;
+    println!("a metric arrived after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    for _ in 0..20 {
+        client.hold(product_id, 1).await;
+    }
+    process.terminate().await.expect(0);
+    statsd.counted("holds.created", &[], 21).await;
+}
+
+#[tokio::test]
+async fn a_statsd_server_that_is_not_there_costs_nothing() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(50).await;
+    for server in ["no-such-host.invalid:8125", "127.0.0.1:9", "[::1]:9"] {
+        let (process, client) = Process::serve(&shop.database.url, &[("HOLDFAST_STATSD", server)]).await;
+        for _ in 0..5 {
+            client.hold(product_id, 1).await;
+        }
+        process.terminate().await.expect(0);
+    }
+    assert_eq!(shop.count("SELECT reserved FROM products").await, 15);
+}
+
+/// Every line that a process logged, which must all be JSON objects with a time, a level and a message.
+fn logged(ended: &Ended) -> Vec<Value> {
+    let lines: Vec<Value> = ended
+        .err
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in the line {line}")))
+        .collect();
+    for line in &lines {
+        for field in ["timestamp", "level", "message"] {
+            assert!(line[field].is_string(), "{field} in {line}");
+        }
+    }
+    lines
+}
+
+/// The messages of the lines that belong to a request.
+fn messages<'a>(lines: &'a [Value], request_id: &str) -> Vec<&'a str> {
+    let own = lines.iter().filter(|line| line["span"]["request_id"] == request_id);
+    own.map(|line| line["message"].as_str().expect("a message")).collect()
+}
+
+#[tokio::test]
+async fn every_line_of_a_request_carries_its_id() {
+    let shop = Shop::open().await;
+    let (_, proxy) = shop.config_through_proxy().await;
+    let (process, client) = Process::serve(&proxy.url(&shop.database.url), &[("HOLDFAST_LOG", "holdfast=debug")]).await;
+    let product_id = shop.product(5).await;
+    let hold_id = client.hold(product_id, 1).await;
+    {
+        let _always = proxy.on(Rule::from("-- orders/insert").always(), Action::DEADLOCK);
+        let request = client.request("POST", "/api/orders").json(&json!({ "hold_id": hold_id }));
+        client.send(request.header("x-request-id", "mine")).await.expect(503);
+    }
+    let lines = logged(&process.terminate().await.expect(0));
+    let own = messages(&lines, "mine");
+    assert!(own.iter().filter(|message| **message == "transaction attempt failed").count() > 1, "{own:?}");
+    assert_eq!(own.iter().filter(|message| **message == "transaction given up").count(), 1, "{own:?}");
+    assert_eq!(own.last(), Some(&"request"));
+    let requests = lines.iter().filter(|line| line["message"] == "request");
+    for line in requests {
+        assert!(line["span"]["request_id"].is_string(), "{line}");
+        assert!(line["status"].is_u64() && line["took_us"].is_u64() && line["path"].is_string(), "{line}");
+    }
+    let about_orders = lines.iter().filter(|line| line["transaction"] == "orders.create");
+    assert!(about_orders.into_iter().all(|line| line["span"]["request_id"] == "mine"));
+}
+
+#[tokio::test]
+async fn a_request_keeps_the_id_that_it_came_with_and_gets_one_otherwise() {
+    let shop = Shop::open().await;
+    let (process, client) = Process::serve(&shop.database.url, &[]).await;
+    let ask = async |headers: &[(&str, &[u8])]| {
+        let mut request = client.request("GET", "/healthz");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        client.send(request).await.expect(200).header("x-request-id").to_owned()
+    };
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let parent = parent.as_bytes();
+    let mut ids = Vec::new();
+    for own in ["a", "Mine-1", r#"{"message":"forged"}"#, &"x".repeat(128)] {
+        assert_eq!(ask(&[("x-request-id", own.as_bytes()), ("traceparent", parent)]).await, own);
+        ids.push(own.to_owned());
+    }
+    assert_eq!(ask(&[("traceparent", parent)]).await, TRACE);
+    ids.push(TRACE.to_owned());
+
+    let long = "x".repeat(300);
+    for hostile in [long.as_bytes(), b"two words", b"a\tb", b"", "é".as_bytes()] {
+        let minted = ask(&[("x-request-id", hostile)]).await;
+        assert!(Uuid::parse_str(&minted).is_ok(), "{hostile:?} became {minted}");
+        assert_eq!(ask(&[("x-request-id", hostile), ("traceparent", parent)]).await, TRACE);
+        ids.push(minted);
+    }
+    for no_trace in [&b"00-xyz-1-01"[..], b"nothing", b"", b"00-4bf92f3577b34da6a3ce929d0e0e473g-1-01"] {
+        let minted = ask(&[("traceparent", no_trace)]).await;
+        assert!(Uuid::parse_str(&minted).is_ok(), "{no_trace:?} became {minted}");
+        ids.push(minted);
+    }
+    let lines = logged(&process.terminate().await.expect(0));
+    for id in ids {
+        assert_eq!(messages(&lines, &id).first(), Some(&"request"), "{id}");
+    }
+}
