@@ -1,6 +1,3 @@
--- holds/set_terms: what all holds of a batch have in common: price (@p), currency (@c), end (@e) and the clock (@n); the
--- names are short because every row of the batch repeats them
-SET @p = COALESCE((SELECT price_minor FROM products WHERE id = {product_id}), 0),
-    @c = COALESCE((SELECT currency FROM products WHERE id = {product_id}), ''),
-    @n = NOW(6),
-    @e = NOW(6) + INTERVAL {ttl_seconds} SECOND
+-- holds/set_terms: what all holds of a batch have in common: the clock (@n), their end (@e), and until the product is
+-- read, no price (@p) and no currency (@c); the names are short because every row of the batch repeats them
+SET @n = NOW(6), @e = NOW(6) + INTERVAL {ttl_seconds} SECOND, @p = 0, @c = ''

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tracing::error;
+use tracing::{Instrument as _, error, info_span};
 
 use super::{Done, Shared, Work};
 
@@ -69,9 +69,14 @@ impl<W: Work> Lane<W> {
                 return;
             }
             let jobs: Vec<_> = self.waiting.drain(..count).collect();
+            let span = match jobs.as_slice() {
+                [alone] => self.shared.work.span(alone),
+                several => info_span!(parent: None, "batch", jobs = several.len()),
+            };
             let (shared, key, supply) = (Arc::clone(&self.shared), self.key, self.supply);
             self.weight += weight;
-            self.under_way.spawn(async move { (weight, shared.work.run(key, jobs, supply).await) });
+            let run = async move { (weight, shared.work.run(key, jobs, supply).await) };
+            self.under_way.spawn(run.instrument(span));
         }
     }
 

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::task::TaskTracker;
+use tracing::Span;
 
 /// What a lane does with a batch.
 pub trait Work: Send + Sync + 'static {
@@ -42,6 +43,11 @@ pub trait Work: Send + Sync + 'static {
     /// How much of the lane's supply a job may take.
     fn weight(&self, _job: &Self::Job) -> i64 {
         0
+    }
+
+    /// The span of the request that a job is for: a batch of one logs under it.
+    fn span(&self, _job: &Self::Job) -> Span {
+        Span::none()
     }
 
     /// Whether a batch may start while others are under way: `supply` is what was left when one last came back,

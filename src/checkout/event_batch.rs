@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::payments::{Receipt, receive_alone, wake_parked};
@@ -23,6 +24,8 @@ const SMALL: usize = 4096;
 pub(super) struct EventJob {
     /// What was delivered.
     pub(super) event: Event,
+    /// The request's, for the log.
+    pub(super) span: Span,
     /// Where the answer goes.
     pub(super) answer: oneshot::Sender<Result<Receipt, Error>>,
 }
@@ -46,8 +49,16 @@ impl Work for EventWork {
             // Somebody spoils it for the others, or the database does not answer: alone, everybody finds out.
             Err(_) => plain.into_iter().map(|(job, _)| job).chain(others).collect(),
         };
-        join_all(alone.into_iter().map(|job| self.alone(job))).await;
+        join_all(alone.into_iter().map(|job| {
+            let span = job.span.clone();
+            self.alone(job).instrument(span)
+        }))
+        .await;
         Done::all(None)
+    }
+
+    fn span(&self, job: &EventJob) -> Span {
+        job.span.clone()
     }
 
     fn may_overlap(&self, _supply: Option<i64>, _weight: i64) -> bool {

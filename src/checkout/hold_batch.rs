@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::expiry::expire_batch;
@@ -38,6 +39,8 @@ pub(super) struct HoldJob {
     pub(super) keyed: Option<Keyed>,
     /// When the answer is not wanted any more.
     pub(super) deadline: Instant,
+    /// The request's, for the log.
+    pub(super) span: Span,
     /// Where the answer goes.
     pub(super) answer: oneshot::Sender<Result<Taken, Error>>,
 }
@@ -95,6 +98,10 @@ impl Work for HoldWork {
 
     fn weight(&self, job: &HoldJob) -> i64 {
         job.qty
+    }
+
+    fn span(&self, job: &HoldJob) -> Span {
+        job.span.clone()
     }
 
     /// Near the boundary one batch at a time, so that the order of arrival holds where it matters.

@@ -3,6 +3,7 @@
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::hold_batch::HoldJob;
@@ -46,7 +47,8 @@ impl Checkout {
             return Err(Refusal::InvalidQuantity { max: self.policy.max_qty }.into());
         }
         let (sender, answered) = oneshot::channel();
-        let job = HoldJob { hold_id: mint_id(), qty, keyed, deadline: Instant::now() + PATIENCE, answer: sender };
+        let (deadline, span) = (Instant::now() + PATIENCE, Span::current());
+        let job = HoldJob { hold_id: mint_id(), qty, keyed, deadline, span, answer: sender };
         self.holds.submit(product_id, job).map_err(|_| Error::Overloaded)?;
         answer(answered).await
     }

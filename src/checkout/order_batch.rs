@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{Instrument as _, Span, warn};
 use uuid::Uuid;
 
 use super::keys::{self, Keyable, Sorted};
@@ -34,6 +34,8 @@ pub(super) struct OrderJob {
     pub(super) keyed: Option<Keyed>,
     /// When the answer is not wanted any more.
     pub(super) deadline: Instant,
+    /// The request's, for the log.
+    pub(super) span: Span,
     /// Where the answer goes.
     pub(super) answer: oneshot::Sender<Result<Ordered, Error>>,
 }
@@ -77,8 +79,16 @@ impl Work for OrderWork {
             jobs.into_iter().filter(|job| !job.answer.is_closed()).partition(|job| job.deadline > now);
         refuse_all(late, &Error::Overloaded);
         let Attempt { again, spoiled } = self.attempt(jobs).await;
-        join_all(spoiled.into_iter().map(|job| self.alone(job))).await;
+        join_all(spoiled.into_iter().map(|job| {
+            let span = job.span.clone();
+            self.alone(job).instrument(span)
+        }))
+        .await;
         Done { again, supply: None }
+    }
+
+    fn span(&self, job: &OrderJob) -> Span {
+        job.span.clone()
     }
 
     fn may_overlap(&self, _supply: Option<i64>, _weight: i64) -> bool {

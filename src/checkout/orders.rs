@@ -3,6 +3,7 @@
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::order_batch::{OrderJob, Ordered};
@@ -45,7 +46,7 @@ impl Checkout {
         let (sender, answered) = oneshot::channel();
         let order_id = order_id.unwrap_or_else(mint_id);
         let deadline = Instant::now() + PATIENCE;
-        let job = OrderJob { order_id, hold_id, keyed: keyed.clone(), deadline, answer: sender };
+        let job = OrderJob { order_id, hold_id, keyed: keyed.clone(), deadline, span: Span::current(), answer: sender };
         self.orders.submit((), job).map_err(|_| Error::Overloaded)?;
         let mut placed = match answer(answered).await? {
             Ordered::Now { placed, woken: false } => *placed,

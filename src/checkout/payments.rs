@@ -6,7 +6,7 @@
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{Span, warn};
 use uuid::Uuid;
 
 use super::event_batch::EventJob;
@@ -46,7 +46,9 @@ impl Checkout {
     /// deliveries wait.
     pub async fn receive_event(&self, event: Event) -> Result<Receipt, Error> {
         let (sender, answered) = oneshot::channel();
-        self.events.submit((), EventJob { event, answer: sender }).map_err(|_| Error::Overloaded)?;
+        self.events
+            .submit((), EventJob { event, span: Span::current(), answer: sender })
+            .map_err(|_| Error::Overloaded)?;
         let receipt = answer(answered).await?;
         telemetry::webhook_delivered(match (receipt.duplicate, receipt.status) {
             (true, _) => "duplicate",

@@ -68,7 +68,8 @@ async fn serving_without_a_schema_waits_for_it_and_creates_nothing() {
     let (process, client) = Process::serve(&shop.database.url, &[]).await;
     client.get("/healthz").await.expect(200);
     let refused = client.get("/readyz").await.expect(503);
-    assert_eq!((refused.code(), refused.header("retry-after")), ("database_unavailable", "1"));
+    assert_eq!((refused.code(), refused.header("retry-after")), ("schema_outdated", "1"));
+    assert!(refused.text("detail").contains("holdfast migrate"), "{refused:?}");
     assert_eq!(shop.count(TABLES).await, 0);
 
     Process::run(&["migrate"], &url(&shop)).await.expect(0);

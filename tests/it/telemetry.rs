@@ -233,7 +233,7 @@ async fn every_line_of_a_request_carries_its_id() {
 #[tokio::test]
 async fn a_request_keeps_the_id_that_it_came_with_and_gets_one_otherwise() {
     let shop = Shop::open().await;
-    let (process, client) = Process::serve(&shop.database.url, &[]).await;
+    let (process, client) = Process::serve(&shop.database.url, &[("HOLDFAST_LOG", "info,holdfast::http=debug")]).await;
     let ask = async |headers: &[(&str, &[u8])]| {
         let mut request = client.request("GET", "/healthz");
         for (name, value) in headers {

@@ -237,10 +237,6 @@ impl Proxy {
         Self { address, shared, listening }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// The database URL by way of the proxy. It ends in `prefer_socket=false`, because
     /// `mysql_async` asks a server on a loopback address for its Unix socket and, where it can
     /// open that, silently goes on there: around the proxy.
