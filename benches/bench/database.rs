@@ -44,6 +44,8 @@ pub(crate) struct Counters {
     pub(crate) selects: f64,
     /// Waits for the redo log to be on disk, or, where the server does not tell, all waits for the disk.
     pub(crate) fsyncs: Option<f64>,
+    /// Transactions that were rolled back for a deadlock.
+    pub(crate) deadlocks: f64,
     /// How long the while was.
     pub(crate) seconds: f64,
 }
@@ -55,6 +57,7 @@ impl Counters {
             commits: self.commits - earlier.commits,
             selects: self.selects - earlier.selects,
             fsyncs: self.fsyncs.zip(earlier.fsyncs).map(|(now, then)| now - then),
+            deadlocks: self.deadlocks - earlier.deadlocks,
             seconds: ago.as_secs_f64(),
         }
     }
@@ -99,6 +102,9 @@ impl Ground {
     pub(crate) async fn counters(&self) -> Counters {
         let names = "'Com_commit', 'Com_select', 'Innodb_os_log_fsyncs', 'Innodb_data_fsyncs'";
         let query = format!("SHOW GLOBAL STATUS WHERE Variable_name IN ({names})");
+        let deadlocks = "SELECT CAST(`count` AS SIGNED) FROM information_schema.innodb_metrics
+                         WHERE name = 'lock_deadlocks'";
+        let deadlocks: i64 = self.value(deadlocks).await;
         let rows: Vec<(String, String)> = self.control.lock().await.query(query).await.expect("the server tells");
         let find = |name: &str| {
             let value = rows.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
@@ -108,6 +114,7 @@ impl Ground {
             commits: find("Com_commit").unwrap_or_default(),
             selects: find("Com_select").unwrap_or_default(),
             fsyncs: find("Innodb_os_log_fsyncs").or_else(|| find("Innodb_data_fsyncs")),
+            deadlocks: deadlocks as f64,
             seconds: 0.0,
         }
     }

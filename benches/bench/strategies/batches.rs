@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use holdfast::checkout::{Checkout, Policy};
 use holdfast::db::{Database, pool};
+use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
 use uuid::Uuid;
 
-use super::per_request::{TTL_SECONDS, packet, send};
+use super::per_request::{TTL_SECONDS, is_passing, packet, send};
 use crate::connections::connect;
 use crate::measure::Buyer;
 
@@ -80,7 +81,9 @@ impl Bare {
 impl Buyer for Bare {
     async fn ask(&mut self) {
         self.renew_ids();
-        let sent = send(&mut self.conn, &self.text, self.places.len() as u64).await;
-        sent.unwrap_or_else(|error| panic!("a bare batch failed: {error}"));
+        while let Err(error) = send(&mut self.conn, &self.text, self.places.len() as u64).await {
+            assert!(is_passing(&error), "a bare batch failed: {error}");
+            self.conn.query_drop("ROLLBACK").await.expect("the connection lives");
+        }
     }
 }

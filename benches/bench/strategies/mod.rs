@@ -34,7 +34,10 @@ struct Figure {
 /// Every strategy with every number of buyers.
 pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
     report::heading("One hot product, one unit per buyer");
-    report::line("strategy", &["buyers", "pool", "holds/s", "p50", "p99", "commits/s", "fsyncs/s", "mean batch"]);
+    report::line(
+        "strategy",
+        &["buyers", "pool", "holds/s", "p50", "p99", "commits/s", "fsyncs/s", "deadlocks", "mean batch"],
+    );
     let product_id = ground.product(PLENTY).await;
     rows::prepare(ground, product_id).await;
     let mut figures = Vec::new();
@@ -154,6 +157,7 @@ impl Row<'_> {
                 &report::short(load.p99),
                 &report::whole(counters.commits / counters.seconds),
                 &fsyncs,
+                &report::whole(counters.deadlocks),
                 &format!("{mean_batch:.1}"),
             ],
         );

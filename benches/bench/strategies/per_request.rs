@@ -15,8 +15,13 @@ use crate::measure::Buyer;
 
 /// How long every hold of every strategy lasts.
 pub(super) const TTL_SECONDS: u64 = 120;
-/// Deadlock, lock wait timeout, and "record has changed since last read": run it again.
+/// Deadlock, lock wait timeout, and "record has changed since last read".
 const RETRIED: [u16; 3] = [1213, 1205, 1020];
+
+/// Whether it is right to roll back and run the transaction again.
+pub(super) fn is_passing(error: &Error) -> bool {
+    matches!(error, Error::Server(error) if RETRIED.contains(&error.code))
+}
 
 /// The statements of one way to sell a unit.
 pub(super) trait Statements: Send + Sync + Sized + 'static {
@@ -46,7 +51,7 @@ impl<S: Statements> PerRequest<S> {
             match self.statements.attempt(&mut conn, hold_id).await {
                 Ok(true) => return,
                 Ok(false) => {}
-                Err(Error::Server(error)) if RETRIED.contains(&error.code) => {}
+                Err(error) if is_passing(&error) => {}
                 Err(error) => panic!("a strategy failed: {error}"),
             }
             conn.query_drop("ROLLBACK").await.expect("the connection lives");
