@@ -1,3 +1,8 @@
--- holds/set_terms: what all holds of a batch have in common: the clock (@n), their end (@e), and until the product is
--- read, no price (@p) and no currency (@c); the names are short because every row of the batch repeats them
-SET @n = NOW(6), @e = NOW(6) + INTERVAL {ttl_seconds} SECOND, @p = 0, @c = ''
+-- holds/set_terms: what all holds of a batch have in common: price (@p), currency (@c), end (@e) and the clock (@n); the
+-- names are short because every row of the batch repeats them. SELECT … INTO reads without a lock; a subquery in SET
+-- takes a shared one on the hot row, so that two batches would wait for each other. The aggregates make it one row
+-- also where there is no such product.
+SELECT COALESCE(MAX(price_minor), 0), COALESCE(MAX(currency), ''), NOW(6), NOW(6) + INTERVAL {ttl_seconds} SECOND
+INTO @p, @c, @n, @e
+FROM products
+WHERE id = {product_id}

@@ -93,7 +93,7 @@ pub struct Terms {
 
 /// The statements that take a batch of holds on one product, in one packet: terms, rows, the guarded sum, what is left.
 /// `holds` are ids with quantities, sorted by id.
-pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String; 5] {
+pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String; 4] {
     let product = product_id.to_string();
     let sum = total(holds).to_string();
     let row = |&(hold_id, qty): &(Uuid, i64)| {
@@ -101,8 +101,7 @@ pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String
         [Literal::Id(hold_id), Literal::Number(product_id), Literal::Number(qty), price, currency, end, end]
     };
     [
-        sql::holds::SET_TERMS.replace("{ttl_seconds}", &ttl_seconds.to_string()),
-        sql::products::READ_PRICE.replace("{product_id}", &product),
+        sql::holds::SET_TERMS.replace("{ttl_seconds}", &ttl_seconds.to_string()).replace("{product_id}", &product),
         sql::holds::INSERT.replace("{rows}", &rows(holds.iter().map(row))),
         sql::products::RESERVE.replace("{qty}", &sum).replace("{product_id}", &product),
         sql::products::FIND_TERMS.replace("{product_id}", &product),
@@ -114,7 +113,7 @@ pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String
 /// # Errors
 /// [`Refusal::ProductNotFound`]; [`Refusal::SoldOut`] when the sum does not fit, with what there is.
 pub fn taken(replies: Vec<Reply>, holds: &[(Uuid, i64)]) -> Result<Terms, Failure> {
-    let [_, _, inserted, reserved, left] = <[Reply; 5]>::try_from(replies)
+    let [_, inserted, reserved, left] = <[Reply; 4]>::try_from(replies)
         .map_err(|replies| Failure::Broken(format!("{} replies to a batch of holds", replies.len())))?;
     let terms = left.rows.into_iter().next().ok_or(Failure::Refused(Refusal::ProductNotFound))?;
     let (available, unit_price_minor, currency, server_time, expires_at) = mysql_async::from_row_opt(terms)

@@ -23,7 +23,6 @@ macro_rules! statements {
 statements! {
     products {
         FIND_TERMS = "find_terms",
-        READ_PRICE = "read_price",
         LIST = "list",
         LIST_SOME = "list_some",
         INSERT = "insert",

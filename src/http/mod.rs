@@ -1,5 +1,6 @@
 //! HTTP: one file per resource, problem+json for every "no", and the generated document.
 
+mod echo;
 pub mod gate;
 pub mod health;
 pub mod holds;
@@ -74,7 +75,7 @@ pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
         .at("/docs", poem::get(make_sync(move |_| Html(page.clone()))))
         .at("/openapi.json", poem::get(document_response))
         .nest("/", service);
-    gate::Gate::new(route, routes)
+    gate::Gate::new(echo::mount(route), routes)
 }
 
 /// The routes by the framework's patterns: `/api/holds/{hold_id}` in the document is `/api/holds/:param0` there.

@@ -1,0 +1,121 @@
+//! The load generator's HTTP client: one kept connection, prepared request bytes, and no more of the answer is read than
+//! is needed. It must not be what is measured.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::measure::Buyer;
+
+/// One connection.
+pub(crate) struct Client {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+/// What came back.
+pub(crate) struct Answer<'client> {
+    pub(crate) status: u16,
+    pub(crate) body: &'client [u8],
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the service accepts connections");
+        stream.set_nodelay(true).expect("a socket of our own");
+        Self { stream, received: Vec::with_capacity(4096) }
+    }
+
+    /// As many connections as that.
+    pub(crate) async fn connect_all(address: SocketAddr, count: usize) -> Vec<Self> {
+        let mut clients = Vec::with_capacity(count);
+        for _ in 0..count {
+            clients.push(Self::connect(address).await);
+        }
+        clients
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> Answer<'_> {
+        self.stream.write_all(request).await.expect("the service keeps the connection");
+        self.received.clear();
+        let (status, body) = loop {
+            let count = self.stream.read_buf(&mut self.received).await.expect("the service answers");
+            assert!(count > 0, "the service closed the connection: {}", String::from_utf8_lossy(&self.received));
+            if let Some(complete) = complete(&self.received) {
+                break complete;
+            }
+        };
+        Answer { status, body: &self.received[body..] }
+    }
+
+    /// Sends a request whose answer must have this status.
+    pub(crate) async fn expect(&mut self, request: &[u8], status: u16) -> Answer<'_> {
+        let answer = self.send(request).await;
+        assert_eq!(answer.status, status, "{}", String::from_utf8_lossy(answer.body));
+        answer
+    }
+}
+
+/// The status of an answer and where its body begins, once all of it is there.
+fn complete(received: &[u8]) -> Option<(u16, usize)> {
+    let body = find(received, b"\r\n\r\n")? + 4;
+    let length = number_after(&received[..body], b"content-length: ").unwrap_or(0);
+    let status = number_after(&received[..body], b"HTTP/1.1 ").expect("an answer of HTTP/1.1");
+    (received.len() >= body + length).then(|| (u16::try_from(status).unwrap_or(0), body))
+}
+
+fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
+    bytes.windows(text.len()).position(|window| window == text)
+}
+
+fn number_after(bytes: &[u8], text: &[u8]) -> Option<usize> {
+    let rest = &bytes[find(bytes, text)? + text.len()..];
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
+}
+
+impl Answer<'_> {
+    /// A UUID in the body, by its field's name.
+    pub(crate) fn id(&self, field: &str) -> String {
+        let name = format!("\"{field}\":\"");
+        let begin = find(self.body, name.as_bytes()).expect("the field is there") + name.len();
+        String::from_utf8_lossy(&self.body[begin..begin + 36]).into_owned()
+    }
+
+    /// A number in the body, by its field's name.
+    pub(crate) fn number(&self, field: &str) -> i64 {
+        let number = number_after(self.body, format!("\"{field}\":").as_bytes()).expect("the field is there");
+        i64::try_from(number).expect("a small number")
+    }
+}
+
+/// `GET path`.
+pub(crate) fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
+}
+
+/// `POST path` with a JSON body.
+pub(crate) fn post(path: &str, body: &str) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ");
+    format!("{head}{}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// A hold on one unit.
+pub(crate) fn hold(product_id: i64) -> Vec<u8> {
+    post("/api/holds", &format!(r#"{{"product_id":{product_id},"qty":1}}"#))
+}
+
+/// Somebody who asks the same thing again and again.
+pub(crate) struct Same {
+    pub(crate) client: Client,
+    pub(crate) request: Vec<u8>,
+    pub(crate) status: u16,
+}
+
+impl Buyer for Same {
+    async fn ask(&mut self) {
+        self.client.expect(&self.request, self.status).await;
+    }
+}

@@ -1,0 +1,172 @@
+//! The server that everything is measured on: a private one, or one that was named; and what it says about itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use holdfast::db::{migrations, pool};
+use holdfast::dev::PrivateServer;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts};
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+use crate::connections::connect;
+
+/// The only database that is touched.
+const DATABASE: &str = "holdfast_bench";
+/// Room for what a crowd writes in a few seconds: with the servers' defaults a full redo log is measured and not the
+/// commits. Each engine ignores the other's option.
+const SERVER_OPTIONS: [&str; 4] = [
+    "--innodb-buffer-pool-size=2G",
+    "--loose-innodb-log-file-size=2G",
+    "--loose-innodb-redo-log-capacity=2G",
+    "--max-connections=1000",
+];
+/// More than any run can sell.
+pub(crate) const PLENTY: i64 = 1_000_000_000_000;
+
+/// A migrated database, and the server under it.
+pub(crate) struct Ground {
+    server: Option<(PrivateServer, PathBuf)>,
+    /// For the service: with the database's name.
+    pub(crate) url: String,
+    /// The same for this process.
+    pub(crate) opts: Opts,
+    control: Mutex<Conn>,
+}
+
+/// What the server did in a while.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counters {
+    /// COMMIT statements: every strategy sends one per transaction, and nothing else sends any.
+    pub(crate) commits: f64,
+    /// SELECT statements.
+    pub(crate) selects: f64,
+    /// Waits for the redo log to be on disk, or, where the server does not tell, all waits for the disk.
+    pub(crate) fsyncs: Option<f64>,
+    /// Transactions that were rolled back for a deadlock.
+    pub(crate) deadlocks: f64,
+    /// How long the while was.
+    pub(crate) seconds: f64,
+}
+
+impl Counters {
+    /// What happened since `earlier`, which is this long ago.
+    pub(crate) fn since(self, earlier: &Self, ago: Duration) -> Self {
+        Self {
+            commits: self.commits - earlier.commits,
+            selects: self.selects - earlier.selects,
+            fsyncs: self.fsyncs.zip(earlier.fsyncs).map(|(now, then)| now - then),
+            deadlocks: self.deadlocks - earlier.deadlocks,
+            seconds: ago.as_secs_f64(),
+        }
+    }
+}
+
+impl Ground {
+    /// Starts the server where none is named, and makes the database.
+    pub(crate) async fn prepare(url: Option<&str>) -> Self {
+        let (server, base) = match url {
+            Some(url) => (None, url.to_owned()),
+            None => {
+                let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-database");
+                let started = PrivateServer::start(&folder, &SERVER_OPTIONS).await;
+                let server = started.unwrap_or_else(|error| panic!("the private server does not start: {error}"));
+                let base = server.url("");
+                (Some((server, folder)), base)
+            }
+        };
+        let url = with_database(&base);
+        let opts = pool::options(&url).expect("a database URL");
+        let mut control = connect(&Opts::from_url(&base).expect("a database URL")).await;
+        drop_database(&mut control).await;
+        migrations::migrate(&opts).await.expect("the schema can be made");
+        Self { server, url, control: Mutex::new(connect(&opts).await), opts }
+    }
+
+    /// What a reader must know to compare figures.
+    pub(crate) async fn describe(&self) -> Vec<(&'static str, String)> {
+        let version: String = self.value("SELECT VERSION()").await;
+        let engine = if version.contains("MariaDB") { "MariaDB" } else { "MySQL" };
+        let mut settings = vec![("engine", engine.to_owned()), ("version", version)];
+        for name in ["innodb_flush_log_at_trx_commit", "sync_binlog", "log_bin", "innodb_buffer_pool_size"] {
+            settings.push((name, self.value(&format!("SELECT CAST(@@{name} AS CHAR)")).await));
+        }
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        settings.push(("cores, shared by server, service and buyers", cores.to_string()));
+        settings.push(("server", self.server.as_ref().map_or("as named", |_| "private").to_owned()));
+        settings
+    }
+
+    /// What the server has done since it started.
+    pub(crate) async fn counters(&self) -> Counters {
+        let names = "'Com_commit', 'Com_select', 'Innodb_os_log_fsyncs', 'Innodb_data_fsyncs'";
+        let query = format!("SHOW GLOBAL STATUS WHERE Variable_name IN ({names})");
+        let deadlocks = "SELECT CAST(`count` AS SIGNED) FROM information_schema.innodb_metrics
+                         WHERE name = 'lock_deadlocks'";
+        let deadlocks: i64 = self.value(deadlocks).await;
+        let rows: Vec<(String, String)> = self.control.lock().await.query(query).await.expect("the server tells");
+        let find = |name: &str| {
+            let value = rows.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
+            value.and_then(|(_, value)| value.parse::<f64>().ok())
+        };
+        Counters {
+            commits: find("Com_commit").unwrap_or_default(),
+            selects: find("Com_select").unwrap_or_default(),
+            fsyncs: find("Innodb_os_log_fsyncs").or_else(|| find("Innodb_data_fsyncs")),
+            deadlocks: deadlocks as f64,
+            seconds: 0.0,
+        }
+    }
+
+    /// Runs a statement.
+    pub(crate) async fn execute(&self, statement: &str) {
+        let done = self.control.lock().await.query_drop(statement).await;
+        done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
+    /// The only value of a query.
+    pub(crate) async fn value<T: mysql_async::prelude::FromValue + Send + 'static>(&self, query: &str) -> T {
+        let found = self.control.lock().await.query_first(query).await;
+        found.unwrap_or_else(|error| panic!("{query}: {error}")).unwrap_or_else(|| panic!("{query}: no row"))
+    }
+
+    /// A new product.
+    pub(crate) async fn product(&self, stock: i64) -> i64 {
+        let values = format!("('Limited edition', 4999, 'EUR', {stock})");
+        self.execute(&format!("INSERT INTO products (name, price_minor, currency, stock) VALUES {values}")).await;
+        self.value("SELECT LAST_INSERT_ID()").await
+    }
+
+    /// Forgets everything that was sold, so that earlier figures do not slow later ones.
+    pub(crate) async fn clear(&self) {
+        for table in ["holds", "orders", "order_events", "payment_events", "idempotency_keys"] {
+            self.execute(&format!("TRUNCATE TABLE {table}")).await;
+        }
+        self.execute("UPDATE products SET reserved = 0 WHERE reserved > 0").await;
+        sleep(Duration::from_millis(200)).await;
+    }
+
+    /// Drops the database, and the private server with all it wrote.
+    pub(crate) async fn leave(self) {
+        drop_database(&mut *self.control.lock().await).await;
+        if let Some((server, folder)) = self.server {
+            server.stop().await;
+            let removed = std::fs::remove_dir_all(&folder);
+            removed.unwrap_or_else(|error| eprintln!("{}: {error}", folder.display()));
+        }
+    }
+}
+
+async fn drop_database(conn: &mut Conn) {
+    conn.query_drop(format!("DROP DATABASE IF EXISTS {DATABASE}")).await.expect("the database can be dropped");
+}
+
+/// `mysql://root@host:3306/?ssl=…` with the database's name after the slash.
+fn with_database(base: &str) -> String {
+    let (place, parameters) = base.split_once('?').map_or((base, None), |(place, rest)| (place, Some(rest)));
+    let place = place.trim_end_matches('/');
+    let named = place.strip_prefix("mysql://").is_none_or(|rest| rest.contains('/'));
+    assert!(!named, "--url names a server and no database: mysql://user:password@host:port/");
+    parameters.map_or_else(|| format!("{place}/{DATABASE}"), |rest| format!("{place}/{DATABASE}?{rest}"))
+}

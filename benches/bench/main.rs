@@ -1,0 +1,138 @@
+//! Figures of Holdfast beside those of other ways of doing the same work: same run, same machine, same server, same
+//! schema. `script/bench` builds and runs it.
+//!
+//! - [`strategies`]: one hot product, taken by row locks, by versions, by single units, one guarded transaction each,
+//!   Holdfast's batches, and bare connections as the limit
+//! - [`http`]: the program itself, beside an echo that goes the same way through it
+//! - [`crowd`]: 15,000 buyers for 1,000 units at once
+//! - [`expiry`]: 100,000 holds that run out at the same moment
+//! - [`stale`]: reads that begin after an answer, and must show it
+
+mod client;
+mod connections;
+mod crowd;
+mod database;
+mod expiry;
+mod http;
+mod measure;
+mod report;
+mod service;
+mod stale;
+mod strategies;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use self::database::Ground;
+use self::report::Bounds;
+
+/// Measures Holdfast beside other ways of doing the same work.
+#[derive(Parser)]
+#[command(name = "script/bench", bin_name = "script/bench")]
+struct Options {
+    /// Shorter and smaller: to try the harness, not for figures
+    #[arg(long)]
+    quick: bool,
+    /// Sections to run, comma-separated; all by default
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Section>,
+    /// Strategies to run, comma-separated (f needs e); all by default
+    #[arg(long, value_delimiter = ',', default_value = "a,b,c,d,e,f")]
+    strategies: Vec<char>,
+    /// Numbers of buyers of the strategies, comma-separated; more than 2,000 are for e and f alone
+    #[arg(long, value_delimiter = ',', default_value = "1,64,512,2000,8000")]
+    buyers: Vec<usize>,
+    /// How long every figure is measured, after a third of that to warm up [default: 3, quick: 1]
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// How many reads after an answer are checked [default: 100000, quick: 10000]
+    #[arg(long)]
+    stale_checks: Option<u64>,
+    /// Check a million of them
+    #[arg(long, conflicts_with = "stale_checks")]
+    long: bool,
+    /// A server to measure on, mysql://user:password@host:port/, instead of a private one; its database
+    /// `holdfast_bench` is dropped before and after
+    #[arg(long)]
+    url: Option<String>,
+    /// Log filter of the service that is measured over HTTP
+    #[arg(long, default_value = "warn,holdfast::serve=info")]
+    log: String,
+    /// End with 1 when a bound is missed
+    #[arg(long)]
+    check: bool,
+    /// What cargo says to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    Strategies,
+    Http,
+    Crowd,
+    Expiry,
+    Stale,
+}
+
+/// How much of everything.
+struct Plan {
+    warm_up: Duration,
+    duration: Duration,
+    /// How long each size of a strategy's pool is tried.
+    trial: Duration,
+    strategies: Vec<char>,
+    buyers: Vec<usize>,
+    crowd_rounds: usize,
+    due_holds: u32,
+    stale_checks: u64,
+    log: String,
+}
+
+impl Plan {
+    fn new(options: &Options) -> Self {
+        let (seconds, trial, stale_checks) = if options.quick { (1.0, 0.3, 10_000) } else { (3.0, 0.6, 100_000) };
+        let duration = Duration::from_secs_f64(options.seconds.unwrap_or(seconds));
+        Self {
+            warm_up: duration / 3,
+            duration,
+            trial: Duration::from_secs_f64(trial),
+            strategies: options.strategies.clone(),
+            buyers: options.buyers.clone(),
+            crowd_rounds: if options.quick { 2 } else { 5 },
+            due_holds: if options.quick { 20_000 } else { 100_000 },
+            stale_checks: if options.long { 1_000_000 } else { options.stale_checks.unwrap_or(stale_checks) },
+            log: options.log.clone(),
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let plan = Plan::new(&options);
+    let wants = |section| options.only.is_empty() || options.only.contains(&section);
+    let ground = Ground::prepare(options.url.as_deref()).await;
+    report::settings(&ground.describe().await);
+    let mut bounds = Bounds::default();
+    if wants(Section::Strategies) {
+        strategies::run(&ground, &plan, &mut bounds).await;
+    }
+    if wants(Section::Http) {
+        http::run(&ground, &plan, &mut bounds).await;
+    }
+    if wants(Section::Crowd) {
+        crowd::run(&ground, &plan, &mut bounds).await;
+    }
+    if wants(Section::Expiry) {
+        expiry::run(&ground, &plan, &mut bounds).await;
+    }
+    if wants(Section::Stale) {
+        stale::run(&ground, &plan, &mut bounds).await;
+    }
+    ground.leave().await;
+    let kept = bounds.print();
+    if options.check && !kept { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,110 @@
+//! A closed loop: every buyer asks, waits for the answer, and asks again.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::Plan;
+use crate::database::{Counters, Ground};
+
+/// Somebody who asks.
+pub(crate) trait Buyer: Send + 'static {
+    /// Asks once and waits for the answer, which must be the expected one.
+    fn ask(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// When an answer came, since the start, and how long it took; in nanoseconds.
+struct Sample {
+    at: u64,
+    took: u64,
+}
+
+/// Buyers who ask until they are told to stop.
+pub(crate) struct Crowd {
+    started: Instant,
+    stop: Arc<AtomicBool>,
+    buyers: JoinSet<Vec<Sample>>,
+}
+
+/// Every answer that a crowd got.
+pub(crate) struct Log {
+    started: Instant,
+    samples: Vec<Sample>,
+}
+
+/// What a crowd came to within a window of time.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Load {
+    pub(crate) per_second: f64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+}
+
+impl Crowd {
+    /// Each buyer is a task of its own.
+    pub(crate) fn start<B: Buyer>(buyers: impl IntoIterator<Item = B>) -> Self {
+        let (started, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+        let mut tasks = JoinSet::new();
+        for buyer in buyers {
+            tasks.spawn(buy(buyer, started, Arc::clone(&stop)));
+        }
+        Self { started, stop, buyers: tasks }
+    }
+
+    /// Waits until every buyer has his last answer.
+    pub(crate) async fn stop(self) -> Log {
+        self.stop.store(true, Ordering::Relaxed);
+        let samples = self.buyers.join_all().await.into_iter().flatten().collect();
+        Log { started: self.started, samples }
+    }
+}
+
+async fn buy(mut buyer: impl Buyer, started: Instant, stop: Arc<AtomicBool>) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    let mut asked = started.elapsed();
+    while !stop.load(Ordering::Relaxed) {
+        buyer.ask().await;
+        let answered = started.elapsed();
+        samples.push(Sample { at: nanos(answered), took: nanos(answered - asked) });
+        asked = answered;
+    }
+    samples
+}
+
+impl Log {
+    /// The answers that came within this time.
+    pub(crate) fn window(&self, from: Instant, to: Instant) -> Load {
+        let [begin, end] = [from, to].map(|moment| nanos(moment - self.started));
+        let within = self.samples.iter().filter(|sample| (begin..end).contains(&sample.at));
+        let mut took: Vec<u64> = within.map(|sample| sample.took).collect();
+        took.sort_unstable();
+        let quantile = |share: f64| {
+            let position = (took.len() as f64 * share) as usize;
+            Duration::from_nanos(took.get(position.min(took.len().saturating_sub(1))).copied().unwrap_or(0))
+        };
+        let per_second = took.len() as f64 / (to - from).as_secs_f64();
+        Load { per_second, p50: quantile(0.5), p99: quantile(0.99) }
+    }
+}
+
+/// One figure: a crowd warms up, then it is measured, together with what the server did meanwhile.
+pub(crate) async fn cell<B: Buyer>(
+    ground: &Ground,
+    plan: &Plan,
+    buyers: impl IntoIterator<Item = B>,
+) -> (Load, Counters) {
+    let crowd = Crowd::start(buyers);
+    sleep(plan.warm_up).await;
+    let (before, from) = (ground.counters().await, Instant::now());
+    sleep(plan.duration).await;
+    let (after, to) = (ground.counters().await, Instant::now());
+    (crowd.stop().await.window(from, to), after.since(&before, to - from))
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

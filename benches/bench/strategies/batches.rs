@@ -1,0 +1,89 @@
+//! Holdfast's batches, and the limit: the same batches from bare connections.
+
+use std::sync::Arc;
+
+use holdfast::checkout::{Checkout, Policy};
+use holdfast::db::{Database, pool};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts};
+use uuid::Uuid;
+
+use super::per_request::{TTL_SECONDS, is_passing, packet, send};
+use crate::connections::connect;
+use crate::measure::Buyer;
+
+/// As the service's own default.
+pub(super) const POOL_SIZE: usize = 16;
+
+/// e. Holdfast in this process, without HTTP.
+#[derive(Clone)]
+pub(super) struct Service {
+    checkout: Arc<Checkout>,
+    product_id: i64,
+}
+
+impl Service {
+    pub(super) fn start(opts: &Opts, product_id: i64) -> Self {
+        let database = Database::new(pool::pool(opts.clone(), POOL_SIZE));
+        let policy = Policy { hold_ttl_seconds: TTL_SECONDS, order_ttl_seconds: 900, max_qty: 10 };
+        Self { checkout: Arc::new(Checkout::new(database, policy)), product_id }
+    }
+
+    pub(super) async fn stop(&self) {
+        self.checkout.finish().await;
+        self.checkout.database().close().await;
+    }
+}
+
+impl Buyer for Service {
+    async fn ask(&mut self) {
+        let taken = self.checkout.create_hold(self.product_id, 1, None).await;
+        taken.unwrap_or_else(|error| panic!("a hold failed: {error}"));
+    }
+}
+
+/// f. A connection that sends one batch after the other. The text is made once; every time only its ids are new.
+pub(super) struct Bare {
+    conn: Conn,
+    text: Vec<u8>,
+    /// Where the ids stand, in ascending order.
+    places: Vec<usize>,
+    lane: u128,
+    last_id: u128,
+}
+
+impl Bare {
+    pub(super) async fn open(opts: &Opts, product_id: i64, size: usize, lane: usize) -> Self {
+        let numbers = 1..=size as u128;
+        let holds: Vec<(Uuid, i64)> = numbers.map(|number| (Uuid::from_u128(number), 1)).collect();
+        let text = packet(product_id, &holds);
+        let mut places = Vec::with_capacity(size);
+        for (id, _) in &holds {
+            let from = places.last().copied().unwrap_or(0);
+            let found = text[from..].find(&id.simple().to_string()).expect("every id is in the text");
+            places.push(from + found);
+        }
+        let (conn, lane) = (connect(opts).await, (lane as u128) << 64);
+        Self { conn, text: text.into_bytes(), places, lane, last_id: 0 }
+    }
+
+    /// Ids as the service's are: they begin with the time in milliseconds.
+    fn renew_ids(&mut self) {
+        let millis = u128::from(chrono::Utc::now().timestamp_millis().unsigned_abs());
+        for &place in &self.places {
+            self.last_id += 1;
+            let id = Uuid::from_u128(millis << 80 | self.lane | self.last_id);
+            id.simple().encode_lower(&mut self.text[place..place + uuid::fmt::Simple::LENGTH]);
+        }
+    }
+}
+
+impl Buyer for Bare {
+    async fn ask(&mut self) {
+        self.renew_ids();
+        while let Err(error) = send(&mut self.conn, &self.text, self.places.len() as u64).await {
+            assert!(is_passing(&error), "a bare batch failed: {error}");
+            self.conn.query_drop("ROLLBACK").await.expect("the connection lives");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! One transaction per request: what such strategies share, and the one that sends Holdfast's own packets.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use holdfast::db::holds;
+use holdfast::domain::mint_id;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error, Row};
+use uuid::Uuid;
+
+use crate::connections::Connections;
+use crate::database::Ground;
+use crate::measure::Buyer;
+
+/// How long every hold of every strategy lasts.
+pub(super) const TTL_SECONDS: u64 = 120;
+/// Deadlock, lock wait timeout, and "record has changed since last read".
+const RETRIED: [u16; 3] = [1213, 1205, 1020];
+
+/// Whether it is right to roll back and run the transaction again.
+pub(super) fn is_passing(error: &Error) -> bool {
+    matches!(error, Error::Server(error) if RETRIED.contains(&error.code))
+}
+
+/// The statements of one way to sell a unit.
+pub(super) trait Statements: Send + Sync + Sized + 'static {
+    /// Makes the tables of its own as good as new.
+    fn prepare(_ground: &Ground, _product_id: i64) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
+    /// For this product.
+    fn new(product_id: i64) -> Self;
+
+    /// One transaction, committed. False when somebody else was first and it must be rolled back and run again.
+    fn attempt(&self, conn: &mut Conn, hold_id: Uuid) -> impl Future<Output = Result<bool, Error>> + Send;
+}
+
+/// A way to sell and its connections.
+pub(super) struct PerRequest<S> {
+    pub(super) connections: Connections,
+    pub(super) statements: S,
+}
+
+impl<S: Statements> PerRequest<S> {
+    async fn take(&self) {
+        let hold_id = mint_id();
+        let mut conn = self.connections.borrow().await;
+        loop {
+            match self.statements.attempt(&mut conn, hold_id).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) if is_passing(&error) => {}
+                Err(error) => panic!("a strategy failed: {error}"),
+            }
+            conn.query_drop("ROLLBACK").await.expect("the connection lives");
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        self.connections.close().await;
+    }
+}
+
+impl<S: Statements> Buyer for Arc<PerRequest<S>> {
+    async fn ask(&mut self) {
+        self.take().await;
+    }
+}
+
+/// The text of a batch, BEGIN included.
+pub(super) fn packet(product_id: i64, holds: &[(Uuid, i64)]) -> String {
+    format!("BEGIN;\n{}", holds::take(product_id, holds, TTL_SECONDS).join(";\n"))
+}
+
+/// Sends such a text, checks both counts, and commits.
+pub(super) async fn send(conn: &mut Conn, packet: &[u8], count: u64) -> Result<(), Error> {
+    let mut result = conn.query_iter(packet).await?;
+    let mut affected = [0; 5];
+    for reply in &mut affected {
+        *reply = result.affected_rows();
+        let _: Vec<Row> = result.collect().await?;
+    }
+    let [_begin, _terms, inserted, reserved, _left] = affected;
+    assert_eq!((inserted, reserved), (count, 1), "a batch must be taken whole");
+    conn.query_drop("COMMIT").await
+}
+
+/// d. The guarded update and the insert, in the two packets of a batch of one.
+pub(super) struct Guarded {
+    product_id: i64,
+}
+
+impl Statements for Guarded {
+    fn new(product_id: i64) -> Self {
+        Self { product_id }
+    }
+
+    async fn attempt(&self, conn: &mut Conn, hold_id: Uuid) -> Result<bool, Error> {
+        let packet = packet(self.product_id, &[(hold_id, 1)]);
+        send(conn, packet.as_bytes(), 1).await?;
+        Ok(true)
+    }
+}
