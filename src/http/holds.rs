@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDateTime;
 use poem_openapi::param::Path;
+use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,13 +20,19 @@ use crate::domain::HoldStatus;
 
 /// What to hold.
 #[derive(Debug, Object, Deserialize)]
-#[oai(rename = "CreateHold", deny_unknown_fields)]
+#[oai(rename = "CreateHold", deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 pub struct CreateHold {
     /// The product.
     product_id: Whole,
     /// How many units, from 1 to the shop's limit.
     qty: Whole,
+}
+
+impl Example for CreateHold {
+    fn example() -> Self {
+        Self { product_id: Whole(1), qty: Whole(1) }
+    }
 }
 
 /// Units spoken for.

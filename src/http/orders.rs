@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use poem_openapi::param::Path;
+use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,7 +21,7 @@ use crate::domain::OrderStatus;
 
 /// What to order.
 #[derive(Debug, Object, Deserialize)]
-#[oai(rename = "CreateOrder", deny_unknown_fields)]
+#[oai(rename = "CreateOrder", deny_unknown_fields, skip_serializing_if_is_none, example)]
 #[serde(deny_unknown_fields)]
 pub struct CreateOrder {
     /// An active hold.
@@ -28,6 +29,12 @@ pub struct CreateOrder {
     /// The order's id, where the client wants to know it before the answer arrives: a random UUID.
     #[serde(default)]
     order_id: Option<Uuid>,
+}
+
+impl Example for CreateOrder {
+    fn example() -> Self {
+        Self { hold_id: Uuid::nil(), order_id: None }
+    }
 }
 
 /// What an order is for.

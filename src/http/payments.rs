@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -23,8 +24,8 @@ const NAME_BYTES: usize = 255;
 const TEXT_BYTES: usize = 64;
 
 /// One payment event. Other fields, such as `metadata`, are ignored and kept.
-#[derive(Debug, Object, Deserialize)]
-#[oai(rename = "PaymentEvent")]
+#[derive(Debug, Default, Object, Deserialize)]
+#[oai(rename = "PaymentEvent", skip_serializing_if_is_none, example)]
 pub struct PaymentEvent {
     /// Unique per event; or the header `Idempotency-Key`; or `txn_id`, which then counts together with `status`.
     idempotency_key: Option<String>,
@@ -50,6 +51,19 @@ pub struct PaymentEvent {
     webhook_source: Option<String>,
     /// The caller's name for the whole conversation, for the audit trail.
     correlation_id: Option<String>,
+}
+
+impl Example for PaymentEvent {
+    fn example() -> Self {
+        Self {
+            order_id: Some(Uuid::nil()),
+            status: "paid".to_owned(),
+            amount: Some(Amount("49.99".to_owned())),
+            currency: Some("EUR".to_owned()),
+            txn_id: Some("charge-1".to_owned()),
+            ..Self::default()
+        }
+    }
 }
 
 named! {

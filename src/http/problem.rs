@@ -101,17 +101,18 @@ impl Problem {
             let detail = "This path does not know this method.";
             return Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
         }
-        if let Some(ParsePathError { name, reason }) = error.downcast_ref() {
-            return Self::bad_request("invalid_id", format!("`{name}` in the path cannot be read: {reason}"));
+        // the framework's own name for a path's parameter and its reason would tell a client nothing
+        if error.is::<ParsePathError>() {
+            let detail = "The id in the path is not one: products have whole numbers, holds and orders UUIDs.";
+            return Self::bad_request("invalid_id", detail);
         }
-        if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
+        if let Some(ParseParamError { name, .. }) = error.downcast_ref() {
             let code = match *name {
                 "limit" => "invalid_limit",
                 "cursor" => "invalid_cursor",
-                name if name.ends_with("_id") => "invalid_id",
                 _ => "invalid_parameter",
             };
-            return Self::bad_request(code, format!("`{name}` cannot be read: {reason}"));
+            return Self::bad_request(code, format!("`{name}` cannot be read."));
         }
         match error.status() {
             status if status.is_server_error() => Self::internal(),
