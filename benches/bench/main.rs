@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use holdfast::serve::asked_to_stop;
 
 use self::database::Ground;
 use self::report::Bounds;
@@ -53,6 +54,9 @@ struct Options {
     /// Check a million of them
     #[arg(long, conflicts_with = "stale_checks")]
     long: bool,
+    /// Numbers of connections over HTTP, comma-separated
+    #[arg(long, value_delimiter = ',', default_value = "1,512,2000")]
+    connections: Vec<usize>,
     /// A server to measure on, mysql://user:password@host:port/, instead of a private one; its database
     /// `holdfast_bench` is dropped before and after
     #[arg(long)]
@@ -85,6 +89,7 @@ struct Plan {
     trial: Duration,
     strategies: Vec<char>,
     buyers: Vec<usize>,
+    connections: Vec<usize>,
     crowd_rounds: usize,
     due_holds: u32,
     stale_checks: u64,
@@ -101,6 +106,7 @@ impl Plan {
             trial: Duration::from_secs_f64(trial),
             strategies: options.strategies.clone(),
             buyers: options.buyers.clone(),
+            connections: options.connections.clone(),
             crowd_rounds: if options.quick { 2 } else { 5 },
             due_holds: if options.quick { 20_000 } else { 100_000 },
             stale_checks: if options.long { 1_000_000 } else { options.stale_checks.unwrap_or(stale_checks) },
@@ -109,10 +115,20 @@ impl Plan {
     }
 }
 
+/// Whoever ends the run early ends the processes that it started too: they go with the values that are dropped here.
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    let plan = Plan::new(&options);
+    let kept = tokio::select! {
+        kept = measure(&options) => kept,
+        _ = asked_to_stop() => return ExitCode::FAILURE,
+    };
+    if options.check && !kept { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Runs the sections. Returns whether every bound was kept.
+async fn measure(options: &Options) -> bool {
+    let plan = Plan::new(options);
     let wants = |section| options.only.is_empty() || options.only.contains(&section);
     let ground = Ground::prepare(options.url.as_deref()).await;
     report::settings(&ground.describe().await);
@@ -133,6 +149,5 @@ async fn main() -> ExitCode {
         stale::run(&ground, &plan, &mut bounds).await;
     }
     ground.leave().await;
-    let kept = bounds.print();
-    if options.check && !kept { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    bounds.print()
 }

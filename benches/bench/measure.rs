@@ -1,8 +1,8 @@
 //! A closed loop: every buyer asks, waits for the answer, and asks again.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -23,11 +23,20 @@ struct Sample {
     took: u64,
 }
 
+/// How many lists the samples are written to. One per buyer would be thousands of cold cache lines, a cost that the
+/// limit, which has two buyers, does not have; a single one would be fought for.
+const LISTS: usize = 16;
+
 /// Buyers who ask until they are told to stop.
 pub(crate) struct Crowd {
+    shared: Arc<Shared>,
+    buyers: JoinSet<()>,
+}
+
+struct Shared {
     started: Instant,
-    stop: Arc<AtomicBool>,
-    buyers: JoinSet<Vec<Sample>>,
+    stop: AtomicBool,
+    samples: [Mutex<Vec<Sample>>; LISTS],
 }
 
 /// Every answer that a crowd got.
@@ -47,32 +56,34 @@ pub(crate) struct Load {
 impl Crowd {
     /// Each buyer is a task of its own.
     pub(crate) fn start<B: Buyer>(buyers: impl IntoIterator<Item = B>) -> Self {
-        let (started, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+        let samples = std::array::from_fn(|_| Mutex::default());
+        let shared = Arc::new(Shared { started: Instant::now(), stop: AtomicBool::new(false), samples });
         let mut tasks = JoinSet::new();
-        for buyer in buyers {
-            tasks.spawn(buy(buyer, started, Arc::clone(&stop)));
+        for (number, buyer) in buyers.into_iter().enumerate() {
+            tasks.spawn(buy(buyer, number % LISTS, Arc::clone(&shared)));
         }
-        Self { started, stop, buyers: tasks }
+        Self { shared, buyers: tasks }
     }
 
     /// Waits until every buyer has his last answer.
     pub(crate) async fn stop(self) -> Log {
-        self.stop.store(true, Ordering::Relaxed);
-        let samples = self.buyers.join_all().await.into_iter().flatten().collect();
-        Log { started: self.started, samples }
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.buyers.join_all().await;
+        let take =
+            |list: &Mutex<Vec<Sample>>| std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner));
+        Log { started: self.shared.started, samples: self.shared.samples.iter().flat_map(take).collect() }
     }
 }
 
-async fn buy(mut buyer: impl Buyer, started: Instant, stop: Arc<AtomicBool>) -> Vec<Sample> {
-    let mut samples = Vec::new();
-    let mut asked = started.elapsed();
-    while !stop.load(Ordering::Relaxed) {
+async fn buy(mut buyer: impl Buyer, list: usize, shared: Arc<Shared>) {
+    let mut asked = shared.started.elapsed();
+    while !shared.stop.load(Ordering::Relaxed) {
         buyer.ask().await;
-        let answered = started.elapsed();
-        samples.push(Sample { at: nanos(answered), took: nanos(answered - asked) });
+        let answered = shared.started.elapsed();
+        let sample = Sample { at: nanos(answered), took: nanos(answered - asked) };
+        shared.samples[list].lock().unwrap_or_else(PoisonError::into_inner).push(sample);
         asked = answered;
     }
-    samples
 }
 
 impl Log {
