@@ -5,14 +5,21 @@ use futures_util::FutureExt as _;
 use std::time::Duration;
 
 use super::Checkout;
-use crate::db::holds::{self, Due, sum};
+use crate::db::holds::{self, Due, Units, sum};
 use crate::db::order_events::{self, Reason, Transition};
 use crate::db::{Database, Error, orders, products};
 use crate::domain::OrderStatus;
 use crate::telemetry;
 
-/// Rows that one transaction takes at most.
-const BATCH: u32 = 500;
+/// Rows that one transaction takes at most: buyers wait behind it.
+const BATCH: usize = 500;
+/// How often a step looks again because another worker was faster.
+const LOOKS: u32 = 3;
+/// Orders that one transaction takes at most.
+const ORDERS: u32 = 500;
+/// Rows that one look finds at most. Many batches per look, since a look has to pass all rows that were just changed and
+/// are not purged yet.
+const LISTED: u32 = 5000;
 
 impl Checkout {
     /// Gives back one batch of holds that have run out. Returns whether there may be more.
@@ -20,7 +27,7 @@ impl Checkout {
     /// # Errors
     /// As every transaction.
     pub async fn expire_holds(&self) -> Result<bool, Error> {
-        Ok(expire_batch(&self.database, None).await? == BATCH as usize)
+        Ok(expire_due(&self.database, None, LISTED).await? == LISTED as usize)
     }
 
     /// Cancels one batch of orders that were not paid in time. Returns whether there may be more.
@@ -32,7 +39,7 @@ impl Checkout {
             .database
             .transaction("orders.cancel_overdue", |tx| {
                 async move {
-                    let due = orders::list_due(tx, BATCH).await?;
+                    let due = orders::list_due(tx, ORDERS).await?;
                     if due.is_empty() {
                         return Ok(due);
                     }
@@ -50,7 +57,7 @@ impl Checkout {
             })
             .await?;
         telemetry::expired("order", cancelled.iter().map(|row| row.late));
-        Ok(cancelled.len() == BATCH as usize)
+        Ok(cancelled.len() == ORDERS as usize)
     }
 
     /// How long until the next hold runs out, by the database's clock; zero when one already has, `None` when there is
@@ -79,32 +86,44 @@ impl Checkout {
     }
 }
 
-/// Gives back one batch of holds that have run out, of one product or of all. Returns how many rows those were.
-pub(super) async fn expire_batch(database: &Database, product_id: Option<i64>) -> Result<usize, Error> {
-    let due = database
-        .read("holds.list_due", |tx| async move { holds::list_due(tx, product_id, BATCH).await }.boxed())
-        .await?;
-    if due.is_empty() {
-        return Ok(0);
+/// Gives back holds that have run out, of one product or of all, a batch per transaction; looks again when another worker
+/// was faster with some of them. Returns how many rows the last look found.
+pub(super) async fn expire_due(database: &Database, product_id: Option<i64>, limit: u32) -> Result<usize, Error> {
+    for _ in 0..LOOKS {
+        let due = database
+            .read("holds.list_due", |tx| async move { holds::list_due(tx, product_id, limit).await }.boxed())
+            .await?;
+        match expire_batches(database, &due).await {
+            Err(Error::Stale(_)) => {}
+            result => return result.map(|()| due.len()),
+        }
     }
-    let expired = database
+    // others are at it: there may be more
+    Ok(limit as usize)
+}
+
+async fn expire_batches(database: &Database, due: &[Due]) -> Result<(), Error> {
+    for batch in due.chunks(BATCH) {
+        expire_batch(database, batch).await?;
+        telemetry::expired("hold", batch.iter().map(|row| row.late));
+    }
+    Ok(())
+}
+
+/// One transaction: all of these rows, or none.
+async fn expire_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
+    let mut units: Vec<Units> = due.iter().map(|row| row.units).collect();
+    units.sort_unstable();
+    let units = &units;
+    database
         .transaction("holds.expire", |tx| {
             async move {
-                let mut due: Vec<Due> = holds::list_due(tx, product_id, BATCH).await?;
-                if due.is_empty() {
-                    return Ok(due);
-                }
-                due.sort_unstable_by_key(|row| row.units);
-                let units: Vec<_> = due.iter().map(|row| row.units).collect();
-                holds::expire(tx, &units).await?;
-                products::give_back(tx, &sum(units)).await?;
-                Ok(due)
+                holds::expire(tx, units).await?;
+                products::give_back(tx, &sum(units.iter().copied())).await
             }
             .boxed()
         })
-        .await?;
-    telemetry::expired("hold", expired.iter().map(|row| row.late));
-    Ok(expired.len())
+        .await
 }
 
 fn from_us(us: i64) -> Duration {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tracing::Span;
 use uuid::Uuid;
 
-use super::expiry::expire_batch;
+use super::expiry::expire_due;
 use super::holds::{Taken, as_taken};
 use super::keys::{self, Keyable, Sorted};
 use crate::batch::{Done, Work};
@@ -71,6 +71,9 @@ enum Written {
     Before(Vec<Hold>),
 }
 
+/// Holds that have run out and are given back before anybody is refused, at most.
+const DUE: u32 = 500;
+
 /// Buyers who are to be refused, and why.
 type Refused = Vec<(Refusal, HoldJob)>;
 /// Copies of requests that were answered before, with what was made then.
@@ -104,9 +107,10 @@ impl Work for HoldWork {
         job.span.clone()
     }
 
-    /// Near the boundary one batch at a time, so that the order of arrival holds where it matters.
+    /// Near the boundary one batch at a time, so that the order of arrival holds where it matters. Where nothing is left
+    /// batches only read.
     fn may_overlap(&self, supply: Option<i64>, weight: i64) -> bool {
-        supply.is_some_and(|supply| supply >= weight)
+        supply.is_some_and(|supply| supply >= weight || supply == 0)
     }
 }
 
@@ -249,7 +253,7 @@ impl Batch<'_> {
     async fn supply(&self, most: i64, sum: i64) -> Result<Supply, Error> {
         let supply = find_supply(&self.work.database, self.product_id, most).await?;
         let due = supply.returning > 0 && supply.first_returns_in_us <= 0;
-        if supply.available < sum && due && expire_batch(&self.work.database, Some(self.product_id)).await? > 0 {
+        if supply.available < sum && due && expire_due(&self.work.database, Some(self.product_id), DUE).await? > 0 {
             return find_supply(&self.work.database, self.product_id, most).await;
         }
         Ok(supply)

@@ -52,8 +52,8 @@ pub struct Checkout {
     events: Lanes<EventWork>,
 }
 
-/// Of each product's queue of buyers. A batch of this size is one packet of about 200 KB.
-const HOLD_LIMITS: Limits = Limits { queue: 20_000, batch: 2048, in_flight: 2, linger: LINGER };
+/// Of each product's queue of buyers. A batch of this size is one packet of about 350 KB.
+const HOLD_LIMITS: Limits = Limits { queue: 20_000, batch: 4096, in_flight: 2, linger: LINGER };
 /// Of the rounds that read products.
 const READ_LIMITS: Limits = Limits { queue: 20_000, batch: 4096, in_flight: 2, linger: LINGER };
 /// Of the queue of orders.

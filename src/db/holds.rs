@@ -205,11 +205,17 @@ pub async fn list_due(tx: &mut Tx<'_>, product_id: Option<i64>, limit: u32) -> R
     found.into_iter().map(due).collect()
 }
 
-/// Marks these rows expired, all of them or (as a race to run again) none. They must be sorted.
+/// Marks these rows expired. They must be sorted.
+///
+/// # Errors
+/// [`Failure::Stale`] when somebody else was first with some of them.
 pub async fn expire(tx: &mut Tx<'_>, due: &[Units]) -> Result<(), Failure> {
     let keys = due.iter().map(|row| [Literal::Id(row.hold_id), Literal::Number(row.product_id)]);
     let affected = tx.execute_text(&sql::holds::EXPIRE.replace("{rows}", &rows(keys))).await?;
-    exactly("holds/expire", affected, due.len())
+    exactly("holds/expire", affected, due.len()).map_err(|failure| match failure {
+        Failure::Raced(guard) => Failure::Stale(guard),
+        other => other,
+    })
 }
 
 /// Microseconds until the next active hold runs out, negative when one already has; `None` when there is none.

@@ -6,16 +6,17 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::problem::Problem;
+use crate::domain::mint_id;
+use crate::telemetry;
 use futures_util::FutureExt as _;
 use poem::http::{HeaderValue, Method, StatusCode};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
-use tracing::{Instrument as _, debug, error, info_span, warn};
-use uuid::Uuid;
-
-use super::problem::Problem;
-use crate::telemetry;
+use tracing::{Instrument as _, Level, debug, enabled, error, info_span, warn};
 
 const REQUEST_ID: &str = "x-request-id";
+/// What a path is called in metrics that is none of ours.
+const UNMATCHED: &str = "unmatched";
 const TRACE_PARENT: &str = "traceparent";
 
 /// How a path is shown in metrics, and what it knows.
@@ -48,7 +49,7 @@ impl<E: Endpoint> Endpoint for Gate<E> {
         let started = Instant::now();
         let request_id = request_id(&request);
         let method = request.method().clone();
-        let path = request.uri().path().to_owned();
+        let path = enabled!(Level::DEBUG).then(|| request.uri().path().to_owned());
         let span = info_span!("request", request_id);
         let passed = async {
             let outcome = AssertUnwindSafe(self.inner.call(request)).catch_unwind().await;
@@ -56,7 +57,7 @@ impl<E: Endpoint> Endpoint for Gate<E> {
             if let Ok(value) = HeaderValue::try_from(request_id.as_str()) {
                 response.headers_mut().insert(REQUEST_ID, value);
             }
-            self.tell(&method, &path, pattern.as_deref(), response.status(), started);
+            self.tell(&method, path.as_deref(), pattern.as_deref(), response.status(), started);
             response
         };
         Ok(passed.instrument(span).await)
@@ -95,9 +96,9 @@ impl<E: Endpoint> Gate<E> {
         }
     }
 
-    fn tell(&self, method: &Method, path: &str, pattern: Option<&str>, status: StatusCode, started: Instant) {
+    fn tell(&self, method: &Method, path: Option<&str>, pattern: Option<&str>, status: StatusCode, started: Instant) {
         let took = started.elapsed();
-        let route = pattern.and_then(|pattern| self.routes.get(pattern)).map(|route| route.path.clone());
+        let route = pattern.and_then(|pattern| self.routes.get(pattern)).map_or(UNMATCHED, |route| &route.path);
         let method = match *method {
             Method::GET => "GET",
             Method::POST => "POST",
@@ -107,10 +108,10 @@ impl<E: Endpoint> Gate<E> {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let status_code = status.as_u16();
         match status.is_server_error() {
-            true => warn!(method, path, status = status_code, took_us, "request"),
+            true => warn!(method, route, path, status = status_code, took_us, "request"),
             false => debug!(method, path, status = status_code, took_us, "request"),
         }
-        telemetry::request_done(method, route.unwrap_or_else(|| "unmatched".to_owned()), status_code, took);
+        telemetry::request_done(method, route, status_code, took);
     }
 }
 
@@ -126,7 +127,7 @@ fn request_id(request: &Request) -> String {
     let given = request.header(REQUEST_ID).filter(|id| is_plain(id, 128));
     let traced = || request.header(TRACE_PARENT).and_then(|parent| parent.split('-').nth(1));
     let traced = || traced().filter(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    given.or_else(traced).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+    given.or_else(traced).map_or_else(|| mint_id().to_string(), str::to_owned)
 }
 
 fn is_plain(id: &str, most: usize) -> bool {

@@ -11,7 +11,7 @@ use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::types::Text;
+use super::types::{Kind, Text, Title};
 use crate::checkout::Error;
 use crate::domain::Refusal;
 
@@ -27,9 +27,9 @@ struct ProblemBody {
     /// A URI that names the kind of problem.
     #[oai(rename = "type")]
     #[serde(rename = "type")]
-    kind: String,
+    kind: Kind,
     /// The kind of problem in words.
-    title: String,
+    title: Title,
     /// The HTTP status.
     status: u16,
     /// What is wrong with this request.
@@ -56,8 +56,8 @@ impl Problem {
     /// A problem of this status and code.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let body = ProblemBody {
-            kind: format!("urn:holdfast:problem:{code}"),
-            title: code.replace('_', " "),
+            kind: Kind(code),
+            title: Title(code),
             status: status.as_u16(),
             detail: detail.into(),
             code: Text(code),

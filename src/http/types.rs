@@ -1,6 +1,7 @@
 //! The values of the API's bodies and headers.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use chrono::{NaiveDateTime, SecondsFormat};
 use poem::{Request, RequestBody};
@@ -54,6 +55,40 @@ impl Serialize for Text {
     }
 }
 
+/// The URI of a problem of this code, written out only when it is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind(pub &'static str);
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "urn:holdfast:problem:{}", self.0)
+    }
+}
+
+/// The words of a problem of this code, likewise.
+#[derive(Debug, Clone, Copy)]
+pub struct Title(pub &'static str);
+
+impl fmt::Display for Title {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = self.0.split('_');
+        words.next().map_or(Ok(()), |first| formatter.write_str(first))?;
+        words.try_for_each(|word| write!(formatter, " {word}"))
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Title {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 macro_rules! inline_type {
     (($($generics:tt)*) $type:ty, $name:expr, $schema:expr, $json:expr) => {
         impl<$($generics)*> Type for $type {
@@ -91,6 +126,8 @@ inline_type!(() Timestamp, "string_date-time", MetaSchema::new_with_format("stri
 });
 inline_type!((T: Named) Word<T>, T::SET, words::<T>(), |word| Value::String(word.0.as_str().to_owned()));
 inline_type!(() Text, "string", MetaSchema::new("string"), |text| Value::String(text.0.to_owned()));
+inline_type!(() Kind, "string", MetaSchema::new("string"), |kind| Value::String(kind.to_string()));
+inline_type!(() Title, "string", MetaSchema::new("string"), |title| Value::String(title.to_string()));
 inline_type!(() Cursor, "cursor", cursor_schema(), |cursor| Value::from(cursor.0.clone()));
 inline_type!(() Whole, "integer_int64", MetaSchema::new_with_format("integer", "int64"), |number| {
     Value::from(number.0)
@@ -124,7 +161,7 @@ impl<'de> serde::Deserialize<'de> for Whole {
         impl de::Visitor<'_> for Visitor {
             type Value = Whole;
 
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a whole number")
             }
 
@@ -261,7 +298,7 @@ macro_rules! never_read {
         })+
     };
 }
-never_read!(() Timestamp, () Text, () Cursor, (T: Named) Word<T>);
+never_read!(() Kind, () Title, () Timestamp, () Text, () Cursor, (T: Named) Word<T>);
 
 #[cfg(test)]
 mod tests {

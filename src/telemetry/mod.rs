@@ -155,6 +155,11 @@ pub(crate) fn pool_use((existing, in_use): (usize, usize)) {
     gauge!(POOL_IN_USE).set(in_use as f64);
 }
 
-pub(crate) fn request_done(method: &'static str, route: String, status: u16, took: Duration) {
+pub(crate) fn request_done(method: &'static str, route: &str, status: u16, took: Duration) {
+    // the labels of every request are text to be made: not for nobody
+    if !statsd::is_on() {
+        return;
+    }
+    let route = route.to_owned();
     histogram!(REQUEST, "method" => method, "route" => route, "status" => status.to_string()).record(ms(took));
 }

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,6 +25,14 @@ const QUEUE: usize = 4096;
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 /// How long the end of the process waits for the last metrics.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
+
+/// Whether anybody listens to the metrics of this process.
+static ON: AtomicBool = AtomicBool::new(false);
+
+/// Whether anybody listens to the metrics of this process.
+pub(super) fn is_on() -> bool {
+    ON.load(Ordering::Relaxed)
+}
 
 enum Message {
     Datagram(Vec<u8>),
@@ -83,6 +92,7 @@ pub(super) fn start(server: &str) -> Flusher {
     if metrics::set_global_recorder(recorder).is_err() {
         warn!("metrics already have a recorder in this process; this one is not used");
     }
+    ON.store(true, Ordering::Relaxed);
     let sender = Sender { server: server.to_owned(), target: None, resolved_at: None };
     std::thread::Builder::new()
         .name("statsd".to_owned())
