@@ -9,6 +9,7 @@ mod idempotency;
 mod input;
 mod orders;
 mod process;
+mod queue;
 mod storm;
 mod support;
 mod telemetry;
