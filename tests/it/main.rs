@@ -1,5 +1,6 @@
 //! The promises of the service, each a test on a real database server.
 
+mod batch;
 mod batch_faults;
 mod boundary;
 mod document;
