@@ -174,3 +174,31 @@ async fn a_full_queue_sends_buyers_away_at_once_and_others_do_not_notice() {
     assert_eq!(sent(&service.proxy, "holds/insert"), 1, "nobody else was left");
     assert_eq!((shop.reserved(product_id).await, shop.reserved(other).await), (2, 1));
 }
+
+#[tokio::test]
+async fn queues_that_nobody_needs_any_more_go_away() {
+    const PRODUCTS: usize = 20_000;
+    let shop = Shop::open().await;
+    let first = shop.product(100).await;
+    let service = shop.serve_without_workers().await;
+    let buyer = |product_id| -> Waiting { Box::pin(hold(&service.app, product_id, 1, None)) };
+    let mut buyers: Vec<Waiting> = (1..=PRODUCTS as i64).map(|n| buyer(first + n)).collect();
+    for buyer in &mut buyers {
+        assert!(buyer.as_mut().now_or_never().is_none(), "he queues");
+    }
+    assert_eq!(service.app.checkout.lanes(), PRODUCTS);
+    // some stay and are told that there is no such product; the others have gone before their turn
+    let stayed: Vec<Waiting> = buyers.into_iter().step_by(200).collect();
+    for answer in futures_util::future::join_all(stayed).await {
+        assert!(matches!(answer, Err(Error::Refused(Refusal::ProductNotFound))), "{answer:?}");
+    }
+    for limit in 1..=100 {
+        service.get(&format!("/api/products?limit={limit}")).await.expect(200);
+    }
+    let (_, order_id) = service.hold_and_order(first, 1).await;
+    service.pay(&order_id, "paid", "key").await.expect(200);
+    assert!(service.app.checkout.lanes() > 0);
+    assert!(eventually(async || service.app.checkout.lanes() == 0).await, "{} stay", service.app.checkout.lanes());
+    service.hold(first, 1).await;
+    assert_eq!(service.available(first).await, 98);
+}
