@@ -1,23 +1,21 @@
 //! Who arrives while a round trip is under way travels together with all others in the next one, and a bad neighbour
 //! never fails the others.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt as _;
+use holdfast::app::App;
 use holdfast::checkout::payments::Receipt;
 use holdfast::checkout::{Error, Operation};
 use holdfast::domain::{Event, EventStatus, OrderStatus, Refusal};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::support::crowd::{all, deliver, held_up, hold, holds, in_order, keyed, order, orders};
-use crate::support::proxy::{Action, Proxy, Rule};
+use crate::support::crowd::{all, deliver, held_up, hold, holds, in_order, keyed, order, orders, sent};
+use crate::support::proxy::{Action, Handle, Proxy, Rule};
 use crate::support::{Shop, payment};
 
-/// How many statements of this name the database was sent.
-fn sent(proxy: &Proxy, name: &str) -> usize {
-    let name = format!("-- {name}:");
-    proxy.statements().iter().filter(|statement| statement.contains(&name)).count()
-}
-
-/// Everything but rounds of products that the database was sent.
+/// Whatever else the database was sent.
 fn others(proxy: &Proxy, name: &str) -> Vec<String> {
     let name = format!("-- {name}:");
     proxy.statements().into_iter().filter(|statement| !statement.starts_with(&name)).collect()
@@ -100,12 +98,12 @@ async fn the_refusals_of_a_crowd_cost_one_read_and_no_write() {
 }
 
 /// Holds up both rounds that may be under way.
-async fn rounds_held_up(shop: &Shop, app: &std::sync::Arc<holdfast::app::App>, proxy: &Proxy, name: &str) -> Rounds {
+async fn rounds_held_up(shop: &Shop, app: &Arc<App>, proxy: &Proxy, name: &str) -> Rounds {
     let product_id = shop.product(1).await;
     let selects = proxy.on(Rule::from(name).times(2), Action::PauseBefore);
     let mut askers = Vec::new();
     for count in 1..=2 {
-        let app = std::sync::Arc::clone(app);
+        let app = Arc::clone(app);
         let list = name.contains("products/list:");
         askers.push(tokio::spawn(async move {
             match list {
@@ -119,8 +117,8 @@ async fn rounds_held_up(shop: &Shop, app: &std::sync::Arc<holdfast::app::App>, p
 }
 
 struct Rounds {
-    selects: crate::support::proxy::Handle,
-    askers: Vec<tokio::task::JoinHandle<Result<(), Error>>>,
+    selects: Handle,
+    askers: Vec<JoinHandle<Result<(), Error>>>,
 }
 
 impl Rounds {
@@ -140,7 +138,7 @@ async fn reads_of_many_products_in_one_round_are_one_statement() {
     let (app, proxy) = shop.app_through_proxy().await;
     let rounds = rounds_held_up(&shop, &app, &proxy, "-- products/list_some:").await;
     let read = |product_id: i64| {
-        let app = std::sync::Arc::clone(&app);
+        let app = Arc::clone(&app);
         async move { app.checkout.product(product_id).await }
     };
     let unknown = products[49] + 1000;
@@ -166,7 +164,7 @@ async fn a_page_that_many_ask_for_is_read_once() {
     let (app, proxy) = shop.app_through_proxy().await;
     let rounds = rounds_held_up(&shop, &app, &proxy, "-- products/list:").await;
     let page = |limit| {
-        let app = std::sync::Arc::clone(&app);
+        let app = Arc::clone(&app);
         async move { app.checkout.list_products(0, limit).await }
     };
     let crowd = in_order((0..100).map(|_| page(10)));

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use holdfast::app::App;
 use holdfast::checkout::holds::Taken;
 use holdfast::checkout::{Error, Keyed, Operation};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::support::crowd::{all, deliver, held_up, hold, holds, in_order, keyed, order, orders};
@@ -41,7 +42,7 @@ fn wishes(tag: &str) -> Vec<Wish> {
     wishes
 }
 
-fn ask(app: &Arc<App>, product_id: i64, wishes: &[Wish]) -> Vec<tokio::task::JoinHandle<Result<Taken, Error>>> {
+fn ask(app: &Arc<App>, product_id: i64, wishes: &[Wish]) -> Vec<JoinHandle<Result<Taken, Error>>> {
     in_order(wishes.iter().map(|(qty, key)| hold(app, product_id, *qty, key.clone())))
 }
 

@@ -153,9 +153,8 @@ async fn check_history(instances: usize) {
     together(buyers.collect::<Vec<_>>()).await;
     over.store(true, Ordering::SeqCst);
     watching.await.expect("no panic");
-    let history = history.lock().expect("nobody panics while holding this");
+    let history = std::mem::take(&mut *history.lock().expect("nobody panics while holding this"));
     let (changes, reads) = (history.holds.len() + history.releases.len(), history.reads.len());
-    println!("{changes} changes, {reads} reads");
     assert!(changes > 1000 && reads > 200, "{changes} changes, {reads} reads");
     let wrong = history.wrong(STOCK);
     assert!(wrong.is_empty(), "{} of {reads}: {:#?}", wrong.len(), &wrong[..wrong.len().min(10)]);

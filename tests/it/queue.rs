@@ -14,15 +14,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
-use crate::support::crowd::{all, held_up, hold, in_order, keyed};
-use crate::support::proxy::Proxy;
+use crate::support::crowd::{all, held_up, hold, in_order, keyed, sent};
 use crate::support::{Shop, eventually};
-
-/// How many statements of this name the database was sent.
-fn sent(proxy: &Proxy, name: &str) -> usize {
-    let name = format!("-- {name}:");
-    proxy.statements().iter().filter(|statement| statement.contains(&name)).count()
-}
 
 #[tokio::test]
 async fn a_deadlock_in_the_middle_of_a_batch_costs_nobody_his_hold() {

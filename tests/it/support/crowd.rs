@@ -112,3 +112,9 @@ pub(crate) async fn orders(app: &Arc<App>, product_id: i64, count: usize) -> Vec
     let placed = all(in_order(held.into_iter().map(|hold_id| order(app, hold_id, None, None)))).await;
     placed.into_iter().map(|placed| placed.expect("an active hold").order.id).collect()
 }
+
+/// How many statements of this name the database was sent.
+pub(crate) fn sent(proxy: &Proxy, name: &str) -> usize {
+    let name = format!("-- {name}:");
+    proxy.statements().iter().filter(|statement| statement.contains(&name)).count()
+}
