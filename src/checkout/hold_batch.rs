@@ -378,3 +378,6 @@ async fn replay(database: &Database, replays: Replays) {
         job.reply(hold.map(|hold| Taken { hold: as_taken(hold), replayed: true }));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,6 +83,11 @@ impl Checkout {
         self.events.finish().await;
     }
 
+    /// How many queues there are, of all kinds. One that nobody needs any more goes away.
+    pub fn lanes(&self) -> usize {
+        self.holds.count() + self.reads.count() + self.orders.count() + self.events.count()
+    }
+
     /// The database, for those who start, watch and stop it.
     pub fn database(&self) -> &Database {
         &self.database

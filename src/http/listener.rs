@@ -55,7 +55,7 @@ impl Acceptor for Connections {
                 Ok((stream, remote)) => {
                     // Without it small answers wait for the acknowledgement of those before them.
                     let _ = stream.set_nodelay(true);
-                    let stream = Connection { stream, asking_since: None, _place: place };
+                    let stream = Connection { stream, asking_since: None, gone: false, _place: place };
                     return Ok((stream, self.local.clone(), RemoteAddr(remote.into()), Scheme::HTTP));
                 }
                 Err(error) => {
@@ -72,6 +72,9 @@ pub struct Connection {
     stream: TcpStream,
     /// When the request began that has no answer yet.
     asking_since: Option<Instant>,
+    /// The client has closed while a request had no answer yet. The framework goes on with a connection that has failed,
+    /// until that fails again, and then drops the handler: a buyer who has gone leaves his queue.
+    gone: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -88,6 +91,8 @@ impl AsyncRead for Connection {
             if since.elapsed() > REQUEST_TIME {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
+        } else if buffer.remaining() > 0 && polled.is_ready() {
+            self.gone = self.asking_since.is_some();
         }
         polled
     }
@@ -100,6 +105,9 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.gone {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

@@ -2,6 +2,7 @@
 //! loopback ports, and helper verbs.
 
 pub(crate) mod api;
+pub(crate) mod crowd;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod server;

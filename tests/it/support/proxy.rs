@@ -66,7 +66,7 @@ impl Action {
 
 /// Which commands an [`Action`] applies to: queries, and executions (not preparations) of
 /// prepared statements, by their SQL text. A rule applies once unless told otherwise.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     text: String,
     whole: bool,

@@ -1,0 +1,120 @@
+//! Crowds whose order of arrival a test chooses, at the use cases themselves.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use holdfast::app::App;
+use holdfast::checkout::holds::Taken;
+use holdfast::checkout::orders::Placed;
+use holdfast::checkout::payments::Receipt;
+use holdfast::checkout::{Error, Keyed, Operation};
+use holdfast::domain::Event;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::proxy::{Action, Handle, Proxy, Rule};
+
+/// Starts all of them in this order, each as far as it gets by itself: who has to queue, queues now.
+pub(crate) fn in_order<F>(work: impl IntoIterator<Item = F>) -> Vec<JoinHandle<F::Output>>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let start = |work: F| {
+        let mut work = Box::pin(work);
+        let done = work.as_mut().now_or_never();
+        tokio::spawn(async move {
+            match done {
+                Some(done) => done,
+                None => work.await,
+            }
+        })
+    };
+    work.into_iter().map(start).collect()
+}
+
+/// What came of each.
+pub(crate) async fn all<T>(crowd: Vec<JoinHandle<T>>) -> Vec<T> {
+    futures_util::future::join_all(crowd).await.into_iter().map(|joined| joined.expect("no panic")).collect()
+}
+
+/// A lane that is held up: its batches wait before their COMMIT.
+pub(crate) struct Jam<T> {
+    commits: Handle,
+    under_way: Vec<JoinHandle<T>>,
+}
+
+/// Holds up a lane by as much work as it lets be under way; each piece is a batch of its own.
+pub(crate) async fn held_up<F>(proxy: &Proxy, work: impl IntoIterator<Item = F>) -> Jam<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let work: Vec<F> = work.into_iter().collect();
+    let commits = proxy.on(Rule::exactly("COMMIT").times(work.len()), Action::PauseBefore);
+    let mut under_way = Vec::new();
+    for (place, work) in work.into_iter().enumerate() {
+        under_way.push(tokio::spawn(work));
+        commits.reached_by(place + 1).await;
+    }
+    Jam { commits, under_way }
+}
+
+impl<T> Jam<T> {
+    /// Lets the lane go on; returns what came of the work that held it up.
+    pub(crate) async fn release(self) -> Vec<T> {
+        drop(self.commits);
+        all(self.under_way).await
+    }
+}
+
+/// A key for a request whose body is told by a number.
+pub(crate) fn keyed(operation: Operation, key: impl Into<String>, body: u8) -> Keyed {
+    Keyed { scope: "anonymous", operation, key: key.into(), fingerprint: [body; 32] }
+}
+
+/// Somebody wants to hold units.
+pub(crate) fn hold(
+    app: &Arc<App>,
+    product_id: i64,
+    qty: i64,
+    key: Option<Keyed>,
+) -> impl Future<Output = Result<Taken, Error>> + Send + use<> {
+    let app = Arc::clone(app);
+    async move { app.checkout.create_hold(product_id, qty, key).await }
+}
+
+/// Somebody wants to order what is held.
+pub(crate) fn order(
+    app: &Arc<App>,
+    hold_id: Uuid,
+    order_id: Option<Uuid>,
+    key: Option<Keyed>,
+) -> impl Future<Output = Result<Placed, Error>> + Send + use<> {
+    let app = Arc::clone(app);
+    async move { app.checkout.create_order(hold_id, order_id, key).await }
+}
+
+/// A provider reports an event.
+pub(crate) fn deliver(app: &Arc<App>, event: Event) -> impl Future<Output = Result<Receipt, Error>> + Send + use<> {
+    let app = Arc::clone(app);
+    async move { app.checkout.receive_event(event).await }
+}
+
+/// Takes that many holds of one unit each.
+pub(crate) async fn holds(app: &Arc<App>, product_id: i64, count: usize) -> Vec<Uuid> {
+    let held = all(in_order((0..count).map(|_| hold(app, product_id, 1, None)))).await;
+    held.into_iter().map(|taken| taken.expect("enough units").hold.id).collect()
+}
+
+/// Makes that many orders of one unit each.
+pub(crate) async fn orders(app: &Arc<App>, product_id: i64, count: usize) -> Vec<Uuid> {
+    let held = holds(app, product_id, count).await;
+    let placed = all(in_order(held.into_iter().map(|hold_id| order(app, hold_id, None, None)))).await;
+    placed.into_iter().map(|placed| placed.expect("an active hold").order.id).collect()
+}
+
+/// How many statements of this name the database was sent.
+pub(crate) fn sent(proxy: &Proxy, name: &str) -> usize {
+    let name = format!("-- {name}:");
+    proxy.statements().iter().filter(|statement| statement.contains(&name)).count()
+}
