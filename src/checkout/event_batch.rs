@@ -13,7 +13,7 @@ use super::payments::{Receipt, receive_alone, wake_parked};
 use crate::batch::{Done, Work};
 use crate::db::orders::{self, Order};
 use crate::db::payment_events::{self, Success};
-use crate::db::{Database, Error, Failure};
+use crate::db::{Database, Error, idempotency_keys};
 use crate::domain::payment::amount_fits;
 use crate::domain::{Event, EventStatus, Meaning, OrderStatus};
 
@@ -126,11 +126,13 @@ impl EventWork {
         self.database
             .transaction("payments.receive_batch", |tx| {
                 async move {
-                    if tx.after_unknown() {
-                        // alone, every event finds out whether it was taken in
-                        return Err(Failure::Stale("payments"));
-                    }
                     let successes: Vec<Success<'_>> = plain.iter().map(success).collect();
+                    if tx.after_unknown()
+                        && let Some(event_ids) = payment_events::paid_before(tx, &successes).await?
+                    {
+                        idempotency_keys::wait_for_disk(tx).await?;
+                        return Ok(event_ids);
+                    }
                     let replies = tx.packet(&payment_events::pay(&successes)).await?;
                     payment_events::paid(replies, successes.len())
                 }

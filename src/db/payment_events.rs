@@ -141,8 +141,25 @@ pub fn paid(replies: Vec<Reply>, count: usize) -> Result<HashMap<Vec<u8>, i64>, 
     if trails.affected != count || holds.affected < count {
         return Err(Failure::Broken(format!("{} trails and {} holds", trails.affected, holds.affected)));
     }
-    let id = |row| mysql_async::from_row_opt(row).map_err(|error| Failure::Broken(error.to_string()));
+    let id = |row| match mysql_async::from_row_opt::<(Vec<u8>, i64, Vec<u8>)>(row) {
+        Ok((key, id, _)) => Ok((key, id)),
+        Err(error) => Err(Failure::Broken(error.to_string())),
+    };
     ids.rows.into_iter().map(id).collect()
+}
+
+/// The ids of these very events in the inbox, by key, if all of them are there.
+pub async fn paid_before(tx: &mut Tx<'_>, successes: &[Success<'_>]) -> Result<Option<HashMap<Vec<u8>, i64>>, Failure> {
+    let keys = rows(successes.iter().map(|success| key(success.event)));
+    let stored: Vec<(Vec<u8>, i64, Vec<u8>)> =
+        tx.rows_text(&sql::payment_events::LIST_IDS.replace("{rows}", &keys)).await?;
+    let ours = |(key, _, fingerprint): &(Vec<u8>, i64, Vec<u8>)| {
+        successes.iter().any(|success| {
+            success.event.idempotency_key == *key && success.event.fingerprint().as_slice() == fingerprint.as_slice()
+        })
+    };
+    let all = stored.len() == successes.len() && stored.iter().all(ours);
+    Ok(all.then(|| stored.into_iter().map(|(key, id, _)| (key, id)).collect()))
 }
 
 /// What an event's row is found by.

@@ -160,6 +160,8 @@ async fn a_batch_of_payments_that_is_cut_anywhere_pays_every_order_once() {
         let answers = all(crowd).await;
         assert_eq!(cut.hits(), 1, "{rule:?} {action:?}");
         assert!(answers.iter().all(Result::is_ok), "{rule:?} {action:?}: {answers:?}");
+        let first_deliveries = answers.iter().flatten().all(|receipt| !receipt.duplicate);
+        assert!(first_deliveries, "{rule:?} {action:?}: our own first delivery is not a copy: {answers:?}");
         let expected = 42 * (place as i64 + 1);
         for query in [
             "SELECT COUNT(*) FROM orders WHERE status = 'paid'",
