@@ -93,10 +93,10 @@ impl<W: Work> Lane<W> {
                 // Its jobs were dropped, so their askers know. What it weighed is not known any more.
                 error!(key = ?self.key, error = %panicked, "a batch panicked");
                 self.supply = None;
-                if self.under_way.is_empty() {
-                    self.weight = 0;
-                }
             }
+        }
+        if self.under_way.is_empty() {
+            self.weight = 0;
         }
     }
 

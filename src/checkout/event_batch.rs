@@ -40,6 +40,8 @@ impl Work for EventWork {
     type Job = EventJob;
 
     async fn run(&self, (): (), jobs: Vec<EventJob>, _supply: Option<i64>) -> Done<EventJob> {
+        // Nothing was promised to whoever has gone; the provider delivers again.
+        let jobs = jobs.into_iter().filter(|job| !job.answer.is_closed()).collect();
         let (plain, others) = self.sort(jobs).await;
         let alone: Vec<EventJob> = match self.pay(&plain).await {
             Ok(event_ids) => {

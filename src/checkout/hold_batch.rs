@@ -107,10 +107,9 @@ impl Work for HoldWork {
         job.span.clone()
     }
 
-    /// Near the boundary one batch at a time, so that the order of arrival holds where it matters. Where nothing is left
-    /// batches only read.
+    /// Near the boundary one batch at a time, so that the order of arrival holds where it matters.
     fn may_overlap(&self, supply: Option<i64>, weight: i64) -> bool {
-        supply.is_some_and(|supply| supply >= weight || supply == 0)
+        supply.is_some_and(|supply| supply >= weight)
     }
 }
 
@@ -161,11 +160,11 @@ impl HoldWork {
                     }
                     let mut replies = tx.packet(&statements).await?;
                     if !keys.is_empty() && replies.remove(0).affected != (2 * keys.len() - new_keys) as u64 {
-                        return Err(Failure::Stale("idempotency_keys"));
+                        return Err(tx.stale("idempotency_keys"));
                     }
                     match rows.is_empty() {
                         true => Ok(None),
-                        false => Ok(Some(Written::Now(holds::taken(replies, rows)?))),
+                        false => Ok(Some(Written::Now(holds::taken(replies, rows, tx.after_unknown())?))),
                     }
                 }
                 .boxed()

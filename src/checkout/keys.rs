@@ -38,9 +38,7 @@ pub(super) async fn sort<Job: Keyable + Sync>(
     }
     let keys = &keys;
     let known = database
-        .read("idempotency_keys.list", |tx| {
-            async move { idempotency_keys::list(tx, keys.iter().copied()).await }.boxed()
-        })
+        .read("idempotency_keys.list", |tx| async move { idempotency_keys::list(tx, keys).await }.boxed())
         .await;
     let known = match known {
         Ok(known) => known,

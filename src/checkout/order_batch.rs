@@ -203,7 +203,8 @@ impl OrderWork {
     /// One transaction for all of them; every copy in `replays` is counted in it, so that its answer is durable.
     async fn place(&self, candidates: &[Candidate], replays: &[(OrderJob, Made)]) -> Result<Option<Terms>, Error> {
         let mut drafts: Vec<Draft> = candidates.iter().map(|(job, rows)| draft(job, rows)).collect();
-        drafts.sort_unstable_by_key(|draft| draft.order_id);
+        // by the unique key that two instances may contend for
+        drafts.sort_unstable_by_key(|draft| draft.hold_id);
         let new = candidates.iter().filter_map(|(job, _)| Some((job.keyed.as_ref()?, job.order_id)));
         let copied = replays.iter().filter_map(|(job, made)| Some((job.keyed.as_ref()?, made.resource_id)));
         let new_keys = new.clone().count();
@@ -227,9 +228,15 @@ impl OrderWork {
                     }
                     let mut replies = tx.packet(&statements).await?;
                     if !keys.is_empty() && replies.remove(0).affected != (2 * keys.len() - new_keys) as u64 {
-                        return Err(Failure::Stale("idempotency_keys"));
+                        return Err(tx.stale("idempotency_keys"));
                     }
-                    if drafts.is_empty() { Ok(None) } else { orders::placed(replies, drafts).map(Some) }
+                    if drafts.is_empty() {
+                        return Ok(None);
+                    }
+                    orders::placed(replies, drafts).map(Some).map_err(|failure| match failure {
+                        Failure::Stale(guard) => tx.stale(guard),
+                        other => other,
+                    })
                 }
                 .boxed()
             })

@@ -157,7 +157,10 @@ pub(super) async fn wake_parked(database: &Database, orders: &[(Uuid, Uuid)]) ->
         .read("payments.list_parked_for", |tx| async move { payment_events::list_parked_for(tx, orders).await }.boxed())
         .await?;
     for &event_id in &waiting {
-        apply_parked(database, event_id).await?;
+        if let Err(error) = apply_parked(database, event_id).await {
+            // the worker that sweeps comes back to it; those behind it must not wait for that
+            warn!(event_id, %error, "a waiting payment event could not be applied");
+        }
     }
     Ok(waiting.len())
 }

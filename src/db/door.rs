@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Params, Pool, Row};
+use mysql_async::{Conn, Opts, Params, Pool, Row};
 use rand::RngExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, error, warn};
@@ -24,6 +24,8 @@ const ATTEMPTS: u32 = 8;
 const BACKOFF_BASE: Duration = Duration::from_millis(4);
 /// The largest range that a back-off is drawn from.
 const BACKOFF_CAP: Duration = Duration::from_millis(250);
+/// How long ending a lost connection may take.
+const ENDING: Duration = Duration::from_secs(1);
 /// How long saying goodbye to a connection may take.
 const GOODBYE: Duration = Duration::from_millis(200);
 
@@ -135,6 +137,12 @@ impl Tx<'_> {
             }
         }
         Ok(replies)
+    }
+
+    /// What was read before does not hold any more: the caller reads again. After a commit that was lost from sight it
+    /// may be our own, still under way, that changed it: then this very work is run again, and finds it.
+    pub fn stale(&self, what: &'static str) -> Failure {
+        if self.after_unknown { Failure::Raced(what) } else { Failure::Stale(what) }
     }
 
     fn needs_begin(&self) -> bool {
@@ -251,12 +259,14 @@ impl Database {
     ) -> Result<T, Ended> {
         let conn = self.connection(deadline).await?;
         let id = conn.id();
+        if let Some(ghost) = *lost
+            && end_connection(conn.opts().clone(), ghost).await
+        {
+            *lost = None;
+        }
         let mut tx = Tx { conn, mode, begun: false, after_unknown, environment: PhantomData };
         let mut committing = false;
         let work = async {
-            if let Some(lost) = lost.take() {
-                end_connection(&mut tx.conn, lost).await;
-            }
             let value = body(&mut tx).await?;
             if tx.begun {
                 committing = true;
@@ -292,11 +302,13 @@ impl Database {
             let deadline = Instant::now() + BUDGET;
             let ended = timeout_at(deadline, async {
                 match database.connection(deadline).await {
-                    Ok(mut conn) => end_connection(&mut conn, id).await,
-                    Err(_) => debug!(id, "a lost connection could not be ended"),
+                    Ok(conn) => end_connection(conn.opts().clone(), id).await,
+                    Err(_) => false,
                 }
             });
-            let _ = ended.await;
+            if !matches!(ended.await, Ok(true)) {
+                debug!(id, "a lost connection could not be ended");
+            }
         });
     }
 
@@ -337,15 +349,21 @@ async fn clean_up(mut conn: Conn, mode: Mode, failure: &Failure) -> bool {
 }
 
 /// Ends a connection that we lost sight of, so that what it left open is rolled back now and not when the server
-/// notices; it is fine when it is already gone. Ids ascend: a smaller one of ours than the lost one tells that the server
-/// has started anew, and that the id may by now be somebody else's.
-async fn end_connection(conn: &mut Conn, id: u32) {
-    if conn.id() < id {
-        return;
-    }
-    if let Err(error) = conn.query_drop(format!("KILL {id}")).await {
-        debug!(id, %error, "a lost connection was already gone");
-    }
+/// notices; it is fine when it is already gone. This goes over a new connection: ids ascend, so one that is not greater
+/// than the lost one tells that the server has started anew, and that the id may by now be somebody else's. Returns
+/// whether it was done.
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+async fn end_connection(options: Opts, id: u32) -> bool {
+    let ending = async {
+        let mut conn = Conn::new(options).await?;
+        if conn.id() > id
+            && let Err(error) = conn.query_drop(format!("KILL {id}")).await
+        {
+            debug!(id, %error, "a lost connection was already gone");
+        }
+        conn.disconnect().await
+    };
+    matches!(timeout(ENDING, ending).await, Ok(Ok(())))
 }
 
 fn sort(failure: Failure, committing: bool) -> Ended {

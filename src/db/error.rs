@@ -92,6 +92,8 @@ pub fn classify(error: &DriverOrServer, committing: bool) -> Class {
             }
             _ => Class::Ours,
         },
+        // trying a packet again that is too large for the server helps nobody
+        DriverOrServer::Io(error) if error.to_string().contains("Packet too large") => Class::Ours,
         DriverOrServer::Io(_) => lost(committing),
         DriverOrServer::Other(_) => lost(committing),
         DriverOrServer::Driver(

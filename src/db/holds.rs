@@ -112,13 +112,17 @@ pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String
 ///
 /// # Errors
 /// [`Refusal::ProductNotFound`]; [`Refusal::SoldOut`] when the sum does not fit, with what there is.
-pub fn taken(replies: Vec<Reply>, holds: &[(Uuid, i64)]) -> Result<Terms, Failure> {
+pub fn taken(replies: Vec<Reply>, holds: &[(Uuid, i64)], after_unknown: bool) -> Result<Terms, Failure> {
     let [_, inserted, reserved, left] = <[Reply; 4]>::try_from(replies)
         .map_err(|replies| Failure::Broken(format!("{} replies to a batch of holds", replies.len())))?;
     let terms = left.rows.into_iter().next().ok_or(Failure::Refused(Refusal::ProductNotFound))?;
     let (available, unit_price_minor, currency, server_time, expires_at) = mysql_async::from_row_opt(terms)
         .map_err(|error| Failure::Broken(format!("the terms of a batch cannot be read: {error}")))?;
     if usize::try_from(inserted.affected) != Ok(holds.len()) {
+        if after_unknown {
+            // an earlier attempt was still being committed: the next one finds its rows
+            return Err(Failure::Raced("holds/insert"));
+        }
         return Err(Failure::Broken(format!("{} of {} holds were new", inserted.affected, holds.len())));
     }
     match single("products/reserve", reserved.affected)? {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mysql_async::params;
 use uuid::Uuid;
 
-use super::literal::{Literal, rows};
+use super::literal::{self, Literal, rows};
 use super::{Failure, Tx, id, sql, state};
 use crate::domain::status::named;
 use crate::domain::{Named, OrderStatus};
@@ -59,14 +59,16 @@ pub async fn insert(tx: &mut Tx<'_>, keyed: &Keyed, resource_id: Uuid) -> Result
     Ok(tx.execute_text(&insert_all([(keyed, resource_id)])).await? == 1)
 }
 
-/// What was made under these keys of one operation, by key.
-pub async fn list<'a>(
-    tx: &mut Tx<'_>,
-    keys: impl IntoIterator<Item = &'a Keyed>,
-) -> Result<HashMap<Vec<u8>, Made>, Failure> {
-    let names = rows(keys.into_iter().map(name));
+/// What was made under these keys, all of one scope and operation, by key.
+pub async fn list(tx: &mut Tx<'_>, keys: &[&Keyed]) -> Result<HashMap<Vec<u8>, Made>, Failure> {
+    let Some(&first) = keys.first() else { return Ok(HashMap::new()) };
+    let [scope, operation, _] = name(first);
+    let statement = sql::idempotency_keys::LIST
+        .replace("{scope}", &scope.to_string())
+        .replace("{operation}", &operation.to_string())
+        .replace("{keys}", &literal::list(keys.iter().map(|keyed| name(keyed)[2])));
     type Columns = (Vec<u8>, Vec<u8>, Vec<u8>, Option<String>);
-    let found: Vec<Columns> = tx.rows_text(&sql::idempotency_keys::LIST.replace("{rows}", &names)).await?;
+    let found: Vec<Columns> = tx.rows_text(&statement).await?;
     let made = |(key, fingerprint, resource, answered): Columns| {
         let answered_status = answered.as_deref().map(state).transpose()?;
         Ok((key, Made { fingerprint, resource_id: id(&resource)?, answered_status }))
@@ -76,7 +78,7 @@ pub async fn list<'a>(
 
 /// What was made under this key.
 pub async fn find(tx: &mut Tx<'_>, keyed: &Keyed) -> Result<Option<Made>, Failure> {
-    Ok(list(tx, [keyed]).await?.remove(keyed.key.as_bytes()))
+    Ok(list(tx, &[keyed]).await?.remove(keyed.key.as_bytes()))
 }
 
 /// What a key's row is found by.

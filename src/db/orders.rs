@@ -88,7 +88,7 @@ pub struct Terms {
 }
 
 /// The statements that make a batch of orders, in one packet: terms, orders, their holds, the first rows of their
-/// trails. The drafts must be sorted by order.
+/// trails. The drafts must be sorted by hold.
 pub fn place(drafts: &[Draft], ttl_seconds: u64) -> [String; 5] {
     let row = |draft: &'_ Draft| {
         let [clock, end] = ["@n", "@e"].map(Literal::Variable);

@@ -30,7 +30,7 @@ fn filled(name: &str, statement: &str) -> String {
         "payment_events/insert_applied" => 16,
         "orders/insert" => 6,
         "order_events/insert" => 4,
-        "idempotency_keys/list" | "idempotency_keys/answer" | "idempotency_keys/delete" => 3,
+        "idempotency_keys/answer" | "idempotency_keys/delete" => 3,
         _ => 2,
     };
     let row = format!("({})", vec!["NULL"; width].join(", "));
@@ -38,7 +38,9 @@ fn filled(name: &str, statement: &str) -> String {
     for cases in ["{cases}", "{providers}", "{txn_ids}", "{orders}"] {
         text = text.replace(cases, "WHEN 1 THEN 1");
     }
-    for number in ["{product_id}", "{qty}", "{ttl_seconds}", "{hold_ids}", "{status}"] {
+    for number in
+        ["{product_id}", "{qty}", "{ttl_seconds}", "{hold_ids}", "{status}", "{scope}", "{operation}", "{keys}"]
+    {
         text = text.replace(number, "1");
     }
     text
