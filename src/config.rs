@@ -40,7 +40,7 @@ pub struct Settings {
     /// Where metrics go, host:port, or `off` [default: off; 127.0.0.1:8125 for dev]
     #[arg(long, env = "HOLDFAST_STATSD", value_name = "SERVER")]
     pub statsd: Option<String>,
-    /// Log filter, as in tracing-subscriber's EnvFilter; holdfast::http=debug shows every request [default: info]
+    /// Log filter, as in tracing-subscriber's EnvFilter; holdfast::http=debug shows every request [default: info; every request for dev]
     #[arg(long, env = "HOLDFAST_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poem::Server;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,9 @@ const IDLE: Duration = Duration::from_secs(75);
 
 /// Requests that one HTTP/2 connection may have open; the framework's own default is no limit.
 const STREAMS: u32 = 200;
+
+/// Connections that may wait to be accepted; the system may allow less.
+const BACKLOG: u32 = 8192;
 
 /// A running instance.
 pub struct Service {
@@ -43,7 +46,7 @@ impl Service {
     /// When the address cannot be listened on.
     pub async fn start(config: Config) -> io::Result<Self> {
         let app = Arc::new(App::new(&config));
-        let listener = TcpListener::bind(config.listen).await?;
+        let listener = listen(config.listen)?;
         let address = listener.local_addr()?;
         let stop_server = CancellationToken::new();
         let server = Server::new_with_acceptor(Connections::on(listener)?)
@@ -84,6 +87,15 @@ impl Service {
         self.app.checkout.database().close().await;
         info!("stopped");
     }
+}
+
+/// Listens with a long enough queue for a crowd that connects in the same second.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // a restart need not wait for connections of the last run to be forgotten
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 async fn until(deadline: Instant, otherwise: &str, work: impl Future) {

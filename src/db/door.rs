@@ -2,6 +2,7 @@
 //! bounds every wait, sorts every error, and never guesses how a lost COMMIT ended.
 
 use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -24,6 +25,8 @@ const ATTEMPTS: u32 = 8;
 const BACKOFF_BASE: Duration = Duration::from_millis(4);
 /// The largest range that a back-off is drawn from.
 const BACKOFF_CAP: Duration = Duration::from_millis(250);
+/// How often it is told that the database cannot be reached.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 /// How long ending a lost connection may take.
 const ENDING: Duration = Duration::from_secs(1);
 /// How long saying goodbye to a connection may take.
@@ -33,6 +36,7 @@ const GOODBYE: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    complained: Arc<Mutex<Option<Instant>>>,
 }
 
 /// A connection inside the door: inside a transaction, or for a single plain read.
@@ -172,7 +176,7 @@ impl Tx<'_> {
 impl Database {
     /// A door on this pool.
     pub fn new(pool: Pool) -> Self {
-        Self { pool }
+        Self { pool, complained: Arc::default() }
     }
 
     /// Runs `body` in one transaction and commits it. `body` may run several times and must therefore do nothing
@@ -312,6 +316,16 @@ impl Database {
         });
     }
 
+    /// Whether to tell once more that the database is away: once a second, however many requests notice.
+    fn complaint_is_due(&self) -> bool {
+        let mut last = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|at| at.elapsed() > COMPLAIN_EVERY);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
     async fn connection(&self, deadline: Instant) -> Result<Conn, Ended> {
         let started = Instant::now();
@@ -321,7 +335,9 @@ impl Database {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err(error)) => {
                 // Whatever keeps us from connecting, a wrong password included, may be over in a moment.
-                warn!(%error, "cannot connect to the database");
+                if self.complaint_is_due() {
+                    warn!(%error, "cannot connect to the database");
+                }
                 Err(Ended::Again { class: Class::Reroute, reason: label(&error) })
             }
             Err(_) => Err(Ended::Again { class: Class::Reroute, reason: "pool".to_owned() }),

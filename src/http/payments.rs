@@ -106,7 +106,7 @@ pub enum Delivered {
     /// It has its outcome, or had it before.
     #[oai(status = 200)]
     Settled(Json<ReceiptBody>),
-    /// Its order does not exist yet; it takes effect when that is made.
+    /// It waits, for its order to be made or (a refund) for the success of its charge, and takes effect then.
     #[oai(status = 202)]
     Waiting(Json<ReceiptBody>),
 }

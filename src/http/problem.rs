@@ -102,7 +102,7 @@ impl Problem {
             return Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
         }
         // the framework's own name for a path's parameter and its reason would tell a client nothing
-        if error.is::<ParsePathError>() {
+        if error.is::<ParsePathError>() || error.is::<poem::error::ParsePathError>() {
             let detail = "The id in the path is not one: products have whole numbers, holds and orders UUIDs.";
             return Self::bad_request("invalid_id", detail);
         }
