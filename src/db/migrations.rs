@@ -21,10 +21,19 @@ migrations! {
     4 "order_events",
     5 "payment_events",
     6 "idempotency_keys",
+    7 "charges",
+    8 "charges_of_old_events",
+    9 "payment_events_retried",
+    10 "orders_refunded_in_parts",
+    11 "payment_event_trail",
+    12 "orders_refunded_before",
 }
 
 /// MySQL's and MariaDB's "Unknown database".
 const UNKNOWN_DATABASE: u16 = 1049;
+/// "Duplicate column name" and "Duplicate key name": the change was made before, by another one at the same time, or by
+/// one that ended before it could write that down.
+const ALREADY_THERE: [u16; 2] = [1060, 1061];
 
 /// Brings the database that the URL names up to date, and makes it where it does not exist. Returns the versions that
 /// were applied.
@@ -44,7 +53,10 @@ pub async fn migrate(options: &Opts) -> Result<Vec<u32>, mysql_async::Error> {
     let applied: Vec<u32> = conn.query(sql::schema_migrations::LIST).await?;
     let mut versions = Vec::new();
     for &(version, name, statement) in ALL.iter().filter(|(version, ..)| !applied.contains(version)) {
-        conn.query_drop(statement).await?;
+        match conn.query_drop(statement).await {
+            Err(mysql_async::Error::Server(error)) if ALREADY_THERE.contains(&error.code) => {}
+            other => other?,
+        }
         conn.exec_drop(sql::schema_migrations::INSERT, params! { version, name }).await?;
         versions.push(version);
     }

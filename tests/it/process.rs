@@ -103,6 +103,14 @@ async fn migrating_makes_the_database_and_may_be_done_again() {
 }
 
 #[tokio::test]
+async fn a_change_whose_mark_was_lost_may_be_made_again() {
+    let shop = Shop::open().await;
+    shop.execute("DELETE FROM schema_migrations").await;
+    let again = Process::run(&["migrate"], &url(&shop)).await.expect(0);
+    assert!(again.out.contains(&format!("applied {} migrations", migrations::ALL.len())), "{}", again.out);
+}
+
+#[tokio::test]
 async fn two_can_migrate_at_once() {
     let shop = shop_without_database().await;
     let settings = url(&shop);

@@ -1,0 +1,10 @@
+-- An event that could not be applied is tried again: `due_at` is when a worker looks at a received one next, and when a
+-- parked one is given up. What the operator accepted, and what is kept to understand an event later, stand beside it.
+ALTER TABLE payment_events
+  ADD COLUMN due_at          DATETIME(6)     NULL DEFAULT CURRENT_TIMESTAMP(6),
+  ADD COLUMN attempted_at    DATETIME(6)     NULL,
+  ADD COLUMN accepted_amount BOOLEAN         NOT NULL DEFAULT FALSE,
+  ADD COLUMN cumulative      BOOLEAN         NOT NULL DEFAULT FALSE,
+  ADD COLUMN processing_us   BIGINT          NULL,
+  ADD COLUMN headers         VARBINARY(8192) NOT NULL DEFAULT '',
+  ADD KEY payment_events_due (status, due_at)
