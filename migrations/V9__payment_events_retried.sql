@@ -1,7 +1,8 @@
 -- An event that could not be applied is tried again: `due_at` is when a worker looks at a received one next, and when a
--- parked one is given up. What the operator accepted, and what is kept to understand an event later, stand beside it.
+-- parked one is given up, which `park_until` says from the beginning. What the operator accepted, and what is kept to understand an event later, stand beside it.
 ALTER TABLE payment_events
   ADD COLUMN due_at          DATETIME(6)     NULL DEFAULT CURRENT_TIMESTAMP(6),
+  ADD COLUMN park_until      DATETIME(6)     NULL,
   ADD COLUMN attempted_at    DATETIME(6)     NULL,
   ADD COLUMN accepted_amount BOOLEAN         NOT NULL DEFAULT FALSE,
   ADD COLUMN cumulative      BOOLEAN         NOT NULL DEFAULT FALSE,

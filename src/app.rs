@@ -31,6 +31,8 @@ impl App {
             hold_ttl_seconds: config.hold_ttl_seconds,
             order_ttl_seconds: config.order_ttl_seconds,
             max_qty: config.max_qty,
+            park_seconds: config.park_seconds,
+            webhook_mode: config.webhook_mode,
         };
         Self { checkout: Checkout::new(database, policy), work: TaskTracker::new(), draining: AtomicBool::new(false) }
     }

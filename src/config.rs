@@ -8,6 +8,7 @@ use clap::Args;
 use mysql_async::Opts;
 
 use crate::db::pool;
+use crate::domain::{Named as _, WebhookMode};
 use crate::telemetry;
 
 /// The options of a service, as they were written. All are text here, so that every mistake can be told at once.
@@ -28,6 +29,13 @@ pub struct Settings {
     /// Units that one hold may ask for, 1 to 1000 [default: 10]
     #[arg(long, env = "HOLDFAST_MAX_QTY", value_name = "UNITS")]
     pub max_qty: Option<String>,
+    /// How long a payment event waits for its order, 1 to 31536000 [default: 86400]
+    #[arg(long, env = "HOLDFAST_PARK_SECONDS", value_name = "SECONDS")]
+    pub park_seconds: Option<String>,
+    /// `apply`: a payment event is applied before it is answered; `queue`: right after, for providers with short timeouts
+    /// [default: apply]
+    #[arg(long, env = "HOLDFAST_WEBHOOK_MODE", value_name = "MODE")]
+    pub webhook_mode: Option<String>,
     /// Connections to the database, 2 to 500 [default: 16]
     #[arg(long, env = "HOLDFAST_POOL_SIZE", value_name = "CONNECTIONS")]
     pub pool_size: Option<String>,
@@ -58,6 +66,10 @@ pub struct Config {
     pub order_ttl_seconds: u64,
     /// Units that one hold may ask for.
     pub max_qty: i64,
+    /// How long a payment event waits for its order.
+    pub park_seconds: u64,
+    /// When payment events are applied.
+    pub webhook_mode: WebhookMode,
     /// Connections to the database.
     pub pool_size: usize,
     /// How long requests may take to finish when the service stops.
@@ -133,10 +145,16 @@ impl Settings {
             |variable, option, default, range| problems.number::<u64>(variable, set(option).as_ref(), default, range);
         let hold_ttl_seconds = number("HOLDFAST_HOLD_TTL_SECONDS", &self.hold_ttl_seconds, 120, 1..=86_400);
         let order_ttl_seconds = number("HOLDFAST_ORDER_TTL_SECONDS", &self.order_ttl_seconds, 900, 1..=2_592_000);
+        let park_seconds = number("HOLDFAST_PARK_SECONDS", &self.park_seconds, 86_400, 1..=31_536_000);
         let drain_seconds = number("HOLDFAST_DRAIN_SECONDS", &self.drain_seconds, 10, 0..=300);
         let linger_seconds = number("HOLDFAST_LINGER_SECONDS", &self.linger_seconds, 0, 0..=300);
         let max_qty = problems.number("HOLDFAST_MAX_QTY", set(&self.max_qty).as_ref(), 10, 1..=1000);
         let pool_size = problems.number("HOLDFAST_POOL_SIZE", set(&self.pool_size).as_ref(), 16, 2..=500);
+        let webhook_mode =
+            set(&self.webhook_mode).map_or(Some(WebhookMode::Apply), |text| WebhookMode::from_name(&text));
+        if webhook_mode.is_none() {
+            problems.add("HOLDFAST_WEBHOOK_MODE", "it is neither `apply` nor `queue`");
+        }
         match (database, listen) {
             (Some(database), Ok(listen)) if problems.0.is_empty() => Ok(Config {
                 database,
@@ -144,6 +162,8 @@ impl Settings {
                 hold_ttl_seconds,
                 order_ttl_seconds,
                 max_qty,
+                park_seconds,
+                webhook_mode: webhook_mode.unwrap_or(WebhookMode::Apply),
                 pool_size,
                 drain_seconds,
                 linger_seconds,

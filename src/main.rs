@@ -190,7 +190,7 @@ async fn run_seed(seed: &Seed) -> Result<(), Failed> {
 
 async fn make_product(options: Opts, product: &Product) -> Result<bool, Failed> {
     let database = Database::new(pool::pool(options, 1));
-    let policy = checkout::Policy { hold_ttl_seconds: 1, order_ttl_seconds: 1, max_qty: 1 };
+    let policy = checkout::Policy::default();
     let Product { seed_name, seed_price_minor, seed_currency, seed_stock } = product;
     let seeded = checkout::Checkout::new(database.clone(), policy)
         .seed(seed_name, *seed_price_minor, seed_currency, *seed_stock)

@@ -1,4 +1,5 @@
 -- orders/find_by_hold: the orders that holds became
-SELECT id, hold_id, status, total_minor, currency, created_at, pay_by, charge_provider, charge_txn_id
+SELECT id, hold_id, status, total_minor, currency, created_at, pay_by, charge_provider, charge_txn_id,
+       refunded_minor, restocked
 FROM orders
 WHERE hold_id IN ({ids})

@@ -1,6 +1,7 @@
 -- payment_events/insert_applied: a batch of plain successes, each with its order in the same packet; a copy counts twice,
 -- which undoes the batch
 INSERT INTO payment_events (provider, idempotency_key, fingerprint, status, meaning, order_id, hold_id, amount, currency,
-                            txn_id, restock, provider_timestamp, source, correlation_id, body, settled_at)
+                            txn_id, provider_timestamp, source, correlation_id, headers, body, processing_us, attempts,
+                            due_at, settled_at)
 VALUES {rows}
 ON DUPLICATE KEY UPDATE deliveries = deliveries + 1

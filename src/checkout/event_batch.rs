@@ -6,16 +6,17 @@ use std::collections::{HashMap, HashSet};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
-use super::payments::{Receipt, receive_alone, wake_parked};
+use super::payments::{Delivery, Receipt, list_waiting_for, look_again, receive_alone, wake_parked};
 use crate::batch::{Done, Work};
 use crate::db::orders::{self, Order};
-use crate::db::payment_events::{self, Success};
+use crate::db::payment_batch::{self, Success};
 use crate::db::{Database, Error, idempotency_keys};
 use crate::domain::payment::amount_fits;
-use crate::domain::{Event, EventStatus, Meaning, OrderStatus};
+use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference};
 
 /// A body up to this size, in bytes, may travel with others.
 const SMALL: usize = 4096;
@@ -23,7 +24,9 @@ const SMALL: usize = 4096;
 /// One delivery that waits.
 pub(super) struct EventJob {
     /// What was delivered.
-    pub(super) event: Event,
+    pub(super) delivery: Delivery,
+    /// When the answer is not wanted any more.
+    pub(super) deadline: Instant,
     /// The request's, for the log.
     pub(super) span: Span,
     /// Where the answer goes.
@@ -41,7 +44,12 @@ impl Work for EventWork {
 
     async fn run(&self, (): (), jobs: Vec<EventJob>, _supply: Option<i64>) -> Done<EventJob> {
         // Nothing was promised to whoever has gone; the provider delivers again.
-        let jobs = jobs.into_iter().filter(|job| !job.answer.is_closed()).collect();
+        let now = Instant::now();
+        let (jobs, late): (Vec<_>, Vec<_>) =
+            jobs.into_iter().filter(|job| !job.answer.is_closed()).partition(|job| job.deadline > now);
+        for job in late {
+            let _ = job.answer.send(Err(Error::Overloaded));
+        }
         let (plain, others) = self.sort(jobs).await;
         let alone: Vec<EventJob> = match self.pay(&plain).await {
             Ok(event_ids) => {
@@ -71,34 +79,42 @@ impl Work for EventWork {
 impl EventWork {
     /// The plain ones, each with its order, sorted by key; and the others.
     async fn sort(&self, jobs: Vec<EventJob>) -> (Vec<(EventJob, Order)>, Vec<EventJob>) {
-        let (may_be_plain, mut others): (Vec<_>, Vec<_>) =
-            jobs.into_iter().partition(|job| job.event.meaning == Meaning::Succeeded && job.event.body.len() <= SMALL);
+        let (may_be_plain, mut others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| {
+            job.delivery.event.meaning == Meaning::Succeeded && job.delivery.event.body.len() <= SMALL
+        });
         if may_be_plain.len() < 2 {
             others.extend(may_be_plain);
             return (Vec::new(), others);
         }
         let found = self.orders_of(&may_be_plain).await.unwrap_or_default();
-        let (mut plain, mut keys, mut orders) = (Vec::new(), HashSet::new(), HashSet::new());
+        let (mut plain, mut keys, mut charges, mut orders) =
+            (Vec::new(), HashSet::new(), HashSet::new(), HashSet::new());
         for job in may_be_plain {
-            let order = found.order_of(&job.event).filter(|order| fits(&job.event, order));
+            let order = found.order_of(&job.delivery.event).filter(|order| fits(&job.delivery.event, order));
             match order {
-                Some(order) if keys.insert(job.event.idempotency_key.clone()) && orders.insert(order.id) => {
+                Some(order)
+                    if orders.insert(order.id)
+                        && keys.insert(job.delivery.event.idempotency_key.clone())
+                        && job.delivery.event.txn_id.clone().is_none_or(|txn_id| charges.insert(txn_id)) =>
+                {
                     let order = order.clone();
                     plain.push((job, order));
                 }
                 _ => others.push(job),
             }
         }
-        plain.sort_by(|(one, _), (other, _)| one.event.idempotency_key.cmp(&other.event.idempotency_key));
+        plain.sort_by(|(one, _), (other, _)| {
+            one.delivery.event.idempotency_key.cmp(&other.delivery.event.idempotency_key)
+        });
         (plain, others)
     }
 
     async fn orders_of(&self, jobs: &[EventJob]) -> Result<Found, Error> {
-        let order_ids: Vec<Uuid> = jobs.iter().filter_map(|job| job.event.reference.order_id).collect();
+        let order_ids: Vec<Uuid> = jobs.iter().filter_map(|job| job.delivery.event.reference.order_id).collect();
         let hold_ids: Vec<Uuid> = jobs
             .iter()
-            .filter(|job| job.event.reference.order_id.is_none())
-            .filter_map(|job| job.event.reference.hold_id)
+            .filter(|job| job.delivery.event.reference.order_id.is_none())
+            .filter_map(|job| job.delivery.event.reference.hold_id)
             .collect();
         let (order_ids, hold_ids) = (&order_ids, &hold_ids);
         self.database
@@ -130,44 +146,69 @@ impl EventWork {
                 async move {
                     let successes: Vec<Success<'_>> = plain.iter().map(success).collect();
                     if tx.after_unknown()
-                        && let Some(event_ids) = payment_events::paid_before(tx, &successes).await?
+                        && let Some(event_ids) = payment_batch::paid_before(tx, &successes).await?
                     {
                         idempotency_keys::wait_for_disk(tx).await?;
                         return Ok(event_ids);
                     }
-                    let replies = tx.packet(&payment_events::pay(&successes)).await?;
-                    payment_events::paid(replies, successes.len())
+                    let replies = tx.packet(&payment_batch::pay(&successes)).await?;
+                    payment_batch::paid(replies, successes.len())
                 }
                 .boxed()
             })
             .await
     }
 
-    /// Lets refunds that came before these payments take effect, and tells everybody.
+    /// Tells everybody; those for whose orders refunds wait, after these took effect.
     async fn answer(&self, plain: Vec<(EventJob, Order)>, event_ids: &HashMap<Vec<u8>, i64>) {
-        let paid: Vec<(Uuid, Uuid)> = plain.iter().map(|(_, order)| (order.id, order.hold_id)).collect();
-        // what is left waiting is found by a worker
-        let _ = wake_parked(&self.database, &paid).await;
-        for (job, _) in plain {
-            let event_id = event_ids.get(&job.event.idempotency_key).copied();
+        let named = |order: &Order| Reference { order_id: Some(order.id), hold_id: Some(order.hold_id) };
+        let paid: Vec<Reference> = plain.iter().map(|(_, order)| named(order)).collect();
+        // what cannot be found now is found by a worker
+        let waiting = list_waiting_for(&self.database, &paid).await.unwrap_or_default();
+        let waits = |order: &Order| {
+            let names =
+                |reference: Reference| reference.order_id == Some(order.id) || reference.hold_id == Some(order.hold_id);
+            waiting.iter().any(|waiting| names(waiting.reference))
+        };
+        for (job, order) in plain {
+            let event_id = event_ids.get(&job.delivery.event.idempotency_key).copied();
             let receipt = event_id.map(|event_id| Receipt {
                 event_id,
                 status: EventStatus::Applied,
                 duplicate: false,
                 order_status: Some(OrderStatus::Paid),
             });
-            let _ = job.answer.send(receipt.ok_or_else(|| Error::Broken("the inbox has lost an event".to_owned())));
+            match receipt {
+                Some(receipt) if !waiting.is_empty() && waits(&order) => self.answer_later(job, receipt, &order),
+                Some(receipt) => drop(job.answer.send(Ok(receipt))),
+                None => drop(job.answer.send(Err(Error::Broken("the inbox has lost an event".to_owned())))),
+            }
         }
     }
 
+    /// Refunds that came before this payment take effect before it is answered; nobody else waits for that.
+    fn answer_later(&self, job: EventJob, receipt: Receipt, order: &Order) {
+        let (database, order) = (self.database.clone(), (order.id, order.hold_id));
+        tokio::spawn(async move {
+            let _ = wake_parked(&database, &[order]).await;
+            // the payment is durable, whether or not its order can be read again now
+            let _ = job.answer.send(Ok(look_again(&database, receipt).await.unwrap_or(receipt)));
+        });
+    }
+
     async fn alone(&self, job: EventJob) {
-        let received = receive_alone(&self.database, &job.event).await;
+        let received = receive_alone(&self.database, &job.delivery).await;
         let _ = job.answer.send(received);
     }
 }
 
 fn success((job, order): &(EventJob, Order)) -> Success<'_> {
-    Success { event: &job.event, order_id: order.id, hold_id: order.hold_id }
+    Success {
+        event: &job.delivery.event,
+        order_id: order.id,
+        hold_id: order.hold_id,
+        processing: job.delivery.arrived.elapsed(),
+    }
 }
 
 /// Orders of a batch, by what events name them.

@@ -19,7 +19,7 @@ const LOOKS: u32 = 3;
 const ORDERS: u32 = 500;
 /// Rows that one look finds at most. Many batches per look, since a look has to pass all rows that were just changed and
 /// are not purged yet.
-const LISTED: u32 = 5000;
+pub(super) const LISTED: u32 = 5000;
 
 impl Checkout {
     /// Gives back one batch of holds that have run out. Returns whether there may be more.

@@ -7,12 +7,14 @@ mod event_batch;
 pub mod expiry;
 mod hold_batch;
 pub mod holds;
+pub mod inbox;
 mod keys;
 mod order_batch;
 pub mod orders;
 pub mod payments;
 mod product_reads;
 pub mod products;
+mod settlement;
 
 use self::event_batch::EventWork;
 use self::hold_batch::HoldWork;
@@ -25,10 +27,11 @@ pub use crate::db::idempotency_keys::{Keyed, Operation};
 pub use crate::db::order_events::{OrderEvent, Reason};
 pub use crate::db::products::Product;
 use crate::db::{Database, idempotency_keys, migrations};
+use crate::domain::WebhookMode;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 /// What a shop decides.
@@ -40,6 +43,22 @@ pub struct Policy {
     pub order_ttl_seconds: u64,
     /// Units that one hold may ask for.
     pub max_qty: i64,
+    /// How long a payment event waits for its order.
+    pub park_seconds: u64,
+    /// When deliveries of payment events are applied.
+    pub webhook_mode: WebhookMode,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            hold_ttl_seconds: 120,
+            order_ttl_seconds: 900,
+            max_qty: 10,
+            park_seconds: 86_400,
+            webhook_mode: WebhookMode::Apply,
+        }
+    }
 }
 
 /// The use cases over one database.
@@ -50,6 +69,7 @@ pub struct Checkout {
     reads: Lanes<ReadWork>,
     orders: Lanes<OrderWork>,
     events: Lanes<EventWork>,
+    event_queued: Notify,
 }
 
 /// Of each product's queue of buyers. A batch of this size is one packet of about 350 KB.
@@ -72,7 +92,7 @@ impl Checkout {
         let order_work = OrderWork { database: database.clone(), ttl_seconds: policy.order_ttl_seconds };
         let orders = Lanes::new(order_work, ORDER_LIMITS);
         let events = Lanes::new(EventWork { database: database.clone() }, EVENT_LIMITS);
-        Self { database, policy, holds, reads, orders, events }
+        Self { database, policy, holds, reads, orders, events, event_queued: Notify::new() }
     }
 
     /// Lets every batch finish; nothing may be asked after this.

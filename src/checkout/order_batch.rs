@@ -319,6 +319,8 @@ fn placed(job: &OrderJob, items: Vec<Hold>, terms: Terms) -> Placed {
         pay_by: terms.pay_by,
         charge_provider: None,
         charge_txn_id: None,
+        refunded_minor: 0,
+        restocked: false,
     };
     Placed { order, items, replayed: false }
 }

@@ -2,22 +2,22 @@
 //!
 //! A webhook and its order may arrive in either order, or at once. Both commit their own row first and look for the
 //! other's afterwards, in a second transaction; looking before committing would lose both, since neither sees the
-//! other's uncommitted row. What a crash leaves between the two steps, a worker finds.
+//! other's uncommitted row. What a crash leaves between the two steps, a worker finds (see [`super::inbox`]).
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{Span, warn};
 use uuid::Uuid;
 
 use super::event_batch::EventJob;
-use super::orders::give_back_units;
-use super::{Checkout, answer};
-use crate::db::order_events::{self, Reason, Transition};
-use crate::db::orders::{self, Order};
-use crate::db::payment_events::{self, Stored};
-use crate::db::{Database, Error, Failure, Tx, holds, products};
-use crate::domain::payment::amount_fits;
-use crate::domain::{Event, EventStatus, HoldStatus, Meaning, Named as _, OrderStatus, Outcome, Reference, Refusal};
+use super::settlement::{OUT_OF_STOCK, Resolved, Supply, apply, give_up, resolve};
+use super::{Checkout, PATIENCE, answer, expiry};
+use crate::db::payment_event_trail::{self, Action};
+use crate::db::payment_events::{self, Beginning, Stored, Waiting};
+use crate::db::{Database, Error, Failure, Tx, holds};
+use crate::domain::retry::pause_after;
+use crate::domain::{Event, EventStatus, Meaning, Named as _, OrderStatus, Outcome, Reference, Refusal, WebhookMode};
 use crate::telemetry;
 
 /// What became of a delivery.
@@ -33,161 +33,298 @@ pub struct Receipt {
     pub order_status: Option<OrderStatus>,
 }
 
-/// How often an event is tried again because a payment went first.
+/// One delivery, and how it is taken in.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// What was delivered.
+    pub(super) event: Event,
+    /// When it arrived.
+    pub(super) arrived: Instant,
+    /// How long it may wait for its order.
+    pub(super) park_seconds: u64,
+}
+
+/// How often an event is tried again because something else had to go first.
 const TRIES: u32 = 3;
-/// Parked events that one sweep takes at most.
-const SWEEP: u32 = 100;
+/// How often those that wait for an order are looked for: a payment that took effect lets its refunds take effect.
+const ROUNDS: u32 = 3;
 
 impl Checkout {
-    /// Takes in one delivery: durable when this returns, and applied if its order exists.
+    /// Takes in one delivery: durable when this returns, and applied if its order exists, unless a worker does that.
     ///
     /// # Errors
     /// [`Refusal::IdempotencyKeyReuse`] when the key stands for another event; [`Error::Overloaded`] when too many
     /// deliveries wait.
     pub async fn receive_event(&self, event: Event) -> Result<Receipt, Error> {
-        let (sender, answered) = oneshot::channel();
-        self.events
-            .submit((), EventJob { event, span: Span::current(), answer: sender })
-            .map_err(|_| Error::Overloaded)?;
-        let receipt = answer(answered).await?;
+        let arrived = Instant::now();
+        let delivery = Delivery { event, arrived, park_seconds: self.policy.park_seconds };
+        let receipt = match self.policy.webhook_mode {
+            WebhookMode::Apply => {
+                let (sender, answered) = oneshot::channel();
+                let deadline = arrived + PATIENCE;
+                let job = EventJob { delivery, deadline, span: Span::current(), answer: sender };
+                self.events.submit((), job).map_err(|_| Error::Overloaded)?;
+                answer(answered).await?
+            }
+            WebhookMode::Queue => enqueue(&self.database, &delivery, None).await?,
+        };
+        if receipt.status == EventStatus::Received {
+            self.event_queued.notify_one();
+        }
         telemetry::webhook_delivered(match (receipt.duplicate, receipt.status) {
             (true, _) => "duplicate",
             (false, EventStatus::Applied) => "processed",
+            (false, EventStatus::Received) => "queued",
             (false, status) => status.as_str(),
         });
         Ok(receipt)
     }
+}
 
-    /// Finds events that wait although their order exists, since a crash kept both sides from looking. Returns whether
-    /// there may be more.
-    ///
-    /// # Errors
-    /// As every transaction.
-    pub async fn sweep_parked(&self) -> Result<bool, Error> {
-        let waiting = self
-            .database
-            .read("payments.list_parked", |tx| {
-                async move { payment_events::list_parked_with_order(tx, SWEEP).await }.boxed()
-            })
-            .await?;
-        let mut settled = 0;
-        for &event_id in &waiting {
-            match apply_parked(&self.database, event_id).await {
-                Ok(here) => settled += u32::from(here),
-                // one bad event must not keep those behind it waiting
-                Err(error) => warn!(event_id, %error, "a waiting payment event could not be applied"),
-            }
+/// Takes in one delivery in a transaction of its own. An event that cannot be applied is kept all the same, and a worker
+/// tries it again.
+pub(super) async fn receive_alone(database: &Database, delivery: &Delivery) -> Result<Receipt, Error> {
+    match receive_and_apply(database, delivery).await {
+        Err(error @ (Error::Broken(_) | Error::Contended { .. } | Error::Stale(_))) => {
+            warn!(%error, "a payment event could not be applied; it will be tried again");
+            enqueue(database, delivery, Some(&error)).await
         }
-        Ok(waiting.len() == SWEEP as usize && settled > 0)
+        result => result,
     }
 }
 
-/// Takes in one delivery in a transaction of its own.
-pub(super) async fn receive_alone(database: &Database, event: &Event) -> Result<Receipt, Error> {
-    let mut receipt = take_in(database, event).await;
+async fn receive_and_apply(database: &Database, delivery: &Delivery) -> Result<Receipt, Error> {
+    let reference = delivery.event.reference;
+    let mut receipt = settle(database, Way::First(delivery)).await;
     for _ in 0..TRIES {
         let Err(Error::Stale(_)) = receipt else { break };
         // A payment that came before this event waits for the same order, and goes first.
-        wake_waiting(database, event.reference).await?;
-        receipt = take_in(database, event).await;
+        wake_others(database, reference).await?;
+        receipt = settle(database, Way::First(delivery)).await;
     }
-    let mut receipt = receipt?;
-    if receipt.status == EventStatus::Parked {
-        // Our row is committed; an order that committed its own before that is seen now. Whatever waits for it takes
-        // effect in order.
-        wake_waiting(database, event.reference).await?;
-        receipt = look_again(database, receipt).await?;
+    let receipt = receipt?.ok_or_else(|| Error::Broken("a delivery was not taken in".to_owned()))?;
+    let took_money = matches!(receipt.status, EventStatus::Applied | EventStatus::RefundDue)
+        && delivery.event.meaning == Meaning::Succeeded;
+    if receipt.duplicate || !(took_money || receipt.status == EventStatus::Parked) {
+        return Ok(receipt);
     }
-    if receipt.status == EventStatus::Applied && !receipt.duplicate && event.meaning == Meaning::Succeeded {
-        // a refund that came before its success waits for it
-        wake_waiting(database, event.reference).await?;
+    // Our row is committed; an order that committed its own before that is seen now, and so is a refund that came before
+    // its success. Whatever waits for the same order takes effect.
+    match wake_others(database, reference).await? {
+        0 => Ok(receipt),
+        _ => look_again(database, receipt).await,
     }
-    Ok(receipt)
 }
 
-/// Inserts the event and, if its order exists, applies it in the same transaction.
-async fn take_in(database: &Database, event: &Event) -> Result<Receipt, Error> {
+/// Keeps an event for a worker: to be applied at once, or, after an attempt that failed, later.
+async fn enqueue(database: &Database, delivery: &Delivery, failed: Option<&Error>) -> Result<Receipt, Error> {
+    let attempts = u32::from(failed.is_some());
+    let pause = pause_after(attempts, rand::random());
+    let beginning = Beginning { attempts, pause, park_seconds: delivery.park_seconds };
+    let detail = failed.map(ToString::to_string);
+    let detail = detail.as_deref();
     database
-        .transaction("payments.receive", |tx| {
+        .transaction("payments.enqueue", |tx| {
             async move {
-                let Some(event_id) = payment_events::insert(tx, event).await? else {
-                    return copy_of(tx, event).await;
+                let Some(event_id) = payment_events::insert(tx, &delivery.event, beginning).await? else {
+                    return copy_of(tx, &delivery.event).await;
                 };
-                let stored = payment_events::find(tx, event_id).await?.ok_or(Failure::Raced("payment_events/find"))?;
-                let (outcome, order_status) = apply(tx, &stored).await?;
-                payment_events::settle(tx, event_id, outcome.event_status()).await?;
-                Ok(Receipt { event_id, status: outcome.event_status(), duplicate: false, order_status })
+                if let Some(detail) = detail {
+                    payment_event_trail::insert(tx, event_id, Action::AttemptFailed, detail).await?;
+                }
+                Ok(Receipt { event_id, status: EventStatus::Received, duplicate: false, order_status: None })
             }
             .boxed()
         })
         .await
+}
+
+/// How an event comes to be applied.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Way<'a> {
+    /// It is delivered for the first time, as far as is known.
+    First(&'a Delivery),
+    /// It is in the inbox and waits. `counted`: nothing else has counted this attempt.
+    Waiting { event_id: i64, counted: bool },
+}
+
+/// Applies an event and gives it its outcome, in one transaction. `None`: somebody else did. A late payment that finds
+/// nothing on sale gets what has run out before it is due for refund.
+pub(super) async fn settle(database: &Database, way: Way<'_>) -> Result<Option<Receipt>, Error> {
+    match attempt(database, way, Supply::Unknown).await {
+        Err(Error::Stale(OUT_OF_STOCK)) => {}
+        result => return result,
+    }
+    let reference = match way {
+        Way::First(delivery) => delivery.event.reference,
+        Way::Waiting { event_id, .. } => stored(database, event_id).await?.reference,
+    };
+    expire_for(database, reference).await?;
+    match attempt(database, way, Supply::Unknown).await {
+        Err(Error::Stale(OUT_OF_STOCK)) => attempt(database, way, Supply::Gone).await,
+        result => result,
+    }
+}
+
+async fn attempt(database: &Database, way: Way<'_>, supply: Supply) -> Result<Option<Receipt>, Error> {
+    let began = match way {
+        Way::First(delivery) => delivery.arrived,
+        Way::Waiting { .. } => Instant::now(),
+    };
+    database
+        .transaction("payments.apply", |tx| {
+            async move {
+                let event_id = match way {
+                    Way::First(delivery) => {
+                        let park_seconds = delivery.park_seconds;
+                        let beginning = Beginning { attempts: 1, pause: pause_after(1, 0.5), park_seconds };
+                        match payment_events::insert(tx, &delivery.event, beginning).await? {
+                            Some(event_id) => event_id,
+                            None => return copy_of(tx, &delivery.event).await.map(Some),
+                        }
+                    }
+                    Way::Waiting { event_id, counted } => match payment_events::claim(tx, event_id, counted).await? {
+                        true => event_id,
+                        false => return Ok(None),
+                    },
+                };
+                let event = find(tx, event_id).await?;
+                let (outcome, order_status) = match apply(tx, &event, supply).await? {
+                    (Outcome::Parked, order_status) if event.overdue => (give_up(tx, &event).await?, order_status),
+                    settled => settled,
+                };
+                match outcome {
+                    Outcome::Parked => payment_events::park(tx, event_id, began.elapsed()).await?,
+                    outcome => payment_events::settle(tx, event_id, outcome.event_status(), began.elapsed()).await?,
+                }
+                Ok(Some(Receipt { event_id, status: outcome.event_status(), duplicate: false, order_status }))
+            }
+            .boxed()
+        })
+        .await
+}
+
+async fn find(tx: &mut Tx<'_>, event_id: i64) -> Result<Stored, Failure> {
+    payment_events::find(tx, event_id).await?.ok_or(Failure::Raced("payment_events/find"))
+}
+
+async fn stored(database: &Database, event_id: i64) -> Result<Stored, Error> {
+    database.read("payments.find", |tx| async move { find(tx, event_id).await }.boxed()).await
+}
+
+/// Gives back what has run out of the products of an order: nobody loses to a hold that has run out.
+async fn expire_for(database: &Database, reference: Reference) -> Result<(), Error> {
+    let units = database
+        .read("holds.list_units", |tx| {
+            async move {
+                match resolve(tx, reference).await? {
+                    Resolved::Order(order) => holds::list_units(tx, &[order.hold_id]).await,
+                    Resolved::Missing | Resolved::Contradiction => Ok(Vec::new()),
+                }
+            }
+            .boxed()
+        })
+        .await?;
+    for product_id in holds::sum(units).into_keys() {
+        expiry::expire_due(database, Some(product_id), expiry::LISTED).await?;
+    }
+    Ok(())
 }
 
 /// The same delivery, with where its event and its order are now.
-async fn look_again(database: &Database, before: Receipt) -> Result<Receipt, Error> {
+pub(super) async fn look_again(database: &Database, before: Receipt) -> Result<Receipt, Error> {
     database
         .read("payments.receipt", |tx| {
             async move {
-                let stored =
-                    payment_events::find(tx, before.event_id).await?.ok_or(Failure::Raced("payment_events/find"))?;
-                let order_status = resolve(tx, stored.reference).await?.status();
-                Ok(Receipt { status: stored.status, order_status, ..before })
+                let event = find(tx, before.event_id).await?;
+                let order_status = resolve(tx, event.reference).await?.status();
+                Ok(Receipt { status: event.status, order_status, ..before })
             }
             .boxed()
         })
         .await
-}
-
-/// Applies what waits for the order that is named, if it exists.
-async fn wake_waiting(database: &Database, reference: Reference) -> Result<(), Error> {
-    let order =
-        database.read("orders.find_reference", |tx| async move { resolve(tx, reference).await }.boxed()).await?;
-    match order {
-        Resolved::Order(order) => wake_parked(database, &[(order.id, order.hold_id)]).await.map(|_| ()),
-        Resolved::Missing | Resolved::Contradiction => Ok(()),
-    }
 }
 
 /// Applies what waited for these orders (each with its hold), which exist now. Returns how many events that were.
 pub(super) async fn wake_parked(database: &Database, orders: &[(Uuid, Uuid)]) -> Result<usize, Error> {
-    if orders.is_empty() {
-        return Ok(0);
-    }
-    let waiting = database
-        .read("payments.list_parked_for", |tx| async move { payment_events::list_parked_for(tx, orders).await }.boxed())
-        .await?;
-    for &event_id in &waiting {
-        if let Err(error) = apply_parked(database, event_id).await {
-            // the worker that sweeps comes back to it; those behind it must not wait for that
-            warn!(event_id, %error, "a waiting payment event could not be applied");
-        }
-    }
-    Ok(waiting.len())
+    let both = |&(order_id, hold_id)| Reference { order_id: Some(order_id), hold_id: Some(hold_id) };
+    wake(database, &orders.iter().map(both).collect::<Vec<_>>()).await
 }
 
-/// Applies one waiting event if its order exists. Returns whether it got its outcome here.
-async fn apply_parked(database: &Database, event_id: i64) -> Result<bool, Error> {
-    let outcome = database
-        .transaction("payments.apply", |tx| {
+/// Applies what waits for these orders and holds and can be applied now. Returns how many events that were.
+async fn wake(database: &Database, references: &[Reference]) -> Result<usize, Error> {
+    let mut woken = 0;
+    for _ in 0..ROUNDS {
+        let waiting = list_waiting_for(database, references).await?;
+        let mut settled = 0;
+        for &Waiting { event_id, .. } in &waiting {
+            settled += usize::from(apply_waiting(database, event_id).await);
+        }
+        woken += waiting.len();
+        if settled == 0 {
+            break;
+        }
+    }
+    Ok(woken)
+}
+
+/// The same for the order that is named, by whatever name the others know it.
+async fn wake_others(database: &Database, reference: Reference) -> Result<usize, Error> {
+    let found =
+        database.read("orders.find_reference", |tx| async move { resolve(tx, reference).await }.boxed()).await?;
+    let reference = match found {
+        Resolved::Order(order) => Reference { order_id: Some(order.id), hold_id: Some(order.hold_id) },
+        Resolved::Missing | Resolved::Contradiction => reference,
+    };
+    wake(database, &[reference]).await
+}
+
+/// What waits for these orders and holds and can be applied now.
+pub(super) async fn list_waiting_for(database: &Database, references: &[Reference]) -> Result<Vec<Waiting>, Error> {
+    if references.is_empty() {
+        return Ok(Vec::new());
+    }
+    database
+        .read("payments.list_waiting_for", |tx| {
+            async move { payment_events::list_waiting_for(tx, references).await }.boxed()
+        })
+        .await
+}
+
+/// Applies one waiting event. Returns whether it got its outcome here. One that cannot be applied is tried again later by
+/// a worker: those behind it must not wait for that.
+pub(super) async fn apply_waiting(database: &Database, event_id: i64) -> bool {
+    let error = match settle(database, Way::Waiting { event_id, counted: true }).await {
+        Ok(Some(receipt)) if receipt.status != EventStatus::Parked => {
+            telemetry::webhook_woken(receipt.status.as_str());
+            return true;
+        }
+        Ok(_) => return false,
+        Err(error) => error,
+    };
+    warn!(event_id, %error, "a waiting payment event could not be applied");
+    if matches!(error, Error::Broken(_) | Error::Contended { .. })
+        && let Err(error) = postpone(database, event_id, &error).await
+    {
+        warn!(event_id, %error, "its next attempt could not be set");
+    }
+    false
+}
+
+async fn postpone(database: &Database, event_id: i64, failed: &Error) -> Result<(), Error> {
+    let (pause, detail) = (pause_after(1, rand::random()), failed.to_string());
+    let detail = &detail;
+    database
+        .transaction("payments.postpone", |tx| {
             async move {
-                if !payment_events::claim(tx, event_id).await? {
-                    return Ok(None);
+                match payment_events::postpone(tx, event_id, pause).await? {
+                    true => payment_event_trail::insert(tx, event_id, Action::AttemptFailed, detail).await,
+                    false => Ok(()),
                 }
-                let stored = payment_events::find(tx, event_id).await?.ok_or(Failure::Raced("payment_events/find"))?;
-                let (outcome, _) = apply(tx, &stored).await?;
-                if outcome == Outcome::Parked {
-                    return Ok(None);
-                }
-                payment_events::settle(tx, event_id, outcome.event_status()).await?;
-                Ok(Some(outcome))
             }
             .boxed()
         })
-        .await?;
-    if let Some(outcome) = outcome {
-        telemetry::webhook_woken(outcome.event_status().as_str());
-    }
-    Ok(outcome.is_some())
+        .await
 }
 
 /// Answers a delivery whose key is already taken: a copy, unless it means something else.
@@ -200,132 +337,4 @@ async fn copy_of(tx: &mut Tx<'_>, event: &Event) -> Result<Receipt, Failure> {
     let order_status = resolve(tx, stored.reference).await?.status();
     // After a commit that we lost sight of, what we find is most likely our own first delivery.
     Ok(Receipt { event_id: stored.id, status: stored.status, duplicate: !tx.after_unknown(), order_status })
-}
-
-/// The order that a reference names.
-enum Resolved {
-    Order(Box<Order>),
-    /// It does not exist yet.
-    Missing,
-    /// The order and the hold that were named do not belong together.
-    Contradiction,
-}
-
-impl Resolved {
-    fn status(&self) -> Option<OrderStatus> {
-        match self {
-            Self::Order(order) => Some(order.status),
-            Self::Missing | Self::Contradiction => None,
-        }
-    }
-}
-
-async fn resolve(tx: &mut Tx<'_>, reference: Reference) -> Result<Resolved, Failure> {
-    let by_order = match reference.order_id {
-        Some(order_id) => orders::find(tx, order_id).await?,
-        None => None,
-    };
-    let by_hold = match (reference.hold_id, &by_order) {
-        (Some(hold_id), None) => orders::find_by_hold(tx, hold_id).await?,
-        _ => None,
-    };
-    Ok(match (by_order, by_hold) {
-        (Some(order), _) if reference.hold_id.is_some_and(|hold_id| hold_id != order.hold_id) => {
-            Resolved::Contradiction
-        }
-        (None, Some(_)) if reference.order_id.is_some() => Resolved::Contradiction,
-        (Some(order), _) | (None, Some(order)) => Resolved::Order(Box::new(order)),
-        (None, None) => Resolved::Missing,
-    })
-}
-
-/// What an event comes to, and what that does to its order, in the transaction that settles the event.
-async fn apply(tx: &mut Tx<'_>, event: &Stored) -> Result<(Outcome, Option<OrderStatus>), Failure> {
-    let order = match resolve(tx, event.reference).await? {
-        Resolved::Order(order) => *order,
-        Resolved::Missing => return Ok((without_order(tx, event).await?, None)),
-        Resolved::Contradiction => return Ok((Outcome::Quarantined, None)),
-    };
-    if !amount_fits(event.amount.as_deref(), event.currency.as_deref(), order.total_minor, &order.currency) {
-        return Ok((Outcome::Quarantined, Some(order.status)));
-    }
-    let changed_to = match event.meaning {
-        Meaning::Succeeded => succeed(tx, event, &order).await?,
-        Meaning::Failed => fail(tx, event, &order).await?,
-        // its success has not come yet
-        Meaning::Refunded if matches!(order.status, OrderStatus::Pending | OrderStatus::Cancelled) => {
-            return Ok((Outcome::Parked, Some(order.status)));
-        }
-        Meaning::Refunded => refund(tx, event, &order).await?,
-    };
-    if changed_to.is_some() {
-        return Ok((Outcome::Applied, changed_to));
-    }
-    let order = orders::find(tx, order.id).await?.ok_or(Failure::Raced("orders/find"))?;
-    if order.status == OrderStatus::Pending {
-        return Err(Failure::Raced("payments/apply"));
-    }
-    Ok((Outcome::too_late(event.meaning, order.status, same_charge(event, &order)), Some(order.status)))
-}
-
-/// No product row is touched: the units were reserved at the hold.
-async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Option<OrderStatus>, Failure> {
-    if !orders::mark_paid(tx, order.id, &event.provider, event.txn_id.as_deref()).await? {
-        return Ok(None);
-    }
-    record(tx, event, order, OrderStatus::Pending, OrderStatus::Paid, Reason::PaymentSucceeded).await?;
-    holds::settle(tx, &[order.hold_id]).await?;
-    Ok(Some(OrderStatus::Paid))
-}
-
-async fn fail(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Option<OrderStatus>, Failure> {
-    payment_events::no_success_waits(tx, order.id, order.hold_id).await?;
-    if !orders::cancel(tx, order.id).await? {
-        return Ok(None);
-    }
-    record(tx, event, order, OrderStatus::Pending, OrderStatus::Cancelled, Reason::PaymentFailed).await?;
-    give_back_units(tx, order.hold_id).await?;
-    Ok(Some(OrderStatus::Cancelled))
-}
-
-async fn refund(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Option<OrderStatus>, Failure> {
-    if !same_charge(event, order) || !orders::mark_refunded(tx, order.id).await? {
-        return Ok(None);
-    }
-    record(tx, event, order, OrderStatus::Paid, OrderStatus::Refunded, Reason::PaymentRefunded).await?;
-    if event.restock {
-        let units = holds::sum(holds::list_units(tx, &[order.hold_id]).await?);
-        products::give_back(tx, &units).await?;
-    }
-    Ok(Some(OrderStatus::Refunded))
-}
-
-/// An event whose order does not exist waits for it, unless it never will: money for a hold that ended without an order
-/// is due for refund at once.
-async fn without_order(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failure> {
-    let (Meaning::Succeeded, Reference { order_id: None, hold_id: Some(hold_id) }) = (event.meaning, event.reference)
-    else {
-        return Ok(Outcome::Parked);
-    };
-    let rows = holds::find(tx, hold_id).await?;
-    let ended = |row: &holds::Hold| matches!(row.status, HoldStatus::Released | HoldStatus::Expired);
-    Ok(if rows.first().is_some_and(ended) { Outcome::RefundDue } else { Outcome::Parked })
-}
-
-async fn record(
-    tx: &mut Tx<'_>,
-    event: &Stored,
-    order: &Order,
-    from: OrderStatus,
-    to: OrderStatus,
-    reason: Reason,
-) -> Result<(), Failure> {
-    let transition = Transition { order_id: order.id, from: Some(from), to, reason };
-    order_events::insert_for_payment(tx, transition, event.id).await
-}
-
-/// Whether the event speaks of the charge that paid the order; one that names no transaction speaks of any.
-fn same_charge(event: &Stored, order: &Order) -> bool {
-    let named = event.txn_id.is_none() || event.txn_id == order.charge_txn_id;
-    named && order.charge_provider.as_ref() == Some(&event.provider)
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::door::Reply;
 use super::literal::{Literal, list, rows};
-use super::{Failure, Tx, bytes, exactly, id, single, sql, state};
+use super::{Failure, Tx, bytes, exactly, id, products, single, sql, state};
 use crate::domain::{HoldStatus, Refusal};
 use crate::telemetry;
 
@@ -95,7 +95,6 @@ pub struct Terms {
 /// `holds` are ids with quantities, sorted by id.
 pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String; 4] {
     let product = product_id.to_string();
-    let sum = total(holds).to_string();
     let row = |&(hold_id, qty): &(Uuid, i64)| {
         let [price, currency, end] = ["@p", "@c", "@e"].map(Literal::Variable);
         [Literal::Id(hold_id), Literal::Number(product_id), Literal::Number(qty), price, currency, end, end]
@@ -103,7 +102,7 @@ pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String
     [
         sql::holds::SET_TERMS.replace("{ttl_seconds}", &ttl_seconds.to_string()).replace("{product_id}", &product),
         sql::holds::INSERT.replace("{rows}", &rows(holds.iter().map(row))),
-        sql::products::RESERVE.replace("{qty}", &sum).replace("{product_id}", &product),
+        products::reserve_units(product_id, total(holds)),
         sql::products::FIND_TERMS.replace("{product_id}", &product),
     ]
 }

@@ -1,5 +1,6 @@
 //! The only place that speaks SQL: the pool, the transaction door, and one file per table.
 
+pub mod charges;
 pub mod door;
 pub mod error;
 pub mod holds;
@@ -8,6 +9,8 @@ pub mod literal;
 pub mod migrations;
 pub mod order_events;
 pub mod orders;
+pub mod payment_batch;
+pub mod payment_event_trail;
 pub mod payment_events;
 pub mod pool;
 pub mod products;
@@ -16,7 +19,8 @@ pub mod sql;
 pub use door::{Database, Tx};
 pub use error::{Error, Failure};
 
-use mysql_async::Value;
+use mysql_async::prelude::FromValue;
+use mysql_async::{Row, Value};
 use uuid::Uuid;
 
 use crate::telemetry;
@@ -34,6 +38,26 @@ fn id(bytes: &[u8]) -> Result<Uuid, Failure> {
 /// The state of that name in a column.
 fn state<T: crate::domain::Named>(name: &str) -> Result<T, Failure> {
     T::from_name(name).ok_or_else(|| Failure::Broken(format!("no {} is called {name}", T::SET)))
+}
+
+/// The column of that name.
+fn column<T: FromValue>(row: &Row, name: &str) -> Result<T, Failure> {
+    match row.get_opt(name) {
+        Some(Ok(value)) => Ok(value),
+        _ => Err(Failure::Broken(format!("the column {name} is missing or of another type"))),
+    }
+}
+
+/// A column of text that others gave.
+fn text_column(row: &Row, name: &str) -> Result<Option<String>, Failure> {
+    let bytes: Option<Vec<u8>> = column(row, name)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// A column with an id that may be missing.
+fn id_column(row: &Row, name: &str) -> Result<Option<Uuid>, Failure> {
+    let bytes: Option<Vec<u8>> = column(row, name)?;
+    bytes.as_deref().map(id).transpose()
 }
 
 /// The answer of a guarded update of one row: true when it was ours to make, false when somebody else was first.

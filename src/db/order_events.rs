@@ -5,7 +5,7 @@ use mysql_async::params;
 use uuid::Uuid;
 
 use super::literal::{Literal, rows};
-use super::{Failure, Tx, bytes, single, sql, state};
+use super::{Failure, Tx, bytes, column, single, sql, state};
 use crate::domain::status::named;
 use crate::domain::{Named, OrderStatus};
 
@@ -18,8 +18,10 @@ named! {
         PaymentSucceeded = "payment_succeeded",
         /// The payment failed.
         PaymentFailed = "payment_failed",
-        /// The payment was given back.
+        /// All of the payment was given back.
         PaymentRefunded = "payment_refunded",
+        /// A part of the payment was given back.
+        PaymentPartRefunded = "payment_part_refunded",
         /// Nobody paid in time.
         PaymentOverdue = "payment_overdue",
         /// The buyer gave up.
@@ -131,11 +133,4 @@ fn order_event(row: &mysql_async::Row) -> Result<OrderEvent, Failure> {
         source: text("source")?,
         correlation_id: text("correlation_id")?,
     })
-}
-
-fn column<T: mysql_async::prelude::FromValue>(row: &mysql_async::Row, name: &str) -> Result<T, Failure> {
-    match row.get_opt(name) {
-        Some(Ok(value)) => Ok(value),
-        _ => Err(Failure::Broken(format!("the column {name} is missing or of another type"))),
-    }
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
-use mysql_async::{Params, params};
+use mysql_async::{Params, Row, params};
 use uuid::Uuid;
 
 use super::door::Reply;
 use super::literal::{Literal, cases, list, rows};
 use super::order_events::{self, Reason, Transition};
-use super::{Failure, Tx, bytes, exactly, holds, id, single, sql, state};
-use crate::domain::OrderStatus;
+use super::{Failure, Tx, bytes, column, exactly, holds, id, single, sql, state};
+use crate::domain::{Named as _, OrderStatus};
 
 /// An order as its readers and the payment machine see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,10 @@ pub struct Order {
     pub charge_provider: Option<Vec<u8>>,
     /// That provider's name for the charge.
     pub charge_txn_id: Option<Vec<u8>>,
+    /// How much of that charge was given back, in minor units.
+    pub refunded_minor: i64,
+    /// Whether its units went back on sale with the refund.
+    pub restocked: bool,
 }
 
 /// An order that was not paid in time.
@@ -46,20 +50,19 @@ pub struct Due {
     pub late: Duration,
 }
 
-type Columns = (Vec<u8>, Vec<u8>, String, i64, String, NaiveDateTime, NaiveDateTime, Option<Vec<u8>>, Option<Vec<u8>>);
-
-fn order(columns: Columns) -> Result<Order, Failure> {
-    let (order, hold, status, total_minor, currency, created_at, pay_by, charge_provider, charge_txn_id) = columns;
+fn order(row: &Row) -> Result<Order, Failure> {
     Ok(Order {
-        id: id(&order)?,
-        hold_id: id(&hold)?,
-        status: state(&status)?,
-        total_minor,
-        currency,
-        created_at,
-        pay_by,
-        charge_provider,
-        charge_txn_id,
+        id: id(&column::<Vec<u8>>(row, "id")?)?,
+        hold_id: id(&column::<Vec<u8>>(row, "hold_id")?)?,
+        status: state(&column::<String>(row, "status")?)?,
+        total_minor: column(row, "total_minor")?,
+        currency: column(row, "currency")?,
+        created_at: column(row, "created_at")?,
+        pay_by: column(row, "pay_by")?,
+        charge_provider: column(row, "charge_provider")?,
+        charge_txn_id: column(row, "charge_txn_id")?,
+        refunded_minor: column(row, "refunded_minor")?,
+        restocked: column(row, "restocked")?,
     })
 }
 
@@ -142,7 +145,7 @@ pub async fn find(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Option<Order>, Fail
 
 /// These orders, as far as they exist.
 pub async fn list_some(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
-    tx.rows_text(&with_ids(sql::orders::FIND, order_ids)).await?.into_iter().map(order).collect()
+    tx.rows_text(&with_ids(sql::orders::FIND, order_ids)).await?.iter().map(order).collect()
 }
 
 /// The order that a hold became.
@@ -152,7 +155,7 @@ pub async fn find_by_hold(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Option<Order
 
 /// The orders that these holds became, as far as they did.
 pub async fn list_by_hold(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
-    tx.rows_text(&with_ids(sql::orders::FIND_BY_HOLD, hold_ids)).await?.into_iter().map(order).collect()
+    tx.rows_text(&with_ids(sql::orders::FIND_BY_HOLD, hold_ids)).await?.iter().map(order).collect()
 }
 
 /// The statement that marks pending orders paid, each by its own charge: order, provider, the provider's name for it.
@@ -169,22 +172,40 @@ pub fn mark_all_paid(charges: &[(Uuid, &str, Option<&str>)]) -> String {
         .replace("{txn_ids}", &charges.iter().map(txn_id).collect::<String>())
 }
 
-/// Marks a pending order paid by this charge. False when it is not pending any more.
+/// Marks an order paid by this charge. False when it is not in the state `from` any more.
 pub async fn mark_paid(
     tx: &mut Tx<'_>,
     order_id: Uuid,
+    from: OrderStatus,
     provider: &[u8],
     txn_id: Option<&[u8]>,
 ) -> Result<bool, Failure> {
-    let affected =
-        tx.execute(sql::orders::MARK_PAID, params! { "order_id" => bytes(order_id), provider, txn_id }).await?;
-    single("orders/mark_paid", affected)
+    let params = params! { "order_id" => bytes(order_id), "from" => from.as_str(), provider, txn_id };
+    single("orders/mark_paid", tx.execute(sql::orders::MARK_PAID, params).await?)
 }
 
-/// Marks a paid order refunded. False when it is not paid.
-pub async fn mark_refunded(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
-    let affected = tx.execute(sql::orders::MARK_REFUNDED, params! { "order_id" => bytes(order_id) }).await?;
-    single("orders/mark_refunded", affected)
+/// What a refund makes of its order.
+#[derive(Debug, Clone, Copy)]
+pub struct Refunded {
+    /// `paid` or `refunded`.
+    pub status: OrderStatus,
+    /// How much was given back of its charge, in minor units.
+    pub refunded_minor: i64,
+    /// Whether its units go back on sale.
+    pub restocked: bool,
+}
+
+/// Writes down how much of a paid order was given back. False when it is not paid any more, or another part of it was
+/// given back since it was read.
+pub async fn refund(tx: &mut Tx<'_>, order: &Order, refunded: Refunded) -> Result<bool, Failure> {
+    let params = params! {
+        "order_id" => bytes(order.id),
+        "status" => refunded.status.as_str(),
+        "refunded_minor" => refunded.refunded_minor,
+        "restocked" => refunded.restocked,
+        "refunded_before" => order.refunded_minor,
+    };
+    single("orders/refund", tx.execute(sql::orders::REFUND, params).await?)
 }
 
 /// Cancels one pending order. False when it is not pending any more.

@@ -1,13 +1,12 @@
 //! The inbox of payment events.
 
-use std::collections::HashMap;
+use std::time::Duration;
 
-use mysql_async::params;
+use mysql_async::{Params, Row, params};
 use uuid::Uuid;
 
-use super::door::Reply;
-use super::literal::{Literal, cases, list, rows};
-use super::{Failure, Tx, bytes, holds, id, orders, single, sql, state};
+use super::literal::{Literal, list};
+use super::{Failure, Tx, bytes, column, id_column, single, sql, state, text_column};
 use crate::domain::{Event, EventStatus, Meaning, Named, Reference};
 
 /// What applying an event needs to know of it.
@@ -33,44 +32,45 @@ pub struct Stored {
     pub fingerprint: Vec<u8>,
     /// A refund that puts the units back on sale.
     pub restock: bool,
+    /// A refund whose amount is everything that was given back so far.
+    pub cumulative: bool,
+    /// An operator accepted its amount as it is.
+    pub accepted_amount: bool,
+    /// It has waited for its order as long as one may.
+    pub overdue: bool,
 }
 
-type Columns = (
-    i64,
-    String,
-    String,
-    Option<Vec<u8>>,
-    Option<Vec<u8>>,
-    Option<Vec<u8>>,
-    Option<Vec<u8>>,
-    Option<Vec<u8>>,
-    Vec<u8>,
-    Vec<u8>,
-    bool,
-);
-
-fn stored(columns: Columns) -> Result<Stored, Failure> {
-    let (event_id, status, meaning, order, hold, amount, currency, txn_id, provider, fingerprint, restock) = columns;
-    let text = |bytes: Option<Vec<u8>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+fn stored(row: &Row) -> Result<Stored, Failure> {
     Ok(Stored {
-        id: event_id,
-        status: state(&status)?,
-        meaning: state(&meaning)?,
-        reference: Reference {
-            order_id: order.as_deref().map(id).transpose()?,
-            hold_id: hold.as_deref().map(id).transpose()?,
-        },
-        amount: text(amount),
-        currency: text(currency),
-        txn_id,
-        provider,
-        fingerprint,
-        restock,
+        id: column(row, "id")?,
+        status: state(&column::<String>(row, "status")?)?,
+        meaning: state(&column::<String>(row, "meaning")?)?,
+        reference: Reference { order_id: id_column(row, "order_id")?, hold_id: id_column(row, "hold_id")? },
+        amount: text_column(row, "amount")?,
+        currency: text_column(row, "currency")?,
+        txn_id: column(row, "txn_id")?,
+        provider: column(row, "provider")?,
+        fingerprint: column(row, "fingerprint")?,
+        restock: column(row, "restock")?,
+        cumulative: column(row, "cumulative")?,
+        accepted_amount: column(row, "accepted_amount")?,
+        overdue: column(row, "overdue")?,
     })
 }
 
+/// How an event begins in the inbox.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning {
+    /// Attempts to apply it so far, this one included.
+    pub attempts: u32,
+    /// When a worker tries it, unless it gets its outcome in this very transaction.
+    pub pause: Duration,
+    /// How long it waits for its order.
+    pub park_seconds: u64,
+}
+
 /// Takes an event in. `Some(id)` for the first delivery, `None` for a copy, which is counted.
-pub async fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<Option<i64>, Failure> {
+pub async fn insert(tx: &mut Tx<'_>, event: &Event, beginning: Beginning) -> Result<Option<i64>, Failure> {
     let params = params! {
         "provider" => event.provider,
         "idempotency_key" => &event.idempotency_key,
@@ -82,10 +82,15 @@ pub async fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<Option<i64>, Failu
         "currency" => &event.currency,
         "txn_id" => &event.txn_id,
         "restock" => event.restock,
+        "cumulative" => event.cumulative,
         "provider_timestamp" => &event.provider_timestamp,
         "source" => &event.source,
         "correlation_id" => &event.correlation_id,
+        "headers" => &event.headers,
         "body" => &event.body,
+        "attempts" => beginning.attempts,
+        "pause_us" => us(beginning.pause),
+        "park_seconds" => beginning.park_seconds,
     };
     let affected = tx.execute(sql::payment_events::INSERT, params).await?;
     match (affected, tx.last_insert_id()) {
@@ -95,148 +100,158 @@ pub async fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<Option<i64>, Failu
     }
 }
 
-/// A success whose order waits for it.
-#[derive(Debug, Clone, Copy)]
-pub struct Success<'a> {
-    /// The event.
-    pub event: &'a Event,
-    /// Its order.
-    pub order_id: Uuid,
-    /// That order's hold.
-    pub hold_id: Uuid,
-}
-
-/// The statements that take in a batch of successes and pay their orders, in one packet: the inbox, the orders, their
-/// trails, their holds, the ids in the inbox. One per order and per key, sorted by key.
-pub fn pay(successes: &[Success<'_>]) -> [String; 5] {
-    let keys = rows(successes.iter().map(|success| key(success.event)));
-    let inbox_rows: Vec<String> = successes.iter().map(|success| inbox_row(success.event)).collect();
-    let inbox = sql::payment_events::INSERT_APPLIED.replace("{rows}", &inbox_rows.join(", "));
-    let charges: Vec<_> = successes
-        .iter()
-        .map(|success| (success.order_id, success.event.provider, success.event.txn_id.as_deref()))
-        .collect();
-    let orders = cases(successes.iter().map(|success| (key(success.event)[1], Literal::Id(success.order_id))));
-    let hold_ids: Vec<Uuid> = successes.iter().map(|success| success.hold_id).collect();
-    [
-        inbox,
-        orders::mark_all_paid(&charges),
-        sql::order_events::INSERT_ALL_PAID.replace("{orders}", &orders).replace("{rows}", &keys),
-        holds::settle_all(&hold_ids),
-        sql::payment_events::LIST_IDS.replace("{rows}", &keys),
-    ]
-}
-
-/// Reads the replies to [`pay`]: ids in the inbox, by key.
-///
-/// # Errors
-/// [`Failure::Stale`] when an order or a key was somebody else's since it was read.
-pub fn paid(replies: Vec<Reply>, count: usize) -> Result<HashMap<Vec<u8>, i64>, Failure> {
-    let [inbox, orders, trails, holds, ids] = <[Reply; 5]>::try_from(replies)
-        .map_err(|replies| Failure::Broken(format!("{} replies to a batch of payments", replies.len())))?;
-    let count = count as u64;
-    if inbox.affected != count || orders.affected != count {
-        return Err(Failure::Stale("orders/mark_all_paid"));
-    }
-    if trails.affected != count || holds.affected < count {
-        return Err(Failure::Broken(format!("{} trails and {} holds", trails.affected, holds.affected)));
-    }
-    let id = |row| match mysql_async::from_row_opt::<(Vec<u8>, i64, Vec<u8>)>(row) {
-        Ok((key, id, _)) => Ok((key, id)),
-        Err(error) => Err(Failure::Broken(error.to_string())),
-    };
-    ids.rows.into_iter().map(id).collect()
-}
-
-/// The ids of these very events in the inbox, by key, if all of them are there.
-pub async fn paid_before(tx: &mut Tx<'_>, successes: &[Success<'_>]) -> Result<Option<HashMap<Vec<u8>, i64>>, Failure> {
-    let keys = rows(successes.iter().map(|success| key(success.event)));
-    let stored: Vec<(Vec<u8>, i64, Vec<u8>)> =
-        tx.rows_text(&sql::payment_events::LIST_IDS.replace("{rows}", &keys)).await?;
-    let ours = |(key, _, fingerprint): &(Vec<u8>, i64, Vec<u8>)| {
-        successes.iter().any(|success| {
-            success.event.idempotency_key == *key && success.event.fingerprint().as_slice() == fingerprint.as_slice()
-        })
-    };
-    let all = stored.len() == successes.len() && stored.iter().all(ours);
-    Ok(all.then(|| stored.into_iter().map(|(key, id, _)| (key, id)).collect()))
-}
-
-/// What an event's row is found by.
-fn key(event: &Event) -> [Literal<'_>; 2] {
-    [Literal::Bytes(event.provider.as_bytes()), Literal::Bytes(&event.idempotency_key)]
-}
-
-fn inbox_row(event: &Event) -> String {
-    let text = |text: &'_ Option<String>| match text {
-        Some(text) => Literal::Bytes(text.as_bytes()).to_string(),
-        None => Literal::Null.to_string(),
-    };
-    let fingerprint = event.fingerprint();
-    let [provider, key] = key(event);
-    let id = |id: Option<Uuid>| id.map_or(Literal::Null, Literal::Id);
-    let (status, meaning) = (Literal::name(EventStatus::Applied), Literal::name(event.meaning));
-    let Reference { order_id, hold_id } = event.reference;
-    format!(
-        "({provider}, {key}, {}, {status}, {meaning}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, NOW(6))",
-        Literal::Bytes(&fingerprint),
-        id(order_id),
-        id(hold_id),
-        text(&event.amount),
-        text(&event.currency),
-        text(&event.txn_id),
-        i64::from(event.restock),
-        text(&event.provider_timestamp),
-        text(&event.source),
-        text(&event.correlation_id),
-        Literal::Bytes(&event.body),
-    )
+fn us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// One event.
 pub async fn find(tx: &mut Tx<'_>, event_id: i64) -> Result<Option<Stored>, Failure> {
-    tx.row(sql::payment_events::FIND, params! { event_id }).await?.map(stored).transpose()
+    let row: Option<Row> = tx.row(sql::payment_events::FIND, params! { event_id }).await?;
+    row.as_ref().map(stored).transpose()
 }
 
 /// The event that came under this key.
 pub async fn find_by_key(tx: &mut Tx<'_>, provider: &str, idempotency_key: &[u8]) -> Result<Option<Stored>, Failure> {
-    tx.row(sql::payment_events::FIND_BY_KEY, params! { provider, idempotency_key }).await?.map(stored).transpose()
+    let row: Option<Row> = tx.row(sql::payment_events::FIND_BY_KEY, params! { provider, idempotency_key }).await?;
+    row.as_ref().map(stored).transpose()
 }
 
-/// Takes a waiting event for this transaction. False when it already has its outcome.
-pub async fn claim(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failure> {
-    let affected = tx.execute(sql::payment_events::CLAIM, params! { event_id }).await?;
-    single("payment_events/claim", affected)
+/// Takes a waiting event for this transaction. False when it already has its outcome. `counted`: this is an attempt that
+/// nothing else has counted.
+pub async fn claim(tx: &mut Tx<'_>, event_id: i64, counted: bool) -> Result<bool, Failure> {
+    let params = params! { event_id, "counted" => i64::from(counted) };
+    single("payment_events/claim", tx.execute(sql::payment_events::CLAIM, params).await?)
 }
 
-/// Gives a waiting event of this transaction its outcome.
-pub async fn settle(tx: &mut Tx<'_>, event_id: i64, status: EventStatus) -> Result<(), Failure> {
-    let affected = tx.execute(sql::payment_events::SETTLE, params! { event_id, "status" => status.as_str() }).await?;
-    match single("payment_events/settle", affected)? {
+/// Gives a waiting event of this transaction its outcome. `processing`: how long that took.
+pub async fn settle(tx: &mut Tx<'_>, event_id: i64, status: EventStatus, processing: Duration) -> Result<(), Failure> {
+    let params = params! { event_id, "status" => status.as_str(), "processing_us" => us(processing) };
+    match single("payment_events/settle", tx.execute(sql::payment_events::SETTLE, params).await?)? {
         true => Ok(()),
         false => Err(Failure::Broken(format!("the payment event {event_id} got its outcome from somebody else"))),
     }
 }
 
-/// Events that wait for these orders (each with its hold), in the order in which they are to be applied.
-pub async fn list_parked_for(tx: &mut Tx<'_>, orders: &[(Uuid, Uuid)]) -> Result<Vec<i64>, Failure> {
-    let order_ids = list(orders.iter().map(|&(order_id, _)| Literal::Id(order_id)));
-    let hold_ids = list(orders.iter().map(|&(_, hold_id)| Literal::Id(hold_id)));
-    let statement = sql::payment_events::LIST_PARKED_FOR.replace("{ids}", &order_ids);
-    tx.rows_text(&statement.replace("{hold_ids}", &hold_ids)).await
+/// Lets an event of this transaction wait until it is given up.
+pub async fn park(tx: &mut Tx<'_>, event_id: i64, processing: Duration) -> Result<(), Failure> {
+    tx.execute(sql::payment_events::PARK, params! { event_id, "processing_us" => us(processing) }).await?;
+    Ok(())
 }
 
-/// Says [`Failure::Stale`] while a payment that came before this order has not been applied yet: successes go first, and
-/// whoever wants to cancel the order wakes them before he tries again.
+/// The money of a success that was due for refund was given back. False when somebody else was first to say so.
+pub async fn mark_refunded(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failure> {
+    let affected = tx.execute(sql::payment_events::MARK_REFUNDED, params! { event_id }).await?;
+    single("payment_events/mark_refunded", affected)
+}
+
+/// An event that waits for an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its id in the inbox.
+    pub event_id: i64,
+    /// What it names.
+    pub reference: Reference,
+}
+
+/// Events that wait for these orders and holds, in the order in which they are to be applied.
+pub async fn list_waiting_for(tx: &mut Tx<'_>, references: &[Reference]) -> Result<Vec<Waiting>, Failure> {
+    let ids = |of: fn(&Reference) -> Option<Uuid>| match references.iter().any(|reference| of(reference).is_some()) {
+        true => list(references.iter().filter_map(of).map(Literal::Id)),
+        false => Literal::Null.to_string(),
+    };
+    let statement = sql::payment_events::LIST_WAITING_FOR
+        .replace("{ids}", &ids(|reference| reference.order_id))
+        .replace("{hold_ids}", &ids(|reference| reference.hold_id));
+    let found: Vec<Row> = tx.rows_text(&statement).await?;
+    let waiting = |row: &Row| {
+        let reference = Reference { order_id: id_column(row, "order_id")?, hold_id: id_column(row, "hold_id")? };
+        Ok(Waiting { event_id: column(row, "id")?, reference })
+    };
+    found.iter().map(waiting).collect()
+}
+
+/// Says [`Failure::Stale`] while a payment of this order has not been applied yet: successes go first, and whoever wants
+/// to cancel the order wakes them before he tries again.
 pub async fn no_success_waits(tx: &mut Tx<'_>, order_id: Uuid, hold_id: Uuid) -> Result<(), Failure> {
     let params = params! { "order_id" => bytes(order_id), "hold_id" => bytes(hold_id) };
-    match tx.row::<i64>(sql::payment_events::COUNT_PARKED_SUCCESSES, params).await? {
+    match tx.row::<i64>(sql::payment_events::COUNT_WAITING_SUCCESSES, params).await? {
         Some(0) => Ok(()),
-        _ => Err(Failure::Stale("payment_events/count_parked_successes")),
+        _ => Err(Failure::Stale("payment_events/count_waiting_successes")),
     }
 }
 
-/// Up to `limit` events that wait although their order exists.
-pub async fn list_parked_with_order(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<i64>, Failure> {
-    tx.rows(sql::payment_events::LIST_PARKED_WITH_ORDER, params! { limit }).await
+/// Up to `limit` parked events that wait for nothing any more.
+pub async fn list_ready(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<i64>, Failure> {
+    tx.rows(sql::payment_events::LIST_READY, params! { limit }).await
+}
+
+/// An event that a worker has to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Its id in the inbox.
+    pub event_id: i64,
+    /// `received`: to be tried again; `parked`: to be given up.
+    pub status: EventStatus,
+    /// Attempts so far.
+    pub attempts: u32,
+}
+
+/// Up to `limit` events that a worker has to look at now, the longest due first.
+pub async fn list_due(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<Due>, Failure> {
+    let found: Vec<(i64, String, u32)> = tx.rows(sql::payment_events::LIST_DUE, params! { limit }).await?;
+    let due =
+        |(event_id, status, attempts): (i64, String, u32)| Ok(Due { event_id, status: state(&status)?, attempts });
+    found.into_iter().map(due).collect()
+}
+
+/// Microseconds until a worker has to look again, negative when it should have; `None` when nothing waits.
+pub async fn find_next_due(tx: &mut Tx<'_>) -> Result<Option<i64>, Failure> {
+    let row: Option<Option<i64>> = tx.row(sql::payment_events::FIND_NEXT_DUE, Params::Empty).await?;
+    Ok(row.flatten())
+}
+
+/// Takes a received event for one attempt, which is counted; the next one is due after `pause`. False when another
+/// worker was first.
+pub async fn lease(tx: &mut Tx<'_>, event_id: i64, attempts: u32, pause: Duration) -> Result<bool, Failure> {
+    let params = params! { event_id, attempts, "pause_us" => us(pause) };
+    single("payment_events/lease", tx.execute(sql::payment_events::LEASE, params).await?)
+}
+
+/// Has a parked event that could not be applied tried again after `pause`. False when it is not parked any more.
+pub async fn postpone(tx: &mut Tx<'_>, event_id: i64, pause: Duration) -> Result<bool, Failure> {
+    let params = params! { event_id, "pause_us" => us(pause) };
+    single("payment_events/postpone", tx.execute(sql::payment_events::POSTPONE, params).await?)
+}
+
+/// Gives up a received event that was tried `attempts` times. False when it is not one.
+pub async fn bury(tx: &mut Tx<'_>, event_id: i64, attempts: u32) -> Result<bool, Failure> {
+    let affected = tx.execute(sql::payment_events::BURY, params! { event_id, attempts }).await?;
+    single("payment_events/bury", affected)
+}
+
+/// Has an event tried anew. False when it is not dead, parked or quarantined.
+pub async fn replay(tx: &mut Tx<'_>, event_id: i64, accept_amount: bool) -> Result<bool, Failure> {
+    let affected = tx.execute(sql::payment_events::REPLAY, params! { event_id, accept_amount }).await?;
+    single("payment_events/replay", affected)
+}
+
+/// How many events are in one of the states in which somebody may have to do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    /// Which state.
+    pub status: EventStatus,
+    /// How many.
+    pub count: i64,
+    /// For how long the oldest one has been in the inbox.
+    pub oldest: Duration,
+}
+
+/// The inbox by state, as far as it is open; a state without events is missing.
+pub async fn count_open(tx: &mut Tx<'_>) -> Result<Vec<Open>, Failure> {
+    let found: Vec<(String, i64, i64)> = tx.rows(sql::payment_events::COUNT_OPEN, Params::Empty).await?;
+    let open = |(status, count, oldest_us): (String, i64, i64)| {
+        let oldest = Duration::from_micros(u64::try_from(oldest_us).unwrap_or(0));
+        Ok(Open { status: state(&status)?, count, oldest })
+    };
+    found.into_iter().map(open).collect()
 }

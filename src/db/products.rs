@@ -6,7 +6,7 @@ use chrono::NaiveDateTime;
 use mysql_async::params;
 
 use super::literal::{self, Literal};
-use super::{Failure, Tx, exactly, sql};
+use super::{Failure, Tx, exactly, single, sql};
 
 /// A product as its readers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,16 @@ pub async fn insert(
 ) -> Result<bool, Failure> {
     let params = params! { product_id, name, price_minor, currency, stock };
     Ok(tx.execute(sql::products::INSERT, params).await? == 1)
+}
+
+/// The statement that speaks for units of a product, if there are as many.
+pub fn reserve_units(product_id: i64, qty: i64) -> String {
+    sql::products::RESERVE.replace("{qty}", &qty.to_string()).replace("{product_id}", &product_id.to_string())
+}
+
+/// Speaks for units of a product. False when there are not enough.
+pub async fn reserve(tx: &mut Tx<'_>, product_id: i64, qty: i64) -> Result<bool, Failure> {
+    single("products/reserve", tx.execute_text(&reserve_units(product_id, qty)).await?)
 }
 
 /// Puts units back on sale: units by product. Nothing to give back is no statement.

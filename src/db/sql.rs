@@ -53,7 +53,7 @@ statements! {
         LIST_DUE = "list_due",
         MARK_PAID = "mark_paid",
         MARK_ALL_PAID = "mark_all_paid",
-        MARK_REFUNDED = "mark_refunded",
+        REFUND = "refund",
         CANCEL = "cancel",
     }
     order_events {
@@ -64,15 +64,34 @@ statements! {
     }
     payment_events {
         INSERT = "insert",
-        FIND = "find",
         INSERT_APPLIED = "insert_applied",
+        FIND = "find",
         FIND_BY_KEY = "find_by_key",
+        FIND_NEXT_DUE = "find_next_due",
         LIST_IDS = "list_ids",
+        LIST_DUE = "list_due",
+        LIST_READY = "list_ready",
+        LIST_WAITING_FOR = "list_waiting_for",
+        COUNT_OPEN = "count_open",
+        COUNT_WAITING_SUCCESSES = "count_waiting_successes",
         CLAIM = "claim",
+        LEASE = "lease",
+        PARK = "park",
+        POSTPONE = "postpone",
+        BURY = "bury",
+        REPLAY = "replay",
         SETTLE = "settle",
-        COUNT_PARKED_SUCCESSES = "count_parked_successes",
-        LIST_PARKED_FOR = "list_parked_for",
-        LIST_PARKED_WITH_ORDER = "list_parked_with_order",
+        MARK_REFUNDED = "mark_refunded",
+    }
+    payment_event_trail {
+        INSERT = "insert",
+    }
+    charges {
+        INSERT = "insert",
+        INSERT_ALL_PAID = "insert_all_paid",
+        FIND = "find",
+        LIST_OF = "list_of",
+        REFUND = "refund",
     }
     schema_migrations {
         CREATE = "create",

@@ -2,13 +2,15 @@
 
 pub mod money;
 pub mod payment;
+pub mod refund;
 pub mod refusal;
+pub mod retry;
 pub mod status;
 
 pub use money::{Amount, Currency};
-pub use payment::{Event, Meaning, Outcome, Reference};
+pub use payment::{Event, Meaning, Outcome, Reference, WebhookMode};
 pub use refusal::Refusal;
-pub use status::{EventStatus, HoldStatus, Named, OrderStatus};
+pub use status::{ChargeStatus, EventStatus, HoldStatus, Named, OrderStatus};
 
 use uuid::Uuid;
 

@@ -1,12 +1,10 @@
 //! What a payment provider reports, and what that means for an order.
 
-use std::fmt;
-
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::status::named;
-use super::{Amount, Currency, EventStatus, OrderStatus};
+use super::{Amount, Currency, EventStatus};
 
 named! {
     /// What a provider says happened.
@@ -29,6 +27,16 @@ impl Meaning {
             "refunded" => Some(Self::Refunded),
             _ => None,
         }
+    }
+}
+
+named! {
+    /// When deliveries are applied.
+    WebhookMode {
+        /// Before they are answered.
+        Apply = "apply",
+        /// By a worker, right after they were answered.
+        Queue = "queue",
     }
 }
 
@@ -60,12 +68,16 @@ pub struct Event {
     pub txn_id: Option<String>,
     /// A refund that puts the units back on sale.
     pub restock: bool,
+    /// A refund whose amount is everything that was given back so far, as Stripe reports it.
+    pub cumulative: bool,
     /// The provider's time, as it was written.
     pub provider_timestamp: Option<String>,
     /// Where the event says it comes from.
     pub source: Option<String>,
     /// The caller's name for the whole conversation.
     pub correlation_id: Option<String>,
+    /// The request's headers that are kept, a line each.
+    pub headers: String,
     /// The body as it came.
     pub body: Vec<u8>,
 }
@@ -118,7 +130,7 @@ pub fn amount_fits(amount: Option<&str>, currency: Option<&str>, total_minor: i6
 /// What an event comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It changed its order.
+    /// It changed its order, or the charge that it speaks of.
     Applied,
     /// It changed nothing, and rightly so.
     Ignored,
@@ -126,8 +138,10 @@ pub enum Outcome {
     Quarantined,
     /// It took money that pays for nothing.
     RefundDue,
-    /// Its order does not exist yet.
+    /// Its order does not exist yet, or a refund's charge.
     Parked,
+    /// It waited in vain.
+    Dead,
 }
 
 impl Outcome {
@@ -139,25 +153,8 @@ impl Outcome {
             Self::Quarantined => EventStatus::Quarantined,
             Self::RefundDue => EventStatus::RefundDue,
             Self::Parked => EventStatus::Parked,
+            Self::Dead => EventStatus::Dead,
         }
-    }
-
-    /// What an event comes to whose order had left the state that it would have changed. `same_charge`: the order
-    /// was paid by the very transaction that the event names, or the event names none.
-    pub fn too_late(meaning: Meaning, order: OrderStatus, same_charge: bool) -> Self {
-        match (meaning, order) {
-            (Meaning::Succeeded, OrderStatus::Paid | OrderStatus::Refunded) if same_charge => Self::Ignored,
-            (Meaning::Succeeded, _) => Self::RefundDue,
-            (Meaning::Failed, _) => Self::Ignored,
-            (Meaning::Refunded, OrderStatus::Refunded) if same_charge => Self::Ignored,
-            (Meaning::Refunded, _) => Self::Quarantined,
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.event_status().fmt(formatter)
     }
 }
 
@@ -175,9 +172,11 @@ mod tests {
             currency: Some("EUR".into()),
             txn_id: Some("t".into()),
             restock: false,
+            cumulative: false,
             provider_timestamp: None,
             source: None,
             correlation_id: None,
+            headers: String::new(),
             body: Vec::new(),
         }
     }

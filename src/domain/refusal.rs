@@ -55,6 +55,12 @@ pub enum Refusal {
     /// The same idempotency key came with another request.
     #[error("This idempotency key was already used with a different request.")]
     IdempotencyKeyReuse,
+    /// No such payment event.
+    #[error("There is no payment event with this id.")]
+    EventNotFound,
+    /// A payment event that has its outcome, or that a worker is going to try anyway.
+    #[error("Only a dead, parked or quarantined event can be replayed.")]
+    EventNotReplayable,
 }
 
 impl Refusal {
@@ -73,6 +79,8 @@ impl Refusal {
             Self::OrderIdTaken => "order_id_taken",
             Self::OrderPaid => "order_paid",
             Self::IdempotencyKeyReuse => "idempotency_key_reuse",
+            Self::EventNotFound => "payment_event_not_found",
+            Self::EventNotReplayable => "not_replayable",
         }
     }
 }

@@ -90,3 +90,15 @@ named! {
         Dead = "dead",
     }
 }
+
+named! {
+    /// Where the money of a charge is.
+    ChargeStatus {
+        /// It paid its order.
+        Paid = "paid",
+        /// It pays for nothing.
+        RefundDue = "refund_due",
+        /// All of it was given back.
+        Refunded = "refunded",
+    }
+}

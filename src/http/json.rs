@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use poem::http::{StatusCode, header};
+use poem::http::{HeaderMap, StatusCode, header};
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
@@ -17,6 +17,8 @@ use super::problem::Problem;
 
 /// What a body may be at most, in bytes.
 pub const BODY_BYTES: usize = 64 * 1024;
+/// What is kept of a request's headers, in bytes.
+const HEADER_BYTES: usize = 4096;
 /// How long a client may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
@@ -29,6 +31,8 @@ pub struct Json<T>(pub T);
 pub struct Raw<T> {
     /// The body.
     pub bytes: Vec<u8>,
+    /// The request's headers, a line each, without those that prove who the sender is; cut at [`HEADER_BYTES`].
+    pub headers: String,
     documented: std::marker::PhantomData<T>,
 }
 
@@ -62,6 +66,18 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Prob
         Ok(Err(error)) => Err(Problem::bad_request("unreadable_body", format!("The body cannot be read: {error}."))),
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time.")),
     }
+}
+
+fn kept_headers(headers: &HeaderMap) -> String {
+    let secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
+    let mut kept = String::new();
+    for (name, value) in headers.iter().filter(|(name, _)| !secret.contains(name)) {
+        let line = format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
+        if kept.len() + line.len() <= HEADER_BYTES {
+            kept.push_str(&line);
+        }
+    }
+    kept
 }
 
 fn check_content_type(content_type: Option<&str>) -> Result<(), Problem> {
@@ -113,7 +129,8 @@ impl<T: Type> ParsePayload for Raw<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
-        Ok(Self { bytes: read(request, body).await?, documented: std::marker::PhantomData })
+        let headers = kept_headers(request.headers());
+        Ok(Self { bytes: read(request, body).await?, headers, documented: std::marker::PhantomData })
     }
 }
 

@@ -79,8 +79,10 @@ named! {
         Quarantined = "quarantined",
         /// It took money that pays for nothing.
         RefundDue = "refund_due",
-        /// It waits for its order.
+        /// It waits for its order, or a refund for the success of its charge.
         PendingOrder = "pending_order",
+        /// A worker applies it.
+        Queued = "queued",
     }
 }
 
@@ -106,7 +108,7 @@ pub enum Delivered {
     /// It has its outcome, or had it before.
     #[oai(status = 200)]
     Settled(Json<ReceiptBody>),
-    /// It waits, for its order to be made or (a refund) for the success of its charge, and takes effect then.
+    /// It waits, for its order to be made, for the success of its charge (a refund), or for a worker, and takes effect then.
     #[oai(status = 202)]
     Waiting(Json<ReceiptBody>),
 }
@@ -143,7 +145,7 @@ impl Payments {
         key: IdempotencyKey,
         body: Raw<PaymentEvent>,
     ) -> Result<Delivered, Denied<WebhookDenials>> {
-        let event = read_event(key, body.bytes)?;
+        let event = read_event(key, body)?;
         let app = Arc::clone(&self.app);
         let receipt = self.app.run(async move { app.checkout.receive_event(event).await }).await?;
         Ok(answer(receipt))
@@ -157,7 +159,8 @@ fn answer(receipt: Receipt) -> Delivered {
         (false, EventStatus::Ignored) => DeliveryStatus::Ignored,
         (false, EventStatus::Quarantined | EventStatus::Dead) => DeliveryStatus::Quarantined,
         (false, EventStatus::RefundDue | EventStatus::Refunded) => DeliveryStatus::RefundDue,
-        (false, EventStatus::Parked | EventStatus::Received) => DeliveryStatus::PendingOrder,
+        (false, EventStatus::Parked) => DeliveryStatus::PendingOrder,
+        (false, EventStatus::Received) => DeliveryStatus::Queued,
     };
     let body = Json(ReceiptBody {
         status: Word(status),
@@ -166,14 +169,14 @@ fn answer(receipt: Receipt) -> Delivered {
         event_status: receipt.duplicate.then_some(Word(receipt.status)),
     });
     match status {
-        DeliveryStatus::PendingOrder => Delivered::Waiting(body),
+        DeliveryStatus::PendingOrder | DeliveryStatus::Queued => Delivered::Waiting(body),
         _ => Delivered::Settled(body),
     }
 }
 
 /// Reads one canonical event.
-fn read_event(header_key: IdempotencyKey, bytes: Vec<u8>) -> Result<Event, Problem> {
-    let body: PaymentEvent = parse(&bytes).map_err(unreadable)?;
+fn read_event(header_key: IdempotencyKey, raw: Raw<PaymentEvent>) -> Result<Event, Problem> {
+    let body: PaymentEvent = parse(&raw.bytes).map_err(unreadable)?;
     let meaning = Meaning::of_word(&body.status)
         .ok_or_else(|| Problem::unprocessable("unknown_status", "`status` is not a word that is known here."))?;
     let idempotency_key = event_key(header_key, &body, meaning)?;
@@ -186,10 +189,12 @@ fn read_event(header_key: IdempotencyKey, bytes: Vec<u8>) -> Result<Event, Probl
         currency: bounded("currency", body.currency, 8)?,
         txn_id: bounded("txn_id", body.txn_id, NAME_BYTES)?,
         restock: body.restock.unwrap_or(false),
+        cumulative: false,
         provider_timestamp: bounded("timestamp", body.timestamp.map(|text| text.0), TEXT_BYTES)?,
         source: bounded("webhook_source", body.webhook_source, NAME_BYTES)?,
         correlation_id: bounded("correlation_id", body.correlation_id, NAME_BYTES)?,
-        body: bytes,
+        headers: raw.headers,
+        body: raw.bytes,
     })
 }
 

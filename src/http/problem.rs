@@ -141,14 +141,17 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
-            Refusal::ProductNotFound | Refusal::HoldNotFound | Refusal::OrderNotFound => StatusCode::NOT_FOUND,
+            Refusal::ProductNotFound | Refusal::HoldNotFound | Refusal::OrderNotFound | Refusal::EventNotFound => {
+                StatusCode::NOT_FOUND
+            }
             Refusal::SoldOut { .. }
             | Refusal::AllHeld { .. }
             | Refusal::HoldUsed { .. }
             | Refusal::HoldExpired
             | Refusal::HoldReleased
             | Refusal::OrderIdTaken
-            | Refusal::OrderPaid => StatusCode::CONFLICT,
+            | Refusal::OrderPaid
+            | Refusal::EventNotReplayable => StatusCode::CONFLICT,
             Refusal::InvalidQuantity { .. } | Refusal::IdempotencyKeyReuse => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let mut problem = Self::new(status, refusal.code(), refusal.to_string());

@@ -23,10 +23,16 @@ const ORDERS_CREATED: &str = "orders.created";
 const ORDERS_CANCELLED: &str = "orders.cancelled";
 /// Requests answered from an earlier one under the same idempotency key, by `operation`.
 const IDEMPOTENT_REPLAYS: &str = "idempotency.replayed";
-/// Webhook deliveries, by `outcome` (processed, duplicate, parked, ignored, quarantined, refund_due).
+/// Webhook deliveries, by `outcome` (processed, duplicate, queued, parked, ignored, quarantined, refund_due).
 const WEBHOOK_DELIVERIES: &str = "webhook.deliveries";
-/// Parked events that found their order, by `outcome`.
+/// Events that waited and got their outcome, by `outcome`.
 const WEBHOOK_WOKEN: &str = "webhook.woken";
+/// Further attempts to apply an event.
+const WEBHOOK_RETRIED: &str = "webhook.retried";
+/// Events in the inbox that somebody may have to do something about, by `state`.
+const INBOX_DEPTH: &str = "inbox.depth";
+/// For how long the oldest event has waited to be applied, in seconds.
+const INBOX_OLDEST: &str = "inbox.oldest_unapplied_s";
 /// Rows that ran out, by `kind` (hold, order).
 const EXPIRED: &str = "expiry.expired";
 /// How long after its due time a row was given back, in ms, by `kind`.
@@ -116,6 +122,19 @@ pub(crate) fn webhook_delivered(outcome: &'static str) {
 
 pub(crate) fn webhook_woken(outcome: &'static str) {
     counter!(WEBHOOK_WOKEN, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn webhook_retried() {
+    counter!(WEBHOOK_RETRIED).increment(1);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge of events")]
+pub(crate) fn inbox_depth(state: &'static str, count: i64) {
+    gauge!(INBOX_DEPTH, "state" => state).set(count as f64);
+}
+
+pub(crate) fn inbox_oldest(age: Duration) {
+    gauge!(INBOX_OLDEST).set(age.as_secs_f64());
 }
 
 pub(crate) fn expired(kind: &'static str, lags: impl ExactSizeIterator<Item = Duration>) {

@@ -21,6 +21,8 @@ const NAP: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often old idempotency keys are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// How often the depth of the inbox is told.
+const TELL_INBOX_EVERY: Duration = Duration::from_secs(5);
 /// How often gauges are told.
 const GAUGE_EVERY: Duration = Duration::from_secs(1);
 
@@ -30,6 +32,8 @@ enum Next {
     Now,
     /// Not before this time has passed.
     After(Duration),
+    /// When this time has passed, or when a payment event was left to a worker.
+    AfterOrQueued(Duration),
 }
 
 /// Starts every worker; they stop between two steps once `stop` is cancelled.
@@ -50,6 +54,16 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         let more = app.checkout.sweep_parked().await?;
         Ok(if more { Next::Now } else { Next::After(SWEEP_EVERY) })
     });
+    spawn(app, tasks, stop, "work_off_inbox", |app| async move {
+        if app.checkout.work_off_inbox().await? {
+            return Ok(Next::Now);
+        }
+        Ok(Next::AfterOrQueued(pause_until(app.checkout.next_event_due().await?)))
+    });
+    spawn(app, tasks, stop, "tell_inbox", |app| async move {
+        app.checkout.tell_inbox().await?;
+        Ok(Next::After(TELL_INBOX_EVERY))
+    });
     spawn(app, tasks, stop, "forget_old_keys", |app| async move {
         let more = app.checkout.forget_old_keys().await?;
         Ok(if more { Next::Now } else { Next::After(FORGET_EVERY) })
@@ -62,7 +76,11 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
 
 /// Sleeps exactly until the next due time, a second at most.
 fn until(due: Option<Duration>) -> Next {
-    Next::After(due.unwrap_or(NAP).min(NAP))
+    Next::After(pause_until(due))
+}
+
+fn pause_until(due: Option<Duration>) -> Duration {
+    due.unwrap_or(NAP).min(NAP)
 }
 
 fn spawn<F, Step>(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken, name: &'static str, step: F)
@@ -73,9 +91,14 @@ where
     let (app, stop) = (Arc::clone(app), stop.clone());
     tasks.spawn(async move {
         while !stop.is_cancelled() {
+            let mut wakes = false;
             let pause = match step(Arc::clone(&app)).await {
                 Ok(Next::Now) => continue,
                 Ok(Next::After(pause)) => pause,
+                Ok(Next::AfterOrQueued(pause)) => {
+                    wakes = true;
+                    pause
+                }
                 Err(error) => {
                     telemetry::worker_failed(name);
                     warn!(worker = name, %error, "a worker's step failed; it will be tried again");
@@ -84,6 +107,7 @@ where
             };
             tokio::select! {
                 () = sleep(pause) => {}
+                () = app.checkout.event_queued(), if wakes => {}
                 () = stop.cancelled() => {}
             }
         }

@@ -27,7 +27,7 @@ fn filled(name: &str, statement: &str) -> String {
     let width = match name {
         "holds/insert" => 7,
         "idempotency_keys/insert" => 5,
-        "payment_events/insert_applied" => 16,
+        "payment_events/insert_applied" => 19,
         "orders/insert" => 6,
         "order_events/insert" => 4,
         "idempotency_keys/answer" | "idempotency_keys/delete" => 3,

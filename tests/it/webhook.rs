@@ -16,7 +16,7 @@ use crate::support::{Answer, Bare, Client, Shop, binary, mint, together, with};
 fn success(order_id: &str) -> Value {
     json!({
         "order_id": order_id, "status": "paid", "idempotency_key": "key", "amount": "49.99", "currency": "EUR",
-        "txn_id": "txn",
+        "txn_id": format!("txn {order_id}"),
     })
 }
 
@@ -291,7 +291,7 @@ impl Meeting {
         let ordering = tokio::spawn(async move { client.try_order_as(&hold_id, &order_id).await });
         let meeting = Self {
             webhook: Side::new(webhook, Rule::from("-- orders/find:").skip(1), deliver(webhook, event)),
-            order: Side::new(order, "-- payment_events/list_parked_for:", ordering),
+            order: Side::new(order, "-- payment_events/list_waiting_for:", ordering),
         };
         meeting.webhook.commit.reached().await;
         meeting.order.commit.reached().await;
@@ -385,7 +385,7 @@ async fn what_a_crash_of_the_order_left_between_two_commits_is_found_by_the_swee
     let (hold_id, order_id) = (client.hold(product_id, 1).await, mint());
 
     client.webhook(&success(&order_id)).await.expect(202);
-    let look = proxy.on("-- payment_events/list_parked_for:", Action::PauseBefore);
+    let look = proxy.on("-- payment_events/list_waiting_for:", Action::PauseBefore);
     let (hold, order) = (hold_id.parse().expect("an id"), order_id.parse().ok());
     let crash = tokio::spawn(async move { doomed.checkout.create_order(hold, order, None).await });
     look.reached().await;
@@ -421,6 +421,8 @@ async fn receive(app: Arc<App>, order_id: String) {
         currency: None,
         txn_id: None,
         restock: false,
+        cumulative: false,
+        headers: String::new(),
         provider_timestamp: None,
         source: None,
         correlation_id: None,

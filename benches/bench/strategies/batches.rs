@@ -25,7 +25,7 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn start(opts: &Opts, product_id: i64) -> Self {
         let database = Database::new(pool::pool(opts.clone(), POOL_SIZE));
-        let policy = Policy { hold_ttl_seconds: TTL_SECONDS, order_ttl_seconds: 900, max_qty: 10 };
+        let policy = Policy { hold_ttl_seconds: TTL_SECONDS, ..Policy::default() };
         Self { checkout: Arc::new(Checkout::new(database, policy)), product_id }
     }
 

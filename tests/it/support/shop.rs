@@ -231,7 +231,7 @@ impl Shop {
                  FROM products LEFT JOIN (
                    SELECT product_id, SUM(qty) AS qty FROM holds LEFT JOIN orders ON orders.hold_id = holds.id
                    WHERE holds.status = 'active'
-                      OR (holds.status = 'ordered' AND orders.status IN ('pending', 'paid', 'refunded'))
+                      OR (holds.status = 'ordered' AND orders.status IN ('pending', 'paid', 'refunded') AND NOT restocked)
                    GROUP BY product_id
                  ) AS spoken_for ON spoken_for.product_id = products.id
                  WHERE reserved <> COALESCE(spoken_for.qty, 0) OR reserved > stock OR reserved < 0",

@@ -1,0 +1,4 @@
+-- charges/find: the charge of that name
+SELECT provider, name, event_id, order_id, hold_id, status, amount_minor, currency, refunded_minor, restock
+FROM charges
+WHERE provider = :provider AND name = :name

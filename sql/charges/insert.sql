@@ -1,0 +1,6 @@
+-- charges/insert: the unique key decides which event owns a charge; one that is known already is not counted
+INSERT INTO charges (provider, name, event_id, order_id, hold_id, status, amount_minor, currency)
+SELECT provider, COALESCE(txn_id, CONCAT(0x1f, idempotency_key)), id, :order_id, :hold_id, :status, :amount_minor, :currency
+FROM payment_events
+WHERE id = :event_id
+ON DUPLICATE KEY UPDATE event_id = charges.event_id

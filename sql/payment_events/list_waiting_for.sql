@@ -1,0 +1,18 @@
+-- payment_events/list_waiting_for: what waits for these orders and can be applied now, the successes first; a refund goes
+-- on waiting for the charge that it belongs to
+SELECT id, order_id, hold_id FROM (
+  SELECT id, meaning, order_id, hold_id, provider, txn_id FROM payment_events
+  WHERE order_id IN ({ids}) AND status IN ('received', 'parked')
+  UNION
+  SELECT id, meaning, order_id, hold_id, provider, txn_id FROM payment_events
+  WHERE hold_id IN ({hold_ids}) AND status IN ('received', 'parked')
+) AS waiting
+WHERE meaning <> 'refunded' AND EXISTS (SELECT 1 FROM orders WHERE orders.id = waiting.order_id)
+   OR meaning <> 'refunded' AND EXISTS (SELECT 1 FROM orders WHERE orders.hold_id = waiting.hold_id)
+   OR meaning = 'refunded' AND txn_id IS NOT NULL
+      AND EXISTS (SELECT 1 FROM charges WHERE charges.provider = waiting.provider AND charges.name = waiting.txn_id)
+   OR meaning = 'refunded' AND txn_id IS NULL
+      AND EXISTS (SELECT 1 FROM charges WHERE charges.provider = waiting.provider AND charges.order_id = waiting.order_id)
+   OR meaning = 'refunded' AND txn_id IS NULL
+      AND EXISTS (SELECT 1 FROM charges WHERE charges.provider = waiting.provider AND charges.hold_id = waiting.hold_id)
+ORDER BY FIELD(meaning, 'succeeded', 'failed', 'refunded'), id

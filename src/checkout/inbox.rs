@@ -1,0 +1,201 @@
+//! The inbox of payment events as workers and operators see it: what is tried again, what is given up, what is replayed.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use tracing::{error, info, warn};
+
+use super::Checkout;
+use super::payments::{Receipt, Way, apply_waiting, look_again, settle};
+use crate::db::payment_event_trail::{self, Action};
+use crate::db::payment_events::{self, Due};
+use crate::db::{Error, Failure};
+use crate::domain::retry::{ATTEMPTS, pause_after};
+use crate::domain::{EventStatus, Named as _, Refusal};
+use crate::telemetry;
+
+/// Events that one step takes at most.
+const BATCH: u32 = 100;
+/// Events that a step has under way at the same time.
+const AT_ONCE: usize = 4;
+
+impl Checkout {
+    /// Finds parked events that wait for nothing any more, since a crash kept both sides from looking. Returns whether
+    /// there may be more.
+    ///
+    /// # Errors
+    /// As every transaction.
+    pub async fn sweep_parked(&self) -> Result<bool, Error> {
+        let ready = self
+            .database
+            .read("payments.list_ready", |tx| async move { payment_events::list_ready(tx, BATCH).await }.boxed())
+            .await?;
+        let mut settled = 0;
+        for &event_id in &ready {
+            settled += u32::from(apply_waiting(&self.database, event_id).await);
+        }
+        Ok(ready.len() == BATCH as usize && settled > 0)
+    }
+
+    /// Applies received events that are due for it, and gives up parked ones that have waited as long as one may. One that
+    /// cannot be applied never keeps others waiting. Returns whether there may be more.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn work_off_inbox(&self) -> Result<bool, Error> {
+        let due = self
+            .database
+            .read("payments.list_due", |tx| async move { payment_events::list_due(tx, BATCH).await }.boxed())
+            .await?;
+        let full = due.len() == BATCH as usize;
+        let settled = stream::iter(due).map(|due| self.work_off(due)).buffer_unordered(AT_ONCE);
+        let settled = settled.filter(|&settled| std::future::ready(settled)).count().await;
+        Ok(full && settled > 0)
+    }
+
+    /// How long until [`Checkout::work_off_inbox`] has something to do; zero when it has, `None` when nothing waits.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn next_event_due(&self) -> Result<Option<Duration>, Error> {
+        let due_in_us = self
+            .database
+            .read("payments.find_next_due", |tx| async move { payment_events::find_next_due(tx).await }.boxed())
+            .await?;
+        Ok(due_in_us.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0))))
+    }
+
+    /// Resolves when an event was left to a worker.
+    pub async fn event_queued(&self) {
+        self.event_queued.notified().await;
+    }
+
+    /// Tells how many events are open, and for how long.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn tell_inbox(&self) -> Result<(), Error> {
+        let open = self
+            .database
+            .read("payments.count_open", |tx| async move { payment_events::count_open(tx).await }.boxed())
+            .await?;
+        let mut oldest = Duration::ZERO;
+        for status in [
+            EventStatus::Received,
+            EventStatus::Parked,
+            EventStatus::Quarantined,
+            EventStatus::RefundDue,
+            EventStatus::Dead,
+        ] {
+            let found = open.iter().find(|open| open.status == status);
+            telemetry::inbox_depth(status.as_str(), found.map_or(0, |open| open.count));
+            if matches!(status, EventStatus::Received | EventStatus::Parked) {
+                oldest = oldest.max(found.map_or(Duration::ZERO, |open| open.oldest));
+            }
+        }
+        telemetry::inbox_oldest(oldest);
+        Ok(())
+    }
+
+    /// Has a dead, parked or quarantined event tried anew, now. `accept_amount`: whatever it says was taken counts as what
+    /// the order costs; that and `note` stay in its trail.
+    ///
+    /// # Errors
+    /// [`Refusal::EventNotFound`], [`Refusal::EventNotReplayable`].
+    pub async fn replay_event(&self, event_id: i64, accept_amount: bool, note: &str) -> Result<Receipt, Error> {
+        let detail = match accept_amount {
+            true => format!("amount accepted as it is; {note}"),
+            false => note.to_owned(),
+        };
+        let detail = &detail;
+        self.database
+            .transaction("payments.replay", |tx| {
+                async move {
+                    if payment_events::replay(tx, event_id, accept_amount).await? {
+                        return payment_event_trail::insert(tx, event_id, Action::Replayed, detail).await;
+                    }
+                    Err(match payment_events::find(tx, event_id).await? {
+                        Some(_) if tx.after_unknown() => return Ok(()),
+                        Some(_) => Refusal::EventNotReplayable.into(),
+                        None => Refusal::EventNotFound.into(),
+                    })
+                }
+                .boxed()
+            })
+            .await?;
+        info!(event_id, accept_amount, note, "an operator replays a payment event");
+        self.work_off(Due { event_id, status: EventStatus::Received, attempts: 0 }).await;
+        let receipt = Receipt { event_id, status: EventStatus::Received, duplicate: false, order_status: None };
+        look_again(&self.database, receipt).await
+    }
+
+    /// One event that is due. Returns whether it got its outcome here.
+    async fn work_off(&self, due: Due) -> bool {
+        let done = match due.status {
+            EventStatus::Received if due.attempts >= ATTEMPTS => self.bury(due).await,
+            EventStatus::Received => self.try_again(due).await,
+            _ => return apply_waiting(&self.database, due.event_id).await,
+        };
+        done.unwrap_or_else(|error| {
+            warn!(event_id = due.event_id, %error, "a payment event could not be tried");
+            false
+        })
+    }
+
+    async fn try_again(&self, due: Due) -> Result<bool, Error> {
+        let Due { event_id, attempts, .. } = due;
+        let pause = pause_after(attempts + 1, rand::random());
+        let leased = self
+            .database
+            .transaction("payments.lease", |tx| {
+                async move { payment_events::lease(tx, event_id, attempts, pause).await }.boxed()
+            })
+            .await?;
+        if !leased {
+            return Ok(false);
+        }
+        telemetry::webhook_retried();
+        match settle(&self.database, Way::Waiting { event_id, counted: false }).await {
+            Ok(Some(receipt)) => {
+                telemetry::webhook_woken(receipt.status.as_str());
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(failed) => {
+                warn!(event_id, attempt = attempts + 1, error = %failed, "a payment event could not be applied");
+                self.tell(event_id, Action::AttemptFailed, failed.to_string()).await.map(|()| false)
+            }
+        }
+    }
+
+    async fn tell(&self, event_id: i64, action: Action, detail: String) -> Result<(), Error> {
+        let detail = &detail;
+        self.database
+            .transaction("payments.tell", |tx| {
+                async move { payment_event_trail::insert(tx, event_id, action, detail).await }.boxed()
+            })
+            .await
+    }
+
+    async fn bury(&self, due: Due) -> Result<bool, Error> {
+        let event_id = due.event_id;
+        let buried = self
+            .database
+            .transaction("payments.bury", |tx| {
+                async move {
+                    let buried = payment_events::bury(tx, event_id, ATTEMPTS).await?;
+                    if buried {
+                        payment_event_trail::insert(tx, event_id, Action::GivenUp, "every attempt failed").await?;
+                    }
+                    Ok::<_, Failure>(buried)
+                }
+                .boxed()
+            })
+            .await?;
+        if buried {
+            error!(event_id, "a payment event is dead: every attempt to apply it failed");
+            telemetry::webhook_woken(EventStatus::Dead.as_str());
+        }
+        Ok(buried)
+    }
+}

@@ -1,0 +1,316 @@
+//! What a payment event does to its order and to the money: every row of the design's table "What happens when".
+//!
+//! All of it runs in the transaction that gives the event its outcome. What is read only says what to try; the guard of
+//! each statement decides, and where it says no, the transaction runs again and reads what is true by then.
+//!
+//! Locks are taken in the order inbox, charges, orders, holds, products.
+
+use uuid::Uuid;
+
+use super::orders::give_back_units;
+use crate::db::charges::{self, Charge, Money};
+use crate::db::order_events::{self, Reason, Transition};
+use crate::db::orders::{self, Order};
+use crate::db::payment_events::{self, Stored};
+use crate::db::{Failure, Tx, holds, products};
+use crate::domain::payment::amount_fits;
+use crate::domain::refund::{GivenBack, Refund, Taken};
+use crate::domain::{Amount, ChargeStatus, Currency, HoldStatus, Meaning, OrderStatus, Outcome, Reference};
+
+/// Whether a payment for a cancelled order may still get units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Supply {
+    /// It tries; [`OUT_OF_STOCK`] says that there were not enough.
+    Unknown,
+    /// There are not enough: it is due for refund.
+    Gone,
+}
+
+/// What a transaction is stale by when units for a late payment are missing.
+pub(super) const OUT_OF_STOCK: &str = "products/reserve";
+
+/// The order that a reference names.
+pub(super) enum Resolved {
+    Order(Box<Order>),
+    /// It does not exist yet.
+    Missing,
+    /// The order and the hold that were named do not belong together.
+    Contradiction,
+}
+
+impl Resolved {
+    pub(super) fn status(&self) -> Option<OrderStatus> {
+        match self {
+            Self::Order(order) => Some(order.status),
+            Self::Missing | Self::Contradiction => None,
+        }
+    }
+}
+
+/// Finds the order that is named.
+pub(super) async fn resolve(tx: &mut Tx<'_>, reference: Reference) -> Result<Resolved, Failure> {
+    let by_order = match reference.order_id {
+        Some(order_id) => orders::find(tx, order_id).await?,
+        None => None,
+    };
+    let by_hold = match (reference.hold_id, &by_order) {
+        (Some(hold_id), None) => orders::find_by_hold(tx, hold_id).await?,
+        _ => None,
+    };
+    Ok(match (by_order, by_hold) {
+        (Some(order), _) if reference.hold_id.is_some_and(|hold_id| hold_id != order.hold_id) => {
+            Resolved::Contradiction
+        }
+        (None, Some(_)) if reference.order_id.is_some() => Resolved::Contradiction,
+        (Some(order), _) | (None, Some(order)) => Resolved::Order(Box::new(order)),
+        (None, None) => Resolved::Missing,
+    })
+}
+
+/// What an event comes to, and its order's state after that.
+type Settled = (Outcome, Option<OrderStatus>);
+
+/// Applies an event. [`Outcome::Parked`] changed nothing: it has to wait.
+pub(super) async fn apply(tx: &mut Tx<'_>, event: &Stored, supply: Supply) -> Result<Settled, Failure> {
+    let order = match resolve(tx, event.reference).await? {
+        Resolved::Order(order) => *order,
+        Resolved::Missing => return Ok((without_order(tx, event).await?, None)),
+        Resolved::Contradiction => return Ok((Outcome::Quarantined, None)),
+    };
+    match event.meaning {
+        Meaning::Succeeded => succeed(tx, event, &order, supply).await,
+        Meaning::Failed => fail(tx, event, &order).await,
+        Meaning::Refunded => {
+            let outcome = refund(tx, event, Some(&order)).await?;
+            let order = orders::find(tx, order.id).await?.ok_or(Failure::Raced("orders/find"))?;
+            Ok((outcome, Some(order.status)))
+        }
+    }
+}
+
+/// What becomes of an event that has waited for its order as long as one may: money is due for refund.
+pub(super) async fn give_up(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failure> {
+    match event.meaning {
+        Meaning::Succeeded => {
+            let money = money_of(event, None);
+            own_charge(tx, event, event.reference, ChargeStatus::RefundDue, &money).await
+        }
+        Meaning::Failed | Meaning::Refunded => Ok(Outcome::Dead),
+    }
+}
+
+fn fits(event: &Stored, order: &Order) -> bool {
+    event.accepted_amount
+        || amount_fits(event.amount.as_deref(), event.currency.as_deref(), order.total_minor, &order.currency)
+}
+
+async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, supply: Supply) -> Result<Settled, Failure> {
+    if !fits(event, order) {
+        return Ok((Outcome::Quarantined, Some(order.status)));
+    }
+    let pays = match order.status {
+        OrderStatus::Pending => true,
+        OrderStatus::Cancelled => supply == Supply::Unknown,
+        // a success that names no charge may speak of the one that paid the order
+        OrderStatus::Paid | OrderStatus::Refunded if event.txn_id.is_none() && same_provider(event, order) => {
+            return Ok((Outcome::Ignored, Some(order.status)));
+        }
+        OrderStatus::Paid | OrderStatus::Refunded => false,
+    };
+    let reference = Reference { order_id: Some(order.id), hold_id: Some(order.hold_id) };
+    let status = if pays { ChargeStatus::Paid } else { ChargeStatus::RefundDue };
+    let outcome = own_charge(tx, event, reference, status, &money_of(event, Some(order))).await?;
+    if outcome != Outcome::Applied {
+        return Ok((outcome, Some(order.status)));
+    }
+    if !orders::mark_paid(tx, order.id, order.status, &event.provider, event.txn_id.as_deref()).await? {
+        return Err(Failure::Raced("orders/mark_paid"));
+    }
+    record(tx, event, order, OrderStatus::Paid, Reason::PaymentSucceeded).await?;
+    match order.status {
+        OrderStatus::Cancelled => reserve_again(tx, order.hold_id).await?,
+        // No product row is touched: the units were reserved at the hold.
+        _ => holds::settle(tx, &[order.hold_id]).await?,
+    }
+    Ok((Outcome::Applied, Some(OrderStatus::Paid)))
+}
+
+/// The units of a cancelled order went back on sale: a payment that comes late takes them again, or none.
+async fn reserve_again(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<(), Failure> {
+    for (product_id, qty) in holds::sum(holds::list_units(tx, &[hold_id]).await?) {
+        if !products::reserve(tx, product_id, qty).await? {
+            return Err(Failure::Stale(OUT_OF_STOCK));
+        }
+    }
+    Ok(())
+}
+
+/// Writes down the charge that a success speaks of. Another event may own it already: then this one says nothing new, or
+/// claims for one order what was taken for another.
+async fn own_charge(
+    tx: &mut Tx<'_>,
+    event: &Stored,
+    reference: Reference,
+    status: ChargeStatus,
+    money: &Money,
+) -> Result<Outcome, Failure> {
+    if charges::insert(tx, event.id, reference, status, money).await? {
+        return Ok(match status {
+            ChargeStatus::Paid => Outcome::Applied,
+            ChargeStatus::RefundDue | ChargeStatus::Refunded => Outcome::RefundDue,
+        });
+    }
+    let name = event.txn_id.as_deref().ok_or_else(|| Failure::Broken("a charge without a name is known".to_owned()))?;
+    let charge = charges::find(tx, &event.provider, name).await?.ok_or(Failure::Raced("charges/find"))?;
+    Ok(if belongs(&charge, reference) { Outcome::Ignored } else { Outcome::Quarantined })
+}
+
+/// Whether a charge was taken for the order or the hold that is named.
+fn belongs(charge: &Charge, reference: Reference) -> bool {
+    let same = |one: Option<Uuid>, other: Option<Uuid>| one.is_some() && one == other;
+    same(charge.reference.order_id, reference.order_id) || same(charge.reference.hold_id, reference.hold_id)
+}
+
+async fn fail(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Settled, Failure> {
+    if !fits(event, order) {
+        return Ok((Outcome::Quarantined, Some(order.status)));
+    }
+    if order.status != OrderStatus::Pending {
+        return Ok((Outcome::Ignored, Some(order.status)));
+    }
+    payment_events::no_success_waits(tx, order.id, order.hold_id).await?;
+    if !orders::cancel(tx, order.id).await? {
+        return Err(Failure::Raced("orders/cancel"));
+    }
+    record(tx, event, order, OrderStatus::Cancelled, Reason::PaymentFailed).await?;
+    give_back_units(tx, order.hold_id).await?;
+    Ok((Outcome::Applied, Some(OrderStatus::Cancelled)))
+}
+
+/// An event whose order does not exist waits for it, unless it never will: money for a hold that ended without an order
+/// is due for refund at once; and the refund of money that is due needs no order.
+async fn without_order(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failure> {
+    match (event.meaning, event.reference.hold_id) {
+        (Meaning::Refunded, _) => refund(tx, event, None).await,
+        (Meaning::Succeeded, Some(hold_id)) => {
+            let rows = holds::find(tx, hold_id).await?;
+            let ended = |row: &holds::Hold| matches!(row.status, HoldStatus::Released | HoldStatus::Expired);
+            if !rows.first().is_some_and(ended) {
+                return Ok(Outcome::Parked);
+            }
+            let money = money_of(event, None);
+            own_charge(tx, event, event.reference, ChargeStatus::RefundDue, &money).await
+        }
+        (Meaning::Succeeded | Meaning::Failed, _) => Ok(Outcome::Parked),
+    }
+}
+
+/// A refund belongs to a charge, whatever its order has come to since; before the success of its charge, it waits.
+async fn refund(tx: &mut Tx<'_>, event: &Stored, order: Option<&Order>) -> Result<Outcome, Failure> {
+    let reference = match order {
+        Some(order) => Reference { order_id: Some(order.id), hold_id: Some(order.hold_id) },
+        None => event.reference,
+    };
+    let charge = match &event.txn_id {
+        Some(name) => charges::find(tx, &event.provider, name).await?,
+        None => {
+            let all = charges::list_of(tx, &event.provider, reference).await?;
+            let (known, mut open): (Vec<_>, Vec<_>) =
+                all.into_iter().partition(|charge| charge.status == ChargeStatus::Refunded);
+            match (open.pop(), open.is_empty()) {
+                (None, _) if !known.is_empty() => return Ok(Outcome::Ignored),
+                (charge, true) => charge,
+                (_, false) => return Ok(Outcome::Quarantined),
+            }
+        }
+    };
+    let Some(charge) = charge else { return Ok(Outcome::Parked) };
+    if !belongs(&charge, reference) {
+        return Ok(Outcome::Quarantined);
+    }
+    let taken = Taken {
+        status: charge.status,
+        amount_minor: charge.amount_minor,
+        currency: charge.currency.as_deref(),
+        refunded_minor: charge.refunded_minor,
+    };
+    let back = GivenBack {
+        amount: event.amount.as_deref(),
+        currency: event.currency.as_deref(),
+        cumulative: event.cumulative,
+    };
+    let (refunded_minor, whole) = match Refund::of(taken, back) {
+        Refund::Part(minor) => (minor, false),
+        Refund::Whole(minor) => (minor, true),
+        Refund::Known => return Ok(Outcome::Ignored),
+        Refund::Unfit => return Ok(Outcome::Quarantined),
+    };
+    give_back(tx, event, order, &charge, refunded_minor, whole).await?;
+    Ok(Outcome::Applied)
+}
+
+/// Of the charge that paid the order, the order remembers what was given back; one that is due for refund is settled with
+/// its event, and the order stays as it is.
+async fn give_back(
+    tx: &mut Tx<'_>,
+    event: &Stored,
+    order: Option<&Order>,
+    charge: &Charge,
+    refunded_minor: i64,
+    whole: bool,
+) -> Result<(), Failure> {
+    let restock = charge.restock || event.restock;
+    let due = charge.status == ChargeStatus::RefundDue;
+    if due && whole && !payment_events::mark_refunded(tx, charge.event_id).await? {
+        return Err(Failure::Raced("payment_events/mark_refunded"));
+    }
+    let status = if whole { ChargeStatus::Refunded } else { charge.status };
+    if !charges::refund(tx, charge, charges::Refunded { status, refunded_minor, restock }).await? {
+        return Err(Failure::Raced("charges/refund"));
+    }
+    let Some(order) = order.filter(|_| !due) else { return Ok(()) };
+    let (status, reason) = match whole {
+        true => (OrderStatus::Refunded, Reason::PaymentRefunded),
+        false => (OrderStatus::Paid, Reason::PaymentPartRefunded),
+    };
+    let restocked = whole && restock;
+    if !orders::refund(tx, order, orders::Refunded { status, refunded_minor, restocked }).await? {
+        return Err(Failure::Raced("orders/refund"));
+    }
+    record(tx, event, order, status, reason).await?;
+    if restocked {
+        let units = holds::sum(holds::list_units(tx, &[order.hold_id]).await?);
+        products::give_back(tx, &units).await?;
+    }
+    Ok(())
+}
+
+async fn record(
+    tx: &mut Tx<'_>,
+    event: &Stored,
+    order: &Order,
+    to: OrderStatus,
+    reason: Reason,
+) -> Result<(), Failure> {
+    let transition = Transition { order_id: order.id, from: Some(order.status), to, reason };
+    order_events::insert_for_payment(tx, transition, event.id).await
+}
+
+fn same_provider(event: &Stored, order: &Order) -> bool {
+    order.charge_provider.as_ref() == Some(&event.provider)
+}
+
+/// How much was taken: as the event says, where it can be read, else the order's total.
+fn money_of(event: &Stored, order: Option<&Order>) -> Money {
+    let order_currency = order.and_then(|order| Currency::parse(&order.currency));
+    let currency = match &event.currency {
+        Some(text) => Currency::parse(text),
+        None => order_currency.clone(),
+    };
+    let read = |currency: &Currency| Amount::parse(event.amount.as_deref()?)?.minor_units(currency);
+    let text = |currency: Option<Currency>| currency.map(|currency| currency.as_str().to_owned());
+    match (currency.as_ref().and_then(read), order) {
+        (None, Some(order)) => Money { amount_minor: Some(order.total_minor), currency: text(order_currency) },
+        (amount_minor, _) => Money { amount_minor, currency: text(currency) },
+    }
+}

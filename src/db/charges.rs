@@ -1,0 +1,118 @@
+//! Money that was taken, one row per charge.
+
+use mysql_async::{Row, params};
+
+use super::literal::{Literal, cases, rows};
+use super::payment_batch::{Success, key};
+use super::{Failure, Tx, bytes, column, id_column, single, sql, state};
+use crate::domain::{ChargeStatus, Named as _, Reference};
+
+/// A charge, as refunds find it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// The route that its success came by.
+    pub provider: Vec<u8>,
+    /// The provider's name for it, or what stands for a missing one.
+    pub name: Vec<u8>,
+    /// The success that owns it.
+    pub event_id: i64,
+    /// Its order and its hold, as far as they are known.
+    pub reference: Reference,
+    /// Where the money is.
+    pub status: ChargeStatus,
+    /// How much was taken, in minor units of `currency`; `None`: nobody said.
+    pub amount_minor: Option<i64>,
+    /// ISO 4217.
+    pub currency: Option<String>,
+    /// How much of it was given back.
+    pub refunded_minor: i64,
+    /// Whether a refund asked for its units to go back on sale.
+    pub restock: bool,
+}
+
+fn charge(row: &Row) -> Result<Charge, Failure> {
+    Ok(Charge {
+        provider: column(row, "provider")?,
+        name: column(row, "name")?,
+        event_id: column(row, "event_id")?,
+        reference: Reference { order_id: id_column(row, "order_id")?, hold_id: id_column(row, "hold_id")? },
+        status: state(&column::<String>(row, "status")?)?,
+        amount_minor: column(row, "amount_minor")?,
+        currency: column(row, "currency")?,
+        refunded_minor: column(row, "refunded_minor")?,
+        restock: column(row, "restock")?,
+    })
+}
+
+/// How much money an event speaks of, in minor units of `currency`, as far as it can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Money {
+    /// How much.
+    pub amount_minor: Option<i64>,
+    /// ISO 4217.
+    pub currency: Option<String>,
+}
+
+/// Writes down the charge that a success speaks of. False when an earlier event owns it.
+pub async fn insert(
+    tx: &mut Tx<'_>,
+    event_id: i64,
+    of: Reference,
+    status: ChargeStatus,
+    money: &Money,
+) -> Result<bool, Failure> {
+    let params = params! {
+        event_id,
+        "order_id" => of.order_id.map(bytes),
+        "hold_id" => of.hold_id.map(bytes),
+        "status" => status.as_str(),
+        "amount_minor" => money.amount_minor,
+        "currency" => &money.currency,
+    };
+    single("charges/insert", tx.execute(sql::charges::INSERT, params).await?)
+}
+
+/// The statement that writes down the charges of a batch of payments.
+pub fn insert_all_paid(successes: &[Success<'_>]) -> String {
+    let orders = cases(successes.iter().map(|success| (key(success.event)[1], Literal::Id(success.order_id))));
+    let keys = rows(successes.iter().map(|success| key(success.event)));
+    sql::charges::INSERT_ALL_PAID.replace("{orders}", &orders).replace("{rows}", &keys)
+}
+
+/// The charge of that name.
+pub async fn find(tx: &mut Tx<'_>, provider: &[u8], name: &[u8]) -> Result<Option<Charge>, Failure> {
+    let row: Option<Row> = tx.row(sql::charges::FIND, params! { provider, name }).await?;
+    row.as_ref().map(charge).transpose()
+}
+
+/// The charges of an order or of a hold.
+pub async fn list_of(tx: &mut Tx<'_>, provider: &[u8], of: Reference) -> Result<Vec<Charge>, Failure> {
+    let params = params! { provider, "order_id" => of.order_id.map(bytes), "hold_id" => of.hold_id.map(bytes) };
+    let found: Vec<Row> = tx.rows(sql::charges::LIST_OF, params).await?;
+    found.iter().map(charge).collect()
+}
+
+/// What a refund makes of its charge.
+#[derive(Debug, Clone, Copy)]
+pub struct Refunded {
+    /// Where the money is now.
+    pub status: ChargeStatus,
+    /// How much was given back, in minor units.
+    pub refunded_minor: i64,
+    /// Whether its units go back on sale.
+    pub restock: bool,
+}
+
+/// Writes down how much of a charge was given back. False when that changed since it was read.
+pub async fn refund(tx: &mut Tx<'_>, charge: &Charge, refunded: Refunded) -> Result<bool, Failure> {
+    let params = params! {
+        "provider" => &charge.provider,
+        "name" => &charge.name,
+        "status" => refunded.status.as_str(),
+        "refunded_minor" => refunded.refunded_minor,
+        "restock" => refunded.restock,
+        "refunded_before" => charge.refunded_minor,
+        "status_before" => charge.status.as_str(),
+    };
+    single("charges/refund", tx.execute(sql::charges::REFUND, params).await?)
+}

@@ -1,0 +1,34 @@
+//! What happened to a payment event after it was received, beside its outcome.
+
+use mysql_async::params;
+
+use super::{Failure, Tx, single, sql};
+use crate::domain::Named as _;
+use crate::domain::status::named;
+
+named! {
+    /// What happened.
+    Action {
+        /// It could not be applied.
+        AttemptFailed = "attempt_failed",
+        /// It is not tried any more.
+        GivenUp = "given_up",
+        /// An operator had it tried anew.
+        Replayed = "replayed",
+        /// An operator gave the money back.
+        RefundDone = "refund_done",
+    }
+}
+
+/// The most that is kept of an error or a note, in bytes.
+const DETAIL_BYTES: usize = 1024;
+
+/// Writes one row.
+pub async fn insert(tx: &mut Tx<'_>, event_id: i64, action: Action, detail: &str) -> Result<(), Failure> {
+    let detail = detail.get(..detail.floor_char_boundary(DETAIL_BYTES)).unwrap_or_default();
+    let params = params! { event_id, "action" => action.as_str(), detail };
+    match single("payment_event_trail/insert", tx.execute(sql::payment_event_trail::INSERT, params).await?)? {
+        true => Ok(()),
+        false => Err(Failure::Broken(format!("the payment event {event_id} is gone"))),
+    }
+}
