@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 pub(crate) use api::{Answer, Client, with};
-pub(crate) use shop::{Bare, Shop, binary};
+pub(crate) use shop::{Bare, Instance, Shop, binary};
 
 /// An id as a client mints it.
 pub(crate) fn mint() -> String {

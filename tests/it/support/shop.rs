@@ -77,7 +77,13 @@ impl Shop {
     /// An instance without workers that reaches its database through a proxy: nothing happens but its requests, so that
     /// a rule for `COMMIT` strikes one of theirs.
     pub(crate) async fn serve_without_workers(&self) -> Bare {
-        let (app, proxy) = self.app_through_proxy().await;
+        self.serve_without_workers_as(self.config()).await
+    }
+
+    /// The same by a configuration of its own.
+    pub(crate) async fn serve_without_workers_as(&self, config: Config) -> Bare {
+        let (through_proxy, proxy) = self.config_through_proxy().await;
+        let app = Arc::new(App::new(&Config { database: through_proxy.database, ..config }));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let client = Client::new(listener.local_addr().expect("an address"));
         let acceptor = Connections::on(listener).expect("an address");

@@ -1,0 +1,328 @@
+//! The inbox: what cannot be applied at once is applied later, given up, or replayed; nothing is lost from sight.
+
+use std::sync::Arc;
+
+use holdfast::app::App;
+use holdfast::config::Config;
+use holdfast::domain::retry::ATTEMPTS;
+use holdfast::domain::{EventStatus, Refusal, WebhookMode};
+use serde_json::json;
+
+use crate::support::proxy::{Action, Rule};
+use crate::support::{Answer, Instance, Shop, mint, together};
+
+/// An error that no retry helps: the kind that a bug or a broken row makes.
+const POISON: Action = Action::Error(3819, "HY000", "a check constraint is violated");
+
+fn outcome(answer: &Answer) -> (u16, &str) {
+    (answer.status, answer.body["status"].as_str().unwrap_or_default())
+}
+
+impl Shop {
+    /// State and attempts of the event under a key.
+    async fn event(&self, key: &str) -> (String, u32) {
+        self.row(&format!("SELECT status, attempts FROM payment_events WHERE idempotency_key = '{key}'")).await
+    }
+
+    async fn let_events_be_due(&self) {
+        self.execute("UPDATE payment_events SET due_at = UTC_TIMESTAMP(6) WHERE due_at IS NOT NULL").await;
+    }
+
+    /// Seconds until the next attempt of the only event that waits for one.
+    async fn next_attempt_in(&self) -> f64 {
+        let left = "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), due_at) / 1e6";
+        self.row(&format!("SELECT CAST({left} AS DOUBLE) FROM payment_events WHERE status = 'received'")).await
+    }
+
+    async fn errors(&self) -> Vec<(String, u32, String)> {
+        self.rows("SELECT action, attempt, CAST(detail AS CHAR) FROM payment_event_trail ORDER BY id").await
+    }
+}
+
+async fn work_off(app: &Arc<App>) {
+    while app.checkout.work_off_inbox().await.expect("the step runs") {}
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_applied_is_kept_and_tried_again_until_it_can() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(5).await;
+    let client = shop.serve_without_workers().await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let (_, neighbour) = client.hold_and_order(product_id, 1).await;
+    let _poison = client.proxy.on(Rule::from("-- orders/mark_paid:").always(), POISON);
+    let poisoned = client.pay(&order_id, "paid", "poison").await;
+    assert_eq!(outcome(&poisoned), (202, "queued"), "{poisoned:?}");
+    assert_eq!(outcome(&client.pay(&order_id, "paid", "poison").await), (200, "duplicate"));
+    assert_eq!(outcome(&client.pay(&neighbour, "failed", "healthy").await), (200, "processed"));
+
+    for (attempt, pause) in [(1, 5.0), (2, 10.0), (3, 30.0), (4, 60.0), (5, 120.0), (6, 600.0), (7, 600.0)] {
+        assert_eq!(shop.event("poison").await, ("received".to_owned(), attempt));
+        let left = shop.next_attempt_in().await;
+        assert!((pause * 0.7..=pause * 1.2).contains(&left), "attempt {attempt}: {left} s");
+        work_off(&client.app).await;
+        assert_eq!(shop.event("poison").await.1, attempt, "not before it is due");
+        shop.let_events_be_due().await;
+        work_off(&client.app).await;
+    }
+    let errors = shop.errors().await;
+    assert_eq!(errors.len(), 8, "{errors:?}");
+    let kept = |(action, _, detail): &(String, u32, String)| action == "attempt_failed" && detail.contains("3819");
+    assert!(errors.iter().all(kept), "{errors:?}");
+
+    let healthy = shop.app();
+    shop.let_events_be_due().await;
+    work_off(&healthy).await;
+    assert_eq!(shop.event("poison").await, ("applied".to_owned(), 9));
+    assert_eq!(client.order_status(&order_id).await, "paid");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_event_whose_retries_are_used_up_is_dead_and_can_be_replayed() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let client = shop.serve_without_workers().await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let _poison = client.proxy.on(Rule::from("-- orders/mark_paid:").always(), POISON);
+    client.pay(&order_id, "paid", "poison").await.expect(202);
+    shop.execute(&format!("UPDATE payment_events SET attempts = {}", ATTEMPTS - 1)).await;
+    for expected in ["received", "dead"] {
+        shop.let_events_be_due().await;
+        work_off(&client.app).await;
+        assert_eq!(shop.event("poison").await, (expected.to_owned(), ATTEMPTS));
+    }
+    assert_eq!(shop.errors().await.last().map(|error| error.0.clone()), Some("given_up".to_owned()));
+    work_off(&client.app).await;
+
+    let healthy = shop.app();
+    let event_id = shop.count("SELECT id FROM payment_events").await;
+    let receipt = healthy.checkout.replay_event(event_id, false, "mended").await.expect("it is replayed");
+    assert_eq!(receipt.status, EventStatus::Applied);
+    assert_eq!(client.order_status(&order_id).await, "paid");
+    let again = healthy.checkout.replay_event(event_id, false, "").await;
+    assert!(matches!(again, Err(holdfast::checkout::Error::Refused(Refusal::EventNotReplayable))), "{again:?}");
+    let missing = healthy.checkout.replay_event(event_id + 1, false, "").await;
+    assert!(matches!(missing, Err(holdfast::checkout::Error::Refused(Refusal::EventNotFound))), "{missing:?}");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_waiting_event_that_cannot_be_applied_is_tried_again_and_harms_no_order() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let client = shop.serve_without_workers().await;
+    let (hold_id, order_id) = (client.hold(product_id, 1).await, mint());
+    client.pay(&order_id, "paid", "poison").await.expect(202);
+    let _poison = client.proxy.on(Rule::from("-- orders/mark_paid:").always(), POISON);
+    assert_eq!(client.try_order_as(&hold_id, &order_id).await.expect(201).text("status"), "pending");
+    assert_eq!(shop.event("poison").await, ("received".to_owned(), 2));
+    assert_eq!(shop.errors().await.len(), 1);
+    shop.let_events_be_due().await;
+    work_off(&shop.app()).await;
+    assert_eq!(client.order_status(&order_id).await, "paid");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_payment_that_cannot_be_applied_keeps_its_order_waiting_only_for_its_first_attempts() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let client = shop.serve_without_workers().await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let _poison = client.proxy.on(Rule::from("-- orders/mark_paid:").always(), POISON);
+    client.pay(&order_id, "paid", "poison").await.expect(202);
+    shop.let_order_run_out(&order_id).await;
+    client.app.checkout.cancel_overdue_orders().await.expect("the step runs");
+    assert_eq!(client.order_status(&order_id).await, "pending", "it was paid in time, as far as is known");
+    shop.execute("UPDATE payment_events SET attempts = 5").await;
+    client.app.checkout.cancel_overdue_orders().await.expect("the step runs");
+    assert_eq!(client.order_status(&order_id).await, "cancelled");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_apply_every_event_once() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(100).await;
+    let queueing = Config { webhook_mode: WebhookMode::Queue, ..shop.config() };
+    let (apps, client) = ([shop.app(), shop.app()], shop.serve_without_workers_as(queueing).await);
+    let mut orders = Vec::new();
+    for _ in 0..60 {
+        let (_, order_id) = client.hold_and_order(product_id, 1).await;
+        assert_eq!(outcome(&client.pay(&order_id, "paid", &order_id).await), (202, "queued"));
+        orders.push(order_id);
+    }
+    together((0..6).map(|worker| {
+        let app = Arc::clone(&apps[worker % 2]);
+        async move { work_off(&app).await }
+    }))
+    .await;
+    let applied = "SELECT COUNT(*) FROM payment_events WHERE status = 'applied' AND attempts = 1";
+    assert_eq!(shop.count(applied).await, 60);
+    for order_id in orders {
+        assert_eq!(client.trail(&order_id).await.len(), 2);
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_ended_its_worker_is_counted_and_made_again() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let queueing = Config { webhook_mode: WebhookMode::Queue, ..shop.config() };
+    let client = shop.serve_without_workers_as(queueing).await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    client.pay(&order_id, "paid", "key").await.expect(202);
+
+    let (doomed, proxy) = shop.app_through_proxy().await;
+    let claim = proxy.on("-- payment_events/claim:", Action::PauseBefore);
+    let working = tokio::spawn(async move { work_off(&doomed).await });
+    claim.reached().await;
+    working.abort();
+    drop(proxy);
+    assert_eq!(shop.event("key").await, ("received".to_owned(), 1));
+    assert!(shop.next_attempt_in().await > 3.0);
+    shop.let_events_be_due().await;
+    work_off(&shop.app()).await;
+    assert_eq!(shop.event("key").await, ("applied".to_owned(), 2));
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn in_queue_mode_a_worker_applies_what_was_answered_before() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(3).await;
+    let client = Instance::start(Config { webhook_mode: WebhookMode::Queue, ..shop.config() }).await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    assert_eq!(outcome(&client.pay(&order_id, "paid", "key").await), (202, "queued"));
+    assert_eq!(outcome(&client.pay(&order_id, "paid", "key").await), (200, "duplicate"));
+    client.pay(&order_id, "failed", "key").await.refused(422, "idempotency_key_reuse");
+    shop.until("SELECT COUNT(*) FROM payment_events WHERE status = 'applied'", 1).await;
+    assert_eq!(client.order_status(&order_id).await, "paid");
+
+    // its order comes later
+    let (hold_id, order_id) = (client.hold(product_id, 1).await, mint());
+    client.pay(&order_id, "paid", "early").await.expect(202);
+    shop.until("SELECT COUNT(*) FROM payment_events WHERE status = 'parked'", 1).await;
+    assert_eq!(client.try_order_as(&hold_id, &order_id).await.expect(201).text("status"), "paid");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_failure_never_overtakes_a_payment_that_was_queued_before_it() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let queueing = Config { webhook_mode: WebhookMode::Queue, ..shop.config() };
+    let (client, applying) = (shop.serve_without_workers_as(queueing).await, shop.serve_without_workers().await);
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    client.pay(&order_id, "paid", "payment").await.expect(202);
+    assert_eq!(outcome(&applying.pay(&order_id, "failed", "failure").await), (200, "ignored"));
+    assert_eq!(shop.event("payment").await.0, "applied");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_an_order_that_never_appears_is_due_for_refund_or_dead() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let client = shop.serve_without_workers_as(Config { park_seconds: 3600, ..shop.config() }).await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let nowhere = mint();
+    for (order_id, word) in [(&nowhere, "paid"), (&nowhere, "failed"), (&order_id, "refunded")] {
+        assert_eq!(outcome(&client.pay(order_id, word, word).await), (202, "pending_order"));
+    }
+    let waits = "SELECT COUNT(*) FROM payment_events
+                 WHERE status = 'parked' AND due_at = park_until
+                   AND park_until BETWEEN received_at + INTERVAL 3599 SECOND AND received_at + INTERVAL 3601 SECOND";
+    assert_eq!(shop.count(waits).await, 3);
+    work_off(&client.app).await;
+    assert_eq!(shop.count(waits).await, 3, "not before its time");
+
+    let past = "SET park_until = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND, due_at = park_until";
+    shop.execute(&format!("UPDATE payment_events {past}")).await;
+    work_off(&client.app).await;
+    for (key, status) in [("paid", "refund_due"), ("failed", "dead"), ("refunded", "dead")] {
+        assert_eq!(shop.event(key).await.0, status, "{key}");
+    }
+    // the same charge under another key says nothing new, and its refund settles it
+    let copy = json!({ "order_id": nowhere, "status": "refunded", "idempotency_key": "back" });
+    assert_eq!(outcome(&client.webhook(&copy).await), (200, "processed"));
+    assert_eq!(shop.event("paid").await.0, "refunded");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_order_that_appears_at_the_last_moment_still_gets_its_payment() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let client = shop.serve_without_workers().await;
+    let (hold_id, order_id) = (client.hold(product_id, 1).await, mint());
+    client.pay(&order_id, "paid", "key").await.expect(202);
+    shop.execute("UPDATE payment_events SET park_until = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND, due_at = park_until")
+        .await;
+    // the order is made by an instance that ends before it looks for waiting events
+    let (doomed, proxy) = shop.app_through_proxy().await;
+    let look = proxy.on("-- payment_events/list_waiting_for:", Action::PauseBefore);
+    let (hold, order) = (hold_id.parse().expect("an id"), order_id.parse().ok());
+    let crash = tokio::spawn(async move { doomed.checkout.create_order(hold, order, None).await });
+    look.reached().await;
+    crash.abort();
+    drop(proxy);
+    work_off(&client.app).await;
+    assert_eq!(client.order_status(&order_id).await, "paid");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_operator_may_accept_an_amount_and_that_is_recorded() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let client = shop.serve_without_workers().await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let short = json!({ "order_id": order_id, "status": "paid", "amount": "49.00", "txn_id": "T1" });
+    assert_eq!(outcome(&client.webhook(&short).await), (200, "quarantined"));
+    let event_id = shop.count("SELECT id FROM payment_events").await;
+    let replay = async |accept| client.app.checkout.replay_event(event_id, accept, "agreed by phone").await;
+    assert_eq!(replay(false).await.expect("it is replayed").status, EventStatus::Quarantined);
+    assert_eq!(replay(true).await.expect("it is replayed").status, EventStatus::Applied);
+    assert_eq!(client.order_status(&order_id).await, "paid");
+    let trail = shop.errors().await;
+    assert_eq!(trail.len(), 2);
+    assert!(trail[1].0 == "replayed" && trail[1].2.contains("amount accepted") && trail[1].2.contains("by phone"));
+    assert_eq!(shop.count("SELECT accepted_amount FROM payment_events").await, 1);
+    // what was taken is what can be given back
+    let refund = |amount: &str| json!({ "order_id": order_id, "status": "refunded", "amount": amount, "txn_id": "T1" });
+    assert_eq!(outcome(&client.webhook(&refund("49.99")).await), (200, "quarantined"));
+    let rest = json!({ "order_id": order_id, "status": "refunded", "txn_id": "T1", "idempotency_key": "rest" });
+    assert_eq!(client.webhook(&rest).await.text("order_status"), "refunded");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn what_explains_an_event_is_kept_with_it() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(3).await;
+    let client = shop.serve_without_workers().await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let body = format!(r#"{{"order_id":"{order_id}",  "status":"paid","txn_id":"T1","metadata":{{"é":[1]}}}}"#);
+    let request = client.request("POST", "/api/payments/webhook").header("content-type", "application/json");
+    let request =
+        request.header("x-provider", "sandbox").header("cookie", "secret").header("authorization", "Bearer s");
+    client.send(request.body(body.clone())).await.expect(200);
+    let (kept, headers, took): (Vec<u8>, Vec<u8>, i64) =
+        shop.row("SELECT body, headers, processing_us FROM payment_events").await;
+    assert_eq!(kept, body.as_bytes());
+    let headers = String::from_utf8(headers).expect("text");
+    assert!(headers.contains("x-provider: sandbox\n"), "{headers}");
+    assert!(!headers.contains("cookie") && !headers.contains("Bearer"), "{headers}");
+    assert!(took > 0, "{took}");
+
+    let long = "x".repeat(6000);
+    let request = client.request("POST", "/api/payments/webhook").header("x-long", long).header("x-short", "kept");
+    let event = json!({ "order_id": mint(), "status": "paid", "txn_id": "T2" });
+    client.send(request.json(&event)).await.expect(202);
+    let headers: Vec<u8> = shop.row("SELECT headers FROM payment_events ORDER BY id DESC LIMIT 1").await;
+    let headers = String::from_utf8(headers).expect("text");
+    assert!(headers.len() < 4096 && headers.contains("x-short: kept"), "{headers}");
+}
