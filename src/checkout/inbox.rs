@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::Checkout;
@@ -155,9 +156,10 @@ impl Checkout {
             return Ok(false);
         }
         telemetry::webhook_retried();
+        let began = Instant::now();
         match settle(&self.database, Way::Waiting { event_id, counted: false }).await {
             Ok(Some(receipt)) => {
-                telemetry::webhook_woken(receipt.status.as_str());
+                telemetry::webhook_woken(receipt.status.as_str(), began.elapsed());
                 Ok(true)
             }
             Ok(None) => Ok(false),
@@ -194,7 +196,7 @@ impl Checkout {
             .await?;
         if buried {
             error!(event_id, "a payment event is dead: every attempt to apply it failed");
-            telemetry::webhook_woken(EventStatus::Dead.as_str());
+            telemetry::webhook_given_up();
         }
         Ok(buried)
     }

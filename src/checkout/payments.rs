@@ -68,8 +68,9 @@ impl Checkout {
             }
             WebhookMode::Queue => enqueue(&self.database, &delivery, None).await?,
         };
-        if receipt.status == EventStatus::Received {
-            self.event_queued.notify_one();
+        match receipt.status {
+            EventStatus::Received => self.event_queued.notify_one(),
+            _ => telemetry::webhook_processed(arrived.elapsed()),
         }
         telemetry::webhook_delivered(match (receipt.duplicate, receipt.status) {
             (true, _) => "duplicate",
@@ -294,9 +295,10 @@ pub(super) async fn list_waiting_for(database: &Database, references: &[Referenc
 /// Applies one waiting event. Returns whether it got its outcome here. One that cannot be applied is tried again later by
 /// a worker: those behind it must not wait for that.
 pub(super) async fn apply_waiting(database: &Database, event_id: i64) -> bool {
+    let began = Instant::now();
     let error = match settle(database, Way::Waiting { event_id, counted: true }).await {
         Ok(Some(receipt)) if receipt.status != EventStatus::Parked => {
-            telemetry::webhook_woken(receipt.status.as_str());
+            telemetry::webhook_woken(receipt.status.as_str(), began.elapsed());
             return true;
         }
         Ok(_) => return false,

@@ -27,6 +27,8 @@ const IDEMPOTENT_REPLAYS: &str = "idempotency.replayed";
 const WEBHOOK_DELIVERIES: &str = "webhook.deliveries";
 /// Events that waited and got their outcome, by `outcome`.
 const WEBHOOK_WOKEN: &str = "webhook.woken";
+/// Applying an event, from its arrival or, when it had waited, from the beginning of the attempt, in ms.
+const WEBHOOK_PROCESSING: &str = "webhook.processing_ms";
 /// Further attempts to apply an event.
 const WEBHOOK_RETRIED: &str = "webhook.retried";
 /// Events in the inbox that somebody may have to do something about, by `state`.
@@ -120,8 +122,17 @@ pub(crate) fn webhook_delivered(outcome: &'static str) {
     counter!(WEBHOOK_DELIVERIES, "outcome" => outcome).increment(1);
 }
 
-pub(crate) fn webhook_woken(outcome: &'static str) {
+pub(crate) fn webhook_woken(outcome: &'static str, took: Duration) {
     counter!(WEBHOOK_WOKEN, "outcome" => outcome).increment(1);
+    webhook_processed(took);
+}
+
+pub(crate) fn webhook_processed(took: Duration) {
+    histogram!(WEBHOOK_PROCESSING).record(ms(took));
+}
+
+pub(crate) fn webhook_given_up() {
+    counter!(WEBHOOK_WOKEN, "outcome" => "dead").increment(1);
 }
 
 pub(crate) fn webhook_retried() {

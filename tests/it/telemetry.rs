@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::support::process::{Ended, Process};
 use crate::support::proxy::{Action, Rule};
 use crate::support::statsd::StatsD;
-use crate::support::{Client, Shop};
+use crate::support::{Client, Shop, mint};
 
 /// The binary over this shop, telling this server.
 async fn serve(shop: &Shop, statsd: &StatsD) -> (Process, Client) {
@@ -65,6 +65,30 @@ async fn every_delivery_is_counted_by_its_outcome() {
     statsd.counted("webhook.woken", &["outcome:applied"], 1).await;
     statsd.counted("orders.created", &[], 3).await;
     statsd.counted("orders.cancelled", &[], 1).await;
+}
+
+#[tokio::test]
+async fn the_inbox_tells_how_much_is_open_and_for_how_long() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let product_id = shop.product(5).await;
+    let bare = shop.serve_without_workers().await;
+    let (_, order_id) = bare.hold_and_order(product_id, 1).await;
+    for (order_id, key) in [(mint(), "one"), (mint(), "two")] {
+        bare.pay(&order_id, "paid", key).await.expect(202);
+    }
+    bare.webhook(&json!({ "order_id": order_id, "status": "paid", "amount": 1, "txn_id": "T" })).await.expect(200);
+    shop.execute("UPDATE payment_events SET received_at = received_at - INTERVAL 100 SECOND").await;
+    let queue = ("HOLDFAST_WEBHOOK_MODE", "queue");
+    let (_process, client) = Process::serve(&shop.database.url, &[statsd.setting(), queue]).await;
+    for (state, depth) in [("parked", 2.0), ("quarantined", 1.0), ("received", 0.0), ("refund_due", 0.0), ("dead", 0.0)]
+    {
+        statsd.gauged("inbox.depth", &[&format!("state:{state}")], |value| value == depth).await;
+    }
+    statsd.gauged("inbox.oldest_unapplied_s", &[], |value| (100.0..200.0).contains(&value)).await;
+    client.pay(&order_id, "paid", "queued").await.expect(202);
+    statsd.counted("webhook.deliveries", &["outcome:queued"], 1).await;
+    statsd.counted("webhook.retried", &[], 1).await;
+    statsd.counted("webhook.woken", &["outcome:applied"], 1).await;
 }
 
 #[tokio::test]

@@ -77,6 +77,12 @@ impl StatsD {
         assert!(reached && sum() <= f64::from(expected), "{name} {tags:?} is {} in {:#?}", sum(), self.lines());
     }
 
+    /// Waits until a gauge has told such a value.
+    pub(crate) async fn gauged(&self, name: &str, tags: &[&str], is_right: impl Fn(f64) -> bool) {
+        let told = eventually(async || self.all(name, "g", tags).into_iter().any(&is_right)).await;
+        assert!(told, "{name} {tags:?} in {:#?}", self.lines());
+    }
+
     /// Waits until so many values were told.
     pub(crate) async fn told(&self, name: &str, kind: &str, tags: &[&str], times: usize) -> Vec<f64> {
         let told = eventually(async || self.all(name, kind, tags).len() >= times).await;
