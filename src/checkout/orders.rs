@@ -59,7 +59,10 @@ impl Checkout {
             false => telemetry::order_created(),
         }
         if let Some(keyed) = keyed {
-            placed.order.status = self.first_answer(&keyed, placed.order.status).await?;
+            let status = self.first_answer(&keyed, placed.order.status).await?;
+            // a copy tells what the first answer told, whatever was given back since
+            placed.order.refunded_minor = if status == OrderStatus::Refunded { placed.order.total_minor } else { 0 };
+            placed.order.status = status;
         }
         Ok(placed)
     }

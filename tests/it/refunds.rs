@@ -58,6 +58,8 @@ async fn refunds_of_a_part_add_up_to_the_whole_and_not_beyond() {
             "paid>refunded:payment_refunded",
         ]
     );
+    let order = client.get(&format!("/api/orders/{order_id}")).await;
+    assert_eq!((&order.body["refunded_minor"], &order.body["total_minor"]), (&json!(4999), &json!(4999)));
     assert_eq!(client.available(product_id).await, 0, "the units stay sold");
     shop.assert_conserved().await;
 }
