@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -21,6 +21,8 @@ const NAP: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often old idempotency keys are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// How many times as long as it looked the sweep rests.
+const SWEEP_SHARE: u32 = 10;
 /// How often the depth of the inbox is told.
 const TELL_INBOX_EVERY: Duration = Duration::from_secs(5);
 /// How often gauges are told.
@@ -51,8 +53,10 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         Ok(until(app.checkout.next_order_due().await?))
     });
     spawn(app, tasks, stop, "sweep_parked", |app| async move {
+        let began = Instant::now();
         let more = app.checkout.sweep_parked().await?;
-        Ok(if more { Next::Now } else { Next::After(SWEEP_EVERY) })
+        // where very many wait, looking through them all takes its time, and must not take all of the database's
+        Ok(if more { Next::Now } else { Next::After(SWEEP_EVERY.max(began.elapsed() * SWEEP_SHARE)) })
     });
     spawn(app, tasks, stop, "work_off_inbox", |app| async move {
         if app.checkout.work_off_inbox().await? {
