@@ -11,6 +11,7 @@ mod history;
 mod idempotency;
 mod inbox;
 mod input;
+mod model;
 mod orders;
 mod process;
 mod queue;

@@ -1,0 +1,167 @@
+//! What a run of the model starts with, and how much may happen in it.
+
+use super::shop::{Charge, Event, Hold, Meaning, Order, Shop, Status};
+
+/// A part of the protocol that a run can leave out, to see that it is missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A delivery that parked its event looks again for what waits for the order.
+    WebhookLooksAgain,
+    /// A request that made an order looks for events that came before it.
+    OrderLooksAgain,
+    /// A worker looks for events that wait although nothing keeps them waiting.
+    Sweep,
+    /// A delivery is answered when its transaction is committed, not before.
+    AnswersFollowCommits,
+    /// `UPDATE holds SET status = 'ordered' … AND status = 'active'`, and `UNIQUE(hold_id)` on orders.
+    HoldGuard,
+    /// `UPDATE orders SET status = 'paid' … AND status = 'pending'`.
+    PayGuard,
+    /// `UPDATE orders SET status = 'cancelled' … AND status = 'pending'`.
+    CancelGuard,
+    /// `UPDATE products … AND available >= 1` when a late payment reserves again.
+    StockGuard,
+    /// `UPDATE payment_events … AND status = 'parked'` before a waiting event is applied, which also locks its row.
+    Claim,
+    /// Who wants to cancel an order lets a payment that waits for it go first.
+    PaymentsGoFirst,
+    /// A refund gives back the charge that it names, and no other.
+    RefundsNameTheirCharge,
+    /// A charge pays or is due once, whatever keys its successes come under: a unique key on the charges that count.
+    ChargesCountOnce,
+    /// A refund that waits is woken by any outcome of its success, not only by an order that was paid.
+    DueChargesWakeRefunds,
+    /// A refund whose parking has ended is still woken by its success.
+    DeadRefundsWake,
+    /// A hold has ended when its row says so, not when the clock of a reader does.
+    HoldsEndWhenMarked,
+}
+
+impl Part {
+    pub(super) const ALL: [Self; 15] = [
+        Self::WebhookLooksAgain,
+        Self::OrderLooksAgain,
+        Self::Sweep,
+        Self::AnswersFollowCommits,
+        Self::HoldGuard,
+        Self::PayGuard,
+        Self::CancelGuard,
+        Self::StockGuard,
+        Self::Claim,
+        Self::PaymentsGoFirst,
+        Self::RefundsNameTheirCharge,
+        Self::ChargesCountOnce,
+        Self::DueChargesWakeRefunds,
+        Self::DeadRefundsWake,
+        Self::HoldsEndWhenMarked,
+    ];
+}
+
+/// A bounded world. Everything that may happen in it may happen in any order and at any moment, or not at all.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scenario {
+    /// Units on sale.
+    pub(super) stock: i8,
+    /// How many holds there may be, and how many of them are active when the story begins.
+    pub(super) holds: usize,
+    pub(super) taken: usize,
+    /// The hold from which each order would be made; its number is the id that the client minted.
+    pub(super) orders: Vec<usize>,
+    pub(super) events: Vec<Event>,
+    /// How often each event is delivered at most.
+    pub(super) deliveries: u8,
+    /// How many crashes there are at most.
+    pub(super) crashes: u8,
+    /// Requests and workers that are under way at the same time, at most.
+    pub(super) at_once: usize,
+    /// Whether holds are given back or run out.
+    pub(super) holds_end: bool,
+    /// Whether orders are given up or not paid in time.
+    pub(super) orders_end: bool,
+    /// Whether events wait longer than they may, and operators help.
+    pub(super) parking_ends: bool,
+    /// What this protocol lacks.
+    pub(super) without: Vec<Part>,
+    /// The states that must be among those explored, by their names in `properties`.
+    pub(super) shows: Vec<&'static str>,
+}
+
+/// What a reference leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resolved {
+    Order(usize),
+    Missing,
+    /// Order and hold do not belong together.
+    Contradiction,
+}
+
+impl Scenario {
+    pub(super) fn has(&self, part: Part) -> bool {
+        !self.without.contains(&part)
+    }
+
+    pub(super) fn opening(&self) -> Shop {
+        let hold = |hold| if hold < self.taken { Hold::Active } else { Hold::NotTaken };
+        Shop {
+            stock: self.stock,
+            reserved: i8::try_from(self.taken).expect("a few holds"),
+            holds: (0..self.holds).map(hold).collect(),
+            orders: vec![Order::Absent; self.orders.len()],
+            inbox: vec![None; self.events.len()],
+        }
+    }
+
+    /// Which order an event speaks of.
+    pub(super) fn resolve(&self, shop: &Shop, event: &Event) -> Resolved {
+        let exists = |order: &usize| shop.orders[*order] != Order::Absent;
+        let by_order = event.order.filter(exists);
+        let by_hold = event.hold.and_then(|hold| self.order_of(shop, hold));
+        match (by_order, by_hold) {
+            (Some(order), _) if event.hold.is_some_and(|hold| hold != self.orders[order]) => Resolved::Contradiction,
+            (None, Some(_)) if event.order.is_some() => Resolved::Contradiction,
+            (Some(order), _) | (None, Some(order)) => Resolved::Order(order),
+            (None, None) => Resolved::Missing,
+        }
+    }
+
+    /// The order that a hold became.
+    pub(super) fn order_of(&self, shop: &Shop, hold: usize) -> Option<usize> {
+        (0..self.orders.len()).find(|&order| self.orders[order] == hold && shop.orders[order] != Order::Absent)
+    }
+
+    /// Whether a success speaks of a hold alone, and that hold ended without an order.
+    pub(super) fn pays_for_an_ended_hold(&self, shop: &Shop, event: &Event) -> bool {
+        let (Meaning::Succeeded, None, Some(hold)) = (event.meaning, event.order, event.hold) else { return false };
+        match shop.holds[hold] {
+            Hold::Released | Hold::Expired => true,
+            Hold::RunOut => !self.has(Part::HoldsEndWhenMarked),
+            Hold::NotTaken | Hold::Active | Hold::Ordered => false,
+        }
+    }
+
+    /// The successes of a charge in the inbox.
+    pub(super) fn successes<'a>(
+        &'a self,
+        shop: &'a Shop,
+        charge: Charge,
+    ) -> impl Iterator<Item = (usize, Status)> + 'a {
+        let of_charge = move |event: &Event| event.meaning == Meaning::Succeeded && event.charge == charge;
+        (0..self.events.len())
+            .filter(move |&event| of_charge(&self.events[event]))
+            .filter_map(|event| Some((event, shop.status(event)?)))
+    }
+
+    /// Whether it is known what became of a charge.
+    pub(super) fn charge_has_its_outcome(&self, shop: &Shop, charge: Charge) -> bool {
+        self.successes(shop, charge).any(|(_, status)| status.counts() || status == Status::Quarantined)
+    }
+
+    /// Whether a payment that came before the order has not been applied yet.
+    pub(super) fn payment_waits_for(&self, shop: &Shop, order: usize) -> bool {
+        self.events.iter().enumerate().any(|(number, event)| {
+            event.meaning == Meaning::Succeeded
+                && shop.status(number) == Some(Status::Parked)
+                && self.resolve(shop, event) == Resolved::Order(order)
+        })
+    }
+}

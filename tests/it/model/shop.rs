@@ -1,0 +1,144 @@
+//! The model's database: the rows that committed transactions left, and the guarded statements that change them. It
+//! survives every crash.
+
+/// A hold of one unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Hold {
+    NotTaken,
+    Active,
+    /// Still `active` in its row, but the clock has passed its `expires_at`.
+    RunOut,
+    Ordered,
+    Released,
+    Expired,
+}
+
+/// A provider's charge: its `txn_id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Charge(pub(super) u8);
+
+/// An order; a settled one remembers the charge that paid it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Order {
+    Absent,
+    Pending,
+    Cancelled,
+    Paid(Charge),
+    Refunded { charge: Charge, restocked: bool },
+}
+
+impl Order {
+    /// The charge that paid it, also when it was given back.
+    pub(super) fn charge(self) -> Option<Charge> {
+        match self {
+            Self::Paid(charge) | Self::Refunded { charge, .. } => Some(charge),
+            Self::Absent | Self::Pending | Self::Cancelled => None,
+        }
+    }
+
+    /// Whether its unit is spoken for.
+    pub(super) fn keeps_its_unit(self) -> bool {
+        matches!(self, Self::Pending | Self::Paid(_) | Self::Refunded { restocked: false, .. })
+    }
+}
+
+/// What a provider says happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Meaning {
+    Succeeded,
+    Failed,
+    Refunded { restock: bool },
+}
+
+/// An event as its provider delivers it; its number in the scenario is its idempotency key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Event {
+    pub(super) meaning: Meaning,
+    pub(super) charge: Charge,
+    pub(super) order: Option<usize>,
+    pub(super) hold: Option<usize>,
+    /// Whether amount and currency are the order's.
+    pub(super) fits: bool,
+}
+
+/// Where an event is in the inbox. `received` is not among them: it never outlives the transaction that inserts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Status {
+    Parked,
+    Applied,
+    Ignored,
+    Quarantined,
+    RefundDue,
+    Refunded,
+    Dead,
+}
+
+impl Status {
+    /// Of a success: its charge has paid an order, or is due or given back.
+    pub(super) fn counts(self) -> bool {
+        matches!(self, Self::Applied | Self::RefundDue | Self::Refunded)
+    }
+}
+
+/// An event in the inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Row {
+    pub(super) status: Status,
+    /// How often it was given an outcome: what a copy must not do again.
+    pub(super) outcomes: u8,
+    /// Whether it was ever parked.
+    pub(super) waited: bool,
+}
+
+/// One product of `stock` units, its holds and orders, and the inbox by the number of the event.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Shop {
+    pub(super) stock: i8,
+    pub(super) reserved: i8,
+    pub(super) holds: Vec<Hold>,
+    pub(super) orders: Vec<Order>,
+    pub(super) inbox: Vec<Option<Row>>,
+}
+
+impl Shop {
+    /// `UPDATE products SET reserved = reserved + 1 WHERE available >= 1`; the guard can be left out to see what it is
+    /// for.
+    pub(super) fn reserve(&mut self, guarded: bool) -> bool {
+        let fits = !guarded || self.reserved < self.stock;
+        self.reserved += i8::from(fits);
+        fits
+    }
+
+    pub(super) fn give_back(&mut self) {
+        self.reserved -= 1;
+    }
+
+    /// Takes the event in with its outcome, or parked.
+    pub(super) fn insert(&mut self, event: usize, status: Status) {
+        let waits = status == Status::Parked;
+        self.inbox[event] = Some(Row { status, outcomes: u8::from(!waits), waited: waits });
+    }
+
+    /// Gives a waiting event its outcome.
+    pub(super) fn settle(&mut self, event: usize, status: Status) {
+        if let Some(row) = &mut self.inbox[event] {
+            row.status = status;
+            row.outcomes = row.outcomes.saturating_add(1);
+        }
+    }
+
+    /// Moves an event from one state to another, if it is in the first.
+    pub(super) fn shift(&mut self, event: usize, from: Status, to: Status) -> bool {
+        match &mut self.inbox[event] {
+            Some(row) if row.status == from => {
+                row.status = to;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn status(&self, event: usize) -> Option<Status> {
+        self.inbox[event].map(|row| row.status)
+    }
+}

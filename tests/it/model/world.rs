@@ -1,0 +1,98 @@
+//! One state of the model, and what may happen in it.
+
+use super::applying::Sight;
+use super::scenario::{Part, Scenario};
+use super::shop::Shop;
+
+/// The whole world: what survives a crash, what does not, and what others know.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    pub(super) shop: Shop,
+    /// Requests and workers under way, sorted: who they are does not matter, only where they are.
+    pub(super) tasks: Vec<Task>,
+    /// How often each event may still be delivered.
+    pub(super) deliveries_left: Vec<u8>,
+    /// Whether a delivery of the event was answered with 2xx.
+    pub(super) acknowledged: Vec<bool>,
+    pub(super) crashes_left: u8,
+}
+
+/// Where a request or a worker is: between two transactions, or in one that has read and not committed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Task {
+    /// A delivery has inserted its event and looked for the order; nobody else sees the row yet.
+    Receiving { event: usize, saw: Sight },
+    /// A request has marked the hold and inserted the order; nobody else sees them yet.
+    Placing { order: usize },
+    /// Everything of its own is committed; about to look for what waits.
+    Looking { caller: Caller },
+    /// Has found events that wait; applies one after the other.
+    Waking { caller: Caller, waiting: Vec<usize> },
+    /// Has claimed a waiting event and looked for its order.
+    Applying { caller: Caller, event: usize, saw: Sight, waiting: Vec<usize> },
+    /// Has found an order that is given up or overdue, and for which no payment waits.
+    Cancelling { order: usize },
+    /// Has found an event that waits too long, and no order for it.
+    EndingParking { event: usize },
+}
+
+/// For whom events are woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Caller {
+    Delivery(usize),
+    Request(usize),
+    /// The sweep, or an operator's replay.
+    Worker,
+}
+
+/// What may happen next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    TakeHold(usize),
+    GiveHoldBack(usize),
+    HoldRunsOut(usize),
+    ExpireHold(usize),
+    /// `POST /orders` for the order of this number.
+    Order(usize),
+    /// The buyer gives up, or the deadline has passed.
+    Cancel(usize),
+    /// The provider delivers, for the first time or again.
+    Deliver(usize),
+    Sweep(usize),
+    EndParking(usize),
+    /// An operator has a dead event applied after all.
+    Replay(usize),
+    /// An operator gives back what is due.
+    PayBack(usize),
+    /// A task takes its next transaction.
+    Go(Task),
+    /// One instance dies, and a task with it.
+    Crash(Task),
+    /// The only instance dies.
+    CrashAll,
+}
+
+impl World {
+    pub(super) fn start(&mut self, task: Task) {
+        self.tasks.push(task);
+        self.tasks.sort_unstable();
+    }
+
+    pub(super) fn stop(&mut self, task: &Task) {
+        let at = self.tasks.iter().position(|other| other == task).expect("the task is under way");
+        self.tasks.remove(at);
+    }
+
+    /// A transaction under way has the event's row.
+    pub(super) fn event_is_locked(&self, event: usize) -> bool {
+        self.tasks.iter().any(|task| match task {
+            Task::Receiving { event: other, .. } | Task::Applying { event: other, .. } => *other == event,
+            _ => false,
+        })
+    }
+
+    pub(super) fn hold_is_locked(&self, scenario: &Scenario, hold: usize) -> bool {
+        let places = |task: &Task| matches!(task, Task::Placing { order } if scenario.orders[*order] == hold);
+        scenario.has(Part::HoldGuard) && self.tasks.iter().any(places)
+    }
+}
