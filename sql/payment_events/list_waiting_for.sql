@@ -1,14 +1,14 @@
 -- payment_events/list_waiting_for: what waits for these orders and can be applied now, the successes first; a refund goes
--- on waiting for the charge that it belongs to
+-- on waiting for the charge that it belongs to, even after it was given up
 SELECT id, order_id, hold_id FROM (
-  SELECT id, meaning, order_id, hold_id, provider, txn_id FROM payment_events
-  WHERE order_id IN ({ids}) AND status IN ('received', 'parked')
+  SELECT id, status, meaning, order_id, hold_id, provider, txn_id FROM payment_events
+  WHERE order_id IN ({ids}) AND status IN ('received', 'parked', 'dead')
   UNION
-  SELECT id, meaning, order_id, hold_id, provider, txn_id FROM payment_events
-  WHERE hold_id IN ({hold_ids}) AND status IN ('received', 'parked')
+  SELECT id, status, meaning, order_id, hold_id, provider, txn_id FROM payment_events
+  WHERE hold_id IN ({hold_ids}) AND status IN ('received', 'parked', 'dead')
 ) AS waiting
-WHERE meaning <> 'refunded' AND EXISTS (SELECT 1 FROM orders WHERE orders.id = waiting.order_id)
-   OR meaning <> 'refunded' AND EXISTS (SELECT 1 FROM orders WHERE orders.hold_id = waiting.hold_id)
+WHERE meaning <> 'refunded' AND status <> 'dead' AND EXISTS (SELECT 1 FROM orders WHERE orders.id = waiting.order_id)
+   OR meaning <> 'refunded' AND status <> 'dead' AND EXISTS (SELECT 1 FROM orders WHERE orders.hold_id = waiting.hold_id)
    OR meaning = 'refunded' AND txn_id IS NOT NULL
       AND EXISTS (SELECT 1 FROM charges WHERE charges.provider = waiting.provider AND charges.name = waiting.txn_id)
    OR meaning = 'refunded' AND txn_id IS NULL

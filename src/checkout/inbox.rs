@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::Checkout;
-use super::payments::{Receipt, Way, apply_waiting, look_again, settle};
+use super::payments::{Receipt, Way, apply_waiting, look_again, settle, wake_others_of};
 use crate::db::payment_event_trail::{self, Action};
 use crate::db::payment_events::{self, Due};
 use crate::db::{Error, Failure};
@@ -33,7 +33,7 @@ impl Checkout {
             .await?;
         let mut settled = 0;
         for &event_id in &ready {
-            settled += u32::from(apply_waiting(&self.database, event_id).await);
+            settled += u32::from(self.apply(event_id).await);
         }
         Ok(ready.len() == BATCH as usize && settled > 0)
     }
@@ -135,12 +135,21 @@ impl Checkout {
         let done = match due.status {
             EventStatus::Received if due.attempts >= ATTEMPTS => self.bury(due).await,
             EventStatus::Received => self.try_again(due).await,
-            _ => return apply_waiting(&self.database, due.event_id).await,
+            _ => return self.apply(due.event_id).await,
         };
         done.unwrap_or_else(|error| {
             warn!(event_id = due.event_id, %error, "a payment event could not be tried");
             false
         })
+    }
+
+    /// Applies a waiting event, and what waits for that. Returns whether it got its outcome here.
+    async fn apply(&self, event_id: i64) -> bool {
+        let settled = apply_waiting(&self.database, event_id).await;
+        if settled {
+            wake_others_of(&self.database, event_id).await;
+        }
+        settled
     }
 
     async fn try_again(&self, due: Due) -> Result<bool, Error> {
@@ -160,6 +169,7 @@ impl Checkout {
         match settle(&self.database, Way::Waiting { event_id, counted: false }).await {
             Ok(Some(receipt)) => {
                 telemetry::webhook_woken(receipt.status.as_str(), began.elapsed());
+                wake_others_of(&self.database, event_id).await;
                 Ok(true)
             }
             Ok(None) => Ok(false),

@@ -209,6 +209,15 @@ async fn find(tx: &mut Tx<'_>, event_id: i64) -> Result<Stored, Failure> {
     payment_events::find(tx, event_id).await?.ok_or(Failure::Raced("payment_events/find"))
 }
 
+/// Applies what waits for the order of an event that has its outcome now.
+pub(super) async fn wake_others_of(database: &Database, event_id: i64) {
+    let woken = async { wake_others(database, stored(database, event_id).await?.reference).await };
+    if let Err(error) = woken.await {
+        // the sweep finds it
+        warn!(event_id, %error, "could not look for events that wait for the same order");
+    }
+}
+
 async fn stored(database: &Database, event_id: i64) -> Result<Stored, Error> {
     database.read("payments.find", |tx| async move { find(tx, event_id).await }.boxed()).await
 }

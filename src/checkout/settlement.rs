@@ -9,10 +9,11 @@ use uuid::Uuid;
 
 use super::orders::give_back_units;
 use crate::db::charges::{self, Charge, Money};
+use crate::db::holds::{self, Hold};
 use crate::db::order_events::{self, Reason, Transition};
 use crate::db::orders::{self, Order};
 use crate::db::payment_events::{self, Stored};
-use crate::db::{Failure, Tx, holds, products};
+use crate::db::{Failure, Tx, products};
 use crate::domain::payment::amount_fits;
 use crate::domain::refund::{GivenBack, Refund, Taken};
 use crate::domain::{Amount, ChargeStatus, Currency, HoldStatus, Meaning, OrderStatus, Outcome, Reference};
@@ -192,16 +193,30 @@ async fn fail(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Settled,
 async fn without_order(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failure> {
     match (event.meaning, event.reference.hold_id) {
         (Meaning::Refunded, _) => refund(tx, event, None).await,
-        (Meaning::Succeeded, Some(hold_id)) => {
-            let rows = holds::find(tx, hold_id).await?;
-            let ended = |row: &holds::Hold| matches!(row.status, HoldStatus::Released | HoldStatus::Expired);
-            if !rows.first().is_some_and(ended) {
-                return Ok(Outcome::Parked);
-            }
-            let money = money_of(event, None);
-            own_charge(tx, event, event.reference, ChargeStatus::RefundDue, &money).await
+        (Meaning::Succeeded, Some(hold_id)) if has_ended(tx, hold_id).await? => {
+            own_charge(tx, event, event.reference, ChargeStatus::RefundDue, &money_of(event, None)).await
         }
         (Meaning::Succeeded | Meaning::Failed, _) => Ok(Outcome::Parked),
+    }
+}
+
+/// Whether no order can be made of a hold any more. One that has run out may be on its way to become an order in a
+/// transaction that began in time: the guarded update waits for that, and only its word counts.
+async fn has_ended(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
+    let ended = |rows: &[Hold]| {
+        rows.first().is_some_and(|row| matches!(row.status, HoldStatus::Released | HoldStatus::Expired))
+    };
+    if !ended(&holds::find(tx, hold_id).await?) {
+        return Ok(false);
+    }
+    if holds::expire_overdue(tx, hold_id).await? {
+        let units = holds::sum(holds::list_units(tx, &[hold_id]).await?);
+        products::give_back(tx, &units).await?;
+        return Ok(true);
+    }
+    match ended(&holds::find(tx, hold_id).await?) {
+        true => Ok(true),
+        false => Err(Failure::Raced("holds/expire_overdue")),
     }
 }
 

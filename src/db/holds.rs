@@ -221,6 +221,13 @@ pub async fn expire(tx: &mut Tx<'_>, due: &[Units]) -> Result<(), Failure> {
     })
 }
 
+/// Marks one hold expired if it has run out; waits for an order of it that is under way. False when there was nothing to
+/// mark: it is not active any more, or has not run out.
+pub async fn expire_overdue(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
+    let affected = tx.execute(sql::holds::EXPIRE_OVERDUE, params! { "hold_id" => bytes(hold_id) }).await?;
+    Ok(some("holds/expire_overdue", affected))
+}
+
 /// Microseconds until the next active hold runs out, negative when one already has; `None` when there is none.
 pub async fn find_next_due(tx: &mut Tx<'_>) -> Result<Option<i64>, Failure> {
     let row: Option<Option<i64>> = tx.row(sql::holds::FIND_NEXT_DUE, Params::Empty).await?;

@@ -42,6 +42,7 @@ statements! {
         RELEASE = "release",
         SETTLE = "settle",
         EXPIRE = "expire",
+        EXPIRE_OVERDUE = "expire_overdue",
     }
     orders {
         SET_TERMS = "set_terms",

@@ -253,6 +253,58 @@ async fn what_waits_for_an_order_that_never_appears_is_due_for_refund_or_dead() 
 }
 
 #[tokio::test]
+async fn a_refund_that_waited_in_vain_still_settles_its_charge_when_that_comes() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let client = shop.serve_without_workers().await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let give_up = async || {
+        let past = "SET park_until = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND, due_at = park_until WHERE status = 'parked'";
+        shop.execute(&format!("UPDATE payment_events {past}")).await;
+        work_off(&client.app).await;
+    };
+    for (order_id, expected) in [(order_id, "applied"), (mint(), "refunded")] {
+        let event = |word: &str| json!({ "order_id": order_id, "status": word, "txn_id": order_id });
+        client.webhook(&event("refunded")).await.expect(202);
+        give_up().await;
+        let state = async |word| {
+            let of = format!("meaning = '{word}' AND txn_id = '{order_id}'");
+            shop.row::<String>(&format!("SELECT status FROM payment_events WHERE {of}")).await
+        };
+        assert_eq!(state("refunded").await, "dead");
+        client.webhook(&event("paid")).await;
+        give_up().await;
+        assert_eq!((state("refunded").await.as_str(), state("succeeded").await.as_str()), ("applied", expected));
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_for_a_hold_that_runs_out_while_it_becomes_an_order_pays_that_order() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let short = Config { hold_ttl_seconds: 1, ..shop.config() };
+    let (ordering, paying) = (shop.serve_without_workers_as(short).await, shop.serve_without_workers().await);
+    let hold_id = ordering.hold(product_id, 1).await;
+    let commit = ordering.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+    let (client, hold) = (ordering.client.clone(), hold_id.clone());
+    let order = tokio::spawn(async move { client.try_order(&hold).await });
+    commit.reached().await;
+    // for whoever looks now, the hold is still active, and its time is over
+    shop.until_holds_have_run_out().await;
+    let client = paying.client.clone();
+    let paid = json!({ "hold_id": hold_id, "status": "paid", "txn_id": "T1" });
+    let payment = tokio::spawn(async move { client.webhook(&paid).await });
+    shop.until_running("holds/expire_overdue").await;
+    commit.release();
+    let order_id = order.await.expect("no panic").expect(201).text("order_id");
+    payment.await.expect("no panic").expect(200);
+    assert_eq!(paying.order_status(&order_id).await, "paid");
+    assert_eq!(shop.count("SELECT COUNT(*) FROM payment_events WHERE status = 'applied'").await, 1);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
 async fn an_order_that_appears_at_the_last_moment_still_gets_its_payment() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
