@@ -3,6 +3,7 @@
 pub mod money;
 pub mod payment;
 pub mod refusal;
+pub mod signature;
 pub mod status;
 
 pub use money::{Amount, Currency};
