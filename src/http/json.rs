@@ -27,8 +27,8 @@ pub struct Json<T>(pub T);
 /// A JSON body as it came, documented as a `T`: whoever must keep the bytes reads them with [`parse`] himself.
 #[derive(Debug)]
 pub struct Raw<T> {
-    /// The body.
-    pub bytes: Vec<u8>,
+    /// The body, or why it could not be had: for whoever has nothing else to say no to.
+    pub bytes: Result<Vec<u8>, Problem>,
     documented: std::marker::PhantomData<T>,
 }
 
@@ -113,7 +113,7 @@ impl<T: Type> ParsePayload for Raw<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
-        Ok(Self { bytes: read(request, body).await?, documented: std::marker::PhantomData })
+        Ok(Self { bytes: read(request, body).await, documented: std::marker::PhantomData })
     }
 }
 

@@ -10,6 +10,7 @@ pub mod orders;
 pub mod payments;
 pub mod problem;
 pub mod products;
+pub mod signature;
 pub mod types;
 
 use std::collections::HashMap;

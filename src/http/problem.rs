@@ -50,6 +50,7 @@ pub struct Problem {
     body: Box<ProblemBody>,
     retry_after_seconds: Option<u64>,
     allow: Option<String>,
+    challenge: Option<&'static str>,
 }
 
 impl Problem {
@@ -64,7 +65,7 @@ impl Problem {
             available_stock: None,
             order_id: None,
         };
-        Self { body: Box::new(body), retry_after_seconds: None, allow: None }
+        Self { body: Box::new(body), retry_after_seconds: None, allow: None, challenge: None }
     }
 
     /// The request is not understood.
@@ -75,6 +76,13 @@ impl Problem {
     /// The request is understood and makes no sense.
     pub fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    /// It is not known who asks. `challenge` names the way of telling, which every 401 must do (RFC 9110, 15.5.2).
+    pub fn unauthorized(code: &'static str, detail: impl Into<String>, challenge: &'static str) -> Self {
+        let mut problem = Self::new(StatusCode::UNAUTHORIZED, code, detail);
+        problem.challenge = Some(challenge);
+        problem
     }
 
     /// Not now; the same request may be sent again.
@@ -196,6 +204,9 @@ impl IntoResponse for Problem {
         }
         if let Some(methods) = self.allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
             response.headers_mut().insert(header::ALLOW, methods);
+        }
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }

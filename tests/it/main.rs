@@ -13,6 +13,7 @@ mod input;
 mod orders;
 mod process;
 mod queue;
+mod signatures;
 mod storm;
 mod support;
 mod telemetry;
