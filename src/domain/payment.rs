@@ -60,6 +60,8 @@ pub struct Event {
     pub txn_id: Option<String>,
     /// A refund that puts the units back on sale.
     pub restock: bool,
+    /// A refund whose amount is everything that was given back so far, as Stripe reports it.
+    pub cumulative: bool,
     /// The provider's time, as it was written.
     pub provider_timestamp: Option<String>,
     /// Where the event says it comes from.
@@ -175,6 +177,7 @@ mod tests {
             currency: Some("EUR".into()),
             txn_id: Some("t".into()),
             restock: false,
+            cumulative: false,
             provider_timestamp: None,
             source: None,
             correlation_id: None,

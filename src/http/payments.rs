@@ -20,7 +20,7 @@ use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference};
 /// The provider is the route that an event comes by.
 const PROVIDER: &str = "default";
 /// Names given by others, in bytes.
-const NAME_BYTES: usize = 255;
+pub(super) const NAME_BYTES: usize = 255;
 /// An amount or a timestamp as it was written, in bytes.
 const TEXT_BYTES: usize = 64;
 
@@ -95,8 +95,9 @@ pub struct ReceiptBody {
     /// Its order's state, when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_status: Option<Word<OrderStatus>>,
-    /// The event in the inbox.
-    event_id: i64,
+    /// The event in the inbox; none where a provider told something that is not about a payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<i64>,
     /// With `duplicate`: where the event is.
     #[serde(skip_serializing_if = "Option::is_none")]
     event_status: Option<Word<EventStatus>>,
@@ -111,6 +112,14 @@ pub enum Delivered {
     /// It waits, for its order to be made or (a refund) for the success of its charge, and takes effect then.
     #[oai(status = 202)]
     Waiting(Json<ReceiptBody>),
+}
+
+impl Delivered {
+    /// Nothing was reported that concerns an order, and nothing was kept.
+    pub(super) fn ignored() -> Self {
+        let status = Word(DeliveryStatus::Ignored);
+        Self::Settled(Json(ReceiptBody { status, order_status: None, event_id: None, event_status: None }))
+    }
 }
 
 denials! {
@@ -173,7 +182,7 @@ impl Payments {
     }
 }
 
-fn answer(receipt: Receipt) -> Delivered {
+pub(super) fn answer(receipt: Receipt) -> Delivered {
     let status = match (receipt.duplicate, receipt.status) {
         (true, _) => DeliveryStatus::Duplicate,
         (false, EventStatus::Applied) => DeliveryStatus::Processed,
@@ -185,7 +194,7 @@ fn answer(receipt: Receipt) -> Delivered {
     let body = Json(ReceiptBody {
         status: Word(status),
         order_status: receipt.order_status.map(Word),
-        event_id: receipt.event_id,
+        event_id: Some(receipt.event_id),
         event_status: receipt.duplicate.then_some(Word(receipt.status)),
     });
     match status {
@@ -217,6 +226,7 @@ fn read_event(outer_key: OuterKey, bytes: Vec<u8>) -> Result<Event, Problem> {
         currency: bounded("currency", body.currency, 8)?,
         txn_id: bounded("txn_id", body.txn_id, NAME_BYTES)?,
         restock: body.restock.unwrap_or(false),
+        cumulative: false,
         provider_timestamp: bounded("timestamp", body.timestamp.map(|text| text.0), TEXT_BYTES)?,
         source: bounded("webhook_source", body.webhook_source, NAME_BYTES)?,
         correlation_id: bounded("correlation_id", body.correlation_id, NAME_BYTES)?,
@@ -226,7 +236,7 @@ fn read_event(outer_key: OuterKey, bytes: Vec<u8>) -> Result<Event, Problem> {
 
 /// Providers retry on 400 as well as on 422; a body that nobody can read is answered with the same status as one that
 /// does not fit.
-fn unreadable(problem: Problem) -> Problem {
+pub(super) fn unreadable(problem: Problem) -> Problem {
     problem.with_status(poem::http::StatusCode::UNPROCESSABLE_ENTITY)
 }
 
@@ -268,7 +278,7 @@ fn reference(body: &PaymentEvent) -> Result<Reference, Problem> {
     Ok(Reference { order_id, hold_id: body.hold_id })
 }
 
-fn bounded(field: &str, text: Option<String>, limit: usize) -> Result<Option<String>, Problem> {
+pub(super) fn bounded(field: &str, text: Option<String>, limit: usize) -> Result<Option<String>, Problem> {
     match text {
         Some(text) if text.is_empty() || text.len() > limit => {
             Err(Problem::unprocessable("invalid_body", format!("`{field}` must have 1 to {limit} bytes.")))

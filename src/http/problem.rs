@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
-use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
@@ -85,6 +85,11 @@ impl Problem {
         problem
     }
 
+    /// There is nothing.
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.")
+    }
+
     /// Not now; the same request may be sent again.
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
@@ -103,7 +108,7 @@ impl Problem {
         use poem::error::{MethodNotAllowedError, NotFoundError};
         use poem_openapi::error::{ParseParamError, ParsePathError};
         if error.is::<NotFoundError>() {
-            return Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.");
+            return Self::not_found();
         }
         if error.is::<MethodNotAllowedError>() {
             let detail = "This path does not know this method.";
@@ -247,7 +252,19 @@ impl<S: Denials> ApiResponse for Denied<S> {
             status: Some(status),
             status_range: None,
             content: vec![MetaMediaType { content_type: CONTENT_TYPE, schema: ProblemBody::schema_ref() }],
-            headers: if description.contains("`Retry-After`") { vec![retry_after()] } else { Vec::new() },
+            headers: match status {
+                401 => {
+                    vec![meta_header(
+                        "WWW-Authenticate",
+                        "Which header should have told who asks.",
+                        String::schema_ref(),
+                    )]
+                }
+                _ if description.contains("`Retry-After`") => {
+                    vec![meta_header("Retry-After", "In how many seconds it is worth trying again.", u64::schema_ref())]
+                }
+                _ => Vec::new(),
+            },
         };
         MetaResponses { responses: S::LIST.iter().map(response).collect() }
     }
@@ -257,13 +274,13 @@ impl<S: Denials> ApiResponse for Denied<S> {
     }
 }
 
-fn retry_after() -> MetaHeader {
+fn meta_header(name: &str, description: &str, schema: MetaSchemaRef) -> MetaHeader {
     MetaHeader {
-        name: "Retry-After".to_owned(),
-        description: Some("In how many seconds it is worth trying again.".to_owned()),
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
         required: false,
         deprecated: false,
-        schema: u64::schema_ref(),
+        schema,
     }
 }
 

@@ -15,6 +15,7 @@ mod process;
 mod queue;
 mod signatures;
 mod storm;
+mod stripe;
 mod support;
 mod telemetry;
 mod webhook;

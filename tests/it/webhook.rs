@@ -421,6 +421,7 @@ async fn receive(app: Arc<App>, order_id: String) {
         currency: None,
         txn_id: None,
         restock: false,
+        cumulative: false,
         provider_timestamp: None,
         source: None,
         correlation_id: None,

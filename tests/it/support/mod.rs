@@ -44,6 +44,7 @@ pub(crate) fn payment(order_id: Uuid, key: &str) -> Event {
         currency: None,
         txn_id: Some("charge".to_owned()),
         restock: false,
+        cumulative: false,
         provider_timestamp: None,
         source: None,
         correlation_id: None,
