@@ -282,9 +282,9 @@ impl Signer {
 
     fn tell(&self) -> String {
         match self {
-            Self::Nobody => "not asked for: everybody can report payments".to_owned(),
-            Self::Made(key) => format!("Standard Webhooks under {}, made for this start", secret(key)),
-            Self::Given => "Standard Webhooks under HOLDFAST_WEBHOOK_SECRETS".to_owned(),
+            Self::Nobody => "off: everybody can report payments".to_owned(),
+            Self::Made(key) => format!("{}, made for this start; --webhook-secrets off asks for none", secret(key)),
+            Self::Given => "by the secrets that were given".to_owned(),
         }
     }
 }
