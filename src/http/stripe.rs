@@ -196,6 +196,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_a_refund_tells_a_sum() {
+        for (kind, cumulative) in
+            [("payment_intent.succeeded", false), ("payment_intent.payment_failed", false), ("charge.refunded", true)]
+        {
+            let object = r#"{"id":"x","payment_intent":"pi_1","amount":1,"amount_refunded":1,"currency":"eur",
+                "metadata":{"hold_id":"00000000-0000-0000-0000-000000000000"}}"#;
+            let body = format!(r#"{{"id":"evt_1","type":"{kind}","created":-1,"data":{{"object":{object}}}}}"#);
+            let event = read_event(body.clone().into_bytes()).expect("an event").expect("one that counts");
+            assert_eq!((event.cumulative, event.restock, event.body), (cumulative, false, body.into_bytes()), "{kind}");
+            assert_eq!(event.txn_id.as_deref(), Some(if cumulative { "pi_1" } else { "x" }), "{kind}");
+        }
+    }
+
+    #[test]
     fn amounts_are_counted_as_stripe_counts_them() {
         for (amount, currency, text) in [
             (4999, "eur", "49.99"),
