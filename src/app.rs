@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 use crate::checkout::{Checkout, Policy};
 use crate::config::Config;
 use crate::db::{Database, Error, pool};
+use crate::domain::signature::Secrets;
 
 /// How long a request waits for its use case: several transactions may be in it, and a client gets its 503 within 5 s.
 const PATIENCE: Duration = Duration::from_millis(4800);
@@ -19,6 +20,10 @@ const PATIENCE: Duration = Duration::from_millis(4800);
 pub struct App {
     /// The use cases.
     pub checkout: Checkout,
+    /// Who may report payments; `None` believes everybody.
+    pub webhook_secrets: Option<Secrets>,
+    /// Under which secrets Stripe may; `None`: it has no route.
+    pub stripe_secrets: Option<Secrets>,
     work: TaskTracker,
     draining: AtomicBool,
 }
@@ -34,7 +39,13 @@ impl App {
             park_seconds: config.park_seconds,
             webhook_mode: config.webhook_mode,
         };
-        Self { checkout: Checkout::new(database, policy), work: TaskTracker::new(), draining: AtomicBool::new(false) }
+        Self {
+            checkout: Checkout::new(database, policy),
+            webhook_secrets: config.webhook_secrets.clone(),
+            stripe_secrets: config.stripe_secrets.clone(),
+            work: TaskTracker::new(),
+            draining: AtomicBool::new(false),
+        }
     }
 
     /// Runs a use case in a task of its own: a client that goes away cancels its handler, and that must never cancel a

@@ -8,8 +8,15 @@ use clap::Args;
 use mysql_async::Opts;
 
 use crate::db::pool;
+use crate::domain::signature::{BadSecrets, Secrets};
 use crate::domain::{Named as _, WebhookMode};
 use crate::telemetry;
+
+/// What switches off what is on otherwise.
+const OFF: &str = "off";
+/// What tells somebody who has no secret how to come by one.
+const NO_SECRETS: &str = "it is not set, so that nobody could report a payment: `whsec_` and 24 to 64 random bytes in \
+    base64, which the sender gets too, such as whsec_$(openssl rand -base64 32); `off` believes everybody";
 
 /// The options of a service, as they were written. All are text here, so that every mistake can be told at once.
 #[derive(Debug, Clone, Default, Args)]
@@ -45,6 +52,13 @@ pub struct Settings {
     /// How long the service goes on accepting requests after /readyz began to fail, 0 to 300 [default: 0]
     #[arg(long, env = "HOLDFAST_LINGER_SECONDS", value_name = "SECONDS")]
     pub linger_seconds: Option<String>,
+    /// Secrets of those who report payments by Standard Webhooks, newest first, comma-separated: whsec_ + base64 of 24 to
+    /// 64 bytes; `off` believes everybody
+    #[arg(long, env = "HOLDFAST_WEBHOOK_SECRETS", hide_env_values = true, value_name = "SECRETS")]
+    pub webhook_secrets: Option<String>,
+    /// Secrets of Stripe's endpoints, as Stripe shows them, likewise [default: off, there is no route for Stripe]
+    #[arg(long, env = "HOLDFAST_STRIPE_SECRETS", hide_env_values = true, value_name = "SECRETS")]
+    pub stripe_secrets: Option<String>,
     /// Where metrics go, host:port, or `off` [default: off; 127.0.0.1:8125 for dev]
     #[arg(long, env = "HOLDFAST_STATSD", value_name = "SERVER")]
     pub statsd: Option<String>,
@@ -76,6 +90,10 @@ pub struct Config {
     pub drain_seconds: u64,
     /// How long the service goes on accepting requests after it began to tell that it is not ready.
     pub linger_seconds: u64,
+    /// Who may report payments; `None` believes everybody.
+    pub webhook_secrets: Option<Secrets>,
+    /// Under which secrets Stripe may; `None`: it has no route.
+    pub stripe_secrets: Option<Secrets>,
     /// Where metrics go.
     pub statsd: Option<String>,
     /// Log filter.
@@ -98,6 +116,23 @@ impl std::error::Error for Problems {}
 impl Problems {
     fn add(&mut self, variable: &str, what: impl fmt::Display) {
         self.0.push(format!("{variable}: {what}"));
+    }
+
+    /// Secrets, or `off`.
+    fn secrets(
+        &mut self,
+        variable: &str,
+        list: &str,
+        read: fn(&str) -> Result<Secrets, Vec<BadSecrets>>,
+    ) -> Option<Secrets> {
+        if list.trim() == OFF {
+            return None;
+        }
+        if list.split(',').any(|secret| secret.trim() == OFF) {
+            self.add(variable, "`off` stands alone: everybody could sign with it");
+            return None;
+        }
+        read(list).map_err(|problems| problems.iter().for_each(|problem| self.add(variable, problem))).ok()
     }
 
     fn number<T: FromStr + PartialOrd + fmt::Display>(
@@ -131,7 +166,17 @@ impl Settings {
         let listen = listen.parse().map_err(|_| {
             problems.add("HOLDFAST_LISTEN", format!("`{listen}` is not an address and port, such as 127.0.0.1:8080"));
         });
-        let statsd = set(&self.statsd).filter(|server| server != "off");
+        let webhook_secrets = match set(&self.webhook_secrets) {
+            Some(list) => problems.secrets("HOLDFAST_WEBHOOK_SECRETS", &list, Secrets::standard),
+            None => {
+                problems.add("HOLDFAST_WEBHOOK_SECRETS", NO_SECRETS);
+                None
+            }
+        };
+        let stripe_secrets = set(&self.stripe_secrets);
+        let stripe_secrets =
+            stripe_secrets.and_then(|list| problems.secrets("HOLDFAST_STRIPE_SECRETS", &list, Secrets::stripe));
+        let statsd = set(&self.statsd).filter(|server| server != OFF);
         if let Some(server) = &statsd
             && !is_host_and_port(server)
         {
@@ -167,6 +212,8 @@ impl Settings {
                 pool_size,
                 drain_seconds,
                 linger_seconds,
+                webhook_secrets,
+                stripe_secrets,
                 statsd,
                 log,
             }),
@@ -211,6 +258,8 @@ mod tests {
             order_ttl_seconds: Some("soon".into()),
             max_qty: Some("-1".into()),
             pool_size: Some("1".into()),
+            webhook_secrets: Some("whsec_c2VjcmV0,MfKQ9r8G".into()),
+            stripe_secrets: Some("s3cr3t,".into()),
             statsd: Some("nowhere".into()),
             log: Some("holdfast=loud".into()),
             ..Settings::default()
@@ -223,21 +272,52 @@ mod tests {
             "HOLDFAST_ORDER_TTL_SECONDS",
             "HOLDFAST_MAX_QTY",
             "HOLDFAST_POOL_SIZE",
+            "HOLDFAST_WEBHOOK_SECRETS: secret 1 of 2",
+            "HOLDFAST_WEBHOOK_SECRETS: secret 2 of 2",
+            "HOLDFAST_STRIPE_SECRETS: secret 2 of 2",
             "HOLDFAST_STATSD",
             "HOLDFAST_LOG",
         ] {
             assert!(problems.contains(variable), "{variable} in {problems}");
         }
+        for secret in ["c2VjcmV0", "MfKQ9r8G", "s3cr3t"] {
+            assert!(!problems.contains(secret), "{problems}");
+        }
+    }
+
+    #[test]
+    fn who_may_report_payments_must_be_said() {
+        let url = Some("mysql://db/shop".to_owned());
+        let read = |webhook: Option<&str>, stripe: Option<&str>| {
+            let (webhook_secrets, stripe_secrets) = (webhook.map(str::to_owned), stripe.map(str::to_owned));
+            let config =
+                Settings { database_url: url.clone(), webhook_secrets, stripe_secrets, ..Settings::default() }.read();
+            config.map(|config| (config.webhook_secrets.is_some(), config.stripe_secrets.is_some()))
+        };
+        for nothing in [None, Some(""), Some("  ")] {
+            let problems = read(nothing, None).expect_err("it must be said").to_string();
+            assert!(problems.contains("HOLDFAST_WEBHOOK_SECRETS") && problems.contains("openssl rand"), "{problems}");
+        }
+        for with_others in [(Some("off"), Some("s3cr3t, off")), (Some("off,off"), None)] {
+            let problems = read(with_others.0, with_others.1).expect_err("`off` is never a secret").to_string();
+            assert!(problems.contains("`off` stands alone"), "{problems}");
+        }
+        let secret = Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        assert_eq!(read(Some("off"), None), Ok((false, false)));
+        assert_eq!(read(Some(" off "), Some("off")), Ok((false, false)));
+        assert_eq!(read(secret, Some("")), Ok((true, false)));
+        assert_eq!(read(secret, secret), Ok((true, true)));
     }
 
     #[test]
     fn what_is_not_set_has_its_documented_default() {
         let settings = Settings {
             database_url: Some("mysql://user:secret@db:3306/shop".into()),
+            webhook_secrets: Some("off".into()),
             max_qty: Some(String::new()),
             ..Settings::default()
         };
-        let config = settings.read().expect("the URL alone is enough");
+        let config = settings.read().expect("nothing else is needed");
         assert_eq!((config.hold_ttl_seconds, config.order_ttl_seconds, config.max_qty), (120, 900, 10));
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!((config.statsd, config.log.as_str()), (None, "info"));

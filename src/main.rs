@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Parser, Subcommand};
 use holdfast::app::App;
 use holdfast::config::{self, Config, Settings};
@@ -139,7 +141,11 @@ async fn main() -> ExitCode {
 
 /// The document does not depend on any setting; the state that its routes share is never used.
 fn undocumented() -> Config {
-    let settings = Settings { database_url: Some("mysql://nowhere/nothing".to_owned()), ..Settings::default() };
+    let settings = Settings {
+        database_url: Some("mysql://nowhere/nothing".to_owned()),
+        webhook_secrets: Some("off".to_owned()),
+        ..Settings::default()
+    };
     settings.read().expect("defaults are valid")
 }
 
@@ -203,6 +209,7 @@ async fn make_product(options: Opts, product: &Product) -> Result<bool, Failed> 
 async fn run_dev(mut dev: Dev) -> Result<(), Failed> {
     dev.settings.statsd.get_or_insert_with(|| DEV_STATSD.to_owned());
     dev.settings.log.get_or_insert_with(|| DEV_LOG.to_owned());
+    let signer = Signer::of(&mut dev.settings);
     // Everything else is checked before a database server is started for it.
     dev.settings.database_url = Some(format!("mysql://127.0.0.1/{DEV_DATABASE}"));
     let config = dev.settings.read()?;
@@ -210,19 +217,19 @@ async fn run_dev(mut dev: Dev) -> Result<(), Failed> {
     let mut database = PrivateServer::start(&dev.dev_folder, &[])
         .await
         .map_err(|error| because("the private database does not start")(&error))?;
-    let served = serve_dev(&dev, config, &mut database).await;
+    let served = serve_dev(&dev, config, &mut database, &signer).await;
     database.stop().await;
     flush(flusher);
     served
 }
 
-async fn serve_dev(dev: &Dev, mut config: Config, database: &mut PrivateServer) -> Result<(), Failed> {
+async fn serve_dev(dev: &Dev, mut config: Config, database: &mut PrivateServer, signer: &Signer) -> Result<(), Failed> {
     config.database = config::database(Some(&database.url(DEV_DATABASE)))?;
     migrate(&config.database).await?;
     make_product(config.database.clone(), &dev.product).await?;
     let statsd = config.statsd.clone();
     let service = start_service(config).await?;
-    print_banner(&service, database, statsd.as_deref());
+    print_banner(&service, database, statsd.as_deref(), signer);
     let ended = tokio::select! {
         asked = asked_to_stop() => asked.map_err(|error| because("cannot listen to signals")(&error)),
         died = database.exited() => Err(because("the private database ended")(&died)),
@@ -231,8 +238,64 @@ async fn serve_dev(dev: &Dev, mut config: Config, database: &mut PrivateServer) 
     ended
 }
 
-fn print_banner(service: &Service, database: &PrivateServer, statsd: Option<&str>) {
+/// The newest secret in the environment as a key in hexadecimal, told to a shell.
+const GIVEN_KEY: &str =
+    r#"$(cut -d, -f1 <<<"$HOLDFAST_WEBHOOK_SECRETS" | cut -c7- | base64 -d | od -An -vtx1 | tr -d ' \n')"#;
+
+/// Who signs the payment that the banner of `dev` reports.
+enum Signer {
+    /// Nobody: verification is off.
+    Nobody,
+    /// Whoever has the secret that this start made.
+    Made([u8; 32]),
+    /// Whoever knows the secret that `dev` was given, which is not shown.
+    Given,
+}
+
+impl Signer {
+    /// Makes a secret where none is given.
+    fn of(settings: &mut Settings) -> Self {
+        match settings.webhook_secrets.as_deref().map(str::trim) {
+            Some("off") => Self::Nobody,
+            Some(given) if !given.is_empty() => Self::Given,
+            _ => {
+                let key = rand::random();
+                settings.webhook_secrets = Some(secret(&key));
+                Self::Made(key)
+            }
+        }
+    }
+
+    /// The rest of a curl command that reports `$BODY` under the id `$HOLD`, and what is set before it.
+    fn sign(&self) -> (&'static str, String) {
+        let key = match self {
+            Self::Nobody => return ("", String::new()),
+            Self::Made(key) => key.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Self::Given => GIVEN_KEY.to_owned(),
+        };
+        let code = format!("openssl dgst -sha256 -mac HMAC -macopt hexkey:{key} -binary | base64");
+        let headers = format!(
+            r#" -H "webhook-id: $HOLD" -H "webhook-timestamp: $NOW" -H "webhook-signature: v1,$(printf %s "$HOLD.$NOW.$BODY" | {code})""#
+        );
+        ("NOW=$(date +%s); ", headers)
+    }
+
+    fn tell(&self) -> String {
+        match self {
+            Self::Nobody => "off: everybody can report payments".to_owned(),
+            Self::Made(key) => format!("{}, made for this start; --webhook-secrets off asks for none", secret(key)),
+            Self::Given => "by the secrets that were given".to_owned(),
+        }
+    }
+}
+
+fn secret(key: &[u8; 32]) -> String {
+    format!("whsec_{}", STANDARD.encode(key))
+}
+
+fn print_banner(service: &Service, database: &PrivateServer, statsd: Option<&str>, signer: &Signer) {
     let base = format!("http://{}", service.address());
+    let (set, signature) = signer.sign();
     println!(
         r#"
 Holdfast is selling product 1.
@@ -240,12 +303,14 @@ Holdfast is selling product 1.
   Explore   {base}/docs
   Sell      HOLD=$(curl -s {base}/api/holds --json '{{"product_id":1,"qty":1}}' | cut -d '"' -f 4)
             curl -s {base}/api/orders --json "{{\"hold_id\":\"$HOLD\"}}"
-            curl -s {base}/api/payments/webhook --json "{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"
+            BODY="{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"; {set}curl -s {base}/api/payments/webhook --json "$BODY"{signature}
+  Signing   {signing}
   Logs      JSON lines on standard error; the database's own in {log}
   Metrics   {metrics}
   Database  {engine} at {url}
   Stop      Ctrl-C; the data stays
 "#,
+        signing = signer.tell(),
         log = database.log_path().display(),
         metrics = statsd.map_or("off".to_owned(), |server| format!("StatsD over UDP to {server}")),
         engine = database.engine(),

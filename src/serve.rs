@@ -57,6 +57,9 @@ impl Service {
         let server = tokio::spawn(server.run_with_graceful_shutdown(http::routes(&app), stopped, Some(drain)));
         let (workers, stop_workers) = (TaskTracker::new(), CancellationToken::new());
         workers::start(&app, &workers, &stop_workers);
+        if config.webhook_secrets.is_none() {
+            warn!("everybody can report payments: HOLDFAST_WEBHOOK_SECRETS is off");
+        }
         info!(%address, "serving");
         Ok(Self { app, address, config, server, workers, stop_server, stop_workers })
     }

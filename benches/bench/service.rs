@@ -26,6 +26,7 @@ impl Served {
             .env_clear()
             .env("HOLDFAST_DATABASE_URL", &ground.url)
             .env("HOLDFAST_LISTEN", "127.0.0.1:0")
+            .env("HOLDFAST_WEBHOOK_SECRETS", "off")
             .env("HOLDFAST_HOLD_TTL_SECONDS", "86400")
             .env("HOLDFAST_LOG", &plan.log)
             .env("HOLDFAST_BENCH_ECHO", "1")

@@ -5,6 +5,7 @@ pub mod payment;
 pub mod refund;
 pub mod refusal;
 pub mod retry;
+pub mod signature;
 pub mod status;
 
 pub use money::{Amount, Currency};

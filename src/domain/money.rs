@@ -33,6 +33,15 @@ impl fmt::Display for Currency {
     }
 }
 
+/// The decimal text in major units, exactly, of a whole number of minor ones, of which a major one has 10^`decimals`.
+pub fn major_units(minor: u64, decimals: usize) -> String {
+    let mut text = format!("{minor:0>width$}", width = decimals + 1);
+    if decimals > 0 {
+        text.insert(text.len() - decimals, '.');
+    }
+    text
+}
+
 /// A decimal amount in major units in its shortest form: `digits` × 10^`exponent`, without trailing zeros, so that
 /// `100`, `100.0` and `1e2` are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +130,18 @@ mod tests {
         assert_eq!(minor("5000", "JPY"), Some(5000));
         assert_eq!(minor("1.234", "KWD"), Some(1234));
         assert_eq!(minor("0", "EUR"), Some(0));
+    }
+
+    #[test]
+    fn minor_units_become_decimals_and_the_same_minor_units_again() {
+        for (units, decimals, text) in [(4999, 2, "49.99"), (5, 2, "0.05"), (0, 3, "0.000"), (500, 0, "500")] {
+            assert_eq!(major_units(units, decimals), text);
+        }
+        for units in (0..100_000).chain([10_i64.pow(14) - 1, 10_i64.pow(17)]) {
+            for (decimals, code) in [(0, "JPY"), (2, "EUR"), (3, "KWD")] {
+                assert_eq!(minor(&major_units(units.unsigned_abs(), decimals), code), Some(units), "{units} {code}");
+            }
+        }
     }
 
     #[test]

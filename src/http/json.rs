@@ -29,8 +29,8 @@ pub struct Json<T>(pub T);
 /// A JSON body as it came, documented as a `T`: whoever must keep the bytes reads them with [`parse`] himself.
 #[derive(Debug)]
 pub struct Raw<T> {
-    /// The body.
-    pub bytes: Vec<u8>,
+    /// The body, or why it could not be had: for whoever has nothing else to say no to.
+    pub bytes: Result<Vec<u8>, Problem>,
     /// The request's headers, a line each, without those that prove who the sender is; cut at [`HEADER_BYTES`].
     pub headers: String,
     documented: std::marker::PhantomData<T>,
@@ -130,7 +130,7 @@ impl<T: Type> ParsePayload for Raw<T> {
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
         let headers = kept_headers(request.headers());
-        Ok(Self { bytes: read(request, body).await?, headers, documented: std::marker::PhantomData })
+        Ok(Self { bytes: read(request, body).await, headers, documented: std::marker::PhantomData })
     }
 }
 

@@ -10,6 +10,8 @@ pub mod orders;
 pub mod payments;
 pub mod problem;
 pub mod products;
+pub mod signature;
+pub mod stripe;
 pub mod types;
 
 use std::collections::HashMap;
@@ -38,7 +40,7 @@ enum Tags {
     Health,
 }
 
-type Api = (products::Products, holds::Holds, orders::Orders, payments::Payments, health::Health);
+type Api = (products::Products, holds::Holds, orders::Orders, payments::Payments, stripe::Stripe, health::Health);
 
 fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
     let api = (
@@ -46,6 +48,7 @@ fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
         holds::Holds { app: Arc::clone(app) },
         orders::Orders { app: Arc::clone(app) },
         payments::Payments { app: Arc::clone(app) },
+        stripe::Stripe { app: Arc::clone(app) },
         health::Health { app: Arc::clone(app) },
     );
     OpenApiService::new(api, "Holdfast", env!("CARGO_PKG_VERSION")).description(

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::Tags;
 use super::json::{Json, Raw, parse};
 use super::problem::{Denied, Problem, denials};
+use super::signature::{Once, StandardHeaders, UnsignedKey};
 use super::types::{Amount, IdempotencyKey, Verbatim, Word};
 use crate::app::App;
 use crate::checkout::payments::Receipt;
@@ -19,7 +20,7 @@ use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference};
 /// The provider is the route that an event comes by.
 const PROVIDER: &str = "default";
 /// Names given by others, in bytes.
-const NAME_BYTES: usize = 255;
+pub(super) const NAME_BYTES: usize = 255;
 /// An amount or a timestamp as it was written, in bytes.
 const TEXT_BYTES: usize = 64;
 
@@ -27,7 +28,8 @@ const TEXT_BYTES: usize = 64;
 #[derive(Debug, Default, Object, Deserialize)]
 #[oai(rename = "PaymentEvent", skip_serializing_if_is_none, example)]
 pub struct PaymentEvent {
-    /// Unique per event; or the header `Idempotency-Key`; or `txn_id`, which then counts together with `status`.
+    /// Unique per event; or the header `webhook-id`. Where verification is off: or the header `Idempotency-Key`; or
+    /// `txn_id`, which then counts together with `status`.
     idempotency_key: Option<String>,
     /// The order.
     order_id: Option<Uuid>,
@@ -95,8 +97,9 @@ pub struct ReceiptBody {
     /// Its order's state, when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_status: Option<Word<OrderStatus>>,
-    /// The event in the inbox.
-    event_id: i64,
+    /// The event in the inbox; none where a provider told something that is not about a payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<i64>,
     /// With `duplicate`: where the event is.
     #[serde(skip_serializing_if = "Option::is_none")]
     event_status: Option<Word<EventStatus>>,
@@ -113,10 +116,19 @@ pub enum Delivered {
     Waiting(Json<ReceiptBody>),
 }
 
+impl Delivered {
+    /// Nothing was reported that concerns an order, and nothing was kept.
+    pub(super) fn ignored() -> Self {
+        let status = Word(DeliveryStatus::Ignored);
+        Self::Settled(Json(ReceiptBody { status, order_status: None, event_id: None, event_status: None }))
+    }
+}
+
 denials! {
     /// Of `POST /api/payments/webhook`.
     WebhookDenials {
         400 "`idempotency_key_required`, `invalid_idempotency_key`, `unreadable_body`",
+        401 "`invalid_signature`",
         408 "`body_timeout`",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
@@ -137,22 +149,42 @@ impl Payments {
     ///
     /// May be sent any number of times, in any order, before its order exists: it takes effect once. Every 2xx means
     /// that the event is on disk.
+    ///
+    /// Signed as [Standard Webhooks](https://www.standardwebhooks.com) are, over the bytes of the body: `v1` signatures,
+    /// at most five minutes old, of which one must fit one of the service's secrets. The event's key is then
+    /// `idempotency_key` or else `webhook-id`, which are signed; the header `Idempotency-Key` does not count. Where
+    /// verification is off, the `webhook-` headers do not count.
     #[oai(path = "/payments/webhook", method = "post", operation_id = "receivePaymentEvent")]
     async fn webhook(
         &self,
-        /// Unique per event; or `idempotency_key` in the body.
+        /// The sender's name for the event, the same however often it is sent.
+        #[oai(name = "webhook-id")]
+        id: Once,
+        /// When it was sent this time, in seconds since 1970.
+        #[oai(name = "webhook-timestamp")]
+        timestamp: Once,
+        /// `v1,` and the base64 of the HMAC-SHA256 of `webhook-id.webhook-timestamp.body`; several with spaces between.
+        #[oai(name = "webhook-signature")]
+        signatures: Once,
+        /// Where verification is off: unique per event; or `idempotency_key` in the body.
         #[oai(name = "Idempotency-Key")]
-        key: IdempotencyKey,
+        key: UnsignedKey,
         body: Raw<PaymentEvent>,
     ) -> Result<Delivered, Denied<WebhookDenials>> {
-        let event = read_event(key, body)?;
+        let bytes = body.bytes?;
+        let headers = StandardHeaders { id, timestamp, signatures };
+        let key = match &self.app.webhook_secrets {
+            Some(secrets) => OuterKey::Signed(headers.verify(secrets, &bytes)?.to_owned()),
+            None => OuterKey::Unsigned(key.0?),
+        };
+        let event = read_event(key, bytes, body.headers)?;
         let app = Arc::clone(&self.app);
         let receipt = self.app.run(async move { app.checkout.receive_event(event).await }).await?;
         Ok(answer(receipt))
     }
 }
 
-fn answer(receipt: Receipt) -> Delivered {
+pub(super) fn answer(receipt: Receipt) -> Delivered {
     let status = match (receipt.duplicate, receipt.status) {
         (true, _) => DeliveryStatus::Duplicate,
         (false, EventStatus::Applied) => DeliveryStatus::Processed,
@@ -165,7 +197,7 @@ fn answer(receipt: Receipt) -> Delivered {
     let body = Json(ReceiptBody {
         status: Word(status),
         order_status: receipt.order_status.map(Word),
-        event_id: receipt.event_id,
+        event_id: Some(receipt.event_id),
         event_status: receipt.duplicate.then_some(Word(receipt.status)),
     });
     match status {
@@ -174,12 +206,20 @@ fn answer(receipt: Receipt) -> Delivered {
     }
 }
 
+/// What a request calls its event outside of its body.
+enum OuterKey {
+    /// Its `webhook-id`, which counts where the body has no key.
+    Signed(String),
+    /// Its `Idempotency-Key`, which must not contradict the body.
+    Unsigned(IdempotencyKey),
+}
+
 /// Reads one canonical event.
-fn read_event(header_key: IdempotencyKey, raw: Raw<PaymentEvent>) -> Result<Event, Problem> {
-    let body: PaymentEvent = parse(&raw.bytes).map_err(unreadable)?;
+fn read_event(outer_key: OuterKey, bytes: Vec<u8>, headers: String) -> Result<Event, Problem> {
+    let body: PaymentEvent = parse(&bytes).map_err(unreadable)?;
     let meaning = Meaning::of_word(&body.status)
         .ok_or_else(|| Problem::unprocessable("unknown_status", "`status` is not a word that is known here."))?;
-    let idempotency_key = event_key(header_key, &body, meaning)?;
+    let idempotency_key = event_key(outer_key, &body, meaning)?;
     Ok(Event {
         provider: PROVIDER,
         idempotency_key,
@@ -193,23 +233,27 @@ fn read_event(header_key: IdempotencyKey, raw: Raw<PaymentEvent>) -> Result<Even
         provider_timestamp: bounded("timestamp", body.timestamp.map(|text| text.0), TEXT_BYTES)?,
         source: bounded("webhook_source", body.webhook_source, NAME_BYTES)?,
         correlation_id: bounded("correlation_id", body.correlation_id, NAME_BYTES)?,
-        headers: raw.headers,
-        body: raw.bytes,
+        headers,
+        body: bytes,
     })
 }
 
 /// Providers retry on 400 as well as on 422; a body that nobody can read is answered with the same status as one that
 /// does not fit.
-fn unreadable(problem: Problem) -> Problem {
+pub(super) fn unreadable(problem: Problem) -> Problem {
     problem.with_status(poem::http::StatusCode::UNPROCESSABLE_ENTITY)
 }
 
-fn event_key(header: IdempotencyKey, body: &PaymentEvent, meaning: Meaning) -> Result<Vec<u8>, Problem> {
+fn event_key(outer: OuterKey, body: &PaymentEvent, meaning: Meaning) -> Result<Vec<u8>, Problem> {
     let in_body = match &body.idempotency_key {
         Some(key) => Some(IdempotencyKey::check(key.as_bytes()).ok_or_else(IdempotencyKey::invalid)?),
         None => None,
     };
-    match (header.0.as_deref(), in_body, body.txn_id.as_deref()) {
+    let header = match outer {
+        OuterKey::Signed(id) => return Ok(in_body.unwrap_or(&id).as_bytes().to_vec()),
+        OuterKey::Unsigned(IdempotencyKey(header)) => header,
+    };
+    match (header.as_deref(), in_body, body.txn_id.as_deref()) {
         (Some(header), Some(body), _) if header != body => {
             let detail = "The idempotency keys in the header and in the body differ.";
             Err(Problem::unprocessable("idempotency_key_mismatch", detail))
@@ -238,7 +282,7 @@ fn reference(body: &PaymentEvent) -> Result<Reference, Problem> {
     Ok(Reference { order_id, hold_id: body.hold_id })
 }
 
-fn bounded(field: &str, text: Option<String>, limit: usize) -> Result<Option<String>, Problem> {
+pub(super) fn bounded(field: &str, text: Option<String>, limit: usize) -> Result<Option<String>, Problem> {
     match text {
         Some(text) if text.is_empty() || text.len() > limit => {
             Err(Problem::unprocessable("invalid_body", format!("`{field}` must have 1 to {limit} bytes.")))

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
-use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry};
+use poem_openapi::registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
@@ -50,6 +50,7 @@ pub struct Problem {
     body: Box<ProblemBody>,
     retry_after_seconds: Option<u64>,
     allow: Option<String>,
+    challenge: Option<&'static str>,
 }
 
 impl Problem {
@@ -64,7 +65,7 @@ impl Problem {
             available_stock: None,
             order_id: None,
         };
-        Self { body: Box::new(body), retry_after_seconds: None, allow: None }
+        Self { body: Box::new(body), retry_after_seconds: None, allow: None, challenge: None }
     }
 
     /// The request is not understood.
@@ -75,6 +76,18 @@ impl Problem {
     /// The request is understood and makes no sense.
     pub fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    /// It is not known who asks. `challenge` names the way of telling, which every 401 must do (RFC 9110, 15.5.2).
+    pub fn unauthorized(code: &'static str, detail: impl Into<String>, challenge: &'static str) -> Self {
+        let mut problem = Self::new(StatusCode::UNAUTHORIZED, code, detail);
+        problem.challenge = Some(challenge);
+        problem
+    }
+
+    /// There is nothing.
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.")
     }
 
     /// Not now; the same request may be sent again.
@@ -95,7 +108,7 @@ impl Problem {
         use poem::error::{MethodNotAllowedError, NotFoundError};
         use poem_openapi::error::{ParseParamError, ParsePathError};
         if error.is::<NotFoundError>() {
-            return Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.");
+            return Self::not_found();
         }
         if error.is::<MethodNotAllowedError>() {
             let detail = "This path does not know this method.";
@@ -200,6 +213,9 @@ impl IntoResponse for Problem {
         if let Some(methods) = self.allow.and_then(|methods| HeaderValue::try_from(methods).ok()) {
             response.headers_mut().insert(header::ALLOW, methods);
         }
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         response
     }
 }
@@ -239,7 +255,19 @@ impl<S: Denials> ApiResponse for Denied<S> {
             status: Some(status),
             status_range: None,
             content: vec![MetaMediaType { content_type: CONTENT_TYPE, schema: ProblemBody::schema_ref() }],
-            headers: if description.contains("`Retry-After`") { vec![retry_after()] } else { Vec::new() },
+            headers: match status {
+                401 => {
+                    vec![meta_header(
+                        "WWW-Authenticate",
+                        "Which header should have told who asks.",
+                        String::schema_ref(),
+                    )]
+                }
+                _ if description.contains("`Retry-After`") => {
+                    vec![meta_header("Retry-After", "In how many seconds it is worth trying again.", u64::schema_ref())]
+                }
+                _ => Vec::new(),
+            },
         };
         MetaResponses { responses: S::LIST.iter().map(response).collect() }
     }
@@ -249,13 +277,13 @@ impl<S: Denials> ApiResponse for Denied<S> {
     }
 }
 
-fn retry_after() -> MetaHeader {
+fn meta_header(name: &str, description: &str, schema: MetaSchemaRef) -> MetaHeader {
     MetaHeader {
-        name: "Retry-After".to_owned(),
-        description: Some("In how many seconds it is worth trying again.".to_owned()),
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
         required: false,
         deprecated: false,
-        schema: u64::schema_ref(),
+        schema,
     }
 }
 

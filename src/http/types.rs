@@ -232,6 +232,21 @@ impl IdempotencyKey {
         Problem::bad_request("invalid_idempotency_key", detail)
     }
 
+    /// The key of a request, which may have none.
+    ///
+    /// # Errors
+    /// 400 `invalid_idempotency_key` for one that is none, or two of them.
+    pub fn read(request: &Request, header: &str) -> Result<Self, Problem> {
+        let mut values = request.headers().get_all(header).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(Self(None)),
+            (Some(value), None) => {
+                Self::check(value.as_bytes()).map(|key| Self(Some(key.to_owned()))).ok_or_else(Self::invalid)
+            }
+            (Some(_), Some(_)) => Err(Self::invalid()),
+        }
+    }
+
     /// The key together with the request that it stands for; `parts` are the fields of the body.
     pub fn keyed<const N: usize>(self, operation: Operation, parts: [String; N]) -> Option<Keyed> {
         let key = self.0?;
@@ -264,15 +279,7 @@ impl<'a> ApiExtractor<'a> for IdempotencyKey {
         _body: &mut RequestBody,
         options: ExtractParamOptions<String>,
     ) -> poem::Result<Self> {
-        let mut values = request.headers().get_all(options.name).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Ok(Self(None)),
-            (Some(value), None) => match Self::check(value.as_bytes()) {
-                Some(key) => Ok(Self(Some(key.to_owned()))),
-                None => Err(Self::invalid().into()),
-            },
-            (Some(_), Some(_)) => Err(Self::invalid().into()),
-        }
+        Ok(Self::read(request, options.name)?)
     }
 }
 

@@ -155,7 +155,12 @@ async fn buy_losing_every_commit(app: &App, proxy: &Proxy, product_id: i64, acti
     let held = checkout.create_hold(product_id, 3, None).await.expect("enough units").hold;
     let order = checkout.create_order(held.id, None, None).await.expect("an active hold").order;
     let paid = payment(order.id, "paid");
-    let refunded = Event { meaning: Meaning::Refunded, restock: true, ..payment(order.id, "refunded") };
+    let refunded = Event {
+        meaning: Meaning::Refunded,
+        txn_id: paid.txn_id.clone(),
+        restock: true,
+        ..payment(order.id, "refunded")
+    };
     for event in [paid, refunded] {
         let receipt: Receipt = losing_its_commit(proxy, action, checkout.receive_event(event.clone())).await;
         assert!(!receipt.duplicate, "{action:?}: our own first delivery is not a copy");

@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::support::process::Process;
 use crate::support::proxy::{Action, Proxy};
 use crate::support::server::connect;
-use crate::support::{Client, Shop, eventually};
+use crate::support::{Client, Shop, eventually, mint};
 
 const TABLES: &str = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()";
 
@@ -47,6 +47,8 @@ async fn a_wrong_configuration_is_told_all_at_once_and_nothing_starts() {
         ("HOLDFAST_MAX_QTY", "-1"),
         ("HOLDFAST_POOL_SIZE", "1"),
         ("HOLDFAST_DRAIN_SECONDS", "301"),
+        ("HOLDFAST_WEBHOOK_SECRETS", "whsec_c2VjcmV0"),
+        ("HOLDFAST_STRIPE_SECRETS", "secret,"),
         ("HOLDFAST_STATSD", "nowhere"),
         ("HOLDFAST_LOG", "holdfast=loud"),
     ];
@@ -54,7 +56,9 @@ async fn a_wrong_configuration_is_told_all_at_once_and_nothing_starts() {
     for (variable, _) in wrong {
         assert!(ended.err.contains(variable), "{variable} in {}", ended.err);
     }
-    assert!(!ended.err.contains("secret"), "{}", ended.err);
+    for secret in ["secret@", "c2VjcmV0", "secret,"] {
+        assert!(!ended.err.contains(secret), "{}", ended.err);
+    }
     for command in ["serve", "migrate", "seed"] {
         let ended = Process::run(&[command], &[]).await.expect(2);
         assert!(ended.err.contains("HOLDFAST_DATABASE_URL"), "{}", ended.err);
@@ -147,7 +151,8 @@ async fn a_port_that_is_taken_is_named() {
     let shop = Shop::open().await;
     let taken = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
     let address = taken.local_addr().expect("an address").to_string();
-    let ended = Process::run(&["serve", "--listen", &address], &url(&shop)).await.expect(1);
+    let arguments = ["serve", "--listen", &address, "--webhook-secrets", "off"];
+    let ended = Process::run(&arguments, &url(&shop)).await.expect(1);
     assert!(ended.err.contains(&address) && ended.err.contains("in use"), "{}", ended.err);
 }
 
@@ -235,7 +240,12 @@ const DEV: [(&str, &str); 3] =
 
 /// `holdfast dev` in that folder, once it sells.
 async fn dev(folder: &Folder) -> (Process, Client) {
-    let mut process = Process::start_in(&folder.0, &["dev"], &DEV);
+    dev_with(folder, &[]).await
+}
+
+/// The same with more settings.
+async fn dev_with(folder: &Folder, settings: &[(&str, &str)]) -> (Process, Client) {
+    let mut process = Process::start_in(&folder.0, &["dev"], &[&DEV, settings].concat());
     let client = Client::new(process.address().await);
     assert!(eventually(async || process.out.text().contains("Ctrl-C")).await, "{}", process.out.text());
     (process, client)
@@ -274,6 +284,7 @@ async fn dev_sells_with_the_commands_of_its_banner_and_keeps_its_data() {
     let said = String::from_utf8_lossy(&sold.stdout);
     assert!(sold.status.success() && said.contains(r#""status":"processed""#), "{commands}\n{sold:?}");
     assert_eq!(client.available(1).await, 49);
+    client.pay(&mint(), "paid", "unsigned").await.refused(401, "invalid_signature");
 
     let second = Process::start_in(&folder.0, &["dev"], &DEV).ended().await.expect(1);
     assert!(second.err.contains("already in use by process"), "{}", second.err);
@@ -284,6 +295,45 @@ async fn dev_sells_with_the_commands_of_its_banner_and_keeps_its_data() {
     let (process, client) = dev(&folder).await;
     assert_eq!(client.available(1).await, 49, "what was sold stays sold");
     process.terminate().await.expect(0);
+}
+
+#[tokio::test]
+async fn dev_signs_with_the_secret_that_it_is_given_and_does_not_show_it() {
+    let folder = Folder::new("dev signs");
+    let given =
+        ("HOLDFAST_WEBHOOK_SECRETS", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw,whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
+    for settings in [given, ("HOLDFAST_WEBHOOK_SECRETS", "off")] {
+        let (process, client) = dev_with(&folder, &[settings]).await;
+        let banner = process.out.text();
+        assert!(!banner.contains("whsec_"), "{banner}");
+        let commands = commands(&banner);
+        let sold = Command::new("bash").args(["-c", &commands]).envs([settings]).output().await.expect("a bash");
+        let said = String::from_utf8_lossy(&sold.stdout);
+        assert!(sold.status.success() && said.contains(r#""status":"processed""#), "{commands}\n{sold:?}");
+        let unsigned = client.pay(&mint(), "paid", "unsigned").await;
+        assert_eq!(unsigned.status, if settings == given { 401 } else { 202 }, "{unsigned:?}");
+        process.terminate().await.expect(0);
+    }
+}
+
+#[tokio::test]
+async fn nobody_serves_who_does_not_say_whom_he_believes() {
+    let shop = Shop::open().await;
+    let ended = Process::run(&["serve"], &url(&shop)).await.expect(2);
+    assert!(ended.err.contains("HOLDFAST_WEBHOOK_SECRETS: it is not set"), "{}", ended.err);
+    assert!(ended.err.contains("openssl rand -base64 32") && ended.err.contains("`off`"), "{}", ended.err);
+    for secret in ["whsec_", "whsec_c2VjcmV0LWluLXNpZ2h0", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw,not-one"] {
+        let settings = [url(&shop)[0], ("HOLDFAST_WEBHOOK_SECRETS", secret)];
+        let ended = Process::run(&["serve"], &settings).await.expect(2);
+        assert!(ended.err.contains("HOLDFAST_WEBHOOK_SECRETS: secret "), "{}", ended.err);
+        for part in ["c2Vjc", "MfKQ9", "not-one"] {
+            assert!(!ended.err.contains(part), "{}", ended.err);
+        }
+    }
+    let settings = [("HOLDFAST_WEBHOOK_SECRETS", "whsec_c2VjcmV0"), ("HOLDFAST_STRIPE_SECRETS", "whsec_c3RyaXBl")];
+    let help = Process::run(&["serve", "--help"], &settings).await.expect(0).out;
+    assert!(help.contains("HOLDFAST_WEBHOOK_SECRETS") && help.contains("HOLDFAST_STRIPE_SECRETS"), "{help}");
+    assert!(!help.contains("c2VjcmV0") && !help.contains("c3RyaXBl"), "{help}");
 }
 
 #[tokio::test]

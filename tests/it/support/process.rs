@@ -97,7 +97,11 @@ impl Process {
 
     /// `holdfast serve` on a free port over this database, once it listens.
     pub(crate) async fn serve(database_url: &str, settings: &[(&str, &str)]) -> (Self, Client) {
-        let own = [("HOLDFAST_DATABASE_URL", database_url), ("HOLDFAST_LISTEN", "127.0.0.1:0")];
+        let own = [
+            ("HOLDFAST_DATABASE_URL", database_url),
+            ("HOLDFAST_LISTEN", "127.0.0.1:0"),
+            ("HOLDFAST_WEBHOOK_SECRETS", "off"),
+        ];
         let mut process = Self::start(&["serve"], &[&own, settings].concat());
         let address = process.address().await;
         (process, Client::new(address))

@@ -52,6 +52,7 @@ impl Shop {
             listen: Some("127.0.0.1:0".to_owned()),
             pool_size: Some("8".to_owned()),
             drain_seconds: Some("5".to_owned()),
+            webhook_secrets: Some("off".to_owned()),
             log: Some("off".to_owned()),
             ..Settings::default()
         };

@@ -1,0 +1,253 @@
+//! Who may speak: a message counts when it carries an HMAC-SHA256 over its raw bytes under a secret that we share with
+//! its sender, and when it is not older or newer than five minutes.
+//!
+//! Two schemes: Standard Webhooks (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>)
+//! and Stripe's (<https://docs.stripe.com/webhooks#verify-manually>). Both are read strictly, so that no two ways of
+//! writing a signature or a time mean the same: whoever changes one byte of a request is not believed.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::digest::CtOutput;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+/// How far the time of a message may be from ours, both ways.
+const TOLERANCE_SECONDS: u64 = 300;
+/// What a header with signatures may have at most, in bytes.
+const HEADER_BYTES: usize = 4096;
+/// How many signatures of one message are looked at; a sender that changes its secret sends two.
+const SIGNATURES: usize = 32;
+/// How many secrets may count at once.
+const SECRETS: usize = 16;
+/// What a secret of Standard Webhooks begins with.
+const PREFIX: &str = "whsec_";
+
+/// An HMAC-SHA256 as a sender wrote it.
+type Signature = [u8; 32];
+
+/// Why a message is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Distrust {
+    /// What a signature consists of is not there, or is there twice.
+    #[error("The request is not signed, or a header of its signature is sent more than once.")]
+    Missing,
+    /// The sender's name for the message cannot be told from what is signed behind it.
+    #[error("The id of the message must be 1 to 255 visible ASCII characters without a dot.")]
+    Id,
+    /// The time is not written as a whole number of seconds.
+    #[error("The signature's time must be whole seconds since 1970, in digits and without leading zeros.")]
+    Time,
+    /// The message is too old: it may have been recorded and sent again.
+    #[error("The signature is older than {TOLERANCE_SECONDS} seconds.")]
+    TooOld,
+    /// The message is from the future.
+    #[error("The signature is more than {TOLERANCE_SECONDS} seconds ahead of the service's clock.")]
+    TooNew,
+    /// None of the signatures was made with one of our secrets over these bytes.
+    #[error("No signature fits the request.")]
+    DoesNotFit,
+}
+
+/// Why a secret cannot be one. The secret itself is never told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadSecret {
+    /// There is nothing.
+    #[error("is empty")]
+    Empty,
+    /// It does not begin as it should.
+    #[error("does not begin with `{PREFIX}`")]
+    Prefix,
+    /// It does not go on as it should.
+    #[error("is not `{PREFIX}` and standard base64 with its padding")]
+    Base64,
+    /// It is too short to be safe, or longer than the standard allows.
+    #[error("has {0} bytes behind its base64 instead of 24 to 64")]
+    Length(usize),
+}
+
+/// What is wrong with a list of secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadSecrets {
+    /// One of them.
+    #[error("secret {position} of {count} {problem}")]
+    One {
+        /// Which one, from 1.
+        position: usize,
+        /// How many there are.
+        count: usize,
+        /// What is wrong with it.
+        problem: BadSecret,
+    },
+    /// All of them together.
+    #[error("there are {0} secrets; {SECRETS} may count at once")]
+    TooMany(usize),
+}
+
+/// One secret, ready to be used.
+#[derive(Clone)]
+struct Secret(Hmac<Sha256>);
+
+impl Secret {
+    fn of_key(key: &[u8]) -> Self {
+        Self(Hmac::new_from_slice(key).expect("an HMAC takes a key of any length"))
+    }
+
+    /// `whsec_` and base64 of 24 to 64 bytes, as the standard has it.
+    fn standard(text: &str) -> Result<Self, BadSecret> {
+        if text.is_empty() {
+            return Err(BadSecret::Empty);
+        }
+        let encoded = text.strip_prefix(PREFIX).ok_or(BadSecret::Prefix)?;
+        let key = STANDARD.decode(encoded).map_err(|_| BadSecret::Base64)?;
+        match key.len() {
+            24..=64 => Ok(Self::of_key(&key)),
+            length => Err(BadSecret::Length(length)),
+        }
+    }
+
+    /// Stripe signs with the characters of its secret as they are, its `whsec_` included.
+    fn stripe(text: &str) -> Result<Self, BadSecret> {
+        if text.is_empty() { Err(BadSecret::Empty) } else { Ok(Self::of_key(text.as_bytes())) }
+    }
+}
+
+/// The secrets that count at the same time, so that a sender can change to a new one without a break.
+#[derive(Clone)]
+pub struct Secrets(Vec<Secret>);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} secrets", self.0.len())
+    }
+}
+
+impl Secrets {
+    /// Reads secrets of Standard Webhooks, separated by commas; spaces around them do not count.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn standard(list: &str) -> Result<Self, Vec<BadSecrets>> {
+        Self::read(list, Secret::standard)
+    }
+
+    /// Reads secrets of Stripe's endpoints, likewise.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn stripe(list: &str) -> Result<Self, Vec<BadSecrets>> {
+        Self::read(list, Secret::stripe)
+    }
+
+    fn read(list: &str, read: fn(&str) -> Result<Secret, BadSecret>) -> Result<Self, Vec<BadSecrets>> {
+        let count = list.split(',').count();
+        let (mut secrets, mut problems) = (Vec::new(), Vec::new());
+        for (index, text) in list.split(',').enumerate() {
+            match read(text.trim()) {
+                Ok(secret) => secrets.push(secret),
+                Err(problem) => problems.push(BadSecrets::One { position: index + 1, count, problem }),
+            }
+        }
+        if count > SECRETS {
+            problems.push(BadSecrets::TooMany(count));
+        }
+        if problems.is_empty() { Ok(Self(secrets)) } else { Err(problems) }
+    }
+
+    /// Whether one of the signatures is over these parts, one after the other, under one of the secrets. How long the
+    /// comparison takes does not tell how much of a signature is right.
+    fn fit(&self, parts: &[&[u8]], signatures: &[Signature]) -> Result<(), Distrust> {
+        let fits = |secret: &Secret| {
+            let mut mac = secret.0.clone();
+            parts.iter().for_each(|part| mac.update(part));
+            let right = mac.finalize();
+            signatures.iter().any(|signature| right == CtOutput::new((*signature).into()))
+        };
+        let known = !signatures.is_empty() && self.0.iter().any(fits);
+        if known { Ok(()) } else { Err(Distrust::DoesNotFit) }
+    }
+}
+
+/// The headers of a message by Standard Webhooks.
+#[derive(Debug, Clone, Copy)]
+pub struct Standard<'a> {
+    /// `webhook-id`: the sender's name for the message, the same however often it is sent.
+    pub id: &'a [u8],
+    /// `webhook-timestamp`: when it was sent this time.
+    pub timestamp: &'a [u8],
+    /// `webhook-signature`: `v1,<base64>`, several of them separated by spaces; other versions do not count.
+    pub signatures: &'a [u8],
+}
+
+impl<'a> Standard<'a> {
+    /// Believes a message whose id, time and body are signed, and returns its id.
+    ///
+    /// The parts are signed with dots between them. Were a dot allowed in the id, the same signature would fit the same
+    /// bytes cut elsewhere, with another id and another time.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn verify(self, secrets: &Secrets, body: &[u8], now_seconds: i64) -> Result<&'a str, Distrust> {
+        let named = (1..=255).contains(&self.id.len());
+        let plain = self.id.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'.');
+        let id = std::str::from_utf8(self.id).ok().filter(|_| named && plain).ok_or(Distrust::Id)?;
+        check_time(self.timestamp, now_seconds)?;
+        let listed = bounded(self.signatures)?.split(|byte| *byte == b' ').filter(|part| !part.is_empty());
+        let signatures: Vec<Signature> = listed
+            .filter_map(|part| part.strip_prefix(b"v1,"))
+            .take(SIGNATURES)
+            .filter_map(|encoded| STANDARD.decode(encoded).ok()?.try_into().ok())
+            .collect();
+        secrets.fit(&[self.id, b".", self.timestamp, b".", body], &signatures)?;
+        Ok(id)
+    }
+}
+
+/// Believes a message by Stripe's scheme: `header` is `t=<seconds>,v1=<hex>`, with any number of signatures; other
+/// versions do not count.
+///
+/// # Errors
+/// Why it is not believed.
+pub fn verify_stripe(header: &[u8], secrets: &Secrets, body: &[u8], now_seconds: i64) -> Result<(), Distrust> {
+    let fields = || bounded(header).map(|header| header.split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
+    let mut times = fields()?.filter_map(|field| field.strip_prefix(b"t="));
+    let (Some(time), None) = (times.next(), times.next()) else { return Err(Distrust::Missing) };
+    check_time(time, now_seconds)?;
+    let signatures: Vec<Signature> = fields()?
+        .filter_map(|field| field.strip_prefix(b"v1="))
+        .take(SIGNATURES)
+        .filter_map(signature_of_hex)
+        .collect();
+    secrets.fit(&[time, b".", body], &signatures)
+}
+
+fn bounded(header: &[u8]) -> Result<&[u8], Distrust> {
+    if header.len() <= HEADER_BYTES { Ok(header) } else { Err(Distrust::DoesNotFit) }
+}
+
+/// Whole seconds since 1970 in the one way of writing them, not far from now.
+fn check_time(text: &[u8], now_seconds: i64) -> Result<(), Distrust> {
+    let canonical = text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || !text.starts_with(b"0"));
+    let text = std::str::from_utf8(text).ok().filter(|_| canonical).ok_or(Distrust::Time)?;
+    let time: i64 = text.parse().map_err(|_| Distrust::Time)?;
+    if time.abs_diff(now_seconds) <= TOLERANCE_SECONDS {
+        return Ok(());
+    }
+    Err(if time < now_seconds { Distrust::TooOld } else { Distrust::TooNew })
+}
+
+/// 64 hexadecimal digits in lower case, which is how Stripe writes them.
+fn signature_of_hex(text: &[u8]) -> Option<Signature> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_chunks::<2>();
+    let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+    bytes.filter(|_| rest.is_empty())?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! The headers that tell who sent a message.
+
+use chrono::Utc;
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use tracing::info;
+
+use super::problem::Problem;
+use super::types::IdempotencyKey;
+use crate::domain::signature::{Distrust, Secrets, Standard, verify_stripe};
+
+/// A header that counts only when it is sent once: of two, others on the way could have looked at the other one.
+#[derive(Debug)]
+pub struct Once(Option<Vec<u8>>);
+
+/// An `Idempotency-Key` that counts only where nothing is signed, and whose mistakes count no sooner.
+#[derive(Debug)]
+pub struct UnsignedKey(pub Result<IdempotencyKey, Problem>);
+
+macro_rules! header {
+    ($type:ty, $schema:expr, $read:expr) => {
+        impl<'a> ApiExtractor<'a> for $type {
+            const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+            const PARAM_IS_REQUIRED: bool = false;
+            type ParamType = String;
+            type ParamRawType = String;
+
+            fn param_in() -> Option<MetaParamIn> {
+                Some(MetaParamIn::Header)
+            }
+
+            fn param_schema_ref() -> Option<MetaSchemaRef> {
+                $schema
+            }
+
+            async fn from_request(
+                request: &'a Request,
+                _body: &mut RequestBody,
+                options: ExtractParamOptions<String>,
+            ) -> poem::Result<Self> {
+                let read: fn(&Request, &str) -> Self = $read;
+                Ok(read(request, options.name))
+            }
+        }
+    };
+}
+header!(Once, Some(MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))), Self::read);
+header!(UnsignedKey, IdempotencyKey::param_schema_ref(), |request, name| Self(IdempotencyKey::read(request, name)));
+
+impl Once {
+    fn read(request: &Request, name: &str) -> Self {
+        let mut values = request.headers().get_all(name).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => Self(Some(value.as_bytes().to_vec())),
+            _ => Self(None),
+        }
+    }
+
+    fn get(&self) -> Result<&[u8], Distrust> {
+        self.0.as_deref().ok_or(Distrust::Missing)
+    }
+}
+
+/// The headers of Standard Webhooks.
+#[derive(Debug)]
+pub struct StandardHeaders {
+    /// `webhook-id`.
+    pub id: Once,
+    /// `webhook-timestamp`.
+    pub timestamp: Once,
+    /// `webhook-signature`.
+    pub signatures: Once,
+}
+
+impl StandardHeaders {
+    /// Believes the body and returns the message's id.
+    ///
+    /// # Errors
+    /// 401 `invalid_signature`.
+    pub fn verify(&self, secrets: &Secrets, body: &[u8]) -> Result<&str, Problem> {
+        let verified = || {
+            let (id, timestamp, signatures) = (self.id.get()?, self.timestamp.get()?, self.signatures.get()?);
+            Standard { id, timestamp, signatures }.verify(secrets, body, now_seconds())
+        };
+        verified().map_err(|reason| disbelieved("Webhook-Signature", reason))
+    }
+}
+
+/// Believes a body that Stripe signed.
+///
+/// # Errors
+/// 401 `invalid_signature`.
+pub fn check_stripe(header: &Once, secrets: &Secrets, body: &[u8]) -> Result<(), Problem> {
+    let verified = header.get().and_then(|header| verify_stripe(header, secrets, body, now_seconds()));
+    verified.map_err(|reason| disbelieved("Stripe-Signature", reason))
+}
+
+/// The service's clock: it guards against old recordings, and nothing about stock depends on it.
+fn now_seconds() -> i64 {
+    Utc::now().timestamp()
+}
+
+fn disbelieved(header: &'static str, reason: Distrust) -> Problem {
+    info!(header, %reason, "a message is not believed");
+    Problem::unauthorized("invalid_signature", reason.to_string(), header)
+}
