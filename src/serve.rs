@@ -19,9 +19,6 @@ use crate::config::Config;
 use crate::http::listener::Connections;
 use crate::{http, workers};
 
-/// A connection on which nothing happens for so long is closed.
-const IDLE: Duration = Duration::from_secs(75);
-
 /// Requests that one HTTP/2 connection may have open; the framework's own default is no limit.
 const STREAMS: u32 = 200;
 
@@ -49,9 +46,7 @@ impl Service {
         let listener = listen(config.listen)?;
         let address = listener.local_addr()?;
         let stop_server = CancellationToken::new();
-        let server = Server::new_with_acceptor(Connections::on(listener)?)
-            .idle_timeout(IDLE)
-            .http2_max_concurrent_streams(STREAMS);
+        let server = Server::new_with_acceptor(Connections::on(listener)?).http2_max_concurrent_streams(STREAMS);
         let stopped = stop_server.clone().cancelled_owned();
         let drain = Duration::from_secs(config.drain_seconds);
         let server = tokio::spawn(server.run_with_graceful_shutdown(http::routes(&app), stopped, Some(drain)));
