@@ -4,6 +4,7 @@ mod echo;
 pub mod gate;
 pub mod health;
 pub mod holds;
+mod hot;
 pub mod json;
 pub mod listener;
 pub mod orders;
@@ -75,7 +76,7 @@ pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
         .at("/docs", poem::get(make_sync(move |_| Html(page.clone()))))
         .at("/openapi.json", poem::get(document_response))
         .nest("/", service);
-    gate::Gate::new(echo::mount(route), routes)
+    gate::Gate::new(hot::Handlers::new(app), route, routes)
 }
 
 /// The routes by the framework's patterns: `/api/holds/{hold_id}` in the document is `/api/holds/:param0` there.

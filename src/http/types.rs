@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{NaiveDateTime, SecondsFormat};
+use poem::http::HeaderMap;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
@@ -226,6 +227,22 @@ impl IdempotencyKey {
         std::str::from_utf8(key).ok().filter(|_| visible)
     }
 
+    /// The key in the header of this name, if there is one.
+    ///
+    /// # Errors
+    /// 400 `invalid_idempotency_key` when it is not a key, or there are several.
+    pub fn of(headers: &HeaderMap, name: &str) -> Result<Self, Problem> {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(Self(None)),
+            (Some(value), None) => {
+                let key = Self::check(value.as_bytes()).ok_or_else(Self::invalid)?;
+                Ok(Self(Some(key.to_owned())))
+            }
+            (Some(_), Some(_)) => Err(Self::invalid()),
+        }
+    }
+
     /// What a bad key is answered with.
     pub fn invalid() -> Problem {
         let detail = "An idempotency key must be 1 to 255 visible ASCII characters, sent once.";
@@ -264,15 +281,7 @@ impl<'a> ApiExtractor<'a> for IdempotencyKey {
         _body: &mut RequestBody,
         options: ExtractParamOptions<String>,
     ) -> poem::Result<Self> {
-        let mut values = request.headers().get_all(options.name).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Ok(Self(None)),
-            (Some(value), None) => match Self::check(value.as_bytes()) {
-                Some(key) => Ok(Self(Some(key.to_owned()))),
-                None => Err(Self::invalid().into()),
-            },
-            (Some(_), Some(_)) => Err(Self::invalid().into()),
-        }
+        Ok(Self::of(request.headers(), options.name)?)
     }
 }
 
