@@ -58,20 +58,28 @@ impl Handlers {
         }
     }
 
+    /// A request is dropped as soon as it is understood: what a crowd that waits keeps in memory is what the next requests
+    /// find gone from the caches.
     pub(super) async fn answer(&self, hot: Hot, request: Request) -> poem::Result<Response> {
         match hot {
-            Hot::CreateHold => self.create_hold(request).await,
-            Hot::FindProduct(product_id) => Ok(answered(self.products.find(Path(product_id)).await)),
+            Hot::CreateHold => {
+                let (key, body) = wish(request).await?;
+                Ok(answered(self.holds.create(key, body).await))
+            }
+            Hot::FindProduct(product_id) => {
+                drop(request);
+                Ok(answered(self.products.find(Path(product_id)).await))
+            }
             Hot::Echo => echo::answer(request).await,
         }
     }
+}
 
-    async fn create_hold(&self, request: Request) -> poem::Result<Response> {
-        let (request, mut body) = request.split();
-        let key = IdempotencyKey::of(request.headers(), "idempotency-key")?;
-        let body = Json::<CreateHold>::from_request(&request, &mut body).await?;
-        Ok(answered(self.holds.create(key, body).await))
-    }
+/// What somebody wants to hold.
+async fn wish(request: Request) -> poem::Result<(IdempotencyKey, Json<CreateHold>)> {
+    let (request, mut body) = request.split();
+    let key = IdempotencyKey::of(request.headers(), "idempotency-key")?;
+    Ok((key, Json::from_request(&request, &mut body).await?))
 }
 
 fn answered(result: Result<impl IntoResponse, impl IntoResponse>) -> Response {

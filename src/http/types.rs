@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use chrono::{NaiveDateTime, SecondsFormat};
+use chrono::{Datelike as _, NaiveDateTime, SecondsFormat, Timelike as _};
 use poem::http::HeaderMap;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
@@ -28,11 +28,36 @@ impl Timestamp {
     fn text(self) -> String {
         self.0.and_utc().to_rfc3339_opts(SecondsFormat::Micros, true)
     }
+
+    /// The same text, digit by digit and without an allocation; `None` for years that do not have four digits.
+    fn digits(self) -> Option<[u8; 27]> {
+        let (date, time) = (self.0.date(), self.0.time());
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let mut write = |end: usize, mut number: u32| {
+            let mut place = end;
+            while number > 0 {
+                place -= 1;
+                text[place] = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        };
+        write(4, u32::try_from(date.year()).ok().filter(|year| *year < 10_000)?);
+        write(7, date.month());
+        write(10, date.day());
+        write(13, time.hour());
+        write(16, time.minute());
+        write(19, time.second());
+        write(26, time.nanosecond() / 1000 % 1_000_000);
+        Some(text)
+    }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text())
+        match self.digits().as_ref().map(|digits| std::str::from_utf8(digits)) {
+            Some(Ok(text)) => serializer.serialize_str(text),
+            _ => serializer.serialize_str(&self.text()),
+        }
     }
 }
 
@@ -322,6 +347,11 @@ mod tests {
         let micros = date.and_hms_micro_opt(3, 4, 5, 120).expect("a time");
         assert_eq!(Timestamp(whole).text(), "2026-01-02T03:04:05.000000Z");
         assert_eq!(Timestamp(micros).text(), "2026-01-02T03:04:05.000120Z");
+        let late = date.and_hms_micro_opt(23, 59, 59, 999_999).expect("a time");
+        for time in [whole, micros, late, NaiveDateTime::MAX, NaiveDateTime::MIN] {
+            let written = serde_json::to_string(&Timestamp(time)).expect("text");
+            assert_eq!(written, format!("\"{}\"", Timestamp(time).text()));
+        }
     }
 
     #[test]
