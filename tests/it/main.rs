@@ -10,6 +10,7 @@ mod expiry;
 mod history;
 mod idempotency;
 mod input;
+mod neighbours;
 mod orders;
 mod process;
 mod queue;
