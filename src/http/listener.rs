@@ -2,14 +2,12 @@
 //! nothing, or a request byte by byte.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use poem::http::uri::Scheme;
-use poem::listener::Acceptor;
-use poem::web::{LocalAddr, RemoteAddr};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,44 +24,27 @@ const REQUEST_TIME: Duration = Duration::from_secs(30);
 /// How long to wait after a failed accept: out of file descriptors is the common reason, and closing takes a moment.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections for the framework, which on its own leaves Nagle's algorithm on and spins on accept errors.
-pub struct Connections {
+/// Accepts connections.
+pub(super) struct Connections {
     listener: TcpListener,
-    local: LocalAddr,
     places: Arc<Semaphore>,
 }
 
 impl Connections {
     /// On this socket.
-    ///
-    /// # Errors
-    /// When the socket has no address.
-    pub fn on(listener: TcpListener) -> io::Result<Self> {
-        let local = LocalAddr(listener.local_addr()?.into());
-        Ok(Self { listener, local, places: Arc::new(Semaphore::new(CONNECTIONS)) })
-    }
-}
-
-impl Acceptor for Connections {
-    type Io = Connection;
-
-    fn local_addr(&self) -> Vec<LocalAddr> {
-        vec![self.local.clone()]
+    pub(super) fn on(listener: TcpListener) -> Self {
+        Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS)) }
     }
 
-    async fn accept(&mut self) -> io::Result<(Connection, LocalAddr, RemoteAddr, Scheme)> {
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
+    /// The next one, and where it comes from. Nothing is lost when nobody waits for it any more.
+    pub(super) async fn accept(&self) -> (Connection, SocketAddr) {
+        let place = Arc::clone(&self.places).acquire_owned().await.expect("it is never closed");
         loop {
             match self.listener.accept().await {
                 Ok((stream, remote)) => {
                     // Without it small answers wait for the acknowledgement of those before them.
                     let _ = stream.set_nodelay(true);
-                    return Ok((
-                        Connection::new(stream, place),
-                        self.local.clone(),
-                        RemoteAddr(remote.into()),
-                        Scheme::HTTP,
-                    ));
+                    return (Connection::new(stream, place), remote);
                 }
                 Err(error) => {
                     warn!(%error, "a connection could not be accepted");
@@ -75,17 +56,16 @@ impl Acceptor for Connections {
 }
 
 /// An accepted connection.
-pub struct Connection {
+pub(super) struct Connection {
     stream: TcpStream,
     /// When the request began that has no answer yet.
     asking_since: Option<Instant>,
     /// When a byte was last read or written.
     active_at: Instant,
-    /// Ends when the connection may have been idle for too long. It is set anew only then: a timer that every request set
-    /// anew, as the framework's is, costs more than the request's JSON.
+    /// Ends when the connection may have been idle for too long, and is set anew only then, not by every request.
     nap: Pin<Box<Sleep>>,
-    /// The client has closed while a request had no answer yet. The framework goes on with a connection that has failed,
-    /// until that fails again, and then drops the handler: a buyer who has gone leaves his queue.
+    /// The client has closed while a request had no answer yet. The HTTP library goes on with a connection that has
+    /// failed, until that fails again, and then drops the handler: a buyer who has gone leaves his queue.
     gone: bool,
     _place: OwnedSemaphorePermit,
 }

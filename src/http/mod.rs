@@ -6,11 +6,12 @@ pub mod health;
 pub mod holds;
 mod hot;
 pub mod json;
-pub mod listener;
+mod listener;
 pub mod orders;
 pub mod payments;
 pub mod problem;
 pub mod products;
+pub mod server;
 pub mod types;
 
 use std::collections::HashMap;
