@@ -14,6 +14,7 @@ mod neighbours;
 mod orders;
 mod process;
 mod queue;
+mod schemas;
 mod storm;
 mod support;
 mod telemetry;
