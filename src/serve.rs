@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poem::Server;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -16,14 +15,7 @@ use tracing::{info, warn};
 
 use crate::app::App;
 use crate::config::Config;
-use crate::http::listener::Connections;
 use crate::{http, workers};
-
-/// A connection on which nothing happens for so long is closed.
-const IDLE: Duration = Duration::from_secs(75);
-
-/// Requests that one HTTP/2 connection may have open; the framework's own default is no limit.
-const STREAMS: u32 = 200;
 
 /// Connections that may wait to be accepted; the system may allow less.
 const BACKLOG: u32 = 8192;
@@ -49,12 +41,8 @@ impl Service {
         let listener = listen(config.listen)?;
         let address = listener.local_addr()?;
         let stop_server = CancellationToken::new();
-        let server = Server::new_with_acceptor(Connections::on(listener)?)
-            .idle_timeout(IDLE)
-            .http2_max_concurrent_streams(STREAMS);
-        let stopped = stop_server.clone().cancelled_owned();
         let drain = Duration::from_secs(config.drain_seconds);
-        let server = tokio::spawn(server.run_with_graceful_shutdown(http::routes(&app), stopped, Some(drain)));
+        let server = tokio::spawn(http::server::serve(listener, http::routes(&app), stop_server.clone(), drain));
         let (workers, stop_workers) = (TaskTracker::new(), CancellationToken::new());
         workers::start(&app, &workers, &stop_workers);
         if config.webhook_secrets.is_none() {

@@ -19,6 +19,9 @@ struct Lane<W: Work> {
     /// Taken from the queue, not yet under way; jobs to be done again come first.
     waiting: VecDeque<W::Job>,
     under_way: JoinSet<Returned<W>>,
+    /// To be done alone, not yet under way.
+    strays: VecDeque<W::Job>,
+    strays_under_way: JoinSet<()>,
     /// What the batches under way may take together.
     weight: i64,
     /// What was left when a batch last came back.
@@ -29,7 +32,7 @@ struct Lane<W: Work> {
 pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queue: mpsc::Receiver<W::Job>) {
     let cap = shared.limits.batch;
     let linger = shared.limits.linger;
-    let mut lane = Lane { shared, key, waiting: VecDeque::new(), under_way: JoinSet::new(), weight: 0, supply: None };
+    let mut lane = Lane::new(shared, key);
     let mut open = true;
     let mut taken = Vec::new();
     while open || !lane.is_idle() {
@@ -39,9 +42,11 @@ pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queu
             lane.waiting.push_back(job);
         }
         lane.start_batches();
+        lane.start_strays();
         let room = cap.saturating_sub(lane.waiting.len());
         tokio::select! {
             Some(returned) = lane.under_way.join_next() => lane.take_back(returned),
+            Some(ended) = lane.strays_under_way.join_next() => lane.told_if_panicked(ended),
             count = queue.recv_many(&mut taken, room), if open && room > 0 => {
                 open = count > 0;
                 lane.waiting.extend(taken.drain(..));
@@ -56,14 +61,32 @@ pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queu
 }
 
 impl<W: Work> Lane<W> {
+    fn new(shared: Arc<Shared<W>>, key: W::Key) -> Self {
+        let (waiting, strays) = (VecDeque::new(), VecDeque::new());
+        let (under_way, strays_under_way) = (JoinSet::new(), JoinSet::new());
+        Self { shared, key, waiting, under_way, strays, strays_under_way, weight: 0, supply: None }
+    }
+
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.under_way.is_empty()
+        let none_waits = self.waiting.is_empty() && self.strays.is_empty();
+        none_waits && self.under_way.is_empty() && self.strays_under_way.is_empty()
+    }
+
+    /// How many of those who wait travel in the next batch: at least one.
+    fn next_batch(&self) -> usize {
+        let mut room = self.shared.limits.bytes;
+        let fits = |job: &&W::Job| {
+            let left = room.checked_sub(self.shared.work.bytes(job));
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        self.waiting.iter().take(self.shared.limits.batch).take_while(fits).count().max(1)
     }
 
     /// Starts batches as long as jobs wait and the work allows one more.
     fn start_batches(&mut self) {
         while !self.waiting.is_empty() && self.under_way.len() < self.shared.limits.in_flight {
-            let count = self.waiting.len().min(self.shared.limits.batch);
+            let count = self.next_batch();
             let weight: i64 = self.waiting.range(..count).map(|job| self.shared.work.weight(job)).sum();
             if !self.under_way.is_empty() && !self.shared.work.may_overlap(self.supply, self.weight + weight) {
                 return;
@@ -80,6 +103,22 @@ impl<W: Work> Lane<W> {
         }
     }
 
+    /// Starts those who are to be done alone, as long as there is a place.
+    fn start_strays(&mut self) {
+        while self.strays_under_way.len() < self.shared.limits.alone
+            && let Some(job) = self.strays.pop_front()
+        {
+            let (shared, key, span) = (Arc::clone(&self.shared), self.key, self.shared.work.span(&job));
+            self.strays_under_way.spawn(async move { shared.work.run_alone(key, job).await }.instrument(span));
+        }
+    }
+
+    fn told_if_panicked(&self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(panicked) = ended {
+            error!(key = ?self.key, error = %panicked, "a job that was done alone panicked");
+        }
+    }
+
     fn take_back(&mut self, returned: Result<Returned<W>, tokio::task::JoinError>) {
         match returned {
             Ok((weight, done)) => {
@@ -87,6 +126,12 @@ impl<W: Work> Lane<W> {
                 self.supply = done.supply;
                 for job in done.again.into_iter().rev() {
                     self.waiting.push_front(job);
+                }
+                for job in done.alone {
+                    match self.strays.len() < self.shared.limits.queue {
+                        true => self.strays.push_back(job),
+                        false => self.shared.work.turn_away(job),
+                    }
                 }
             }
             Err(panicked) => {

@@ -9,6 +9,9 @@
 //! Where the work allows it, a second batch leaves before the first one is back. A lane tells its work how much supply
 //! was left when a batch last came back, and starts a further one only if [`Work::may_overlap`] agrees.
 //!
+//! A job that turns out not to fit in with others is handed back to be done alone. That happens beside the batches, a few
+//! at a time, and takes no batch's place: a bad neighbour slows nobody but his like.
+//!
 //! A job is taken by exactly one batch that starts after it arrived: what a batch reads is never older than any of its
 //! jobs' questions.
 
@@ -45,6 +48,19 @@ pub trait Work: Send + Sync + 'static {
         0
     }
 
+    /// How many bytes a job adds to the largest packet of its batch.
+    fn bytes(&self, _job: &Self::Job) -> usize {
+        0
+    }
+
+    /// Does one job that a batch handed back to be done alone.
+    fn run_alone(&self, _key: Self::Key, _job: Self::Job) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    /// Answers a job that would have to be done alone when too many of its like wait already.
+    fn turn_away(&self, _job: Self::Job) {}
+
     /// The span of the request that a job is for: a batch of one logs under it.
     fn span(&self, _job: &Self::Job) -> Span {
         Span::none()
@@ -60,6 +76,8 @@ pub trait Work: Send + Sync + 'static {
 pub struct Done<Job> {
     /// Jobs that were not answered and come first in the next batch, in this order.
     pub again: Vec<Job>,
+    /// Jobs that were not answered and cannot travel with others.
+    pub alone: Vec<Job>,
     /// What is left of the lane's supply, if the batch knows.
     pub supply: Option<i64>,
 }
@@ -67,7 +85,7 @@ pub struct Done<Job> {
 impl<Job> Done<Job> {
     /// Everybody was answered.
     pub fn all(supply: Option<i64>) -> Self {
-        Self { again: Vec::new(), supply }
+        Self { again: Vec::new(), alone: Vec::new(), supply }
     }
 }
 
@@ -78,8 +96,12 @@ pub struct Limits {
     pub queue: usize,
     /// Jobs in one batch.
     pub batch: usize,
+    /// What the jobs of one batch may add to a packet, in bytes; a single job may exceed it.
+    pub bytes: usize,
     /// Batches under way at the same time.
     pub in_flight: usize,
+    /// Jobs that are done alone at the same time; of their like as many may wait as in the queue.
+    pub alone: usize,
     /// How long a lane waits for another job before it goes away.
     pub linger: Duration,
 }

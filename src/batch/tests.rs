@@ -32,7 +32,11 @@ impl Work for Watched {
         for job in jobs {
             let _ = job.answer.send(size);
         }
-        Done { again, supply: supply.or(Some(10)) }
+        Done { again, ..Done::all(supply.or(Some(10))) }
+    }
+
+    fn bytes(&self, _job: &Job) -> usize {
+        30
     }
 
     fn weight(&self, job: &Job) -> i64 {
@@ -44,7 +48,8 @@ impl Work for Watched {
     }
 }
 
-const LIMITS: Limits = Limits { queue: 4, batch: 3, in_flight: 2, linger: Duration::from_millis(1) };
+const LIMITS: Limits =
+    Limits { queue: 4, batch: 3, bytes: 100, in_flight: 2, alone: 2, linger: Duration::from_millis(1) };
 
 struct Bench {
     lanes: Lanes<Watched>,
@@ -127,6 +132,19 @@ async fn jobs_to_be_done_again_come_first_and_in_order() {
 }
 
 #[tokio::test]
+async fn a_batch_is_as_large_as_a_packet_may_be() {
+    for (bytes, expected) in [(90, 3), (89, 2), (60, 2), (10, 1)] {
+        let mut bench = Bench::new(Limits { in_flight: 1, bytes, ..LIMITS }, 0);
+        let _first = bench.submit(1, 100).expect("there is room");
+        assert_eq!(bench.next_batch().await, [100]);
+        let _waiting: Vec<_> = (1..=3).map(|number| bench.submit(1, number).expect("there is room")).collect();
+        bench.gate.add_permits(1);
+        assert_eq!(bench.next_batch().await.len(), expected, "{bytes} bytes");
+        bench.gate.add_permits(3);
+    }
+}
+
+#[tokio::test]
 async fn a_full_queue_says_so_at_once_and_other_lanes_do_not_notice() {
     let mut bench = Bench::new(LIMITS, 0);
     let mut accepted = vec![bench.submit(1, 100).expect("there is room")];
@@ -204,4 +222,65 @@ async fn a_batch_that_panics_tells_its_askers_and_the_lane_goes_on() {
     };
     assert!(ask(true).await.is_err(), "whoever asked is told by a closed channel");
     ask(false).await.expect("the next one is answered");
+}
+
+/// Work that leaves odd ones alone, who wait until the test lets them go on.
+struct Picky {
+    gate: Arc<Semaphore>,
+    alone: Arc<AtomicUsize>,
+}
+
+impl Work for Picky {
+    type Key = ();
+    type Job = (i64, oneshot::Sender<&'static str>);
+
+    async fn run(&self, _key: (), jobs: Vec<Self::Job>, _supply: Option<i64>) -> Done<Self::Job> {
+        let (alone, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(number, _)| number % 2 == 1);
+        for (_, answer) in jobs {
+            let _ = answer.send("together");
+        }
+        Done { alone, ..Done::all(None) }
+    }
+
+    async fn run_alone(&self, _key: (), (_, answer): Self::Job) {
+        self.alone.fetch_add(1, Ordering::Relaxed);
+        self.gate.acquire().await.expect("the gate stays").forget();
+        let _ = answer.send("alone");
+    }
+
+    fn turn_away(&self, (_, answer): Self::Job) {
+        let _ = answer.send("turned away");
+    }
+
+    fn may_overlap(&self, _supply: Option<i64>, _weight: i64) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_done_alone_takes_nobodys_place() {
+    let (gate, alone) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let lanes = Lanes::new(Picky { gate: Arc::clone(&gate), alone: Arc::clone(&alone) }, LIMITS);
+    let ask = |number| {
+        let (answer, answered) = oneshot::channel();
+        lanes.submit((), (number, answer)).expect("there is room");
+        answered
+    };
+    let mut odd = Vec::new();
+    for number in 0..10 {
+        odd.push(ask(2 * number + 1));
+        assert_eq!(ask(2 * number).await, Ok("together"), "the others do not wait");
+    }
+    assert_eq!(alone.load(Ordering::Relaxed), LIMITS.alone, "a few at a time");
+    gate.add_permits(10);
+    let mut told = Vec::new();
+    for answered in odd {
+        told.push(answered.await.expect("everybody is answered"));
+    }
+    let turned_away = 10 - LIMITS.alone - LIMITS.queue;
+    assert_eq!(told.iter().filter(|&&word| word == "turned away").count(), turned_away, "{told:?}");
+    assert_eq!(told.iter().filter(|&&word| word == "alone").count(), LIMITS.alone + LIMITS.queue);
+    while lanes.count() > 0 {
+        tokio::time::sleep(LIMITS.linger).await;
+    }
 }

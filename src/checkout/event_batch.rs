@@ -1,13 +1,12 @@
 //! Payments of a sale come in a crowd as well. The plain case, a first success for an order that waits for it, travels in
-//! batches; every other event is taken in alone, and so is everybody in a batch that somebody spoiled.
+//! batches; every other event is taken in alone, beside the batches, and so is everybody in a batch that somebody spoiled.
 
 use std::collections::{HashMap, HashSet};
 
 use futures_util::FutureExt as _;
-use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{Instrument as _, Span};
+use tracing::Span;
 use uuid::Uuid;
 
 use super::payments::{Delivery, Receipt, list_waiting_for, look_again, receive_alone, wake_parked};
@@ -48,23 +47,39 @@ impl Work for EventWork {
         let (jobs, late): (Vec<_>, Vec<_>) =
             jobs.into_iter().filter(|job| !job.answer.is_closed()).partition(|job| job.deadline > now);
         for job in late {
-            let _ = job.answer.send(Err(Error::Overloaded));
+            self.turn_away(job);
         }
-        let (plain, others) = self.sort(jobs).await;
-        let alone: Vec<EventJob> = match self.pay(&plain).await {
+        let Sorted { plain, lone, others } = self.sort(jobs).await;
+        if let Some(job) = lone {
+            self.alone(job).await;
+            return Done { alone: others, ..Done::all(None) };
+        }
+        match self.pay(&plain).await {
             Ok(event_ids) => {
                 self.answer(plain, &event_ids).await;
-                others
+                Done { alone: others, ..Done::all(None) }
             }
             // Somebody spoils it for the others, or the database does not answer: alone, everybody finds out.
-            Err(_) => plain.into_iter().map(|(job, _)| job).chain(others).collect(),
-        };
-        join_all(alone.into_iter().map(|job| {
-            let span = job.span.clone();
-            self.alone(job).instrument(span)
-        }))
-        .await;
-        Done::all(None)
+            Err(_) => {
+                let alone = plain.into_iter().map(|(job, _)| job).chain(others).collect();
+                Done { alone, ..Done::all(None) }
+            }
+        }
+    }
+
+    async fn run_alone(&self, (): (), job: EventJob) {
+        match job.deadline > Instant::now() {
+            true => self.alone(job).await,
+            false => self.turn_away(job),
+        }
+    }
+
+    fn turn_away(&self, job: EventJob) {
+        let _ = job.answer.send(Err(Error::Overloaded));
+    }
+
+    fn bytes(&self, job: &EventJob) -> usize {
+        payment_batch::row_bytes(&job.delivery.event)
     }
 
     fn span(&self, job: &EventJob) -> Span {
@@ -76,15 +91,24 @@ impl Work for EventWork {
     }
 }
 
+/// Who travels how.
+struct Sorted {
+    /// Successes that their orders wait for, each with its order, sorted by key.
+    plain: Vec<(EventJob, Order)>,
+    /// A success that has no company. It keeps the place of its batch, so that those behind it find company.
+    lone: Option<EventJob>,
+    /// Whatever has to be taken in alone.
+    others: Vec<EventJob>,
+}
+
 impl EventWork {
-    /// The plain ones, each with its order, sorted by key; and the others.
-    async fn sort(&self, jobs: Vec<EventJob>) -> (Vec<(EventJob, Order)>, Vec<EventJob>) {
+    /// Tells the plain ones from the others.
+    async fn sort(&self, jobs: Vec<EventJob>) -> Sorted {
         let (may_be_plain, mut others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| {
             job.delivery.event.meaning == Meaning::Succeeded && job.delivery.event.body.len() <= SMALL
         });
         if may_be_plain.len() < 2 {
-            others.extend(may_be_plain);
-            return (Vec::new(), others);
+            return Sorted { plain: Vec::new(), lone: may_be_plain.into_iter().next(), others };
         }
         let found = self.orders_of(&may_be_plain).await.unwrap_or_default();
         let (mut plain, mut keys, mut charges, mut orders) =
@@ -106,7 +130,7 @@ impl EventWork {
         plain.sort_by(|(one, _), (other, _)| {
             one.delivery.event.idempotency_key.cmp(&other.delivery.event.idempotency_key)
         });
-        (plain, others)
+        Sorted { plain, lone: None, others }
     }
 
     async fn orders_of(&self, jobs: &[EventJob]) -> Result<Found, Error> {

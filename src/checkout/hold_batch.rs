@@ -103,6 +103,10 @@ impl Work for HoldWork {
         job.qty
     }
 
+    fn bytes(&self, job: &HoldJob) -> usize {
+        holds::ROW_BYTES + job.keyed.as_ref().map_or(0, idempotency_keys::row_bytes)
+    }
+
     fn span(&self, job: &HoldJob) -> Span {
         job.span.clone()
     }
@@ -227,7 +231,7 @@ impl Batch<'_> {
             for (refusal, job) in rest {
                 job.reply(Err(refusal.into()));
             }
-            return Done { again: self.again, supply: Some(left) };
+            return Done { again: self.again, ..Done::all(Some(left)) };
         }
         self.write(fitting, rest, replays).await
     }
@@ -261,7 +265,7 @@ impl Batch<'_> {
     /// Takes everybody in `jobs`, and then refuses everybody in `rest`, who were passed for them.
     async fn write(mut self, jobs: Vec<HoldJob>, rest: Refused, replays: Replays) -> Done<HoldJob> {
         if jobs.is_empty() && replays.is_empty() {
-            return Done { again: self.again, supply: None };
+            return Done { again: self.again, ..Done::all(None) };
         }
         let written = self.work.take(self.product_id, &jobs, &replays).await;
         let left = match written {
@@ -287,7 +291,7 @@ impl Batch<'_> {
                 None
             }
         };
-        Done { again: self.again, supply: left }
+        Done { again: self.again, ..Done::all(left) }
     }
 
     /// Nothing was written: everybody comes first in the next batch, in the order of arrival.

@@ -72,14 +72,13 @@ pub struct Checkout {
     event_queued: Notify,
 }
 
-/// Of each product's queue of buyers. A batch of this size is one packet of about 350 KB.
-const HOLD_LIMITS: Limits = Limits { queue: 20_000, batch: 4096, in_flight: 2, linger: LINGER };
-/// Of the rounds that read products.
-const READ_LIMITS: Limits = Limits { queue: 20_000, batch: 4096, in_flight: 2, linger: LINGER };
+/// Of the queues of every kind. A packet of a batch stays well below 1 MB, the smallest `max_allowed_packet` that a server
+/// is likely to have; those who are done alone leave most of the connections to the batches.
+const LIMITS: Limits = Limits { queue: 20_000, batch: 4096, bytes: 512 * 1024, in_flight: 2, alone: 4, linger: LINGER };
 /// Of the queue of orders.
-const ORDER_LIMITS: Limits = Limits { queue: 20_000, batch: 512, in_flight: 2, linger: LINGER };
+const ORDER_LIMITS: Limits = Limits { batch: 512, ..LIMITS };
 /// Of the queue of webhook deliveries.
-const EVENT_LIMITS: Limits = Limits { queue: 20_000, batch: 512, in_flight: 2, linger: LINGER };
+const EVENT_LIMITS: Limits = Limits { batch: 512, ..LIMITS };
 /// How long a lane waits for its next job before it goes away.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -87,8 +86,8 @@ impl Checkout {
     /// Over this database, by this policy.
     pub fn new(database: Database, policy: Policy) -> Self {
         let hold_work = HoldWork { database: database.clone(), ttl_seconds: policy.hold_ttl_seconds };
-        let holds = Lanes::new(hold_work, HOLD_LIMITS);
-        let reads = Lanes::new(ReadWork { database: database.clone() }, READ_LIMITS);
+        let holds = Lanes::new(hold_work, LIMITS);
+        let reads = Lanes::new(ReadWork { database: database.clone() }, LIMITS);
         let order_work = OrderWork { database: database.clone(), ttl_seconds: policy.order_ttl_seconds };
         let orders = Lanes::new(order_work, ORDER_LIMITS);
         let events = Lanes::new(EventWork { database: database.clone() }, EVENT_LIMITS);

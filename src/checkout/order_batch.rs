@@ -1,14 +1,14 @@
 //! Orders travel in batches too, for the sake of the disk: nobody waits for another's row, but everybody waits for a
-//! commit. One packet makes all orders of a batch, or none. What spoils a batch is mostly seen by a read before it; what
-//! is not (an id that is taken, a hold that runs out in between) is found by trying each order alone.
+//! commit. One packet makes all orders of a batch, or none. What would spoil a batch (a hold that is used or has run out, an
+//! id or a key that is taken) is seen by reads before it. What changes between the reads and the packet spoils it, and is
+//! seen by the reads of a second attempt; whom that does not serve is tried alone, beside the batches.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::FutureExt as _;
-use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{Instrument as _, Span, warn};
+use tracing::{Span, warn};
 use uuid::Uuid;
 
 use super::keys::{self, Keyable, Sorted};
@@ -28,6 +28,8 @@ const TRIES: u32 = 3;
 pub(super) struct OrderJob {
     /// Chosen by the client, or minted on arrival.
     pub(super) order_id: Uuid,
+    /// Whether the client chose it: then it may be another order's.
+    pub(super) chosen: bool,
     /// What he holds.
     pub(super) hold_id: Uuid,
     /// The client's own name for the request.
@@ -74,17 +76,31 @@ impl Work for OrderWork {
     type Job = OrderJob;
 
     async fn run(&self, (): (), jobs: Vec<OrderJob>, _supply: Option<i64>) -> Done<OrderJob> {
-        let now = Instant::now();
-        let (jobs, late): (Vec<_>, Vec<_>) =
-            jobs.into_iter().filter(|job| !job.answer.is_closed()).partition(|job| job.deadline > now);
-        refuse_all(late, &Error::Overloaded);
-        let Attempt { again, spoiled } = self.attempt(jobs).await;
-        join_all(spoiled.into_iter().map(|job| {
-            let span = job.span.clone();
-            self.alone(job).instrument(span)
-        }))
-        .await;
-        Done { again, supply: None }
+        let Attempt { mut again, spoiled } = self.attempt(wanted(jobs)).await;
+        let Attempt { again: later, spoiled: alone } = self.attempt(spoiled).await;
+        again.extend(later);
+        Done { again, alone, supply: None }
+    }
+
+    /// Whatever is wrong with it is found out here.
+    async fn run_alone(&self, (): (), job: OrderJob) {
+        let mut jobs = wanted(vec![job]);
+        for _ in 0..TRIES {
+            let Attempt { again, spoiled } = self.attempt(jobs).await;
+            jobs = spoiled.into_iter().chain(again).collect();
+            if jobs.is_empty() {
+                return;
+            }
+        }
+        refuse_all(jobs, &Error::Contended { attempts: TRIES, reason: "orders/insert".to_owned() });
+    }
+
+    fn turn_away(&self, job: OrderJob) {
+        job.reply(Err(Error::Overloaded));
+    }
+
+    fn bytes(&self, job: &OrderJob) -> usize {
+        orders::ROW_BYTES + job.keyed.as_ref().map_or(0, idempotency_keys::row_bytes)
     }
 
     fn span(&self, job: &OrderJob) -> Span {
@@ -94,6 +110,15 @@ impl Work for OrderWork {
     fn may_overlap(&self, _supply: Option<i64>, _weight: i64) -> bool {
         true
     }
+}
+
+/// Drops who has gone, and tells who waited too long.
+fn wanted(jobs: Vec<OrderJob>) -> Vec<OrderJob> {
+    let now = Instant::now();
+    let (in_time, late): (Vec<_>, Vec<_>) =
+        jobs.into_iter().filter(|job| !job.answer.is_closed()).partition(|job| job.deadline > now);
+    refuse_all(late, &Error::Overloaded);
+    in_time
 }
 
 fn refuse_all(jobs: impl IntoIterator<Item = OrderJob>, error: &Error) {
@@ -117,17 +142,44 @@ impl Attempt {
     }
 }
 
-/// Refuses those of whose holds no order can be made.
-fn classify(jobs: Vec<OrderJob>, mut rows: HashMap<Uuid, Vec<Hold>>) -> Vec<Candidate> {
-    let mut candidates = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        let rows = rows.remove(&job.hold_id).unwrap_or_default();
-        match refusal(&rows) {
-            Some(refusal) => job.reply(Err(refusal.into())),
-            None => candidates.push((job, rows)),
+/// What is stored of the orders that a batch is to make, as it was read before.
+#[derive(Default)]
+struct Stored {
+    /// The rows of their holds.
+    rows: HashMap<Uuid, Vec<Hold>>,
+    /// Which of the chosen ids are orders already, and of which holds.
+    taken: HashMap<Uuid, Uuid>,
+}
+
+impl Stored {
+    /// Refuses those who chose an id that is taken.
+    fn without_taken(&self, jobs: Vec<OrderJob>) -> Vec<OrderJob> {
+        let mut free = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            match self.taken.get(&job.order_id) {
+                None => free.push(job),
+                Some(hold_id) if *hold_id == job.hold_id => {
+                    let order_id = job.order_id;
+                    job.reply(Err(Refusal::HoldUsed { order_id }.into()));
+                }
+                Some(_) => job.reply(Err(Refusal::OrderIdTaken.into())),
+            }
         }
+        free
     }
-    candidates
+
+    /// Refuses those of whose holds no order can be made.
+    fn candidates(mut self, jobs: Vec<OrderJob>) -> Vec<Candidate> {
+        let mut candidates = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let rows = self.rows.remove(&job.hold_id).unwrap_or_default();
+            match refusal(&rows) {
+                Some(refusal) => job.reply(Err(refusal.into())),
+                None => candidates.push((job, rows)),
+            }
+        }
+        candidates
+    }
 }
 
 /// Leaves one order per hold and per id in the batch; the others come again, when it is known what became of that.
@@ -151,11 +203,11 @@ fn refusal(rows: &[Hold]) -> Option<Refusal> {
 }
 
 impl OrderWork {
-    /// Tries all of them in one transaction. Holds are read before keys: a hold that was used under the same key is seen
-    /// as used only when the key is seen, too.
+    /// Tries all of them in one transaction. Holds and orders are read before keys: a hold that was used under the same key
+    /// is seen as used only when the key is seen, too.
     async fn attempt(&self, jobs: Vec<OrderJob>) -> Attempt {
-        let rows = match self.rows_of(&jobs).await {
-            Ok(rows) => rows,
+        let stored = match self.stored(&jobs).await {
+            Ok(stored) => stored,
             Err(error) => return Attempt::refused(jobs, &error),
         };
         let Sorted { first, mut again, replays, reused } = match keys::sort(&self.database, jobs).await {
@@ -163,7 +215,8 @@ impl OrderWork {
             Err((jobs, error)) => return Attempt::refused(jobs, &error),
         };
         refuse_all(reused, &Refusal::IdempotencyKeyReuse.into());
-        let candidates = classify(unique(first, &mut again), rows);
+        let first = unique(stored.without_taken(first), &mut again);
+        let candidates = stored.candidates(first);
         if candidates.is_empty() && replays.is_empty() {
             return Attempt { again, spoiled: Vec::new() };
         }
@@ -182,22 +235,30 @@ impl OrderWork {
         Attempt { again, spoiled }
     }
 
-    /// The rows of all holds, in one statement.
-    async fn rows_of(&self, jobs: &[OrderJob]) -> Result<HashMap<Uuid, Vec<Hold>>, Error> {
-        let mut rows: HashMap<Uuid, Vec<Hold>> = HashMap::new();
+    /// Looks for all holds, and for all ids that clients chose, in one statement each.
+    async fn stored(&self, jobs: &[OrderJob]) -> Result<Stored, Error> {
         if jobs.is_empty() {
-            return Ok(rows);
+            return Ok(Stored::default());
         }
         let hold_ids: Vec<Uuid> = jobs.iter().map(|job| job.hold_id).collect();
-        let hold_ids = &hold_ids;
-        let found = self
-            .database
-            .read("holds.list_to_order", |tx| async move { holds::list_rows(tx, hold_ids).await }.boxed())
-            .await?;
-        for row in found {
-            rows.entry(row.id).or_default().push(row);
-        }
-        Ok(rows)
+        let chosen: Vec<Uuid> = jobs.iter().filter(|job| job.chosen).map(|job| job.order_id).collect();
+        let (hold_ids, chosen) = (&hold_ids, &chosen);
+        self.database
+            .read("holds.list_to_order", |tx| {
+                async move {
+                    let mut stored = Stored::default();
+                    for row in holds::list_rows(tx, hold_ids).await? {
+                        stored.rows.entry(row.id).or_default().push(row);
+                    }
+                    if !chosen.is_empty() {
+                        let taken = orders::list_some(tx, chosen).await?;
+                        stored.taken = taken.into_iter().map(|order| (order.id, order.hold_id)).collect();
+                    }
+                    Ok(stored)
+                }
+                .boxed()
+            })
+            .await
     }
 
     /// One transaction for all of them; every copy in `replays` is counted in it, so that its answer is durable.
@@ -259,40 +320,6 @@ impl OrderWork {
         }
         for (job, made) in replays {
             job.reply(Ok(Ordered::Before(made)));
-        }
-    }
-
-    /// The same for one order that may have spoiled a batch: whatever is wrong with it is found out here.
-    async fn alone(&self, job: OrderJob) {
-        let mut jobs = vec![job];
-        for _ in 0..TRIES {
-            let Attempt { again, spoiled } = self.attempt(jobs).await;
-            jobs = spoiled.into_iter().chain(again).collect();
-            if jobs.is_empty() {
-                return;
-            }
-            if let Some(error) = self.spoiler(&jobs).await {
-                return refuse_all(jobs, &error);
-            }
-        }
-        refuse_all(jobs, &Error::Contended { attempts: TRIES, reason: "orders/insert".to_owned() });
-    }
-
-    /// What a read of the holds does not show: another order has the id, or the key was taken in between.
-    async fn spoiler(&self, jobs: &[OrderJob]) -> Option<Error> {
-        let order_ids: Vec<Uuid> = jobs.iter().map(|job| job.order_id).collect();
-        let order_ids = &order_ids;
-        let taken = self
-            .database
-            .read("orders.list_taken", |tx| async move { orders::list_some(tx, order_ids).await }.boxed())
-            .await;
-        match taken {
-            Ok(orders) => {
-                let hold_ids: Vec<Uuid> = jobs.iter().map(|job| job.hold_id).collect();
-                let other = orders.iter().any(|order| !hold_ids.contains(&order.hold_id));
-                other.then_some(Refusal::OrderIdTaken.into())
-            }
-            Err(error) => Some(error),
         }
     }
 }

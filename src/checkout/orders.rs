@@ -44,9 +44,9 @@ impl Checkout {
         keyed: Option<Keyed>,
     ) -> Result<Placed, Error> {
         let (sender, answered) = oneshot::channel();
-        let order_id = order_id.unwrap_or_else(mint_id);
-        let deadline = Instant::now() + PATIENCE;
-        let job = OrderJob { order_id, hold_id, keyed: keyed.clone(), deadline, span: Span::current(), answer: sender };
+        let (chosen, order_id) = (order_id.is_some(), order_id.unwrap_or_else(mint_id));
+        let (keyed_too, deadline, span) = (keyed.clone(), Instant::now() + PATIENCE, Span::current());
+        let job = OrderJob { order_id, chosen, hold_id, keyed: keyed_too, deadline, span, answer: sender };
         self.orders.submit((), job).map_err(|_| Error::Overloaded)?;
         let mut placed = match answer(answered).await? {
             Ordered::Now { placed, woken: false } => *placed,

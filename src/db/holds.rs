@@ -91,6 +91,9 @@ pub struct Terms {
     pub expires_at: NaiveDateTime,
 }
 
+/// What one hold adds to the packet of [`take`] at most, in bytes.
+pub const ROW_BYTES: usize = 96;
+
 /// The statements that take a batch of holds on one product, in one packet: terms, rows, the guarded sum, what is left.
 /// `holds` are ids with quantities, sorted by id.
 pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String; 4] {
@@ -261,4 +264,18 @@ fn some(guard: &'static str, affected: u64) -> bool {
         telemetry::guard_missed(guard);
     }
     affected > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_adds_no_more_bytes_than_it_is_counted_for() {
+        let length = |count: usize| {
+            let holds = vec![(Uuid::max(), i64::from(i32::MAX)); count];
+            take(i64::MAX, &holds, 1).iter().map(String::len).sum::<usize>()
+        };
+        assert!(length(101) - length(1) <= 100 * ROW_BYTES, "{} bytes each", (length(101) - length(1)) / 100);
+    }
 }

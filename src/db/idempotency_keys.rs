@@ -54,6 +54,11 @@ pub fn insert_all<'a>(keys: impl IntoIterator<Item = (&'a Keyed, Uuid)>) -> Stri
     sql::idempotency_keys::INSERT.replace("{rows}", &rows(keys.into_iter().map(row)))
 }
 
+/// What a key adds to the statement of [`insert_all`] at most, in bytes: it is written as hex.
+pub fn row_bytes(keyed: &Keyed) -> usize {
+    2 * (keyed.scope.len() + keyed.key.len() + keyed.fingerprint.len()) + 80
+}
+
 /// Takes one key for `resource_id`. False when it was taken before.
 pub async fn insert(tx: &mut Tx<'_>, keyed: &Keyed, resource_id: Uuid) -> Result<bool, Failure> {
     Ok(tx.execute_text(&insert_all([(keyed, resource_id)])).await? == 1)
@@ -110,4 +115,22 @@ pub async fn wait_for_disk(tx: &mut Tx<'_>) -> Result<(), Failure> {
 /// Forgets up to `limit` keys that are older than two days. Returns how many.
 pub async fn delete_old(tx: &mut Tx<'_>, limit: u32) -> Result<u64, Failure> {
     tx.execute(sql::idempotency_keys::DELETE_OLD, params! { limit }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_adds_no_more_bytes_than_it_is_counted_for() {
+        let key = |key: String| Keyed { scope: "scope", operation: Operation::Order, key, fingerprint: [255; 32] };
+        for keyed in [key(String::new()), key("k".repeat(255))] {
+            let length = |count: usize| insert_all(vec![(&keyed, Uuid::max()); count]).len();
+            assert!(
+                length(101) - length(1) <= 100 * row_bytes(&keyed),
+                "{} bytes each",
+                (length(101) - length(1)) / 100
+            );
+        }
+    }
 }

@@ -31,25 +31,40 @@ impl Literal<'_> {
     }
 }
 
-impl fmt::Display for Literal<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Literal<'_> {
+    /// Thousands of these are written for a batch, so plain text goes straight into the target.
+    fn write_to(&self, target: &mut impl fmt::Write) -> fmt::Result {
         match self {
-            Self::Number(number) => write!(formatter, "{number}"),
+            Self::Number(number) => write!(target, "{number}"),
             Self::Id(id) => {
                 let mut hex = [0; uuid::fmt::Simple::LENGTH];
-                formatter.write_str("x'")?;
-                formatter.write_str(id.simple().encode_lower(&mut hex))?;
-                formatter.write_char('\'')
+                target.write_str("x'")?;
+                target.write_str(id.simple().encode_lower(&mut hex))?;
+                target.write_char('\'')
             }
             Self::Bytes(bytes) => {
-                formatter.write_str("x'")?;
-                bytes.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))?;
-                formatter.write_char('\'')
+                let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+                target.write_str("x'")?;
+                for byte in *bytes {
+                    target.write_char(digit(byte >> 4))?;
+                    target.write_char(digit(byte & 15))?;
+                }
+                target.write_char('\'')
             }
-            Self::Word(word) => write!(formatter, "'{word}'"),
-            Self::Variable(name) => formatter.write_str(name),
-            Self::Null => formatter.write_str("NULL"),
+            Self::Word(word) => {
+                target.write_char('\'')?;
+                target.write_str(word)?;
+                target.write_char('\'')
+            }
+            Self::Variable(name) => target.write_str(name),
+            Self::Null => target.write_str("NULL"),
         }
+    }
+}
+
+impl fmt::Display for Literal<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_to(formatter)
     }
 }
 
@@ -86,7 +101,7 @@ fn append<'a>(text: &mut String, values: impl IntoIterator<Item = Literal<'a>>) 
             text.push_str(", ");
         }
         // writing to a string does not fail
-        let _ = write!(text, "{value}");
+        let _ = value.write_to(text);
     }
 }
 

@@ -90,6 +90,9 @@ pub struct Terms {
     pub pay_by: NaiveDateTime,
 }
 
+/// What one order adds to the packet of [`place`] at most, in bytes.
+pub const ROW_BYTES: usize = 288;
+
 /// The statements that make a batch of orders, in one packet: terms, orders, their holds, the first rows of their
 /// trails. The drafts must be sorted by hold.
 pub fn place(drafts: &[Draft], ttl_seconds: u64) -> [String; 5] {
@@ -240,4 +243,22 @@ fn with_ids(statement: &str, order_ids: &[Uuid]) -> String {
     let mut sorted = order_ids.to_vec();
     sorted.sort_unstable();
     statement.replace("{ids}", &list(sorted.into_iter().map(Literal::Id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_adds_no_more_bytes_than_it_is_counted_for() {
+        let draft = Draft {
+            order_id: Uuid::max(),
+            hold_id: Uuid::max(),
+            hold_rows: 1,
+            total_minor: i64::MAX,
+            currency: "EUR".to_owned(),
+        };
+        let length = |count: usize| place(&vec![draft.clone(); count], 1).iter().map(String::len).sum::<usize>();
+        assert!(length(101) - length(1) <= 100 * ROW_BYTES, "{} bytes each", (length(101) - length(1)) / 100);
+    }
 }

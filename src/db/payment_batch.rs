@@ -80,6 +80,23 @@ pub async fn paid_before(tx: &mut Tx<'_>, successes: &[Success<'_>]) -> Result<O
     Ok(all.then(|| stored.into_iter().map(|(key, id, _)| (key, id)).collect()))
 }
 
+/// How many bytes an event adds to the packet of [`pay`], at most.
+pub fn row_bytes(event: &Event) -> usize {
+    let texts = [
+        &event.amount,
+        &event.currency,
+        &event.txn_id,
+        &event.provider_timestamp,
+        &event.source,
+        &event.correlation_id,
+        &event.txn_id,
+    ];
+    let texts: usize = texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum();
+    // as hex; the key is in six places, the ids in ten
+    2 * (event.body.len() + event.headers.len() + texts + 6 * (event.provider.len() + event.idempotency_key.len()))
+        + 900
+}
+
 /// What an event's row is found by.
 pub(super) fn key(event: &Event) -> [Literal<'_>; 2] {
     [Literal::Bytes(event.provider.as_bytes()), Literal::Bytes(&event.idempotency_key)]
@@ -111,4 +128,48 @@ fn inbox_row(success: &Success<'_>) -> String {
         Literal::Bytes(&event.body),
         success.processing.as_micros(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Meaning;
+
+    #[test]
+    fn an_event_adds_no_more_bytes_than_it_is_counted_for() {
+        let long = Some("x".repeat(255));
+        let event = Event {
+            provider: "default",
+            idempotency_key: vec![b'k'; 300],
+            meaning: Meaning::Succeeded,
+            reference: Reference { order_id: Some(Uuid::max()), hold_id: Some(Uuid::max()) },
+            amount: Some("1".repeat(64)),
+            currency: Some("EUR".to_owned()),
+            txn_id: long.clone(),
+            restock: false,
+            cumulative: false,
+            provider_timestamp: Some("t".repeat(64)),
+            source: long.clone(),
+            correlation_id: long,
+            headers: "h".repeat(4096),
+            body: vec![b'b'; 4096],
+        };
+        let bare = Event {
+            idempotency_key: vec![b'k'],
+            amount: None,
+            txn_id: None,
+            provider_timestamp: None,
+            source: None,
+            correlation_id: None,
+            headers: String::new(),
+            body: Vec::new(),
+            ..event.clone()
+        };
+        for event in [event, bare] {
+            let (order_id, hold_id) = (Uuid::max(), Uuid::max());
+            let success = Success { event: &event, order_id, hold_id, processing: Duration::from_secs(5) };
+            let bytes = |count: usize| pay(&vec![success; count]).iter().map(String::len).sum::<usize>();
+            assert!(bytes(2) - bytes(1) <= row_bytes(&event), "{} {}", bytes(2) - bytes(1), row_bytes(&event));
+        }
+    }
 }

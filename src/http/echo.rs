@@ -2,28 +2,27 @@
 //! is answered with as many bytes, and goes the same way through the server, but asks no database. It exists only where
 //! a variable says so, and is not in the document.
 
-use poem::endpoint::make;
 use poem::http::header;
-use poem::{Request, Response, Route};
+use poem::{Request, Response};
 use poem_openapi::payload::ParsePayload as _;
 
 use super::holds::CreateHold;
 use super::json::Json;
 
+/// Where it is.
+pub(super) const PATH: &str = "/bench/echo";
 /// The variable that mounts the route, whatever its value.
 const VARIABLE: &str = "HOLDFAST_BENCH_ECHO";
 const LOCATION: &str = "/api/holds/00000000-0000-7000-8000-000000000000";
 const ANSWER: &str = r#"{"hold_id":"00000000-0000-7000-8000-000000000000","product_id":1,"qty":1,"unit_price_minor":4999,"currency":"EUR","status":"active","expires_at":"2026-01-01T00:00:00.000000Z","expires_in":120}"#;
 
-/// Adds the route where it is asked for.
-pub(super) fn mount(route: Route) -> Route {
-    match std::env::var_os(VARIABLE) {
-        Some(_) => route.at("/bench/echo", poem::post(make(echo))),
-        None => route,
-    }
+/// Whether the route is mounted.
+pub(super) fn is_asked_for() -> bool {
+    std::env::var_os(VARIABLE).is_some()
 }
 
-async fn echo(request: Request) -> poem::Result<Response> {
+/// Reads the body and answers with another.
+pub(super) async fn answer(request: Request) -> poem::Result<Response> {
     let (request, mut body) = request.split();
     let _ = Json::<CreateHold>::from_request(&request, &mut body).await?;
     let head = Response::builder().header(header::LOCATION, LOCATION);

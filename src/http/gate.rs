@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::hot::{Handlers, Hot};
 use super::problem::Problem;
 use crate::domain::mint_id;
 use crate::telemetry;
@@ -30,15 +31,16 @@ pub struct Route {
 
 /// The outermost endpoint.
 pub struct Gate<E> {
-    inner: E,
+    hot: Handlers,
+    others: E,
     /// By the framework's pattern, `/api/products/:param0`.
     routes: Arc<HashMap<String, Route>>,
 }
 
 impl<E> Gate<E> {
-    /// In front of `inner`, whose routes are known by the framework's patterns.
-    pub fn new(inner: E, routes: HashMap<String, Route>) -> Self {
-        Self { inner, routes: Arc::new(routes) }
+    /// In front of the handlers of the hot requests and of `others`, whose routes are known by the framework's patterns.
+    pub(super) fn new(hot: Handlers, others: E, routes: HashMap<String, Route>) -> Self {
+        Self { hot, others, routes: Arc::new(routes) }
     }
 }
 
@@ -51,13 +53,18 @@ impl<E: Endpoint> Endpoint for Gate<E> {
         let method = request.method().clone();
         let path = enabled!(Level::DEBUG).then(|| request.uri().path().to_owned());
         let span = info_span!("request", request_id);
+        let hot = self.hot.find(&request);
         let passed = async {
-            let outcome = AssertUnwindSafe(self.inner.call(request)).catch_unwind().await;
+            let outcome = AssertUnwindSafe(self.pass(hot, request)).catch_unwind().await;
             let (mut response, pattern) = self.answer(outcome);
             if let Ok(value) = HeaderValue::try_from(request_id.as_str()) {
                 response.headers_mut().insert(REQUEST_ID, value);
             }
-            self.tell(&method, path.as_deref(), pattern.as_deref(), response.status(), started);
+            let route = match hot {
+                Some(hot) => hot.path(),
+                None => self.route(pattern.as_deref()),
+            };
+            self.tell(&method, path.as_deref(), route, response.status(), started);
             response
         };
         Ok(passed.instrument(span).await)
@@ -65,11 +72,18 @@ impl<E: Endpoint> Endpoint for Gate<E> {
 }
 
 impl<E: Endpoint> Gate<E> {
+    async fn pass(&self, hot: Option<Hot>, request: Request) -> poem::Result<Response> {
+        match hot {
+            Some(hot) => self.hot.answer(hot, request).await,
+            // boxed, so that a hot request does not carry the room that the others need
+            None => Box::pin(self.others.call(request)).await.map(IntoResponse::into_response),
+        }
+    }
+
     /// The response, and the pattern of the path that it comes from.
-    fn answer(&self, outcome: Result<poem::Result<E::Output>, Panic>) -> (Response, Option<Arc<str>>) {
+    fn answer(&self, outcome: Result<poem::Result<Response>, Panic>) -> (Response, Option<Arc<str>>) {
         match outcome {
-            Ok(Ok(output)) => {
-                let response = output.into_response();
+            Ok(Ok(response)) => {
                 let pattern = response.data::<PathPattern>().map(|pattern| Arc::clone(&pattern.0));
                 (response, pattern)
             }
@@ -96,9 +110,13 @@ impl<E: Endpoint> Gate<E> {
         }
     }
 
-    fn tell(&self, method: &Method, path: Option<&str>, pattern: Option<&str>, status: StatusCode, started: Instant) {
+    /// What a path of this pattern is called.
+    fn route(&self, pattern: Option<&str>) -> &str {
+        pattern.and_then(|pattern| self.routes.get(pattern)).map_or(UNMATCHED, |route| &route.path)
+    }
+
+    fn tell(&self, method: &Method, path: Option<&str>, route: &str, status: StatusCode, started: Instant) {
         let took = started.elapsed();
-        let route = pattern.and_then(|pattern| self.routes.get(pattern)).map_or(UNMATCHED, |route| &route.path);
         let method = match *method {
             Method::GET => "GET",
             Method::POST => "POST",

@@ -130,7 +130,7 @@ pub struct Holds {
 impl Holds {
     /// Hold units of a product for a short time
     #[oai(path = "/holds", method = "post", operation_id = "createHold")]
-    async fn create(
+    pub(super) async fn create(
         &self,
         /// Makes it safe to send the request again: the same key and body are answered with the first success.
         #[oai(name = "Idempotency-Key")]

@@ -4,12 +4,14 @@ mod echo;
 pub mod gate;
 pub mod health;
 pub mod holds;
+mod hot;
 pub mod json;
-pub mod listener;
+mod listener;
 pub mod orders;
 pub mod payments;
 pub mod problem;
 pub mod products;
+pub mod server;
 pub mod signature;
 pub mod stripe;
 pub mod types;
@@ -78,7 +80,7 @@ pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
         .at("/docs", poem::get(make_sync(move |_| Html(page.clone()))))
         .at("/openapi.json", poem::get(document_response))
         .nest("/", service);
-    gate::Gate::new(echo::mount(route), routes)
+    gate::Gate::new(hot::Handlers::new(app), route, routes)
 }
 
 /// The routes by the framework's patterns: `/api/holds/{hold_id}` in the document is `/api/holds/:param0` there.

@@ -242,6 +242,12 @@ impl<S, P: Into<Problem>> From<P> for Denied<S> {
     }
 }
 
+impl<S: Send> IntoResponse for Denied<S> {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
 impl<S> From<Denied<S>> for poem::Error {
     fn from(denied: Denied<S>) -> Self {
         denied.0.into()

@@ -78,7 +78,7 @@ pub struct Products {
 impl Products {
     /// A product and what is left of it
     #[oai(path = "/products/:product_id", method = "get", operation_id = "getProduct")]
-    async fn find(&self, product_id: Path<i64>) -> Result<Json<ProductBody>, Denied<FindDenials>> {
+    pub(super) async fn find(&self, product_id: Path<i64>) -> Result<Json<ProductBody>, Denied<FindDenials>> {
         let product = self.app.checkout.product(product_id.0).await?;
         Ok(Json(product.into()))
     }

@@ -46,7 +46,10 @@ macro_rules! header {
     };
 }
 header!(Once, Some(MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))), Self::read);
-header!(UnsignedKey, IdempotencyKey::param_schema_ref(), |request, name| Self(IdempotencyKey::read(request, name)));
+header!(UnsignedKey, IdempotencyKey::param_schema_ref(), |request, name| Self(IdempotencyKey::of(
+    request.headers(),
+    name
+)));
 
 impl Once {
     fn read(request: &Request, name: &str) -> Self {

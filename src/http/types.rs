@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use chrono::{NaiveDateTime, SecondsFormat};
+use chrono::{Datelike as _, NaiveDateTime, SecondsFormat, Timelike as _};
+use poem::http::HeaderMap;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
@@ -27,11 +28,36 @@ impl Timestamp {
     fn text(self) -> String {
         self.0.and_utc().to_rfc3339_opts(SecondsFormat::Micros, true)
     }
+
+    /// The same text, digit by digit and without an allocation; `None` for years that do not have four digits.
+    fn digits(self) -> Option<[u8; 27]> {
+        let (date, time) = (self.0.date(), self.0.time());
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let mut write = |end: usize, mut number: u32| {
+            let mut place = end;
+            while number > 0 {
+                place -= 1;
+                text[place] = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        };
+        write(4, u32::try_from(date.year()).ok().filter(|year| *year < 10_000)?);
+        write(7, date.month());
+        write(10, date.day());
+        write(13, time.hour());
+        write(16, time.minute());
+        write(19, time.second());
+        write(26, time.nanosecond() / 1000 % 1_000_000);
+        Some(text)
+    }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.text())
+        match self.digits().as_ref().map(|digits| std::str::from_utf8(digits)) {
+            Some(Ok(text)) => serializer.serialize_str(text),
+            _ => serializer.serialize_str(&self.text()),
+        }
     }
 }
 
@@ -226,25 +252,26 @@ impl IdempotencyKey {
         std::str::from_utf8(key).ok().filter(|_| visible)
     }
 
+    /// The key in the header of this name, if there is one.
+    ///
+    /// # Errors
+    /// 400 `invalid_idempotency_key` when it is not a key, or there are several.
+    pub fn of(headers: &HeaderMap, name: &str) -> Result<Self, Problem> {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(Self(None)),
+            (Some(value), None) => {
+                let key = Self::check(value.as_bytes()).ok_or_else(Self::invalid)?;
+                Ok(Self(Some(key.to_owned())))
+            }
+            (Some(_), Some(_)) => Err(Self::invalid()),
+        }
+    }
+
     /// What a bad key is answered with.
     pub fn invalid() -> Problem {
         let detail = "An idempotency key must be 1 to 255 visible ASCII characters, sent once.";
         Problem::bad_request("invalid_idempotency_key", detail)
-    }
-
-    /// The key of a request, which may have none.
-    ///
-    /// # Errors
-    /// 400 `invalid_idempotency_key` for one that is none, or two of them.
-    pub fn read(request: &Request, header: &str) -> Result<Self, Problem> {
-        let mut values = request.headers().get_all(header).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Ok(Self(None)),
-            (Some(value), None) => {
-                Self::check(value.as_bytes()).map(|key| Self(Some(key.to_owned()))).ok_or_else(Self::invalid)
-            }
-            (Some(_), Some(_)) => Err(Self::invalid()),
-        }
     }
 
     /// The key together with the request that it stands for; `parts` are the fields of the body.
@@ -279,7 +306,7 @@ impl<'a> ApiExtractor<'a> for IdempotencyKey {
         _body: &mut RequestBody,
         options: ExtractParamOptions<String>,
     ) -> poem::Result<Self> {
-        Ok(Self::read(request, options.name)?)
+        Ok(Self::of(request.headers(), options.name)?)
     }
 }
 
@@ -320,6 +347,11 @@ mod tests {
         let micros = date.and_hms_micro_opt(3, 4, 5, 120).expect("a time");
         assert_eq!(Timestamp(whole).text(), "2026-01-02T03:04:05.000000Z");
         assert_eq!(Timestamp(micros).text(), "2026-01-02T03:04:05.000120Z");
+        let late = date.and_hms_micro_opt(23, 59, 59, 999_999).expect("a time");
+        for time in [whole, micros, late, NaiveDateTime::MAX, NaiveDateTime::MIN] {
+            let written = serde_json::to_string(&Timestamp(time)).expect("text");
+            assert_eq!(written, format!("\"{}\"", Timestamp(time).text()));
+        }
     }
 
     #[test]

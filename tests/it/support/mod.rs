@@ -5,6 +5,7 @@ pub(crate) mod api;
 pub(crate) mod crowd;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod schema;
 pub(crate) mod server;
 pub(crate) mod shop;
 pub(crate) mod statsd;

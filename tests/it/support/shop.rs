@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use holdfast::app::App;
 use holdfast::config::{Config, Settings};
 use holdfast::http;
-use holdfast::http::listener::Connections;
 use holdfast::serve::Service;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, Row};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::proxy::Proxy;
 use super::server::{TestDatabase, connect};
@@ -87,8 +87,8 @@ impl Shop {
         let app = Arc::new(App::new(&Config { database: through_proxy.database, ..config }));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let client = Client::new(listener.local_addr().expect("an address"));
-        let acceptor = Connections::on(listener).expect("an address");
-        let serving = tokio::spawn(poem::Server::new_with_acceptor(acceptor).run(http::routes(&app))).abort_handle();
+        let serving = http::server::serve(listener, http::routes(&app), CancellationToken::new(), Duration::ZERO);
+        let serving = tokio::spawn(serving).abort_handle();
         Bare { app, client, proxy, serving }
     }
 

@@ -1,0 +1,90 @@
+//! The requests that a whole crowd sends in the same second go to their handlers straight from the gate. The framework's
+//! router serves them as well, and the document has them from there; but its layers (a router in a router, a path that is
+//! parsed anew, the query of every request, three maps of extensions) cost more than the answer itself.
+
+use std::sync::Arc;
+
+use poem::http::Method;
+use poem::{IntoResponse, Request, Response};
+use poem_openapi::param::Path;
+use poem_openapi::payload::ParsePayload as _;
+
+use super::echo;
+use super::holds::{CreateHold, Holds};
+use super::json::Json;
+use super::products::Products;
+use super::types::IdempotencyKey;
+use crate::app::App;
+
+/// One of those requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hot {
+    CreateHold,
+    FindProduct(i64),
+    Echo,
+}
+
+impl Hot {
+    /// Its path, as the document writes it.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::CreateHold => "/api/holds",
+            Self::FindProduct(_) => "/api/products/{product_id}",
+            Self::Echo => echo::PATH,
+        }
+    }
+}
+
+/// Their handlers.
+pub(super) struct Handlers {
+    holds: Holds,
+    products: Products,
+    echo: bool,
+}
+
+impl Handlers {
+    pub(super) fn new(app: &Arc<App>) -> Self {
+        let (holds, products) = (Holds { app: Arc::clone(app) }, Products { app: Arc::clone(app) });
+        Self { holds, products, echo: echo::is_asked_for() }
+    }
+
+    /// Whether this is one of them. Whatever is unusual about it (an id that cannot be read, `HEAD`) is the router's.
+    pub(super) fn find(&self, request: &Request) -> Option<Hot> {
+        match (request.method(), request.uri().path()) {
+            (&Method::POST, "/api/holds") => Some(Hot::CreateHold),
+            (&Method::GET, path) => path.strip_prefix("/api/products/")?.parse().ok().map(Hot::FindProduct),
+            (&Method::POST, echo::PATH) if self.echo => Some(Hot::Echo),
+            _ => None,
+        }
+    }
+
+    /// A request is dropped as soon as it is understood: what a crowd that waits keeps in memory is what the next requests
+    /// find gone from the caches.
+    pub(super) async fn answer(&self, hot: Hot, request: Request) -> poem::Result<Response> {
+        match hot {
+            Hot::CreateHold => {
+                let (key, body) = wish(request).await?;
+                Ok(answered(self.holds.create(key, body).await))
+            }
+            Hot::FindProduct(product_id) => {
+                drop(request);
+                Ok(answered(self.products.find(Path(product_id)).await))
+            }
+            Hot::Echo => echo::answer(request).await,
+        }
+    }
+}
+
+/// What somebody wants to hold.
+async fn wish(request: Request) -> poem::Result<(IdempotencyKey, Json<CreateHold>)> {
+    let (request, mut body) = request.split();
+    let key = IdempotencyKey::of(request.headers(), "idempotency-key")?;
+    Ok((key, Json::from_request(&request, &mut body).await?))
+}
+
+fn answered(result: Result<impl IntoResponse, impl IntoResponse>) -> Response {
+    match result {
+        Ok(answer) => answer.into_response(),
+        Err(denied) => denied.into_response(),
+    }
+}

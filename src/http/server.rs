@@ -1,0 +1,93 @@
+//! The accept loop: connections in, each served by a task of its own until it ends or the service stops.
+//!
+//! It stands in for the framework's, which wraps every connection in two locks, three cancellations and a boxed future per
+//! request; the endpoint and all that is in it stay the framework's.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use poem::http::uri::Scheme;
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Endpoint, Request, Response};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::listener::{Connection, Connections};
+
+/// Requests that one HTTP/2 connection may have open; the library's own default is no limit.
+const STREAMS: u32 = 200;
+
+/// What all connections share.
+struct Server<E> {
+    http: Builder<TokioExecutor>,
+    endpoint: Arc<E>,
+    local: LocalAddr,
+}
+
+/// Serves `endpoint` until `stop`. Requests that are under way then may take as long as `drain`; what is left after that is
+/// cut off.
+///
+/// # Errors
+/// When the socket has no address.
+pub async fn serve<E>(listener: TcpListener, endpoint: E, stop: CancellationToken, drain: Duration) -> io::Result<()>
+where
+    E: Endpoint<Output = Response> + 'static,
+{
+    let local = LocalAddr(listener.local_addr()?.into());
+    let mut http = Builder::new(TokioExecutor::new());
+    // small answers are cheaper copied behind their heads than sent in two pieces
+    http.http1().writev(false);
+    http.http2().max_concurrent_streams(STREAMS);
+    let server = Arc::new(Server { http, endpoint: Arc::new(endpoint), local });
+    let connections = Connections::on(listener);
+    let (stopping, stopped) = watch::channel(());
+    let mut served = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            (connection, remote) = connections.accept() => {
+                let remote = RemoteAddr(remote.into());
+                served.spawn(Arc::clone(&server).connection(connection, remote, stopped.clone()));
+            }
+            Some(_) = served.join_next() => {}
+        }
+    }
+    drop((connections, stopping));
+    if timeout(drain, async { while served.join_next().await.is_some() {} }).await.is_err() {
+        served.shutdown().await;
+    }
+    Ok(())
+}
+
+impl<E: Endpoint<Output = Response> + 'static> Server<E> {
+    /// Serves one connection until it ends; once the service stops, it ends after the request that is under way.
+    async fn connection(self: Arc<Self>, connection: Connection, remote: RemoteAddr, mut stopped: watch::Receiver<()>) {
+        let service = service_fn(|request: hyper::Request<Incoming>| {
+            let endpoint = Arc::clone(&self.endpoint);
+            let request = Request::from((request, self.local.clone(), remote.clone(), Scheme::HTTP));
+            async move { Ok::<hyper::Response<_>, Infallible>(endpoint.get_response(request).await.into()) }
+        });
+        let mut connection = std::pin::pin!(self.http.serve_connection(TokioIo::new(connection), service));
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            _ = stopped.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            debug!(error, "a connection failed");
+        }
+    }
+}

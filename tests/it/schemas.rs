@@ -1,0 +1,106 @@
+//! Every answer is what the document says. The bodies of the API are written by serde and described by poem-openapi, and
+//! the requests of a crowd pass the framework's router: nothing but these tests keeps the two together.
+
+use serde_json::{Value, json};
+
+use crate::support::schema::Document;
+use crate::support::{Answer, Client, Shop, mint};
+
+/// A client whose every answer is checked.
+struct Checked<'shop> {
+    client: &'shop Client,
+    document: Document,
+}
+
+impl Checked<'_> {
+    /// Sends a request to `path`, in which `{}` stands for `id`; `name` is what the document calls that.
+    async fn send(&self, method: &str, path: &str, (name, id): (&str, &str), body: Option<Value>) -> Answer {
+        let request = self.client.request(method, &path.replace("{}", id));
+        let answer = self.client.send(body.into_iter().fold(request, |request, body| request.json(&body))).await;
+        self.document.check(method, &path.replace("{}", &format!("{{{name}}}")), &answer);
+        answer
+    }
+
+    async fn get(&self, path: &str, name: &str, id: &str) -> Answer {
+        self.send("GET", path, (name, id), None).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send("POST", path, ("", ""), Some(body)).await
+    }
+
+    async fn hold(&self, product_id: i64, qty: i64) -> Answer {
+        self.post("/api/holds", json!({ "product_id": product_id, "qty": qty })).await
+    }
+}
+
+async fn checked(client: &Client) -> Checked<'_> {
+    let document = Document::read(&client.get("/openapi.json").await.expect(200).text);
+    Checked { client, document }
+}
+
+#[tokio::test]
+async fn what_buyers_are_answered_is_what_the_document_says() {
+    let (shop, product_id, client) = Shop::selling(5).await;
+    let api = checked(&client).await;
+    let product = "/api/products/{}";
+    api.get(product, "product_id", &product_id.to_string()).await.expect(200);
+    api.get(product, "product_id", "4711").await.expect(404);
+    api.get(product, "product_id", "no-number").await.expect(400);
+    let cursor = shop.product(1).await;
+    let first = api.get("/api/products", "", "").await.expect(200);
+    assert_eq!((first.body["items"].as_array().map(Vec::len), cursor > product_id), (Some(2), true));
+
+    let hold_id = api.hold(product_id, 5).await.expect(201).text("hold_id");
+    api.hold(product_id, 1).await.refused(409, "all_held");
+    api.hold(product_id, 9).await.refused(409, "sold_out");
+    api.hold(product_id, 0).await.refused(422, "invalid_quantity");
+    api.hold(4711, 1).await.refused(404, "product_not_found");
+    api.post("/api/holds", json!(1)).await.expect(422);
+    api.get("/api/holds/{}", "hold_id", &hold_id).await.expect(200);
+    api.get("/api/holds/{}", "hold_id", &mint()).await.expect(404);
+
+    let order_id = api.post("/api/orders", json!({ "hold_id": hold_id })).await.expect(201).text("order_id");
+    api.post("/api/orders", json!({ "hold_id": hold_id })).await.refused(409, "hold_used");
+    api.get("/api/holds/{}", "hold_id", &hold_id).await.expect(200);
+    api.send("DELETE", "/api/holds/{}", ("hold_id", &hold_id), None).await.refused(409, "hold_used");
+    api.get("/api/orders/{}", "order_id", &order_id).await.expect(200);
+    api.send("POST", "/api/orders/{}/cancel", ("order_id", &order_id), None).await.expect(200);
+    api.get("/api/orders/{}/events", "order_id", &order_id).await.expect(200);
+    api.get("/api/orders/{}/events", "order_id", &mint()).await.expect(404);
+
+    let other = api.hold(product_id, 1).await.expect(201).text("hold_id");
+    api.send("DELETE", "/api/holds/{}", ("hold_id", &other), None).await.expect(200);
+    for path in ["/healthz", "/readyz"] {
+        api.get(path, "", "").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn what_providers_are_answered_is_what_the_document_says() {
+    let (_shop, product_id, client) = Shop::selling(5).await;
+    let api = checked(&client).await;
+    let webhook = "/api/payments/webhook";
+    let order_id = client.order(&client.hold(product_id, 1).await).await;
+    let paid = json!({ "order_id": order_id, "status": "paid", "txn_id": "charge", "amount": 49.99 });
+    for _ in 0..2 {
+        api.post(webhook, paid.clone()).await.expect(200);
+    }
+    api.post(webhook, json!({ "order_id": mint(), "status": "paid", "txn_id": "early" })).await.expect(202);
+    api.post(webhook, json!({ "order_id": order_id, "status": "lost", "txn_id": "?" })).await.expect(422);
+    api.post(webhook, json!({ "order_id": order_id, "status": "paid" })).await.expect(400);
+    api.get("/api/orders/{}/events", "order_id", &order_id).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_short_way_and_the_framework_s_answer_the_same() {
+    let (_shop, product_id, client) = Shop::selling(5).await;
+    // an escaped digit is the router's to read
+    let escaped: String = product_id.to_string().bytes().map(|digit| format!("%{digit:02x}")).collect();
+    let [short, long] = [product_id.to_string(), escaped].map(|id| format!("/api/products/{id}"));
+    let (short, long) = (client.get(&short).await.expect(200), client.get(&long).await.expect(200));
+    let names = |answer: &Answer| -> Vec<String> { answer.headers.keys().map(ToString::to_string).collect() };
+    assert_eq!(names(&short), names(&long));
+    let but_the_time = |answer: &Answer| crate::support::with(&answer.body, json!({ "server_time": null }));
+    assert_eq!(but_the_time(&short), but_the_time(&long));
+}

@@ -1,0 +1,93 @@
+//! Whether an answer is what the document says: its status, its content type, its headers, and its body by the schema. It
+//! knows the keywords that the document uses, and no others: a new one makes it panic until it is learnt here.
+
+use chrono::DateTime;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Answer;
+
+/// The checked-in document.
+pub(crate) struct Document(Value);
+
+impl Document {
+    pub(crate) fn read(text: &str) -> Self {
+        Self(serde_json::from_str(text).expect("the document is JSON"))
+    }
+
+    /// Checks an answer of `method` on `path`, which is written as in the document.
+    #[track_caller]
+    pub(crate) fn check(&self, method: &str, path: &str, answer: &Answer) {
+        let wrong = self.fault(method, path, answer);
+        assert!(wrong.is_none(), "{method} {path}: {} in {answer:?}", wrong.unwrap_or_default());
+    }
+
+    fn fault(&self, method: &str, path: &str, answer: &Answer) -> Option<String> {
+        let response = &self.0["paths"][path][method.to_lowercase()]["responses"][answer.status.to_string()];
+        let Some(content) = response["content"].as_object() else {
+            return Some(format!("{} is no status of it", answer.status));
+        };
+        let Some(media) = content.get(answer.header("content-type")) else {
+            return Some(format!("{:?} is no content type of it", answer.header("content-type")));
+        };
+        let headers = response["headers"].as_object().into_iter().flatten();
+        for (name, header) in headers {
+            if header["required"] == true && answer.header(name).is_empty() {
+                return Some(format!("no header {name}"));
+            }
+        }
+        self.misfit(&media["schema"], &answer.body, "body")
+    }
+
+    /// What does not fit, and where.
+    fn misfit(&self, schema: &Value, value: &Value, place: &str) -> Option<String> {
+        let keywords = schema.as_object().expect("a schema is an object");
+        if let Some(name) = schema["$ref"].as_str() {
+            let name = name.rsplit('/').next().unwrap_or_default();
+            return self.misfit(&self.0["components"]["schemas"][name], value, place);
+        }
+        if value.is_null() && schema["nullable"] == true {
+            return None;
+        }
+        keywords.iter().find_map(|(keyword, says)| match keyword.as_str() {
+            "type" => (!is_of_type(says, value)).then(|| format!("{place} is no {says}: {value}")),
+            "format" => (!has_format(says, value)).then(|| format!("{place} is no {says}: {value}")),
+            "enum" => (!says.as_array()?.contains(value)).then(|| format!("{place} is none of {says}: {value}")),
+            "required" => says.as_array()?.iter().find_map(|name| {
+                let is_there = value.get(name.as_str()?).is_some();
+                (!is_there).then(|| format!("{place} has no {name}"))
+            }),
+            "properties" => value.as_object()?.iter().find_map(|(name, value)| match says.get(name) {
+                Some(schema) => self.misfit(schema, value, &format!("{place}.{name}")),
+                None => Some(format!("{place}.{name} is not in the document")),
+            }),
+            "items" => value.as_array()?.iter().find_map(|item| self.misfit(says, item, &format!("{place}[]"))),
+            "title" | "description" | "example" | "nullable" => None,
+            unknown => panic!("{place}: the keyword {unknown} has to be learnt"),
+        })
+    }
+}
+
+fn is_of_type(name: &Value, value: &Value) -> bool {
+    match name.as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("number") => value.is_number(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        _ => panic!("the type {name} has to be learnt"),
+    }
+}
+
+fn has_format(name: &Value, value: &Value) -> bool {
+    let text = value.as_str().unwrap_or_default();
+    match name.as_str() {
+        Some("uuid") => text.len() == 36 && Uuid::parse_str(text).is_ok(),
+        // the service promises more than the format does: microseconds and a Z
+        Some("date-time") => text.len() == 27 && text.ends_with('Z') && DateTime::parse_from_rfc3339(text).is_ok(),
+        Some("int64") => value.is_i64(),
+        Some("uint16") => value.as_u64().is_some_and(|number| number <= u64::from(u16::MAX)),
+        _ => panic!("the format {name} has to be learnt"),
+    }
+}
