@@ -3,6 +3,8 @@
 //!
 //! Every transaction takes its locks in the same order: idempotency key or inbox, orders, holds, products by id.
 
+pub mod audit;
+pub mod audit_report;
 mod event_batch;
 pub mod expiry;
 mod hold_batch;
@@ -70,6 +72,8 @@ pub struct Checkout {
     orders: Lanes<OrderWork>,
     events: Lanes<EventWork>,
     event_queued: Notify,
+    /// Taken by the audit that is under way.
+    auditing: tokio::sync::Mutex<()>,
 }
 
 /// Of each product's queue of buyers. A batch of this size is one packet of about 350 KB.
@@ -92,7 +96,8 @@ impl Checkout {
         let order_work = OrderWork { database: database.clone(), ttl_seconds: policy.order_ttl_seconds };
         let orders = Lanes::new(order_work, ORDER_LIMITS);
         let events = Lanes::new(EventWork { database: database.clone() }, EVENT_LIMITS);
-        Self { database, policy, holds, reads, orders, events, event_queued: Notify::new() }
+        let auditing = tokio::sync::Mutex::default();
+        Self { database, policy, holds, reads, orders, events, event_queued: Notify::new(), auditing }
     }
 
     /// Lets every batch finish; nothing may be asked after this.

@@ -1,5 +1,6 @@
 //! The only place that speaks SQL: the pool, the transaction door, and one file per table.
 
+pub mod audit;
 pub mod charges;
 pub mod door;
 pub mod error;

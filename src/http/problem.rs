@@ -164,7 +164,9 @@ impl From<Refusal> for Problem {
             | Refusal::HoldReleased
             | Refusal::OrderIdTaken
             | Refusal::OrderPaid
-            | Refusal::EventNotReplayable => StatusCode::CONFLICT,
+            | Refusal::EventNotReplayable
+            | Refusal::NotRefundable
+            | Refusal::AuditRunning => StatusCode::CONFLICT,
             Refusal::InvalidQuantity { .. } | Refusal::IdempotencyKeyReuse => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let mut problem = Self::new(status, refusal.code(), refusal.to_string());

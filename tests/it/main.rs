@@ -1,6 +1,7 @@
 //! The promises of the service, each a test on a real database server.
 
 mod arrival;
+mod audit;
 mod batch;
 mod batch_faults;
 mod boundary;
