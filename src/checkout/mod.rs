@@ -11,6 +11,7 @@ mod hold_batch;
 pub mod holds;
 pub mod inbox;
 mod keys;
+pub mod operators;
 mod order_batch;
 pub mod orders;
 pub mod payments;

@@ -316,7 +316,7 @@ fn same_provider(event: &Stored, order: &Order) -> bool {
 }
 
 /// How much was taken: as the event says, where it can be read, else the order's total.
-fn money_of(event: &Stored, order: Option<&Order>) -> Money {
+pub(super) fn money_of(event: &Stored, order: Option<&Order>) -> Money {
     let order_currency = order.and_then(|order| Currency::parse(&order.currency));
     let currency = match &event.currency {
         Some(text) => Currency::parse(text),

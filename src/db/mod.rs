@@ -8,6 +8,7 @@ pub mod holds;
 pub mod idempotency_keys;
 pub mod literal;
 pub mod migrations;
+pub mod operators;
 pub mod order_events;
 pub mod orders;
 pub mod payment_batch;

@@ -83,9 +83,15 @@ statements! {
         REPLAY = "replay",
         SETTLE = "settle",
         MARK_REFUNDED = "mark_refunded",
+        LIST_BY_STATE = "list_by_state",
+        LIST_NEWEST = "list_newest",
+        FIND_ALL = "find_all",
+        LIST_REFUNDS_DUE = "list_refunds_due",
+        MARK_REFUND_DONE = "mark_refund_done",
     }
     payment_event_trail {
         INSERT = "insert",
+        LIST = "list",
     }
     charges {
         INSERT = "insert",
@@ -93,6 +99,8 @@ statements! {
         FIND = "find",
         LIST_OF = "list_of",
         REFUND = "refund",
+        MARK_REFUND_DONE = "mark_refund_done",
+        INSERT_REFUND_DONE = "insert_refund_done",
     }
     schema_migrations {
         CREATE = "create",

@@ -1,5 +1,6 @@
 //! The promises of the service, each a test on a real database server.
 
+mod admin;
 mod arrival;
 mod audit;
 mod batch;
