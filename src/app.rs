@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 use crate::checkout::{Checkout, Policy};
 use crate::config::Config;
 use crate::db::{Database, Error, pool};
+use crate::domain::AdminToken;
 use crate::domain::signature::Secrets;
 
 /// How long a request waits for its use case: several transactions may be in it, and a client gets its 503 within 5 s.
@@ -24,6 +25,8 @@ pub struct App {
     pub webhook_secrets: Option<Secrets>,
     /// Under which secrets Stripe may; `None`: it has no route.
     pub stripe_secrets: Option<Secrets>,
+    /// What operators show; `None`: their routes are shut.
+    pub admin_token: Option<AdminToken>,
     work: TaskTracker,
     draining: AtomicBool,
 }
@@ -43,6 +46,7 @@ impl App {
             checkout: Checkout::new(database, policy),
             webhook_secrets: config.webhook_secrets.clone(),
             stripe_secrets: config.stripe_secrets.clone(),
+            admin_token: config.admin_token.clone(),
             work: TaskTracker::new(),
             draining: AtomicBool::new(false),
         }
@@ -57,10 +61,23 @@ impl App {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        match timeout(PATIENCE, self.work.spawn(work.in_current_span())).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+        match timeout(PATIENCE, self.run_to_its_end(work)).await {
+            Ok(result) => result,
             Err(_) => Err(Error::Unavailable("it takes too long".to_owned())),
+        }
+    }
+
+    /// The same for work that may take long, and knows itself how long.
+    ///
+    /// # Errors
+    /// Those of the use case.
+    pub async fn run_to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        match self.work.spawn(work.in_current_span()).await {
+            Ok(result) => result,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 

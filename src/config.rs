@@ -8,6 +8,7 @@ use clap::Args;
 use mysql_async::Opts;
 
 use crate::db::pool;
+use crate::domain::AdminToken;
 use crate::domain::signature::{BadSecrets, Secrets};
 use crate::domain::{Named as _, WebhookMode};
 use crate::telemetry;
@@ -59,6 +60,9 @@ pub struct Settings {
     /// Secrets of Stripe's endpoints, as Stripe shows them, likewise [default: off, there is no route for Stripe]
     #[arg(long, env = "HOLDFAST_STRIPE_SECRETS", hide_env_values = true, value_name = "SECRETS")]
     pub stripe_secrets: Option<String>,
+    /// Token of operators, at least 16 visible characters [default: none, the routes of operators are shut]
+    #[arg(long, env = "HOLDFAST_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub admin_token: Option<String>,
     /// Where metrics go, host:port, or `off` [default: off; 127.0.0.1:8125 for dev]
     #[arg(long, env = "HOLDFAST_STATSD", value_name = "SERVER")]
     pub statsd: Option<String>,
@@ -94,6 +98,8 @@ pub struct Config {
     pub webhook_secrets: Option<Secrets>,
     /// Under which secrets Stripe may; `None`: it has no route.
     pub stripe_secrets: Option<Secrets>,
+    /// What operators show; `None`: their routes are shut.
+    pub admin_token: Option<AdminToken>,
     /// Where metrics go.
     pub statsd: Option<String>,
     /// Log filter.
@@ -176,6 +182,14 @@ impl Settings {
         let stripe_secrets = set(&self.stripe_secrets);
         let stripe_secrets =
             stripe_secrets.and_then(|list| problems.secrets("HOLDFAST_STRIPE_SECRETS", &list, Secrets::stripe));
+        let admin_token = set(&self.admin_token).and_then(|text| {
+            let token = AdminToken::new(text.trim());
+            if token.is_none() {
+                let least = AdminToken::LEAST;
+                problems.add("HOLDFAST_ADMIN_TOKEN", format!("it must be at least {least} visible ASCII characters"));
+            }
+            token
+        });
         let statsd = set(&self.statsd).filter(|server| server != OFF);
         if let Some(server) = &statsd
             && !is_host_and_port(server)
@@ -214,6 +228,7 @@ impl Settings {
                 linger_seconds,
                 webhook_secrets,
                 stripe_secrets,
+                admin_token,
                 statsd,
                 log,
             }),
@@ -260,6 +275,7 @@ mod tests {
             pool_size: Some("1".into()),
             webhook_secrets: Some("whsec_c2VjcmV0,MfKQ9r8G".into()),
             stripe_secrets: Some("s3cr3t,".into()),
+            admin_token: Some("too short".into()),
             statsd: Some("nowhere".into()),
             log: Some("holdfast=loud".into()),
             ..Settings::default()
@@ -275,6 +291,7 @@ mod tests {
             "HOLDFAST_WEBHOOK_SECRETS: secret 1 of 2",
             "HOLDFAST_WEBHOOK_SECRETS: secret 2 of 2",
             "HOLDFAST_STRIPE_SECRETS: secret 2 of 2",
+            "HOLDFAST_ADMIN_TOKEN",
             "HOLDFAST_STATSD",
             "HOLDFAST_LOG",
         ] {

@@ -19,6 +19,8 @@ use mysql_async::Opts;
 
 /// Wrong usage or wrong configuration.
 const EXIT_CONFIGURATION: u8 = 2;
+/// An audit that could not be made, which is not the same as one that found something.
+const EXIT_NO_AUDIT: u8 = 3;
 /// The database that `dev` makes on its private server.
 const DEV_DATABASE: &str = "holdfast";
 /// Where `dev` sends metrics unless told otherwise.
@@ -44,6 +46,8 @@ enum Command {
     Migrate(DatabaseUrl),
     /// Create product 1 where there is none
     Seed(Seed),
+    /// Look at everything in one snapshot, also during a sale: 0 when all of it holds, 1 when not, 3 when it cannot be done
+    Audit(DatabaseUrl),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -101,6 +105,10 @@ fn currency(text: &str) -> Result<String, String> {
 /// What a command ends with when it does not succeed.
 enum Failed {
     Configuration(config::Problems),
+    /// The audit has told what it found.
+    NotClean,
+    /// The audit could not be made: nothing is known.
+    NoAudit(String),
     Other(String),
 }
 
@@ -121,6 +129,7 @@ async fn main() -> ExitCode {
         Command::Serve(settings) => run_serve(&settings).await,
         Command::Migrate(DatabaseUrl { database_url }) => run_migrate(database_url.as_deref()).await,
         Command::Seed(seed) => run_seed(&seed).await,
+        Command::Audit(DatabaseUrl { database_url }) => run_audit(database_url.as_deref()).await,
         Command::Openapi => {
             print!("{}", http::document(&Arc::new(App::new(&undocumented()))));
             Ok(())
@@ -131,6 +140,11 @@ async fn main() -> ExitCode {
         Err(Failed::Configuration(problems)) => {
             eprintln!("holdfast: {problems}");
             ExitCode::from(EXIT_CONFIGURATION)
+        }
+        Err(Failed::NotClean) => ExitCode::FAILURE,
+        Err(Failed::NoAudit(what)) => {
+            eprintln!("holdfast: {what}");
+            ExitCode::from(EXIT_NO_AUDIT)
         }
         Err(Failed::Other(what)) => {
             eprintln!("holdfast: {what}");
@@ -192,6 +206,15 @@ async fn run_seed(seed: &Seed) -> Result<(), Failed> {
         false => println!("product 1 exists already"),
     }
     Ok(())
+}
+
+async fn run_audit(url: Option<&str>) -> Result<(), Failed> {
+    let database = Database::new(pool::pool(config::database(url)?, 1));
+    let report = checkout::Checkout::new(database.clone(), checkout::Policy::default()).audit().await;
+    database.close().await;
+    let report = report.map_err(|error| Failed::NoAudit(format!("the audit cannot be made: {error}")))?;
+    println!("{report}");
+    if report.is_clean() { Ok(()) } else { Err(Failed::NotClean) }
 }
 
 async fn make_product(options: Opts, product: &Product) -> Result<bool, Failed> {

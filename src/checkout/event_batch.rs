@@ -189,11 +189,6 @@ impl EventWork {
         let paid: Vec<Reference> = plain.iter().map(|(_, order)| named(order)).collect();
         // what cannot be found now is found by a worker
         let waiting = list_waiting_for(&self.database, &paid).await.unwrap_or_default();
-        let waits = |order: &Order| {
-            let names =
-                |reference: Reference| reference.order_id == Some(order.id) || reference.hold_id == Some(order.hold_id);
-            waiting.iter().any(|waiting| names(waiting.reference))
-        };
         for (job, order) in plain {
             let event_id = event_ids.get(&job.delivery.event.idempotency_key).copied();
             let receipt = event_id.map(|event_id| Receipt {
@@ -203,7 +198,9 @@ impl EventWork {
                 order_status: Some(OrderStatus::Paid),
             });
             match receipt {
-                Some(receipt) if !waiting.is_empty() && waits(&order) => self.answer_later(job, receipt, &order),
+                Some(receipt) if waiting.iter().any(|event| event.speaks_of(order.id, order.hold_id)) => {
+                    self.answer_later(job, receipt, &order);
+                }
                 Some(receipt) => drop(job.answer.send(Ok(receipt))),
                 None => drop(job.answer.send(Err(Error::Broken("the inbox has lost an event".to_owned())))),
             }

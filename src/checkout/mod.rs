@@ -3,12 +3,15 @@
 //!
 //! Every transaction takes its locks in the same order: idempotency key or inbox, orders, holds, products by id.
 
+pub mod audit;
+pub mod audit_report;
 mod event_batch;
 pub mod expiry;
 mod hold_batch;
 pub mod holds;
 pub mod inbox;
 mod keys;
+pub mod operators;
 mod order_batch;
 pub mod orders;
 pub mod payments;
@@ -70,6 +73,8 @@ pub struct Checkout {
     orders: Lanes<OrderWork>,
     events: Lanes<EventWork>,
     event_queued: Notify,
+    /// Taken by the audit that is under way.
+    auditing: tokio::sync::Mutex<()>,
 }
 
 /// Of the queues of every kind. A packet of a batch stays well below 1 MB, the smallest `max_allowed_packet` that a server
@@ -91,7 +96,8 @@ impl Checkout {
         let order_work = OrderWork { database: database.clone(), ttl_seconds: policy.order_ttl_seconds };
         let orders = Lanes::new(order_work, ORDER_LIMITS);
         let events = Lanes::new(EventWork { database: database.clone() }, EVENT_LIMITS);
-        Self { database, policy, holds, reads, orders, events, event_queued: Notify::new() }
+        let auditing = tokio::sync::Mutex::default();
+        Self { database, policy, holds, reads, orders, events, event_queued: Notify::new(), auditing }
     }
 
     /// Lets every batch finish; nothing may be asked after this.

@@ -18,8 +18,9 @@ use crate::batch::{Done, Work};
 use crate::db::holds::{self, Hold};
 use crate::db::idempotency_keys::{self, Keyed, Made};
 use crate::db::orders::{self, Draft, Order, Terms};
+use crate::db::payment_events::{self, Waiting};
 use crate::db::{Database, Error, Failure, Tx};
-use crate::domain::{HoldStatus, OrderStatus, Refusal};
+use crate::domain::{HoldStatus, OrderStatus, Reference, Refusal};
 
 /// How often an order alone is tried when what was read changed in between.
 const TRIES: u32 = 3;
@@ -44,7 +45,7 @@ pub(super) struct OrderJob {
 
 /// What became of one order.
 pub(super) enum Ordered {
-    /// It was made. `woken`: events had waited for some order of the batch, so its state may be another by now.
+    /// It was made. `woken`: events had waited for it, so its state may be another by now.
     Now { placed: Box<Placed>, woken: bool },
     /// An earlier request under the same key made this one.
     Before(Made),
@@ -304,24 +305,72 @@ impl OrderWork {
             .await
     }
 
-    /// Lets events that came before these orders take effect, and tells everybody what was made.
+    /// Tells everybody what was made; those whose orders events wait for, after these took effect.
     async fn answer(&self, candidates: Vec<Candidate>, replays: Vec<(OrderJob, Made)>, terms: Option<Terms>) {
-        // The orders are committed; an event that committed its own row before that is seen now, one that did it later
-        // sees them.
-        let made: Vec<(Uuid, Uuid)> = candidates.iter().map(|(job, _)| (job.order_id, job.hold_id)).collect();
-        let woken = wake_parked(&self.database, &made).await.unwrap_or_else(|error| {
-            warn!(%error, "could not look for events that wait for new orders; a worker will find them");
-            0
-        });
+        let Look { waiting, changed } = self.look(&candidates).await;
         for (job, rows) in candidates {
-            let placed = terms.map(|terms| Box::new(placed(&job, rows, terms)));
-            let ordered = placed.map(|placed| Ordered::Now { placed, woken: woken > 0 });
-            job.reply(ordered.ok_or_else(|| Error::Broken("a batch of orders has no terms".to_owned())));
+            let Some(placed) = terms.map(|terms| Box::new(placed(&job, rows, terms))) else {
+                job.reply(Err(Error::Broken("a batch of orders has no terms".to_owned())));
+                continue;
+            };
+            match waiting.iter().any(|event| event.speaks_of(job.order_id, job.hold_id)) {
+                true => self.answer_later(job, placed),
+                false => {
+                    let woken = changed.contains(&job.order_id);
+                    job.reply(Ok(Ordered::Now { placed, woken }));
+                }
+            }
         }
         for (job, made) in replays {
             job.reply(Ok(Ordered::Before(made)));
         }
     }
+
+    /// The orders are committed; an event that committed its own row before that is seen now, one that did it later sees
+    /// them, and what that did to them is seen as well.
+    async fn look(&self, candidates: &[Candidate]) -> Look {
+        if candidates.is_empty() {
+            return Look::default();
+        }
+        let order_ids: Vec<Uuid> = candidates.iter().map(|(job, _)| job.order_id).collect();
+        let named = |(job, _): &Candidate| Reference { order_id: Some(job.order_id), hold_id: Some(job.hold_id) };
+        let references: Vec<Reference> = candidates.iter().map(named).collect();
+        let (order_ids, references) = (&order_ids, &references);
+        let looked = self
+            .database
+            .read("payments.list_waiting_for", |tx| {
+                async move {
+                    let waiting = payment_events::list_waiting_for(tx, references).await?;
+                    Ok(Look { waiting, changed: orders::list_changed(tx, order_ids).await? })
+                }
+                .boxed()
+            })
+            .await;
+        looked.unwrap_or_else(|error| {
+            warn!(%error, "could not look for events that wait for new orders; a worker will find them");
+            Look::default()
+        })
+    }
+
+    /// Nobody else waits until the events of one order have taken effect.
+    fn answer_later(&self, job: OrderJob, placed: Box<Placed>) {
+        let database = self.database.clone();
+        tokio::spawn(async move {
+            if let Err(error) = wake_parked(&database, &[(job.order_id, job.hold_id)]).await {
+                warn!(%error, "could not apply what waits for a new order; a worker will do it");
+            }
+            job.reply(Ok(Ordered::Now { placed, woken: true }));
+        });
+    }
+}
+
+/// What is seen after orders were made.
+#[derive(Default)]
+struct Look {
+    /// Events that wait for them.
+    waiting: Vec<Waiting>,
+    /// Those that an event has changed already.
+    changed: Vec<Uuid>,
 }
 
 fn draft(job: &OrderJob, rows: &[Hold]) -> Draft {

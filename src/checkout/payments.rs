@@ -111,9 +111,11 @@ async fn receive_and_apply(database: &Database, delivery: &Delivery) -> Result<R
     }
     // Our row is committed; an order that committed its own before that is seen now, and so is a refund that came before
     // its success. Whatever waits for the same order takes effect.
-    match wake_others(database, reference).await? {
-        0 => Ok(receipt),
-        _ => look_again(database, receipt).await,
+    let woken = wake_others(database, reference).await?;
+    // whoever made the order may have applied the event first
+    match woken > 0 || receipt.status == EventStatus::Parked {
+        true => look_again(database, receipt).await,
+        false => Ok(receipt),
     }
 }
 

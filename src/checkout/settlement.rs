@@ -127,7 +127,7 @@ async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, supply: Supply)
     if !orders::mark_paid(tx, order.id, order.status, &event.provider, event.txn_id.as_deref()).await? {
         return Err(Failure::Raced("orders/mark_paid"));
     }
-    record(tx, event, order, OrderStatus::Paid, Reason::PaymentSucceeded).await?;
+    record(tx, event, (order.id, order.status), OrderStatus::Paid, Reason::PaymentSucceeded).await?;
     match order.status {
         OrderStatus::Cancelled => reserve_again(tx, order.hold_id).await?,
         // No product row is touched: the units were reserved at the hold.
@@ -183,7 +183,7 @@ async fn fail(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Settled,
     if !orders::cancel(tx, order.id).await? {
         return Err(Failure::Raced("orders/cancel"));
     }
-    record(tx, event, order, OrderStatus::Cancelled, Reason::PaymentFailed).await?;
+    record(tx, event, (order.id, order.status), OrderStatus::Cancelled, Reason::PaymentFailed).await?;
     give_back_units(tx, order.hold_id).await?;
     Ok((Outcome::Applied, Some(OrderStatus::Cancelled)))
 }
@@ -292,7 +292,8 @@ async fn give_back(
     if !orders::refund(tx, order, orders::Refunded { status, refunded_minor, restocked }).await? {
         return Err(Failure::Raced("orders/refund"));
     }
-    record(tx, event, order, status, reason).await?;
+    // the guard has seen it paid, whatever it was when it was read
+    record(tx, event, (order.id, OrderStatus::Paid), status, reason).await?;
     if restocked {
         let units = holds::sum(holds::list_units(tx, &[order.hold_id]).await?);
         products::give_back(tx, &units).await?;
@@ -303,11 +304,11 @@ async fn give_back(
 async fn record(
     tx: &mut Tx<'_>,
     event: &Stored,
-    order: &Order,
+    (order_id, from): (Uuid, OrderStatus),
     to: OrderStatus,
     reason: Reason,
 ) -> Result<(), Failure> {
-    let transition = Transition { order_id: order.id, from: Some(order.status), to, reason };
+    let transition = Transition { order_id, from: Some(from), to, reason };
     order_events::insert_for_payment(tx, transition, event.id).await
 }
 
@@ -316,7 +317,7 @@ fn same_provider(event: &Stored, order: &Order) -> bool {
 }
 
 /// How much was taken: as the event says, where it can be read, else the order's total.
-fn money_of(event: &Stored, order: Option<&Order>) -> Money {
+pub(super) fn money_of(event: &Stored, order: Option<&Order>) -> Money {
     let order_currency = order.and_then(|order| Currency::parse(&order.currency));
     let currency = match &event.currency {
         Some(text) => Currency::parse(text),

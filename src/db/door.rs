@@ -19,6 +19,12 @@ use crate::telemetry;
 const BUDGET: Duration = Duration::from_millis(4500);
 /// What one attempt may take: more than a lock is waited for, and little enough for a second one on another connection.
 const ATTEMPT: Duration = Duration::from_millis(2500);
+/// What reading a whole snapshot may take, however large the tables are.
+const SNAPSHOT: Duration = Duration::from_secs(30 * 60);
+/// One view of all tables for everything that follows, without any lock on rows; the savepoint is where [`Tx::let_go`]
+/// goes back to.
+const OPEN_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
+     START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY; SAVEPOINT page";
 /// How often a closure runs at most.
 const ATTEMPTS: u32 = 8;
 /// The first back-off is drawn from 0 to this, each further one from twice the range.
@@ -72,6 +78,17 @@ impl<'env, T, F> Body<'env, T> for F where
 enum Mode {
     Transaction,
     PlainRead,
+    Snapshot,
+}
+
+impl Mode {
+    /// When an attempt that begins now has taken too long.
+    fn attempt_ends(self, deadline: Instant) -> Instant {
+        match self {
+            Self::Transaction | Self::PlainRead => deadline.min(Instant::now() + ATTEMPT),
+            Self::Snapshot => Instant::now() + SNAPSHOT,
+        }
+    }
 }
 
 /// Why one attempt ended without a result.
@@ -150,15 +167,23 @@ impl Tx<'_> {
     }
 
     fn needs_begin(&self) -> bool {
-        self.mode == Mode::Transaction && !self.begun
+        self.mode != Mode::PlainRead && !self.begun
     }
 
     async fn begin(&mut self) -> Result<(), Failure> {
         if self.needs_begin() {
             self.begun = true;
-            self.conn.query_drop("BEGIN").await?;
+            let snapshot = self.mode == Mode::Snapshot;
+            self.conn.query_drop(if snapshot { OPEN_SNAPSHOT } else { "BEGIN" }).await?;
         }
         Ok(())
+    }
+
+    /// In a snapshot: lets go of the tables that were read, so that nobody who wants to change the schema, and nobody
+    /// behind him, waits until the snapshot ends. What is read afterwards is still the same snapshot.
+    pub async fn let_go(&mut self) -> Result<(), Failure> {
+        self.begin().await?;
+        Ok(self.conn.query_drop("ROLLBACK TO SAVEPOINT page").await?)
     }
 
     /// The key that the last insert generated.
@@ -195,6 +220,15 @@ impl Database {
     /// As [`Database::transaction`].
     pub async fn read<'env, T>(&self, name: &'static str, body: impl Body<'env, T>) -> Result<T, Error> {
         self.run(name, Mode::PlainRead, body).await
+    }
+
+    /// Runs plain reads that all see the same moment: what was committed when the first of them began. It may take long;
+    /// an attempt that failed is run again only while no more than the usual time has passed. Nothing is locked.
+    ///
+    /// # Errors
+    /// As [`Database::transaction`].
+    pub async fn snapshot<'env, T>(&self, name: &'static str, body: impl Body<'env, T>) -> Result<T, Error> {
+        self.run(name, Mode::Snapshot, body).await
     }
 
     /// Closes every connection, after those in use have come back.
@@ -278,7 +312,7 @@ impl Database {
             }
             Ok(value)
         };
-        let worked = timeout_at(deadline.min(Instant::now() + ATTEMPT), work).await;
+        let worked = timeout_at(mode.attempt_ends(deadline), work).await;
         let failure = match worked {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(failure)) => failure,

@@ -79,8 +79,8 @@ pub enum Class {
 pub fn classify(error: &DriverOrServer, committing: bool) -> Class {
     match error {
         DriverOrServer::Server(server) => match server.code {
-            // deadlock, lock wait timeout, changed since read, rolled back by the group
-            1213 | 1205 | 1020 | 3101 => Class::Retry,
+            // deadlock, lock wait timeout, changed since read, rolled back by the group, another schema since the snapshot
+            1213 | 1205 | 1020 | 3101 | 1412 => Class::Retry,
             1180 if server.message.contains("149") => Class::Retry,
             // TiDB: write conflict, schema changed, and the like
             8002 | 8005 | 8022 | 8028 | 9007 => Class::Retry,
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_lost_against_another_transaction_is_run_again_whenever_it_happens() {
-        for code in [1213, 1205, 1020, 3101] {
+        for code in [1213, 1205, 1020, 3101, 1412] {
             assert_eq!(classify(&server(code, ""), false), Class::Retry, "{code}");
             assert_eq!(classify(&server(code, ""), true), Class::Retry, "{code}");
         }

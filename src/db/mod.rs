@@ -1,5 +1,6 @@
 //! The only place that speaks SQL: the pool, the transaction door, and one file per table.
 
+pub mod audit;
 pub mod charges;
 pub mod door;
 pub mod error;
@@ -7,6 +8,7 @@ pub mod holds;
 pub mod idempotency_keys;
 pub mod literal;
 pub mod migrations;
+pub mod operators;
 pub mod order_events;
 pub mod orders;
 pub mod payment_batch;

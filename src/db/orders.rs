@@ -151,6 +151,12 @@ pub async fn list_some(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<Order>
     tx.rows_text(&with_ids(sql::orders::FIND, order_ids)).await?.iter().map(order).collect()
 }
 
+/// Which of these orders are not pending any more.
+pub async fn list_changed(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
+    let found: Vec<Vec<u8>> = tx.rows_text(&with_ids(sql::orders::LIST_CHANGED, order_ids)).await?;
+    found.iter().map(|bytes| id(bytes)).collect()
+}
+
 /// The order that a hold became.
 pub async fn find_by_hold(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Option<Order>, Failure> {
     Ok(list_by_hold(tx, &[hold_id]).await?.pop())

@@ -153,6 +153,13 @@ pub struct Waiting {
     pub reference: Reference,
 }
 
+impl Waiting {
+    /// Whether it waits for this order.
+    pub fn speaks_of(&self, order_id: Uuid, hold_id: Uuid) -> bool {
+        self.reference.order_id == Some(order_id) || self.reference.hold_id == Some(hold_id)
+    }
+}
+
 /// Events that wait for these orders and holds, in the order in which they are to be applied.
 pub async fn list_waiting_for(tx: &mut Tx<'_>, references: &[Reference]) -> Result<Vec<Waiting>, Failure> {
     let ids = |of: fn(&Reference) -> Option<Uuid>| match references.iter().any(|reference| of(reference).is_some()) {

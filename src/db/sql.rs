@@ -52,6 +52,7 @@ statements! {
         FIND_BY_HOLD = "find_by_hold",
         FIND_NEXT_DUE = "find_next_due",
         LIST_DUE = "list_due",
+        LIST_CHANGED = "list_changed",
         MARK_PAID = "mark_paid",
         MARK_ALL_PAID = "mark_all_paid",
         REFUND = "refund",
@@ -83,9 +84,15 @@ statements! {
         REPLAY = "replay",
         SETTLE = "settle",
         MARK_REFUNDED = "mark_refunded",
+        LIST_BY_STATE = "list_by_state",
+        LIST_NEWEST = "list_newest",
+        FIND_ALL = "find_all",
+        LIST_REFUNDS_DUE = "list_refunds_due",
+        MARK_REFUND_DONE = "mark_refund_done",
     }
     payment_event_trail {
         INSERT = "insert",
+        LIST = "list",
     }
     charges {
         INSERT = "insert",
@@ -93,6 +100,8 @@ statements! {
         FIND = "find",
         LIST_OF = "list_of",
         REFUND = "refund",
+        MARK_REFUND_DONE = "mark_refund_done",
+        INSERT_REFUND_DONE = "insert_refund_done",
     }
     schema_migrations {
         CREATE = "create",
@@ -107,5 +116,39 @@ statements! {
         ANSWER = "answer",
         DELETE = "delete",
         DELETE_OLD = "delete_old",
+    }
+    audit {
+        APPLIED_EVENT_WITHOUT_EFFECT = "applied_event_without_effect",
+        CHARGE_REFUND_MISMATCH = "charge_refund_mismatch",
+        CHARGE_STATUS_MISMATCH = "charge_status_mismatch",
+        CHARGE_WITHOUT_EVENT = "charge_without_event",
+        EVENT_NEVER_DUE = "event_never_due",
+        EVENT_SETTLED_WRONGLY = "event_settled_wrongly",
+        FIND_PAGE_OF_CHARGES = "find_page_of_charges",
+        FIND_PAGE_OF_HOLDS = "find_page_of_holds",
+        FIND_PAGE_OF_ORDER_EVENTS = "find_page_of_order_events",
+        FIND_PAGE_OF_ORDERS = "find_page_of_orders",
+        FIND_PAGE_OF_PAYMENT_EVENTS = "find_page_of_payment_events",
+        FIND_TIME = "find_time",
+        HOLD_ORDER_MISMATCH = "hold_order_mismatch",
+        HOLD_RETURNS_WRONGLY = "hold_returns_wrongly",
+        HOLD_WITHOUT_PRODUCT = "hold_without_product",
+        LIST_PRODUCTS = "list_products",
+        ORDER_PAID_TWICE = "order_paid_twice",
+        ORDER_REFUND_MISMATCH = "order_refund_mismatch",
+        ORDER_STATUS_UNEXPLAINED = "order_status_unexplained",
+        ORDER_WITHOUT_CHARGE = "order_without_charge",
+        ORDER_WITHOUT_HOLD = "order_without_hold",
+        SUCCESS_DEAD = "success_dead",
+        SUCCESS_IGNORED_WRONGLY = "success_ignored_wrongly",
+        SUCCESS_WITHOUT_CHARGE = "success_without_charge",
+        SUCCESS_WITHOUT_ORDER = "success_without_order",
+        SUM_CHARGES = "sum_charges",
+        SUM_UNITS = "sum_units",
+        SUM_WAITING_SUCCESSES = "sum_waiting_successes",
+        TRAIL_BROKEN = "trail_broken",
+        TRANSITION_EVENT_MISMATCH = "transition_event_mismatch",
+        TRANSITION_NOT_ALLOWED = "transition_not_allowed",
+        TRANSITION_WITHOUT_ORDER = "transition_without_order",
     }
 }

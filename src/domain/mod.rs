@@ -7,11 +7,13 @@ pub mod refusal;
 pub mod retry;
 pub mod signature;
 pub mod status;
+pub mod token;
 
 pub use money::{Amount, Currency};
 pub use payment::{Event, Meaning, Outcome, Reference, WebhookMode};
 pub use refusal::Refusal;
 pub use status::{ChargeStatus, EventStatus, HoldStatus, Named, OrderStatus};
+pub use token::AdminToken;
 
 use uuid::Uuid;
 

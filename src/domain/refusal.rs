@@ -52,6 +52,12 @@ pub enum Refusal {
     /// A paid order cannot be given up.
     #[error("This order is paid; only a refund undoes that.")]
     OrderPaid,
+    /// The event is not about money that waits to be given back.
+    #[error("This payment event took no money that is due for refund or quarantined.")]
+    NotRefundable,
+    /// An audit is under way on this instance.
+    #[error("An audit is under way; this instance does one at a time.")]
+    AuditRunning,
     /// The same idempotency key came with another request.
     #[error("This idempotency key was already used with a different request.")]
     IdempotencyKeyReuse,
@@ -78,6 +84,8 @@ impl Refusal {
             Self::HoldReleased => "hold_released",
             Self::OrderIdTaken => "order_id_taken",
             Self::OrderPaid => "order_paid",
+            Self::NotRefundable => "not_refundable",
+            Self::AuditRunning => "audit_running",
             Self::IdempotencyKeyReuse => "idempotency_key_reuse",
             Self::EventNotFound => "payment_event_not_found",
             Self::EventNotReplayable => "not_replayable",

@@ -36,6 +36,19 @@ pub struct Raw<T> {
     documented: std::marker::PhantomData<T>,
 }
 
+/// A JSON body that may be left out altogether.
+#[derive(Debug)]
+pub struct OptionalJson<T>(pub Option<T>);
+
+/// Whether a request comes without a body (RFC 9112, 6.3; over HTTP/2 what has neither length nor type).
+fn has_no_body(request: &Request) -> bool {
+    let headers = request.headers();
+    match headers.get(header::CONTENT_LENGTH) {
+        Some(length) => length.as_bytes() == b"0",
+        None => !headers.contains_key(header::TRANSFER_ENCODING) && !headers.contains_key(header::CONTENT_TYPE),
+    }
+}
+
 /// Reads one JSON object.
 ///
 /// # Errors
@@ -105,6 +118,18 @@ impl<T: Type> Payload for Json<T> {
     }
 }
 
+impl<T: Type> Payload for OptionalJson<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
 impl<T: Type> Payload for Raw<T> {
     const CONTENT_TYPE: &'static str = "application/json";
 
@@ -134,6 +159,17 @@ impl<T: Type> ParsePayload for Raw<T> {
     }
 }
 
+impl<T: Type + DeserializeOwned> ParsePayload for OptionalJson<T> {
+    const IS_REQUIRED: bool = false;
+
+    async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
+        Ok(Self(match has_no_body(request) {
+            true => None,
+            false => Some(parse(&read(request, body).await?)?),
+        }))
+    }
+}
+
 macro_rules! extractor {
     ($payload:ty, $($bounds:tt)*) => {
         impl<'a, $($bounds)*> ApiExtractor<'a> for $payload {
@@ -150,7 +186,7 @@ macro_rules! extractor {
                     content_type: <Self as Payload>::CONTENT_TYPE,
                     schema: <Self as Payload>::schema_ref(),
                 };
-                Some(MetaRequest { description: None, content: vec![content], required: true })
+                Some(MetaRequest { description: None, content: vec![content], required: <Self as ParsePayload>::IS_REQUIRED })
             }
 
             async fn from_request(
@@ -164,6 +200,7 @@ macro_rules! extractor {
     };
 }
 extractor!(Json<T>, T: Type + DeserializeOwned);
+extractor!(OptionalJson<T>, T: Type + DeserializeOwned);
 extractor!(Raw<T>, T: Type);
 
 impl<T: Serialize + Send> IntoResponse for Json<T> {

@@ -1,5 +1,6 @@
 //! HTTP: one file per resource, problem+json for every "no", and the generated document.
 
+pub mod admin;
 mod echo;
 pub mod gate;
 pub mod health;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use poem::endpoint::make_sync;
 use poem::http::header;
 use poem::web::Html;
-use poem::{Endpoint, Response, Route};
+use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, Response, Route};
 use poem_openapi::OpenApiService;
 use serde_json::Value;
 
@@ -38,11 +39,21 @@ enum Tags {
     Orders,
     /// What payment providers report.
     Payments,
+    /// For operators, with the admin token.
+    Operators,
     /// For load balancers and operators.
     Health,
 }
 
-type Api = (products::Products, holds::Holds, orders::Orders, payments::Payments, stripe::Stripe, health::Health);
+type Api = (
+    products::Products,
+    holds::Holds,
+    orders::Orders,
+    payments::Payments,
+    stripe::Stripe,
+    admin::Admin,
+    health::Health,
+);
 
 fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
     let api = (
@@ -51,6 +62,7 @@ fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
         orders::Orders { app: Arc::clone(app) },
         payments::Payments { app: Arc::clone(app) },
         stripe::Stripe { app: Arc::clone(app) },
+        admin::Admin { app: Arc::clone(app) },
         health::Health { app: Arc::clone(app) },
     );
     OpenApiService::new(api, "Holdfast", env!("CARGO_PKG_VERSION")).description(
@@ -76,10 +88,12 @@ pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
     let page = service.swagger_ui_html();
     let document_response =
         make_sync(move |_| Response::builder().header(header::CONTENT_TYPE, "application/json").body(document.clone()));
+    let operators = Arc::clone(app);
+    let introduced = move |request| std::future::ready(Ok(admin::introduce(request, &operators)));
     let route = Route::new()
         .at("/docs", poem::get(make_sync(move |_| Html(page.clone()))))
         .at("/openapi.json", poem::get(document_response))
-        .nest("/", service);
+        .nest("/", service.into_endpoint().before(introduced));
     gate::Gate::new(hot::Handlers::new(app), route, routes)
 }
 

@@ -116,13 +116,14 @@ impl Problem {
         }
         // the framework's own name for a path's parameter and its reason would tell a client nothing
         if error.is::<ParsePathError>() || error.is::<poem::error::ParsePathError>() {
-            let detail = "The id in the path is not one: products have whole numbers, holds and orders UUIDs.";
+            let detail = "The id in the path is not one: products and payment events have whole numbers, holds and orders UUIDs.";
             return Self::bad_request("invalid_id", detail);
         }
         if let Some(ParseParamError { name, .. }) = error.downcast_ref() {
             let code = match *name {
                 "limit" => "invalid_limit",
                 "cursor" => "invalid_cursor",
+                "state" => "invalid_state",
                 _ => "invalid_parameter",
             };
             return Self::bad_request(code, format!("`{name}` cannot be read."));
@@ -164,7 +165,9 @@ impl From<Refusal> for Problem {
             | Refusal::HoldReleased
             | Refusal::OrderIdTaken
             | Refusal::OrderPaid
-            | Refusal::EventNotReplayable => StatusCode::CONFLICT,
+            | Refusal::EventNotReplayable
+            | Refusal::NotRefundable
+            | Refusal::AuditRunning => StatusCode::CONFLICT,
             Refusal::InvalidQuantity { .. } | Refusal::IdempotencyKeyReuse => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let mut problem = Self::new(status, refusal.code(), refusal.to_string());

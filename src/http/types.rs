@@ -7,7 +7,7 @@ use chrono::{Datelike as _, NaiveDateTime, SecondsFormat, Timelike as _};
 use poem::http::HeaderMap;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
-use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::{Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
@@ -68,6 +68,14 @@ pub struct Word<T>(pub T);
 impl<T: Named> Serialize for Word<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.0.as_str())
+    }
+}
+
+impl<T: Named> ParseFromParameter for Word<T> {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        T::from_name(value)
+            .map(Self)
+            .ok_or_else(|| ParseError::custom("it is not one of the words that are known here"))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The promises of the service, each a test on a real database server.
 
+mod admin;
 mod arrival;
+mod audit;
 mod batch;
 mod batch_faults;
 mod boundary;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::proxy::Action;
 use crate::support::{Answer, Client, Shop, binary, mint, with};
 
 /// What became of a delivery, and its order's state.
@@ -301,5 +302,27 @@ async fn one_charge_under_many_keys_at_once_pays_once() {
     let counted = |word: &str| answers.iter().filter(|answer| outcome(answer).0 == word).count();
     assert_eq!((counted("processed"), counted("ignored")), (1, 39), "{answers:?}");
     assert_eq!(shop.count("SELECT COUNT(*) FROM charges").await, 1);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_refund_that_reads_its_order_before_that_is_paid_tells_the_trail_what_is_true() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let (provider, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
+    let (_, order_id) = other.hold_and_order(product_id, 1).await;
+    let looks = provider.proxy.on("-- charges/find:", Action::PauseBefore);
+    let refund = tokio::spawn({
+        let (client, order_id) = (provider.client.clone(), order_id.clone());
+        async move { report(&client, &order_id, "refunded", charge("T1")).await }
+    });
+    looks.reached().await;
+    report(&other, &order_id, "paid", charge("T1")).await.expect(200);
+    looks.release();
+    assert_eq!(outcome(&refund.await.expect("no panic")), ("processed", "refunded"));
+    assert_eq!(
+        other.transitions(&order_id).await,
+        [">pending:created", "pending>paid:payment_succeeded", "paid>refunded:payment_refunded"]
+    );
     shop.assert_conserved().await;
 }

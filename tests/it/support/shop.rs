@@ -228,46 +228,11 @@ impl Shop {
         self.execute(past).await;
     }
 
-    /// The law: what is reserved is held, awaits payment, or is sold; nothing else is; and every order's trail explains
-    /// its state.
+    /// The law: what is reserved is held, awaits payment, or is sold; every order's trail explains its state; every amount
+    /// that was taken is in sight. See [`holdfast::checkout::audit`].
     pub(crate) async fn assert_conserved(&self) {
-        let mut conn = self.sql().await;
-        let wrong: Vec<(i64, i64, i64, i64)> = conn
-            .query(
-                "SELECT products.id, stock, reserved, CAST(COALESCE(spoken_for.qty, 0) AS SIGNED)
-                 FROM products LEFT JOIN (
-                   SELECT product_id, SUM(qty) AS qty FROM holds LEFT JOIN orders ON orders.hold_id = holds.id
-                   WHERE holds.status = 'active'
-                      OR (holds.status = 'ordered' AND orders.status IN ('pending', 'paid', 'refunded') AND NOT restocked)
-                   GROUP BY product_id
-                 ) AS spoken_for ON spoken_for.product_id = products.id
-                 WHERE reserved <> COALESCE(spoken_for.qty, 0) OR reserved > stock OR reserved < 0",
-            )
-            .await
-            .expect("the query runs");
-        assert!(wrong.is_empty(), "product, stock, reserved, spoken for: {wrong:?}");
-        let astray: i64 = conn
-            .query_first(
-                "SELECT COUNT(*) FROM holds LEFT JOIN orders ON orders.hold_id = holds.id
-                 WHERE NOT (returns_at <=> CASE
-                   WHEN holds.status = 'active' THEN expires_at
-                   WHEN holds.status = 'ordered' AND orders.status = 'pending' THEN pay_by END)
-                    OR (holds.status = 'ordered') <> (orders.id IS NOT NULL)",
-            )
-            .await
-            .expect("the query runs")
-            .expect("a count");
-        assert_eq!(astray, 0, "holds whose units come back at the wrong time, or whose order is missing");
-        let unexplained: i64 = conn
-            .query_first(
-                "SELECT COUNT(*) FROM orders
-                 WHERE status <> (SELECT to_status FROM order_events WHERE order_id = orders.id ORDER BY id DESC LIMIT 1)
-                    OR 1 <> (SELECT COUNT(*) FROM order_events WHERE order_id = orders.id AND from_status IS NULL)",
-            )
-            .await
-            .expect("the query runs")
-            .expect("a count");
-        assert_eq!(unexplained, 0, "orders whose trail does not explain their state");
+        let report = self.app().checkout.audit().await.expect("an audit can be made");
+        assert!(report.is_clean(), "{report}");
     }
 }
 

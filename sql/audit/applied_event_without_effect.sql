@@ -1,0 +1,32 @@
+-- audit/applied_event_without_effect: an applied event is the reason of one transition. A refund belongs to the order of
+-- its charge; one that gave back a charge that was due changed no order
+SELECT id, CONCAT('an applied event (', meaning, ') is the reason of ', transitions, ' transitions')
+FROM (
+  SELECT events.id, events.meaning, COUNT(order_events.id) AS transitions, MAX(events.provider) AS provider,
+         MAX(events.txn_id) AS txn_id, MAX(COALESCE(by_id.id, by_hold.id, events.order_id)) AS order_id,
+         MAX(COALESCE(by_id.hold_id, events.hold_id)) AS hold_id
+  FROM payment_events AS events
+  LEFT JOIN charges
+    ON events.meaning = 'refunded' AND charges.provider = events.provider AND charges.name = events.txn_id
+  LEFT JOIN orders AS by_id ON by_id.id = events.order_id
+  LEFT JOIN orders AS by_hold ON events.order_id IS NULL AND by_hold.hold_id = events.hold_id
+  LEFT JOIN order_events
+    ON order_events.order_id = COALESCE(charges.order_id, by_id.id, by_hold.id)
+    AND order_events.payment_event_id = events.id
+  WHERE events.id BETWEEN :first AND :last AND events.status = 'applied'
+  GROUP BY events.id, events.meaning
+  HAVING COUNT(order_events.id) <> 1
+) AS counted
+WHERE transitions > 1 OR meaning <> 'refunded' OR NOT (
+  EXISTS (
+    SELECT 1 FROM charges JOIN payment_events AS owner ON owner.id = charges.event_id
+    WHERE charges.provider = counted.provider AND charges.name = counted.txn_id
+      AND (charges.refunded_minor > 0 OR charges.status = 'refunded') AND owner.status IN ('refund_due', 'refunded'))
+  OR EXISTS (
+    SELECT 1 FROM charges JOIN payment_events AS owner ON owner.id = charges.event_id
+    WHERE charges.order_id = counted.order_id
+      AND (charges.refunded_minor > 0 OR charges.status = 'refunded') AND owner.status IN ('refund_due', 'refunded'))
+  OR EXISTS (
+    SELECT 1 FROM charges JOIN payment_events AS owner ON owner.id = charges.event_id
+    WHERE charges.hold_id = counted.hold_id
+      AND (charges.refunded_minor > 0 OR charges.status = 'refunded') AND owner.status IN ('refund_due', 'refunded')))

@@ -1,0 +1,7 @@
+-- audit/charge_refund_mismatch: a charge is refunded when all of it was given back, and never more than that; of nothing
+-- it cannot be told
+SELECT event_id, CONCAT('a charge of ', amount_minor, ' that is ', status, ' was given back to ', refunded_minor)
+FROM charges
+WHERE event_id BETWEEN :first AND :last
+  AND (refunded_minor > amount_minor OR refunded_minor < 0
+    OR (amount_minor > 0 AND (status = 'refunded') <> (refunded_minor = amount_minor)))

@@ -1,0 +1,10 @@
+-- audit/charge_without_event: a charge is that of the success that owns it
+SELECT charges.event_id, CONCAT('a charge that is ', charges.status, ' belongs to ', CASE
+         WHEN events.id IS NULL THEN 'no event'
+         WHEN events.meaning <> 'succeeded' THEN 'an event that took no money'
+         ELSE 'an event of another charge' END)
+FROM charges
+LEFT JOIN payment_events AS events ON events.id = charges.event_id
+WHERE charges.event_id BETWEEN :first AND :last
+  AND (events.id IS NULL OR events.meaning <> 'succeeded' OR events.provider <> charges.provider
+    OR charges.name <> COALESCE(events.txn_id, CONCAT(0x1f, events.idempotency_key)))

@@ -1,0 +1,4 @@
+-- audit/event_never_due: an event that waits is looked at again some day
+SELECT id, CONCAT('a payment event that is ', status, ' is never due')
+FROM payment_events
+WHERE id BETWEEN :first AND :last AND status IN ('received', 'parked') AND due_at IS NULL

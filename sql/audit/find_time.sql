@@ -1,0 +1,2 @@
+-- audit/find_time: when the snapshot was taken
+SELECT NOW(6)

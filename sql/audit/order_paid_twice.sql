@@ -1,0 +1,20 @@
+-- audit/order_paid_twice: by its trail, by the inbox and by the charges, an order is paid once at most. An event names its
+-- order by either id, so the inbox is asked for each, along its own index
+SELECT id, CONCAT('paid by ', transitions, ' transitions, ', by_order + by_hold, ' events, ', charged, ' charges')
+FROM (
+  SELECT orders.id,
+    (SELECT COUNT(order_events.id) FROM order_events
+     WHERE order_events.order_id = orders.id AND to_status = 'paid' AND from_status <> 'paid') AS transitions,
+    (SELECT COUNT(payment_events.id) FROM payment_events
+     WHERE payment_events.order_id = orders.id AND status = 'applied' AND meaning = 'succeeded') AS by_order,
+    (SELECT COUNT(payment_events.id) FROM payment_events
+     WHERE payment_events.hold_id = orders.hold_id AND payment_events.order_id IS NULL AND status = 'applied'
+       AND meaning = 'succeeded') AS by_hold,
+    (SELECT COUNT(charges.event_id) FROM charges
+     JOIN payment_events ON payment_events.id = charges.event_id
+     WHERE charges.order_id = orders.id AND charges.status IN ('paid', 'refunded')
+       AND payment_events.status = 'applied') AS charged
+  FROM orders
+  WHERE orders.id BETWEEN :first AND :last
+) AS counted
+WHERE transitions > 1 OR by_order + by_hold > 1 OR charged > 1

@@ -1,0 +1,6 @@
+-- audit/order_status_unexplained: the last transition of an order leads to the state that it is in
+SELECT orders.id, CONCAT('it is ', orders.status, ', its trail leads to ', COALESCE(latest.to_status, 'nothing'))
+FROM orders
+LEFT JOIN order_events AS latest
+  ON latest.id = (SELECT MAX(steps.id) FROM order_events AS steps WHERE steps.order_id = orders.id)
+WHERE orders.id BETWEEN :first AND :last AND NOT (latest.to_status <=> orders.status)

@@ -1,0 +1,10 @@
+-- audit/success_without_charge: a success with an outcome owns its charge; one that was refunded may have spoken of a
+-- charge that another event owns
+SELECT events.id, CONCAT('a success that is ', events.status, ' owns no charge')
+FROM payment_events AS events
+LEFT JOIN charges ON charges.event_id = events.id
+WHERE events.id BETWEEN :first AND :last AND events.meaning = 'succeeded'
+  AND events.status IN ('applied', 'refund_due', 'refunded') AND charges.event_id IS NULL
+  AND NOT (events.status = 'refunded' AND EXISTS (
+    SELECT 1 FROM charges AS others
+    WHERE others.provider = events.provider AND others.name = events.txn_id))

@@ -1,0 +1,9 @@
+-- audit/trail_broken: a transition begins where the one before ended, the first one at nothing
+SELECT order_id, CONCAT('transition ', id, ' begins at ', COALESCE(from_status, 'nothing'), ', the one before ended at ',
+                        COALESCE(before_status, 'nothing'))
+FROM (
+  SELECT order_id, id, from_status, LAG(to_status) OVER (PARTITION BY order_id ORDER BY id) AS before_status
+  FROM order_events
+  WHERE order_id BETWEEN :first AND :last
+) AS steps
+WHERE NOT (from_status <=> before_status)

@@ -1,0 +1,24 @@
+-- audit/transition_event_mismatch: the reason of a transition is an applied event of the same order and of that meaning;
+-- money moves for no other reason. A refund may belong to the order by its charge alone
+SELECT order_events.order_id,
+       CONCAT('transition ', order_events.id, ' to ', order_events.to_status, ' is due to ', CASE
+         WHEN payment_event_id IS NULL THEN 'no payment event'
+         WHEN events.id IS NULL THEN CONCAT('the payment event ', payment_event_id, ', which is gone')
+         ELSE CONCAT('the payment event ', events.id, ' (', events.status, ', ', events.meaning, ')') END)
+FROM order_events
+JOIN orders ON orders.id = order_events.order_id
+LEFT JOIN payment_events AS events ON events.id = order_events.payment_event_id
+WHERE order_events.id BETWEEN :first AND :last
+  AND CASE
+    WHEN payment_event_id IS NULL THEN to_status IN ('paid', 'refunded')
+    WHEN events.id IS NULL THEN TRUE
+    WHEN events.status <> 'applied' THEN TRUE
+    WHEN events.meaning <> CASE
+      WHEN to_status = 'cancelled' THEN 'failed'
+      WHEN to_status = 'refunded' OR from_status = 'paid' THEN 'refunded'
+      ELSE 'succeeded' END THEN TRUE
+    ELSE NOT (COALESCE(events.order_id = orders.id, events.hold_id = orders.hold_id, FALSE)
+      OR (events.meaning = 'refunded' AND EXISTS (
+        SELECT 1 FROM charges
+        WHERE charges.provider = events.provider AND charges.name = events.txn_id AND charges.order_id = orders.id)))
+    END

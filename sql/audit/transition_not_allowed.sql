@@ -1,0 +1,6 @@
+-- audit/transition_not_allowed: an order takes these ways and no other ones
+SELECT order_id, CONCAT('transition ', id, ' goes from ', COALESCE(from_status, 'nothing'), ' to ', to_status)
+FROM order_events
+WHERE id BETWEEN :first AND :last
+  AND CONCAT(COALESCE(from_status, ''), '>', to_status) NOT IN
+    ('>pending', 'pending>paid', 'pending>cancelled', 'cancelled>paid', 'paid>paid', 'paid>refunded')

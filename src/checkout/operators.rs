@@ -1,0 +1,143 @@
+//! What operators look at, and what they do by hand. All of it is in the trail of its event and in the log.
+
+use futures_util::FutureExt as _;
+use tracing::info;
+
+use super::Checkout;
+use super::settlement::money_of;
+pub use crate::db::operators::{ChargeLine, EventLine, EventRecord, Happening};
+pub use crate::db::payment_event_trail::Action;
+use crate::db::{Error, Failure, charges, idempotency_keys, operators, payment_event_trail, payment_events};
+use crate::domain::{EventStatus, Meaning, Refusal};
+
+/// What is shown at most of what happened to one event.
+const HAPPENINGS: u32 = 100;
+
+/// Some lines of a list, and the id that the next page begins behind; `None` on the last one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The lines.
+    pub items: Vec<T>,
+    /// Where the next page begins.
+    pub next_after: Option<i64>,
+}
+
+impl<T> Page<T> {
+    /// Of one line more than is shown, which tells whether there is a next page.
+    fn cut(mut items: Vec<T>, limit: u32, id: impl Fn(&T) -> i64) -> Self {
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next_after = items.last().filter(|_| more).map(id);
+        Self { items, next_after }
+    }
+}
+
+/// An event with all that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventFile {
+    /// The event.
+    pub record: EventRecord,
+    /// The charge that it speaks of, whoever owns that.
+    pub charge: Option<ChargeLine>,
+    /// What happened to it, beside its outcome, the oldest first; the last hundred.
+    pub happenings: Vec<Happening>,
+}
+
+impl Checkout {
+    /// A page of the inbox: of one state the oldest first, of all states the newest first. `behind` is where it begins.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn list_payment_events(
+        &self,
+        status: Option<EventStatus>,
+        behind: Option<i64>,
+        limit: u32,
+    ) -> Result<Page<EventLine>, Error> {
+        let lines = self
+            .database
+            .read("operators.list_events", |tx| {
+                async move {
+                    match status {
+                        Some(status) => {
+                            operators::list_by_state(tx, status, behind.unwrap_or(i64::MIN), limit + 1).await
+                        }
+                        None => operators::list_newest(tx, behind.unwrap_or(i64::MAX), limit + 1).await,
+                    }
+                }
+                .boxed()
+            })
+            .await?;
+        Ok(Page::cut(lines, limit, |line| line.id))
+    }
+
+    /// Everything about one event.
+    ///
+    /// # Errors
+    /// [`Refusal::EventNotFound`].
+    pub async fn payment_event(&self, event_id: i64) -> Result<EventFile, Error> {
+        self.database
+            .read("operators.find_event", |tx| {
+                async move {
+                    let record = operators::find_all(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
+                    let event = payment_events::find(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
+                    let name = event.txn_id.unwrap_or_else(|| [&b"\x1f"[..], &record.idempotency_key].concat());
+                    let charge = charges::find(tx, &event.provider, &name).await?.map(ChargeLine::from);
+                    let happenings = operators::list_happenings(tx, event_id, HAPPENINGS).await?;
+                    Ok(EventFile { record, charge, happenings })
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// A page of what has to be given back, the oldest first, each with its charge. `after` is where it begins.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn list_refunds_due(
+        &self,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Page<(EventLine, Option<ChargeLine>)>, Error> {
+        let due = self
+            .database
+            .read("operators.list_refunds", |tx| {
+                async move { operators::list_refunds_due(tx, after.unwrap_or(i64::MIN), limit + 1).await }.boxed()
+            })
+            .await?;
+        Ok(Page::cut(due, limit, |(line, _)| line.id))
+    }
+
+    /// An operator gave back money that was due for refund, or quarantined; `note` stays in its trail. Done before, it is
+    /// done.
+    ///
+    /// # Errors
+    /// [`Refusal::EventNotFound`], [`Refusal::NotRefundable`].
+    pub async fn refund_done(&self, event_id: i64, note: &str) -> Result<EventLine, Error> {
+        let (line, now) = self
+            .database
+            .transaction("operators.refund_done", |tx| {
+                async move {
+                    let marked = operators::mark_refund_done(tx, event_id).await?;
+                    let event = payment_events::find(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
+                    if marked {
+                        operators::settle_charge(tx, event_id, &money_of(&event, None)).await?;
+                        payment_event_trail::insert(tx, event_id, Action::RefundDone, note).await?;
+                    } else if (event.meaning, event.status) == (Meaning::Succeeded, EventStatus::Refunded) {
+                        idempotency_keys::wait_for_disk(tx).await?;
+                    } else {
+                        return Err(Refusal::NotRefundable.into());
+                    }
+                    let record = operators::find_all(tx, event_id).await?.ok_or(Failure::Raced("payment_events"))?;
+                    Ok((record.line, marked))
+                }
+                .boxed()
+            })
+            .await?;
+        if now {
+            info!(event_id, note, "an operator gave money back");
+        }
+        Ok(line)
+    }
+}

@@ -1,0 +1,222 @@
+//! What operators see and do, behind their token.
+
+pub mod bodies;
+pub mod operator;
+pub mod report;
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Path, Query};
+
+use self::bodies::{EventBody, EventFileBody, EventPage, RefundBody, RefundDone, RefundPage, Replay, Replayed};
+use self::operator::Operator;
+pub use self::operator::introduce;
+use self::report::ReportBody;
+use super::Tags;
+use super::json::{Json, OptionalJson};
+use super::problem::{Denied, Problem, denials};
+use super::types::{Cursor, Word};
+use crate::app::App;
+use crate::domain::{EventStatus, Named as _};
+
+/// An operator's note, in bytes.
+const NOTE_BYTES: usize = 500;
+
+denials! {
+    /// Of the operators' lists.
+    ListDenials {
+        400 "`invalid_limit`, `invalid_cursor`, `invalid_state`",
+        401 "`unauthorized`",
+        403 "`admin_shut`: there is no `HOLDFAST_ADMIN_TOKEN`",
+    }
+}
+denials! {
+    /// Of `GET /api/admin/payment-events/{event_id}`.
+    FindDenials {
+        400 "`invalid_id`",
+        401 "`unauthorized`",
+        403 "`admin_shut`: there is no `HOLDFAST_ADMIN_TOKEN`",
+        404 "`payment_event_not_found`",
+    }
+}
+denials! {
+    /// Of what operators do with an event.
+    ActDenials {
+        400 "`invalid_id`, `malformed_json`, `unreadable_body`",
+        401 "`unauthorized`",
+        403 "`admin_shut`: there is no `HOLDFAST_ADMIN_TOKEN`",
+        404 "`payment_event_not_found`",
+        408 "`body_timeout`",
+        409 "`not_replayable`, `not_refundable`: its state does not allow it",
+        413 "`body_too_large`",
+        415 "`unsupported_media_type`",
+        422 "`invalid_body`",
+    }
+}
+denials! {
+    /// Of `GET /api/admin/audit`.
+    AuditDenials {
+        401 "`unauthorized`",
+        403 "`admin_shut`: there is no `HOLDFAST_ADMIN_TOKEN`",
+        409 "`audit_running`: this instance does one at a time",
+    }
+}
+
+/// The routes.
+pub struct Admin {
+    /// What they share.
+    pub app: Arc<App>,
+}
+
+#[OpenApi(prefix_path = "/api/admin", tag = "Tags::Operators")]
+impl Admin {
+    /// The inbox of payment events
+    ///
+    /// Of one state the oldest first: what waits longest is first in line. Of all states the newest first.
+    #[oai(path = "/payment-events", method = "get", operation_id = "listPaymentEvents")]
+    async fn list_events(
+        &self,
+        _operator: Operator,
+        /// Only events of this state.
+        state: Query<Option<Word<EventStatus>>>,
+        /// How many events a page has, 1 to 100; 20 where it is not given.
+        limit: Query<Option<u32>>,
+        /// `next_cursor` of the page before, for the same `state`.
+        cursor: Query<Option<String>>,
+    ) -> Result<Json<EventPage>, Denied<ListDenials>> {
+        let state = state.0.map(|word| word.0);
+        let list = state.map_or("all", EventStatus::as_str);
+        let (limit, behind) = read_page(list, limit.0, cursor.0.as_deref())?;
+        let app = Arc::clone(&self.app);
+        let page = self.app.run(async move { app.checkout.list_payment_events(state, behind, limit).await }).await?;
+        Ok(Json(EventPage {
+            items: page.items.into_iter().map(EventBody::from).collect(),
+            next_cursor: Cursor(page.next_after.map(|id| write_cursor(list, id))),
+        }))
+    }
+
+    /// Everything that is known of a payment event
+    #[oai(path = "/payment-events/:event_id", method = "get", operation_id = "getPaymentEvent")]
+    async fn find_event(
+        &self,
+        _operator: Operator,
+        event_id: Path<i64>,
+    ) -> Result<Json<EventFileBody>, Denied<FindDenials>> {
+        let app = Arc::clone(&self.app);
+        let file = self.app.run(async move { app.checkout.payment_event(event_id.0).await }).await?;
+        Ok(Json(file.into()))
+    }
+
+    /// Have a dead, parked or quarantined event tried anew, now
+    #[oai(path = "/payment-events/:event_id/replay", method = "post", operation_id = "replayPaymentEvent")]
+    async fn replay(
+        &self,
+        _operator: Operator,
+        event_id: Path<i64>,
+        body: OptionalJson<Replay>,
+    ) -> Result<Json<Replayed>, Denied<ActDenials>> {
+        let Replay { accept_amount, note } = body.0.unwrap_or_default();
+        let (accept_amount, note) = (accept_amount.unwrap_or(false), bounded(note)?);
+        let app = Arc::clone(&self.app);
+        let replay = async move { app.checkout.replay_event(event_id.0, accept_amount, &note).await };
+        Ok(Json(self.app.run(replay).await?.into()))
+    }
+
+    /// Money that has to be given back, the oldest first
+    #[oai(path = "/refunds", method = "get", operation_id = "listRefunds")]
+    async fn list_refunds(
+        &self,
+        _operator: Operator,
+        /// How many a page has, 1 to 100; 20 where it is not given.
+        limit: Query<Option<u32>>,
+        /// `next_cursor` of the page before.
+        cursor: Query<Option<String>>,
+    ) -> Result<Json<RefundPage>, Denied<ListDenials>> {
+        let (limit, after) = read_page("refunds", limit.0, cursor.0.as_deref())?;
+        let app = Arc::clone(&self.app);
+        let page = self.app.run(async move { app.checkout.list_refunds_due(after, limit).await }).await?;
+        Ok(Json(RefundPage {
+            items: page.items.into_iter().map(RefundBody::from).collect(),
+            next_cursor: Cursor(page.next_after.map(|id| write_cursor("refunds", id))),
+        }))
+    }
+
+    /// Say that money was given back by hand
+    ///
+    /// For a success that is `refund_due`, or one that is `quarantined` and was given back instead of being replayed. Said
+    /// again, it is answered with the same.
+    #[oai(path = "/refunds/:event_id/done", method = "post", operation_id = "markRefundDone")]
+    async fn refund_done(
+        &self,
+        _operator: Operator,
+        event_id: Path<i64>,
+        body: OptionalJson<RefundDone>,
+    ) -> Result<Json<EventBody>, Denied<ActDenials>> {
+        let note = bounded(body.0.unwrap_or_default().note)?;
+        let app = Arc::clone(&self.app);
+        let line = self.app.run(async move { app.checkout.refund_done(event_id.0, &note).await }).await?;
+        Ok(Json(line.into()))
+    }
+
+    /// Look at everything in one snapshot, also during a sale
+    ///
+    /// Units of products against holds and orders, trails against states, payment events against charges and orders. It
+    /// locks nothing and answers when it is done, which takes a while for large tables.
+    #[oai(path = "/audit", method = "get", operation_id = "audit")]
+    async fn audit(&self, _operator: Operator) -> Result<Json<ReportBody>, Denied<AuditDenials>> {
+        let app = Arc::clone(&self.app);
+        let report = self.app.run_to_its_end(async move { app.checkout.audit().await }).await?;
+        Ok(Json(report.into()))
+    }
+}
+
+fn bounded(note: Option<String>) -> Result<String, Problem> {
+    match note.unwrap_or_default() {
+        note if note.len() > NOTE_BYTES => {
+            Err(Problem::unprocessable("invalid_body", format!("`note` may have {NOTE_BYTES} bytes at most.")))
+        }
+        note => Ok(note),
+    }
+}
+
+/// The limit of a page, and where it begins.
+fn read_page(list: &str, limit: Option<u32>, cursor: Option<&str>) -> Result<(u32, Option<i64>), Problem> {
+    let limit = limit.unwrap_or(20);
+    if !(1..=100).contains(&limit) {
+        return Err(Problem::bad_request("invalid_limit", "`limit` must be from 1 to 100."));
+    }
+    let behind = cursor.map(|cursor| {
+        let detail = "`cursor` is not one that was given out for this list.";
+        read_cursor(list, cursor).ok_or_else(|| Problem::bad_request("invalid_cursor", detail))
+    });
+    Ok((limit, behind.transpose()?))
+}
+
+fn write_cursor(list: &str, id: i64) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{list}:{id}"))
+}
+
+fn read_cursor(list: &str, cursor: &str) -> Option<i64> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let id = std::str::from_utf8(&bytes).ok()?.strip_prefix(list)?.strip_prefix(':')?.parse().ok()?;
+    (write_cursor(list, id) == cursor).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_one_that_was_given_out_for_this_list() {
+        for id in [1, i64::MAX] {
+            assert_eq!(read_cursor("dead", &write_cursor("dead", id)), Some(id));
+            assert_eq!(read_cursor("parked", &write_cursor("dead", id)), None);
+        }
+        for cursor in ["", "dead:1", "ZGVhZDox=", "ZGVhZDorMQ", "ZGVhZDo"] {
+            assert_eq!(read_cursor("dead", cursor), None, "{cursor}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Who may use the operators' routes: whoever shows the token that the service was started with. It is asked for before
+//! anything else of a request is looked at.
+
+use std::sync::Arc;
+
+use poem::http::{StatusCode, header};
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+
+use crate::app::App;
+use crate::http::problem::Problem;
+
+/// What the document calls this way of telling who asks.
+const SCHEME: &str = "operator";
+/// Where the operators' routes are.
+const PREFIX: &str = "/api/admin/";
+
+/// An operator, proven by his token.
+#[derive(Debug)]
+pub struct Operator;
+
+/// Lets requests for the operators' routes carry what the token is compared with. Without it nobody is an operator.
+pub fn introduce(mut request: Request, app: &Arc<App>) -> Request {
+    if request.uri().path().starts_with(PREFIX) {
+        request.set_data(Arc::clone(app));
+    }
+    request
+}
+
+fn admit(request: &Request) -> Result<Operator, Problem> {
+    let token = request.data::<Arc<App>>().and_then(|app| app.admin_token.as_ref()).ok_or_else(|| {
+        let detail = "Operators' routes are shut: this service was started without `HOLDFAST_ADMIN_TOKEN`.";
+        Problem::new(StatusCode::FORBIDDEN, "admin_shut", detail)
+    })?;
+    let mut shown = request.headers().get_all(header::AUTHORIZATION).iter();
+    let known = match (shown.next().and_then(|value| bearer(value.as_bytes())), shown.next()) {
+        (Some(given), None) => token.is(given),
+        _ => false,
+    };
+    let detail = "Operators show their token: `Authorization: Bearer …`.";
+    known.then_some(Operator).ok_or_else(|| Problem::unauthorized("unauthorized", detail, "Bearer"))
+}
+
+/// The token in `Bearer token`; the scheme's name may be in any case (RFC 9110, 11.1).
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+}
+
+impl<'a> ApiExtractor<'a> for Operator {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        let scheme = MetaSecurityScheme {
+            ty: "http",
+            description: Some("The service's `HOLDFAST_ADMIN_TOKEN`."),
+            name: None,
+            key_in: None,
+            scheme: Some("bearer"),
+            bearer_format: None,
+            flows: None,
+            openid_connect_url: None,
+        };
+        registry.create_security_scheme(SCHEME, scheme);
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![SCHEME]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(admit(request)?)
+    }
+}
