@@ -1,5 +1,5 @@
-//! What runs out: holds and unpaid orders give their units back. Set-based, a few hundred at a time, so that buyers
-//! never wait long behind it; a row can be marked once, so any number of instances may do this at the same time.
+//! What runs out: holds and unpaid orders give their units back. Set-based, and in batches, so that buyers never wait long
+//! behind it; a row can be marked once, so any number of instances may do this at the same time.
 
 use futures_util::FutureExt as _;
 use std::time::Duration;
@@ -11,15 +11,16 @@ use crate::db::{Database, Error, orders, products};
 use crate::domain::OrderStatus;
 use crate::telemetry;
 
-/// Rows that one transaction takes at most: buyers wait behind it.
-const BATCH: usize = 500;
+/// Rows that one transaction takes at most. Buyers of the same product wait behind its last statement and its commit,
+/// which take little longer for many rows than for few.
+const BATCH: usize = 2_000;
 /// How often a step looks again because another worker was faster.
 const LOOKS: u32 = 3;
 /// Orders that one transaction takes at most.
 const ORDERS: u32 = 500;
 /// Rows that one look finds at most. Many batches per look, since a look has to pass all rows that were just changed and
 /// are not purged yet.
-pub(super) const LISTED: u32 = 5000;
+pub(super) const LISTED: u32 = 20_000;
 
 impl Checkout {
     /// Gives back one batch of holds that have run out. Returns whether there may be more.

@@ -2,15 +2,17 @@
 //! goes wrong inside, an answer that is a problem.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::hot::{Handlers, Hot};
+use super::hot::Handlers;
 use super::problem::Problem;
 use crate::domain::mint_id;
 use crate::telemetry;
-use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use poem::http::{HeaderValue, Method, StatusCode};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
 use tracing::{Instrument as _, Level, debug, enabled, error, info_span, warn};
@@ -47,15 +49,20 @@ impl<E> Gate<E> {
 impl<E: Endpoint> Endpoint for Gate<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> poem::Result<Response> {
+    /// Not an async function: its future would keep the request's room for as long as it waits, several times over.
+    fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         let started = Instant::now();
         let request_id = request_id(&request);
         let method = request.method().clone();
         let path = enabled!(Level::DEBUG).then(|| request.uri().path().to_owned());
         let span = info_span!("request", request_id);
         let hot = self.hot.find(&request);
-        let passed = async {
-            let outcome = AssertUnwindSafe(self.pass(hot, request)).catch_unwind().await;
+        let answering: BoxFuture<'_, _> = match hot {
+            Some(hot) => self.hot.answer(hot, request),
+            None => self.others.call(request).map_ok(IntoResponse::into_response).boxed(),
+        };
+        let passed = async move {
+            let outcome = AssertUnwindSafe(answering).catch_unwind().await;
             let (mut response, pattern) = self.answer(outcome);
             if let Ok(value) = HeaderValue::try_from(request_id.as_str()) {
                 response.headers_mut().insert(REQUEST_ID, value);
@@ -65,21 +72,13 @@ impl<E: Endpoint> Endpoint for Gate<E> {
                 None => self.route(pattern.as_deref()),
             };
             self.tell(&method, path.as_deref(), route, response.status(), started);
-            response
+            Ok(response)
         };
-        Ok(passed.instrument(span).await)
+        passed.instrument(span)
     }
 }
 
 impl<E: Endpoint> Gate<E> {
-    async fn pass(&self, hot: Option<Hot>, request: Request) -> poem::Result<Response> {
-        match hot {
-            Some(hot) => self.hot.answer(hot, request).await,
-            // boxed, so that a hot request does not carry the room that the others need
-            None => Box::pin(self.others.call(request)).await.map(IntoResponse::into_response),
-        }
-    }
-
     /// The response, and the pattern of the path that it comes from.
     fn answer(&self, outcome: Result<poem::Result<Response>, Panic>) -> (Response, Option<Arc<str>>) {
         match outcome {

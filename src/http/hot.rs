@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use poem::http::Method;
 use poem::{IntoResponse, Request, Response};
 use poem_openapi::param::Path;
@@ -58,19 +59,21 @@ impl Handlers {
         }
     }
 
-    /// A request is dropped as soon as it is understood: what a crowd that waits keeps in memory is what the next requests
-    /// find gone from the caches.
-    pub(super) async fn answer(&self, hot: Hot, request: Request) -> poem::Result<Response> {
+    /// A request is dropped as soon as it is understood, and what reads it is boxed apart from what waits for the answer:
+    /// what a crowd that waits keeps in memory is what the next requests find gone from the caches.
+    pub(super) fn answer(&self, hot: Hot, request: Request) -> BoxFuture<'_, poem::Result<Response>> {
         match hot {
             Hot::CreateHold => {
-                let (key, body) = wish(request).await?;
-                Ok(answered(self.holds.create(key, body).await))
+                let wish = Box::pin(wish(request));
+                Box::pin(async move {
+                    let (key, body) = wish.await?;
+                    Ok(answered(self.holds.create(key, body).await))
+                })
             }
             Hot::FindProduct(product_id) => {
-                drop(request);
-                Ok(answered(self.products.find(Path(product_id)).await))
+                Box::pin(async move { Ok(answered(self.products.find(Path(product_id)).await)) })
             }
-            Hot::Echo => echo::answer(request).await,
+            Hot::Echo => Box::pin(echo::answer(request)),
         }
     }
 }

@@ -75,7 +75,10 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let endpoint = Arc::clone(&self.endpoint);
             let request = Request::from((request, self.local.clone(), remote.clone(), Scheme::HTTP));
-            async move { Ok::<hyper::Response<_>, Infallible>(endpoint.get_response(request).await.into()) }
+            async move {
+                let response = endpoint.call(request).await.unwrap_or_else(poem::Error::into_response);
+                Ok::<hyper::Response<_>, Infallible>(response.into())
+            }
         });
         let mut connection = std::pin::pin!(self.http.serve_connection(TokioIo::new(connection), service));
         let ended = tokio::select! {

@@ -11,8 +11,10 @@ use crate::support::proxy::{Action, Rule};
 use crate::support::{Shop, payment};
 
 const RESERVED: &str = "SELECT CAST(SUM(reserved) AS SIGNED) FROM products";
-/// The longest batch that one step takes.
-const BATCH: usize = 500;
+/// Holds that one transaction takes at most.
+const HOLDS: usize = 2_000;
+/// Orders that one transaction takes at most.
+const ORDERS: usize = 500;
 
 /// Steps until there is nothing more to do; returns how many said that there was.
 async fn drain(mut step: impl AsyncFnMut() -> Result<bool, Error>) -> u32 {
@@ -141,10 +143,10 @@ async fn many_workers_on_holds_and_orders_give_every_unit_back_once() {
 #[tokio::test]
 async fn a_crowd_of_due_rows_drains_batch_by_batch() {
     let shop = Shop::open().await;
-    let product_id = shop.product(2000).await;
+    let product_id = shop.product(10_000).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    order_long_ago(&shop, product_id, BATCH + 1).await;
-    hold_long_ago(&shop, product_id, 2 * BATCH + 1).await;
+    order_long_ago(&shop, product_id, ORDERS + 1).await;
+    hold_long_ago(&shop, product_id, 2 * HOLDS + 1).await;
     drain(async || app.checkout.expire_holds().await).await;
     let batches = proxy.statements().iter().filter(|statement| statement.starts_with("-- holds/expire:")).count();
     assert_eq!(batches, 3, "buyers wait behind one batch and not behind all");
