@@ -61,7 +61,10 @@ pub(super) async fn resolve(tx: &mut Tx<'_>, reference: Reference) -> Result<Res
         (Some(order), _) if reference.hold_id.is_some_and(|hold_id| hold_id != order.hold_id) => {
             Resolved::Contradiction
         }
-        (None, Some(_)) if reference.order_id.is_some() => Resolved::Contradiction,
+        // the same one when it was made between the two reads
+        (None, Some(order)) if reference.order_id.is_some_and(|order_id| order_id != order.id) => {
+            Resolved::Contradiction
+        }
         (Some(order), _) | (None, Some(order)) => Resolved::Order(Box::new(order)),
         (None, None) => Resolved::Missing,
     })
