@@ -91,14 +91,21 @@ pub(super) async fn apply(tx: &mut Tx<'_>, event: &Stored, supply: Supply) -> Re
     }
 }
 
-/// What becomes of an event that has waited for its order as long as one may: money is due for refund.
+/// What becomes of an event that has waited for its order as long as one may: money is due for refund. A refund goes on
+/// waiting ([`Outcome::Parked`]) while a success does: that may be the one which it belongs to.
 pub(super) async fn give_up(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failure> {
     match event.meaning {
         Meaning::Succeeded => {
             let money = money_of(event, None);
             own_charge(tx, event, event.reference, ChargeStatus::RefundDue, &money).await
         }
-        Meaning::Failed | Meaning::Refunded => Ok(Outcome::Dead),
+        Meaning::Failed => Ok(Outcome::Dead),
+        Meaning::Refunded if payment_events::success_waits(tx, event.reference).await? => Ok(Outcome::Parked),
+        // a success that got its outcome just now has left its charge
+        Meaning::Refunded => match apply(tx, event, Supply::Unknown).await? {
+            (Outcome::Parked, _) => Ok(Outcome::Dead),
+            (outcome, _) => Ok(outcome),
+        },
     }
 }
 
