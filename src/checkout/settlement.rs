@@ -136,7 +136,7 @@ async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, supply: Supply)
     if !orders::mark_paid(tx, order.id, order.status, &event.provider, event.txn_id.as_deref()).await? {
         return Err(Failure::Raced("orders/mark_paid"));
     }
-    record(tx, event, order, OrderStatus::Paid, Reason::PaymentSucceeded).await?;
+    record(tx, event, order.id, (order.status, OrderStatus::Paid), Reason::PaymentSucceeded).await?;
     match order.status {
         OrderStatus::Cancelled => reserve_again(tx, order.hold_id).await?,
         // No product row is touched: the units were reserved at the hold.
@@ -192,7 +192,7 @@ async fn fail(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Settled,
     if !orders::cancel(tx, order.id).await? {
         return Err(Failure::Raced("orders/cancel"));
     }
-    record(tx, event, order, OrderStatus::Cancelled, Reason::PaymentFailed).await?;
+    record(tx, event, order.id, (order.status, OrderStatus::Cancelled), Reason::PaymentFailed).await?;
     give_back_units(tx, order.hold_id).await?;
     Ok((Outcome::Applied, Some(OrderStatus::Cancelled)))
 }
@@ -287,7 +287,8 @@ async fn give_back(
     if !orders::refund(tx, order, orders::Refunded { status, refunded_minor, restocked }).await? {
         return Err(Failure::Raced("orders/refund"));
     }
-    record(tx, event, order, status, reason).await?;
+    // a success that was applied after the order was read may have paid it; the guard says that it was paid
+    record(tx, event, order.id, (OrderStatus::Paid, status), reason).await?;
     if restocked {
         let units = holds::sum(holds::list_units(tx, &[order.hold_id]).await?);
         products::give_back(tx, &units).await?;
@@ -298,11 +299,11 @@ async fn give_back(
 async fn record(
     tx: &mut Tx<'_>,
     event: &Stored,
-    order: &Order,
-    to: OrderStatus,
+    order_id: Uuid,
+    (from, to): (OrderStatus, OrderStatus),
     reason: Reason,
 ) -> Result<(), Failure> {
-    let transition = Transition { order_id: order.id, from: Some(order.status), to, reason };
+    let transition = Transition { order_id, from: Some(from), to, reason };
     order_events::insert_for_payment(tx, transition, event.id).await
 }
 
