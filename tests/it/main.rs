@@ -12,6 +12,7 @@ mod idempotency;
 mod inbox;
 mod input;
 mod orders;
+mod permutations;
 mod process;
 mod queue;
 mod refunds;
