@@ -11,6 +11,7 @@ mod history;
 mod idempotency;
 mod inbox;
 mod input;
+mod kills;
 mod orders;
 mod permutations;
 mod process;
