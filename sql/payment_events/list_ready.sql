@@ -1,7 +1,8 @@
 -- payment_events/list_ready: parked events that wait for nothing any more, since a crash kept both sides from looking: their
--- order is there, their refund's charge is, or their hold ended without an order
+-- order is there, their refund's charge is (then also refunds that were given up, unless they cannot be applied), or their
+-- hold ended without an order
 SELECT id FROM payment_events AS waiting
-WHERE status = 'parked' AND (
+WHERE (status = 'parked' OR status = 'dead' AND meaning = 'refunded' AND attempts < :attempts) AND (
       meaning <> 'refunded' AND EXISTS (SELECT 1 FROM orders WHERE orders.id = waiting.order_id)
    OR meaning <> 'refunded' AND EXISTS (SELECT 1 FROM orders WHERE orders.hold_id = waiting.hold_id)
    OR meaning = 'succeeded' AND EXISTS (

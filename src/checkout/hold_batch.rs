@@ -252,11 +252,12 @@ impl Batch<'_> {
         Ok(rest.filter_map(|job| Some((refusals.remove(&job.hold_id)?, job))).collect())
     }
 
-    /// What there is, after holds that have run out were given back.
+    /// What there is, after holds that have run out were given back, here or by somebody else meanwhile.
     async fn supply(&self, most: i64, sum: i64) -> Result<Supply, Error> {
         let supply = find_supply(&self.work.database, self.product_id, most).await?;
         let due = supply.returning > 0 && supply.first_returns_in_us <= 0;
-        if supply.available < sum && due && expire_due(&self.work.database, Some(self.product_id), DUE).await? > 0 {
+        if supply.available < sum && due {
+            expire_due(&self.work.database, Some(self.product_id), DUE).await?;
             return find_supply(&self.work.database, self.product_id, most).await;
         }
         Ok(supply)

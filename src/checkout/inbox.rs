@@ -29,7 +29,9 @@ impl Checkout {
     pub async fn sweep_parked(&self) -> Result<bool, Error> {
         let ready = self
             .database
-            .read("payments.list_ready", |tx| async move { payment_events::list_ready(tx, BATCH).await }.boxed())
+            .read("payments.list_ready", |tx| {
+                async move { payment_events::list_ready(tx, BATCH, ATTEMPTS).await }.boxed()
+            })
             .await?;
         let mut settled = 0;
         for &event_id in &ready {

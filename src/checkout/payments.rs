@@ -197,6 +197,9 @@ async fn attempt(database: &Database, way: Way<'_>, supply: Supply) -> Result<Op
                     settled => settled,
                 };
                 match outcome {
+                    Outcome::Parked if event.overdue => {
+                        payment_events::postpone(tx, event_id, pause_after(1, rand::random())).await?;
+                    }
                     Outcome::Parked => payment_events::park(tx, event_id, began.elapsed()).await?,
                     outcome => payment_events::settle(tx, event_id, outcome.event_status(), began.elapsed()).await?,
                 }

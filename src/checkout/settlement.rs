@@ -62,7 +62,10 @@ pub(super) async fn resolve(tx: &mut Tx<'_>, reference: Reference) -> Result<Res
         (Some(order), _) if reference.hold_id.is_some_and(|hold_id| hold_id != order.hold_id) => {
             Resolved::Contradiction
         }
-        (None, Some(_)) if reference.order_id.is_some() => Resolved::Contradiction,
+        // the same one when it was made between the two reads
+        (None, Some(order)) if reference.order_id.is_some_and(|order_id| order_id != order.id) => {
+            Resolved::Contradiction
+        }
         (Some(order), _) | (None, Some(order)) => Resolved::Order(Box::new(order)),
         (None, None) => Resolved::Missing,
     })
@@ -89,14 +92,21 @@ pub(super) async fn apply(tx: &mut Tx<'_>, event: &Stored, supply: Supply) -> Re
     }
 }
 
-/// What becomes of an event that has waited for its order as long as one may: money is due for refund.
+/// What becomes of an event that has waited for its order as long as one may: money is due for refund. A refund goes on
+/// waiting ([`Outcome::Parked`]) while a success does: that may be the one which it belongs to.
 pub(super) async fn give_up(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failure> {
     match event.meaning {
         Meaning::Succeeded => {
             let money = money_of(event, None);
             own_charge(tx, event, event.reference, ChargeStatus::RefundDue, &money).await
         }
-        Meaning::Failed | Meaning::Refunded => Ok(Outcome::Dead),
+        Meaning::Failed => Ok(Outcome::Dead),
+        Meaning::Refunded if payment_events::success_waits(tx, event.reference).await? => Ok(Outcome::Parked),
+        // a success that got its outcome just now has left its charge
+        Meaning::Refunded => match apply(tx, event, Supply::Unknown).await? {
+            (Outcome::Parked, _) => Ok(Outcome::Dead),
+            (outcome, _) => Ok(outcome),
+        },
     }
 }
 
@@ -127,7 +137,7 @@ async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, supply: Supply)
     if !orders::mark_paid(tx, order.id, order.status, &event.provider, event.txn_id.as_deref()).await? {
         return Err(Failure::Raced("orders/mark_paid"));
     }
-    record(tx, event, (order.id, order.status), OrderStatus::Paid, Reason::PaymentSucceeded).await?;
+    record(tx, event, order.id, (order.status, OrderStatus::Paid), Reason::PaymentSucceeded).await?;
     match order.status {
         OrderStatus::Cancelled => reserve_again(tx, order.hold_id).await?,
         // No product row is touched: the units were reserved at the hold.
@@ -183,7 +193,7 @@ async fn fail(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Settled,
     if !orders::cancel(tx, order.id).await? {
         return Err(Failure::Raced("orders/cancel"));
     }
-    record(tx, event, (order.id, order.status), OrderStatus::Cancelled, Reason::PaymentFailed).await?;
+    record(tx, event, order.id, (order.status, OrderStatus::Cancelled), Reason::PaymentFailed).await?;
     give_back_units(tx, order.hold_id).await?;
     Ok((Outcome::Applied, Some(OrderStatus::Cancelled)))
 }
@@ -292,8 +302,8 @@ async fn give_back(
     if !orders::refund(tx, order, orders::Refunded { status, refunded_minor, restocked }).await? {
         return Err(Failure::Raced("orders/refund"));
     }
-    // the guard has seen it paid, whatever it was when it was read
-    record(tx, event, (order.id, OrderStatus::Paid), status, reason).await?;
+    // a success that was applied after the order was read may have paid it; the guard says that it was paid
+    record(tx, event, order.id, (OrderStatus::Paid, status), reason).await?;
     if restocked {
         let units = holds::sum(holds::list_units(tx, &[order.hold_id]).await?);
         products::give_back(tx, &units).await?;
@@ -304,8 +314,8 @@ async fn give_back(
 async fn record(
     tx: &mut Tx<'_>,
     event: &Stored,
-    (order_id, from): (Uuid, OrderStatus),
-    to: OrderStatus,
+    order_id: Uuid,
+    (from, to): (OrderStatus, OrderStatus),
     reason: Reason,
 ) -> Result<(), Failure> {
     let transition = Transition { order_id, from: Some(from), to, reason };

@@ -180,16 +180,22 @@ pub async fn list_waiting_for(tx: &mut Tx<'_>, references: &[Reference]) -> Resu
 /// Says [`Failure::Stale`] while a payment of this order has not been applied yet: successes go first, and whoever wants
 /// to cancel the order wakes them before he tries again.
 pub async fn no_success_waits(tx: &mut Tx<'_>, order_id: Uuid, hold_id: Uuid) -> Result<(), Failure> {
-    let params = params! { "order_id" => bytes(order_id), "hold_id" => bytes(hold_id) };
-    match tx.row::<i64>(sql::payment_events::COUNT_WAITING_SUCCESSES, params).await? {
-        Some(0) => Ok(()),
-        _ => Err(Failure::Stale("payment_events/count_waiting_successes")),
+    match success_waits(tx, Reference { order_id: Some(order_id), hold_id: Some(hold_id) }).await? {
+        false => Ok(()),
+        true => Err(Failure::Stale("payment_events/count_waiting_successes")),
     }
 }
 
-/// Up to `limit` parked events that wait for nothing any more.
-pub async fn list_ready(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<i64>, Failure> {
-    tx.rows(sql::payment_events::LIST_READY, params! { limit }).await
+/// Whether a payment under one of these names has not been applied yet.
+pub async fn success_waits(tx: &mut Tx<'_>, of: Reference) -> Result<bool, Failure> {
+    let params = params! { "order_id" => of.order_id.map(bytes), "hold_id" => of.hold_id.map(bytes) };
+    Ok(tx.row::<i64>(sql::payment_events::COUNT_WAITING_SUCCESSES, params).await? != Some(0))
+}
+
+/// Up to `limit` parked events that wait for nothing any more; refunds that were given up are among them unless they were
+/// tried `attempts` times.
+pub async fn list_ready(tx: &mut Tx<'_>, limit: u32, attempts: u32) -> Result<Vec<i64>, Failure> {
+    tx.rows(sql::payment_events::LIST_READY, params! { limit, attempts }).await
 }
 
 /// An event that a worker has to look at.

@@ -1,5 +1,6 @@
 //! The last units: many want them at once.
 
+use crate::support::proxy::Action;
 use crate::support::{Answer, Shop};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,5 +55,24 @@ async fn a_buyer_never_loses_to_a_hold_that_has_run_out() {
     app.checkout.create_hold(product_id, 1, None).await.expect("the unit is free");
     shop.let_holds_run_out().await;
     app.checkout.create_hold(product_id, 1, None).await.expect("the unit is free again, without any worker");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_buyer_never_loses_to_a_hold_that_a_worker_gives_back_at_the_same_moment() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let buying = shop.serve_without_workers().await;
+    let worker = shop.app();
+    worker.checkout.create_hold(product_id, 1, None).await.expect("the unit is free");
+    shop.let_holds_run_out().await;
+    // he has seen that nothing is left, and looks for what has run out
+    let look = buying.proxy.on("-- holds/list_due_of_product:", Action::PauseBefore);
+    let client = buying.client.clone();
+    let buyer = tokio::spawn(async move { client.try_hold(product_id, 1).await });
+    look.reached().await;
+    worker.checkout.expire_holds().await.expect("the step runs");
+    look.release();
+    buyer.await.expect("no panic").expect(201);
     shop.assert_conserved().await;
 }

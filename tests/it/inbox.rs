@@ -253,6 +253,31 @@ async fn what_waits_for_an_order_that_never_appears_is_due_for_refund_or_dead() 
 }
 
 #[tokio::test]
+async fn a_refund_is_not_given_up_before_the_success_that_it_belongs_to() {
+    let shop = Shop::open().await;
+    let client = shop.serve_without_workers().await;
+    let nowhere = mint();
+    let event = |word: &str, name: &str, key: &str| json!({ "order_id": nowhere, "status": word, "txn_id": name, "idempotency_key": key });
+    for event in [event("refunded", "T1", "refund"), event("refunded", "T2", "stray"), event("paid", "T1", "paid")] {
+        assert_eq!(outcome(&client.webhook(&event).await), (202, "pending_order"));
+    }
+    let overdue = "SET park_until = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND, due_at = park_until WHERE idempotency_key";
+    shop.execute(&format!("UPDATE payment_events {overdue} <> 'paid'")).await;
+    work_off(&client.app).await;
+    assert_eq!(shop.count("SELECT COUNT(*) FROM payment_events WHERE settled_at IS NOT NULL").await, 0);
+    assert!(client.app.checkout.next_event_due().await.expect("it can be read").is_some_and(|due| !due.is_zero()));
+
+    shop.execute(&format!("UPDATE payment_events {overdue} = 'paid'")).await;
+    work_off(&client.app).await;
+    shop.let_events_be_due().await;
+    work_off(&client.app).await;
+    for (key, status) in [("paid", "refunded"), ("refund", "applied"), ("stray", "dead")] {
+        assert_eq!(shop.event(key).await.0, status, "{key}");
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
 async fn a_refund_that_waited_in_vain_still_settles_its_charge_when_that_comes() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;

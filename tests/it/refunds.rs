@@ -125,6 +125,27 @@ async fn a_refund_that_comes_before_its_success_waits_for_it() {
     shop.assert_conserved().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_that_overtakes_its_success_is_told_as_what_it_was() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let (slow, client) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    // it has read the order, and not yet the charge
+    let look = slow.proxy.on("-- charges/find:", Action::PauseBefore);
+    let (instance, id) = (slow.client.clone(), order_id.clone());
+    let refund = tokio::spawn(async move { report(&instance, &id, "refunded", charge("T1")).await });
+    look.reached().await;
+    report(&client, &order_id, "paid", charge("T1")).await.expect(200);
+    look.release();
+    assert_eq!(outcome(&refund.await.expect("no panic")), ("processed", "refunded"));
+    assert_eq!(
+        client.transitions(&order_id).await[1..],
+        ["pending>paid:payment_succeeded", "paid>refunded:payment_refunded"]
+    );
+    shop.assert_conserved().await;
+}
+
 #[tokio::test]
 async fn a_refund_of_a_second_charge_settles_that_and_leaves_the_order_paid() {
     let shop = Shop::open().await;

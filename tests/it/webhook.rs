@@ -338,6 +338,21 @@ async fn a_webhook_and_its_order_at_the_same_moment_find_each_other_without_any_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_is_made_while_its_payment_looks_for_it_by_both_names_is_paid() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let (webhook, order) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
+    let (hold_id, order_id) = (order.hold(product_id, 1).await, mint());
+    let look = webhook.proxy.on("-- orders/find_by_hold:", Action::PauseBefore);
+    let payment = deliver(&webhook, with(&success(&order_id), json!({ "hold_id": hold_id })));
+    look.reached().await;
+    order.try_order_as(&hold_id, &order_id).await.expect(201);
+    look.release();
+    assert_eq!(outcome(&payment.await.expect("no panic")), (200, "processed", "paid"));
+    shop.assert_conserved().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_sides_may_look_at_the_same_moment() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;

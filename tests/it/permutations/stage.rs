@@ -1,0 +1,263 @@
+//! A real shop that takes the same steps as the reference.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast::config::Config;
+use holdfast::domain::WebhookMode;
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::reference::{Charge, QTY, State};
+use super::steps::{By, Event, Meaning, Step};
+use crate::support::{Answer, Bare, Shop, binary, mint, with};
+
+/// Two instances over one database. Nothing happens there but what a test does, one scenario after the other.
+pub(super) struct Stage {
+    pub(super) shop: Shop,
+    pub(super) instances: [Bare; 2],
+    conn: Mutex<Conn>,
+}
+
+/// Name, key of its owner, state, amount, refunded, restock, whether its order is known, and its hold.
+type ChargeRow = (String, String, String, Option<i64>, i64, bool, bool, bool);
+
+/// One scenario's own product, hold and order.
+#[derive(Debug, Clone)]
+pub(super) struct Case {
+    number: usize,
+    product_id: i64,
+    hold_id: String,
+    order_id: String,
+    stranger: String,
+}
+
+impl Stage {
+    /// `second`: how the second instance takes events in.
+    pub(super) async fn open(second: WebhookMode) -> Arc<Self> {
+        let shop = Shop::open().await;
+        let config = Config { hold_ttl_seconds: 86_400, order_ttl_seconds: 86_400, pool_size: 8, ..shop.config() };
+        let first = shop.serve_without_workers_as(config.clone()).await;
+        let second = shop.serve_without_workers_as(Config { webhook_mode: second, ..config }).await;
+        let conn = Mutex::new(shop.sql().await);
+        Arc::new(Self { shop, instances: [first, second], conn })
+    }
+
+    /// Holds for as many scenarios, of one product each, with these stocks.
+    pub(super) async fn prepare(&self, stocks: &[i64]) -> Vec<Case> {
+        let rows: Vec<String> = stocks.iter().map(|stock| format!("('A thing', 4999, 'EUR', {stock})")).collect();
+        let insert = format!("INSERT INTO products (name, price_minor, currency, stock) VALUES {}", rows.join(", "));
+        let first = {
+            let mut conn = self.conn.lock().await;
+            conn.query_drop(insert).await.expect("products can be inserted");
+            i64::try_from(conn.last_insert_id().expect("an id")).expect("a small id")
+        };
+        let hold = async |place: usize| {
+            let product_id = first + place as i64;
+            let taken = self.instances[0].app.checkout.create_hold(product_id, QTY, None).await;
+            let hold_id = taken.expect("there are enough").hold.id.to_string();
+            Case { number: product_id as usize, product_id, hold_id, order_id: mint(), stranger: mint() }
+        };
+        futures_util::future::join_all((0..stocks.len()).map(hold)).await
+    }
+
+    /// Takes one step on one instance and returns its answer. `form` chooses among forms that mean the same.
+    pub(super) async fn take(&self, case: &Case, step: &Step, instance: usize, form: u64) -> String {
+        let client = &self.instances[instance];
+        let checkout = &client.app.checkout;
+        let answer = match step {
+            Step::Order => client.try_order_as(&case.hold_id, &case.order_id).await,
+            Step::Deliver(event) => return self.deliver(case, event, instance, form).await,
+            Step::Cancel => client.cancel(&case.order_id).await,
+            Step::Release => client.release(&case.hold_id).await,
+            Step::Rival => match told(&client.try_hold(case.product_id, QTY).await) {
+                refused if refused.starts_with("409") => return "409".to_owned(),
+                told => return told,
+            },
+            Step::HoldRunsOut => return self.run_out(&format!("id = {}", binary(&case.hold_id))).await,
+            Step::RivalsRunOut => {
+                let of_others = format!("product_id = {} AND id <> {}", case.product_id, binary(&case.hold_id));
+                return self.run_out(&of_others).await;
+            }
+            Step::OrderRunsOut => {
+                self.shop.let_order_run_out(&case.order_id).await;
+                return String::new();
+            }
+            Step::ExpireHolds => return worked(checkout.expire_holds().await),
+            Step::CancelOverdue => return worked(checkout.cancel_overdue_orders().await),
+            // what one sweep settles may be what others wait for
+            Step::Sweep => {
+                let _ = worked(checkout.sweep_parked().await);
+                return worked(checkout.sweep_parked().await);
+            }
+            Step::GiveUp => {
+                let past = "SET park_until = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND, due_at = park_until";
+                self.execute(&format!("UPDATE payment_events {past} WHERE status = 'parked' AND {}", case.ours()))
+                    .await;
+                for _ in 0..3 {
+                    self.work_off(case).await;
+                }
+                return String::new();
+            }
+        };
+        told(&answer)
+    }
+
+    async fn execute(&self, statement: &str) {
+        self.conn.lock().await.query_drop(statement).await.expect("the statement runs");
+    }
+
+    async fn run_out(&self, which: &str) -> String {
+        let past = "SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND, returns_at = expires_at";
+        self.execute(&format!("UPDATE holds {past} WHERE status = 'active' AND {which}")).await;
+        String::new()
+    }
+
+    async fn deliver(&self, case: &Case, event: &Event, instance: usize, form: u64) -> String {
+        let client = &self.instances[instance];
+        let request = client.request("POST", "/api/payments/webhook");
+        let (body, in_header) = (case.body(event, form), form & 1 == 1 && !event.key.contains('~'));
+        let request = match in_header {
+            true => request.header("idempotency-key", case.name(event.key)),
+            false => request,
+        };
+        let changes = if in_header { json!({ "idempotency_key": null }) } else { json!({}) };
+        let answer = client.send(request.json(&with(&body, changes))).await;
+        let word = |field: &str| answer.body[field].as_str().unwrap_or_default().to_owned();
+        match answer.status {
+            200 | 202 => [answer.status.to_string(), word("status"), word("event_status"), word("order_status")]
+                .into_iter()
+                .filter(|word| !word.is_empty())
+                .collect::<Vec<_>>()
+                .join(" "),
+            _ => told(&answer),
+        }
+    }
+
+    /// What is to be tried again later is tried now.
+    async fn work_off(&self, case: &Case) {
+        let due = "UPDATE payment_events SET due_at = UTC_TIMESTAMP(6) WHERE status = 'received'";
+        self.execute(&format!("{due} AND {}", case.ours())).await;
+        let _ = worked(self.instances[0].app.checkout.work_off_inbox().await);
+    }
+
+    /// Workers do what is left to do.
+    pub(super) async fn drain(&self, case: &Case) {
+        let checkout = &self.instances[0].app.checkout;
+        for _ in 0..10 {
+            self.work_off(case).await;
+            let _ = worked(checkout.expire_holds().await);
+            let _ = worked(checkout.sweep_parked().await);
+            let received = format!("SELECT COUNT(*) FROM payment_events WHERE status = 'received' AND {}", case.ours());
+            if self.shop.count(&received).await == 0 {
+                break;
+            }
+        }
+        let _ = worked(checkout.cancel_overdue_orders().await);
+        for _ in 0..2 {
+            let _ = worked(checkout.sweep_parked().await);
+        }
+    }
+
+    /// What has come of a scenario. Whatever still waits in it is taken out, so that it costs later ones nothing.
+    pub(super) async fn state(&self, case: &Case) -> State {
+        let (order, hold, ours) = (binary(&case.order_id), binary(&case.hold_id), case.ours());
+        let query = format!(
+            "SELECT status, (SELECT reserved FROM products WHERE id = product_id) FROM holds WHERE id = {hold};
+             SELECT status, refunded_minor, restocked FROM orders WHERE id = {order};
+             SELECT CONCAT_WS(':', CONCAT(COALESCE(from_status, ''), '>', to_status), reason, idempotency_key)
+             FROM order_events LEFT JOIN payment_events ON payment_events.id = payment_event_id
+             WHERE order_events.order_id = {order} ORDER BY order_events.id;
+             SELECT idempotency_key, status, deliveries FROM payment_events WHERE {ours};
+             SELECT name, idempotency_key, charges.status, amount_minor, refunded_minor, charges.restock,
+                    charges.order_id IS NOT NULL, charges.hold_id IS NOT NULL
+             FROM charges JOIN payment_events ON id = event_id
+             WHERE charges.order_id = {order} OR charges.hold_id = {hold};
+             DELETE FROM payment_events WHERE status = 'parked' AND {ours}"
+        );
+        let mut conn = self.conn.lock().await;
+        let mut results = conn.query_iter(query).await.expect("the query runs");
+        let (hold, reserved): (String, i64) = results.collect().await.expect("rows").pop().expect("the hold");
+        let order = results.collect().await.expect("rows").pop();
+        let trail: Vec<String> = results.collect().await.expect("rows");
+        let events: Vec<(String, String, i64)> = results.collect().await.expect("rows");
+        let charges: Vec<ChargeRow> = results.collect().await.expect("rows");
+        results.drop_result().await.expect("the last one");
+        let ours = |name: &str| case.plain(name);
+        let charge = |(name, owner, status, amount, refunded, restock, order, hold): ChargeRow| {
+            (ours(&name), Charge { owner: ours(&owner), status, amount, refunded, restock, knows: (order, hold) })
+        };
+        State {
+            hold,
+            order,
+            trail: trail.iter().map(|line| ours(line)).collect(),
+            events: events.into_iter().map(|(key, status, deliveries)| (ours(&key), (status, deliveries))).collect(),
+            charges: charges.into_iter().map(charge).collect(),
+            reserved,
+        }
+    }
+}
+
+/// A step of a worker has no answer.
+fn worked(done: Result<bool, holdfast::checkout::Error>) -> String {
+    done.expect("the step runs");
+    String::new()
+}
+
+fn told(answer: &Answer) -> String {
+    match answer.status {
+        200 | 201 => format!("{} {}", answer.status, answer.text("status")),
+        status => format!("{status} {}", answer.code()),
+    }
+}
+
+impl Case {
+    fn name(&self, name: &str) -> String {
+        format!("{}-{name}", self.number)
+    }
+
+    /// The reference's own names again.
+    fn plain(&self, name: &str) -> String {
+        name.replace(&format!("{}-", self.number), "").replace('\u{1f}', "~")
+    }
+
+    fn ours(&self) -> String {
+        format!("(order_id = {} OR hold_id = {})", binary(&self.order_id), binary(&self.hold_id))
+    }
+
+    fn body(&self, event: &Event, form: u64) -> Value {
+        let pick = |shift: u32, words: [&'static str; 3]| words[(form >> shift) as usize % words.len()];
+        let status = match event.meaning {
+            Meaning::Succeeded => pick(1, ["paid", "success", "succeeded"]),
+            Meaning::Failed => pick(1, ["failed", "failure", "cancelled"]),
+            Meaning::Refunded => "refunded",
+        };
+        let order_field = pick(3, ["order_id", "order_uuid", "order_id"]);
+        let order_id = (event.by != By::Hold).then_some(&self.order_id);
+        let hold_id = match event.by {
+            By::Order => None,
+            By::Hold | By::Both => Some(&self.hold_id),
+            By::Stranger => Some(&self.stranger),
+        };
+        let (major, minor) = (event.amount.unwrap_or(0) / 100, event.amount.unwrap_or(0) % 100);
+        let amount = event.amount.map(|cents| match form >> 5 & 3 {
+            0 => json!(format!("{major}.{minor:02}")),
+            1 => json!(format!("{major}.{minor:02}000")),
+            2 => json!(format!("{cents}e-2")),
+            _ => format!("{major}.{minor:02}").parse::<f64>().map_or(Value::Null, |number| json!(number)),
+        });
+        let currency = event.amount.map(|_| pick(7, ["EUR", "eur", "Eur"]));
+        let key = (!event.key.contains('~')).then(|| self.name(event.key));
+        let body = json!({
+            "status": status, "hold_id": hold_id, "amount": amount, "currency": currency, "idempotency_key": key,
+            "txn_id": event.txn.map(|name| self.name(name)), "restock": event.restock.then_some(true),
+            "correlation_id": format!("{form:x}"), "timestamp": form,
+        });
+        with(&with(&body, json!({})), json!({ order_field: order_id }))
+    }
+}
+
+/// How long a step may wait for a lock of one that is held back.
+pub(super) const GRACE: Duration = Duration::from_millis(30);
