@@ -17,16 +17,16 @@ FROM (
   GROUP BY events.id, events.meaning
   HAVING COUNT(order_events.id) <> 1
 ) AS counted
-WHERE transitions > 1 OR meaning <> 'refunded' OR NOT (
-  EXISTS (
-    SELECT 1 FROM charges JOIN payment_events AS owner ON owner.id = charges.event_id
-    WHERE charges.provider = counted.provider AND charges.name = counted.txn_id
-      AND (charges.refunded_minor > 0 OR charges.status = 'refunded') AND owner.status IN ('refund_due', 'refunded'))
-  OR EXISTS (
-    SELECT 1 FROM charges JOIN payment_events AS owner ON owner.id = charges.event_id
-    WHERE charges.order_id = counted.order_id
-      AND (charges.refunded_minor > 0 OR charges.status = 'refunded') AND owner.status IN ('refund_due', 'refunded'))
-  OR EXISTS (
-    SELECT 1 FROM charges JOIN payment_events AS owner ON owner.id = charges.event_id
-    WHERE charges.hold_id = counted.hold_id
-      AND (charges.refunded_minor > 0 OR charges.status = 'refunded') AND owner.status IN ('refund_due', 'refunded')))
+WHERE transitions > 1 OR meaning <> 'refunded' OR 0 =
+  (SELECT COUNT(charges.event_id) FROM charges
+   STRAIGHT_JOIN payment_events AS owners ON owners.id = charges.event_id
+   WHERE charges.provider = counted.provider AND charges.name = counted.txn_id
+     AND (charges.refunded_minor > 0 OR charges.status = 'refunded') AND owners.status IN ('refund_due', 'refunded'))
+  + (SELECT COUNT(charges.event_id) FROM charges
+   STRAIGHT_JOIN payment_events AS owners ON owners.id = charges.event_id
+   WHERE charges.order_id = counted.order_id
+     AND (charges.refunded_minor > 0 OR charges.status = 'refunded') AND owners.status IN ('refund_due', 'refunded'))
+  + (SELECT COUNT(charges.event_id) FROM charges
+   STRAIGHT_JOIN payment_events AS owners ON owners.id = charges.event_id
+   WHERE charges.hold_id = counted.hold_id
+     AND (charges.refunded_minor > 0 OR charges.status = 'refunded') AND owners.status IN ('refund_due', 'refunded'))

@@ -5,13 +5,13 @@ FROM (
   SELECT orders.id,
     (SELECT COUNT(order_events.id) FROM order_events
      WHERE order_events.order_id = orders.id AND to_status = 'paid' AND from_status <> 'paid') AS transitions,
-    (SELECT COUNT(payment_events.id) FROM payment_events
+    (SELECT COUNT(payment_events.id) FROM payment_events FORCE INDEX (payment_events_order)
      WHERE payment_events.order_id = orders.id AND status = 'applied' AND meaning = 'succeeded') AS by_order,
-    (SELECT COUNT(payment_events.id) FROM payment_events
+    (SELECT COUNT(payment_events.id) FROM payment_events FORCE INDEX (payment_events_hold)
      WHERE payment_events.hold_id = orders.hold_id AND payment_events.order_id IS NULL AND status = 'applied'
        AND meaning = 'succeeded') AS by_hold,
     (SELECT COUNT(charges.event_id) FROM charges
-     JOIN payment_events ON payment_events.id = charges.event_id
+     STRAIGHT_JOIN payment_events ON payment_events.id = charges.event_id
      WHERE charges.order_id = orders.id AND charges.status IN ('paid', 'refunded')
        AND payment_events.status = 'applied') AS charged
   FROM orders

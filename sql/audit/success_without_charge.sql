@@ -3,8 +3,7 @@
 SELECT events.id, CONCAT('a success that is ', events.status, ' owns no charge')
 FROM payment_events AS events
 LEFT JOIN charges ON charges.event_id = events.id
+LEFT JOIN charges AS others
+  ON events.status = 'refunded' AND others.provider = events.provider AND others.name = events.txn_id
 WHERE events.id BETWEEN :first AND :last AND events.meaning = 'succeeded'
-  AND events.status IN ('applied', 'refund_due', 'refunded') AND charges.event_id IS NULL
-  AND NOT (events.status = 'refunded' AND EXISTS (
-    SELECT 1 FROM charges AS others
-    WHERE others.provider = events.provider AND others.name = events.txn_id))
+  AND events.status IN ('applied', 'refund_due', 'refunded') AND charges.event_id IS NULL AND others.event_id IS NULL

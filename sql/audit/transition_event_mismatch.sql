@@ -8,6 +8,8 @@ SELECT order_events.order_id,
 FROM order_events
 JOIN orders ON orders.id = order_events.order_id
 LEFT JOIN payment_events AS events ON events.id = order_events.payment_event_id
+LEFT JOIN charges
+  ON events.meaning = 'refunded' AND charges.provider = events.provider AND charges.name = events.txn_id
 WHERE order_events.id BETWEEN :first AND :last
   AND CASE
     WHEN payment_event_id IS NULL THEN to_status IN ('paid', 'refunded')
@@ -18,7 +20,5 @@ WHERE order_events.id BETWEEN :first AND :last
       WHEN to_status = 'refunded' OR from_status = 'paid' THEN 'refunded'
       ELSE 'succeeded' END THEN TRUE
     ELSE NOT (COALESCE(events.order_id = orders.id, events.hold_id = orders.hold_id, FALSE)
-      OR (events.meaning = 'refunded' AND EXISTS (
-        SELECT 1 FROM charges
-        WHERE charges.provider = events.provider AND charges.name = events.txn_id AND charges.order_id = orders.id)))
+      OR COALESCE(charges.order_id = orders.id, FALSE))
     END

@@ -27,7 +27,7 @@ impl Checkout {
     /// Looks at everything, in one snapshot; one at a time per instance.
     ///
     /// # Errors
-    /// [`Refusal::AuditRunning`]; as every read, and when the snapshot takes longer than half an hour.
+    /// [`Refusal::AuditRunning`]; as every read, and when the snapshot takes longer than an hour.
     pub async fn audit(&self) -> Result<Report, Error> {
         let Ok(_turn) = self.auditing.try_lock() else { return Err(Refusal::AuditRunning.into()) };
         let started = Instant::now();

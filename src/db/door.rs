@@ -20,7 +20,7 @@ const BUDGET: Duration = Duration::from_millis(4500);
 /// What one attempt may take: more than a lock is waited for, and little enough for a second one on another connection.
 const ATTEMPT: Duration = Duration::from_millis(2500);
 /// What reading a whole snapshot may take, however large the tables are.
-const SNAPSHOT: Duration = Duration::from_secs(30 * 60);
+const SNAPSHOT: Duration = Duration::from_secs(60 * 60);
 /// One view of all tables for everything that follows, without any lock on rows; the savepoint is where [`Tx::let_go`]
 /// goes back to.
 const OPEN_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
