@@ -138,6 +138,22 @@ impl Ground {
         self.value("SELECT LAST_INSERT_ID()").await
     }
 
+    /// That many new products; their ids follow each other from the returned one.
+    pub(crate) async fn products(&self, count: i64, stock: i64) -> i64 {
+        let mut conn = self.control.lock().await;
+        let last = conn.query_first::<i64, _>("SELECT COALESCE(MAX(id), 0) FROM products").await;
+        let first = last.expect("the server answers").expect("a maximum") + 1;
+        let ids: Vec<i64> = (first..first + count).collect();
+        for ids in ids.chunks(1000) {
+            let rows: Vec<String> =
+                ids.iter().map(|id| format!("({id}, 'One of many', 4999, 'EUR', {stock})")).collect();
+            let insert =
+                format!("INSERT INTO products (id, name, price_minor, currency, stock) VALUES {}", rows.join(", "));
+            conn.query_drop(insert).await.expect("products can be made");
+        }
+        first
+    }
+
     /// Forgets everything that was sold, so that earlier figures do not slow later ones.
     pub(crate) async fn clear(&self) {
         for table in ["holds", "orders", "order_events", "payment_events", "idempotency_keys"] {

@@ -6,6 +6,7 @@
 //! - [`http`]: the program itself, beside an echo that goes the same way through it
 //! - [`crowd`]: 15,000 buyers for 1,000 units at once
 //! - [`expiry`]: 100,000 holds that run out at the same moment
+//! - [`memory`]: 100,000 different products, one after the other
 //! - [`stale`]: reads that begin after an answer, and must show it
 
 mod client;
@@ -15,6 +16,7 @@ mod database;
 mod expiry;
 mod http;
 mod measure;
+mod memory;
 mod report;
 mod service;
 mod stale;
@@ -78,6 +80,7 @@ enum Section {
     Http,
     Crowd,
     Expiry,
+    Memory,
     Stale,
 }
 
@@ -92,6 +95,7 @@ struct Plan {
     connections: Vec<usize>,
     crowd_rounds: usize,
     due_holds: u32,
+    products: i64,
     stale_checks: u64,
     log: String,
 }
@@ -109,6 +113,7 @@ impl Plan {
             connections: options.connections.clone(),
             crowd_rounds: if options.quick { 2 } else { 5 },
             due_holds: if options.quick { 20_000 } else { 100_000 },
+            products: if options.quick { 20_000 } else { 100_000 },
             stale_checks: if options.long { 1_000_000 } else { options.stale_checks.unwrap_or(stale_checks) },
             log: options.log.clone(),
         }
@@ -144,6 +149,9 @@ async fn measure(options: &Options) -> bool {
     }
     if wants(Section::Expiry) {
         expiry::run(&ground, &plan, &mut bounds).await;
+    }
+    if wants(Section::Memory) {
+        memory::run(&ground, &plan, &mut bounds).await;
     }
     if wants(Section::Stale) {
         stale::run(&ground, &plan, &mut bounds).await;

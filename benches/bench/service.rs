@@ -47,6 +47,13 @@ impl Served {
         Client::connect_all(self.address, count).await
     }
 
+    /// How much of it is in memory, where the system tells.
+    pub(crate) fn resident_bytes(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix(" kB")?.parse::<f64>().ok().map(|kilobytes| kilobytes * 1024.0)
+    }
+
     pub(crate) async fn stop(mut self) {
         self.process.kill().await.expect("the service can be ended");
     }
