@@ -1,4 +1,6 @@
--- payment_events/postpone: a waiting event that could not be applied is tried again later, like any other
+-- payment_events/postpone: a waiting event that could not be applied is tried again later, like any other; one that is tried
+-- again anyway is only counted. The old state is asked for before it changes
 UPDATE payment_events
-SET status = 'received', attempts = attempts + 1, due_at = NOW(6) + INTERVAL :pause_us MICROSECOND
-WHERE id = :event_id AND (status = 'parked' OR status = 'dead' AND meaning = 'refunded')
+SET due_at = IF(status = 'received', due_at, NOW(6) + INTERVAL :pause_us MICROSECOND),
+    attempts = IF(status = 'parked', 1, attempts + 1), settled_at = NULL, status = 'received'
+WHERE id = :event_id AND (status IN ('received', 'parked') OR status = 'dead' AND meaning = 'refunded')

@@ -319,7 +319,7 @@ pub(super) async fn apply_waiting(database: &Database, event_id: i64) -> bool {
         Err(error) => error,
     };
     warn!(event_id, %error, "a waiting payment event could not be applied");
-    if matches!(error, Error::Broken(_) | Error::Contended { .. })
+    if matches!(error, Error::Broken(_) | Error::Contended { .. } | Error::Stale(_))
         && let Err(error) = postpone(database, event_id, &error).await
     {
         warn!(event_id, %error, "its next attempt could not be set");

@@ -268,6 +268,8 @@ async fn refund(tx: &mut Tx<'_>, event: &Stored, order: Option<&Order>) -> Resul
         Refund::Part(minor) => (minor, false),
         Refund::Whole(minor) => (minor, true),
         Refund::Known => return Ok(Outcome::Ignored),
+        // an operator says that this was given back, whatever its amount looks like
+        Refund::Unfit if event.accepted_amount => (charge.amount_minor.unwrap_or(charge.refunded_minor), true),
         Refund::Unfit => return Ok(Outcome::Quarantined),
     };
     give_back(tx, event, order, &charge, refunded_minor, whole).await?;
@@ -293,7 +295,11 @@ async fn give_back(
     if !charges::refund(tx, charge, charges::Refunded { status, refunded_minor, restock }).await? {
         return Err(Failure::Raced("charges/refund"));
     }
-    let Some(order) = order.filter(|_| !due) else { return Ok(()) };
+    if due {
+        return Ok(());
+    }
+    // a charge that paid an order has one, whatever was seen before it was read
+    let order = order.ok_or(Failure::Raced("orders/find"))?;
     let (status, reason) = match whole {
         true => (OrderStatus::Refunded, Reason::PaymentRefunded),
         false => (OrderStatus::Paid, Reason::PaymentPartRefunded),

@@ -211,10 +211,12 @@ pub struct Due {
 
 /// Up to `limit` events that a worker has to look at now, the longest due first.
 pub async fn list_due(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<Due>, Failure> {
-    let found: Vec<(i64, String, u32)> = tx.rows(sql::payment_events::LIST_DUE, params! { limit }).await?;
-    let due =
-        |(event_id, status, attempts): (i64, String, u32)| Ok(Due { event_id, status: state(&status)?, attempts });
-    found.into_iter().map(due).collect()
+    let found: Vec<Row> = tx.rows(sql::payment_events::LIST_DUE, params! { limit }).await?;
+    let due = |row: &Row| {
+        let status = state(&column::<String>(row, "status")?)?;
+        Ok(Due { event_id: column(row, "id")?, status, attempts: column(row, "attempts")? })
+    };
+    found.iter().map(due).collect()
 }
 
 /// Microseconds until a worker has to look again, negative when it should have; `None` when nothing waits.
@@ -230,7 +232,8 @@ pub async fn lease(tx: &mut Tx<'_>, event_id: i64, attempts: u32, pause: Duratio
     single("payment_events/lease", tx.execute(sql::payment_events::LEASE, params).await?)
 }
 
-/// Has a parked event that could not be applied tried again after `pause`. False when it is not parked any more.
+/// Has a waiting event that could not be applied tried again after `pause`, and counts that it could not. False when it
+/// does not wait any more.
 pub async fn postpone(tx: &mut Tx<'_>, event_id: i64, pause: Duration) -> Result<bool, Failure> {
     let params = params! { event_id, "pause_us" => us(pause) };
     single("payment_events/postpone", tx.execute(sql::payment_events::POSTPONE, params).await?)

@@ -60,6 +60,8 @@ pub(super) struct Connection {
     stream: TcpStream,
     /// When the request began that has no answer yet.
     asking_since: Option<Instant>,
+    /// It speaks HTTP/2: what it sends need not be a request, and need not be answered. `None`: it has said nothing yet.
+    multiplexed: Option<bool>,
     /// When a byte was last read or written.
     active_at: Instant,
     /// Ends when the connection may have been idle for too long, and is set anew only then, not by every request.
@@ -73,7 +75,7 @@ pub(super) struct Connection {
 impl Connection {
     fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
         let (active_at, nap) = (Instant::now(), Box::pin(sleep(IDLE)));
-        Self { stream, asking_since: None, active_at, nap, gone: false, _place: place }
+        Self { stream, asking_since: None, multiplexed: None, active_at, nap, gone: false, _place: place }
     }
 
     /// Ready when nothing has happened for too long.
@@ -115,8 +117,10 @@ impl AsyncRead for Connection {
         if buffer.filled().len() > before {
             let now = Instant::now();
             self.active_at = now;
+            let first = &buffer.filled()[before..];
+            let multiplexed = *self.multiplexed.get_or_insert_with(|| first.starts_with(b"PRI "));
             let since = *self.asking_since.get_or_insert(now);
-            if now - since > REQUEST_TIME {
+            if now - since > REQUEST_TIME && !multiplexed {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
         } else if buffer.remaining() > 0 {

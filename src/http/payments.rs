@@ -284,8 +284,9 @@ fn reference(body: &PaymentEvent) -> Result<Reference, Problem> {
 
 pub(super) fn bounded(field: &str, text: Option<String>, limit: usize) -> Result<Option<String>, Problem> {
     match text {
-        Some(text) if text.is_empty() || text.len() > limit => {
-            Err(Problem::unprocessable("invalid_body", format!("`{field}` must have 1 to {limit} bytes.")))
+        Some(text) if text.is_empty() || text.len() > limit || text.contains(char::is_control) => {
+            let detail = format!("`{field}` must have 1 to {limit} bytes and no control characters.");
+            Err(Problem::unprocessable("invalid_body", detail))
         }
         text => Ok(text),
     }

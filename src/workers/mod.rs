@@ -2,13 +2,15 @@
 //! run them at the same time.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::app::App;
 use crate::checkout::Error;
@@ -21,6 +23,8 @@ const NAP: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often old idempotency keys are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// How long a worker waits at least where what is due could not be done.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How many times as long as it looked the sweep rests.
 const SWEEP_SHARE: u32 = 10;
 /// How often the depth of the inbox is told.
@@ -62,7 +66,8 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         if app.checkout.work_off_inbox().await? {
             return Ok(Next::Now);
         }
-        Ok(Next::AfterOrQueued(pause_until(app.checkout.next_event_due().await?)))
+        // what could not be done now is not tried again in the same moment
+        Ok(Next::AfterOrQueued(pause_until(app.checkout.next_event_due().await?).max(LOOK_AGAIN)))
     });
     spawn(app, tasks, stop, "tell_inbox", |app| async move {
         app.checkout.tell_inbox().await?;
@@ -96,14 +101,19 @@ where
     tasks.spawn(async move {
         while !stop.is_cancelled() {
             let mut wakes = false;
-            let pause = match step(Arc::clone(&app)).await {
-                Ok(Next::Now) => continue,
-                Ok(Next::After(pause)) => pause,
-                Ok(Next::AfterOrQueued(pause)) => {
+            let pause = match AssertUnwindSafe(step(Arc::clone(&app))).catch_unwind().await {
+                Ok(Ok(Next::Now)) => continue,
+                Ok(Ok(Next::After(pause))) => pause,
+                Ok(Ok(Next::AfterOrQueued(pause))) => {
                     wakes = true;
                     pause
                 }
-                Err(error) => {
+                Err(_) => {
+                    telemetry::worker_failed(name);
+                    error!(worker = name, "a worker's step panicked; it will be tried again");
+                    NAP
+                }
+                Ok(Err(error)) => {
                     telemetry::worker_failed(name);
                     warn!(worker = name, %error, "a worker's step failed; it will be tried again");
                     NAP

@@ -347,3 +347,22 @@ async fn a_refund_that_reads_its_order_before_that_is_paid_tells_the_trail_what_
     );
     shop.assert_conserved().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_whose_order_is_made_and_paid_while_it_looks_refunds_that_order() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let (refunding, selling) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
+    let hold_id = selling.hold(product_id, 1).await;
+    let look = refunding.proxy.on("-- charges/find:", Action::PauseBefore);
+    let (client, event) =
+        (refunding.client.clone(), json!({ "hold_id": hold_id, "status": "refunded", "txn_id": "T1" }));
+    let refund = tokio::spawn(async move { client.webhook(&event).await });
+    look.reached().await;
+    let order_id = selling.order(&hold_id).await;
+    report(&selling, &order_id, "paid", charge("T1")).await.expect(200);
+    look.release();
+    assert_eq!(outcome(&refund.await.expect("no panic")), ("processed", "refunded"));
+    assert_eq!(selling.order_status(&order_id).await, "refunded");
+    shop.assert_conserved().await;
+}

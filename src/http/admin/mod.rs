@@ -5,11 +5,13 @@ pub mod operator;
 pub mod report;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
+use tokio::time::timeout;
 
 use self::bodies::{EventBody, EventFileBody, EventPage, RefundBody, RefundDone, RefundPage, Replay, Replayed};
 use self::operator::Operator;
@@ -64,6 +66,9 @@ denials! {
         409 "`audit_running`: this instance does one at a time",
     }
 }
+
+/// How long an audit may take for a request: a connection on which nothing happens for longer is closed.
+const AUDIT_TIME: Duration = Duration::from_secs(60);
 
 /// The routes.
 pub struct Admin {
@@ -164,11 +169,13 @@ impl Admin {
     /// Look at everything in one snapshot, also during a sale
     ///
     /// Units of products against holds and orders, trails against states, payment events against charges and orders. It
-    /// locks nothing and answers when it is done, which takes a while for large tables.
+    /// locks nothing and answers when it is done, within a minute; after that it is 503 `audit_too_long`, and `holdfast audit` is the way.
     #[oai(path = "/audit", method = "get", operation_id = "audit")]
     async fn audit(&self, _operator: Operator) -> Result<Json<ReportBody>, Denied<AuditDenials>> {
         let app = Arc::clone(&self.app);
-        let report = self.app.run_to_its_end(async move { app.checkout.audit().await }).await?;
+        let audited = timeout(AUDIT_TIME, self.app.run_to_its_end(async move { app.checkout.audit().await }));
+        let too_long = "The tables are too large for a request; run `holdfast audit` instead.";
+        let report = audited.await.map_err(|_| Problem::unavailable("audit_too_long", too_long))??;
         Ok(Json(report.into()))
     }
 }
