@@ -31,7 +31,7 @@ pub struct Json<T>(pub T);
 pub struct Raw<T> {
     /// The body, or why it could not be had: for whoever has nothing else to say no to.
     pub bytes: Result<Vec<u8>, Problem>,
-    /// The request's headers, a line each, without `Authorization` and cookies; cut at [`HEADER_BYTES`].
+    /// The request's headers, a line each, without `Authorization` and cookies; at most 4 KB of them.
     pub headers: String,
     documented: std::marker::PhantomData<T>,
 }
