@@ -156,7 +156,9 @@ impl Ground {
 
     /// Forgets everything that was sold, so that earlier figures do not slow later ones.
     pub(crate) async fn clear(&self) {
-        for table in ["holds", "orders", "order_events", "payment_events", "idempotency_keys"] {
+        for table in
+            ["holds", "orders", "order_events", "payment_events", "payment_event_trail", "charges", "idempotency_keys"]
+        {
             self.execute(&format!("TRUNCATE TABLE {table}")).await;
         }
         self.execute("UPDATE products SET reserved = 0 WHERE reserved > 0").await;
