@@ -2,16 +2,20 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Instrument as _, error, info_span};
 
 use super::{Done, Shared, Work};
 
 /// What a batch under way will come back with, and how much it may take.
 type Returned<W> = (i64, Done<<W as Work>::Job>);
+
+/// How long a batch is thought to be on its way still. Nobody gathers behind one that has met trouble.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 struct Lane<W: Work> {
     shared: Arc<Shared<W>>,
@@ -24,6 +28,12 @@ struct Lane<W: Work> {
     strays_under_way: JoinSet<()>,
     /// What the batches under way may take together.
     weight: i64,
+    /// How many jobs the batch has that left last.
+    last_size: usize,
+    /// When that was.
+    last_left: Instant,
+    /// Whether those who wait could leave now, but wait for more company.
+    gathering: bool,
     /// What was left when a batch last came back.
     supply: Option<i64>,
 }
@@ -51,6 +61,7 @@ pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queu
                 open = count > 0;
                 lane.waiting.extend(taken.drain(..));
             }
+            () = sleep_until(lane.last_left + PATIENCE), if lane.gathering => {}
             () = sleep(linger), if lane.is_idle() => {
                 if lane.leave(&queue) {
                     return;
@@ -64,7 +75,19 @@ impl<W: Work> Lane<W> {
     fn new(shared: Arc<Shared<W>>, key: W::Key) -> Self {
         let (waiting, strays) = (VecDeque::new(), VecDeque::new());
         let (under_way, strays_under_way) = (JoinSet::new(), JoinSet::new());
-        Self { shared, key, waiting, under_way, strays, strays_under_way, weight: 0, supply: None }
+        Self {
+            shared,
+            key,
+            waiting,
+            under_way,
+            strays,
+            strays_under_way,
+            weight: 0,
+            last_size: 0,
+            last_left: Instant::now(),
+            gathering: false,
+            supply: None,
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -83,12 +106,19 @@ impl<W: Work> Lane<W> {
         self.waiting.iter().take(self.shared.limits.batch).take_while(fits).count().max(1)
     }
 
-    /// Starts batches as long as jobs wait and the work allows one more.
+    /// Starts batches as long as jobs wait and the work allows one more. One that leaves beside another is at least as large
+    /// as that, or full, or has waited long enough.
     fn start_batches(&mut self) {
+        self.gathering = false;
         while !self.waiting.is_empty() && self.under_way.len() < self.shared.limits.in_flight {
             let count = self.next_batch();
             let weight: i64 = self.waiting.range(..count).map(|job| self.shared.work.weight(job)).sum();
-            if !self.under_way.is_empty() && !self.shared.work.may_overlap(self.supply, self.weight + weight) {
+            self.gathering = !self.under_way.is_empty()
+                && count == self.waiting.len()
+                && count < self.last_size
+                && self.last_left.elapsed() < PATIENCE;
+            let alone = self.under_way.is_empty();
+            if self.gathering || !alone && !self.shared.work.may_overlap(self.supply, self.weight + weight) {
                 return;
             }
             let jobs: Vec<_> = self.waiting.drain(..count).collect();
@@ -98,6 +128,7 @@ impl<W: Work> Lane<W> {
             };
             let (shared, key, supply) = (Arc::clone(&self.shared), self.key, self.supply);
             self.weight += weight;
+            (self.last_size, self.last_left) = (jobs.len(), Instant::now());
             let run = async move { (weight, shared.work.run(key, jobs, supply).await) };
             self.under_way.spawn(run.instrument(span));
         }

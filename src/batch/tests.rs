@@ -70,6 +70,17 @@ impl Bench {
         self.lanes.submit(key, Job { number, answer }).map(|()| answered)
     }
 
+    /// One batch of that size is under way, and the lane believes that there is supply for another one.
+    async fn warm_up_with(&mut self, size: usize) {
+        let _before = self.submit(1, 1).expect("there is room");
+        assert_eq!(self.next_batch().await.len(), 1);
+        for _ in 0..size {
+            drop(self.submit(1, 1).expect("there is room"));
+        }
+        self.gate.add_permits(1);
+        assert_eq!(self.next_batch().await.len(), size);
+    }
+
     async fn next_batch(&mut self) -> Vec<i64> {
         self.started.recv().await.expect("a batch starts")
     }
@@ -112,6 +123,36 @@ async fn a_second_batch_leaves_only_when_supply_suffices_for_both() {
     bench.gate.add_permits(1);
     assert_eq!(bench.next_batch().await, [6]);
     bench.gate.add_permits(1);
+}
+
+#[tokio::test]
+async fn a_second_batch_is_as_large_as_the_first_one_or_full() {
+    for (first, enough) in [(2, 2), (1, 1)] {
+        let mut bench = Bench::new(LIMITS, 0);
+        bench.warm_up_with(first).await;
+        let mut accepted: Vec<_> = (1..enough).map(|_| bench.submit(1, 1).expect("there is room")).collect();
+        tokio::task::yield_now().await;
+        assert!(bench.started.try_recv().is_err(), "fewer than {first} gather");
+        accepted.push(bench.submit(1, 1).expect("there is room"));
+        assert_eq!(bench.next_batch().await.len(), enough);
+        bench.gate.add_permits(10);
+    }
+    // two fit into the packet, so that a third one is not waited for
+    let mut bench = Bench::new(Limits { bytes: 60, batch: 2, ..LIMITS }, 0);
+    bench.warm_up_with(2).await;
+    let _accepted: Vec<_> = (1..=3).map(|_| bench.submit(1, 1).expect("there is room")).collect();
+    assert_eq!(bench.next_batch().await.len(), 2);
+    bench.gate.add_permits(10);
+}
+
+#[tokio::test]
+async fn nobody_gathers_for_long_behind_a_batch_that_does_not_come_back() {
+    let mut bench = Bench::new(LIMITS, 0);
+    bench.warm_up_with(3).await;
+    let answered = bench.submit(1, 1).expect("there is room");
+    assert_eq!(bench.next_batch().await, [1], "after a while it leaves alone");
+    bench.gate.add_permits(10);
+    answered.await.expect("answered");
 }
 
 #[tokio::test]
