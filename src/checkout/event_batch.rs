@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use tracing::Span;
 use uuid::Uuid;
 
-use super::payments::{Delivery, Receipt, list_waiting_for, look_again, receive_alone, wake_parked};
+use super::payments::{Delivery, Receipt, list_touched, look_again, receive_alone, wake_parked};
 use crate::batch::{Done, Work};
 use crate::db::orders::{self, Order};
 use crate::db::payment_batch::{self, Success};
 use crate::db::{Database, Error, idempotency_keys};
 use crate::domain::payment::amount_fits;
-use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference};
+use crate::domain::{Event, EventStatus, Meaning, OrderStatus};
 
 /// A body up to this size, in bytes, may travel with others.
 const SMALL: usize = 4096;
@@ -176,7 +176,7 @@ impl EventWork {
                         return Ok(event_ids);
                     }
                     let replies = tx.packet(&payment_batch::pay(&successes)).await?;
-                    payment_batch::paid(replies, successes.len())
+                    payment_batch::paid(replies, &successes)
                 }
                 .boxed()
             })
@@ -185,10 +185,8 @@ impl EventWork {
 
     /// Tells everybody; those for whose orders refunds wait, after these took effect.
     async fn answer(&self, plain: Vec<(EventJob, Order)>, event_ids: &HashMap<Vec<u8>, i64>) {
-        let named = |order: &Order| Reference { order_id: Some(order.id), hold_id: Some(order.hold_id) };
-        let paid: Vec<Reference> = plain.iter().map(|(_, order)| named(order)).collect();
-        // what cannot be found now is found by a worker
-        let waiting = list_waiting_for(&self.database, &paid).await.unwrap_or_default();
+        let paid: Vec<Uuid> = plain.iter().map(|(_, order)| order.id).collect();
+        let touched = list_touched(&self.database, &paid, OrderStatus::Paid).await;
         for (job, order) in plain {
             let event_id = event_ids.get(&job.delivery.event.idempotency_key).copied();
             let receipt = event_id.map(|event_id| Receipt {
@@ -198,7 +196,7 @@ impl EventWork {
                 order_status: Some(OrderStatus::Paid),
             });
             match receipt {
-                Some(receipt) if waiting.iter().any(|event| event.speaks_of(order.id, order.hold_id)) => {
+                Some(receipt) if touched.contains(&order.id) => {
                     self.answer_later(job, receipt, &order);
                 }
                 Some(receipt) => drop(job.answer.send(Ok(receipt))),
@@ -224,12 +222,7 @@ impl EventWork {
 }
 
 fn success((job, order): &(EventJob, Order)) -> Success<'_> {
-    Success {
-        event: &job.delivery.event,
-        order_id: order.id,
-        hold_id: order.hold_id,
-        processing: job.delivery.arrived.elapsed(),
-    }
+    Success { event: &job.delivery.event, order, processing: job.delivery.arrived.elapsed() }
 }
 
 /// Orders of a batch, by what events name them.

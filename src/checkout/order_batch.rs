@@ -13,14 +13,13 @@ use uuid::Uuid;
 
 use super::keys::{self, Keyable, Sorted};
 use super::orders::Placed;
-use super::payments::wake_parked;
+use super::payments::{list_touched, wake_parked};
 use crate::batch::{Done, Work};
 use crate::db::holds::{self, Hold};
 use crate::db::idempotency_keys::{self, Keyed, Made};
 use crate::db::orders::{self, Draft, Order, Terms};
-use crate::db::payment_events::{self, Waiting};
 use crate::db::{Database, Error, Failure, Tx};
-use crate::domain::{HoldStatus, OrderStatus, Reference, Refusal};
+use crate::domain::{HoldStatus, OrderStatus, Refusal};
 
 /// How often an order alone is tried when what was read changed in between.
 const TRIES: u32 = 3;
@@ -307,49 +306,21 @@ impl OrderWork {
 
     /// Tells everybody what was made; those whose orders events wait for, after these took effect.
     async fn answer(&self, candidates: Vec<Candidate>, replays: Vec<(OrderJob, Made)>, terms: Option<Terms>) {
-        let Look { waiting, changed } = self.look(&candidates).await;
+        let order_ids: Vec<Uuid> = candidates.iter().map(|(job, _)| job.order_id).collect();
+        let touched = list_touched(&self.database, &order_ids, OrderStatus::Pending).await;
         for (job, rows) in candidates {
             let Some(placed) = terms.map(|terms| Box::new(placed(&job, rows, terms))) else {
                 job.reply(Err(Error::Broken("a batch of orders has no terms".to_owned())));
                 continue;
             };
-            match waiting.iter().any(|event| event.speaks_of(job.order_id, job.hold_id)) {
+            match touched.contains(&job.order_id) {
                 true => self.answer_later(job, placed),
-                false => {
-                    let woken = changed.contains(&job.order_id);
-                    job.reply(Ok(Ordered::Now { placed, woken }));
-                }
+                false => job.reply(Ok(Ordered::Now { placed, woken: false })),
             }
         }
         for (job, made) in replays {
             job.reply(Ok(Ordered::Before(made)));
         }
-    }
-
-    /// The orders are committed; an event that committed its own row before that is seen now, one that did it later sees
-    /// them, and what that did to them is seen as well.
-    async fn look(&self, candidates: &[Candidate]) -> Look {
-        if candidates.is_empty() {
-            return Look::default();
-        }
-        let order_ids: Vec<Uuid> = candidates.iter().map(|(job, _)| job.order_id).collect();
-        let named = |(job, _): &Candidate| Reference { order_id: Some(job.order_id), hold_id: Some(job.hold_id) };
-        let references: Vec<Reference> = candidates.iter().map(named).collect();
-        let (order_ids, references) = (&order_ids, &references);
-        let looked = self
-            .database
-            .read("payments.list_waiting_for", |tx| {
-                async move {
-                    let waiting = payment_events::list_waiting_for(tx, references).await?;
-                    Ok(Look { waiting, changed: orders::list_changed(tx, order_ids).await? })
-                }
-                .boxed()
-            })
-            .await;
-        looked.unwrap_or_else(|error| {
-            warn!(%error, "could not look for events that wait for new orders; a worker will find them");
-            Look::default()
-        })
     }
 
     /// Nobody else waits until the events of one order have taken effect.
@@ -362,15 +333,6 @@ impl OrderWork {
             job.reply(Ok(Ordered::Now { placed, woken: true }));
         });
     }
-}
-
-/// What is seen after orders were made.
-#[derive(Default)]
-struct Look {
-    /// Events that wait for them.
-    waiting: Vec<Waiting>,
-    /// Those that an event has changed already.
-    changed: Vec<Uuid>,
 }
 
 fn draft(job: &OrderJob, rows: &[Hold]) -> Draft {
@@ -393,8 +355,6 @@ fn placed(job: &OrderJob, items: Vec<Hold>, terms: Terms) -> Placed {
         currency,
         created_at: terms.created_at,
         pay_by: terms.pay_by,
-        charge_provider: None,
-        charge_txn_id: None,
         refunded_minor: 0,
         restocked: false,
     };

@@ -4,6 +4,8 @@
 //! other's afterwards, in a second transaction; looking before committing would lose both, since neither sees the
 //! other's uncommitted row. What a crash leaves between the two steps, a worker finds (see [`super::inbox`]).
 
+use std::collections::HashSet;
+
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -14,8 +16,8 @@ use super::event_batch::EventJob;
 use super::settlement::{OUT_OF_STOCK, Resolved, Supply, apply, give_up, resolve};
 use super::{Checkout, PATIENCE, answer, expiry};
 use crate::db::payment_event_trail::{self, Action};
-use crate::db::payment_events::{self, Beginning, Stored, Waiting};
-use crate::db::{Database, Error, Failure, Tx, holds};
+use crate::db::payment_events::{self, Beginning, Stored};
+use crate::db::{Database, Error, Failure, Tx, holds, orders};
 use crate::domain::retry::pause_after;
 use crate::domain::{Event, EventStatus, Meaning, Named as _, OrderStatus, Outcome, Reference, Refusal, WebhookMode};
 use crate::telemetry;
@@ -272,7 +274,7 @@ async fn wake(database: &Database, references: &[Reference]) -> Result<usize, Er
     for _ in 0..ROUNDS {
         let waiting = list_waiting_for(database, references).await?;
         let mut settled = 0;
-        for &Waiting { event_id, .. } in &waiting {
+        for &event_id in &waiting {
             settled += usize::from(apply_waiting(database, event_id).await);
         }
         woken += waiting.len();
@@ -294,8 +296,24 @@ async fn wake_others(database: &Database, reference: Reference) -> Result<usize,
     wake(database, &[reference]).await
 }
 
+/// Which of these orders, that were just committed in the state `left`, an event has changed by now or waits for: one that
+/// committed its own row before is seen to wait, and one that did it later sees the orders itself. What cannot be looked
+/// for now is found by a worker.
+pub(super) async fn list_touched(database: &Database, order_ids: &[Uuid], left: OrderStatus) -> HashSet<Uuid> {
+    if order_ids.is_empty() {
+        return HashSet::new();
+    }
+    let looked = database
+        .read("orders.list_touched", |tx| async move { orders::list_touched(tx, order_ids, left).await }.boxed())
+        .await;
+    looked.unwrap_or_else(|error| {
+        warn!(%error, "could not look for events that wait for orders; a worker will find them");
+        HashSet::new()
+    })
+}
+
 /// What waits for these orders and holds and can be applied now.
-pub(super) async fn list_waiting_for(database: &Database, references: &[Reference]) -> Result<Vec<Waiting>, Error> {
+async fn list_waiting_for(database: &Database, references: &[Reference]) -> Result<Vec<i64>, Error> {
     if references.is_empty() {
         return Ok(Vec::new());
     }

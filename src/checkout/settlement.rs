@@ -123,7 +123,9 @@ async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, supply: Supply)
         OrderStatus::Pending => true,
         OrderStatus::Cancelled => supply == Supply::Unknown,
         // a success that names no charge may speak of the one that paid the order
-        OrderStatus::Paid | OrderStatus::Refunded if event.txn_id.is_none() && same_provider(event, order) => {
+        OrderStatus::Paid | OrderStatus::Refunded
+            if event.txn_id.is_none() && charges::paid(tx, &event.provider, order.id).await? =>
+        {
             return Ok((Outcome::Ignored, Some(order.status)));
         }
         OrderStatus::Paid | OrderStatus::Refunded => false,
@@ -134,7 +136,7 @@ async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, supply: Supply)
     if outcome != Outcome::Applied {
         return Ok((outcome, Some(order.status)));
     }
-    if !orders::mark_paid(tx, order.id, order.status, &event.provider, event.txn_id.as_deref()).await? {
+    if !orders::mark_paid(tx, order.id, order.status).await? {
         return Err(Failure::Raced("orders/mark_paid"));
     }
     record(tx, event, order.id, (order.status, OrderStatus::Paid), Reason::PaymentSucceeded).await?;
@@ -326,10 +328,6 @@ async fn record(
 ) -> Result<(), Failure> {
     let transition = Transition { order_id, from: Some(from), to, reason };
     order_events::insert_for_payment(tx, transition, event.id).await
-}
-
-fn same_provider(event: &Stored, order: &Order) -> bool {
-    order.charge_provider.as_ref() == Some(&event.provider)
 }
 
 /// How much was taken: as the event says, where it can be read, else the order's total.

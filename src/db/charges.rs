@@ -1,9 +1,12 @@
 //! Money that was taken, one row per charge.
 
-use mysql_async::{Row, params};
+use std::borrow::Cow;
 
-use super::literal::{Literal, cases, rows};
-use super::payment_batch::{Success, key};
+use mysql_async::{Row, params};
+use uuid::Uuid;
+
+use super::literal::{Literal, rows};
+use super::payment_batch::Success;
 use super::{Failure, Tx, bytes, column, id_column, single, sql, state};
 use crate::domain::{ChargeStatus, Named as _, Reference};
 
@@ -74,9 +77,26 @@ pub async fn insert(
 
 /// The statement that writes down the charges of a batch of payments.
 pub fn insert_all_paid(successes: &[Success<'_>]) -> String {
-    let orders = cases(successes.iter().map(|success| (key(success.event)[1], Literal::Id(success.order_id))));
-    let keys = rows(successes.iter().map(|success| key(success.event)));
-    sql::charges::INSERT_ALL_PAID.replace("{orders}", &orders).replace("{rows}", &keys)
+    let names: Vec<Cow<'_, [u8]>> = successes.iter().map(|success| success.event.charge_name()).collect();
+    let values = successes.iter().zip(&names).enumerate().map(|(place, (Success { event, order, .. }, name))| {
+        [
+            Literal::Bytes(event.provider.as_bytes()),
+            Literal::Bytes(name),
+            Literal::Generated(place),
+            Literal::Id(order.id),
+            Literal::Id(order.hold_id),
+            Literal::name(ChargeStatus::Paid),
+            Literal::Number(order.total_minor),
+            Literal::Bytes(order.currency.as_bytes()),
+        ]
+    });
+    sql::charges::INSERT_ALL_PAID.replace("{rows}", &rows(values))
+}
+
+/// Whether a charge of that provider paid the order.
+pub async fn paid(tx: &mut Tx<'_>, provider: &[u8], order_id: Uuid) -> Result<bool, Failure> {
+    let params = params! { provider, "order_id" => bytes(order_id) };
+    Ok(tx.row::<i64>(sql::charges::COUNT_PAID, params).await? != Some(0))
 }
 
 /// The charge of that name.

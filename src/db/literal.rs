@@ -20,14 +20,21 @@ pub enum Literal<'a> {
     Word(&'static str),
     /// A variable of the session, `@p`.
     Variable(&'static str),
+    /// The id of a row of the batch whose ids `payment_events/set_generated` took down, by the row's place in that.
+    Generated(usize),
     /// NULL.
     Null,
 }
 
-impl Literal<'_> {
+impl<'a> Literal<'a> {
     /// The word of a state.
     pub fn name(value: impl Named) -> Self {
         Self::Word(value.as_str())
+    }
+
+    /// A text that may be missing.
+    pub fn text(text: &'a Option<String>) -> Self {
+        text.as_ref().map_or(Self::Null, |text| Self::Bytes(text.as_bytes()))
     }
 }
 
@@ -57,6 +64,7 @@ impl Literal<'_> {
                 target.write_char('\'')
             }
             Self::Variable(name) => target.write_str(name),
+            Self::Generated(place) => write!(target, "@i + {place} * @s"),
             Self::Null => target.write_str("NULL"),
         }
     }

@@ -5,6 +5,7 @@ use mysql_async::params;
 use uuid::Uuid;
 
 use super::literal::{Literal, rows};
+use super::payment_batch::Success;
 use super::{Failure, Tx, bytes, column, single, sql, state};
 use crate::domain::status::named;
 use crate::domain::{Named, OrderStatus};
@@ -88,6 +89,26 @@ pub fn insert_all(transitions: &[Transition]) -> String {
 pub async fn insert(tx: &mut Tx<'_>, transitions: &[Transition]) -> Result<(), Failure> {
     tx.execute_text(&insert_all(transitions)).await?;
     Ok(())
+}
+
+/// The statement that writes that a batch of payments paid their orders.
+pub fn insert_all_paid(successes: &[Success<'_>]) -> String {
+    let values = successes.iter().enumerate().map(|(place, Success { event, order, .. })| {
+        [
+            Literal::Id(order.id),
+            Literal::name(OrderStatus::Pending),
+            Literal::name(OrderStatus::Paid),
+            Literal::name(Reason::PaymentSucceeded),
+            Literal::Generated(place),
+            Literal::text(&event.txn_id),
+            Literal::text(&event.amount),
+            Literal::text(&event.currency),
+            Literal::text(&event.provider_timestamp),
+            Literal::text(&event.source),
+            Literal::text(&event.correlation_id),
+        ]
+    });
+    sql::order_events::INSERT_ALL_PAID.replace("{rows}", &rows(values))
 }
 
 /// Writes a transition that the payment event `event_id` caused, with what that said.

@@ -1,5 +1,6 @@
 //! The table of orders.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
@@ -7,7 +8,7 @@ use mysql_async::{Params, Row, params};
 use uuid::Uuid;
 
 use super::door::Reply;
-use super::literal::{Literal, cases, list, rows};
+use super::literal::{Literal, list, rows};
 use super::order_events::{self, Reason, Transition};
 use super::{Failure, Tx, bytes, column, exactly, holds, id, single, sql, state};
 use crate::domain::{Named as _, OrderStatus};
@@ -29,11 +30,7 @@ pub struct Order {
     pub created_at: NaiveDateTime,
     /// Until when it may stay unpaid, UTC.
     pub pay_by: NaiveDateTime,
-    /// The provider of the charge that paid it.
-    pub charge_provider: Option<Vec<u8>>,
-    /// That provider's name for the charge.
-    pub charge_txn_id: Option<Vec<u8>>,
-    /// How much of that charge was given back, in minor units.
+    /// How much of the charge that paid it was given back, in minor units.
     pub refunded_minor: i64,
     /// Whether its units went back on sale with the refund.
     pub restocked: bool,
@@ -59,8 +56,6 @@ fn order(row: &Row) -> Result<Order, Failure> {
         currency: column(row, "currency")?,
         created_at: column(row, "created_at")?,
         pay_by: column(row, "pay_by")?,
-        charge_provider: column(row, "charge_provider")?,
-        charge_txn_id: column(row, "charge_txn_id")?,
         refunded_minor: column(row, "refunded_minor")?,
         restocked: column(row, "restocked")?,
     })
@@ -151,9 +146,10 @@ pub async fn list_some(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<Order>
     tx.rows_text(&with_ids(sql::orders::FIND, order_ids)).await?.iter().map(order).collect()
 }
 
-/// Which of these orders are not pending any more.
-pub async fn list_changed(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
-    let found: Vec<Vec<u8>> = tx.rows_text(&with_ids(sql::orders::LIST_CHANGED, order_ids)).await?;
+/// Which of these orders are not as they were left, in the state `left`: an event has changed them, or waits for them.
+pub async fn list_touched(tx: &mut Tx<'_>, order_ids: &[Uuid], left: OrderStatus) -> Result<HashSet<Uuid>, Failure> {
+    let statement = with_ids(sql::orders::LIST_TOUCHED, order_ids).replace("{status}", left.as_str());
+    let found: Vec<Vec<u8>> = tx.rows_text(&statement).await?;
     found.iter().map(|bytes| id(bytes)).collect()
 }
 
@@ -167,29 +163,14 @@ pub async fn list_by_hold(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Orde
     tx.rows_text(&with_ids(sql::orders::FIND_BY_HOLD, hold_ids)).await?.iter().map(order).collect()
 }
 
-/// The statement that marks pending orders paid, each by its own charge: order, provider, the provider's name for it.
-pub fn mark_all_paid(charges: &[(Uuid, &str, Option<&str>)]) -> String {
-    let provider = |&(id, provider, _): &(Uuid, &'_ str, _)| -> String {
-        cases([(Literal::Id(id), Literal::Bytes(provider.as_bytes()))])
-    };
-    let txn_id = |&(id, _, txn_id): &(Uuid, _, Option<&'_ str>)| -> String {
-        cases([(Literal::Id(id), txn_id.map_or(Literal::Null, |txn_id| Literal::Bytes(txn_id.as_bytes())))])
-    };
-    let ids: Vec<Uuid> = charges.iter().map(|&(id, ..)| id).collect();
-    with_ids(sql::orders::MARK_ALL_PAID, &ids)
-        .replace("{providers}", &charges.iter().map(provider).collect::<String>())
-        .replace("{txn_ids}", &charges.iter().map(txn_id).collect::<String>())
+/// The statement that marks pending orders paid.
+pub fn mark_all_paid(order_ids: &[Uuid]) -> String {
+    with_ids(sql::orders::MARK_ALL_PAID, order_ids)
 }
 
-/// Marks an order paid by this charge. False when it is not in the state `from` any more.
-pub async fn mark_paid(
-    tx: &mut Tx<'_>,
-    order_id: Uuid,
-    from: OrderStatus,
-    provider: &[u8],
-    txn_id: Option<&[u8]>,
-) -> Result<bool, Failure> {
-    let params = params! { "order_id" => bytes(order_id), "from" => from.as_str(), provider, txn_id };
+/// Marks an order paid. False when it is not in the state `from` any more.
+pub async fn mark_paid(tx: &mut Tx<'_>, order_id: Uuid, from: OrderStatus) -> Result<bool, Failure> {
+    let params = params! { "order_id" => bytes(order_id), "from" => from.as_str() };
     single("orders/mark_paid", tx.execute(sql::orders::MARK_PAID, params).await?)
 }
 

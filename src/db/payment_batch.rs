@@ -6,8 +6,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::door::Reply;
-use super::literal::{Literal, cases, rows};
-use super::{Failure, Tx, charges, holds, orders, sql};
+use super::literal::{Literal, rows};
+use super::orders::Order;
+use super::{Failure, Tx, charges, holds, order_events, orders, sql};
 use crate::domain::{Event, EventStatus, Reference};
 
 /// A success whose order waits for it.
@@ -16,54 +17,53 @@ pub struct Success<'a> {
     /// The event.
     pub event: &'a Event,
     /// Its order.
-    pub order_id: Uuid,
-    /// That order's hold.
-    pub hold_id: Uuid,
+    pub order: &'a Order,
     /// How long it took until now.
     pub processing: Duration,
 }
 
-/// The statements that take in a batch of successes and pay their orders, in one packet: the inbox, the charges, the
-/// orders, their trails, their holds, the ids in the inbox. One per order and per key, sorted by key.
-pub fn pay(successes: &[Success<'_>]) -> [String; 6] {
-    let keys = rows(successes.iter().map(|success| key(success.event)));
+/// The statements that take in a batch of successes and pay their orders, in one packet: the inbox and its ids, the
+/// charges, the orders, their trails, their holds, and what the inbox has under these ids. One per order and per key,
+/// sorted by key.
+pub fn pay(successes: &[Success<'_>]) -> [String; 7] {
     let inbox_rows: Vec<String> = successes.iter().map(|success| inbox_row(success)).collect();
     let inbox = sql::payment_events::INSERT_APPLIED.replace("{rows}", &inbox_rows.join(", "));
-    let paid_by: Vec<_> = successes
-        .iter()
-        .map(|success| (success.order_id, success.event.provider, success.event.txn_id.as_deref()))
-        .collect();
-    let orders = cases(successes.iter().map(|success| (key(success.event)[1], Literal::Id(success.order_id))));
-    let hold_ids: Vec<Uuid> = successes.iter().map(|success| success.hold_id).collect();
+    let order_ids: Vec<Uuid> = successes.iter().map(|success| success.order.id).collect();
+    let hold_ids: Vec<Uuid> = successes.iter().map(|success| success.order.hold_id).collect();
+    let last = successes.len().saturating_sub(1);
     [
         inbox,
+        sql::payment_events::SET_GENERATED.to_owned(),
         charges::insert_all_paid(successes),
-        orders::mark_all_paid(&paid_by),
-        sql::order_events::INSERT_ALL_PAID.replace("{orders}", &orders).replace("{rows}", &keys),
+        orders::mark_all_paid(&order_ids),
+        order_events::insert_all_paid(successes),
         holds::settle_all(&hold_ids),
-        sql::payment_events::LIST_IDS.replace("{rows}", &keys),
+        sql::payment_events::LIST_GENERATED.replace("{last}", &last.to_string()),
     ]
 }
 
 /// Reads the replies to [`pay`]: ids in the inbox, by key.
 ///
 /// # Errors
-/// [`Failure::Stale`] when an order, a key or a charge was somebody else's since it was read.
-pub fn paid(replies: Vec<Reply>, count: usize) -> Result<HashMap<Vec<u8>, i64>, Failure> {
-    let [inbox, charges, orders, trails, holds, ids] = <[Reply; 6]>::try_from(replies)
+/// [`Failure::Stale`] when an order, a key or a charge was somebody else's since it was read, or the ids in the inbox are
+/// not the ones that were written beside.
+pub fn paid(replies: Vec<Reply>, successes: &[Success<'_>]) -> Result<HashMap<Vec<u8>, i64>, Failure> {
+    let [inbox, _, charges, orders, trails, holds, generated] = <[Reply; 7]>::try_from(replies)
         .map_err(|replies| Failure::Broken(format!("{} replies to a batch of payments", replies.len())))?;
-    let count = count as u64;
+    let count = successes.len() as u64;
     if [inbox, charges, orders].iter().any(|reply| reply.affected != count) {
         return Err(Failure::Stale("orders/mark_all_paid"));
     }
     if trails.affected != count || holds.affected < count {
         return Err(Failure::Broken(format!("{} trails and {} holds", trails.affected, holds.affected)));
     }
-    let id = |row| match mysql_async::from_row_opt::<(Vec<u8>, i64, Vec<u8>)>(row) {
-        Ok((key, id, _)) => Ok((key, id)),
-        Err(error) => Err(Failure::Broken(error.to_string())),
-    };
-    ids.rows.into_iter().map(id).collect()
+    let id = |row| mysql_async::from_row_opt::<(Vec<u8>, i64)>(row).map_err(|error| Failure::Broken(error.to_string()));
+    let generated: Vec<(Vec<u8>, i64)> = generated.rows.into_iter().map(id).collect::<Result<_, _>>()?;
+    let keys = successes.iter().map(|success| &success.event.idempotency_key);
+    if !generated.iter().map(|(key, _)| key).eq(keys) {
+        return Err(Failure::Stale("payment_events/list_generated"));
+    }
+    Ok(generated.into_iter().collect())
 }
 
 /// The ids of these very events in the inbox, by key, if all of them are there.
@@ -89,25 +89,20 @@ pub fn row_bytes(event: &Event) -> usize {
         &event.provider_timestamp,
         &event.source,
         &event.correlation_id,
-        &event.txn_id,
     ];
     let texts: usize = texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum();
-    // as hex; the key is in six places, the ids in ten
-    2 * (event.body.len() + event.headers.len() + texts + 6 * (event.provider.len() + event.idempotency_key.len()))
+    // as hex; texts are in the inbox and in the trail, the key may name the charge too
+    2 * (event.body.len() + event.headers.len() + 2 * texts + 2 * (event.provider.len() + event.idempotency_key.len()))
         + 900
 }
 
 /// What an event's row is found by.
-pub(super) fn key(event: &Event) -> [Literal<'_>; 2] {
+fn key(event: &Event) -> [Literal<'_>; 2] {
     [Literal::Bytes(event.provider.as_bytes()), Literal::Bytes(&event.idempotency_key)]
 }
 
 fn inbox_row(success: &Success<'_>) -> String {
     let event = success.event;
-    let text = |text: &'_ Option<String>| match text {
-        Some(text) => Literal::Bytes(text.as_bytes()).to_string(),
-        None => Literal::Null.to_string(),
-    };
     let fingerprint = event.fingerprint();
     let [provider, key] = key(event);
     let id = |id: Option<Uuid>| id.map_or(Literal::Null, Literal::Id);
@@ -118,12 +113,12 @@ fn inbox_row(success: &Success<'_>) -> String {
         Literal::Bytes(&fingerprint),
         id(order_id),
         id(hold_id),
-        text(&event.amount),
-        text(&event.currency),
-        text(&event.txn_id),
-        text(&event.provider_timestamp),
-        text(&event.source),
-        text(&event.correlation_id),
+        Literal::text(&event.amount),
+        Literal::text(&event.currency),
+        Literal::text(&event.txn_id),
+        Literal::text(&event.provider_timestamp),
+        Literal::text(&event.source),
+        Literal::text(&event.correlation_id),
         Literal::Bytes(event.headers.as_bytes()),
         Literal::Bytes(&event.body),
         success.processing.as_micros(),
@@ -133,7 +128,7 @@ fn inbox_row(success: &Success<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Meaning;
+    use crate::domain::{Meaning, OrderStatus};
 
     #[test]
     fn an_event_adds_no_more_bytes_than_it_is_counted_for() {
@@ -165,9 +160,19 @@ mod tests {
             body: Vec::new(),
             ..event.clone()
         };
+        let order = Order {
+            id: Uuid::max(),
+            hold_id: Uuid::max(),
+            status: OrderStatus::Pending,
+            total_minor: i64::MAX,
+            currency: "EUR".to_owned(),
+            created_at: chrono::NaiveDateTime::MAX,
+            pay_by: chrono::NaiveDateTime::MAX,
+            refunded_minor: 0,
+            restocked: false,
+        };
         for event in [event, bare] {
-            let (order_id, hold_id) = (Uuid::max(), Uuid::max());
-            let success = Success { event: &event, order_id, hold_id, processing: Duration::from_secs(5) };
+            let success = Success { event: &event, order: &order, processing: Duration::from_secs(5) };
             let bytes = |count: usize| pay(&vec![success; count]).iter().map(String::len).sum::<usize>();
             assert!(bytes(2) - bytes(1) <= row_bytes(&event), "{} {}", bytes(2) - bytes(1), row_bytes(&event));
         }

@@ -144,24 +144,8 @@ pub async fn mark_refunded(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failu
     single("payment_events/mark_refunded", affected)
 }
 
-/// An event that waits for an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Waiting {
-    /// Its id in the inbox.
-    pub event_id: i64,
-    /// What it names.
-    pub reference: Reference,
-}
-
-impl Waiting {
-    /// Whether it waits for this order.
-    pub fn speaks_of(&self, order_id: Uuid, hold_id: Uuid) -> bool {
-        self.reference.order_id == Some(order_id) || self.reference.hold_id == Some(hold_id)
-    }
-}
-
 /// Events that wait for these orders and holds, in the order in which they are to be applied.
-pub async fn list_waiting_for(tx: &mut Tx<'_>, references: &[Reference]) -> Result<Vec<Waiting>, Failure> {
+pub async fn list_waiting_for(tx: &mut Tx<'_>, references: &[Reference]) -> Result<Vec<i64>, Failure> {
     let ids = |of: fn(&Reference) -> Option<Uuid>| match references.iter().any(|reference| of(reference).is_some()) {
         true => list(references.iter().filter_map(of).map(Literal::Id)),
         false => Literal::Null.to_string(),
@@ -169,12 +153,7 @@ pub async fn list_waiting_for(tx: &mut Tx<'_>, references: &[Reference]) -> Resu
     let statement = sql::payment_events::LIST_WAITING_FOR
         .replace("{ids}", &ids(|reference| reference.order_id))
         .replace("{hold_ids}", &ids(|reference| reference.hold_id));
-    let found: Vec<Row> = tx.rows_text(&statement).await?;
-    let waiting = |row: &Row| {
-        let reference = Reference { order_id: id_column(row, "order_id")?, hold_id: id_column(row, "hold_id")? };
-        Ok(Waiting { event_id: column(row, "id")?, reference })
-    };
-    found.iter().map(waiting).collect()
+    tx.rows_text(&statement).await
 }
 
 /// Says [`Failure::Stale`] while a payment of this order has not been applied yet: successes go first, and whoever wants

@@ -1,5 +1,7 @@
 //! What a payment provider reports, and what that means for an order.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -87,6 +89,14 @@ impl Event {
     /// visible character, so no key given by others can be equal.
     pub fn derived_key(meaning: Meaning, txn_id: &str) -> Vec<u8> {
         format!("{meaning}\u{1f}{txn_id}").into_bytes()
+    }
+
+    /// What the charge is called in its provider's charges: `txn_id`, or what stands for a missing one.
+    pub fn charge_name(&self) -> Cow<'_, [u8]> {
+        match &self.txn_id {
+            Some(txn_id) => Cow::Borrowed(txn_id.as_bytes()),
+            None => Cow::Owned([&b"\x1f"[..], &self.idempotency_key].concat()),
+        }
     }
 
     /// A digest of what makes two deliveries the same event: meaning, order, amount, currency and transaction. A retry

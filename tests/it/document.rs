@@ -28,6 +28,8 @@ fn filled(name: &str, statement: &str) -> String {
         "holds/insert" => 7,
         "idempotency_keys/insert" => 5,
         "payment_events/insert_applied" => 19,
+        "charges/insert_all_paid" => 8,
+        "order_events/insert_all_paid" => 11,
         "orders/insert" => 6,
         "order_events/insert" => 4,
         "idempotency_keys/answer" | "idempotency_keys/delete" => 3,
@@ -35,12 +37,18 @@ fn filled(name: &str, statement: &str) -> String {
     };
     let row = format!("({})", vec!["NULL"; width].join(", "));
     let mut text = statement.replace("{rows}", &row).replace("{ids}", "NULL");
-    for cases in ["{cases}", "{providers}", "{txn_ids}", "{orders}"] {
-        text = text.replace(cases, "WHEN 1 THEN 1");
-    }
-    for number in
-        ["{product_id}", "{qty}", "{ttl_seconds}", "{hold_ids}", "{status}", "{scope}", "{operation}", "{keys}"]
-    {
+    text = text.replace("{cases}", "WHEN 1 THEN 1");
+    for number in [
+        "{product_id}",
+        "{qty}",
+        "{ttl_seconds}",
+        "{hold_ids}",
+        "{status}",
+        "{scope}",
+        "{operation}",
+        "{keys}",
+        "{last}",
+    ] {
         text = text.replace(number, "1");
     }
     text

@@ -340,7 +340,7 @@ async fn an_order_that_appears_at_the_last_moment_still_gets_its_payment() {
         .await;
     // the order is made by an instance that ends before it looks for waiting events
     let (doomed, proxy) = shop.app_through_proxy().await;
-    let look = proxy.on("-- payment_events/list_waiting_for:", Action::PauseBefore);
+    let look = proxy.on("-- orders/list_touched:", Action::PauseBefore);
     let (hold, order) = (hold_id.parse().expect("an id"), order_id.parse().ok());
     let crash = tokio::spawn(async move { doomed.checkout.create_order(hold, order, None).await });
     look.reached().await;

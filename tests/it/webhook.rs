@@ -291,7 +291,7 @@ impl Meeting {
         let ordering = tokio::spawn(async move { client.try_order_as(&hold_id, &order_id).await });
         let meeting = Self {
             webhook: Side::new(webhook, Rule::from("-- orders/find:").skip(1), deliver(webhook, event)),
-            order: Side::new(order, "-- payment_events/list_waiting_for:", ordering),
+            order: Side::new(order, "-- orders/list_touched:", ordering),
         };
         meeting.webhook.commit.reached().await;
         meeting.order.commit.reached().await;
@@ -400,7 +400,7 @@ async fn what_a_crash_of_the_order_left_between_two_commits_is_found_by_the_swee
     let (hold_id, order_id) = (client.hold(product_id, 1).await, mint());
 
     client.webhook(&success(&order_id)).await.expect(202);
-    let look = proxy.on("-- payment_events/list_waiting_for:", Action::PauseBefore);
+    let look = proxy.on("-- orders/list_touched:", Action::PauseBefore);
     let (hold, order) = (hold_id.parse().expect("an id"), order_id.parse().ok());
     let crash = tokio::spawn(async move { doomed.checkout.create_order(hold, order, None).await });
     look.reached().await;
@@ -498,7 +498,8 @@ async fn of_two_charges_at_the_same_moment_one_pays_and_the_other_is_due_for_ref
     commit.release();
     assert_eq!(outcome(&first.await.expect("no panic")), (200, "processed", "paid"));
     assert_eq!(outcome(&second.await.expect("no panic")), (200, "refund_due", "paid"));
-    let charge: String = shop.row(&format!("SELECT charge_txn_id FROM orders WHERE id = {}", binary(&order_id))).await;
+    let charge: String =
+        shop.row(&format!("SELECT name FROM charges WHERE status = 'paid' AND order_id = {}", binary(&order_id))).await;
     assert_eq!(charge, "first");
     shop.assert_conserved().await;
 }
