@@ -82,7 +82,7 @@ async fn insert_due(ground: &Ground, product_id: i64, count: u32) -> Instant {
 async fn all_released(ground: &Ground, due_at: Instant, count: u32) -> Instant {
     let some: Vec<String> = (0..20).map(|part| format!("x'0190{:028x}'", (count - 1) / 19 * part)).collect();
     let some = format!("SELECT COUNT(*) FROM holds WHERE id IN ({}) AND status = 'active'", some.join(", "));
-    let all = "SELECT COUNT(*) FROM holds WHERE status = 'active' AND returns_at <= @due";
+    let all = "SELECT COUNT(*) FROM holds WHERE status = 'active' AND expires_at <= @due";
     while due_at.elapsed() < PATIENCE {
         if ground.value::<i64>(&some).await == 0 {
             let looked_at = Instant::now();
