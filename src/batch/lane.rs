@@ -32,10 +32,19 @@ struct Lane<W: Work> {
     last_size: usize,
     /// When that was.
     last_left: Instant,
-    /// Whether those who wait could leave now, but wait for more company.
-    gathering: bool,
     /// What was left when a batch last came back.
     supply: Option<i64>,
+}
+
+/// What becomes of a job that comes now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// It leaves at once.
+    Leaves,
+    /// It leaves when it has enough company, or at this moment.
+    Gathers { until: Instant },
+    /// It stays in the queue until a batch comes back, so nobody looks for it.
+    Rests,
 }
 
 /// Runs one lane until it has been idle for a moment, or nobody can reach it any more.
@@ -45,23 +54,30 @@ pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queu
     let mut lane = Lane::new(shared, key);
     let mut open = true;
     let mut taken = Vec::new();
+    let patience = sleep_until(Instant::now());
+    tokio::pin!(patience);
     while open || !lane.is_idle() {
         while lane.waiting.len() < cap
             && let Ok(job) = queue.try_recv()
         {
             lane.waiting.push_back(job);
         }
-        lane.start_batches();
+        let next = lane.start_batches();
         lane.start_strays();
+        if let Next::Gathers { until } = next
+            && patience.deadline() != until
+        {
+            patience.as_mut().reset(until);
+        }
         let room = cap.saturating_sub(lane.waiting.len());
         tokio::select! {
             Some(returned) = lane.under_way.join_next() => lane.take_back(returned),
             Some(ended) = lane.strays_under_way.join_next() => lane.told_if_panicked(ended),
-            count = queue.recv_many(&mut taken, room), if open && room > 0 => {
+            count = queue.recv_many(&mut taken, room), if open && room > 0 && next != Next::Rests => {
                 open = count > 0;
                 lane.waiting.extend(taken.drain(..));
             }
-            () = sleep_until(lane.last_left + PATIENCE), if lane.gathering => {}
+            () = &mut patience, if matches!(next, Next::Gathers { .. }) => {}
             () = sleep(linger), if lane.is_idle() => {
                 if lane.leave(&queue) {
                     return;
@@ -85,7 +101,6 @@ impl<W: Work> Lane<W> {
             weight: 0,
             last_size: 0,
             last_left: Instant::now(),
-            gathering: false,
             supply: None,
         }
     }
@@ -108,18 +123,21 @@ impl<W: Work> Lane<W> {
 
     /// Starts batches as long as jobs wait and the work allows one more. One that leaves beside another is at least as large
     /// as that, or full, or has waited long enough.
-    fn start_batches(&mut self) {
-        self.gathering = false;
-        while !self.waiting.is_empty() && self.under_way.len() < self.shared.limits.in_flight {
+    fn start_batches(&mut self) -> Next {
+        while self.under_way.len() < self.shared.limits.in_flight {
+            if self.waiting.is_empty() {
+                return Next::Leaves;
+            }
             let count = self.next_batch();
             let weight: i64 = self.waiting.range(..count).map(|job| self.shared.work.weight(job)).sum();
-            self.gathering = !self.under_way.is_empty()
-                && count == self.waiting.len()
-                && count < self.last_size
-                && self.last_left.elapsed() < PATIENCE;
-            let alone = self.under_way.is_empty();
-            if self.gathering || !alone && !self.shared.work.may_overlap(self.supply, self.weight + weight) {
-                return;
+            if !self.under_way.is_empty() {
+                if !self.shared.work.may_overlap(self.supply, self.weight + weight) {
+                    return Next::Rests;
+                }
+                let (more_fit, until) = (count == self.waiting.len(), self.last_left + PATIENCE);
+                if more_fit && count < self.last_size && Instant::now() < until {
+                    return Next::Gathers { until };
+                }
             }
             let jobs: Vec<_> = self.waiting.drain(..count).collect();
             let span = match jobs.as_slice() {
@@ -132,6 +150,7 @@ impl<W: Work> Lane<W> {
             let run = async move { (weight, shared.work.run(key, jobs, supply).await) };
             self.under_way.spawn(run.instrument(span));
         }
+        Next::Rests
     }
 
     /// Starts those who are to be done alone, as long as there is a place.

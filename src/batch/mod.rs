@@ -69,7 +69,7 @@ pub trait Work: Send + Sync + 'static {
     }
 
     /// Whether a batch may start while others are under way: `supply` is what was left when one last came back,
-    /// `weight` what those under way and this one may take of it together.
+    /// `weight` what those under way and this one may take of it together. More weight is never easier to carry.
     fn may_overlap(&self, supply: Option<i64>, weight: i64) -> bool;
 }
 
