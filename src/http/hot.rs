@@ -9,11 +9,16 @@ use poem::http::Method;
 use poem::{IntoResponse, Request, Response};
 use poem_openapi::param::Path;
 use poem_openapi::payload::ParsePayload as _;
+use poem_openapi::types::Type;
+use serde::de::DeserializeOwned;
 
 use super::echo;
-use super::holds::{CreateHold, Holds};
-use super::json::Json;
+use super::holds::Holds;
+use super::json::{Json, Raw};
+use super::orders::Orders;
+use super::payments::{PaymentEvent, Payments};
 use super::products::Products;
+use super::signature::{Once, StandardHeaders, UnsignedKey};
 use super::types::IdempotencyKey;
 use crate::app::App;
 
@@ -21,6 +26,8 @@ use crate::app::App;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hot {
     CreateHold,
+    CreateOrder,
+    ReceivePaymentEvent,
     FindProduct(i64),
     Echo,
 }
@@ -30,6 +37,8 @@ impl Hot {
     pub(super) fn path(self) -> &'static str {
         match self {
             Self::CreateHold => "/api/holds",
+            Self::CreateOrder => "/api/orders",
+            Self::ReceivePaymentEvent => "/api/payments/webhook",
             Self::FindProduct(_) => "/api/products/{product_id}",
             Self::Echo => echo::PATH,
         }
@@ -39,20 +48,29 @@ impl Hot {
 /// Their handlers.
 pub(super) struct Handlers {
     holds: Holds,
+    orders: Orders,
+    payments: Payments,
     products: Products,
     echo: bool,
 }
 
 impl Handlers {
     pub(super) fn new(app: &Arc<App>) -> Self {
-        let (holds, products) = (Holds { app: Arc::clone(app) }, Products { app: Arc::clone(app) });
-        Self { holds, products, echo: echo::is_asked_for() }
+        Self {
+            holds: Holds { app: Arc::clone(app) },
+            orders: Orders { app: Arc::clone(app) },
+            payments: Payments { app: Arc::clone(app) },
+            products: Products { app: Arc::clone(app) },
+            echo: echo::is_asked_for(),
+        }
     }
 
     /// Whether this is one of them. Whatever is unusual about it (an id that cannot be read, `HEAD`) is the router's.
     pub(super) fn find(&self, request: &Request) -> Option<Hot> {
         match (request.method(), request.uri().path()) {
             (&Method::POST, "/api/holds") => Some(Hot::CreateHold),
+            (&Method::POST, "/api/orders") => Some(Hot::CreateOrder),
+            (&Method::POST, "/api/payments/webhook") => Some(Hot::ReceivePaymentEvent),
             (&Method::GET, path) => path.strip_prefix("/api/products/")?.parse().ok().map(Hot::FindProduct),
             (&Method::POST, echo::PATH) if self.echo => Some(Hot::Echo),
             _ => None,
@@ -70,6 +88,20 @@ impl Handlers {
                     Ok(answered(self.holds.create(key, body).await))
                 })
             }
+            Hot::CreateOrder => {
+                let wish = Box::pin(wish(request));
+                Box::pin(async move {
+                    let (key, body) = wish.await?;
+                    Ok(answered(self.orders.create(key, body).await))
+                })
+            }
+            Hot::ReceivePaymentEvent => {
+                let delivery = Box::pin(delivery(request));
+                Box::pin(async move {
+                    let (StandardHeaders { id, timestamp, signatures }, key, body) = delivery.await?;
+                    Ok(answered(self.payments.webhook(id, timestamp, signatures, key, body).await))
+                })
+            }
             Hot::FindProduct(product_id) => {
                 Box::pin(async move { Ok(answered(self.products.find(Path(product_id)).await)) })
             }
@@ -78,11 +110,20 @@ impl Handlers {
     }
 }
 
-/// What somebody wants to hold.
-async fn wish(request: Request) -> poem::Result<(IdempotencyKey, Json<CreateHold>)> {
+/// What somebody wants to hold, or to order.
+async fn wish<T: Type + DeserializeOwned>(request: Request) -> poem::Result<(IdempotencyKey, Json<T>)> {
     let (request, mut body) = request.split();
     let key = IdempotencyKey::of(request.headers(), "idempotency-key")?;
     Ok((key, Json::from_request(&request, &mut body).await?))
+}
+
+/// What a payment provider reports.
+async fn delivery(request: Request) -> poem::Result<(StandardHeaders, UnsignedKey, Raw<PaymentEvent>)> {
+    let (request, mut body) = request.split();
+    let [id, timestamp, signatures] =
+        ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| Once::read(&request, name));
+    let key = UnsignedKey::read(&request, "idempotency-key");
+    Ok((StandardHeaders { id, timestamp, signatures }, key, Raw::from_request(&request, &mut body).await?))
 }
 
 fn answered(result: Result<impl IntoResponse, impl IntoResponse>) -> Response {

@@ -207,7 +207,7 @@ pub struct Orders {
 impl Orders {
     /// Make an order of a hold
     #[oai(path = "/orders", method = "post", operation_id = "createOrder")]
-    async fn create(
+    pub(super) async fn create(
         &self,
         /// Makes it safe to send the request again: the same key and body are answered with the first success.
         #[oai(name = "Idempotency-Key")]

@@ -155,7 +155,7 @@ impl Payments {
     /// `idempotency_key` or else `webhook-id`, which are signed; the header `Idempotency-Key` does not count. Where
     /// verification is off, the `webhook-` headers do not count.
     #[oai(path = "/payments/webhook", method = "post", operation_id = "receivePaymentEvent")]
-    async fn webhook(
+    pub(super) async fn webhook(
         &self,
         /// The sender's name for the event, the same however often it is sent.
         #[oai(name = "webhook-id")]

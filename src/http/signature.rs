@@ -46,13 +46,18 @@ macro_rules! header {
     };
 }
 header!(Once, Some(MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))), Self::read);
-header!(UnsignedKey, IdempotencyKey::param_schema_ref(), |request, name| Self(IdempotencyKey::of(
-    request.headers(),
-    name
-)));
+header!(UnsignedKey, IdempotencyKey::param_schema_ref(), Self::read);
+
+impl UnsignedKey {
+    /// The header of that name, with whatever is wrong with it.
+    pub fn read(request: &Request, name: &str) -> Self {
+        Self(IdempotencyKey::of(request.headers(), name))
+    }
+}
 
 impl Once {
-    fn read(request: &Request, name: &str) -> Self {
+    /// The header of that name, if it is there once.
+    pub fn read(request: &Request, name: &str) -> Self {
         let mut values = request.headers().get_all(name).iter();
         match (values.next(), values.next()) {
             (Some(value), None) => Self(Some(value.as_bytes().to_vec())),
