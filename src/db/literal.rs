@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use crate::domain::Named;
 
+/// How many bytes are made hex at a time.
+const HEX_PART: usize = 64;
+
 /// A value that is safe to write into SQL text: no text given by others can become one, except as hex.
 #[derive(Debug, Clone, Copy)]
 pub enum Literal<'a> {
@@ -18,7 +21,7 @@ pub enum Literal<'a> {
     Bytes(&'a [u8]),
     /// A word from one of our own closed sets.
     Word(&'static str),
-    /// A variable of the session, `@p`.
+    /// A variable of the session, `@p`, or the clock, `NOW(6)`.
     Variable(&'static str),
     /// The id of a row of the batch whose ids `payment_events/set_generated` took down, by the row's place in that.
     Generated(usize),
@@ -50,11 +53,9 @@ impl Literal<'_> {
                 target.write_char('\'')
             }
             Self::Bytes(bytes) => {
-                let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
                 target.write_str("x'")?;
-                for byte in *bytes {
-                    target.write_char(digit(byte >> 4))?;
-                    target.write_char(digit(byte & 15))?;
+                for part in bytes.chunks(HEX_PART) {
+                    write_hex(target, part)?;
                 }
                 target.write_char('\'')
             }
@@ -68,6 +69,16 @@ impl Literal<'_> {
             Self::Null => target.write_str("NULL"),
         }
     }
+}
+
+/// Writes up to [`HEX_PART`] bytes as hex, at once: digit for digit is several times as slow.
+fn write_hex(target: &mut impl fmt::Write, part: &[u8]) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = [0; 2 * HEX_PART];
+    for (digits, byte) in hex.chunks_exact_mut(2).zip(part) {
+        digits.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    target.write_str(str::from_utf8(&hex[..2 * part.len()]).unwrap_or_default())
 }
 
 impl fmt::Display for Literal<'_> {
@@ -119,6 +130,9 @@ mod tests {
 
     #[test]
     fn nothing_but_numbers_hex_and_our_own_names_gets_into_sql() {
+        let all: Vec<u8> = (0..=255).collect();
+        let expected: String = all.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(Literal::Bytes(&all).to_string(), format!("x'{expected}'"));
         let hostile = Literal::Bytes(b"'; DROP TABLE holds; --");
         assert_eq!(hostile.to_string(), "x'273b2044524f50205441424c4520686f6c64733b202d2d'");
         let row = [Literal::Number(-1), Literal::Id(Uuid::nil()), Literal::Variable("@p"), Literal::Null];

@@ -26,13 +26,11 @@ pub struct Success<'a> {
 /// charges, the orders, their trails, their holds, and what the inbox has under these ids. One per order and per key,
 /// sorted by key.
 pub fn pay(successes: &[Success<'_>]) -> [String; 7] {
-    let inbox_rows: Vec<String> = successes.iter().map(|success| inbox_row(success)).collect();
-    let inbox = sql::payment_events::INSERT_APPLIED.replace("{rows}", &inbox_rows.join(", "));
     let order_ids: Vec<Uuid> = successes.iter().map(|success| success.order.id).collect();
     let hold_ids: Vec<Uuid> = successes.iter().map(|success| success.order.hold_id).collect();
     let last = successes.len().saturating_sub(1);
     [
-        inbox,
+        insert_applied(successes),
         sql::payment_events::SET_GENERATED.to_owned(),
         charges::insert_all_paid(successes),
         orders::mark_all_paid(&order_ids),
@@ -101,28 +99,37 @@ fn key(event: &Event) -> [Literal<'_>; 2] {
     [Literal::Bytes(event.provider.as_bytes()), Literal::Bytes(&event.idempotency_key)]
 }
 
-fn inbox_row(success: &Success<'_>) -> String {
-    let event = success.event;
-    let fingerprint = event.fingerprint();
-    let [provider, key] = key(event);
-    let id = |id: Option<Uuid>| id.map_or(Literal::Null, Literal::Id);
-    let (status, meaning) = (Literal::name(EventStatus::Applied), Literal::name(event.meaning));
-    let Reference { order_id, hold_id } = event.reference;
-    format!(
-        "({provider}, {key}, {}, {status}, {meaning}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, 1, NULL, NOW(6))",
-        Literal::Bytes(&fingerprint),
-        id(order_id),
-        id(hold_id),
-        Literal::text(&event.amount),
-        Literal::text(&event.currency),
-        Literal::text(&event.txn_id),
-        Literal::text(&event.provider_timestamp),
-        Literal::text(&event.source),
-        Literal::text(&event.correlation_id),
-        Literal::Bytes(event.headers.as_bytes()),
-        Literal::Bytes(&event.body),
-        success.processing.as_micros(),
-    )
+/// The statement that takes the events in.
+fn insert_applied(successes: &[Success<'_>]) -> String {
+    let fingerprints: Vec<[u8; 32]> = successes.iter().map(|success| success.event.fingerprint()).collect();
+    let values = successes.iter().zip(&fingerprints).map(|(success, fingerprint)| {
+        let event = success.event;
+        let [provider, key] = key(event);
+        let id = |id: Option<Uuid>| id.map_or(Literal::Null, Literal::Id);
+        let Reference { order_id, hold_id } = event.reference;
+        [
+            provider,
+            key,
+            Literal::Bytes(fingerprint),
+            Literal::name(EventStatus::Applied),
+            Literal::name(event.meaning),
+            id(order_id),
+            id(hold_id),
+            Literal::text(&event.amount),
+            Literal::text(&event.currency),
+            Literal::text(&event.txn_id),
+            Literal::text(&event.provider_timestamp),
+            Literal::text(&event.source),
+            Literal::text(&event.correlation_id),
+            Literal::Bytes(event.headers.as_bytes()),
+            Literal::Bytes(&event.body),
+            Literal::Number(i64::try_from(success.processing.as_micros()).unwrap_or(i64::MAX)),
+            Literal::Number(1),
+            Literal::Null,
+            Literal::Variable("NOW(6)"),
+        ]
+    });
+    sql::payment_events::INSERT_APPLIED.replace("{rows}", &rows(values))
 }
 
 #[cfg(test)]
