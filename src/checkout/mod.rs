@@ -78,8 +78,9 @@ pub struct Checkout {
 }
 
 /// Of the queues of every kind. A packet of a batch stays well below 1 MB, the smallest `max_allowed_packet` that a server
-/// is likely to have; those who are done alone leave most of the connections to the batches.
-const LIMITS: Limits = Limits { queue: 20_000, batch: 4096, bytes: 512 * 1024, in_flight: 2, alone: 4, linger: LINGER };
+/// is likely to have; those who are done alone leave most of the connections to the batches. Beyond 2,048 a batch of holds
+/// takes longer for each of them, and so does everything that waits for its place.
+const LIMITS: Limits = Limits { queue: 20_000, batch: 2048, bytes: 512 * 1024, in_flight: 2, alone: 4, linger: LINGER };
 /// Of the queue of orders.
 const ORDER_LIMITS: Limits = Limits { batch: 512, ..LIMITS };
 /// Of the queue of webhook deliveries.
