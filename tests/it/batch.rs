@@ -2,12 +2,15 @@
 //! never fails the others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use holdfast::app::App;
 use holdfast::checkout::payments::Receipt;
 use holdfast::checkout::{Error, Operation};
+use holdfast::db::payment_batch::{self, Success};
 use holdfast::domain::{Event, EventStatus, OrderStatus, Refusal};
+use mysql_async::prelude::Queryable as _;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -356,4 +359,45 @@ async fn a_payment_whose_key_was_taken_before_spoils_the_packet_and_nobodys_paym
     assert!(answers.iter().all(is_paid), "{answers:?}");
     assert_eq!(alone, 30);
     assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'paid'").await, 31);
+}
+
+/// Servers of a cluster count in steps, so that no two of them give the same id.
+#[tokio::test]
+async fn a_batch_of_payments_knows_its_events_however_the_server_counts() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(100).await;
+    let (app, _proxy) = shop.app_through_proxy().await;
+    let order_ids = orders(&app, product_id, 6).await;
+    let mut events: Vec<Event> = order_ids.iter().map(|&order_id| payment(order_id, &order_id.to_string())).collect();
+    events.sort_by(|one, other| one.idempotency_key.cmp(&other.idempotency_key));
+    let mut paid = Vec::new();
+    for event in &events {
+        let order_id = event.reference.order_id.expect("it names its order");
+        paid.push(app.checkout.order(order_id).await.expect("it is there").order);
+    }
+    let mut conn = shop.sql().await;
+    for (steps, half) in [("3, auto_increment_offset = 2", 0..3), ("1, auto_increment_offset = 1", 3..6)] {
+        let successes: Vec<Success<'_>> = events[half.clone()]
+            .iter()
+            .zip(&paid[half])
+            .map(|(event, order)| Success { event, order, processing: Duration::ZERO })
+            .collect();
+        conn.query_drop(format!("SET SESSION auto_increment_increment = {steps}")).await.expect("it counts so");
+        conn.query_drop("BEGIN").await.expect("a transaction");
+        let statements = payment_batch::pay(&successes);
+        let (last, others) = statements.split_last().expect("statements");
+        for statement in others {
+            conn.query_drop(statement).await.expect("it runs");
+        }
+        let generated: Vec<(Vec<u8>, i64)> = conn.query(last).await.expect("it runs");
+        let keys = successes.iter().map(|success| &success.event.idempotency_key);
+        assert!(generated.iter().map(|(key, _)| key).eq(keys), "{generated:?}");
+        conn.query_drop("COMMIT").await.expect("committed");
+    }
+    let of_charges = "SELECT COUNT(*) FROM charges JOIN payment_events ON payment_events.id = charges.event_id
+                      WHERE charges.name = txn_id AND charges.order_id = payment_events.order_id";
+    let of_trails = "SELECT COUNT(*) FROM order_events JOIN payment_events ON payment_events.id = payment_event_id
+                     WHERE order_events.txn_id = payment_events.txn_id AND to_status = 'paid'";
+    assert_eq!((shop.count(of_charges).await, shop.count(of_trails).await), (6, 6));
+    shop.assert_conserved().await;
 }

@@ -288,3 +288,18 @@ async fn the_same_name_at_two_providers_is_two_events() {
     let providers: Vec<String> = shop.rows("SELECT provider FROM payment_events ORDER BY id").await;
     assert_eq!(providers, ["stripe", "default"]);
 }
+
+#[tokio::test]
+async fn a_success_that_names_no_charge_may_be_the_one_that_is_known_but_only_of_the_same_provider() {
+    for (at_stripe, expected) in [(true, "refund_due"), (false, "ignored")] {
+        let (shop, client, order_id) = shop_with_order().await;
+        let nameless = |key: &str| json!({ "order_id": order_id, "status": "paid", "idempotency_key": key });
+        match at_stripe {
+            true => deliver(&client, &event("evt_1", "payment_intent.succeeded", intent(&order_id))).await.expect(200),
+            false => client.webhook(&nameless("first")).await.expect(200),
+        };
+        let answer = client.webhook(&nameless("second")).await.expect(200);
+        assert_eq!((answer.text("status"), answer.text("order_status")), (expected.to_owned(), "paid".to_owned()));
+        shop.assert_conserved().await;
+    }
+}
