@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -13,9 +12,6 @@ use super::{Done, Shared, Work};
 
 /// What a batch under way will come back with, and how much it may take.
 type Returned<W> = (i64, Done<<W as Work>::Job>);
-
-/// How long a batch is thought to be on its way still. Nobody gathers behind one that has met trouble.
-const PATIENCE: Duration = Duration::from_millis(50);
 
 struct Lane<W: Work> {
     shared: Arc<Shared<W>>,
@@ -134,7 +130,7 @@ impl<W: Work> Lane<W> {
                 if !self.shared.work.may_overlap(self.supply, self.weight + weight) {
                     return Next::Rests;
                 }
-                let (more_fit, until) = (count == self.waiting.len(), self.last_left + PATIENCE);
+                let (more_fit, until) = (count == self.waiting.len(), self.last_left + self.shared.limits.gather);
                 if more_fit && count < self.last_size && Instant::now() < until {
                     return Next::Gathers { until };
                 }

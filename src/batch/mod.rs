@@ -104,6 +104,8 @@ pub struct Limits {
     pub in_flight: usize,
     /// Jobs that are done alone at the same time; of their like as many may wait as in the queue.
     pub alone: usize,
+    /// How long jobs gather at most behind a batch, which has met trouble when it is not back by then.
+    pub gather: Duration,
     /// How long a lane waits for another job before it goes away.
     pub linger: Duration,
 }

@@ -48,8 +48,15 @@ impl Work for Watched {
     }
 }
 
-const LIMITS: Limits =
-    Limits { queue: 4, batch: 3, bytes: 100, in_flight: 2, alone: 2, linger: Duration::from_millis(1) };
+const LIMITS: Limits = Limits {
+    queue: 4,
+    batch: 3,
+    bytes: 100,
+    in_flight: 2,
+    alone: 2,
+    gather: Duration::from_secs(3600),
+    linger: Duration::from_millis(1),
+};
 
 struct Bench {
     lanes: Lanes<Watched>,
@@ -147,7 +154,7 @@ async fn a_second_batch_is_as_large_as_the_first_one_or_full() {
 
 #[tokio::test]
 async fn nobody_gathers_for_long_behind_a_batch_that_does_not_come_back() {
-    let mut bench = Bench::new(LIMITS, 0);
+    let mut bench = Bench::new(Limits { gather: Duration::from_millis(1), ..LIMITS }, 0);
     bench.warm_up_with(3).await;
     let answered = bench.submit(1, 1).expect("there is room");
     assert_eq!(bench.next_batch().await, [1], "after a while it leaves alone");
