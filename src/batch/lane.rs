@@ -10,24 +10,32 @@ use tracing::{Instrument as _, error, info_span};
 
 use super::{Done, Shared, Work};
 
-/// What a batch under way will come back with, and how much it may take.
-type Returned<W> = (i64, Done<<W as Work>::Job>);
+/// What a batch under way will come back with: its number, how much it may take, and how it ended.
+type Returned<W> = (u64, i64, Done<<W as Work>::Job>);
+
+/// The batch that left last.
+struct Last {
+    number: u64,
+    /// How many jobs it has; none when it is back.
+    size: usize,
+    /// When it left.
+    left: Instant,
+}
 
 struct Lane<W: Work> {
     shared: Arc<Shared<W>>,
     key: W::Key,
     /// Taken from the queue, not yet under way; jobs to be done again come first.
     waiting: VecDeque<W::Job>,
+    /// What they add to a packet, in bytes.
+    waiting_bytes: usize,
     under_way: JoinSet<Returned<W>>,
     /// To be done alone, not yet under way.
     strays: VecDeque<W::Job>,
     strays_under_way: JoinSet<()>,
     /// What the batches under way may take together.
     weight: i64,
-    /// How many jobs the batch has that left last.
-    last_size: usize,
-    /// When that was.
-    last_left: Instant,
+    last: Last,
     /// What was left when a batch last came back.
     supply: Option<i64>,
 }
@@ -56,7 +64,7 @@ pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queu
         while lane.waiting.len() < cap
             && let Ok(job) = queue.try_recv()
         {
-            lane.waiting.push_back(job);
+            lane.take_in(job);
         }
         let next = lane.start_batches();
         lane.start_strays();
@@ -71,7 +79,7 @@ pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queu
             Some(ended) = lane.strays_under_way.join_next() => lane.told_if_panicked(ended),
             count = queue.recv_many(&mut taken, room), if open && room > 0 && next != Next::Rests => {
                 open = count > 0;
-                lane.waiting.extend(taken.drain(..));
+                taken.drain(..).for_each(|job| lane.take_in(job));
             }
             () = &mut patience, if matches!(next, Next::Gathers { .. }) => {}
             () = sleep(linger), if lane.is_idle() => {
@@ -94,9 +102,9 @@ impl<W: Work> Lane<W> {
             under_way,
             strays,
             strays_under_way,
+            waiting_bytes: 0,
             weight: 0,
-            last_size: 0,
-            last_left: Instant::now(),
+            last: Last { number: 0, size: 0, left: Instant::now() },
             supply: None,
         }
     }
@@ -104,6 +112,11 @@ impl<W: Work> Lane<W> {
     fn is_idle(&self) -> bool {
         let none_waits = self.waiting.is_empty() && self.strays.is_empty();
         none_waits && self.under_way.is_empty() && self.strays_under_way.is_empty()
+    }
+
+    fn take_in(&mut self, job: W::Job) {
+        self.waiting_bytes += self.shared.work.bytes(&job);
+        self.waiting.push_back(job);
     }
 
     /// How many of those who wait travel in the next batch: at least one.
@@ -117,33 +130,39 @@ impl<W: Work> Lane<W> {
         self.waiting.iter().take(self.shared.limits.batch).take_while(fits).count().max(1)
     }
 
-    /// Starts batches as long as jobs wait and the work allows one more. One that leaves beside another is at least as large
-    /// as that, or full, or has waited long enough.
+    /// Starts batches as long as jobs wait and the work allows one more. One that leaves beside the one before is at least as
+    /// large as that, or full, or has waited long enough.
     fn start_batches(&mut self) -> Next {
         while self.under_way.len() < self.shared.limits.in_flight {
             if self.waiting.is_empty() {
                 return Next::Leaves;
             }
+            let beside = !self.under_way.is_empty();
+            let may_overlap = |weight| !beside || self.shared.work.may_overlap(self.supply, self.weight + weight);
+            if !may_overlap(0) {
+                return Next::Rests;
+            }
+            let more_fit = self.waiting_bytes <= self.shared.limits.bytes;
+            let until = self.last.left + self.shared.limits.gather;
+            if beside && more_fit && self.waiting.len() < self.last.size && Instant::now() < until {
+                return Next::Gathers { until };
+            }
             let count = self.next_batch();
             let weight: i64 = self.waiting.range(..count).map(|job| self.shared.work.weight(job)).sum();
-            if !self.under_way.is_empty() {
-                if !self.shared.work.may_overlap(self.supply, self.weight + weight) {
-                    return Next::Rests;
-                }
-                let (more_fit, until) = (count == self.waiting.len(), self.last_left + self.shared.limits.gather);
-                if more_fit && count < self.last_size && Instant::now() < until {
-                    return Next::Gathers { until };
-                }
+            if !may_overlap(weight) {
+                return Next::Rests;
             }
             let jobs: Vec<_> = self.waiting.drain(..count).collect();
+            self.waiting_bytes -= jobs.iter().map(|job| self.shared.work.bytes(job)).sum::<usize>();
             let span = match jobs.as_slice() {
                 [alone] => self.shared.work.span(alone),
                 several => info_span!(parent: None, "batch", jobs = several.len()),
             };
             let (shared, key, supply) = (Arc::clone(&self.shared), self.key, self.supply);
             self.weight += weight;
-            (self.last_size, self.last_left) = (jobs.len(), Instant::now());
-            let run = async move { (weight, shared.work.run(key, jobs, supply).await) };
+            let number = self.last.number + 1;
+            self.last = Last { number, size: jobs.len(), left: Instant::now() };
+            let run = async move { (number, weight, shared.work.run(key, jobs, supply).await) };
             self.under_way.spawn(run.instrument(span));
         }
         Next::Rests
@@ -167,10 +186,15 @@ impl<W: Work> Lane<W> {
 
     fn take_back(&mut self, returned: Result<Returned<W>, tokio::task::JoinError>) {
         match returned {
-            Ok((weight, done)) => {
+            Ok((number, weight, done)) => {
                 self.weight -= weight;
                 self.supply = done.supply;
+                if number == self.last.number {
+                    // whoever is under way still was overtaken, and nobody gathers behind him
+                    self.last.size = 0;
+                }
                 for job in done.again.into_iter().rev() {
+                    self.waiting_bytes += self.shared.work.bytes(&job);
                     self.waiting.push_front(job);
                 }
                 for job in done.alone {
@@ -184,6 +208,7 @@ impl<W: Work> Lane<W> {
                 // Its jobs were dropped, so their askers know. What it weighed is not known any more.
                 error!(key = ?self.key, error = %panicked, "a batch panicked");
                 self.supply = None;
+                self.last.size = 0;
             }
         }
         if self.under_way.is_empty() {

@@ -4,9 +4,9 @@
 //! A [`Lanes`] has one lane per key (a product, a page of a list). A lane appears when its first job arrives, and goes
 //! away when it has been idle for a moment, so that memory follows what is asked for and not what ever was. A lane takes
 //! whatever waits, up to a cap, and runs it as one batch; while that is under way, jobs gather. A batch is as large as the
-//! last one was slow, and a lone job never waits for company.
+//! last one was slow, and a job that finds nothing under way never waits for company.
 //!
-//! Where the work allows it, a second batch leaves before the first one is back, as soon as it is as large as the first: a
+//! Where the work allows it, a second batch leaves before the first one is back, as soon as it is as large as that: a
 //! smaller one would make all that follow smaller than they need be. A lane tells its work how much supply was left when a
 //! batch last came back, and starts a further one only if [`Work::may_overlap`] agrees. There is no timer, except that
 //! nobody gathers long behind a batch that does not come back.

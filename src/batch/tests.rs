@@ -23,6 +23,9 @@ impl Work for Watched {
 
     async fn run(&self, _key: i64, mut jobs: Vec<Job>, supply: Option<i64>) -> Done<Job> {
         self.started.send(jobs.iter().map(|job| job.number).collect()).expect("the test listens");
+        if jobs.iter().any(|job| job.number == STUCK) {
+            std::future::pending::<()>().await;
+        }
         self.gate.acquire().await.expect("the gate stays").forget();
         let size = jobs.len();
         let again = match self.again_once.swap(0, Ordering::Relaxed) {
@@ -35,8 +38,8 @@ impl Work for Watched {
         Done { again, ..Done::all(supply.or(Some(10))) }
     }
 
-    fn bytes(&self, _job: &Job) -> usize {
-        30
+    fn bytes(&self, job: &Job) -> usize {
+        if job.number == LARGE { 60 } else { 30 }
     }
 
     fn weight(&self, job: &Job) -> i64 {
@@ -47,6 +50,11 @@ impl Work for Watched {
         supply.is_some_and(|supply| supply >= weight)
     }
 }
+
+/// The number of a job that fills a packet with one like it.
+const LARGE: i64 = 0;
+/// The number of a job whose batch never comes back.
+const STUCK: i64 = -1;
 
 const LIMITS: Limits = Limits {
     queue: 4,
@@ -144,11 +152,30 @@ async fn a_second_batch_is_as_large_as_the_first_one_or_full() {
         assert_eq!(bench.next_batch().await.len(), enough);
         bench.gate.add_permits(10);
     }
-    // two fit into the packet, so that a third one is not waited for
-    let mut bench = Bench::new(Limits { bytes: 60, batch: 2, ..LIMITS }, 0);
-    bench.warm_up_with(2).await;
-    let _accepted: Vec<_> = (1..=3).map(|_| bench.submit(1, 1).expect("there is room")).collect();
-    assert_eq!(bench.next_batch().await.len(), 2);
+    // a second large one does not fit into the packet, so that a third one is not waited for
+    let mut bench = Bench::new(LIMITS, 0);
+    bench.warm_up_with(3).await;
+    let _accepted = [LARGE; 2].map(|number| bench.submit(1, number).expect("there is room"));
+    assert_eq!(bench.next_batch().await, [LARGE]);
+    bench.gate.add_permits(10);
+}
+
+#[tokio::test]
+async fn nobody_gathers_behind_a_batch_that_was_overtaken() {
+    let mut bench = Bench::new(LIMITS, 0);
+    let _before = bench.submit(1, 1).expect("there is room");
+    assert_eq!(bench.next_batch().await, [1]);
+    let _stuck = [STUCK, 1].map(|number| bench.submit(1, number).expect("there is room"));
+    bench.gate.add_permits(1);
+    assert_eq!(bench.next_batch().await, [STUCK, 1]);
+    let younger = [1, 1].map(|number| bench.submit(1, number).expect("there is room"));
+    assert_eq!(bench.next_batch().await, [1, 1]);
+    bench.gate.add_permits(1);
+    for answered in younger {
+        answered.await.expect("answered");
+    }
+    let _alone = bench.submit(1, 1).expect("there is room");
+    assert_eq!(bench.next_batch().await, [1]);
     bench.gate.add_permits(10);
 }
 

@@ -1,5 +1,6 @@
 //! Payments of a sale come in a crowd as well. The plain case, a first success for an order that waits for it, travels in
-//! batches; every other event is taken in alone, beside the batches, and so is everybody in a batch that somebody spoiled.
+//! batches; every other event is taken in alone, beside the batches. A batch that somebody spoiled is tried once more, without
+//! those whose keys or orders are found to be taken by then; whom that does not serve is taken in alone, too.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +14,7 @@ use super::payments::{Delivery, Receipt, list_touched, look_again, receive_alone
 use crate::batch::{Done, Work};
 use crate::db::orders::{self, Order};
 use crate::db::payment_batch::{self, Success};
-use crate::db::{Database, Error, idempotency_keys};
+use crate::db::{Database, Error, Failure, idempotency_keys};
 use crate::domain::payment::amount_fits;
 use crate::domain::{Event, EventStatus, Meaning, OrderStatus};
 
@@ -49,22 +50,13 @@ impl Work for EventWork {
         for job in late {
             self.turn_away(job);
         }
-        let Sorted { plain, lone, others } = self.sort(jobs).await;
-        if let Some(job) = lone {
-            self.alone(job).await;
-            return Done { alone: others, ..Done::all(None) };
+        let Attempt { mut alone, spoiled } = self.attempt(jobs).await;
+        if !spoiled.is_empty() {
+            let (known, unknown) = self.part_by_keys(spoiled).await;
+            let second = self.attempt(unknown).await;
+            alone.extend(known.into_iter().chain(second.alone).chain(second.spoiled));
         }
-        match self.pay(&plain).await {
-            Ok(event_ids) => {
-                self.answer(plain, &event_ids).await;
-                Done { alone: others, ..Done::all(None) }
-            }
-            // Somebody spoils it for the others, or the database does not answer: alone, everybody finds out.
-            Err(_) => {
-                let alone = plain.into_iter().map(|(job, _)| job).chain(others).collect();
-                Done { alone, ..Done::all(None) }
-            }
-        }
+        Done { alone, ..Done::all(None) }
     }
 
     async fn run_alone(&self, (): (), job: EventJob) {
@@ -101,7 +93,43 @@ struct Sorted {
     others: Vec<EventJob>,
 }
 
+/// What an attempt left over.
+struct Attempt {
+    /// Who has to be taken in alone.
+    alone: Vec<EventJob>,
+    /// Plain ones of whom nobody was served, since what was read of somebody does not hold any more.
+    spoiled: Vec<EventJob>,
+}
+
 impl EventWork {
+    /// Takes the plain ones in together.
+    async fn attempt(&self, jobs: Vec<EventJob>) -> Attempt {
+        let Sorted { plain, lone, others: mut alone } = self.sort(jobs).await;
+        let mut spoiled = Vec::new();
+        if let Some(job) = lone {
+            self.alone(job).await;
+        }
+        match self.pay(&plain).await {
+            Ok(event_ids) => self.answer(plain, &event_ids).await,
+            Err(Error::Stale(_)) => spoiled.extend(plain.into_iter().map(|(job, _)| job)),
+            // the database does not answer, or worse: alone, everybody finds out
+            Err(_) => alone.extend(plain.into_iter().map(|(job, _)| job)),
+        }
+        Attempt { alone, spoiled }
+    }
+
+    /// Tells those whose keys the inbox knows by now from the others.
+    async fn part_by_keys(&self, jobs: Vec<EventJob>) -> (Vec<EventJob>, Vec<EventJob>) {
+        let events: Vec<&Event> = jobs.iter().map(|job| &job.delivery.event).collect();
+        let events = &events;
+        let known = self
+            .database
+            .read("payments.list_known", |tx| async move { payment_batch::list_known(tx, events).await }.boxed())
+            .await
+            .unwrap_or_default();
+        jobs.into_iter().partition(|job| known.contains(&job.delivery.event.idempotency_key))
+    }
+
     /// Tells the plain ones from the others.
     async fn sort(&self, jobs: Vec<EventJob>) -> Sorted {
         let (may_be_plain, mut others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| {
@@ -176,14 +204,17 @@ impl EventWork {
                         return Ok(event_ids);
                     }
                     let replies = tx.packet(&payment_batch::pay(&successes)).await?;
-                    payment_batch::paid(replies, &successes)
+                    payment_batch::paid(replies, &successes).map_err(|failure| match failure {
+                        Failure::Stale(guard) => tx.stale(guard),
+                        other => other,
+                    })
                 }
                 .boxed()
             })
             .await
     }
 
-    /// Tells everybody; those for whose orders refunds wait, after these took effect.
+    /// Tells everybody; those whose orders were touched by other events, after these took effect.
     async fn answer(&self, plain: Vec<(EventJob, Order)>, event_ids: &HashMap<Vec<u8>, i64>) {
         let paid: Vec<Uuid> = plain.iter().map(|(_, order)| order.id).collect();
         let touched = list_touched(&self.database, &paid, OrderStatus::Paid).await;
@@ -205,7 +236,7 @@ impl EventWork {
         }
     }
 
-    /// Refunds that came before this payment take effect before it is answered; nobody else waits for that.
+    /// What waits for this payment takes effect before it is answered; nobody else waits for that.
     fn answer_later(&self, job: EventJob, receipt: Receipt, order: &Order) {
         let (database, order) = (self.database.clone(), (order.id, order.hold_id));
         tokio::spawn(async move {

@@ -27,15 +27,14 @@ migrations! {
     10 "orders_refunded_in_parts",
     11 "payment_event_trail",
     12 "orders_refunded_before",
-    13 "orders_without_charge",
-    14 "holds_due_by_deadline",
+    13 "holds_due_by_deadline",
 }
 
 /// MySQL's and MariaDB's "Unknown database".
 const UNKNOWN_DATABASE: u16 = 1049;
-/// "Duplicate column name", "Duplicate key name" and "Can't DROP; check that it exists": the change was made before, by another one at the same time, or by
+/// "Duplicate column name" and "Duplicate key name": the change was made before, by another one at the same time, or by
 /// one that ended before it could write that down.
-const ALREADY_DONE: [u16; 3] = [1060, 1061, 1091];
+const ALREADY_THERE: [u16; 2] = [1060, 1061];
 
 /// Brings the database that the URL names up to date, and makes it where it does not exist. Returns the versions that
 /// were applied.
@@ -56,7 +55,7 @@ pub async fn migrate(options: &Opts) -> Result<Vec<u32>, mysql_async::Error> {
     let mut versions = Vec::new();
     for &(version, name, statement) in ALL.iter().filter(|(version, ..)| !applied.contains(version)) {
         match conn.query_drop(statement).await {
-            Err(mysql_async::Error::Server(error)) if ALREADY_DONE.contains(&error.code) => {}
+            Err(mysql_async::Error::Server(error)) if ALREADY_THERE.contains(&error.code) => {}
             other => other?,
         }
         conn.exec_drop(sql::schema_migrations::INSERT, params! { version, name }).await?;

@@ -1,4 +1,5 @@
-//! The table of orders.
+//! The table of orders. Its columns `charge_provider` and `charge_txn_id` are from before charges had a table; nothing reads
+//! them but older versions that may still run, so they can be dropped in the next one.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! A batch of plain payments: each the first success for an order that waits for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -78,6 +78,14 @@ pub async fn paid_before(tx: &mut Tx<'_>, successes: &[Success<'_>]) -> Result<O
     Ok(all.then(|| stored.into_iter().map(|(key, id, _)| (key, id)).collect()))
 }
 
+/// Which of the keys of these events are in the inbox.
+pub async fn list_known(tx: &mut Tx<'_>, events: &[&Event]) -> Result<HashSet<Vec<u8>>, Failure> {
+    let keys = rows(events.iter().map(|event| key(event)));
+    let stored: Vec<(Vec<u8>, i64, Vec<u8>)> =
+        tx.rows_text(&sql::payment_events::LIST_IDS.replace("{rows}", &keys)).await?;
+    Ok(stored.into_iter().map(|(key, ..)| key).collect())
+}
+
 /// How many bytes an event adds to the packet of [`pay`], at most.
 pub fn row_bytes(event: &Event) -> usize {
     let texts = [
@@ -89,9 +97,10 @@ pub fn row_bytes(event: &Event) -> usize {
         &event.correlation_id,
     ];
     let texts: usize = texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum();
-    // as hex; texts are in the inbox and in the trail, the key may name the charge too
-    2 * (event.body.len() + event.headers.len() + 2 * texts + 2 * (event.provider.len() + event.idempotency_key.len()))
-        + 900
+    let key = event.idempotency_key.len();
+    let name = event.txn_id.as_ref().map_or(key + 1, String::len);
+    // as hex; texts are in the inbox and in the trail, provider and name in the charges
+    2 * (event.body.len() + event.headers.len() + 2 * texts + 2 * event.provider.len() + key + name) + 900
 }
 
 /// What an event's row is found by.
@@ -178,7 +187,8 @@ mod tests {
             refunded_minor: 0,
             restocked: false,
         };
-        for event in [event, bare] {
+        let short_key = Event { txn_id: event.txn_id.clone(), ..bare.clone() };
+        for event in [event, bare, short_key] {
             let success = Success { event: &event, order: &order, processing: Duration::from_secs(5) };
             let bytes = |count: usize| pay(&vec![success; count]).iter().map(String::len).sum::<usize>();
             assert!(bytes(2) - bytes(1) <= row_bytes(&event), "{} {}", bytes(2) - bytes(1), row_bytes(&event));
