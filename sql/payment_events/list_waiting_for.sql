@@ -1,6 +1,6 @@
 -- payment_events/list_waiting_for: what waits for these orders and can be applied now, the successes first; a refund goes
 -- on waiting for the charge that it belongs to, even after it was given up. Where one of the names is
--- never used, its index looks worthless, and for a large batch the engine would read the whole table instead
+-- never used, its index looks worthless, and the engine may read the whole table instead
 SELECT id FROM (
   SELECT id, status, meaning, order_id, hold_id, provider, txn_id FROM payment_events FORCE INDEX (payment_events_order)
   WHERE order_id IN ({ids}) AND status IN ('received', 'parked', 'dead')
