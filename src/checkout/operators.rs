@@ -8,7 +8,7 @@ use super::settlement::money_of;
 pub use crate::db::operators::{ChargeLine, EventLine, EventRecord, Happening};
 pub use crate::db::payment_event_trail::Action;
 use crate::db::{Error, Failure, charges, idempotency_keys, operators, payment_event_trail, payment_events};
-use crate::domain::{EventStatus, Meaning, Refusal};
+use crate::domain::{Event, EventStatus, Meaning, Refusal};
 
 /// What is shown at most of what happened to one event.
 const HAPPENINGS: u32 = 100;
@@ -81,7 +81,7 @@ impl Checkout {
                 async move {
                     let record = operators::find_all(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
                     let event = payment_events::find(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
-                    let name = event.txn_id.unwrap_or_else(|| [&b"\x1f"[..], &record.idempotency_key].concat());
+                    let name = Event::charge_name(event.txn_id.as_deref(), &record.idempotency_key);
                     let charge = charges::find(tx, &event.provider, &name).await?.map(ChargeLine::from);
                     let happenings = operators::list_happenings(tx, event_id, HAPPENINGS).await?;
                     Ok(EventFile { record, charge, happenings })

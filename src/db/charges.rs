@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::literal::{Literal, rows};
 use super::payment_batch::Success;
 use super::{Failure, Tx, bytes, column, id_column, single, sql, state};
-use crate::domain::{ChargeStatus, Named as _, Reference};
+use crate::domain::{ChargeStatus, Event, Named as _, Reference};
 
 /// A charge, as refunds find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +76,11 @@ pub async fn insert(
 }
 
 /// The statement that writes down the charges of a batch of payments.
-pub fn insert_all_paid(successes: &[Success<'_>]) -> String {
-    let names: Vec<Cow<'_, [u8]>> = successes.iter().map(|success| success.event.charge_name()).collect();
+pub fn insert_all_paid<'a>(successes: &[Success<'a>]) -> String {
+    let name = |Success { event, .. }: &Success<'a>| -> Cow<'a, [u8]> {
+        Event::charge_name(event.txn_id.as_deref().map(str::as_bytes), &event.idempotency_key)
+    };
+    let names: Vec<Cow<'_, [u8]>> = successes.iter().map(name).collect();
     let values = successes.iter().zip(&names).enumerate().map(|(place, (Success { event, order, .. }, name))| {
         [
             Literal::Bytes(event.provider.as_bytes()),

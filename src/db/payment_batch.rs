@@ -66,9 +66,8 @@ pub fn paid(replies: Vec<Reply>, successes: &[Success<'_>]) -> Result<HashMap<Ve
 
 /// The ids of these very events in the inbox, by key, if all of them are there.
 pub async fn paid_before(tx: &mut Tx<'_>, successes: &[Success<'_>]) -> Result<Option<HashMap<Vec<u8>, i64>>, Failure> {
-    let keys = rows(successes.iter().map(|success| key(success.event)));
-    let stored: Vec<(Vec<u8>, i64, Vec<u8>)> =
-        tx.rows_text(&sql::payment_events::LIST_IDS.replace("{rows}", &keys)).await?;
+    let events: Vec<&Event> = successes.iter().map(|success| success.event).collect();
+    let stored = list_stored(tx, &events).await?;
     let ours = |(key, _, fingerprint): &(Vec<u8>, i64, Vec<u8>)| {
         successes.iter().any(|success| {
             success.event.idempotency_key == *key && success.event.fingerprint().as_slice() == fingerprint.as_slice()
@@ -80,10 +79,13 @@ pub async fn paid_before(tx: &mut Tx<'_>, successes: &[Success<'_>]) -> Result<O
 
 /// Which of the keys of these events are in the inbox.
 pub async fn list_known(tx: &mut Tx<'_>, events: &[&Event]) -> Result<HashSet<Vec<u8>>, Failure> {
+    Ok(list_stored(tx, events).await?.into_iter().map(|(key, ..)| key).collect())
+}
+
+/// What the inbox has under the keys of these events: key, id, fingerprint.
+async fn list_stored(tx: &mut Tx<'_>, events: &[&Event]) -> Result<Vec<(Vec<u8>, i64, Vec<u8>)>, Failure> {
     let keys = rows(events.iter().map(|event| key(event)));
-    let stored: Vec<(Vec<u8>, i64, Vec<u8>)> =
-        tx.rows_text(&sql::payment_events::LIST_IDS.replace("{rows}", &keys)).await?;
-    Ok(stored.into_iter().map(|(key, ..)| key).collect())
+    tx.rows_text(&sql::payment_events::LIST_IDS.replace("{rows}", &keys)).await
 }
 
 /// How many bytes an event adds to the packet of [`pay`], at most.

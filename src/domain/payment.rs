@@ -92,10 +92,10 @@ impl Event {
     }
 
     /// What the charge is called in its provider's charges: `txn_id`, or what stands for a missing one.
-    pub fn charge_name(&self) -> Cow<'_, [u8]> {
-        match &self.txn_id {
-            Some(txn_id) => Cow::Borrowed(txn_id.as_bytes()),
-            None => Cow::Owned([&b"\x1f"[..], &self.idempotency_key].concat()),
+    pub fn charge_name<'a>(txn_id: Option<&'a [u8]>, idempotency_key: &[u8]) -> Cow<'a, [u8]> {
+        match txn_id {
+            Some(txn_id) => Cow::Borrowed(txn_id),
+            None => Cow::Owned([b"\x1f", idempotency_key].concat()),
         }
     }
 

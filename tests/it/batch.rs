@@ -8,6 +8,7 @@ use futures_util::FutureExt as _;
 use holdfast::app::App;
 use holdfast::checkout::payments::Receipt;
 use holdfast::checkout::{Error, Operation};
+use holdfast::db::orders::Order;
 use holdfast::db::payment_batch::{self, Success};
 use holdfast::domain::{Event, EventStatus, OrderStatus, Refusal};
 use mysql_async::prelude::Queryable as _;
@@ -363,27 +364,31 @@ async fn a_payment_whose_key_was_taken_before_spoils_one_packet_and_nobodys_paym
     assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'paid'").await, 31);
 }
 
+/// New orders, each with its payment, in the order of the payments' keys.
+async fn payments_of(app: &Arc<App>, product_id: i64, count: usize) -> Vec<(Event, Order)> {
+    let mut to_pay = Vec::new();
+    for order_id in orders(app, product_id, count).await {
+        let order = app.checkout.order(order_id).await.expect("it is there").order;
+        to_pay.push((payment(order_id, &order_id.to_string()), order));
+    }
+    to_pay.sort_by(|(one, _), (other, _)| one.idempotency_key.cmp(&other.idempotency_key));
+    to_pay
+}
+
+fn successes(to_pay: &[(Event, Order)]) -> Vec<Success<'_>> {
+    to_pay.iter().map(|(event, order)| Success { event, order, processing: Duration::ZERO }).collect()
+}
+
 /// Servers of a cluster count in steps, so that no two of them give the same id.
 #[tokio::test]
 async fn a_batch_of_payments_knows_its_events_however_the_server_counts() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, _proxy) = shop.app_through_proxy().await;
-    let order_ids = orders(&app, product_id, 6).await;
-    let mut events: Vec<Event> = order_ids.iter().map(|&order_id| payment(order_id, &order_id.to_string())).collect();
-    events.sort_by(|one, other| one.idempotency_key.cmp(&other.idempotency_key));
-    let mut paid = Vec::new();
-    for event in &events {
-        let order_id = event.reference.order_id.expect("it names its order");
-        paid.push(app.checkout.order(order_id).await.expect("it is there").order);
-    }
+    let to_pay = payments_of(&app, product_id, 6).await;
     let mut conn = shop.sql().await;
     for (steps, half) in [("3, auto_increment_offset = 2", 0..3), ("1, auto_increment_offset = 1", 3..6)] {
-        let successes: Vec<Success<'_>> = events[half.clone()]
-            .iter()
-            .zip(&paid[half])
-            .map(|(event, order)| Success { event, order, processing: Duration::ZERO })
-            .collect();
+        let successes = successes(&to_pay[half]);
         conn.query_drop(format!("SET SESSION auto_increment_increment = {steps}")).await.expect("it counts so");
         conn.query_drop("BEGIN").await.expect("a transaction");
         let statements = payment_batch::pay(&successes);
@@ -409,16 +414,8 @@ async fn a_batch_of_payments_under_wrong_ids_is_not_committed() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, _proxy) = shop.app_through_proxy().await;
-    let order_ids = orders(&app, product_id, 2).await;
-    let mut events: Vec<Event> = order_ids.iter().map(|&order_id| payment(order_id, &order_id.to_string())).collect();
-    events.sort_by(|one, other| one.idempotency_key.cmp(&other.idempotency_key));
-    let mut paid = Vec::new();
-    for event in &events {
-        let order_id = event.reference.order_id.expect("it names its order");
-        paid.push(app.checkout.order(order_id).await.expect("it is there").order);
-    }
-    let successes: Vec<Success<'_>> =
-        (events.iter().zip(&paid)).map(|(event, order)| Success { event, order, processing: Duration::ZERO }).collect();
+    let to_pay = payments_of(&app, product_id, 2).await;
+    let successes = successes(&to_pay);
     for wrong in ["SET @i = LAST_INSERT_ID() + 1, @s = 1", "SET @i = LAST_INSERT_ID(), @s = 7", ""] {
         let mut statements = payment_batch::pay(&successes);
         if !wrong.is_empty() {
