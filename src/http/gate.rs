@@ -13,7 +13,7 @@ use crate::domain::mint_id;
 use crate::telemetry;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, TryFutureExt as _};
-use poem::http::{HeaderValue, Method, StatusCode};
+use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
 use tracing::{Instrument as _, Level, debug, enabled, error, info_span, warn};
 
@@ -21,6 +21,8 @@ const REQUEST_ID: &str = "x-request-id";
 /// What a path is called in metrics that is none of ours.
 const UNMATCHED: &str = "unmatched";
 const TRACE_PARENT: &str = "traceparent";
+/// What caches are told about every response that does not say otherwise: an answer is true for one request, at one moment.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// How a path is shown in metrics, and what it knows.
 #[derive(Debug, Clone)]
@@ -67,6 +69,7 @@ impl<E: Endpoint> Endpoint for Gate<E> {
             if let Ok(value) = HeaderValue::try_from(request_id.as_str()) {
                 response.headers_mut().insert(REQUEST_ID, value);
             }
+            response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);
             let route = match hot {
                 Some(hot) => hot.path(),
                 None => self.route(pattern.as_deref()),

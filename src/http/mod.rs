@@ -21,9 +21,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use poem::endpoint::make_sync;
-use poem::http::header;
+use poem::http::{StatusCode, header};
 use poem::web::Html;
-use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, Response, Route};
+use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, IntoResponse as _, Response, Route};
 use poem_openapi::OpenApiService;
 use serde_json::Value;
 
@@ -44,6 +44,9 @@ enum Tags {
     /// For load balancers and operators.
     Health,
 }
+
+/// The description of the API changes with the version that runs: a cache may keep it, but asks before each use.
+const REVALIDATE: &str = "no-cache";
 
 type Api = (
     products::Products,
@@ -68,7 +71,7 @@ fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
     OpenApiService::new(api, "Holdfast", env!("CARGO_PKG_VERSION")).description(
         "Flash-sale checkout. Read a product's stock, take a hold, make an order of it, and let the payment webhook \
          settle it.\n\nMoney is in integer minor units with an ISO 4217 code; times are RFC 3339 in UTC. Every error is \
-         `application/problem+json` with a stable `code`.",
+         `application/problem+json` with a stable `code`. No answer may be stored by a cache (`Cache-Control: no-store`).",
     )
 }
 
@@ -86,13 +89,19 @@ pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
     let document = document(app);
     let routes = patterns(&document);
     let page = service.swagger_ui_html();
-    let document_response =
-        make_sync(move |_| Response::builder().header(header::CONTENT_TYPE, "application/json").body(document.clone()));
+    let page = make_sync(move |_| Html(page.clone()).with_header(header::CACHE_CONTROL, REVALIDATE));
+    let document = make_sync(move |_| {
+        let head = Response::builder().header(header::CONTENT_TYPE, "application/json");
+        head.header(header::CACHE_CONTROL, REVALIDATE).body(document.clone())
+    });
+    let no_icon = make_sync(|_| StatusCode::NO_CONTENT.with_header(header::CACHE_CONTROL, "public, max-age=86400"));
     let operators = Arc::clone(app);
     let introduced = move |request| std::future::ready(Ok(admin::introduce(request, &operators)));
     let route = Route::new()
-        .at("/docs", poem::get(make_sync(move |_| Html(page.clone()))))
-        .at("/openapi.json", poem::get(document_response))
+        .at("/docs", poem::get(page))
+        .at("/openapi.json", poem::get(document))
+        // browsers that show /docs ask for it
+        .at("/favicon.ico", poem::get(no_icon))
         .nest("/", service.into_endpoint().before(introduced));
     gate::Gate::new(hot::Handlers::new(app), route, routes)
 }
@@ -101,7 +110,7 @@ pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
 fn patterns(document: &str) -> HashMap<String, gate::Route> {
     let document: Value = serde_json::from_str(document).expect("the document is JSON");
     let paths = document["paths"].as_object().into_iter().flatten();
-    let own = ["/docs", "/openapi.json"].map(|path| (path.to_owned(), "GET, HEAD".to_owned()));
+    let own = ["/docs", "/openapi.json", "/favicon.ico"].map(|path| (path.to_owned(), "GET, HEAD".to_owned()));
     paths
         .map(|(path, methods)| (path.clone(), allowed(methods)))
         .chain(own)

@@ -6,6 +6,7 @@ mod audit;
 mod batch;
 mod batch_faults;
 mod boundary;
+mod caching;
 mod document;
 mod door;
 mod expiry;
