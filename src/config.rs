@@ -14,7 +14,7 @@ use crate::domain::{Named as _, WebhookMode};
 use crate::telemetry;
 
 /// What switches off what is on otherwise.
-const OFF: &str = "off";
+pub const OFF: &str = "off";
 /// What tells somebody who has no secret how to come by one.
 const NO_SECRETS: &str = "it is not set, so that nobody could report a payment: `whsec_` and 24 to 64 random bytes in \
     base64, which the sender gets too, such as whsec_$(openssl rand -base64 32); `off` believes everybody";

@@ -1,15 +1,20 @@
 //! The command line.
 
-use std::fmt::Display;
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Parser, Subcommand};
 use holdfast::app::App;
 use holdfast::config::{self, Config, Settings};
+use holdfast::db::error::explain;
+use holdfast::db::lock_wait::{self, MigrateError, Patience};
 use holdfast::db::{Database, migrations, pool};
 use holdfast::dev::PrivateServer;
 use holdfast::serve::{Service, asked_to_stop};
@@ -21,6 +26,12 @@ use mysql_async::Opts;
 const EXIT_CONFIGURATION: u8 = 2;
 /// An audit that could not be made, which is not the same as one that found something.
 const EXIT_NO_AUDIT: u8 = 3;
+/// A migration that gave up waiting for a lock: nothing is wrong, it may be run again.
+const EXIT_GAVE_UP: u8 = 4;
+/// Stopped by a signal before the work was done, as a shell reports Ctrl-C.
+const EXIT_STOPPED: u8 = 130;
+/// Standard output was closed by its reader, as a shell reports SIGPIPE.
+const EXIT_CLOSED_PIPE: u8 = 141;
 /// The database that `dev` makes on its private server.
 const DEV_DATABASE: &str = "holdfast";
 /// Where `dev` sends metrics unless told otherwise.
@@ -42,8 +53,9 @@ enum Command {
     Dev(Dev),
     /// Serve over an existing database; it creates nothing there
     Serve(Settings),
-    /// Bring the schema of a database up to date; may be run again at any time
-    Migrate(DatabaseUrl),
+    /// Bring the schema of a database up to date; may be run again at any time. Exits with 4 when it gave up waiting for
+    /// a lock
+    Migrate(Migrate),
     /// Create product 1 where there is none
     Seed(Seed),
     /// Look at everything in one snapshot, also during a sale: 0 when all of it holds, 1 when not, 3 when it cannot be done
@@ -68,6 +80,17 @@ struct DatabaseUrl {
     /// The database: mysql://user:password@host:port/database?…
     #[arg(long, env = "HOLDFAST_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: Option<String>,
+}
+
+#[derive(Args)]
+struct Migrate {
+    #[command(flatten)]
+    database: DatabaseUrl,
+    /// How long to wait for tables that open transactions use, 0 to 86400, in attempts of a second with pauses between
+    /// them
+    #[arg(long, env = "HOLDFAST_MIGRATE_WAIT_SECONDS", value_name = "SECONDS",
+          default_value_t = lock_wait::TOTAL.as_secs(), value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    migrate_wait_seconds: u64,
 }
 
 #[derive(Args)]
@@ -109,7 +132,26 @@ enum Failed {
     NotClean,
     /// The audit could not be made: nothing is known.
     NoAudit(String),
+    /// A lock did not become free in time.
+    GaveUp(String),
+    /// A signal came first.
+    Stopped(String),
+    /// The reader of standard output has closed it.
+    ClosedPipe,
     Other(String),
+}
+
+impl Failed {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Configuration(_) => EXIT_CONFIGURATION,
+            Self::NoAudit(_) => EXIT_NO_AUDIT,
+            Self::GaveUp(_) => EXIT_GAVE_UP,
+            Self::Stopped(_) => EXIT_STOPPED,
+            Self::ClosedPipe => EXIT_CLOSED_PIPE,
+            Self::NotClean | Self::Other(_) => 1,
+        }
+    }
 }
 
 impl From<config::Problems> for Failed {
@@ -118,8 +160,22 @@ impl From<config::Problems> for Failed {
     }
 }
 
-fn because(what: &str) -> impl Fn(&dyn Display) -> Failed + '_ {
-    move |error| Failed::Other(format!("{what}: {error}"))
+fn because(what: &str) -> impl Fn(&dyn Error) -> Failed + '_ {
+    move |error| Failed::Other(format!("{what}: {}", explain(error)))
+}
+
+/// Prints to standard output.
+fn print(text: impl fmt::Display) -> Result<(), Failed> {
+    let mut out = io::stdout().lock();
+    write!(out, "{text}").and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failed::ClosedPipe,
+        _ => because("cannot write to standard output")(&error),
+    })
+}
+
+/// Prints a line to standard error, if it still has a reader.
+fn complain(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "holdfast: {text}");
 }
 
 #[tokio::main]
@@ -127,30 +183,18 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Dev(dev) => run_dev(dev).await,
         Command::Serve(settings) => run_serve(&settings).await,
-        Command::Migrate(DatabaseUrl { database_url }) => run_migrate(database_url.as_deref()).await,
+        Command::Migrate(migrate) => run_migrate(&migrate).await,
         Command::Seed(seed) => run_seed(&seed).await,
         Command::Audit(DatabaseUrl { database_url }) => run_audit(database_url.as_deref()).await,
-        Command::Openapi => {
-            print!("{}", http::document(&Arc::new(App::new(&undocumented()))));
-            Ok(())
-        }
+        Command::Openapi => print(http::document(&Arc::new(App::new(&undocumented())))),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failed::Configuration(problems)) => {
-            eprintln!("holdfast: {problems}");
-            ExitCode::from(EXIT_CONFIGURATION)
-        }
-        Err(Failed::NotClean) => ExitCode::FAILURE,
-        Err(Failed::NoAudit(what)) => {
-            eprintln!("holdfast: {what}");
-            ExitCode::from(EXIT_NO_AUDIT)
-        }
-        Err(Failed::Other(what)) => {
-            eprintln!("holdfast: {what}");
-            ExitCode::FAILURE
-        }
+    let Err(failed) = done else { return ExitCode::SUCCESS };
+    match &failed {
+        Failed::Configuration(problems) => complain(problems),
+        Failed::NoAudit(what) | Failed::GaveUp(what) | Failed::Stopped(what) | Failed::Other(what) => complain(what),
+        Failed::NotClean | Failed::ClosedPipe => {}
     }
+    ExitCode::from(failed.exit_code())
 }
 
 /// The document does not depend on any setting; the state that its routes share is never used.
@@ -177,7 +221,7 @@ async fn run_serve(settings: &Settings) -> Result<(), Failed> {
 async fn stop(service: Service) {
     tokio::select! {
         () = service.stop() => {}
-        _ = asked_to_stop() => eprintln!("holdfast: stopped at once; requests under way were cut off"),
+        _ = asked_to_stop() => complain("stopped at once; requests under way were cut off"),
     }
 }
 
@@ -186,34 +230,46 @@ async fn start_service(config: Config) -> Result<Service, Failed> {
     Service::start(config).await.map_err(|error| because(&cannot)(&error))
 }
 
-async fn run_migrate(url: Option<&str>) -> Result<(), Failed> {
-    let versions = migrate(&config::database(url)?).await?;
+async fn run_migrate(options: &Migrate) -> Result<(), Failed> {
+    let database = config::database(options.database.database_url.as_deref())?;
+    let report = |line: &str| complain(line);
+    let patience = Patience { total: Duration::from_secs(options.migrate_wait_seconds), report: &report };
+    let stop = async {
+        if asked_to_stop().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let versions = migrations::migrate_within(&database, &patience, stop).await.map_err(not_migrated)?;
+    let latest = migrations::latest();
     match versions.as_slice() {
-        [] => println!("the schema is up to date at version {}", migrations::latest()),
-        applied => println!("applied {} migrations; the schema is at version {}", applied.len(), migrations::latest()),
+        [] => print(format_args!("the schema is up to date at version {latest}\n")),
+        applied => print(format_args!("applied {} migrations; the schema is at version {latest}\n", applied.len())),
     }
-    Ok(())
 }
 
-async fn migrate(options: &Opts) -> Result<Vec<u32>, Failed> {
-    migrations::migrate(options).await.map_err(|error| because("the schema cannot be brought up to date")(&error))
+fn not_migrated(error: MigrateError) -> Failed {
+    let what = format!("the schema is not up to date: {}", explain(&error));
+    match error {
+        MigrateError::GaveUp { .. } => Failed::GaveUp(what),
+        MigrateError::Stopped => Failed::Stopped(what),
+        MigrateError::Failed { .. } => Failed::Other(what),
+    }
 }
 
 async fn run_seed(seed: &Seed) -> Result<(), Failed> {
     let options = config::database(seed.database.database_url.as_deref())?;
     match make_product(options, &seed.product).await? {
-        true => println!("product 1 was created with a stock of {}", seed.product.seed_stock),
-        false => println!("product 1 exists already"),
+        true => print(format_args!("product 1 was created with a stock of {}\n", seed.product.seed_stock)),
+        false => print("product 1 exists already\n"),
     }
-    Ok(())
 }
 
 async fn run_audit(url: Option<&str>) -> Result<(), Failed> {
     let database = Database::new(pool::pool(config::database(url)?, 1));
     let report = checkout::Checkout::new(database.clone(), checkout::Policy::default()).audit().await;
     database.close().await;
-    let report = report.map_err(|error| Failed::NoAudit(format!("the audit cannot be made: {error}")))?;
-    println!("{report}");
+    let report = report.map_err(|error| Failed::NoAudit(format!("the audit cannot be made: {}", explain(&error))))?;
+    print(format_args!("{report}\n"))?;
     if report.is_clean() { Ok(()) } else { Err(Failed::NotClean) }
 }
 
@@ -248,54 +304,48 @@ async fn run_dev(mut dev: Dev) -> Result<(), Failed> {
 
 async fn serve_dev(dev: &Dev, mut config: Config, database: &mut PrivateServer, signer: &Signer) -> Result<(), Failed> {
     config.database = config::database(Some(&database.url(DEV_DATABASE)))?;
-    migrate(&config.database).await?;
+    migrations::migrate(&config.database).await.map_err(not_migrated)?;
     make_product(config.database.clone(), &dev.product).await?;
     let statsd = config.statsd.clone();
     let service = start_service(config).await?;
-    print_banner(&service, database, statsd.as_deref(), signer);
-    let ended = tokio::select! {
-        asked = asked_to_stop() => asked.map_err(|error| because("cannot listen to signals")(&error)),
-        died = database.exited() => Err(because("the private database ended")(&died)),
+    let ended = match print_banner(&service, database, statsd.as_deref(), signer) {
+        Ok(()) => tokio::select! {
+            asked = asked_to_stop() => asked.map_err(|error| because("cannot listen to signals")(&error)),
+            died = database.exited() => Err(because("the private database ended")(&died)),
+        },
+        unread => unread,
     };
     stop(service).await;
     ended
 }
 
-/// The newest secret in the environment as a key in hexadecimal, told to a shell.
-const GIVEN_KEY: &str =
-    r#"$(cut -d, -f1 <<<"$HOLDFAST_WEBHOOK_SECRETS" | cut -c7- | base64 -d | od -An -vtx1 | tr -d ' \n')"#;
-
-/// Who signs the payment that the banner of `dev` reports.
+/// How the payment that the banner of `dev` reports is signed.
 enum Signer {
-    /// Nobody: verification is off.
-    Nobody,
-    /// Whoever has the secret that this start made.
-    Made([u8; 32]),
-    /// Whoever knows the secret that `dev` was given, which is not shown.
-    Given,
+    /// Not at all: verification is off.
+    Off,
+    /// With a secret made for this start. `alone`: no other is accepted.
+    Made { key: [u8; 32], alone: bool },
 }
 
 impl Signer {
-    /// Makes a secret where none is given.
+    /// Makes a secret, and lets it be accepted beside those that are given: these are not shown, and the terminal in which
+    /// the banner's lines run need not know them.
     fn of(settings: &mut Settings) -> Self {
-        match settings.webhook_secrets.as_deref().map(str::trim) {
-            Some("off") => Self::Nobody,
-            Some(given) if !given.is_empty() => Self::Given,
-            _ => {
-                let key = rand::random();
-                settings.webhook_secrets = Some(secret(&key));
-                Self::Made(key)
-            }
+        let given = settings.webhook_secrets.take().filter(|given| !given.trim().is_empty());
+        if given.as_deref().is_some_and(|given| given.trim() == config::OFF) {
+            settings.webhook_secrets = given;
+            return Self::Off;
         }
+        let key = rand::random();
+        let alone = given.is_none();
+        settings.webhook_secrets = Some(given.into_iter().chain([secret(&key)]).collect::<Vec<_>>().join(","));
+        Self::Made { key, alone }
     }
 
     /// The rest of a curl command that reports `$BODY` under the id `$HOLD`, and what is set before it.
     fn sign(&self) -> (&'static str, String) {
-        let key = match self {
-            Self::Nobody => return ("", String::new()),
-            Self::Made(key) => key.iter().map(|byte| format!("{byte:02x}")).collect(),
-            Self::Given => GIVEN_KEY.to_owned(),
-        };
+        let Self::Made { key, .. } = self else { return ("", String::new()) };
+        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let code = format!("openssl dgst -sha256 -mac HMAC -macopt hexkey:{key} -binary | base64");
         let headers = format!(
             r#" -H "webhook-id: $HOLD" -H "webhook-timestamp: $NOW" -H "webhook-signature: v1,$(printf %s "$HOLD.$NOW.$BODY" | {code})""#
@@ -303,42 +353,55 @@ impl Signer {
         ("NOW=$(date +%s); ", headers)
     }
 
-    fn tell(&self) -> String {
+    fn describe(&self) -> String {
         match self {
-            Self::Nobody => "off: everybody can report payments".to_owned(),
-            Self::Made(key) => format!("{}, made for this start; --webhook-secrets off asks for none", secret(key)),
-            Self::Given => "by the secrets that were given".to_owned(),
+            Self::Off => "off: every client can report payments".to_owned(),
+            Self::Made { key, alone: true } => {
+                format!("{}, made for this start; --webhook-secrets off asks for none", secret(key))
+            }
+            Self::Made { alone: false, .. } => {
+                "with the secrets that were given; the third line uses a key made for this start".to_owned()
+            }
         }
     }
 }
+
+/// What says that a body is JSON, as an option of curl.
+const JSON: &str = "-H 'content-type: application/json'";
 
 fn secret(key: &[u8; 32]) -> String {
     format!("whsec_{}", STANDARD.encode(key))
 }
 
-fn print_banner(service: &Service, database: &PrivateServer, statsd: Option<&str>, signer: &Signer) {
+/// Its commands use only options that curl has had for ten years (`--json` is from 2022), and no shell but `sh`.
+fn print_banner(
+    service: &Service,
+    database: &PrivateServer,
+    statsd: Option<&str>,
+    signer: &Signer,
+) -> Result<(), Failed> {
     let base = format!("http://{}", service.address());
     let (set, signature) = signer.sign();
-    println!(
+    print(format_args!(
         r#"
 Holdfast is selling product 1.
 
   Explore   {base}/docs
-  Sell      HOLD=$(curl -s {base}/api/holds --json '{{"product_id":1,"qty":1}}' | cut -d '"' -f 4)
-            curl -s {base}/api/orders --json "{{\"hold_id\":\"$HOLD\"}}"
-            BODY="{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"; {set}curl -s {base}/api/payments/webhook --json "$BODY"{signature}
+  Sell      HOLD=$(curl -s {base}/api/holds {JSON} -d '{{"product_id":1,"qty":1}}' | cut -d '"' -f 4)
+            curl -s {base}/api/orders {JSON} -d "{{\"hold_id\":\"$HOLD\"}}"
+            BODY="{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"; {set}curl -s {base}/api/payments/webhook {JSON} -d "$BODY"{signature}
   Signing   {signing}
   Logs      JSON lines on standard error; the database's own in {log}
   Metrics   {metrics}
   Database  {engine} at {url}
   Stop      Ctrl-C; the data stays
 "#,
-        signing = signer.tell(),
+        signing = signer.describe(),
         log = database.log_path().display(),
         metrics = statsd.map_or("off".to_owned(), |server| format!("StatsD over UDP to {server}")),
         engine = database.engine(),
         url = database.url(DEV_DATABASE),
-    );
+    ))
 }
 
 fn start_telemetry(config: &Config) -> Result<Option<Flusher>, Failed> {

@@ -12,7 +12,7 @@ use rand::RngExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, error, warn};
 
-use super::error::{Class, Error, Failure, classify, label};
+use super::error::{Class, Error, Failure, classify, explain, label};
 use crate::telemetry;
 
 /// Everything that one call of the door may take, retries included: a client gets its 503 within 5 s.
@@ -95,8 +95,8 @@ impl Mode {
 enum Ended {
     /// For good.
     Final(Error),
-    /// May be run again.
-    Again { class: Class, reason: String },
+    /// May be run again. `reason` is a word for metrics, `detail` what the server or the connection said.
+    Again { class: Class, reason: String, detail: String },
 }
 
 impl Tx<'_> {
@@ -270,11 +270,11 @@ impl Database {
                     return Ok(value);
                 }
                 Err(Ended::Final(error)) => return Err(report(name, error)),
-                Err(Ended::Again { class, reason }) => {
+                Err(Ended::Again { class, reason, detail }) => {
                     telemetry::transaction_retried(name, &reason);
-                    debug!(transaction = name, attempt, ?class, reason, "transaction attempt failed");
+                    debug!(transaction = name, attempt, ?class, reason, detail, "transaction attempt failed");
                     after_unknown |= class == Class::Unknown;
-                    (class, reason)
+                    (class, detail)
                 }
             };
             let pause = backoff(attempt);
@@ -322,7 +322,8 @@ impl Database {
                 let class = if committing { Class::Unknown } else { Class::Reroute };
                 *lost = Some(id);
                 let _ = timeout(GOODBYE, tx.conn.disconnect()).await;
-                return Err(Ended::Again { class, reason: "timeout".to_owned() });
+                let detail = "it did not answer in time".to_owned();
+                return Err(Ended::Again { class, reason: "timeout".to_owned(), detail });
             }
         };
         let clean = clean_up(tx.conn, mode, &failure).await;
@@ -372,9 +373,12 @@ impl Database {
                 if self.complaint_is_due() {
                     warn!(%error, "cannot connect to the database");
                 }
-                Err(Ended::Again { class: Class::Reroute, reason: label(&error) })
+                Err(Ended::Again { class: Class::Reroute, reason: label(&error), detail: explain(&error) })
             }
-            Err(_) => Err(Ended::Again { class: Class::Reroute, reason: "pool".to_owned() }),
+            Err(_) => {
+                let detail = "no connection became free in time".to_owned();
+                Err(Ended::Again { class: Class::Reroute, reason: "pool".to_owned(), detail })
+            }
         }
     }
 }
@@ -403,7 +407,7 @@ async fn clean_up(mut conn: Conn, mode: Mode, failure: &Failure) -> bool {
 /// than the lost one tells that the server has started anew, and that the id may by now be somebody else's. Returns
 /// whether it was done.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-async fn end_connection(options: Opts, id: u32) -> bool {
+pub(super) async fn end_connection(options: Opts, id: u32) -> bool {
     let ending = async {
         let mut conn = Conn::new(options).await?;
         if conn.id() > id
@@ -421,10 +425,12 @@ fn sort(failure: Failure, committing: bool) -> Ended {
         Failure::Refused(refusal) => Ended::Final(Error::Refused(refusal)),
         Failure::Broken(what) => Ended::Final(Error::Broken(what)),
         Failure::Stale(what) => Ended::Final(Error::Stale(what)),
-        Failure::Raced(guard) => Ended::Again { class: Class::Retry, reason: guard.to_owned() },
+        Failure::Raced(guard) => {
+            Ended::Again { class: Class::Retry, reason: guard.to_owned(), detail: guard.to_owned() }
+        }
         Failure::Database(error) => match classify(&error, committing) {
-            Class::Ours => Ended::Final(Error::Broken(error.to_string())),
-            class => Ended::Again { class, reason: label(&error) },
+            Class::Ours => Ended::Final(Error::Broken(explain(&error))),
+            class => Ended::Again { class, reason: label(&error), detail: explain(&error) },
         },
     }
 }

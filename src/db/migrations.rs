@@ -1,9 +1,14 @@
 //! The schema: forward only, one idempotent change per file, so that running them again, or two at once, does no harm.
 
+use std::future::Future;
+
 use futures_util::FutureExt as _;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, params};
+use mysql_async::{Conn, Opts, Params, params};
+use tracing::warn;
 
+use super::door::end_connection;
+use super::lock_wait::{self, MigrateError, Patience, Step, Waits};
 use super::{Database, Error, pool, sql};
 
 macro_rules! migrations {
@@ -37,12 +42,44 @@ const UNKNOWN_DATABASE: u16 = 1049;
 const ALREADY_THERE: [u16; 2] = [1060, 1061];
 
 /// Brings the database that the URL names up to date, and makes it where it does not exist. Returns the versions that
-/// were applied.
+/// were applied. Waits for locks as [`migrate_within`] does, with its usual patience, and logs what it waits for.
 ///
 /// # Errors
-/// Whatever the server says; what was applied until then stays.
+/// As [`migrate_within`].
+pub async fn migrate(options: &Opts) -> Result<Vec<u32>, MigrateError> {
+    let report = |line: &str| warn!("{line}");
+    migrate_within(options, &Patience { total: lock_wait::TOTAL, report: &report }, std::future::pending()).await
+}
+
+/// The same with the caller's patience, until `stop`: then the server is told to end what is under way.
+///
+/// # Errors
+/// Whatever the server says, a lock that did not become free in time, and a stop; what was applied until then stays.
+pub async fn migrate_within(
+    options: &Opts,
+    patience: &Patience<'_>,
+    stop: impl Future<Output = ()>,
+) -> Result<Vec<u32>, MigrateError> {
+    let mut stop = std::pin::pin!(stop);
+    let connecting = |source| MigrateError::Failed { step: "connecting to the database".to_owned(), source };
+    let mut conn = tokio::select! {
+        connected = connect(options) => connected.map_err(connecting)?,
+        () = &mut stop => return Err(MigrateError::Stopped),
+    };
+    let id = conn.id();
+    let applied = tokio::select! {
+        applied = apply(&mut conn, patience) => applied,
+        () = &mut stop => {
+            end_connection(options.clone(), id).await;
+            return Err(MigrateError::Stopped);
+        }
+    };
+    let _ = conn.disconnect().await;
+    applied
+}
+
 #[expect(clippy::disallowed_methods, reason = "the schema changes outside any transaction, before anything is served")]
-pub async fn migrate(options: &Opts) -> Result<Vec<u32>, mysql_async::Error> {
+async fn connect(options: &Opts) -> Result<Conn, mysql_async::Error> {
     let mut conn = match Conn::new(pool::session(options.clone())).await {
         Err(mysql_async::Error::Server(error)) if error.code == UNKNOWN_DATABASE => {
             create_database(options).await?;
@@ -50,18 +87,27 @@ pub async fn migrate(options: &Opts) -> Result<Vec<u32>, mysql_async::Error> {
         }
         other => other?,
     };
-    conn.query_drop(sql::schema_migrations::CREATE).await?;
-    let applied: Vec<u32> = conn.query(sql::schema_migrations::LIST).await?;
+    conn.query_drop(lock_wait::SETTING).await?;
+    Ok(conn)
+}
+
+async fn apply(conn: &mut Conn, patience: &Patience<'_>) -> Result<Vec<u32>, MigrateError> {
+    let waits = Waits::new(patience);
+    let step = Step::new("the list of migrations", sql::schema_migrations::CREATE);
+    waits.run(conn, &step, sql::schema_migrations::CREATE, Params::Empty).await?;
+    let listed: Result<Vec<u32>, _> = conn.query(sql::schema_migrations::LIST).await;
+    let applied = listed.map_err(|error| step.failed(error))?;
     let mut versions = Vec::new();
     for &(version, name, statement) in ALL.iter().filter(|(version, ..)| !applied.contains(version)) {
-        match conn.query_drop(statement).await {
-            Err(mysql_async::Error::Server(error)) if ALREADY_THERE.contains(&error.code) => {}
+        let step = Step::new(format!("migration V{version} {name}"), statement);
+        match waits.run(conn, &step, statement, Params::Empty).await {
+            Err(MigrateError::Failed { source: mysql_async::Error::Server(error), .. })
+                if ALREADY_THERE.contains(&error.code) => {}
             other => other?,
         }
-        conn.exec_drop(sql::schema_migrations::INSERT, params! { version, name }).await?;
+        waits.run(conn, &step, sql::schema_migrations::INSERT, params! { version, name }).await?;
         versions.push(version);
     }
-    conn.disconnect().await?;
     Ok(versions)
 }
 

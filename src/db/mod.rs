@@ -7,6 +7,7 @@ pub mod error;
 pub mod holds;
 pub mod idempotency_keys;
 pub mod literal;
+pub mod lock_wait;
 pub mod migrations;
 pub mod operators;
 pub mod order_events;

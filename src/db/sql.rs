@@ -112,6 +112,8 @@ statements! {
         LIST = "list",
         COUNT_TABLES = "count_tables",
         FIND_LATEST = "find_latest",
+        LIST_LOCK_HOLDERS = "list_lock_holders",
+        LIST_OPEN_TRANSACTIONS = "list_open_transactions",
     }
     idempotency_keys {
         INSERT = "insert",

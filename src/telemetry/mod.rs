@@ -71,6 +71,8 @@ pub fn start_logs(filter: &str) -> Result<(), String> {
         .with_current_span(true)
         .with_span_list(false)
         .with_writer(std::io::stderr)
+        // reporting a failed write on the standard error that just failed would panic
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .try_init();
     Ok(())

@@ -15,6 +15,7 @@ mod idempotency;
 mod inbox;
 mod input;
 mod kills;
+mod migrating;
 mod model;
 mod neighbours;
 mod orders;

@@ -1,5 +1,6 @@
 //! The real binary: its commands, its configuration, and how it ends.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -297,23 +298,111 @@ async fn dev_sells_with_the_commands_of_its_banner_and_keeps_its_data() {
     process.terminate().await.expect(0);
 }
 
+/// The options of curl in these commands; older ones than 7.50 know all of them.
+fn options_of_curl(commands: &str) -> BTreeSet<&str> {
+    let curl = commands.split("curl ").skip(1).map(|rest| rest.split([')', '|']).next().unwrap_or_default());
+    curl.flat_map(str::split_whitespace).filter(|word| word.starts_with('-')).collect()
+}
+
 #[tokio::test]
-async fn dev_signs_with_the_secret_that_it_is_given_and_does_not_show_it() {
+async fn dev_sells_in_any_terminal_whatever_secrets_it_is_given_and_does_not_show_them() {
     let folder = Folder::new("dev signs");
-    let given =
-        ("HOLDFAST_WEBHOOK_SECRETS", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw,whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
-    for settings in [given, ("HOLDFAST_WEBHOOK_SECRETS", "off")] {
-        let (process, client) = dev_with(&folder, &[settings]).await;
+    let one = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let two = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    for given in [one, two, "off", " "] {
+        let (process, client) = dev_with(&folder, &[("HOLDFAST_WEBHOOK_SECRETS", given)]).await;
         let banner = process.out.text();
-        assert!(!banner.contains("whsec_"), "{banner}");
+        for secret in ["MfKQ9", "C2FVs", "31f290f6bf", "0b6155b014"] {
+            assert!(!banner.contains(secret), "{secret} in {banner}");
+        }
         let commands = commands(&banner);
-        let sold = Command::new("bash").args(["-c", &commands]).envs([settings]).output().await.expect("a bash");
+        assert_eq!(options_of_curl(&commands), BTreeSet::from(["-H", "-d", "-s"]), "{commands}");
+        // another terminal knows no secret, and its shell need not be bash
+        let shell = Command::new("sh").args(["-c", &commands]).env_remove("HOLDFAST_WEBHOOK_SECRETS").output().await;
+        let sold = shell.expect("there is a shell");
         let said = String::from_utf8_lossy(&sold.stdout);
-        assert!(sold.status.success() && said.contains(r#""status":"processed""#), "{commands}\n{sold:?}");
+        assert!(sold.status.success() && said.contains(r#""status":"processed""#), "{given}: {commands}\n{sold:?}");
         let unsigned = client.pay(&mint(), "paid", "unsigned").await;
-        assert_eq!(unsigned.status, if settings == given { 401 } else { 202 }, "{unsigned:?}");
+        assert_eq!(unsigned.status, if given == "off" { 202 } else { 401 }, "{unsigned:?}");
         process.terminate().await.expect(0);
     }
+}
+
+#[tokio::test]
+async fn the_secrets_that_dev_is_given_are_accepted() {
+    let folder = Folder::new("dev accepts");
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let (process, client) = dev_with(&folder, &[("HOLDFAST_WEBHOOK_SECRETS", secret)]).await;
+    let body = format!(r#"{{"order_id":"{}","status":"paid","txn_id":"signed"}}"#, mint());
+    let signer = standardwebhooks::Webhook::new(secret).expect("a secret");
+    let now = chrono::Utc::now().timestamp();
+    let signature = signer.sign("a-message", now, body.as_bytes()).expect("it can be signed");
+    let request = client.request("POST", "/api/payments/webhook").header("content-type", "application/json");
+    let request = request.header("webhook-id", "a-message").header("webhook-timestamp", now.to_string());
+    client.send(request.header("webhook-signature", signature).body(body)).await.expect(202);
+    process.terminate().await.expect(0);
+    for wrong in ["whsec_c2VjcmV0", "off,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
+        let settings = [("HOLDFAST_WEBHOOK_SECRETS", wrong)];
+        let ended = Process::start_in(&folder.0, &["dev"], &[&DEV, &settings[..]].concat()).ended().await.expect(2);
+        assert!(ended.err.contains("HOLDFAST_WEBHOOK_SECRETS"), "{}", ended.err);
+    }
+}
+
+#[tokio::test]
+async fn a_command_whose_reader_is_gone_ends_quietly() {
+    let shop = Shop::open().await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for command in ["openapi", "migrate", "seed", "audit"] {
+        let ended = Process::run_unread(folder, &[command], &url(&shop), true).await.expect(141);
+        assert_eq!(ended.err, "", "{command}");
+    }
+    for (arguments, code) in [(["audit", "--no-such-option"], 2), (["seed", "--seed-stock=1"], 2)] {
+        Process::run_unread(folder, &arguments, &[], false).await.expect(code);
+    }
+    let dev_folder = Folder::new("dev unread");
+    let ended = Process::run_unread(&dev_folder.0, &["dev"], &DEV, true).await.expect(141);
+    assert!(!ended.err.contains("panicked"), "{}", ended.err);
+    assert_eq!(dev_folder.database_processes(), 0, "its database is stopped");
+}
+
+#[tokio::test]
+async fn dev_whose_log_has_no_reader_still_stops_its_database() {
+    let folder = Folder::new("dev unlogged");
+    Process::run_unread(&folder.0, &["dev"], &DEV, false).await.expect(141);
+    assert_eq!(folder.database_processes(), 0);
+}
+
+#[tokio::test]
+async fn what_the_server_said_is_told() {
+    let shop = shop_without_database().await;
+    let unknown = format!("Unknown database '{}'", shop.database.name);
+    for (command, code) in [("audit", 3), ("seed", 1)] {
+        let ended = Process::run(&[command], &url(&shop)).await.expect(code);
+        assert!(ended.err.contains(&unknown) && ended.err.contains("1049"), "{command}: {}", ended.err);
+        assert_eq!(ended.out, "");
+    }
+    let closed = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free").local_addr().expect("an address");
+    let settings = [("HOLDFAST_DATABASE_URL", format!("mysql://root@{closed}/shop"))];
+    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+    for (command, code) in [("audit", 3), ("seed", 1), ("migrate", 1)] {
+        let ended = Process::run(&[command], &settings).await.expect(code);
+        assert!(ended.err.contains("Connection refused"), "{command}: {}", ended.err);
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_is_turned_away_reads_why() {
+    let shop = Shop::open().await;
+    let user = format!("refused_{}", std::process::id());
+    shop.execute(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'right'")).await;
+    let address = shop.database.url.split_once('@').expect("a user is named").1;
+    let url = format!("mysql://{user}:wrong@{address}");
+    for (command, code) in [("audit", 3), ("seed", 1), ("migrate", 1)] {
+        let ended = Process::run(&[command], &[("HOLDFAST_DATABASE_URL", &url)]).await.expect(code);
+        assert!(ended.err.contains(&format!("Access denied for user '{user}'@")), "{command}: {}", ended.err);
+        assert!(!ended.err.contains("wrong"), "the password is not shown: {}", ended.err);
+    }
+    shop.execute(&format!("DROP USER '{user}'@'%'")).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The real binary, as a process of its own.
 
+use std::io::PipeWriter;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -66,16 +67,45 @@ impl Ended {
     }
 }
 
+fn command_in(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    let inherited = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("HOLDFAST_"));
+    for name in inherited {
+        command.env_remove(name);
+    }
+    command.args(arguments).envs(settings.iter().copied()).current_dir(folder).kill_on_drop(true);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A pipe whose reader is gone.
+fn closed_pipe() -> PipeWriter {
+    std::io::pipe().expect("a pipe can be made").1
+}
+
 impl Process {
+    /// Runs a command to its end whose standard output is closed, and, unless it is asked for, its standard error too.
+    pub(crate) async fn run_unread(
+        folder: &Path,
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+        reads_errors: bool,
+    ) -> Ended {
+        let mut command = command_in(folder, arguments, settings);
+        command.stdout(closed_pipe()).stderr(Stdio::piped());
+        if !reads_errors {
+            command.stderr(closed_pipe());
+        }
+        let child = command.spawn().expect("the binary can be started");
+        let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("it can be waited for");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ended { status: output.status, out: text(output.stdout), err: text(output.stderr) }
+    }
+
     /// Starts `holdfast` with these arguments and settings and no other ones, in this folder.
     pub(crate) fn start_in(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-        let inherited = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("HOLDFAST_"));
-        for name in inherited {
-            command.env_remove(name);
-        }
-        command.args(arguments).envs(settings.iter().copied()).current_dir(folder).kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = command_in(folder, arguments, settings);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");
         let (out, err) = (Lines::default(), Lines::default());
         let readers = vec![

@@ -1,0 +1,8 @@
+-- schema_migrations/list_open_transactions: the oldest transactions of others, one of which may hold a lock on a table, those that use this database first; reads memory of the server
+SELECT CONCAT('connection ', client.ID, ' of ', client.USER, '@', client.HOST, ' (transaction since ', open.trx_started,
+              ' by the server''s clock, ', client.COMMAND, ' for ', client.TIME, ' s)')
+FROM information_schema.INNODB_TRX AS open
+JOIN information_schema.PROCESSLIST AS client ON client.ID = open.trx_mysql_thread_id
+WHERE client.ID <> CONNECTION_ID()
+ORDER BY client.DB <=> DATABASE() DESC, open.trx_started, client.ID
+LIMIT 3
