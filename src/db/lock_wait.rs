@@ -70,11 +70,6 @@ impl Step {
     pub(super) fn new(name: impl Into<String>, statement: &str) -> Self {
         Self { name: name.into(), table: table_of(statement).to_owned() }
     }
-
-    /// The error of this step.
-    pub(super) fn failed(&self, source: DriverOrServer) -> MigrateError {
-        MigrateError::Failed { step: self.name.clone(), source }
-    }
 }
 
 /// The waits of one call.
@@ -116,7 +111,7 @@ impl<'a> Waits<'a> {
         error: DriverOrServer,
     ) -> Result<(), MigrateError> {
         if classify(&error, false) != Class::Retry {
-            return Err(step.failed(error));
+            return Err(MigrateError::Failed { step: step.name.clone(), source: error });
         }
         let (table, holders) = (&step.table, find_holders(conn, &step.table).await);
         let (pause, waited) = (pause_after(attempt), self.started.elapsed());

@@ -95,8 +95,14 @@ async fn apply(conn: &mut Conn, patience: &Patience<'_>) -> Result<Vec<u32>, Mig
     let waits = Waits::new(patience);
     let step = Step::new("the list of migrations", sql::schema_migrations::CREATE);
     waits.run(conn, &step, sql::schema_migrations::CREATE, Params::Empty).await?;
-    let listed: Result<Vec<u32>, _> = conn.query(sql::schema_migrations::LIST).await;
-    let applied = listed.map_err(|error| step.failed(error))?;
+    let mut attempt = 1;
+    let applied: Vec<u32> = loop {
+        match conn.query(sql::schema_migrations::LIST).await {
+            Ok(applied) => break applied,
+            Err(error) => waits.pause(conn, &step, attempt, error).await?,
+        }
+        attempt += 1;
+    };
     let mut versions = Vec::new();
     for &(version, name, statement) in ALL.iter().filter(|(version, ..)| !applied.contains(version)) {
         let step = Step::new(format!("migration V{version} {name}"), statement);

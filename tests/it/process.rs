@@ -373,6 +373,16 @@ async fn dev_whose_log_has_no_reader_still_stops_its_database() {
 }
 
 #[tokio::test]
+async fn a_log_without_a_reader_stops_no_request() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(5).await;
+    let (process, client) = Process::serve_unlogged(&shop.database.url, &[("HOLDFAST_LOG", "debug")]).await;
+    client.hold(product_id, 2).await;
+    assert_eq!(client.available(product_id).await, 3);
+    process.terminate().await.expect(0);
+}
+
+#[tokio::test]
 async fn what_the_server_said_is_told() {
     let shop = shop_without_database().await;
     let unknown = format!("Unknown database '{}'", shop.database.name);

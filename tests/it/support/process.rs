@@ -1,7 +1,7 @@
 //! The real binary, as a process of its own.
 
 use std::io::PipeWriter;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,7 +115,25 @@ impl Process {
         Self { child, readers, out, err }
     }
 
-    /// The same where the folder does not matter.
+    /// `holdfast serve` over this database, with a log that has no reader, once it answers.
+    pub(crate) async fn serve_unlogged(database_url: &str, settings: &[(&str, &str)]) -> (Self, Client) {
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+        let address = free.local_addr().expect("an address");
+        drop(free);
+        let listen = address.to_string();
+        let own = [
+            ("HOLDFAST_DATABASE_URL", database_url),
+            ("HOLDFAST_LISTEN", &listen),
+            ("HOLDFAST_WEBHOOK_SECRETS", "off"),
+        ];
+        let mut command = command_in(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &[&own, settings].concat());
+        let child = command.stderr(closed_pipe()).spawn().expect("the binary can be started");
+        let listens = async || TcpStream::connect(address).is_ok();
+        assert!(eventually(listens).await, "it listens");
+        (Self { child, readers: Vec::new(), out: Lines::default(), err: Lines::default() }, Client::new(address))
+    }
+
+    /// As [`Process::start_in`], where the folder does not matter.
     pub(crate) fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         Self::start_in(Path::new(env!("CARGO_TARGET_TMPDIR")), arguments, settings)
     }
