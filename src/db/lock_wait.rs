@@ -6,7 +6,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as DriverOrServer, Params, params};
 use rand::RngExt as _;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::error::{Class, classify};
 use super::sql;
@@ -17,6 +17,8 @@ pub const TOTAL: Duration = Duration::from_secs(300);
 /// session, so that a statement queued behind it outlasts it. It bounds the wait, not the change: a rebuild that has its
 /// lock may take hours.
 pub(super) const SETTING: &str = "SET SESSION lock_wait_timeout = 1";
+/// How long that is.
+const WAIT: Duration = Duration::from_secs(1);
 /// The range of the first pause begins here and is as wide; each further one begins at twice as much.
 const PAUSE_BASE: Duration = Duration::from_secs(2);
 /// Where the largest range begins.
@@ -75,17 +77,18 @@ impl Step {
 /// The waits of one call.
 pub(super) struct Waits<'a> {
     patience: &'a Patience<'a>,
-    started: Instant,
+    /// What failed attempts and pauses took until now. The work of attempts that found their lock does not count.
+    waited: Duration,
 }
 
 impl<'a> Waits<'a> {
     pub(super) fn new(patience: &'a Patience<'a>) -> Self {
-        Self { patience, started: Instant::now() }
+        Self { patience, waited: Duration::ZERO }
     }
 
     /// Runs one statement until it has its locks.
     pub(super) async fn run(
-        &self,
+        &mut self,
         conn: &mut Conn,
         step: &Step,
         statement: &str,
@@ -104,7 +107,7 @@ impl<'a> Waits<'a> {
     /// # Errors
     /// Any other error, and [`MigrateError::GaveUp`].
     pub(super) async fn pause(
-        &self,
+        &mut self,
         conn: &mut Conn,
         step: &Step,
         attempt: u32,
@@ -114,17 +117,19 @@ impl<'a> Waits<'a> {
             return Err(MigrateError::Failed { step: step.name.clone(), source: error });
         }
         let (table, holders) = (&step.table, find_holders(conn, &step.table).await);
-        let (pause, waited) = (pause_after(attempt), self.started.elapsed());
-        if waited + pause >= self.patience.total {
-            let (step, waited_seconds) = (format!("{} (table {table})", step.name), waited.as_secs());
+        let pause = pause_after(attempt);
+        self.waited += WAIT;
+        if self.waited + pause >= self.patience.total {
+            let (step, waited_seconds) = (format!("{} (table {table})", step.name), self.waited.as_secs());
             return Err(MigrateError::GaveUp { step, attempts: attempt, waited_seconds, source: error, holders });
         }
-        let left = (self.patience.total - waited).as_secs();
+        let left = (self.patience.total - self.waited).as_secs();
         (self.patience.report)(&format!(
             "{} waits for table {table}: {error}; {holders}; next attempt in {:.1} s, gives up in {left} s",
             step.name,
             pause.as_secs_f64()
         ));
+        self.waited += pause;
         sleep(pause).await;
         Ok(())
     }
@@ -166,8 +171,11 @@ fn listed<'a>(lines: impl Iterator<Item = &'a Vec<u8>>) -> String {
 /// The table that a statement changes: the first word after these.
 fn table_of(statement: &str) -> &str {
     let code = statement.lines().filter(|line| !line.trim_start().starts_with("--"));
-    let mut words = code.flat_map(str::split_whitespace).skip_while(|word| !["TABLE", "INTO", "UPDATE"].contains(word));
-    words.find(|word| !["TABLE", "INTO", "UPDATE", "IF", "NOT", "EXISTS"].contains(word)).unwrap_or("?")
+    let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
+    let named = |start: usize| words[start..].iter().find(|word| !["IF", "NOT", "EXISTS"].contains(word));
+    let places = (0..words.len()).filter(|&place| ["TABLE", "INTO", "UPDATE"].contains(&words[place]));
+    // INTO is followed by a variable where a SELECT keeps its result
+    places.filter_map(|place| named(place + 1)).find(|word| !word.starts_with('@')).unwrap_or(&"?")
 }
 
 #[cfg(test)]
@@ -184,6 +192,7 @@ mod tests {
         assert_eq!(table_of("-- a TABLE\nALTER TABLE holds\n ADD KEY"), "holds");
         assert_eq!(table_of("CREATE TABLE IF NOT EXISTS charges ("), "charges");
         assert_eq!(table_of("INSERT INTO charges (provider)"), "charges");
+        assert_eq!(table_of("SELECT 1 INTO @from FROM other; UPDATE holds SET"), "holds");
     }
 
     #[test]

@@ -33,6 +33,10 @@ migrations! {
     11 "payment_event_trail",
     12 "orders_refunded_before",
     13 "holds_due_by_deadline",
+    14 "idempotency_keys_id",
+    15 "idempotency_keys_id_by_default",
+    16 "idempotency_keys_id_of_old_rows",
+    17 "idempotency_keys_by_id",
 }
 
 /// MySQL's and MariaDB's "Unknown database".
@@ -40,6 +44,8 @@ const UNKNOWN_DATABASE: u16 = 1049;
 /// "Duplicate column name" and "Duplicate key name": the change was made before, by another one at the same time, or by
 /// one that ended before it could write that down.
 const ALREADY_THERE: [u16; 2] = [1060, 1061];
+/// Migrations that change a few rows of a large table at a time. Each runs again until it changes none.
+const IN_PARTS: [u32; 1] = [16];
 
 /// Brings the database that the URL names up to date, and makes it where it does not exist. Returns the versions that
 /// were applied. Waits for locks as [`migrate_within`] does, with its usual patience, and logs what it waits for.
@@ -92,7 +98,7 @@ async fn connect(options: &Opts) -> Result<Conn, mysql_async::Error> {
 }
 
 async fn apply(conn: &mut Conn, patience: &Patience<'_>) -> Result<Vec<u32>, MigrateError> {
-    let waits = Waits::new(patience);
+    let mut waits = Waits::new(patience);
     let step = Step::new("the list of migrations", sql::schema_migrations::CREATE);
     waits.run(conn, &step, sql::schema_migrations::CREATE, Params::Empty).await?;
     let mut attempt = 1;
@@ -106,7 +112,7 @@ async fn apply(conn: &mut Conn, patience: &Patience<'_>) -> Result<Vec<u32>, Mig
     let mut versions = Vec::new();
     for &(version, name, statement) in ALL.iter().filter(|(version, ..)| !applied.contains(version)) {
         let step = Step::new(format!("migration V{version} {name}"), statement);
-        match waits.run(conn, &step, statement, Params::Empty).await {
+        match change(conn, &mut waits, &step, version, statement).await {
             Err(MigrateError::Failed { source: mysql_async::Error::Server(error), .. })
                 if ALREADY_THERE.contains(&error.code) => {}
             other => other?,
@@ -115,6 +121,22 @@ async fn apply(conn: &mut Conn, patience: &Patience<'_>) -> Result<Vec<u32>, Mig
         versions.push(version);
     }
     Ok(versions)
+}
+
+/// Runs one migration; one of [`IN_PARTS`] until it changes no row.
+async fn change(
+    conn: &mut Conn,
+    waits: &mut Waits<'_>,
+    step: &Step,
+    version: u32,
+    statement: &str,
+) -> Result<(), MigrateError> {
+    loop {
+        waits.run(conn, step, statement, Params::Empty).await?;
+        if !IN_PARTS.contains(&version) || conn.affected_rows() == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// The newest migration that was applied; `None` for a database that never saw one.

@@ -14,6 +14,7 @@ mod history;
 mod idempotency;
 mod inbox;
 mod input;
+mod keys;
 mod kills;
 mod migrating;
 mod model;
