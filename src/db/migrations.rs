@@ -28,6 +28,7 @@ migrations! {
     11 "payment_event_trail",
     12 "orders_refunded_before",
     13 "holds_due_by_deadline",
+    30 "payment_event_quarantines",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

@@ -5,8 +5,8 @@ use mysql_async::{Row, params};
 
 use super::charges::{Charge, Money};
 use super::payment_event_trail::Action;
-use super::{Failure, Tx, column, id_column, single, sql, state, text_column};
-use crate::domain::{EventStatus, Meaning, Reference};
+use super::{Failure, Tx, column, id_column, payment_event_quarantines, single, sql, state, text_column};
+use crate::domain::{EventStatus, Meaning, Quarantine, Reference};
 
 /// A line of the inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct EventLine {
     pub settled_at: Option<NaiveDateTime>,
     /// While it waits: when it is tried again or given up, UTC.
     pub due_at: Option<NaiveDateTime>,
+    /// Why it is quarantined, or was until an operator settled it.
+    pub quarantine: Option<Quarantine>,
 }
 
 fn line(row: &Row) -> Result<EventLine, Failure> {
@@ -56,6 +58,7 @@ fn line(row: &Row) -> Result<EventLine, Failure> {
         received_at: column(row, "received_at")?,
         settled_at: column(row, "settled_at")?,
         due_at: due_at.filter(|_| matches!(status, EventStatus::Received | EventStatus::Parked)),
+        quarantine: payment_event_quarantines::quarantine(row)?,
     })
 }
 

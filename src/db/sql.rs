@@ -92,6 +92,9 @@ statements! {
         LIST_REFUNDS_DUE = "list_refunds_due",
         MARK_REFUND_DONE = "mark_refund_done",
     }
+    payment_event_quarantines {
+        INSERT = "insert",
+    }
     payment_event_trail {
         INSERT = "insert",
         LIST = "list",

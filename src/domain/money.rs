@@ -27,6 +27,14 @@ impl Currency {
     }
 }
 
+impl Currency {
+    /// So many minor units with the code, `49.99 EUR`; `None` for an unknown code or a negative amount.
+    pub fn major_units(&self, minor: i64) -> Option<String> {
+        let decimals = usize::try_from(self.decimals()?).ok()?;
+        Some(format!("{} {self}", major_units(u64::try_from(minor).ok()?, decimals)))
+    }
+}
+
 impl fmt::Display for Currency {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::status::named;
-use super::{Amount, Currency, EventStatus};
+use super::{Amount, Currency, EventStatus, Quarantine};
 
 named! {
     /// What a provider says happened.
@@ -138,14 +138,14 @@ pub fn amount_fits(amount: Option<&str>, currency: Option<&str>, total_minor: i6
 }
 
 /// What an event comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It changed its order, or the charge that it speaks of.
     Applied,
     /// It changed nothing, and rightly so.
     Ignored,
-    /// It does not fit its order and waits in sight for somebody.
-    Quarantined,
+    /// It failed a check and waits for an operator.
+    Quarantined(Box<Quarantine>),
     /// It took money that pays for nothing.
     RefundDue,
     /// Its order does not exist yet, or a refund's charge.
@@ -156,11 +156,11 @@ pub enum Outcome {
 
 impl Outcome {
     /// The state that an event of this outcome has in the inbox.
-    pub fn event_status(self) -> EventStatus {
+    pub fn event_status(&self) -> EventStatus {
         match self {
             Self::Applied => EventStatus::Applied,
             Self::Ignored => EventStatus::Ignored,
-            Self::Quarantined => EventStatus::Quarantined,
+            Self::Quarantined(_) => EventStatus::Quarantined,
             Self::RefundDue => EventStatus::RefundDue,
             Self::Parked => EventStatus::Parked,
             Self::Dead => EventStatus::Dead,

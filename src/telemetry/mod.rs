@@ -11,6 +11,8 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 use tracing_subscriber::EnvFilter;
 
+use crate::domain::{Named as _, QuarantineReason};
+
 /// Holds taken.
 const HOLDS_CREATED: &str = "holds.created";
 /// Holds refused, by `reason` (a refusal's code).
@@ -25,6 +27,8 @@ const ORDERS_CANCELLED: &str = "orders.cancelled";
 const IDEMPOTENT_REPLAYS: &str = "idempotency.replayed";
 /// Webhook deliveries, by `outcome` (processed, duplicate, queued, parked, ignored, quarantined, refund_due).
 const WEBHOOK_DELIVERIES: &str = "webhook.deliveries";
+/// Events that were quarantined, by `reason` (the check that failed).
+const WEBHOOK_QUARANTINED: &str = "webhook.quarantined";
 /// Events that waited and got their outcome, by `outcome`.
 const WEBHOOK_WOKEN: &str = "webhook.woken";
 /// Applying an event, from its arrival or, when it had waited, from the beginning of the attempt, in ms.
@@ -120,6 +124,10 @@ pub(crate) fn replayed(operation: &'static str) {
 
 pub(crate) fn webhook_delivered(outcome: &'static str) {
     counter!(WEBHOOK_DELIVERIES, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn webhook_quarantined(reason: QuarantineReason) {
+    counter!(WEBHOOK_QUARANTINED, "reason" => reason.as_str()).increment(1);
 }
 
 pub(crate) fn webhook_woken(outcome: &'static str, took: Duration) {

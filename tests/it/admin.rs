@@ -372,3 +372,50 @@ async fn an_audit_can_be_asked_for_and_one_runs_at_a_time() {
     );
     assert_eq!(report["counts"], json!([{ "kind": "units_not_conserved", "count": 1 }]));
 }
+
+#[tokio::test]
+async fn a_quarantined_event_names_the_check_that_failed_and_both_values() {
+    let (shop, product_id, client) = open_shop().await;
+    let (_, paid) = client.hold_and_order(product_id, 1).await;
+    let (other_hold, pending) = client.hold_and_order(product_id, 1).await;
+    let (paid_hold, _) = (client.get(&format!("/api/orders/{paid}")).await.text("hold_id"), ());
+    client.report(&paid, "paid", json!({ "txn_id": "T-1" })).await;
+    client.report(&paid, "paid", json!({ "txn_id": "T-2" })).await;
+    let money = |amount: &str, currency: &str| json!({ "amount": amount, "currency": currency });
+    let refund = |amount: &str, currency: &str| json!({ "amount": amount, "currency": currency, "txn_id": "T-1" });
+    let (one, other) = (format!("order {paid}"), format!("order {pending}"));
+    let (one_hold, another_hold) = (format!("hold {paid_hold}"), format!("hold {other_hold}"));
+    let cases = [
+        (&pending, "paid", money("49.98", "eur"), "amount_mismatch", "49.99 EUR", "49.98 EUR"),
+        (&pending, "failed", json!({ "amount": "1" }), "amount_mismatch", "49.99 EUR", "1 EUR"),
+        (&pending, "paid", money("49.99", "USD"), "currency_mismatch", "49.99 EUR", "49.99 USD"),
+        (&paid, "paid", json!({ "hold_id": other_hold }), "order_reference_mismatch", &one_hold, &another_hold),
+        (&pending, "paid", json!({ "txn_id": "T-1" }), "charge_of_another_order", &one, &other),
+        (&pending, "refunded", json!({ "txn_id": "T-1" }), "charge_of_another_order", &one, &other),
+        (&paid, "refunded", json!({}), "several_charges", "one charge", "2 charges"),
+        (&paid, "refunded", refund("50", "EUR"), "refund_exceeds_charge", "at most 49.99 EUR", "50 EUR"),
+        (&paid, "refunded", refund("1", "USD"), "refund_currency_mismatch", "EUR", "USD"),
+        (&paid, "refunded", refund("-1", "EUR"), "refund_amount_invalid", "an amount in EUR", "-1 EUR"),
+    ];
+    let mut expected = Vec::new();
+    for (order_id, status, more, reason, known, stated) in cases {
+        let event_id = client.report(order_id, status, more).await;
+        let quarantine = json!({ "reason": reason, "expected": known, "got": stated });
+        let shown = client.event(event_id).await["event"].clone();
+        assert_eq!((&shown["state"], &shown["quarantine"]), (&json!("quarantined"), &quarantine), "{shown}");
+        expected.push((event_id, quarantine));
+    }
+    let items = client.pages("payment-events?state=quarantined&limit=3").await.concat();
+    let listed: Vec<_> =
+        items.iter().map(|item| (item["event_id"].as_i64().expect("an id"), item["quarantine"].clone())).collect();
+    assert_eq!(listed, expected);
+
+    let wrong = expected[0].0;
+    client.act(&format!("payment-events/{wrong}/replay"), json!({ "accept_amount": true })).await.expect(200);
+    let shown = client.event(wrong).await["event"].clone();
+    assert_eq!((&shown["state"], &shown["quarantine"]), (&json!("applied"), &Value::Null), "not with another outcome");
+    shop.execute("DELETE FROM payment_event_quarantines").await;
+    let old = client.event(expected[1].0).await["event"].clone();
+    assert_eq!((&old["state"], &old["quarantine"]), (&json!("quarantined"), &Value::Null), "from before it was kept");
+    shop.assert_conserved().await;
+}

@@ -293,3 +293,29 @@ async fn a_request_keeps_the_id_that_it_came_with_and_gets_one_otherwise() {
         assert_eq!(messages(&lines, &id).first(), Some(&"request"), "{id}");
     }
 }
+
+#[tokio::test]
+async fn a_quarantined_event_is_logged_and_counted_by_its_reason() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let product_id = shop.product(5).await;
+    let (process, client) = serve(&shop, &statsd).await;
+    let order_id = client.order(&client.hold(product_id, 1).await).await;
+    let wrong = |amount: &str, currency: &str| json!({ "order_id": order_id, "status": "paid", "amount": amount, "currency": currency, "idempotency_key": mint() });
+    let amount = client.webhook(&wrong("49.98", "EUR")).await.expect(200);
+    client.webhook(&wrong("49.97", "EUR")).await.expect(200);
+    client.webhook(&wrong("49.99", "USD")).await.expect(200);
+    statsd.counted("webhook.quarantined", &["reason:amount_mismatch"], 2).await;
+    statsd.counted("webhook.quarantined", &["reason:currency_mismatch"], 1).await;
+    let ended = process.terminate().await.expect(0);
+    let lines = ended.err.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines: Vec<Value> = lines.filter(|line| line["reason"] == "amount_mismatch").collect();
+    assert_eq!(lines.len(), 2, "{}", ended.err);
+    for (field, value) in [
+        ("level", json!("WARN")),
+        ("event_id", amount.body["event_id"].clone()),
+        ("expected", json!("49.99 EUR")),
+        ("got", json!("49.98 EUR")),
+    ] {
+        assert_eq!(lines[0][field], value, "{field} in {}", lines[0]);
+    }
+}

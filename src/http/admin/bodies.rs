@@ -8,8 +8,26 @@ use uuid::Uuid;
 
 use crate::checkout::operators::{Action, ChargeLine, EventFile, EventLine, Happening};
 use crate::checkout::payments::Receipt;
-use crate::domain::{ChargeStatus, EventStatus, Meaning, OrderStatus};
+use crate::domain::{ChargeStatus, EventStatus, Meaning, OrderStatus, Quarantine, QuarantineReason};
 use crate::http::types::{Cursor, Timestamp, Word};
+
+/// The check that a quarantined event failed.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Quarantine")]
+pub struct QuarantineBody {
+    /// The check.
+    reason: Word<QuarantineReason>,
+    /// The value that is known here.
+    expected: String,
+    /// The value that the event states.
+    got: String,
+}
+
+impl From<Quarantine> for QuarantineBody {
+    fn from(Quarantine { reason, expected, got }: Quarantine) -> Self {
+        Self { reason: Word(reason), expected, got }
+    }
+}
 
 /// A payment event in the inbox.
 #[derive(Debug, Object, Serialize)]
@@ -50,6 +68,10 @@ pub struct EventBody {
     /// While it waits: when it is tried again (`received`) or given up (`parked`).
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<Timestamp>,
+    /// Why it is quarantined, or was until an operator dismissed it or gave the money back. Not there for events that were
+    /// quarantined by a version that did not keep it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantine: Option<QuarantineBody>,
 }
 
 impl From<EventLine> for EventBody {
@@ -69,6 +91,7 @@ impl From<EventLine> for EventBody {
             received_at: Timestamp(line.received_at),
             settled_at: line.settled_at.map(Timestamp),
             due_at: line.due_at.map(Timestamp),
+            quarantine: line.quarantine.map(QuarantineBody::from),
         }
     }
 }
