@@ -3,8 +3,10 @@
 //! Labels are words from closed sets (routes, transactions, error codes, reasons), never what somebody sent.
 
 mod statsd;
+mod throttle;
 
 pub use statsd::Flusher;
+pub use throttle::Throttle;
 
 use std::time::Duration;
 
@@ -59,6 +61,8 @@ const POOL_WAIT: &str = "db.pool_wait_ms";
 const POOL_CONNECTIONS: &str = "db.connections";
 /// Connections in use.
 const POOL_IN_USE: &str = "db.connections_in_use";
+/// Requests for operators' routes that showed no valid token, by `reason` (missing, wrong).
+const ADMIN_REFUSED: &str = "admin.refused";
 /// Requests, in ms, by `method`, `route` (its pattern) and `status`.
 const REQUEST: &str = "http.request_ms";
 
@@ -191,6 +195,10 @@ pub(crate) fn pool_waited(waited: Duration) {
 pub(crate) fn pool_use((existing, in_use): (usize, usize)) {
     gauge!(POOL_CONNECTIONS).set(existing as f64);
     gauge!(POOL_IN_USE).set(in_use as f64);
+}
+
+pub(crate) fn admin_refused(reason: &'static str) {
+    counter!(ADMIN_REFUSED, "reason" => reason).increment(1);
 }
 
 pub(crate) fn request_done(method: &'static str, route: &str, status: u16, took: Duration) {
