@@ -17,7 +17,8 @@ use super::settlement::{OUT_OF_STOCK, Resolved, Supply, apply, give_up, resolve}
 use super::{Checkout, PATIENCE, answer, expiry};
 use crate::db::payment_event_trail::{self, Action};
 use crate::db::payment_events::{self, Beginning, Stored};
-use crate::db::{Database, Error, Failure, Tx, holds, orders, payment_event_quarantines};
+use crate::db::{Database, Error, Failure, Tx, holds, orders, payment_event_deliveries, payment_event_quarantines};
+use crate::domain::payment::DeliveryStatus;
 use crate::domain::retry::pause_after;
 use crate::domain::{
     Event, EventStatus, Meaning, Named as _, OrderStatus, Outcome, Quarantine, Reference, Refusal, WebhookMode,
@@ -35,6 +36,21 @@ pub struct Receipt {
     pub duplicate: bool,
     /// Its order's state, when there is one.
     pub order_status: Option<OrderStatus>,
+}
+
+impl Receipt {
+    /// What the delivery is answered.
+    pub fn answer(&self) -> DeliveryStatus {
+        match (self.duplicate, self.status) {
+            (true, _) => DeliveryStatus::Duplicate,
+            (false, EventStatus::Applied) => DeliveryStatus::Processed,
+            (false, EventStatus::Ignored) => DeliveryStatus::Ignored,
+            (false, EventStatus::Quarantined | EventStatus::Dead) => DeliveryStatus::Quarantined,
+            (false, EventStatus::RefundDue | EventStatus::Refunded) => DeliveryStatus::RefundDue,
+            (false, EventStatus::Parked) => DeliveryStatus::PendingOrder,
+            (false, EventStatus::Received) => DeliveryStatus::Queued,
+        }
+    }
 }
 
 /// One delivery, and how it is taken in.
@@ -118,8 +134,25 @@ async fn receive_and_apply(database: &Database, delivery: &Delivery) -> Result<R
     let woken = wake_others(database, reference).await?;
     // whoever made the order may have applied the event first
     match woken > 0 || receipt.status == EventStatus::Parked {
-        true => look_again(database, receipt).await,
+        true => {
+            let answered = look_again(database, receipt).await?;
+            if receipt.status == EventStatus::Parked && answered.status != EventStatus::Parked {
+                correct_answer(database, &answered).await;
+            }
+            Ok(answered)
+        }
         false => Ok(receipt),
+    }
+}
+
+/// The answer that was written with the event is no longer the one that is sent.
+async fn correct_answer(database: &Database, receipt: &Receipt) {
+    let (event_id, answer) = (receipt.event_id, receipt.answer());
+    let corrected = database.transaction("payments.correct_answer", |tx| {
+        async move { payment_event_deliveries::correct(tx, event_id, answer).await }.boxed()
+    });
+    if let Err(error) = corrected.await {
+        warn!(event_id, %error, "the answer of a first delivery could not be corrected");
     }
 }
 
@@ -139,6 +172,7 @@ async fn enqueue(database: &Database, delivery: &Delivery, failed: Option<&Error
                 if let Some(detail) = detail {
                     payment_event_trail::insert(tx, event_id, Action::AttemptFailed, detail).await?;
                 }
+                payment_event_deliveries::insert(tx, event_id, DeliveryStatus::Queued).await?;
                 Ok(Receipt { event_id, status: EventStatus::Received, duplicate: false, order_status: None })
             }
             .boxed()
@@ -212,6 +246,11 @@ async fn attempt(database: &Database, way: Way<'_>, supply: Supply) -> Result<Op
                     payment_event_quarantines::insert(tx, event_id, quarantine).await?;
                 }
                 let receipt = Receipt { event_id, status, duplicate: false, order_status };
+                // the answer of a success that pays its order follows from the event
+                let plain = event.meaning == Meaning::Succeeded && outcome == Outcome::Applied;
+                if matches!(way, Way::First(_)) && !plain {
+                    payment_event_deliveries::insert(tx, event_id, receipt.answer()).await?;
+                }
                 Ok(Some((receipt, Some(outcome))))
             }
             .boxed()
@@ -388,5 +427,7 @@ async fn copy_of(tx: &mut Tx<'_>, event: &Event) -> Result<Receipt, Failure> {
     }
     let order_status = resolve(tx, stored.reference).await?.status();
     // After a commit that we lost sight of, what we find is most likely our own first delivery.
-    Ok(Receipt { event_id: stored.id, status: stored.status, duplicate: !tx.after_unknown(), order_status })
+    let receipt = Receipt { event_id: stored.id, status: stored.status, duplicate: !tx.after_unknown(), order_status };
+    payment_event_deliveries::insert(tx, stored.id, receipt.answer()).await?;
+    Ok(receipt)
 }

@@ -356,7 +356,10 @@ async fn give_back(
         false => (OrderStatus::Paid, Reason::PaymentPartRefunded),
     };
     let restocked = whole && restock;
-    if !orders::refund(tx, order, orders::Refunded { status, refunded_minor, restocked }).await? {
+    let currency = charge.currency.as_deref().or(event.currency.as_deref()).and_then(Currency::parse);
+    let refunded_currency = currency.map(|code| code.to_string()).filter(|code| *code != order.currency);
+    let refunded = orders::Refunded { status, refunded_minor, refunded_currency, restocked };
+    if !orders::refund(tx, order, refunded).await? {
         return Err(Failure::Raced("orders/refund"));
     }
     // a success that was applied after the order was read may have paid it; the guard says that it was paid
@@ -379,7 +382,8 @@ async fn record(
     order_events::insert_for_payment(tx, transition, event.id).await
 }
 
-/// How much was taken: as the event says, where it can be read, else the order's total.
+/// How much was taken, as the event says. The order's total stands in for an amount that is missing or cannot be read, and
+/// only where the event does not state another currency.
 pub(super) fn money_of(event: &Stored, order: Option<&Order>) -> Money {
     let order_currency = order.and_then(|order| Currency::parse(&order.currency));
     let currency = match &event.currency {
@@ -389,7 +393,9 @@ pub(super) fn money_of(event: &Stored, order: Option<&Order>) -> Money {
     let read = |currency: &Currency| Amount::parse(event.amount.as_deref()?)?.minor_units(currency);
     let text = |currency: Option<Currency>| currency.map(|currency| currency.as_str().to_owned());
     match (currency.as_ref().and_then(read), order) {
-        (None, Some(order)) => Money { amount_minor: Some(order.total_minor), currency: text(order_currency) },
+        (None, Some(order)) if currency == order_currency => {
+            Money { amount_minor: Some(order.total_minor), currency: text(order_currency) }
+        }
         (amount_minor, _) => Money { amount_minor, currency: text(currency) },
     }
 }

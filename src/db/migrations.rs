@@ -29,6 +29,8 @@ migrations! {
     12 "orders_refunded_before",
     13 "holds_due_by_deadline",
     30 "payment_event_quarantines",
+    31 "payment_event_deliveries",
+    32 "orders_refunded_currency",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

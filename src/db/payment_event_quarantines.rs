@@ -22,6 +22,22 @@ pub async fn insert(tx: &mut Tx<'_>, event_id: i64, quarantine: &Quarantine) -> 
     }
 }
 
+/// The most that is kept of a note, in bytes.
+const NOTE_BYTES: usize = 1024;
+
+/// Writes why an operator dismissed an event.
+pub async fn dismiss(tx: &mut Tx<'_>, event_id: i64, note: &str) -> Result<(), Failure> {
+    let note = note.get(..note.floor_char_boundary(NOTE_BYTES)).unwrap_or_default();
+    tx.execute(sql::payment_event_quarantines::DISMISS, params! { event_id, note }).await?;
+    Ok(())
+}
+
+/// Whether an operator dismissed the event.
+pub async fn is_dismissed(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failure> {
+    let params = params! { event_id };
+    Ok(tx.row::<bool>(sql::payment_event_quarantines::FIND_DISMISSAL, params).await? == Some(true))
+}
+
 /// The reason in the columns of a joined row; `None` where there is none, or a newer program wrote one that is unknown here.
 pub(super) fn quarantine(row: &Row) -> Result<Option<Quarantine>, Failure> {
     let reason = text_column(row, "reason")?.and_then(|reason| QuarantineReason::from_name(&reason));

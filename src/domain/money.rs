@@ -21,6 +21,11 @@ impl Currency {
         &self.0
     }
 
+    /// Whether ISO 4217 tells the decimals of its major unit.
+    pub fn is_known(&self) -> bool {
+        self.decimals().is_some()
+    }
+
     /// How many decimals its major unit has (ISO 4217): 2 for EUR, 0 for JPY, 3 for KWD; `None` for an unknown code.
     fn decimals(&self) -> Option<i32> {
         Iso::from_code(&self.0)?.exponent().map(i32::from)
@@ -92,6 +97,11 @@ impl Amount {
             0 => Self { negative: false, digits: 0, exponent: 0 },
             _ => Self { negative, digits, exponent },
         })
+    }
+
+    /// Whether it is greater than zero.
+    pub fn is_positive(self) -> bool {
+        !self.negative && self.digits != 0
     }
 
     /// The same amount in minor units of `currency`, exactly; `None` when it is negative, has more decimals than the

@@ -42,6 +42,26 @@ named! {
     }
 }
 
+named! {
+    /// What became of a delivery.
+    DeliveryStatus {
+        /// It changed its order.
+        Processed = "processed",
+        /// An earlier delivery of the same event was taken in.
+        Duplicate = "duplicate",
+        /// It changed nothing, and rightly so.
+        Ignored = "ignored",
+        /// It failed a check and waits for an operator.
+        Quarantined = "quarantined",
+        /// It took money that pays for nothing.
+        RefundDue = "refund_due",
+        /// It waits for its order, or a refund for the success of its charge.
+        PendingOrder = "pending_order",
+        /// A worker applies it.
+        Queued = "queued",
+    }
+}
+
 /// Which order an event speaks of: by the order's id, by its hold's, or by both, which must then belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reference {
@@ -135,6 +155,16 @@ pub fn amount_fits(amount: Option<&str>, currency: Option<&str>, total_minor: i6
         Amount::parse(text).and_then(|amount| amount.minor_units(&order_currency)) == Some(total_minor)
     });
     same_currency && same_amount
+}
+
+/// Whether an event states a positive amount: a decimal greater than zero, and one that its currency can express where that
+/// is known.
+pub fn is_positive(amount: Option<&str>, currency: Option<&str>) -> bool {
+    let Some(amount) = amount.and_then(Amount::parse) else { return false };
+    match currency.and_then(Currency::parse) {
+        Some(currency) if currency.is_known() => amount.minor_units(&currency).is_some_and(|minor| minor > 0),
+        _ => amount.is_positive(),
+    }
 }
 
 /// What an event comes to.
