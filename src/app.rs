@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::db::{Database, Error, pool};
 use crate::domain::AdminToken;
 use crate::domain::signature::Secrets;
+use crate::telemetry::Throttle;
 
 /// How long a request waits for its use case: several transactions may be in it, and a client gets its 503 within 5 s.
 const PATIENCE: Duration = Duration::from_millis(4800);
@@ -27,6 +28,8 @@ pub struct App {
     pub stripe_secrets: Option<Secrets>,
     /// What operators show; `None`: their routes are shut.
     pub admin_token: Option<AdminToken>,
+    /// Bounds the log of requests that showed no valid token.
+    pub admin_refusals: Throttle,
     work: TaskTracker,
     draining: AtomicBool,
 }
@@ -47,6 +50,7 @@ impl App {
             webhook_secrets: config.webhook_secrets.clone(),
             stripe_secrets: config.stripe_secrets.clone(),
             admin_token: config.admin_token.clone(),
+            admin_refusals: Throttle::default(),
             work: TaskTracker::new(),
             draining: AtomicBool::new(false),
         }

@@ -1,6 +1,8 @@
 -- payment_events/find_all: everything that is known of an event
 SELECT id, provider, status, meaning, order_id, hold_id, txn_id, amount, currency, deliveries, attempts, received_at,
-       settled_at, due_at, idempotency_key, restock, cumulative, accepted_amount, provider_timestamp, source,
-       correlation_id, headers, body, attempted_at, processing_us
+       payment_events.settled_at, due_at, idempotency_key, restock, cumulative, accepted_amount, provider_timestamp, source,
+       correlation_id, headers, body, attempted_at, processing_us, reason, expected, got, dismissed_at, dismissal
 FROM payment_events
+LEFT JOIN payment_event_quarantines AS quarantines
+  ON quarantines.event_id = payment_events.id AND quarantines.settled_at = payment_events.settled_at
 WHERE id = :event_id

@@ -8,9 +8,11 @@ use tracing::{error, info, warn};
 
 use super::Checkout;
 use super::payments::{Receipt, Way, apply_waiting, look_again, settle, wake_others_of};
+use super::settlement::{Resolved, resolve};
 use crate::db::payment_event_trail::{self, Action};
-use crate::db::payment_events::{self, Due};
-use crate::db::{Error, Failure};
+use crate::db::payment_events::{self, Due, Stored};
+use crate::db::{Error, Failure, Tx};
+use crate::domain::payment::is_positive;
 use crate::domain::retry::{ATTEMPTS, pause_after};
 use crate::domain::{EventStatus, Named as _, Refusal};
 use crate::telemetry;
@@ -104,7 +106,8 @@ impl Checkout {
     /// the order costs; that and `note` stay in its trail.
     ///
     /// # Errors
-    /// [`Refusal::EventNotFound`], [`Refusal::EventNotReplayable`].
+    /// [`Refusal::EventNotFound`], [`Refusal::EventNotReplayable`]; [`Refusal::AmountNotAcceptable`] when the event states no
+    /// positive amount.
     pub async fn replay_event(&self, event_id: i64, accept_amount: bool, note: &str) -> Result<Receipt, Error> {
         let detail = match accept_amount {
             true => format!("amount accepted as it is; {note}"),
@@ -114,6 +117,10 @@ impl Checkout {
         self.database
             .transaction("payments.replay", |tx| {
                 async move {
+                    if accept_amount {
+                        let event = payment_events::find(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
+                        check_acceptable(tx, &event).await?;
+                    }
                     if payment_events::replay(tx, event_id, accept_amount).await? {
                         return payment_event_trail::insert(tx, event_id, Action::Replayed, detail).await;
                     }
@@ -211,5 +218,17 @@ impl Checkout {
             telemetry::webhook_given_up();
         }
         Ok(buried)
+    }
+}
+
+/// An operator accepts nothing but a positive amount, in the currency that the event states or else in its order's.
+async fn check_acceptable(tx: &mut Tx<'_>, event: &Stored) -> Result<(), Failure> {
+    let order_currency = match resolve(tx, event.reference).await? {
+        Resolved::Order(order) => Some(order.currency),
+        Resolved::Missing | Resolved::Contradiction(_) => None,
+    };
+    match is_positive(event.amount.as_deref(), event.currency.as_deref().or(order_currency.as_deref())) {
+        true => Ok(()),
+        false => Err(Refusal::AmountNotAcceptable.into()),
     }
 }

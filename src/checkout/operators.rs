@@ -6,9 +6,15 @@ use tracing::info;
 use super::Checkout;
 use super::settlement::money_of;
 pub use crate::db::operators::{ChargeLine, EventLine, EventRecord, Happening};
+pub use crate::db::payment_event_deliveries::Delivered;
 pub use crate::db::payment_event_trail::Action;
-use crate::db::{Error, Failure, charges, idempotency_keys, operators, payment_event_trail, payment_events};
-use crate::domain::{Event, EventStatus, Meaning, Refusal};
+use crate::db::payment_events::Stored;
+use crate::db::{
+    Error, Failure, Tx, charges, idempotency_keys, operators, payment_event_deliveries, payment_event_quarantines,
+    payment_event_trail, payment_events,
+};
+use crate::domain::payment::DeliveryStatus;
+use crate::domain::{ChargeStatus, Event, EventStatus, Meaning, Refusal};
 
 /// What is shown at most of what happened to one event.
 const HAPPENINGS: u32 = 100;
@@ -41,6 +47,21 @@ pub struct EventFile {
     pub charge: Option<ChargeLine>,
     /// What happened to it, beside its outcome, the oldest first; the last hundred.
     pub happenings: Vec<Happening>,
+    /// What its deliveries were answered, the oldest first: the first one, as far as that is known, and the last 99.
+    pub deliveries: Vec<Delivered>,
+}
+
+/// The answer of a first delivery that has no row. An event that was never claimed after its first transaction got its
+/// outcome there; where that outcome may have changed since, the answer is unknown.
+fn first_delivery(record: &EventRecord) -> Option<Delivered> {
+    let answer = match record.line.status {
+        EventStatus::Applied => DeliveryStatus::Processed,
+        EventStatus::Ignored if record.dismissal.is_none() => DeliveryStatus::Ignored,
+        EventStatus::RefundDue => DeliveryStatus::RefundDue,
+        _ => return None,
+    };
+    let delivered = Delivered { number: 1, answer, at: record.line.received_at };
+    record.attempted_at.is_none().then_some(delivered)
 }
 
 impl Checkout {
@@ -83,8 +104,16 @@ impl Checkout {
                     let event = payment_events::find(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
                     let name = Event::charge_name(event.txn_id.as_deref(), &record.idempotency_key);
                     let charge = charges::find(tx, &event.provider, &name).await?.map(ChargeLine::from);
-                    let happenings = operators::list_happenings(tx, event_id, HAPPENINGS).await?;
-                    Ok(EventFile { record, charge, happenings })
+                    let mut happenings = operators::list_happenings(tx, event_id, HAPPENINGS).await?;
+                    if let Some((at, note)) = &record.dismissal {
+                        let (action, detail) = (Action::Dismissed, note.clone());
+                        happenings.push(Happening { action, attempt: record.line.attempts, detail, at: *at });
+                    }
+                    let mut deliveries = payment_event_deliveries::list(tx, event_id).await?;
+                    if deliveries.first().is_none_or(|delivered| delivered.number > 1) {
+                        deliveries.splice(0..0, first_delivery(&record));
+                    }
+                    Ok(EventFile { record, charge, happenings, deliveries })
                 }
                 .boxed()
             })
@@ -113,7 +142,8 @@ impl Checkout {
     /// done.
     ///
     /// # Errors
-    /// [`Refusal::EventNotFound`], [`Refusal::NotRefundable`].
+    /// [`Refusal::EventNotFound`], [`Refusal::NotRefundable`]; [`Refusal::ChargePaysOrder`] and
+    /// [`Refusal::ChargeDueElsewhere`] when another event owns the charge and it was not given back.
     pub async fn refund_done(&self, event_id: i64, note: &str) -> Result<EventLine, Error> {
         let (line, now) = self
             .database
@@ -122,7 +152,9 @@ impl Checkout {
                     let marked = operators::mark_refund_done(tx, event_id).await?;
                     let event = payment_events::find(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
                     if marked {
-                        operators::settle_charge(tx, event_id, &money_of(&event, None)).await?;
+                        if !operators::settle_charge(tx, event_id, &money_of(&event, None)).await? {
+                            check_owner(tx, &event).await?;
+                        }
                         payment_event_trail::insert(tx, event_id, Action::RefundDone, note).await?;
                     } else if (event.meaning, event.status) == (Meaning::Succeeded, EventStatus::Refunded) {
                         idempotency_keys::wait_for_disk(tx).await?;
@@ -139,5 +171,59 @@ impl Checkout {
             info!(event_id, note, "an operator gave money back");
         }
         Ok(line)
+    }
+
+    /// An operator dismissed a quarantined failure or refund: it changes nothing. Done before, it is done, and the first note
+    /// stays.
+    ///
+    /// # Errors
+    /// [`Refusal::EventNotFound`], [`Refusal::SuccessNotDismissible`], [`Refusal::NotDismissible`].
+    pub async fn dismiss_event(&self, event_id: i64, note: &str) -> Result<EventLine, Error> {
+        let (line, now) = self
+            .database
+            .transaction("operators.dismiss", |tx| {
+                async move {
+                    let dismissed = operators::dismiss(tx, event_id).await?;
+                    if dismissed {
+                        payment_event_quarantines::dismiss(tx, event_id, note).await?;
+                    } else {
+                        check_dismissed(tx, event_id).await?;
+                        idempotency_keys::wait_for_disk(tx).await?;
+                    }
+                    let record = operators::find_all(tx, event_id).await?.ok_or(Failure::Raced("payment_events"))?;
+                    Ok((record.line, dismissed))
+                }
+                .boxed()
+            })
+            .await?;
+        if now {
+            info!(event_id, note, "an operator dismissed a payment event");
+        }
+        Ok(line)
+    }
+}
+
+/// Another event owns the charge, which this transaction holds: only one that was given back lets this event be `refunded`.
+async fn check_owner(tx: &mut Tx<'_>, event: &Stored) -> Result<(), Failure> {
+    // a charge without a name has a name that no other event can have
+    let name = event.txn_id.as_deref().unwrap_or_default();
+    let charge = charges::find(tx, &event.provider, name).await?.ok_or(Failure::Raced("charges/find"))?;
+    let (owner_event_id, order_id) = (charge.event_id, charge.reference.order_id);
+    match charge.status {
+        ChargeStatus::Refunded => Ok(()),
+        ChargeStatus::Paid => Err(Refusal::ChargePaysOrder { owner_event_id, order_id }.into()),
+        ChargeStatus::RefundDue => Err(Refusal::ChargeDueElsewhere { owner_event_id, order_id }.into()),
+    }
+}
+
+/// An event that cannot be dismissed now was dismissed before, or is refused.
+async fn check_dismissed(tx: &mut Tx<'_>, event_id: i64) -> Result<(), Failure> {
+    let event = payment_events::find(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
+    if event.meaning == Meaning::Succeeded {
+        return Err(Refusal::SuccessNotDismissible.into());
+    }
+    match event.status == EventStatus::Ignored && payment_event_quarantines::is_dismissed(tx, event_id).await? {
+        true => Ok(()),
+        false => Err(Refusal::NotDismissible.into()),
     }
 }

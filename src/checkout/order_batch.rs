@@ -380,6 +380,7 @@ fn placed(job: &OrderJob, items: Vec<Hold>, terms: Terms) -> Placed {
         created_at: terms.created_at,
         pay_by: terms.pay_by,
         refunded_minor: 0,
+        refunded_currency: None,
         restocked: false,
     };
     Placed { order, items, replayed: false }

@@ -17,9 +17,12 @@ use super::settlement::{OUT_OF_STOCK, Resolved, Supply, apply, give_up, resolve}
 use super::{Checkout, PATIENCE, answer, expiry};
 use crate::db::payment_event_trail::{self, Action};
 use crate::db::payment_events::{self, Beginning, Stored};
-use crate::db::{Database, Error, Failure, Tx, holds, orders};
+use crate::db::{Database, Error, Failure, Tx, holds, orders, payment_event_deliveries, payment_event_quarantines};
+use crate::domain::payment::DeliveryStatus;
 use crate::domain::retry::pause_after;
-use crate::domain::{Event, EventStatus, Meaning, Named as _, OrderStatus, Outcome, Reference, Refusal, WebhookMode};
+use crate::domain::{
+    Event, EventStatus, Meaning, Named as _, OrderStatus, Outcome, Quarantine, Reference, Refusal, WebhookMode,
+};
 use crate::telemetry;
 
 /// What became of a delivery.
@@ -33,6 +36,21 @@ pub struct Receipt {
     pub duplicate: bool,
     /// Its order's state, when there is one.
     pub order_status: Option<OrderStatus>,
+}
+
+impl Receipt {
+    /// What the delivery is answered.
+    pub fn answer(&self) -> DeliveryStatus {
+        match (self.duplicate, self.status) {
+            (true, _) => DeliveryStatus::Duplicate,
+            (false, EventStatus::Applied) => DeliveryStatus::Processed,
+            (false, EventStatus::Ignored) => DeliveryStatus::Ignored,
+            (false, EventStatus::Quarantined | EventStatus::Dead) => DeliveryStatus::Quarantined,
+            (false, EventStatus::RefundDue | EventStatus::Refunded) => DeliveryStatus::RefundDue,
+            (false, EventStatus::Parked) => DeliveryStatus::PendingOrder,
+            (false, EventStatus::Received) => DeliveryStatus::Queued,
+        }
+    }
 }
 
 /// One delivery, and how it is taken in.
@@ -116,8 +134,25 @@ async fn receive_and_apply(database: &Database, delivery: &Delivery) -> Result<R
     let woken = wake_others(database, reference).await?;
     // whoever made the order may have applied the event first
     match woken > 0 || receipt.status == EventStatus::Parked {
-        true => look_again(database, receipt).await,
+        true => {
+            let answered = look_again(database, receipt).await?;
+            if receipt.status == EventStatus::Parked && answered.status != EventStatus::Parked {
+                correct_answer(database, &answered).await;
+            }
+            Ok(answered)
+        }
         false => Ok(receipt),
+    }
+}
+
+/// The answer that was written with the event is no longer the one that is sent.
+async fn correct_answer(database: &Database, receipt: &Receipt) {
+    let (event_id, answer) = (receipt.event_id, receipt.answer());
+    let corrected = database.transaction("payments.correct_answer", |tx| {
+        async move { payment_event_deliveries::correct(tx, event_id, answer).await }.boxed()
+    });
+    if let Err(error) = corrected.await {
+        warn!(event_id, %error, "the answer of a first delivery could not be corrected");
     }
 }
 
@@ -137,6 +172,7 @@ async fn enqueue(database: &Database, delivery: &Delivery, failed: Option<&Error
                 if let Some(detail) = detail {
                     payment_event_trail::insert(tx, event_id, Action::AttemptFailed, detail).await?;
                 }
+                payment_event_deliveries::insert(tx, event_id, DeliveryStatus::Queued).await?;
                 Ok(Receipt { event_id, status: EventStatus::Received, duplicate: false, order_status: None })
             }
             .boxed()
@@ -176,7 +212,7 @@ async fn attempt(database: &Database, way: Way<'_>, supply: Supply) -> Result<Op
         Way::First(delivery) => delivery.arrived,
         Way::Waiting { .. } => Instant::now(),
     };
-    database
+    let settled = database
         .transaction("payments.apply", |tx| {
             async move {
                 let event_id = match way {
@@ -185,7 +221,7 @@ async fn attempt(database: &Database, way: Way<'_>, supply: Supply) -> Result<Op
                         let beginning = Beginning { attempts: 1, pause: pause_after(1, 0.5), park_seconds };
                         match payment_events::insert(tx, &delivery.event, beginning).await? {
                             Some(event_id) => event_id,
-                            None => return copy_of(tx, &delivery.event).await.map(Some),
+                            None => return copy_of(tx, &delivery.event).await.map(|receipt| Some((receipt, None))),
                         }
                     }
                     Way::Waiting { event_id, counted } => match payment_events::claim(tx, event_id, counted).await? {
@@ -198,18 +234,39 @@ async fn attempt(database: &Database, way: Way<'_>, supply: Supply) -> Result<Op
                     (Outcome::Parked, order_status) if event.overdue => (give_up(tx, &event).await?, order_status),
                     settled => settled,
                 };
-                match outcome {
+                let status = outcome.event_status();
+                match &outcome {
                     Outcome::Parked if event.overdue => {
                         payment_events::postpone(tx, event_id, pause_after(1, rand::random())).await?;
                     }
                     Outcome::Parked => payment_events::park(tx, event_id, began.elapsed()).await?,
-                    outcome => payment_events::settle(tx, event_id, outcome.event_status(), began.elapsed()).await?,
+                    _ => payment_events::settle(tx, event_id, status, began.elapsed()).await?,
                 }
-                Ok(Some(Receipt { event_id, status: outcome.event_status(), duplicate: false, order_status }))
+                if let Outcome::Quarantined(quarantine) = &outcome {
+                    payment_event_quarantines::insert(tx, event_id, quarantine).await?;
+                }
+                let receipt = Receipt { event_id, status, duplicate: false, order_status };
+                // the answer of a success that pays its order follows from the event
+                let plain = event.meaning == Meaning::Succeeded && outcome == Outcome::Applied;
+                if matches!(way, Way::First(_)) && !plain {
+                    payment_event_deliveries::insert(tx, event_id, receipt.answer()).await?;
+                }
+                Ok(Some((receipt, Some(outcome))))
             }
             .boxed()
         })
-        .await
+        .await?;
+    Ok(settled.map(|(receipt, outcome)| {
+        if let Some(Outcome::Quarantined(quarantine)) = outcome {
+            report_quarantine(receipt.event_id, &quarantine);
+        }
+        receipt
+    }))
+}
+
+fn report_quarantine(event_id: i64, Quarantine { reason, expected, got }: &Quarantine) {
+    warn!(event_id, reason = reason.as_str(), expected, got, "a payment event is quarantined");
+    telemetry::webhook_quarantined(*reason);
 }
 
 async fn find(tx: &mut Tx<'_>, event_id: i64) -> Result<Stored, Failure> {
@@ -236,7 +293,7 @@ async fn expire_for(database: &Database, reference: Reference) -> Result<(), Err
             async move {
                 match resolve(tx, reference).await? {
                     Resolved::Order(order) => holds::list_units(tx, &[order.hold_id]).await,
-                    Resolved::Missing | Resolved::Contradiction => Ok(Vec::new()),
+                    Resolved::Missing | Resolved::Contradiction(_) => Ok(Vec::new()),
                 }
             }
             .boxed()
@@ -291,7 +348,7 @@ async fn wake_others(database: &Database, reference: Reference) -> Result<usize,
         database.read("orders.find_reference", |tx| async move { resolve(tx, reference).await }.boxed()).await?;
     let reference = match found {
         Resolved::Order(order) => Reference { order_id: Some(order.id), hold_id: Some(order.hold_id) },
-        Resolved::Missing | Resolved::Contradiction => reference,
+        Resolved::Missing | Resolved::Contradiction(_) => reference,
     };
     wake(database, &[reference]).await
 }
@@ -370,5 +427,7 @@ async fn copy_of(tx: &mut Tx<'_>, event: &Event) -> Result<Receipt, Failure> {
     }
     let order_status = resolve(tx, stored.reference).await?.status();
     // After a commit that we lost sight of, what we find is most likely our own first delivery.
-    Ok(Receipt { event_id: stored.id, status: stored.status, duplicate: !tx.after_unknown(), order_status })
+    let receipt = Receipt { event_id: stored.id, status: stored.status, duplicate: !tx.after_unknown(), order_status };
+    payment_event_deliveries::insert(tx, stored.id, receipt.answer()).await?;
+    Ok(receipt)
 }

@@ -14,9 +14,11 @@ use crate::db::order_events::{self, Reason, Transition};
 use crate::db::orders::{self, Order};
 use crate::db::payment_events::{self, Stored};
 use crate::db::{Failure, Tx, products};
-use crate::domain::payment::amount_fits;
-use crate::domain::refund::{GivenBack, Refund, Taken};
-use crate::domain::{Amount, ChargeStatus, Currency, HoldStatus, Meaning, OrderStatus, Outcome, Reference};
+use crate::domain::quarantine::{money_text, reference_text, stated_text};
+use crate::domain::refund::{GivenBack, Refund, Taken, Unfit};
+use crate::domain::{
+    Amount, ChargeStatus, Currency, HoldStatus, Meaning, OrderStatus, Outcome, Quarantine, QuarantineReason, Reference,
+};
 
 /// Whether a payment for a cancelled order may still get units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +38,14 @@ pub(super) enum Resolved {
     /// It does not exist yet.
     Missing,
     /// The order and the hold that were named do not belong together.
-    Contradiction,
+    Contradiction(Box<Quarantine>),
 }
 
 impl Resolved {
     pub(super) fn status(&self) -> Option<OrderStatus> {
         match self {
             Self::Order(order) => Some(order.status),
-            Self::Missing | Self::Contradiction => None,
+            Self::Missing | Self::Contradiction(_) => None,
         }
     }
 }
@@ -60,15 +62,21 @@ pub(super) async fn resolve(tx: &mut Tx<'_>, reference: Reference) -> Result<Res
     };
     Ok(match (by_order, by_hold) {
         (Some(order), _) if reference.hold_id.is_some_and(|hold_id| hold_id != order.hold_id) => {
-            Resolved::Contradiction
+            let got = Reference { order_id: None, ..reference };
+            contradiction(Reference { order_id: None, hold_id: Some(order.hold_id) }, got)
         }
         // the same one when it was made between the two reads
         (None, Some(order)) if reference.order_id.is_some_and(|order_id| order_id != order.id) => {
-            Resolved::Contradiction
+            contradiction(Reference { order_id: Some(order.id), hold_id: None }, reference)
         }
         (Some(order), _) | (None, Some(order)) => Resolved::Order(Box::new(order)),
         (None, None) => Resolved::Missing,
     })
+}
+
+fn contradiction(expected: Reference, got: Reference) -> Resolved {
+    let (expected, got) = (reference_text(expected), reference_text(got));
+    Resolved::Contradiction(Box::new(Quarantine::new(QuarantineReason::OrderReferenceMismatch, expected, got)))
 }
 
 /// What an event comes to, and its order's state after that.
@@ -79,7 +87,7 @@ pub(super) async fn apply(tx: &mut Tx<'_>, event: &Stored, supply: Supply) -> Re
     let order = match resolve(tx, event.reference).await? {
         Resolved::Order(order) => *order,
         Resolved::Missing => return Ok((without_order(tx, event).await?, None)),
-        Resolved::Contradiction => return Ok((Outcome::Quarantined, None)),
+        Resolved::Contradiction(quarantine) => return Ok((Outcome::Quarantined(quarantine), None)),
     };
     match event.meaning {
         Meaning::Succeeded => succeed(tx, event, &order, supply).await,
@@ -110,14 +118,19 @@ pub(super) async fn give_up(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, 
     }
 }
 
-fn fits(event: &Stored, order: &Order) -> bool {
-    event.accepted_amount
-        || amount_fits(event.amount.as_deref(), event.currency.as_deref(), order.total_minor, &order.currency)
+/// The check of the event's money that fails; `None` when it fits, or an operator has accepted it.
+fn misfit(event: &Stored, order: &Order) -> Option<Outcome> {
+    if event.accepted_amount {
+        return None;
+    }
+    let (amount, currency) = (event.amount.as_deref(), event.currency.as_deref());
+    let quarantine = Quarantine::of_money(amount, currency, order.total_minor, &order.currency)?;
+    Some(Outcome::Quarantined(Box::new(quarantine)))
 }
 
 async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, supply: Supply) -> Result<Settled, Failure> {
-    if !fits(event, order) {
-        return Ok((Outcome::Quarantined, Some(order.status)));
+    if let Some(outcome) = misfit(event, order) {
+        return Ok((outcome, Some(order.status)));
     }
     let pays = match order.status {
         OrderStatus::Pending => true,
@@ -175,7 +188,16 @@ async fn own_charge(
     }
     let name = event.txn_id.as_deref().ok_or_else(|| Failure::Broken("a charge without a name is known".to_owned()))?;
     let charge = charges::find(tx, &event.provider, name).await?.ok_or(Failure::Raced("charges/find"))?;
-    Ok(if belongs(&charge, reference) { Outcome::Ignored } else { Outcome::Quarantined })
+    Ok(match belongs(&charge, reference) {
+        true => Outcome::Ignored,
+        false => of_another_order(&charge, reference),
+    })
+}
+
+/// The event names another order than its charge does.
+fn of_another_order(charge: &Charge, reference: Reference) -> Outcome {
+    let (expected, got) = (reference_text(charge.reference), reference_text(reference));
+    Outcome::Quarantined(Box::new(Quarantine::new(QuarantineReason::ChargeOfAnotherOrder, expected, got)))
 }
 
 /// Whether a charge was taken for the order or the hold that is named.
@@ -185,8 +207,8 @@ fn belongs(charge: &Charge, reference: Reference) -> bool {
 }
 
 async fn fail(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Settled, Failure> {
-    if !fits(event, order) {
-        return Ok((Outcome::Quarantined, Some(order.status)));
+    if let Some(outcome) = misfit(event, order) {
+        return Ok((outcome, Some(order.status)));
     }
     if order.status != OrderStatus::Pending {
         return Ok((Outcome::Ignored, Some(order.status)));
@@ -244,16 +266,21 @@ async fn refund(tx: &mut Tx<'_>, event: &Stored, order: Option<&Order>) -> Resul
             let all = charges::list_of(tx, &event.provider, reference).await?;
             let (known, mut open): (Vec<_>, Vec<_>) =
                 all.into_iter().partition(|charge| charge.status == ChargeStatus::Refunded);
+            let count = open.len();
             match (open.pop(), open.is_empty()) {
                 (None, _) if !known.is_empty() => return Ok(Outcome::Ignored),
                 (charge, true) => charge,
-                (_, false) => return Ok(Outcome::Quarantined),
+                (_, false) => {
+                    let got = format!("{count} charges");
+                    let quarantine = Quarantine::new(QuarantineReason::SeveralCharges, "one charge", got);
+                    return Ok(Outcome::Quarantined(Box::new(quarantine)));
+                }
             }
         }
     };
     let Some(charge) = charge else { return Ok(Outcome::Parked) };
     if !belongs(&charge, reference) {
-        return Ok(Outcome::Quarantined);
+        return Ok(of_another_order(&charge, reference));
     }
     let taken = Taken {
         status: charge.status,
@@ -271,11 +298,33 @@ async fn refund(tx: &mut Tx<'_>, event: &Stored, order: Option<&Order>) -> Resul
         Refund::Whole(minor) => (minor, true),
         Refund::Known => return Ok(Outcome::Ignored),
         // an operator says that this was given back, whatever its amount looks like
-        Refund::Unfit if event.accepted_amount => (charge.amount_minor.unwrap_or(charge.refunded_minor), true),
-        Refund::Unfit => return Ok(Outcome::Quarantined),
+        Refund::Unfit(_) if event.accepted_amount => (charge.amount_minor.unwrap_or(charge.refunded_minor), true),
+        Refund::Unfit(unfit) => return Ok(Outcome::Quarantined(Box::new(unfit_refund(unfit, taken, back)))),
     };
     give_back(tx, event, order, &charge, refunded_minor, whole).await?;
     Ok(Outcome::Applied)
+}
+
+/// The check that a refund of a charge fails, with both values.
+fn unfit_refund(unfit: Unfit, taken: Taken<'_>, back: GivenBack<'_>) -> Quarantine {
+    let currency = taken.currency.or(back.currency);
+    let got = stated_text(back.amount, back.currency.or(taken.currency));
+    match unfit {
+        Unfit::Currency => {
+            let (expected, got) = (stated_text(None, taken.currency), stated_text(None, back.currency));
+            Quarantine::new(QuarantineReason::RefundCurrencyMismatch, expected, got)
+        }
+        Unfit::Amount => {
+            let currency = currency.map_or_else(|| "a known currency".to_owned(), |text| stated_text(None, Some(text)));
+            Quarantine::new(QuarantineReason::RefundAmountInvalid, format!("an amount in {currency}"), got)
+        }
+        Unfit::Exceeds => {
+            let counted = if back.cumulative { 0 } else { taken.refunded_minor };
+            let left = taken.amount_minor.map(|all| all.saturating_sub(counted));
+            let expected = format!("at most {}", money_text(left, currency));
+            Quarantine::new(QuarantineReason::RefundExceedsCharge, expected, got)
+        }
+    }
 }
 
 /// Of the charge that paid the order, the order remembers what was given back; one that is due for refund is settled with
@@ -307,7 +356,10 @@ async fn give_back(
         false => (OrderStatus::Paid, Reason::PaymentPartRefunded),
     };
     let restocked = whole && restock;
-    if !orders::refund(tx, order, orders::Refunded { status, refunded_minor, restocked }).await? {
+    let currency = charge.currency.as_deref().or(event.currency.as_deref()).and_then(Currency::parse);
+    let refunded_currency = currency.map(|code| code.to_string()).filter(|code| *code != order.currency);
+    let refunded = orders::Refunded { status, refunded_minor, refunded_currency, restocked };
+    if !orders::refund(tx, order, refunded).await? {
         return Err(Failure::Raced("orders/refund"));
     }
     // a success that was applied after the order was read may have paid it; the guard says that it was paid
@@ -330,7 +382,8 @@ async fn record(
     order_events::insert_for_payment(tx, transition, event.id).await
 }
 
-/// How much was taken: as the event says, where it can be read, else the order's total.
+/// How much was taken, as the event says. The order's total stands in for an amount that is missing or cannot be read, and
+/// only where the event does not state another currency.
 pub(super) fn money_of(event: &Stored, order: Option<&Order>) -> Money {
     let order_currency = order.and_then(|order| Currency::parse(&order.currency));
     let currency = match &event.currency {
@@ -340,7 +393,9 @@ pub(super) fn money_of(event: &Stored, order: Option<&Order>) -> Money {
     let read = |currency: &Currency| Amount::parse(event.amount.as_deref()?)?.minor_units(currency);
     let text = |currency: Option<Currency>| currency.map(|currency| currency.as_str().to_owned());
     match (currency.as_ref().and_then(read), order) {
-        (None, Some(order)) => Money { amount_minor: Some(order.total_minor), currency: text(order_currency) },
+        (None, Some(order)) if currency == order_currency => {
+            Money { amount_minor: Some(order.total_minor), currency: text(order_currency) }
+        }
         (amount_minor, _) => Money { amount_minor, currency: text(currency) },
     }
 }

@@ -37,6 +37,9 @@ migrations! {
     15 "idempotency_keys_id_by_default",
     16 "idempotency_keys_id_of_old_rows",
     17 "idempotency_keys_by_id",
+    30 "payment_event_quarantines",
+    31 "payment_event_deliveries",
+    32 "orders_refunded_currency",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

@@ -13,6 +13,8 @@ pub mod operators;
 pub mod order_events;
 pub mod orders;
 pub mod payment_batch;
+pub mod payment_event_deliveries;
+pub mod payment_event_quarantines;
 pub mod payment_event_trail;
 pub mod payment_events;
 pub mod pool;

@@ -5,8 +5,8 @@ use mysql_async::{Row, params};
 
 use super::charges::{Charge, Money};
 use super::payment_event_trail::Action;
-use super::{Failure, Tx, column, id_column, single, sql, state, text_column};
-use crate::domain::{EventStatus, Meaning, Reference};
+use super::{Failure, Tx, column, id_column, payment_event_quarantines, single, sql, state, text_column};
+use crate::domain::{EventStatus, Meaning, Quarantine, Reference};
 
 /// A line of the inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct EventLine {
     pub settled_at: Option<NaiveDateTime>,
     /// While it waits: when it is tried again or given up, UTC.
     pub due_at: Option<NaiveDateTime>,
+    /// Why it is quarantined, or was until an operator settled it.
+    pub quarantine: Option<Quarantine>,
 }
 
 fn line(row: &Row) -> Result<EventLine, Failure> {
@@ -56,6 +58,7 @@ fn line(row: &Row) -> Result<EventLine, Failure> {
         received_at: column(row, "received_at")?,
         settled_at: column(row, "settled_at")?,
         due_at: due_at.filter(|_| matches!(status, EventStatus::Received | EventStatus::Parked)),
+        quarantine: payment_event_quarantines::quarantine(row)?,
     })
 }
 
@@ -90,6 +93,8 @@ pub struct EventRecord {
     pub attempted_at: Option<NaiveDateTime>,
     /// How long the attempt took that gave it its outcome.
     pub processing_us: Option<i64>,
+    /// When an operator dismissed it, UTC, and the note.
+    pub dismissal: Option<(NaiveDateTime, String)>,
 }
 
 /// Up to `limit` events of one state with ids greater than `after`, the oldest first.
@@ -125,6 +130,7 @@ pub async fn find_all(tx: &mut Tx<'_>, event_id: i64) -> Result<Option<EventReco
         body: column(row, "body")?,
         attempted_at: column(row, "attempted_at")?,
         processing_us: column(row, "processing_us")?,
+        dismissal: column::<Option<NaiveDateTime>>(row, "dismissed_at")?.zip(text_column(row, "dismissal")?),
     }))
 }
 
@@ -213,12 +219,17 @@ pub async fn mark_refund_done(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Fa
     )
 }
 
-/// The same for its charge; one that it does not own yet is written down as given back, unless another event owns it.
-pub async fn settle_charge(tx: &mut Tx<'_>, event_id: i64, money: &Money) -> Result<(), Failure> {
+/// The same for its charge; one that no event owns yet is written down as given back. False when another event owns it:
+/// the charge stays as it is, and this transaction holds it.
+pub async fn settle_charge(tx: &mut Tx<'_>, event_id: i64, money: &Money) -> Result<bool, Failure> {
     if tx.execute(sql::charges::MARK_REFUND_DONE, params! { event_id }).await? > 0 {
-        return Ok(());
+        return Ok(true);
     }
     let params = params! { event_id, "amount_minor" => money.amount_minor, "currency" => &money.currency };
-    tx.execute(sql::charges::INSERT_REFUND_DONE, params).await?;
-    Ok(())
+    single("charges/insert_refund_done", tx.execute(sql::charges::INSERT_REFUND_DONE, params).await?)
+}
+
+/// An operator dismissed a quarantined failure or refund. False when the event is neither.
+pub async fn dismiss(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failure> {
+    single("payment_events/dismiss", tx.execute(sql::payment_events::DISMISS, params! { event_id }).await?)
 }

@@ -31,10 +31,24 @@ pub struct Order {
     pub created_at: NaiveDateTime,
     /// Until when it may stay unpaid, UTC.
     pub pay_by: NaiveDateTime,
-    /// How much of the charge that paid it was given back, in minor units.
+    /// How much of the charge that paid it was given back, in minor units of `refunded_currency`.
     pub refunded_minor: i64,
+    /// The currency of `refunded_minor`; `None`: the order's.
+    pub refunded_currency: Option<String>,
     /// Whether its units went back on sale with the refund.
     pub restocked: bool,
+}
+
+impl Order {
+    /// How much of the total was given back, in minor units of the order's currency. Parts of a charge in another currency do
+    /// not count until all of it was given back.
+    pub fn refunded_of_total(&self) -> i64 {
+        match (&self.refunded_currency, self.status) {
+            (None, _) => self.refunded_minor,
+            (Some(_), OrderStatus::Refunded) => self.total_minor,
+            (Some(_), _) => 0,
+        }
+    }
 }
 
 /// An order that was not paid in time.
@@ -58,6 +72,7 @@ fn order(row: &Row) -> Result<Order, Failure> {
         created_at: column(row, "created_at")?,
         pay_by: column(row, "pay_by")?,
         refunded_minor: column(row, "refunded_minor")?,
+        refunded_currency: column(row, "refunded_currency")?,
         restocked: column(row, "restocked")?,
     })
 }
@@ -176,12 +191,14 @@ pub async fn mark_paid(tx: &mut Tx<'_>, order_id: Uuid, from: OrderStatus) -> Re
 }
 
 /// What a refund makes of its order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Refunded {
     /// `paid` or `refunded`.
     pub status: OrderStatus,
-    /// How much was given back of its charge, in minor units.
+    /// How much was given back of its charge, in minor units of `refunded_currency`.
     pub refunded_minor: i64,
+    /// The currency of `refunded_minor`; `None`: the order's.
+    pub refunded_currency: Option<String>,
     /// Whether its units go back on sale.
     pub restocked: bool,
 }
@@ -193,6 +210,7 @@ pub async fn refund(tx: &mut Tx<'_>, order: &Order, refunded: Refunded) -> Resul
         "order_id" => bytes(order.id),
         "status" => refunded.status.as_str(),
         "refunded_minor" => refunded.refunded_minor,
+        "refunded_currency" => refunded.refunded_currency,
         "restocked" => refunded.restocked,
         "refunded_before" => order.refunded_minor,
     };

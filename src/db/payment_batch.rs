@@ -187,6 +187,7 @@ mod tests {
             created_at: chrono::NaiveDateTime::MAX,
             pay_by: chrono::NaiveDateTime::MAX,
             refunded_minor: 0,
+            refunded_currency: None,
             restocked: false,
         };
         let short_key = Event { txn_id: event.txn_id.clone(), ..bare.clone() };

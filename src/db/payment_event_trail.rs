@@ -17,6 +17,8 @@ named! {
         Replayed = "replayed",
         /// An operator gave the money back.
         RefundDone = "refund_done",
+        /// An operator dismissed it. Its note is kept in `payment_event_quarantines`: older programs do not know this word.
+        Dismissed = "dismissed",
     }
 }
 

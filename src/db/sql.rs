@@ -91,6 +91,17 @@ statements! {
         FIND_ALL = "find_all",
         LIST_REFUNDS_DUE = "list_refunds_due",
         MARK_REFUND_DONE = "mark_refund_done",
+        DISMISS = "dismiss",
+    }
+    payment_event_deliveries {
+        INSERT = "insert",
+        CORRECT = "correct",
+        LIST = "list",
+    }
+    payment_event_quarantines {
+        INSERT = "insert",
+        DISMISS = "dismiss",
+        FIND_DISMISSAL = "find_dismissal",
     }
     payment_event_trail {
         INSERT = "insert",

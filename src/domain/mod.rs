@@ -2,6 +2,7 @@
 
 pub mod money;
 pub mod payment;
+pub mod quarantine;
 pub mod refund;
 pub mod refusal;
 pub mod retry;
@@ -11,6 +12,7 @@ pub mod token;
 
 pub use money::{Amount, Currency};
 pub use payment::{Event, Meaning, Outcome, Reference, WebhookMode};
+pub use quarantine::{Quarantine, QuarantineReason};
 pub use refusal::Refusal;
 pub use status::{ChargeStatus, EventStatus, HoldStatus, Named, OrderStatus};
 pub use token::AdminToken;

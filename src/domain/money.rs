@@ -21,9 +21,22 @@ impl Currency {
         &self.0
     }
 
+    /// Whether ISO 4217 tells the decimals of its major unit.
+    pub fn is_known(&self) -> bool {
+        self.decimals().is_some()
+    }
+
     /// How many decimals its major unit has (ISO 4217): 2 for EUR, 0 for JPY, 3 for KWD; `None` for an unknown code.
     fn decimals(&self) -> Option<i32> {
         Iso::from_code(&self.0)?.exponent().map(i32::from)
+    }
+}
+
+impl Currency {
+    /// So many minor units with the code, `49.99 EUR`; `None` for an unknown code or a negative amount.
+    pub fn major_units(&self, minor: i64) -> Option<String> {
+        let decimals = usize::try_from(self.decimals()?).ok()?;
+        Some(format!("{} {self}", major_units(u64::try_from(minor).ok()?, decimals)))
     }
 }
 
@@ -84,6 +97,11 @@ impl Amount {
             0 => Self { negative: false, digits: 0, exponent: 0 },
             _ => Self { negative, digits, exponent },
         })
+    }
+
+    /// Whether it is greater than zero.
+    pub fn is_positive(self) -> bool {
+        !self.negative && self.digits != 0
     }
 
     /// The same amount in minor units of `currency`, exactly; `None` when it is negative, has more decimals than the

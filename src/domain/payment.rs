@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::status::named;
-use super::{Amount, Currency, EventStatus};
+use super::{Amount, Currency, EventStatus, Quarantine};
 
 named! {
     /// What a provider says happened.
@@ -39,6 +39,26 @@ named! {
         Apply = "apply",
         /// By a worker, right after they were answered.
         Queue = "queue",
+    }
+}
+
+named! {
+    /// What became of a delivery.
+    DeliveryStatus {
+        /// It changed its order.
+        Processed = "processed",
+        /// An earlier delivery of the same event was taken in.
+        Duplicate = "duplicate",
+        /// It changed nothing, and rightly so.
+        Ignored = "ignored",
+        /// It failed a check and waits for an operator.
+        Quarantined = "quarantined",
+        /// It took money that pays for nothing.
+        RefundDue = "refund_due",
+        /// It waits for its order, or a refund for the success of its charge.
+        PendingOrder = "pending_order",
+        /// A worker applies it.
+        Queued = "queued",
     }
 }
 
@@ -137,15 +157,25 @@ pub fn amount_fits(amount: Option<&str>, currency: Option<&str>, total_minor: i6
     same_currency && same_amount
 }
 
+/// Whether an event states a positive amount: a decimal greater than zero, and one that its currency can express where that
+/// is known.
+pub fn is_positive(amount: Option<&str>, currency: Option<&str>) -> bool {
+    let Some(amount) = amount.and_then(Amount::parse) else { return false };
+    match currency.and_then(Currency::parse) {
+        Some(currency) if currency.is_known() => amount.minor_units(&currency).is_some_and(|minor| minor > 0),
+        _ => amount.is_positive(),
+    }
+}
+
 /// What an event comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It changed its order, or the charge that it speaks of.
     Applied,
     /// It changed nothing, and rightly so.
     Ignored,
-    /// It does not fit its order and waits in sight for somebody.
-    Quarantined,
+    /// It failed a check and waits for an operator.
+    Quarantined(Box<Quarantine>),
     /// It took money that pays for nothing.
     RefundDue,
     /// Its order does not exist yet, or a refund's charge.
@@ -156,11 +186,11 @@ pub enum Outcome {
 
 impl Outcome {
     /// The state that an event of this outcome has in the inbox.
-    pub fn event_status(self) -> EventStatus {
+    pub fn event_status(&self) -> EventStatus {
         match self {
             Self::Applied => EventStatus::Applied,
             Self::Ignored => EventStatus::Ignored,
-            Self::Quarantined => EventStatus::Quarantined,
+            Self::Quarantined(_) => EventStatus::Quarantined,
             Self::RefundDue => EventStatus::RefundDue,
             Self::Parked => EventStatus::Parked,
             Self::Dead => EventStatus::Dead,

@@ -36,7 +36,18 @@ pub enum Refund {
     /// It was known already.
     Known,
     /// It does not fit the charge.
-    Unfit,
+    Unfit(Unfit),
+}
+
+/// Why a refund does not fit its charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is in another currency.
+    Currency,
+    /// Its amount cannot be read in the currency of the charge.
+    Amount,
+    /// It is more than is left.
+    Exceeds,
 }
 
 impl Refund {
@@ -46,21 +57,23 @@ impl Refund {
             return Self::Known;
         }
         let currency = match (taken.currency, back.currency) {
-            (Some(taken), Some(back)) if Currency::parse(back) != Currency::parse(taken) => return Self::Unfit,
+            (Some(taken), Some(back)) if Currency::parse(back) != Currency::parse(taken) => {
+                return Self::Unfit(Unfit::Currency);
+            }
             (taken, back) => taken.or(back).and_then(Currency::parse),
         };
         let Some(amount) = back.amount else {
             return Self::Whole(taken.amount_minor.unwrap_or(taken.refunded_minor));
         };
         let minor = currency.and_then(|currency| Amount::parse(amount)?.minor_units(&currency));
-        let Some(minor) = minor else { return Self::Unfit };
+        let Some(minor) = minor else { return Self::Unfit(Unfit::Amount) };
         let total = match back.cumulative {
             true => Some(minor.max(taken.refunded_minor)),
             false => taken.refunded_minor.checked_add(minor),
         };
         match (total, taken.amount_minor) {
-            (None, _) => Self::Unfit,
-            (Some(total), Some(all)) if total > all => Self::Unfit,
+            (None, _) => Self::Unfit(Unfit::Exceeds),
+            (Some(total), Some(all)) if total > all => Self::Unfit(Unfit::Exceeds),
             (Some(total), Some(all)) if total == all => Self::Whole(total),
             (Some(total), _) if total == taken.refunded_minor => Self::Known,
             (Some(total), _) => Self::Part(total),
@@ -83,7 +96,7 @@ mod tests {
     fn parts_add_up_to_the_whole_and_not_beyond() {
         assert_eq!(Refund::of(TAKEN, part("0.10")), Refund::Part(50));
         assert_eq!(Refund::of(TAKEN, part("0.60")), Refund::Whole(100));
-        assert_eq!(Refund::of(TAKEN, part("0.61")), Refund::Unfit);
+        assert_eq!(Refund::of(TAKEN, part("0.61")), Refund::Unfit(Unfit::Exceeds));
         assert_eq!(Refund::of(TAKEN, part("0")), Refund::Known);
         assert_eq!(Refund::of(TAKEN, GivenBack { amount: None, ..part("") }), Refund::Whole(100));
         assert_eq!(Refund::of(Taken { status: ChargeStatus::Refunded, ..TAKEN }, part("0.10")), Refund::Known);
@@ -96,18 +109,22 @@ mod tests {
         assert_eq!(Refund::of(TAKEN, so_far("1.00")), Refund::Whole(100));
         assert_eq!(Refund::of(TAKEN, so_far("0.40")), Refund::Known);
         assert_eq!(Refund::of(TAKEN, so_far("0.30")), Refund::Known);
-        assert_eq!(Refund::of(TAKEN, so_far("1.01")), Refund::Unfit);
+        assert_eq!(Refund::of(TAKEN, so_far("1.01")), Refund::Unfit(Unfit::Exceeds));
     }
 
     #[test]
     fn what_cannot_be_read_in_the_charge_s_currency_does_not_fit() {
         for amount in ["0.105", "-0.10", "free", "99999999999999999999", "92233720368547758"] {
-            assert_eq!(Refund::of(TAKEN, part(amount)), Refund::Unfit, "{amount}");
+            let unfit = if amount == "92233720368547758" { Unfit::Exceeds } else { Unfit::Amount };
+            assert_eq!(Refund::of(TAKEN, part(amount)), Refund::Unfit(unfit), "{amount}");
         }
-        assert_eq!(Refund::of(TAKEN, GivenBack { currency: Some("USD"), ..part("0.10") }), Refund::Unfit);
+        assert_eq!(
+            Refund::of(TAKEN, GivenBack { currency: Some("USD"), ..part("0.10") }),
+            Refund::Unfit(Unfit::Currency)
+        );
         assert_eq!(
             Refund::of(Taken { currency: None, ..TAKEN }, GivenBack { currency: None, ..part("1") }),
-            Refund::Unfit
+            Refund::Unfit(Unfit::Amount)
         );
     }
 

@@ -55,6 +55,35 @@ pub enum Refusal {
     /// The event is not about money that waits to be given back.
     #[error("This payment event took no money that is due for refund or quarantined.")]
     NotRefundable,
+    /// The charge of the event paid an order, and another event owns it.
+    #[error(
+        "The charge of this event pays an order under another event (`owner_event_id`): its money was not given back."
+    )]
+    ChargePaysOrder {
+        /// The event that owns the charge.
+        owner_event_id: i64,
+        /// The order that it paid.
+        order_id: Option<Uuid>,
+    },
+    /// The charge of the event is due for refund, and another event owns it.
+    #[error("The charge of this event is due for refund under another event (`owner_event_id`): mark that one.")]
+    ChargeDueElsewhere {
+        /// The event that owns the charge.
+        owner_event_id: i64,
+        /// The order that it names.
+        order_id: Option<Uuid>,
+    },
+    /// A success is never dismissed.
+    #[error(
+        "This event took money, which cannot be dismissed: replay it, or give the money back and mark that as done."
+    )]
+    SuccessNotDismissible,
+    /// The event is not a quarantined failure or refund.
+    #[error("Only a quarantined failure or refund can be dismissed.")]
+    NotDismissible,
+    /// The event states no positive amount that could be accepted.
+    #[error("This event states no positive amount that could be accepted.")]
+    AmountNotAcceptable,
     /// An audit is under way on this instance.
     #[error("An audit is under way; this instance does one at a time.")]
     AuditRunning,
@@ -85,6 +114,10 @@ impl Refusal {
             Self::OrderIdTaken => "order_id_taken",
             Self::OrderPaid => "order_paid",
             Self::NotRefundable => "not_refundable",
+            Self::ChargePaysOrder { .. } => "charge_pays_order",
+            Self::ChargeDueElsewhere { .. } => "charge_due_elsewhere",
+            Self::SuccessNotDismissible | Self::NotDismissible => "not_dismissible",
+            Self::AmountNotAcceptable => "amount_not_acceptable",
             Self::AuditRunning => "audit_running",
             Self::IdempotencyKeyReuse => "idempotency_key_reuse",
             Self::EventNotFound => "payment_event_not_found",

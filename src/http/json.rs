@@ -31,7 +31,7 @@ pub struct Json<T>(pub T);
 pub struct Raw<T> {
     /// The body, or why it could not be had: for whoever has nothing else to say no to.
     pub bytes: Result<Vec<u8>, Problem>,
-    /// The request's headers, a line each, without `Authorization` and cookies; at most 4 KB of them.
+    /// The request's headers that are kept (see [`is_kept_header`]), a line each; at most 4 KB of them.
     pub headers: String,
     documented: std::marker::PhantomData<T>,
 }
@@ -81,10 +81,30 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Prob
     }
 }
 
+/// The headers of a delivery that are kept: those that tell where it came from. Every other header may carry a signature, a
+/// key or a token.
+const KEPT_HEADERS: [&str; 11] = [
+    "content-type",
+    "content-length",
+    "date",
+    "host",
+    "user-agent",
+    "webhook-id",
+    "webhook-timestamp",
+    "x-request-id",
+    "x-correlation-id",
+    "traceparent",
+    "tracestate",
+];
+
+/// Whether the header of this name, in lower case, is kept and shown.
+pub fn is_kept_header(name: &str) -> bool {
+    KEPT_HEADERS.contains(&name)
+}
+
 fn kept_headers(headers: &HeaderMap) -> String {
-    let secret = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
     let mut kept = String::new();
-    for (name, value) in headers.iter().filter(|(name, _)| !secret.contains(name)) {
+    for (name, value) in headers.iter().filter(|(name, _)| is_kept_header(name.as_str())) {
         let line = format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
         if kept.len() + line.len() <= HEADER_BYTES {
             kept.push_str(&line);

@@ -61,7 +61,8 @@ pub struct OrderBody {
     status: Word<OrderStatus>,
     /// What has to be paid, in minor units of `currency`.
     total_minor: i64,
-    /// How much of the payment was given back, in minor units of `currency`.
+    /// How much of the payment was given back, in minor units of `currency`. Of a payment in another currency, which an
+    /// operator accepted, parts do not count: 0 until all of it was given back.
     refunded_minor: i64,
     /// ISO 4217.
     currency: String,
@@ -86,7 +87,7 @@ impl From<Placed> for OrderBody {
             hold_id: order.hold_id,
             status: Word(order.status),
             total_minor: order.total_minor,
-            refunded_minor: order.refunded_minor,
+            refunded_minor: order.refunded_of_total(),
             currency: order.currency,
             pay_by: Timestamp(order.pay_by),
             created_at: Timestamp(order.created_at),

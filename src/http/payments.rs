@@ -14,7 +14,7 @@ use super::signature::{Once, StandardHeaders, UnsignedKey};
 use super::types::{Amount, IdempotencyKey, Verbatim, Word};
 use crate::app::App;
 use crate::checkout::payments::Receipt;
-use crate::domain::status::named;
+use crate::domain::payment::DeliveryStatus;
 use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference};
 
 /// The provider is the route that an event comes by.
@@ -65,26 +65,6 @@ impl Example for PaymentEvent {
             txn_id: Some("charge-1".to_owned()),
             ..Self::default()
         }
-    }
-}
-
-named! {
-    /// What became of a delivery.
-    DeliveryStatus {
-        /// It changed its order.
-        Processed = "processed",
-        /// An earlier delivery of the same event was taken in.
-        Duplicate = "duplicate",
-        /// It changed nothing, and rightly so.
-        Ignored = "ignored",
-        /// It does not fit its order and waits for somebody to look at it.
-        Quarantined = "quarantined",
-        /// It took money that pays for nothing.
-        RefundDue = "refund_due",
-        /// It waits for its order, or a refund for the success of its charge.
-        PendingOrder = "pending_order",
-        /// A worker applies it.
-        Queued = "queued",
     }
 }
 
@@ -185,15 +165,7 @@ impl Payments {
 }
 
 pub(super) fn answer(receipt: Receipt) -> Delivered {
-    let status = match (receipt.duplicate, receipt.status) {
-        (true, _) => DeliveryStatus::Duplicate,
-        (false, EventStatus::Applied) => DeliveryStatus::Processed,
-        (false, EventStatus::Ignored) => DeliveryStatus::Ignored,
-        (false, EventStatus::Quarantined | EventStatus::Dead) => DeliveryStatus::Quarantined,
-        (false, EventStatus::RefundDue | EventStatus::Refunded) => DeliveryStatus::RefundDue,
-        (false, EventStatus::Parked) => DeliveryStatus::PendingOrder,
-        (false, EventStatus::Received) => DeliveryStatus::Queued,
-    };
+    let status = receipt.answer();
     let body = Json(ReceiptBody {
         status: Word(status),
         order_status: receipt.order_status.map(Word),

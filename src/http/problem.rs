@@ -39,9 +39,13 @@ struct ProblemBody {
     /// With `sold_out` and `all_held`: units on sale at that moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     available_stock: Option<i64>,
-    /// With `hold_used`: the order that the hold became.
+    /// With `hold_used`: the order that the hold became. With `charge_pays_order`: the order that the charge paid; with
+    /// `charge_due_elsewhere`: its order, as far as it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<Uuid>,
+    /// With `charge_pays_order` and `charge_due_elsewhere`: the payment event that owns the charge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_event_id: Option<i64>,
 }
 
 /// A "no" on its way out: its body and the headers that go with it.
@@ -64,6 +68,7 @@ impl Problem {
             code: Text(code),
             available_stock: None,
             order_id: None,
+            owner_event_id: None,
         };
         Self { body: Box::new(body), retry_after_seconds: None, allow: None, challenge: None }
     }
@@ -167,6 +172,11 @@ impl From<Refusal> for Problem {
             | Refusal::OrderPaid
             | Refusal::EventNotReplayable
             | Refusal::NotRefundable
+            | Refusal::ChargePaysOrder { .. }
+            | Refusal::ChargeDueElsewhere { .. }
+            | Refusal::SuccessNotDismissible
+            | Refusal::NotDismissible
+            | Refusal::AmountNotAcceptable
             | Refusal::AuditRunning => StatusCode::CONFLICT,
             Refusal::InvalidQuantity { .. } | Refusal::IdempotencyKeyReuse => StatusCode::UNPROCESSABLE_ENTITY,
         };
@@ -178,6 +188,11 @@ impl From<Refusal> for Problem {
                 problem.retry_after_seconds = Some(retry_after_seconds);
             }
             Refusal::HoldUsed { order_id } => problem.body.order_id = Some(order_id),
+            Refusal::ChargePaysOrder { owner_event_id, order_id }
+            | Refusal::ChargeDueElsewhere { owner_event_id, order_id } => {
+                problem.body.owner_event_id = Some(owner_event_id);
+                problem.body.order_id = order_id;
+            }
             _ => {}
         }
         problem

@@ -3,13 +3,17 @@
 //! Labels are words from closed sets (routes, transactions, error codes, reasons), never what somebody sent.
 
 mod statsd;
+mod throttle;
 
 pub use statsd::Flusher;
+pub use throttle::Throttle;
 
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 use tracing_subscriber::EnvFilter;
+
+use crate::domain::{Named as _, QuarantineReason};
 
 /// Holds taken.
 const HOLDS_CREATED: &str = "holds.created";
@@ -25,6 +29,8 @@ const ORDERS_CANCELLED: &str = "orders.cancelled";
 const IDEMPOTENT_REPLAYS: &str = "idempotency.replayed";
 /// Webhook deliveries, by `outcome` (processed, duplicate, queued, parked, ignored, quarantined, refund_due).
 const WEBHOOK_DELIVERIES: &str = "webhook.deliveries";
+/// Events that were quarantined, by `reason` (the check that failed).
+const WEBHOOK_QUARANTINED: &str = "webhook.quarantined";
 /// Events that waited and got their outcome, by `outcome`.
 const WEBHOOK_WOKEN: &str = "webhook.woken";
 /// Applying an event, from its arrival or, when it had waited, from the beginning of the attempt, in ms.
@@ -55,6 +61,8 @@ const POOL_WAIT: &str = "db.pool_wait_ms";
 const POOL_CONNECTIONS: &str = "db.connections";
 /// Connections in use.
 const POOL_IN_USE: &str = "db.connections_in_use";
+/// Requests for operators' routes that showed no valid token, by `reason` (missing, wrong).
+const ADMIN_REFUSED: &str = "admin.refused";
 /// Requests, in ms, by `method`, `route` (its pattern) and `status`.
 const REQUEST: &str = "http.request_ms";
 
@@ -124,6 +132,10 @@ pub(crate) fn webhook_delivered(outcome: &'static str) {
     counter!(WEBHOOK_DELIVERIES, "outcome" => outcome).increment(1);
 }
 
+pub(crate) fn webhook_quarantined(reason: QuarantineReason) {
+    counter!(WEBHOOK_QUARANTINED, "reason" => reason.as_str()).increment(1);
+}
+
 pub(crate) fn webhook_woken(outcome: &'static str, took: Duration) {
     counter!(WEBHOOK_WOKEN, "outcome" => outcome).increment(1);
     webhook_processed(took);
@@ -185,6 +197,10 @@ pub(crate) fn pool_waited(waited: Duration) {
 pub(crate) fn pool_use((existing, in_use): (usize, usize)) {
     gauge!(POOL_CONNECTIONS).set(existing as f64);
     gauge!(POOL_IN_USE).set(in_use as f64);
+}
+
+pub(crate) fn admin_refused(reason: &'static str) {
+    counter!(ADMIN_REFUSED, "reason" => reason).increment(1);
 }
 
 pub(crate) fn request_done(method: &'static str, route: &str, status: u16, took: Duration) {

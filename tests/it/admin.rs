@@ -1,7 +1,7 @@
 //! Operators: they see everything that waits for somebody, and settle it by hand, behind their token.
 
 use holdfast::config::Config;
-use holdfast::domain::AdminToken;
+use holdfast::domain::{AdminToken, WebhookMode};
 use serde_json::{Value, json};
 
 use crate::support::process::Process;
@@ -61,12 +61,13 @@ fn ids(items: &[Value]) -> Vec<i64> {
 }
 
 /// Every route of operators, with a request that the parser of its parameters would refuse.
-const ROUTES: [(&str, &str); 9] = [
+const ROUTES: [(&str, &str); 10] = [
     ("GET", "payment-events"),
     ("GET", "payment-events?limit=none"),
     ("GET", "payment-events/1"),
     ("GET", "payment-events/one"),
     ("POST", "payment-events/1/replay"),
+    ("POST", "payment-events/1/dismiss"),
     ("GET", "refunds"),
     ("POST", "refunds/1/done"),
     ("POST", "refunds/one/done"),
@@ -202,7 +203,7 @@ async fn an_event_is_shown_with_everything_that_is_known_of_it() {
         "order_id": order_id, "status": "paid", "idempotency_key": "the-key", "txn_id": "T-1", "amount": "49.99",
         "currency": "eur", "timestamp": 7, "correlation_id": "c-1", "webhook_source": "somewhere", "metadata": { "a": 1 },
     });
-    let request = client.request("POST", "/api/payments/webhook").header("x-of-mine", "is kept").json(&body);
+    let request = client.request("POST", "/api/payments/webhook").header("x-request-id", "is-kept").json(&body);
     let event_id = client.send(request).await.expect(200).body["event_id"].as_i64().expect("an id");
     let shown = client.event(event_id).await;
     assert_eq!(serde_json::from_str::<Value>(shown["payload"].as_str().expect("text")).expect("JSON"), body);
@@ -218,7 +219,7 @@ async fn an_event_is_shown_with_everything_that_is_known_of_it() {
     }
     assert!(shown["processing_us"].as_i64().is_some_and(|us| us > 0), "{shown}");
     let headers = shown["headers"].as_array().expect("a list");
-    assert!(headers.contains(&json!({ "name": "x-of-mine", "value": "is kept" })), "{shown}");
+    assert!(headers.contains(&json!({ "name": "x-request-id", "value": "is-kept" })), "{shown}");
     let charge = json!({
         "event_id": event_id, "state": "paid", "order_id": order_id, "hold_id": hold_id, "amount_minor": 4999,
         "currency": "EUR", "refunded_minor": 0,
@@ -371,4 +372,337 @@ async fn an_audit_can_be_asked_for_and_one_runs_at_a_time() {
         (&json!(false), &json!([{ "kind": "units_not_conserved", "id": product_id.to_string(), "detail": detail }]))
     );
     assert_eq!(report["counts"], json!([{ "kind": "units_not_conserved", "count": 1 }]));
+}
+
+#[tokio::test]
+async fn a_quarantined_event_names_the_check_that_failed_and_both_values() {
+    let (shop, product_id, client) = open_shop().await;
+    let (_, paid) = client.hold_and_order(product_id, 1).await;
+    let (other_hold, pending) = client.hold_and_order(product_id, 1).await;
+    let (paid_hold, _) = (client.get(&format!("/api/orders/{paid}")).await.text("hold_id"), ());
+    client.report(&paid, "paid", json!({ "txn_id": "T-1" })).await;
+    client.report(&paid, "paid", json!({ "txn_id": "T-2" })).await;
+    let money = |amount: &str, currency: &str| json!({ "amount": amount, "currency": currency });
+    let refund = |amount: &str, currency: &str| json!({ "amount": amount, "currency": currency, "txn_id": "T-1" });
+    let (one, other) = (format!("order {paid}"), format!("order {pending}"));
+    let (one_hold, another_hold) = (format!("hold {paid_hold}"), format!("hold {other_hold}"));
+    let cases = [
+        (&pending, "paid", money("49.98", "eur"), "amount_mismatch", "49.99 EUR", "49.98 EUR"),
+        (&pending, "failed", json!({ "amount": "1" }), "amount_mismatch", "49.99 EUR", "1 EUR"),
+        (&pending, "paid", money("49.99", "USD"), "currency_mismatch", "49.99 EUR", "49.99 USD"),
+        (&paid, "paid", json!({ "hold_id": other_hold }), "order_reference_mismatch", &one_hold, &another_hold),
+        (&pending, "paid", json!({ "txn_id": "T-1" }), "charge_of_another_order", &one, &other),
+        (&pending, "refunded", json!({ "txn_id": "T-1" }), "charge_of_another_order", &one, &other),
+        (&paid, "refunded", json!({}), "several_charges", "one charge", "2 charges"),
+        (&paid, "refunded", refund("50", "EUR"), "refund_exceeds_charge", "at most 49.99 EUR", "50 EUR"),
+        (&paid, "refunded", refund("1", "USD"), "refund_currency_mismatch", "EUR", "USD"),
+        (&paid, "refunded", refund("-1", "EUR"), "refund_amount_invalid", "an amount in EUR", "-1 EUR"),
+    ];
+    let mut expected = Vec::new();
+    for (order_id, status, more, reason, known, stated) in cases {
+        let event_id = client.report(order_id, status, more).await;
+        let quarantine = json!({ "reason": reason, "expected": known, "got": stated });
+        let shown = client.event(event_id).await["event"].clone();
+        assert_eq!((&shown["state"], &shown["quarantine"]), (&json!("quarantined"), &quarantine), "{shown}");
+        expected.push((event_id, quarantine));
+    }
+    let items = client.pages("payment-events?state=quarantined&limit=3").await.concat();
+    let listed: Vec<_> =
+        items.iter().map(|item| (item["event_id"].as_i64().expect("an id"), item["quarantine"].clone())).collect();
+    assert_eq!(listed, expected);
+
+    let wrong = expected[0].0;
+    client.act(&format!("payment-events/{wrong}/replay"), json!({ "accept_amount": true })).await.expect(200);
+    let shown = client.event(wrong).await["event"].clone();
+    assert_eq!((&shown["state"], &shown["quarantine"]), (&json!("applied"), &Value::Null), "not with another outcome");
+    shop.execute("DELETE FROM payment_event_quarantines").await;
+    let old = client.event(expected[1].0).await["event"].clone();
+    assert_eq!((&old["state"], &old["quarantine"]), (&json!("quarantined"), &Value::Null), "from before it was kept");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn headers_that_were_kept_by_earlier_versions_are_not_shown() {
+    let (shop, _, client) = open_shop().await;
+    let event_id = client.report(&mint(), "paid", json!({})).await;
+    let old = "webhook-signature: v1,secret\nx-api-key: secret\nuser-agent: a provider\nx-of-mine: secret\n";
+    shop.execute(&format!("UPDATE payment_events SET headers = '{}'", old.replace('\n', "\\n"))).await;
+    assert_eq!(client.event(event_id).await["headers"], json!([{ "name": "user-agent", "value": "a provider" }]));
+}
+
+/// The answers of an event's deliveries, each with its number.
+fn answers(shown: &Value) -> Vec<(i64, &str)> {
+    let answer = |item: &Value| item["number"].as_i64().expect("a number");
+    let items = shown["deliveries"].as_array().expect("a list");
+    items.iter().map(|item| (answer(item), item["answer"].as_str().expect("a word"))).collect()
+}
+
+#[tokio::test]
+async fn each_delivery_of_an_event_is_shown_with_its_answer() {
+    let (shop, product_id, client) = open_shop().await;
+    let (hold_id, order_id) = (client.hold(product_id, 1).await, mint());
+    let early = json!({ "order_id": order_id, "status": "paid", "idempotency_key": "early", "txn_id": "T-1" });
+    let event_id = client.webhook(&early).await.expect(202).body["event_id"].as_i64().expect("an id");
+    client.webhook(&early).await.expect(200);
+    client.try_order_as(&hold_id, &order_id).await.expect(201);
+    client.webhook(&early).await.expect(200);
+    let shown = client.event(event_id).await;
+    assert_eq!(answers(&shown), [(1, "pending_order"), (2, "duplicate"), (3, "duplicate")]);
+    assert_eq!((&shown["event"]["state"], &shown["event"]["deliveries"]), (&json!("applied"), &json!(3)));
+
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    for (status, more, answer) in [
+        ("paid", json!({ "amount": "1", "txn_id": "T-2" }), "quarantined"),
+        ("paid", json!({ "txn_id": "T-3" }), "processed"),
+        ("failed", json!({}), "ignored"),
+        ("paid", json!({ "txn_id": "T-4" }), "refund_due"),
+        ("refunded", json!({ "txn_id": "T-3" }), "processed"),
+    ] {
+        let event_id = client.report(&order_id, status, more).await;
+        if answer == "refund_due" {
+            client.act(&format!("refunds/{event_id}/done"), json!({})).await.expect(200);
+        }
+        let shown = client.event(event_id).await;
+        assert_eq!(answers(&shown), [(1, answer)]);
+        assert!(shown["deliveries"][0]["at"].as_str() >= shown["event"]["received_at"].as_str(), "{shown}");
+    }
+
+    shop.execute("DELETE FROM payment_event_deliveries").await;
+    client.webhook(&early).await.expect(200);
+    assert_eq!(answers(&client.event(event_id).await), [(4, "duplicate")], "what was not kept is not invented");
+}
+
+#[tokio::test]
+async fn of_many_deliveries_the_first_and_the_last_are_kept() {
+    let (shop, product_id, client) = open_shop().await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let event = json!({ "order_id": order_id, "status": "paid", "idempotency_key": "k", "amount": "1" });
+    let event_id = client.webhook(&event).await.expect(200).body["event_id"].as_i64().expect("an id");
+    let copies = (0..149).map(|_| (client.client.clone(), event.clone()));
+    together(copies.map(|(client, event)| async move { client.webhook(&event).await.expect(200) })).await;
+    let shown = client.event(event_id).await;
+    let expected: Vec<_> = std::iter::once((1, "quarantined")).chain((52..=150).map(|n| (n, "duplicate"))).collect();
+    assert_eq!(answers(&shown), expected);
+    assert_eq!(shown["event"]["deliveries"], 150, "all of them are counted");
+    assert_eq!(shop.count("SELECT COUNT(*) FROM payment_event_deliveries").await, 100);
+}
+
+#[tokio::test]
+async fn a_queued_delivery_is_shown_as_queued() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let config = Config { admin_token: AdminToken::new(TOKEN), webhook_mode: WebhookMode::Queue, ..shop.config() };
+    let client = Instance::start(config).await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let event_id = client.report(&order_id, "paid", json!({})).await;
+    shop.until("SELECT COUNT(*) FROM payment_events WHERE status = 'applied'", 1).await;
+    assert_eq!(answers(&client.event(event_id).await), [(1, "queued")]);
+}
+
+#[tokio::test]
+async fn an_answer_that_changed_before_it_was_sent_is_shown_as_it_was_sent() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let paying = shop.serve_without_workers().await;
+    let ordering = Instance::start(Config { admin_token: AdminToken::new(TOKEN), ..shop.config() }).await;
+    let (hold_id, order_id) = (ordering.hold(product_id, 1).await, mint());
+    let look = paying.proxy.on("-- payment_events/list_waiting_for:", Action::PauseBefore);
+    let (client, order) = (paying.client.clone(), order_id.clone());
+    let payment = tokio::spawn(async move { client.pay(&order, "paid", "key").await });
+    look.reached().await;
+    assert_eq!(ordering.try_order_as(&hold_id, &order_id).await.expect(201).text("status"), "paid");
+    look.release();
+    let answer = payment.await.expect("no panic").expect(200);
+    assert_eq!(answer.body["status"], "processed");
+    let event_id = answer.body["event_id"].as_i64().expect("an id");
+    assert_eq!(answers(&ordering.event(event_id).await), [(1, "processed")]);
+}
+
+#[tokio::test]
+async fn a_refund_is_not_done_while_the_charge_pays_an_order_under_another_event() {
+    let (shop, product_id, client) = open_shop().await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let wrong = client.report(&order_id, "paid", json!({ "txn_id": "T-1", "amount": "49.98" })).await;
+    let owner = client.report(&order_id, "paid", json!({ "txn_id": "T-1", "amount": "49.99" })).await;
+    let (_, other_order) = client.hold_and_order(product_id, 1).await;
+    let elsewhere = client.report(&other_order, "paid", json!({ "txn_id": "T-1" })).await;
+    let part = json!({ "txn_id": "T-1", "amount": "10" });
+    for _ in 0..2 {
+        for event_id in [wrong, elsewhere] {
+            let refused = client.act(&format!("refunds/{event_id}/done"), json!({})).await;
+            refused.refused(409, "charge_pays_order");
+            assert_eq!((&refused.body["owner_event_id"], &refused.body["order_id"]), (&json!(owner), &json!(order_id)));
+            assert_eq!(client.state(event_id).await, "quarantined");
+            assert_eq!(client.event(event_id).await["history"], json!([]));
+        }
+        client.report(&order_id, "refunded", part.clone()).await;
+    }
+    // once all of the charge was given back, that is true of every event which names it
+    client.report(&order_id, "refunded", json!({ "txn_id": "T-1" })).await;
+    assert_eq!(client.order_status(&order_id).await, "refunded");
+    for event_id in [wrong, elsewhere] {
+        client.act(&format!("refunds/{event_id}/done"), json!({})).await.expect(200);
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_refund_of_a_charge_that_is_due_under_another_event_is_done_there() {
+    let (shop, product_id, client) = open_shop().await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    client.report(&order_id, "paid", json!({ "txn_id": "T-1" })).await;
+    let wrong = client.report(&order_id, "paid", json!({ "txn_id": "T-2", "amount": "1" })).await;
+    let owner = client.report(&order_id, "paid", json!({ "txn_id": "T-2" })).await;
+    assert_eq!(client.state(owner).await, "refund_due");
+    let refused = client.act(&format!("refunds/{wrong}/done"), json!({})).await;
+    refused.refused(409, "charge_due_elsewhere");
+    assert_eq!((&refused.body["owner_event_id"], &refused.body["order_id"]), (&json!(owner), &json!(order_id)));
+    for event_id in [owner, wrong] {
+        client.act(&format!("refunds/{event_id}/done"), json!({})).await.expect(200);
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_charge_that_pays_an_order_at_that_moment_refuses_the_refund() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let config = Config { admin_token: AdminToken::new(TOKEN), ..shop.config() };
+    let (client, acting) = (shop.serve().await, shop.serve_without_workers_as(config).await);
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let wrong = client.report(&order_id, "paid", json!({ "txn_id": "T-1", "amount": "1" })).await;
+    let insert = acting.proxy.on("-- charges/insert_refund_done:", Action::PauseBefore);
+    let request = acting.request("POST", &format!("/api/admin/refunds/{wrong}/done")).bearer_auth(TOKEN);
+    let acts = acting.client.clone();
+    let done = tokio::spawn(async move { acts.send(request).await });
+    insert.reached().await;
+    let owner = client.report(&order_id, "paid", json!({ "txn_id": "T-1" })).await;
+    insert.release();
+    let refused = done.await.expect("no panic");
+    refused.refused(409, "charge_pays_order");
+    assert_eq!(refused.body["owner_event_id"], owner);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_accepted_amount_in_another_currency_never_shows_as_the_orders_currency() {
+    let (shop, product_id, client) = open_shop().await;
+    let accept = async |amount: Value| {
+        let (_, order_id) = client.hold_and_order(product_id, 1).await;
+        let event_id = client.report(&order_id, "paid", with(&json!({ "txn_id": order_id }), amount)).await;
+        client.act(&format!("payment-events/{event_id}/replay"), json!({ "accept_amount": true })).await.expect(200);
+        assert_eq!(client.order_status(&order_id).await, "paid");
+        (order_id, event_id)
+    };
+    let (order_id, event_id) = accept(json!({ "amount": "60", "currency": "usd" })).await;
+    let charge = client.event(event_id).await["charge"].clone();
+    assert_eq!((&charge["amount_minor"], &charge["currency"]), (&json!(6000), &json!("USD")));
+    let refunded = async || client.get(&format!("/api/orders/{order_id}")).await.body["refunded_minor"].clone();
+    let refund = json!({ "txn_id": order_id, "amount": "20", "currency": "USD" });
+    client.report(&order_id, "refunded", refund).await;
+    assert_eq!(refunded().await, 0, "a part of 20 USD is no part of 49.99 EUR");
+    let charge = client.event(event_id).await["charge"].clone();
+    assert_eq!((&charge["refunded_minor"], &charge["currency"]), (&json!(2000), &json!("USD")));
+    let sums = client.ask("audit").await.expect(200).body["money"].clone();
+    let sums: Vec<_> =
+        sums.as_array().expect("a list").iter().map(|sum| (&sum["amount_minor"], &sum["currency"])).collect();
+    assert_eq!(sums, [(&json!(4000), &json!("USD")), (&json!(2000), &json!("USD"))]);
+    client.report(&order_id, "refunded", json!({ "txn_id": order_id })).await;
+    assert_eq!((refunded().await, client.order_status(&order_id).await), (json!(4999), "refunded".to_owned()));
+
+    for (stated, code) in [("US$", Value::Null), ("QQQ", json!("QQQ"))] {
+        let (_, event_id) = accept(json!({ "amount": "60", "currency": stated })).await;
+        let charge = client.event(event_id).await["charge"].clone();
+        assert_eq!(
+            (&charge["state"], &charge["amount_minor"], &charge["currency"]),
+            (&json!("paid"), &Value::Null, &code)
+        );
+    }
+    // accepted by a version that accepted everything
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let event_id = client.report(&order_id, "paid", json!({ "currency": "USD" })).await;
+    shop.execute(&format!("UPDATE payment_events SET accepted_amount = TRUE WHERE id = {event_id}")).await;
+    client.act(&format!("payment-events/{event_id}/replay"), json!({})).await.expect(200);
+    let charge = client.event(event_id).await["charge"].clone();
+    assert_eq!((&charge["amount_minor"], &charge["currency"]), (&Value::Null, &json!("USD")));
+    let money = client.ask("audit").await.expect(200).body["money"].clone();
+    assert!(money.as_array().expect("a list").iter().all(|sum| sum["currency"] != "EUR"), "{money}");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn only_a_positive_amount_can_be_accepted() {
+    let (shop, product_id, client) = open_shop().await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let mut refused = Vec::new();
+    for money in [
+        json!({ "amount": "0" }),
+        json!({ "amount": "-49.99" }),
+        json!({ "amount": "free" }),
+        json!({ "amount": "0.001" }),
+        json!({ "amount": "0.001", "currency": "USD" }),
+        json!({ "amount": "0", "currency": "US$" }),
+        json!({ "currency": "USD" }),
+    ] {
+        let event_id = client.report(&order_id, "paid", with(&money, json!({ "txn_id": mint() }))).await;
+        let before = client.event(event_id).await;
+        let replay = format!("payment-events/{event_id}/replay");
+        client.act(&replay, json!({ "accept_amount": true })).await.refused(409, "amount_not_acceptable");
+        assert_eq!(client.event(event_id).await, before, "{money}");
+        refused.push(event_id);
+    }
+    let refund = client.report(&order_id, "refunded", json!({ "hold_id": mint(), "amount": "-1" })).await;
+    let replay = format!("payment-events/{refund}/replay");
+    client.act(&replay, json!({ "accept_amount": true })).await.refused(409, "amount_not_acceptable");
+    client
+        .act("payment-events/0/replay", json!({ "accept_amount": true }))
+        .await
+        .refused(404, "payment_event_not_found");
+    client.act(&format!("payment-events/{}/replay", refused[0]), json!({})).await.expect(200);
+    assert_eq!(client.order_status(&order_id).await, "pending");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn quarantined_failures_and_refunds_are_dismissed_with_a_reason() {
+    let (shop, product_id, client) = open_shop().await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    let failure = client.report(&order_id, "failed", json!({ "amount": "1" })).await;
+    let money = client.report(&order_id, "paid", json!({ "amount": "1", "txn_id": "T-0" })).await;
+    let paid = client.report(&order_id, "paid", json!({ "txn_id": "T-1" })).await;
+    let refund = client.report(&order_id, "refunded", json!({ "txn_id": "T-1", "amount": "50" })).await;
+    let old = client.report(&order_id, "refunded", json!({ "txn_id": "T-1", "amount": "51" })).await;
+    let ignored = client.report(&order_id, "failed", json!({})).await;
+    let parked = client.report(&mint(), "failed", json!({})).await;
+    shop.execute(&format!("DELETE FROM payment_event_quarantines WHERE event_id = {old}")).await;
+    for event_id in [failure, refund, old] {
+        let dismiss = format!("payment-events/{event_id}/dismiss");
+        for body in [json!({}), json!({ "note": "" }), json!({ "note": " " }), json!({ "note": "x".repeat(501) })] {
+            client.act(&dismiss, body).await.refused(422, "invalid_body");
+        }
+        let told = together((0..4).map(|number| {
+            let request = client.request("POST", &format!("/api/admin/{dismiss}")).bearer_auth(TOKEN);
+            let (client, request) =
+                (client.client.clone(), request.json(&json!({ "note": format!("a typo {number}") })));
+            async move { client.send(request).await }
+        }));
+        for answer in told.await {
+            assert_eq!(answer.expect(200).text("state"), "ignored");
+        }
+        let shown = client.event(event_id).await;
+        let history = shown["history"].as_array().expect("a list");
+        assert_eq!((history.len(), &history[0]["action"]), (1, &json!("dismissed")), "{shown}");
+        assert!(history[0]["detail"].as_str().is_some_and(|note| note.starts_with("a typo")), "{shown}");
+        assert_eq!(shown["event"]["quarantine"].is_null(), event_id == old, "the reason stays in sight");
+        client.act(&format!("payment-events/{event_id}/replay"), json!({})).await.refused(409, "not_replayable");
+    }
+    let note = json!({ "note": "a typo" });
+    let refused = client.act(&format!("payment-events/{money}/dismiss"), note.clone()).await;
+    assert!(refused.refused(409, "not_dismissible").text("detail").contains("money"), "{refused:?}");
+    for event_id in [paid, ignored, parked] {
+        client.act(&format!("payment-events/{event_id}/dismiss"), note.clone()).await.refused(409, "not_dismissible");
+    }
+    client.act("payment-events/0/dismiss", note.clone()).await.refused(404, "payment_event_not_found");
+    assert_eq!(client.state(money).await, "quarantined");
+    shop.assert_conserved().await;
 }

@@ -314,6 +314,25 @@ async fn pay_in_a_crowd(bad: impl Fn(usize, Event, Uuid) -> Event) -> (Shop, Vec
     (shop, answers, (packets, alone))
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_pays_its_order_writes_nothing_about_its_answer() {
+    let (shop, answers, (packets, _)) = pay_in_a_crowd(|_, event, _| event).await;
+    assert!(packets > 0 && answers.iter().all(is_paid), "{answers:?}");
+    let rows =
+        "SELECT (SELECT COUNT(*) FROM payment_event_deliveries) + (SELECT COUNT(*) FROM payment_event_quarantines)";
+    assert_eq!(shop.count(rows).await, 0, "in a batch");
+
+    let (app, proxy) = shop.app_through_proxy().await;
+    let product_id = shop.product(1).await;
+    let order_id = orders(&app, product_id, 1).await[0];
+    proxy.clear();
+    assert!(is_paid(&app.checkout.receive_event(payment(order_id, "alone")).await));
+    let statements = proxy.statements();
+    let tables = ["payment_event_deliveries/", "payment_event_quarantines/"];
+    assert!(!statements.iter().any(|text| tables.iter().any(|table| text.contains(table))), "{statements:?}");
+    assert_eq!(shop.count(rows).await, 0, "alone");
+}
+
 fn is_paid(answer: &Result<Receipt, Error>) -> bool {
     let paid = Some(OrderStatus::Paid);
     matches!(answer, Ok(Receipt { status: EventStatus::Applied, duplicate: false, order_status, .. }) if *order_status == paid)

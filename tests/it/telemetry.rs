@@ -293,3 +293,53 @@ async fn a_request_keeps_the_id_that_it_came_with_and_gets_one_otherwise() {
         assert_eq!(messages(&lines, &id).first(), Some(&"request"), "{id}");
     }
 }
+
+#[tokio::test]
+async fn a_quarantined_event_is_logged_and_counted_by_its_reason() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let product_id = shop.product(5).await;
+    let (process, client) = serve(&shop, &statsd).await;
+    let order_id = client.order(&client.hold(product_id, 1).await).await;
+    let wrong = |amount: &str, currency: &str| json!({ "order_id": order_id, "status": "paid", "amount": amount, "currency": currency, "idempotency_key": mint() });
+    let amount = client.webhook(&wrong("49.98", "EUR")).await.expect(200);
+    client.webhook(&wrong("49.97", "EUR")).await.expect(200);
+    client.webhook(&wrong("49.99", "USD")).await.expect(200);
+    statsd.counted("webhook.quarantined", &["reason:amount_mismatch"], 2).await;
+    statsd.counted("webhook.quarantined", &["reason:currency_mismatch"], 1).await;
+    let ended = process.terminate().await.expect(0);
+    let lines = ended.err.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines: Vec<Value> = lines.filter(|line| line["reason"] == "amount_mismatch").collect();
+    assert_eq!(lines.len(), 2, "{}", ended.err);
+    for (field, value) in [
+        ("level", json!("WARN")),
+        ("event_id", amount.body["event_id"].clone()),
+        ("expected", json!("49.99 EUR")),
+        ("got", json!("49.98 EUR")),
+    ] {
+        assert_eq!(lines[0][field], value, "{field} in {}", lines[0]);
+    }
+}
+
+#[tokio::test]
+async fn failed_admin_tokens_are_counted_and_logged_without_the_token() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let token = "an-operators-token-of-these-tests";
+    let settings = [statsd.setting(), ("HOLDFAST_ADMIN_TOKEN", token)];
+    let (process, client) = Process::serve(&shop.database.url, &settings).await;
+    for _ in 0..20 {
+        let request = client.request("GET", "/api/admin/refunds").bearer_auth("a-wrong-token-of-someone");
+        client.send(request).await.refused(401, "unauthorized");
+    }
+    client.get("/api/admin/payment-events/x").await.refused(401, "unauthorized");
+    client.send(client.request("GET", "/api/admin/refunds").bearer_auth(token)).await.expect(200);
+    statsd.counted("admin.refused", &["reason:wrong"], 20).await;
+    statsd.counted("admin.refused", &["reason:missing"], 1).await;
+    let ended = process.terminate().await.expect(0);
+    assert!(!ended.err.contains("a-wrong-token-of-someone") && !ended.err.contains(token), "{}", ended.err);
+    let lines = ended.err.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let lines: Vec<Value> = lines.filter(|line| line["peer"].is_string()).collect();
+    let first = lines.first().expect("a line");
+    assert_eq!((&first["level"], &first["reason"], &first["count"]), (&json!("WARN"), &json!("wrong"), &json!(1)));
+    assert!(first["peer"].as_str().is_some_and(|peer| peer.contains("127.0.0.1:")), "{first}");
+    assert!(lines.iter().map(|line| line["count"].as_u64().unwrap_or(0)).sum::<u64>() <= 21, "{}", ended.err);
+}

@@ -6,10 +6,30 @@ use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::checkout::operators::{Action, ChargeLine, EventFile, EventLine, Happening};
+use crate::checkout::operators::{Action, ChargeLine, Delivered, EventFile, EventLine, Happening};
 use crate::checkout::payments::Receipt;
-use crate::domain::{ChargeStatus, EventStatus, Meaning, OrderStatus};
+use crate::domain::payment::DeliveryStatus;
+use crate::domain::{ChargeStatus, EventStatus, Meaning, OrderStatus, Quarantine, QuarantineReason};
+use crate::http::json::is_kept_header;
 use crate::http::types::{Cursor, Timestamp, Word};
+
+/// The check that a quarantined event failed.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Quarantine")]
+pub struct QuarantineBody {
+    /// The check.
+    reason: Word<QuarantineReason>,
+    /// The value that is known here.
+    expected: String,
+    /// The value that the event states.
+    got: String,
+}
+
+impl From<Quarantine> for QuarantineBody {
+    fn from(Quarantine { reason, expected, got }: Quarantine) -> Self {
+        Self { reason: Word(reason), expected, got }
+    }
+}
 
 /// A payment event in the inbox.
 #[derive(Debug, Object, Serialize)]
@@ -50,6 +70,10 @@ pub struct EventBody {
     /// While it waits: when it is tried again (`received`) or given up (`parked`).
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<Timestamp>,
+    /// Why it is quarantined, or was until an operator dismissed it or gave the money back. Not there for events that were
+    /// quarantined by a version that did not keep it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantine: Option<QuarantineBody>,
 }
 
 impl From<EventLine> for EventBody {
@@ -69,6 +93,7 @@ impl From<EventLine> for EventBody {
             received_at: Timestamp(line.received_at),
             settled_at: line.settled_at.map(Timestamp),
             due_at: line.due_at.map(Timestamp),
+            quarantine: line.quarantine.map(QuarantineBody::from),
         }
     }
 }
@@ -179,6 +204,24 @@ impl From<Happening> for HappeningBody {
     }
 }
 
+/// One delivery of an event.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "InboxDelivery")]
+pub struct DeliveryBody {
+    /// Which delivery it was; the first is 1.
+    number: i64,
+    /// What it was answered.
+    answer: Word<DeliveryStatus>,
+    /// When.
+    at: Timestamp,
+}
+
+impl From<Delivered> for DeliveryBody {
+    fn from(Delivered { number, answer, at }: Delivered) -> Self {
+        Self { number, answer: Word(answer), at: Timestamp(at) }
+    }
+}
+
 /// Everything that is known of a payment event.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "InboxEventFile", skip_serializing_if_is_none)]
@@ -213,7 +256,11 @@ pub struct EventFileBody {
     charge: Option<ChargeBody>,
     /// Attempts that failed, and what operators did, the oldest first; the last hundred.
     history: Vec<HappeningBody>,
-    /// The headers of its first delivery, without those that prove who the sender is.
+    /// What its deliveries were answered, the oldest first: the first one and the last 99. Those of earlier versions may be
+    /// missing; `event.deliveries` counts all.
+    deliveries: Vec<DeliveryBody>,
+    /// The headers of its first delivery, as far as they are kept: `content-type`, `content-length`, `date`, `host`,
+    /// `user-agent`, `webhook-id`, `webhook-timestamp`, `x-request-id`, `x-correlation-id`, `traceparent`, `tracestate`.
     headers: Vec<HeaderBody>,
     /// The body of its first delivery, as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -224,9 +271,9 @@ pub struct EventFileBody {
 }
 
 impl From<EventFile> for EventFileBody {
-    fn from(EventFile { record, charge, happenings }: EventFile) -> Self {
+    fn from(EventFile { record, charge, happenings, deliveries }: EventFile) -> Self {
         let header = |line: &str| {
-            let (name, value) = line.split_once(": ")?;
+            let (name, value) = line.split_once(": ").filter(|(name, _)| is_kept_header(name))?;
             Some(HeaderBody { name: name.to_owned(), value: value.to_owned() })
         };
         let (payload, payload_base64) = match String::from_utf8(record.body) {
@@ -246,6 +293,7 @@ impl From<EventFile> for EventFileBody {
             processing_us: record.processing_us,
             charge: charge.map(ChargeBody::from),
             history: happenings.into_iter().map(HappeningBody::from).collect(),
+            deliveries: deliveries.into_iter().map(DeliveryBody::from).collect(),
             headers: record.headers.lines().filter_map(header).collect(),
             payload,
             payload_base64,
@@ -263,12 +311,22 @@ pub struct RefundDone {
     pub note: Option<String>,
 }
 
+/// Why an operator dismisses an event.
+#[derive(Debug, Object, Deserialize)]
+#[oai(rename = "Dismissal", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
+pub struct Dismissal {
+    /// For the history: why. 1 to 500 bytes.
+    pub note: String,
+}
+
 /// How an event is to be tried anew.
 #[derive(Debug, Default, Object, Deserialize)]
 #[oai(rename = "Replay", deny_unknown_fields, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
-    /// Whatever it says was taken counts as what its order costs. What was accepted once stays accepted.
+    /// Whatever it says was taken counts as what its order costs; it must be a positive amount. What was accepted once stays
+    /// accepted.
     #[serde(default)]
     pub accept_amount: Option<bool>,
     /// For the trail: why. At most 500 bytes.

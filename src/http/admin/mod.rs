@@ -13,7 +13,9 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use tokio::time::timeout;
 
-use self::bodies::{EventBody, EventFileBody, EventPage, RefundBody, RefundDone, RefundPage, Replay, Replayed};
+use self::bodies::{
+    Dismissal, EventBody, EventFileBody, EventPage, RefundBody, RefundDone, RefundPage, Replay, Replayed,
+};
 use self::operator::Operator;
 pub use self::operator::introduce;
 use self::report::ReportBody;
@@ -52,7 +54,9 @@ denials! {
         403 "`admin_shut`: there is no `HOLDFAST_ADMIN_TOKEN`",
         404 "`payment_event_not_found`",
         408 "`body_timeout`",
-        409 "`not_replayable`, `not_refundable`: its state does not allow it",
+        409 "`not_replayable`, `not_refundable`, `not_dismissible`: its state does not allow it; `amount_not_acceptable`: it \
+             states no positive amount; `charge_pays_order`, `charge_due_elsewhere`: another event, `owner_event_id`, owns \
+             its charge",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
         422 "`invalid_body`",
@@ -130,6 +134,26 @@ impl Admin {
         Ok(Json(self.app.run(replay).await?.into()))
     }
 
+    /// Dismiss a quarantined failure or refund
+    ///
+    /// It becomes `ignored` and changes nothing; the note stays in its history. A quarantined success is money and cannot be
+    /// dismissed. Sent again, it is answered with the same, and the first note stays.
+    #[oai(path = "/payment-events/:event_id/dismiss", method = "post", operation_id = "dismissPaymentEvent")]
+    async fn dismiss(
+        &self,
+        _operator: Operator,
+        event_id: Path<i64>,
+        body: Json<Dismissal>,
+    ) -> Result<Json<EventBody>, Denied<ActDenials>> {
+        let note = bounded(Some(body.0.note))?;
+        if note.trim().is_empty() {
+            return Err(Problem::unprocessable("invalid_body", "`note` must say why the event is dismissed.").into());
+        }
+        let app = Arc::clone(&self.app);
+        let line = self.app.run(async move { app.checkout.dismiss_event(event_id.0, &note).await }).await?;
+        Ok(Json(line.into()))
+    }
+
     /// Money that has to be given back, the oldest first
     #[oai(path = "/refunds", method = "get", operation_id = "listRefunds")]
     async fn list_refunds(
@@ -152,7 +176,7 @@ impl Admin {
     /// Say that money was given back by hand
     ///
     /// For a success that is `refund_due`, or one that is `quarantined` and was given back instead of being replayed. Said
-    /// again, it is answered with the same.
+    /// again, it is answered with the same. It is refused while another event owns the charge and that was not given back.
     #[oai(path = "/refunds/:event_id/done", method = "post", operation_id = "markRefundDone")]
     async fn refund_done(
         &self,

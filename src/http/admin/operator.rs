@@ -2,14 +2,19 @@
 //! anything else of a request is looked at.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use poem::http::{StatusCode, header};
+use poem::web::RemoteAddr;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
+use tracing::warn;
+
 use crate::app::App;
 use crate::http::problem::Problem;
+use crate::telemetry;
 
 /// What the document calls this way of telling who asks.
 const SCHEME: &str = "operator";
@@ -29,17 +34,30 @@ pub fn introduce(mut request: Request, app: &Arc<App>) -> Request {
 }
 
 fn admit(request: &Request) -> Result<Operator, Problem> {
-    let token = request.data::<Arc<App>>().and_then(|app| app.admin_token.as_ref()).ok_or_else(|| {
+    let app = request.data::<Arc<App>>();
+    let (app, token) = app.and_then(|app| Some((app, app.admin_token.as_ref()?))).ok_or_else(|| {
         let detail = "Operators' routes are shut: this service was started without `HOLDFAST_ADMIN_TOKEN`.";
         Problem::new(StatusCode::FORBIDDEN, "admin_shut", detail)
     })?;
-    let mut shown = request.headers().get_all(header::AUTHORIZATION).iter();
+    let mut shown = request.headers().get_all(header::AUTHORIZATION).iter().peekable();
+    let reason = if shown.peek().is_some() { "wrong" } else { "missing" };
     let known = match (shown.next().and_then(|value| bearer(value.as_bytes())), shown.next()) {
         (Some(given), None) => token.is(given),
         _ => false,
     };
+    if !known {
+        report(app, reason, request.remote_addr());
+    }
     let detail = "Operators show their token: `Authorization: Bearer …`.";
     known.then_some(Operator).ok_or_else(|| Problem::unauthorized("unauthorized", detail, "Bearer"))
+}
+
+/// Counts and logs a request without a valid token; the token itself is never logged. The peer may be a proxy.
+fn report(app: &App, reason: &'static str, peer: &RemoteAddr) {
+    telemetry::admin_refused(reason);
+    if let Some(count) = app.admin_refusals.count(Instant::now()) {
+        warn!(reason, %peer, count, "requests for operators' routes showed no valid token");
+    }
 }
 
 /// The token in `Bearer token`; the scheme's name may be in any case (RFC 9110, 11.1).
