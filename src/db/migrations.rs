@@ -28,6 +28,10 @@ migrations! {
     11 "payment_event_trail",
     12 "orders_refunded_before",
     13 "holds_due_by_deadline",
+    20 "payment_events_unmatched",
+    21 "payment_links",
+    22 "unmatched_objects",
+    23 "orders_failed_attempts",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

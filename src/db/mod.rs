@@ -14,6 +14,7 @@ pub mod orders;
 pub mod payment_batch;
 pub mod payment_event_trail;
 pub mod payment_events;
+pub mod payment_links;
 pub mod pool;
 pub mod products;
 pub mod sql;

@@ -51,6 +51,13 @@ pub struct Reference {
     pub hold_id: Option<Uuid>,
 }
 
+impl Reference {
+    /// Whether it names anything.
+    pub fn is_some(&self) -> bool {
+        self.order_id.is_some() || self.hold_id.is_some()
+    }
+}
+
 /// One event as a provider reported it.
 #[derive(Debug, Clone)]
 pub struct Event {

@@ -85,6 +85,8 @@ named! {
         PendingOrder = "pending_order",
         /// A worker applies it.
         Queued = "queued",
+        /// It names no order or hold of this shop, and waits for an event that links it to one.
+        Unmatched = "unmatched",
     }
 }
 
@@ -193,6 +195,7 @@ pub(super) fn answer(receipt: Receipt) -> Delivered {
         (false, EventStatus::RefundDue | EventStatus::Refunded) => DeliveryStatus::RefundDue,
         (false, EventStatus::Parked) => DeliveryStatus::PendingOrder,
         (false, EventStatus::Received) => DeliveryStatus::Queued,
+        (false, EventStatus::Unmatched) => DeliveryStatus::Unmatched,
     };
     let body = Json(ReceiptBody {
         status: Word(status),

@@ -23,7 +23,8 @@ const ORDERS_CREATED: &str = "orders.created";
 const ORDERS_CANCELLED: &str = "orders.cancelled";
 /// Requests answered from an earlier one under the same idempotency key, by `operation`.
 const IDEMPOTENT_REPLAYS: &str = "idempotency.replayed";
-/// Webhook deliveries, by `outcome` (processed, duplicate, queued, parked, ignored, quarantined, refund_due).
+/// Webhook deliveries, by `outcome` (processed, duplicate, queued, parked, ignored, quarantined, refund_due,
+/// unmatched).
 const WEBHOOK_DELIVERIES: &str = "webhook.deliveries";
 /// Events that waited and got their outcome, by `outcome`.
 const WEBHOOK_WOKEN: &str = "webhook.woken";

@@ -32,6 +32,8 @@ fn filled(name: &str, statement: &str) -> String {
         "order_events/insert_all_paid" => 11,
         "orders/insert" => 6,
         "order_events/insert" => 4,
+        "payment_links/insert" => 5,
+        "unmatched_objects/insert" => 3,
         "idempotency_keys/answer" | "idempotency_keys/delete" => 3,
         _ => 2,
     };
@@ -48,6 +50,7 @@ fn filled(name: &str, statement: &str) -> String {
         "{operation}",
         "{keys}",
         "{last}",
+        "{provider}",
     ] {
         text = text.replace(number, "1");
     }

@@ -25,6 +25,7 @@ mod schemas;
 mod signatures;
 mod storm;
 mod stripe;
+mod stripe_links;
 mod support;
 mod telemetry;
 mod webhook;
