@@ -26,6 +26,7 @@ mod signatures;
 mod storm;
 mod stripe;
 mod stripe_links;
+mod stripe_signatures;
 mod support;
 mod telemetry;
 mod webhook;
