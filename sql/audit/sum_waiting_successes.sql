@@ -5,5 +5,5 @@ SELECT payment_events.status, payment_events.amount, COALESCE(payment_events.cur
 FROM payment_events
 LEFT JOIN orders ON orders.id = payment_events.order_id
 WHERE payment_events.id BETWEEN :first AND :last AND meaning = 'succeeded'
-  AND payment_events.status IN ('received', 'parked', 'quarantined', 'dead')
+  AND payment_events.status IN ('received', 'parked', 'quarantined', 'dead', 'unmatched')
 GROUP BY payment_events.status, payment_events.amount, COALESCE(payment_events.currency, orders.currency)

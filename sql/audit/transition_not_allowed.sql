@@ -1,6 +1,8 @@
--- audit/transition_not_allowed: an order takes these ways and no other ones
+-- audit/transition_not_allowed: an order takes these ways and no other ones; a failed attempt to pay leaves it pending, and
+-- nothing else does
 SELECT order_id, CONCAT('transition ', id, ' goes from ', COALESCE(from_status, 'nothing'), ' to ', to_status)
 FROM order_events
 WHERE id BETWEEN :first AND :last
   AND CONCAT(COALESCE(from_status, ''), '>', to_status) NOT IN
     ('>pending', 'pending>paid', 'pending>cancelled', 'cancelled>paid', 'paid>paid', 'paid>refunded')
+  AND NOT (from_status <=> 'pending' AND to_status = 'pending' AND reason = 'payment_attempt_failed')

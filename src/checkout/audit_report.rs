@@ -96,6 +96,8 @@ named! {
         Received = "received",
         /// Its event was given up.
         Dead = "dead",
+        /// Its event names no order of this shop: as far as is known, it is money of another one.
+        Unmatched = "unmatched",
     }
 }
 
@@ -171,6 +173,7 @@ impl Purse {
             EventStatus::Quarantined => MoneyState::Quarantined,
             EventStatus::Parked => MoneyState::Parked,
             EventStatus::Received => MoneyState::Received,
+            EventStatus::Unmatched => MoneyState::Unmatched,
             _ => MoneyState::Dead,
         };
         let currency = sum.currency.as_deref().and_then(Currency::parse);

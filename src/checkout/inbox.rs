@@ -140,7 +140,7 @@ impl Checkout {
     }
 
     /// One event that is due. Returns whether it got its outcome here.
-    async fn work_off(&self, due: Due) -> bool {
+    pub(super) async fn work_off(&self, due: Due) -> bool {
         let done = match due.status {
             EventStatus::Received if due.attempts >= ATTEMPTS => self.bury(due).await,
             EventStatus::Received => self.try_again(due).await,

@@ -11,6 +11,7 @@ mod hold_batch;
 pub mod holds;
 pub mod inbox;
 mod keys;
+pub mod links;
 pub mod operators;
 mod order_batch;
 pub mod orders;
@@ -31,6 +32,7 @@ pub use crate::db::order_events::{OrderEvent, Reason};
 pub use crate::db::products::Product;
 use crate::db::{Database, idempotency_keys, migrations};
 use crate::domain::WebhookMode;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -73,6 +75,8 @@ pub struct Checkout {
     orders: Lanes<OrderWork>,
     events: Lanes<EventWork>,
     event_queued: Notify,
+    /// Where the sweep of unmatched events is: the last event that it has looked at.
+    unmatched_swept: AtomicI64,
     /// Taken by the audit that is under way.
     auditing: tokio::sync::Mutex<()>,
 }
@@ -101,7 +105,8 @@ impl Checkout {
         let orders = Lanes::new(order_work, ORDER_LIMITS);
         let events = Lanes::new(EventWork { database: database.clone() }, EVENT_LIMITS);
         let auditing = tokio::sync::Mutex::default();
-        Self { database, policy, holds, reads, orders, events, event_queued: Notify::new(), auditing }
+        let (event_queued, unmatched_swept) = (Notify::new(), AtomicI64::default());
+        Self { database, policy, holds, reads, orders, events, event_queued, unmatched_swept, auditing }
     }
 
     /// Lets every batch finish; nothing may be asked after this.

@@ -49,6 +49,7 @@ impl Receipt {
             (false, EventStatus::RefundDue | EventStatus::Refunded) => DeliveryStatus::RefundDue,
             (false, EventStatus::Parked) => DeliveryStatus::PendingOrder,
             (false, EventStatus::Received) => DeliveryStatus::Queued,
+            (false, EventStatus::Unmatched) => DeliveryStatus::Unmatched,
         }
     }
 }
@@ -88,18 +89,25 @@ impl Checkout {
             }
             WebhookMode::Queue => enqueue(&self.database, &delivery, None).await?,
         };
-        match receipt.status {
-            EventStatus::Received => self.event_queued.notify_one(),
-            _ => telemetry::webhook_processed(arrived.elapsed()),
+        if receipt.status == EventStatus::Received {
+            self.event_queued.notify_one();
         }
-        telemetry::webhook_delivered(match (receipt.duplicate, receipt.status) {
-            (true, _) => "duplicate",
-            (false, EventStatus::Applied) => "processed",
-            (false, EventStatus::Received) => "queued",
-            (false, status) => status.as_str(),
-        });
+        record_delivery(receipt, arrived);
         Ok(receipt)
     }
+}
+
+/// Counts a delivery by what became of it.
+pub(super) fn record_delivery(receipt: Receipt, arrived: Instant) {
+    if receipt.status != EventStatus::Received {
+        telemetry::webhook_processed(arrived.elapsed());
+    }
+    telemetry::webhook_delivered(match (receipt.duplicate, receipt.status) {
+        (true, _) => "duplicate",
+        (false, EventStatus::Applied) => "processed",
+        (false, EventStatus::Received) => "queued",
+        (false, status) => status.as_str(),
+    });
 }
 
 /// Takes in one delivery in a transaction of its own. An event that cannot be applied is kept all the same, and a worker
@@ -419,7 +427,7 @@ async fn postpone(database: &Database, event_id: i64, failed: &Error) -> Result<
 }
 
 /// Answers a delivery whose key is already taken: a copy, unless it means something else.
-async fn copy_of(tx: &mut Tx<'_>, event: &Event) -> Result<Receipt, Failure> {
+pub(super) async fn copy_of(tx: &mut Tx<'_>, event: &Event) -> Result<Receipt, Failure> {
     let stored = payment_events::find_by_key(tx, event.provider, &event.idempotency_key).await?;
     let stored = stored.ok_or(Failure::Raced("payment_events/insert"))?;
     if stored.fingerprint != event.fingerprint() {

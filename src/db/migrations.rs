@@ -40,6 +40,10 @@ migrations! {
     30 "payment_event_quarantines",
     31 "payment_event_deliveries",
     32 "orders_refunded_currency",
+    20 "payment_events_unmatched",
+    21 "payment_links",
+    22 "unmatched_objects",
+    23 "orders_failed_attempts",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

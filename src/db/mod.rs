@@ -17,6 +17,7 @@ pub mod payment_event_deliveries;
 pub mod payment_event_quarantines;
 pub mod payment_event_trail;
 pub mod payment_events;
+pub mod payment_links;
 pub mod pool;
 pub mod products;
 pub mod sql;

@@ -27,6 +27,8 @@ named! {
         PaymentOverdue = "payment_overdue",
         /// The buyer gave up.
         BuyerCancelled = "buyer_cancelled",
+        /// An attempt to pay failed. The order stays pending: the buyer may try another way to pay.
+        PaymentAttemptFailed = "payment_attempt_failed",
     }
 }
 

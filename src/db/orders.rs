@@ -217,6 +217,15 @@ pub async fn refund(tx: &mut Tx<'_>, order: &Order, refunded: Refunded) -> Resul
     single("orders/refund", tx.execute(sql::orders::REFUND, params).await?)
 }
 
+/// How many failed attempts of one order its trail shows at most.
+const ATTEMPTS_SHOWN: u32 = 100;
+
+/// Counts an attempt to pay that failed. False when the order is not pending any more, or its trail shows enough of them.
+pub async fn count_failed_attempt(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
+    let params = params! { "order_id" => bytes(order_id), "limit" => ATTEMPTS_SHOWN };
+    single("orders/count_failed_attempt", tx.execute(sql::orders::COUNT_FAILED_ATTEMPT, params).await?)
+}
+
 /// Cancels one pending order. False when it is not pending any more.
 pub async fn cancel(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
     let affected = tx.execute_text(&with_ids(sql::orders::CANCEL, &[order_id])).await?;

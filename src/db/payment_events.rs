@@ -93,11 +93,66 @@ pub async fn insert(tx: &mut Tx<'_>, event: &Event, beginning: Beginning) -> Res
         "park_seconds" => beginning.park_seconds,
     };
     let affected = tx.execute(sql::payment_events::INSERT, params).await?;
+    new_id(tx, affected)
+}
+
+/// Takes in an event that has its outcome `status` already, for the order or hold of `reference`, which may be known from
+/// elsewhere than the event. `Some(id)` for the first delivery, `None` for a copy, which is counted.
+pub async fn insert_settled(
+    tx: &mut Tx<'_>,
+    event: &Event,
+    reference: Reference,
+    status: EventStatus,
+) -> Result<Option<i64>, Failure> {
+    let params = params! {
+        "provider" => event.provider,
+        "idempotency_key" => &event.idempotency_key,
+        "fingerprint" => event.fingerprint().to_vec(),
+        "status" => status.as_str(),
+        "meaning" => event.meaning.as_str(),
+        "order_id" => reference.order_id.map(bytes),
+        "hold_id" => reference.hold_id.map(bytes),
+        "amount" => &event.amount,
+        "currency" => &event.currency,
+        "txn_id" => &event.txn_id,
+        "restock" => event.restock,
+        "cumulative" => event.cumulative,
+        "provider_timestamp" => &event.provider_timestamp,
+        "source" => &event.source,
+        "correlation_id" => &event.correlation_id,
+        "headers" => &event.headers,
+        "body" => &event.body,
+    };
+    let affected = tx.execute(sql::payment_events::INSERT_SETTLED, params).await?;
+    new_id(tx, affected)
+}
+
+/// The id of the row that an INSERT made; `None` when the row was there.
+fn new_id(tx: &Tx<'_>, affected: u64) -> Result<Option<i64>, Failure> {
     match (affected, tx.last_insert_id()) {
         (1, Some(id)) => Ok(Some(i64::try_from(id).map_err(|error| Failure::Broken(error.to_string()))?)),
         (1, None) => Err(Failure::Broken("the inbox gave no id".to_owned())),
         _ => Ok(None),
     }
+}
+
+/// Gives an unmatched event the order or hold of `reference` and the name of its charge: from then on it is a received
+/// event that is due now, and waits for its order for up to `park_seconds`. False when it is not unmatched any more.
+pub async fn match_to(
+    tx: &mut Tx<'_>,
+    event_id: i64,
+    reference: Reference,
+    charge_name: &[u8],
+    park_seconds: u64,
+) -> Result<bool, Failure> {
+    let params = params! {
+        event_id,
+        "order_id" => reference.order_id.map(bytes),
+        "hold_id" => reference.hold_id.map(bytes),
+        "txn_id" => charge_name,
+        park_seconds,
+    };
+    single("payment_events/match", tx.execute(sql::payment_events::MATCH, params).await?)
 }
 
 fn us(duration: Duration) -> u64 {

@@ -57,6 +57,7 @@ statements! {
         MARK_ALL_PAID = "mark_all_paid",
         REFUND = "refund",
         CANCEL = "cancel",
+        COUNT_FAILED_ATTEMPT = "count_failed_attempt",
     }
     order_events {
         INSERT = "insert",
@@ -67,6 +68,7 @@ statements! {
     payment_events {
         INSERT = "insert",
         INSERT_APPLIED = "insert_applied",
+        INSERT_SETTLED = "insert_settled",
         FIND = "find",
         FIND_BY_KEY = "find_by_key",
         FIND_NEXT_DUE = "find_next_due",
@@ -84,6 +86,7 @@ statements! {
         POSTPONE = "postpone",
         BURY = "bury",
         REPLAY = "replay",
+        MATCH = "match",
         SETTLE = "settle",
         MARK_REFUNDED = "mark_refunded",
         LIST_BY_STATE = "list_by_state",
@@ -106,6 +109,17 @@ statements! {
     payment_event_trail {
         INSERT = "insert",
         LIST = "list",
+    }
+    payment_links {
+        INSERT = "insert",
+        LIST = "list",
+    }
+    unmatched_objects {
+        INSERT = "insert",
+        LIST_WAITING = "list_waiting",
+        LIST_OF_EVENT = "list_of_event",
+        LIST_PAGE = "list_page",
+        DELETE = "delete",
     }
     charges {
         INSERT = "insert",

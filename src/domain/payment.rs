@@ -59,6 +59,8 @@ named! {
         PendingOrder = "pending_order",
         /// A worker applies it.
         Queued = "queued",
+        /// It names no order or hold of this shop, and waits for an event that links it to one.
+        Unmatched = "unmatched",
     }
 }
 
@@ -69,6 +71,13 @@ pub struct Reference {
     pub order_id: Option<Uuid>,
     /// The id of the hold that the order was made from.
     pub hold_id: Option<Uuid>,
+}
+
+impl Reference {
+    /// Whether it names anything.
+    pub fn is_some(&self) -> bool {
+        self.order_id.is_some() || self.hold_id.is_some()
+    }
 }
 
 /// One event as a provider reported it.

@@ -88,6 +88,8 @@ named! {
         Refunded = "refunded",
         /// It could not be applied and is not tried any more.
         Dead = "dead",
+        /// It names no order or hold of this shop; it waits for an event that links it to one.
+        Unmatched = "unmatched",
     }
 }
 

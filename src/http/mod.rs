@@ -15,6 +15,7 @@ pub mod products;
 pub mod server;
 pub mod signature;
 pub mod stripe;
+mod stripe_event;
 pub mod types;
 
 use std::collections::HashMap;

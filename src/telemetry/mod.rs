@@ -27,7 +27,8 @@ const ORDERS_CREATED: &str = "orders.created";
 const ORDERS_CANCELLED: &str = "orders.cancelled";
 /// Requests answered from an earlier one under the same idempotency key, by `operation`.
 const IDEMPOTENT_REPLAYS: &str = "idempotency.replayed";
-/// Webhook deliveries, by `outcome` (processed, duplicate, queued, parked, ignored, quarantined, refund_due).
+/// Webhook deliveries, by `outcome` (processed, duplicate, queued, parked, ignored, quarantined, refund_due,
+/// unmatched).
 const WEBHOOK_DELIVERIES: &str = "webhook.deliveries";
 /// Events that were quarantined, by `reason` (the check that failed).
 const WEBHOOK_QUARANTINED: &str = "webhook.quarantined";

@@ -62,6 +62,12 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         // where very many wait, looking through them all takes its time, and must not take all of the database's
         Ok(if more { Next::Now } else { Next::After(SWEEP_EVERY.max(began.elapsed() * SWEEP_SHARE)) })
     });
+    spawn(app, tasks, stop, "sweep_unmatched", |app| async move {
+        let began = Instant::now();
+        let more = app.checkout.sweep_unmatched().await?;
+        let rest = began.elapsed() * SWEEP_SHARE;
+        Ok(Next::After(if more { rest } else { rest.max(SWEEP_EVERY) }))
+    });
     spawn(app, tasks, stop, "work_off_inbox", |app| async move {
         if app.checkout.work_off_inbox().await? {
             return Ok(Next::Now);

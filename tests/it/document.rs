@@ -32,12 +32,14 @@ fn filled(name: &str, statement: &str) -> String {
         "order_events/insert_all_paid" => 11,
         "orders/insert" => 6,
         "order_events/insert" => 4,
+        "payment_links/insert" => 5,
+        "unmatched_objects/insert" => 3,
         _ => 2,
     };
     let row = format!("({})", vec!["NULL"; width].join(", "));
     let mut text = statement.replace("{rows}", &row).replace("{ids}", "NULL");
     text = text.replace("{cases}", "WHEN 1 THEN 1");
-    for number in ["{product_id}", "{qty}", "{ttl_seconds}", "{hold_ids}", "{status}", "{last}"] {
+    for number in ["{product_id}", "{qty}", "{ttl_seconds}", "{hold_ids}", "{status}", "{last}", "{provider}"] {
         text = text.replace(number, "1");
     }
     text

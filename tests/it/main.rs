@@ -28,6 +28,8 @@ mod schemas;
 mod signatures;
 mod storm;
 mod stripe;
+mod stripe_links;
+mod stripe_signatures;
 mod support;
 mod telemetry;
 mod webhook;

@@ -1,0 +1,3 @@
+-- unmatched_objects/insert: the objects that a new unmatched event speaks of
+INSERT INTO unmatched_objects (provider, object_id, event_id)
+VALUES {rows}

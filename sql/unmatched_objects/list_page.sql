@@ -1,0 +1,13 @@
+-- unmatched_objects/list_page: a page of unmatched events by id, a row per object, and whether something is known of that
+-- object: a crash can keep both sides from looking for each other
+SELECT page.event_id,
+       payment_links.object_id IS NOT NULL OR charges.name IS NOT NULL AS known
+FROM (
+  SELECT provider, object_id, event_id
+  FROM unmatched_objects FORCE INDEX (unmatched_objects_event)
+  WHERE event_id > :after
+  ORDER BY event_id
+  LIMIT :limit
+) AS page
+LEFT JOIN payment_links ON payment_links.provider = page.provider AND payment_links.object_id = page.object_id
+LEFT JOIN charges ON charges.provider = page.provider AND charges.name = page.object_id

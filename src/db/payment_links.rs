@@ -1,0 +1,97 @@
+//! Which order or hold a provider's object belongs to, and the unmatched events that wait for such a link.
+
+use mysql_async::{Row, params};
+
+use super::literal::{Literal, list, rows};
+use super::{Failure, Tx, column, id_column, sql};
+use crate::domain::Reference;
+
+/// What is known of one object of a provider: a session, an intent or a charge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The object.
+    pub object_id: Vec<u8>,
+    /// What its payment is called in the charges.
+    pub charge_name: Vec<u8>,
+    /// Its order or its hold.
+    pub reference: Reference,
+}
+
+/// Writes down to what these objects of one payment belong. An object that is linked already keeps its link.
+pub async fn insert(
+    tx: &mut Tx<'_>,
+    provider: &[u8],
+    objects: &[Vec<u8>],
+    charge_name: &[u8],
+    reference: Reference,
+) -> Result<(), Failure> {
+    let id = |id: Option<uuid::Uuid>| id.map_or(Literal::Null, Literal::Id);
+    let row = |object: &'_ Vec<u8>| {
+        let [provider, object, charge_name] = [provider, object, charge_name].map(Literal::Bytes);
+        rows([[provider, object, charge_name, id(reference.order_id), id(reference.hold_id)]])
+    };
+    let values: Vec<String> = sorted(objects).into_iter().map(row).collect();
+    tx.execute_text(&sql::payment_links::INSERT.replace("{rows}", &values.join(", "))).await?;
+    Ok(())
+}
+
+/// What is known of these objects, by links and by charges; of one object, its link comes first.
+pub async fn list_known(tx: &mut Tx<'_>, provider: &[u8], objects: &[Vec<u8>]) -> Result<Vec<Link>, Failure> {
+    let found: Vec<Row> = tx.rows_text(&of_objects(sql::payment_links::LIST, provider, objects)).await?;
+    let link = |row: &Row| {
+        let reference = Reference { order_id: id_column(row, "order_id")?, hold_id: id_column(row, "hold_id")? };
+        Ok(Link { object_id: column(row, "object_id")?, charge_name: column(row, "charge_name")?, reference })
+    };
+    found.iter().map(link).collect()
+}
+
+/// Writes down of which objects a new unmatched event speaks.
+pub async fn insert_unmatched(
+    tx: &mut Tx<'_>,
+    provider: &[u8],
+    objects: &[Vec<u8>],
+    event_id: i64,
+) -> Result<(), Failure> {
+    let objects = sorted(objects).into_iter();
+    let values =
+        rows(objects.map(|object| [Literal::Bytes(provider), Literal::Bytes(object), Literal::Number(event_id)]));
+    tx.execute_text(&sql::unmatched_objects::INSERT.replace("{rows}", &values)).await?;
+    Ok(())
+}
+
+/// Unmatched events that speak of these objects, up to a hundred at a time.
+pub async fn list_waiting(tx: &mut Tx<'_>, provider: &[u8], objects: &[Vec<u8>]) -> Result<Vec<i64>, Failure> {
+    tx.rows_text(&of_objects(sql::unmatched_objects::LIST_WAITING, provider, objects)).await
+}
+
+/// The objects of which an unmatched event speaks, each with its provider; none when it is matched.
+pub async fn list_of_event(tx: &mut Tx<'_>, event_id: i64) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Failure> {
+    tx.rows(sql::unmatched_objects::LIST_OF_EVENT, params! { event_id }).await
+}
+
+/// A page of the objects of unmatched events with ids greater than `after`, by event: the event, and whether something is
+/// known of the object.
+pub async fn list_page(tx: &mut Tx<'_>, after: i64, limit: u32) -> Result<Vec<(i64, bool)>, Failure> {
+    let mut page: Vec<(i64, bool)> = tx.rows(sql::unmatched_objects::LIST_PAGE, params! { after, limit }).await?;
+    page.sort_unstable();
+    Ok(page)
+}
+
+/// The event is matched.
+pub async fn delete_unmatched(tx: &mut Tx<'_>, event_id: i64) -> Result<(), Failure> {
+    tx.execute(sql::unmatched_objects::DELETE, params! { event_id }).await?;
+    Ok(())
+}
+
+fn of_objects(statement: &str, provider: &[u8], objects: &[Vec<u8>]) -> String {
+    let ids = list(sorted(objects).into_iter().map(|object| Literal::Bytes(object)));
+    statement.replace("{provider}", &list([Literal::Bytes(provider)])).replace("{ids}", &ids)
+}
+
+/// In the order in which their rows are written, each once.
+fn sorted(objects: &[Vec<u8>]) -> Vec<&Vec<u8>> {
+    let mut sorted: Vec<&Vec<u8>> = objects.iter().collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted
+}

@@ -1,0 +1,390 @@
+//! What Stripe sends, and what it means here.
+//!
+//! One payment is spread over several of Stripe's objects, and an event shows one of them as it was at that time: a
+//! Checkout Session (`cs_…`), its PaymentIntent (`pi_…`), the intent's charge (`ch_…`), the charge's refunds. The money is
+//! counted once, under the id of the intent; a session or a charge without an intent goes by its own id.
+//! Source: <https://docs.stripe.com/api/events/types>.
+
+use poem_openapi::Object;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::json::parse;
+use super::payments::{NAME_BYTES, bounded, unreadable};
+use super::problem::Problem;
+use super::types::IdempotencyKey;
+use crate::checkout::links::{Effect, Report};
+use crate::domain::money::major_units;
+use crate::domain::{Event, Meaning, Reference};
+
+/// The provider is the route that an event comes by.
+const PROVIDER: &str = "stripe";
+
+/// The currencies of which Stripe counts whole units (<https://docs.stripe.com/currencies#zero-decimal>). MGA is among
+/// them, of which ISO 4217 has two decimals. UGX is not: it is a special case like ISK.
+const WHOLE: [&str; 15] =
+    ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"];
+/// The currencies of which Stripe counts thousandths (<https://docs.stripe.com/currencies#three-decimal>).
+const THOUSANDTHS: [&str; 5] = ["BHD", "JOD", "KWD", "OMR", "TND"];
+
+/// How many decimals an amount has where Stripe counts it. All other currencies have two, also ISK and UGX, whose
+/// fractions are always zero (<https://docs.stripe.com/currencies#special-cases>).
+fn decimals(currency: &str) -> usize {
+    let currency = currency.to_ascii_uppercase();
+    match currency.as_str() {
+        code if WHOLE.contains(&code) => 0,
+        code if THOUSANDTHS.contains(&code) => 3,
+        _ => 2,
+    }
+}
+
+/// What is read first: an event of another type may be made of anything.
+#[derive(Debug, Deserialize)]
+struct Envelope {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// An event as Stripe sends it. Other fields are ignored and kept.
+#[derive(Debug, Object, Deserialize)]
+pub(super) struct StripeEvent {
+    /// Unique per event, `evt_…`.
+    id: String,
+    /// What happened, such as `checkout.session.completed`.
+    #[oai(rename = "type")]
+    #[serde(rename = "type")]
+    kind: String,
+    /// When it happened, in seconds since 1970.
+    created: Option<i64>,
+    /// What it happened to.
+    data: StripeData,
+}
+
+/// What an event happened to.
+#[derive(Debug, Object, Deserialize)]
+pub(super) struct StripeData {
+    /// A Checkout Session, a PaymentIntent, a charge or a refund.
+    object: StripeObject,
+}
+
+/// A Checkout Session, a PaymentIntent, a charge or a refund.
+#[derive(Debug, Object, Deserialize)]
+pub(super) struct StripeObject {
+    /// `cs_…`, `pi_…`, `ch_…` or `re_…`.
+    id: String,
+    /// Of a session, a charge or a refund: its PaymentIntent, if it has one.
+    payment_intent: Option<String>,
+    /// Of a PaymentIntent: its charge, if it has one.
+    latest_charge: Option<String>,
+    /// Of a refund: its charge.
+    charge: Option<String>,
+    /// Of a PaymentIntent or a charge: what was asked for, in Stripe's minor units.
+    amount: Option<u64>,
+    /// Of a PaymentIntent: what came in.
+    amount_received: Option<u64>,
+    /// Of a charge: what came in.
+    amount_captured: Option<u64>,
+    /// Of a charge: everything that was given back so far.
+    amount_refunded: Option<u64>,
+    /// Of a session: what was asked for.
+    amount_total: Option<u64>,
+    /// Of a charge: whether the money was taken, and not only reserved.
+    captured: Option<bool>,
+    /// ISO 4217 in lower case.
+    currency: Option<String>,
+    /// Of a session: `payment`, `subscription` or `setup`.
+    mode: Option<String>,
+    /// Of a session: `paid`, `unpaid` or `no_payment_required`.
+    payment_status: Option<String>,
+    /// Of a session: the order, unless `metadata` names it.
+    client_reference_id: Option<String>,
+    /// What the shop wrote on the object. Stripe copies that of a PaymentIntent to its charge, and that of a session to
+    /// nothing.
+    metadata: Option<StripeMetadata>,
+}
+
+/// What the shop wrote on an object: one of them, or both. A text that is not a UUID counts as missing.
+#[derive(Debug, Default, Object, Deserialize)]
+pub(super) struct StripeMetadata {
+    /// The order.
+    order_id: Option<String>,
+    /// The hold that the order was, or will be, made from.
+    hold_id: Option<String>,
+}
+
+/// The types that are read; see [`reading`].
+const TYPES: [&str; 13] = [
+    "payment_intent.succeeded",
+    "payment_intent.canceled",
+    "payment_intent.payment_failed",
+    "checkout.session.completed",
+    "checkout.session.expired",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "charge.succeeded",
+    "charge.captured",
+    "charge.refunded",
+    "charge.refund.updated",
+    "refund.created",
+    "refund.updated",
+];
+
+/// What a type of event says about an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Money came, will not come, or went back.
+    Settles(Meaning),
+    /// One attempt to pay failed.
+    AttemptFailed,
+    /// Nothing but which objects belong together.
+    Links,
+}
+
+/// What an event of this type says; `None`: nothing about a payment.
+///
+/// The money of a charge that has an intent is told by the intent, and the money of a refund by its charge, as a total:
+/// counting it again for the charge or the refund would count it twice.
+fn reading(kind: &str, object: &StripeObject) -> Option<Reading> {
+    use Meaning::{Failed, Refunded, Succeeded};
+    use Reading::{AttemptFailed, Links, Settles};
+    // a session of this mode keeps a card for later, and nothing is paid
+    if object.mode.as_deref() == Some("setup") {
+        return None;
+    }
+    Some(match kind {
+        "payment_intent.succeeded" | "checkout.session.async_payment_succeeded" => Settles(Succeeded),
+        "payment_intent.canceled" | "checkout.session.expired" | "checkout.session.async_payment_failed" => {
+            Settles(Failed)
+        }
+        "payment_intent.payment_failed" => AttemptFailed,
+        "checkout.session.completed" => match object.payment_status.as_deref() {
+            Some("paid" | "no_payment_required") => Settles(Succeeded),
+            _ => Links,
+        },
+        "charge.succeeded" | "charge.captured" => match (&object.payment_intent, object.captured) {
+            (Some(_), _) | (None, Some(false)) => Links,
+            (None, _) => Settles(Succeeded),
+        },
+        "charge.refunded" => Settles(Refunded),
+        "refund.created" | "refund.updated" | "charge.refund.updated" => Links,
+        _ => return None,
+    })
+}
+
+impl Reading {
+    fn effect(self) -> Effect {
+        match self {
+            Self::Settles(_) => Effect::Settles,
+            Self::AttemptFailed => Effect::AttemptFailed,
+            Self::Links => Effect::Links,
+        }
+    }
+
+    /// What the event is kept as.
+    fn meaning(self) -> Meaning {
+        match self {
+            Self::Settles(meaning) => meaning,
+            Self::AttemptFailed | Self::Links => Meaning::Failed,
+        }
+    }
+}
+
+impl StripeObject {
+    /// What the payment is called: its intent, or what stands for one.
+    fn charge_name(&self, kind: &str) -> String {
+        let own = || match kind.contains("refund.") {
+            true => self.charge.as_ref().unwrap_or(&self.id),
+            false => &self.id,
+        };
+        self.payment_intent.as_ref().unwrap_or_else(own).clone()
+    }
+
+    /// The ids of everything that belongs to the payment. A refund's own id is not among them: nothing else names it.
+    fn objects(&self, kind: &str) -> Vec<String> {
+        let own = Some(&self.id).filter(|_| !kind.contains("refund."));
+        let others = [&self.payment_intent, &self.latest_charge, &self.charge];
+        let mut objects: Vec<String> = own.into_iter().chain(others.into_iter().flatten()).cloned().collect();
+        if objects.is_empty() {
+            objects.push(self.id.clone());
+        }
+        objects
+    }
+
+    /// The order or hold of ours that it names, if any.
+    fn reference(&self) -> Reference {
+        let id = |text: &Option<String>| Uuid::parse_str(text.as_deref()?).ok();
+        let metadata = self.metadata.as_ref();
+        let order_id = metadata.and_then(|metadata| id(&metadata.order_id));
+        let hold_id = metadata.and_then(|metadata| id(&metadata.hold_id));
+        let order_id = match hold_id {
+            Some(_) => order_id,
+            None => order_id.or_else(|| id(&self.client_reference_id)),
+        };
+        Reference { order_id, hold_id }
+    }
+
+    /// How much money it speaks of, in Stripe's minor units.
+    fn amount(&self, meaning: Meaning) -> Option<u64> {
+        match meaning {
+            Meaning::Succeeded => self.amount_total.or(self.amount_received).or(self.amount_captured).or(self.amount),
+            Meaning::Failed => self.amount_total.or(self.amount),
+            Meaning::Refunded => self.amount_refunded,
+        }
+    }
+}
+
+/// Reads one event; `None` for a type that says nothing about a payment.
+pub(super) fn read_event(bytes: Vec<u8>, headers: String) -> Result<Option<Report>, Problem> {
+    let Envelope { kind } = parse(&bytes).map_err(unreadable)?;
+    if !TYPES.contains(&kind.as_str()) {
+        return Ok(None);
+    }
+    let StripeEvent { id, created, data: StripeData { object }, .. } = parse(&bytes).map_err(unreadable)?;
+    let Some(reading) = reading(&kind, &object) else { return Ok(None) };
+    let incomplete = |what: &str| Problem::unprocessable("invalid_body", format!("A `{kind}` needs `{what}`."));
+    IdempotencyKey::check(id.as_bytes()).ok_or_else(|| incomplete("id"))?;
+    let meaning = reading.meaning();
+    let (charge, objects) = (object.charge_name(&kind), object.objects(&kind));
+    for id in objects.iter().chain([&charge]) {
+        bounded("id", Some(id.clone()), NAME_BYTES)?;
+    }
+    let (reference, amount) = (object.reference(), object.amount(meaning));
+    let currency = bounded("currency", object.currency, 8)?;
+    if matches!(reading, Reading::Settles(Meaning::Succeeded | Meaning::Refunded)) {
+        amount.ok_or_else(|| incomplete("amount"))?;
+        currency.as_ref().ok_or_else(|| incomplete("currency"))?;
+    }
+    let event = Event {
+        provider: PROVIDER,
+        idempotency_key: id.into_bytes(),
+        meaning,
+        reference,
+        amount: amount.zip(currency.as_deref()).map(|(amount, currency)| major_units(amount, decimals(currency))),
+        currency,
+        txn_id: Some(charge),
+        restock: false,
+        cumulative: meaning == Meaning::Refunded,
+        provider_timestamp: created.map(|seconds| seconds.to_string()),
+        source: None,
+        correlation_id: None,
+        headers,
+        body: bytes,
+    };
+    Ok(Some(Report { event, effect: reading.effect(), objects }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: &str, object: &str) -> Option<Report> {
+        let body = format!(r#"{{"id":"evt_1","type":"{kind}","created":-1,"data":{{"object":{object}}}}}"#);
+        let report = read_event(body.clone().into_bytes(), String::new()).expect("an event")?;
+        assert_eq!(report.event.body, body.into_bytes());
+        Some(report)
+    }
+
+    /// Every type with what it says of an object that has all fields, and what it calls the payment.
+    #[test]
+    fn every_type_says_one_thing_and_names_the_payment_by_its_intent() {
+        let object = r#"{"id":"x","payment_intent":"pi_1","charge":"ch_1","amount":1,"amount_refunded":1,"currency":"eur",
+            "payment_status":"paid","metadata":{"hold_id":"00000000-0000-0000-0000-000000000000"}}"#;
+        use Meaning::{Failed, Refunded, Succeeded};
+        let expected = [
+            (Effect::Settles, Succeeded),
+            (Effect::Settles, Failed),
+            (Effect::AttemptFailed, Failed),
+            (Effect::Settles, Succeeded),
+            (Effect::Settles, Failed),
+            (Effect::Settles, Succeeded),
+            (Effect::Settles, Failed),
+            (Effect::Links, Failed),
+            (Effect::Links, Failed),
+            (Effect::Settles, Refunded),
+            (Effect::Links, Failed),
+            (Effect::Links, Failed),
+            (Effect::Links, Failed),
+        ];
+        for (kind, (effect, meaning)) in TYPES.into_iter().zip(expected) {
+            let report = read(kind, object).expect("it is read");
+            assert_eq!((report.effect, report.event.meaning), (effect, meaning), "{kind}");
+            assert_eq!(report.event.txn_id.as_deref(), Some("pi_1"), "{kind}");
+            assert_eq!(report.event.cumulative, meaning == Refunded, "only a refund tells a sum: {kind}");
+            assert!(report.event.reference.hold_id.is_some() && !report.event.restock, "{kind}");
+        }
+        for kind in ["payment_intent.created", "charge.failed", "charge.dispute.created", "refund.failed", ""] {
+            assert!(read(kind, "null").is_none(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_paid_when_it_says_so_and_a_charge_when_it_is_captured() {
+        let completed = |status: &str, mode: &str| {
+            let object = format!(
+                r#"{{"id":"cs_1","mode":"{mode}","payment_status":"{status}","amount_total":5,"currency":"eur"}}"#
+            );
+            read("checkout.session.completed", &object).map(|report| report.effect)
+        };
+        assert_eq!(completed("paid", "payment"), Some(Effect::Settles));
+        assert_eq!(completed("no_payment_required", "payment"), Some(Effect::Settles));
+        assert_eq!(completed("unpaid", "payment"), Some(Effect::Links));
+        assert_eq!(completed("no_payment_required", "setup"), None);
+        for (captured, effect) in [("true", Effect::Settles), ("false", Effect::Links), ("null", Effect::Settles)] {
+            let object = format!(r#"{{"id":"ch_1","amount":9,"captured":{captured},"currency":"eur"}}"#);
+            let report = read("charge.succeeded", &object).expect("it is read");
+            assert_eq!((report.effect, report.event.txn_id.as_deref()), (effect, Some("ch_1")), "{captured}");
+        }
+    }
+
+    #[test]
+    fn an_order_is_named_by_metadata_or_by_the_client_reference_and_only_as_a_uuid() {
+        let [order, other] = [Uuid::from_u128(1), Uuid::from_u128(2)];
+        let reference = |metadata: &str, client: &str| {
+            let object = format!(r#"{{"id":"cs_1","metadata":{metadata},"client_reference_id":{client}}}"#);
+            let report = read("checkout.session.expired", &object).expect("it is read");
+            (report.event.reference.order_id, report.event.reference.hold_id)
+        };
+        let named = |name: &str, id: &str| format!(r#"{{"{name}":"{id}"}}"#);
+        let client = format!(r#""{other}""#);
+        assert_eq!(reference(&named("order_id", &order.to_string()), "null"), (Some(order), None));
+        assert_eq!(reference(&named("order_id", &order.to_string()), &client), (Some(order), None));
+        assert_eq!(reference(&named("order_id", "A-1001"), &client), (Some(other), None));
+        assert_eq!(reference(&named("hold_id", &order.to_string()), &client), (None, Some(order)));
+        assert_eq!(reference("null", &client), (Some(other), None));
+        assert_eq!(reference("{}", r#""cart 7""#), (None, None));
+        assert_eq!(reference(&named("order_id", "A-1001"), "null"), (None, None));
+    }
+
+    #[test]
+    fn the_objects_of_a_payment_are_all_that_an_event_names() {
+        let objects = |kind: &str, object: &str| read(kind, object).expect("it is read").objects;
+        let session = r#"{"id":"cs_1","payment_intent":"pi_1","payment_status":"unpaid"}"#;
+        assert_eq!(objects("checkout.session.completed", session), ["cs_1", "pi_1"]);
+        let intent = r#"{"id":"pi_1","latest_charge":"ch_1","amount":1,"currency":"eur"}"#;
+        assert_eq!(objects("payment_intent.succeeded", intent), ["pi_1", "ch_1"]);
+        let refund = r#"{"id":"re_1","charge":"ch_1","payment_intent":null}"#;
+        assert_eq!(objects("refund.updated", refund), ["ch_1"]);
+        assert_eq!(read("refund.updated", refund).and_then(|report| report.event.txn_id).as_deref(), Some("ch_1"));
+    }
+
+    #[test]
+    fn amounts_are_counted_as_stripe_counts_them() {
+        for (amount, currency, text) in [
+            (4999, "eur", "49.99"),
+            (5, "usd", "0.05"),
+            (0, "usd", "0.00"),
+            (500, "jpy", "500"),
+            (500, "mga", "500"),
+            (500, "isk", "5.00"),
+            (500, "ugx", "5.00"),
+            (1000, "huf", "10.00"),
+            (5120, "kwd", "5.120"),
+            (7, "tnd", "0.007"),
+            (100, "qqq", "1.00"),
+            (u64::MAX, "eur", "184467440737095516.15"),
+            (u64::MAX, "krw", "18446744073709551615"),
+        ] {
+            assert_eq!(major_units(amount, decimals(currency)), text, "{amount} {currency}");
+        }
+    }
+}
