@@ -1,4 +1,5 @@
--- holds/expire: by primary key and in its order: along the index of due times two workers would deadlock
+-- holds/expire: by primary key and in its order: along the index of due times two workers would deadlock. A tuple IN of one
+-- row makes MariaDB read the whole table, so the ids are named as well
 UPDATE holds FORCE INDEX (PRIMARY)
 SET status = 'expired', returns_at = NULL
-WHERE (id, product_id) IN ({rows}) AND status = 'active'
+WHERE id IN ({ids}) AND (id, product_id) IN ({rows}) AND status = 'active'

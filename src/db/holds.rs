@@ -217,7 +217,9 @@ pub async fn list_due(tx: &mut Tx<'_>, product_id: Option<i64>, limit: u32) -> R
 /// [`Failure::Stale`] when somebody else was first with some of them.
 pub async fn expire(tx: &mut Tx<'_>, due: &[Units]) -> Result<(), Failure> {
     let keys = due.iter().map(|row| [Literal::Id(row.hold_id), Literal::Number(row.product_id)]);
-    let affected = tx.execute_text(&sql::holds::EXPIRE.replace("{rows}", &rows(keys))).await?;
+    let ids: Vec<Uuid> = due.iter().map(|row| row.hold_id).collect();
+    let statement = with_ids(sql::holds::EXPIRE, &ids).replace("{rows}", &rows(keys));
+    let affected = tx.execute_text(&statement).await?;
     exactly("holds/expire", affected, due.len()).map_err(|failure| match failure {
         Failure::Raced(guard) => Failure::Stale(guard),
         other => other,
