@@ -1,4 +1,5 @@
--- idempotency_keys/answer: the status that the first answer told, so that every replay tells the same
+-- idempotency_keys/answer: the status that the first answer tells, so that every replay tells the same. It may change until
+-- the first replay is counted: a replay reads it after that
 UPDATE idempotency_keys
 SET answered_status = '{status}'
-WHERE (scope, operation, idempotency_key) IN ({rows}) AND answered_status IS NULL
+WHERE id IN ({ids}) AND (answered_status IS NULL OR replays = 0)

@@ -1,3 +1,3 @@
 -- idempotency_keys/delete: a row that was only written so that the commit waits for the disk
 DELETE FROM idempotency_keys
-WHERE (scope, operation, idempotency_key) IN ({rows})
+WHERE id IN ({ids})

@@ -25,7 +25,7 @@ use super::holds::{Taken, as_taken};
 use super::keys::{self, Keyable, Sorted};
 use crate::batch::{Done, Work};
 use crate::db::holds::{self, Hold, Supply, Terms};
-use crate::db::idempotency_keys::{self, Keyed, Made};
+use crate::db::idempotency_keys::{self, KeyId, Keyed, Made};
 use crate::db::{Database, Error, Failure, Tx};
 use crate::domain::{HoldStatus, Refusal};
 
@@ -143,8 +143,8 @@ impl HoldWork {
         rows.sort_unstable();
         let keyed = jobs.iter().filter_map(|job| job.keyed.as_ref().map(|keyed| (keyed, job.hold_id)));
         let copied = replays.iter().filter_map(|(job, made)| job.keyed.as_ref().map(|keyed| (keyed, made.resource_id)));
-        let keys: BTreeMap<&str, (&Keyed, Uuid)> =
-            keyed.chain(copied).map(|(keyed, id)| (keyed.key.as_str(), (keyed, id))).collect();
+        let keys: BTreeMap<KeyId, (&Keyed, Uuid)> =
+            keyed.chain(copied).map(|(keyed, id)| (keyed.id, (keyed, id))).collect();
         let new_keys = jobs.iter().filter(|job| job.keyed.is_some()).count();
         let (rows, keys) = (&rows, &keys);
         self.database

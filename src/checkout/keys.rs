@@ -50,10 +50,10 @@ pub(super) async fn sort<Job: Keyable + Sync>(
             sorted.first.push(job);
             continue;
         };
-        match known.get(keyed.key.as_bytes()) {
+        match known.get(&keyed.id) {
             Some(made) if made.fingerprint == keyed.fingerprint => sorted.replays.push((job, made.clone())),
             Some(_) => sorted.reused.push(job),
-            None if seen.insert(keyed.key.clone()) => sorted.first.push(job),
+            None if seen.insert(keyed.id) => sorted.first.push(job),
             None => sorted.again.push(job),
         }
     }

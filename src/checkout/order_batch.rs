@@ -16,7 +16,7 @@ use super::orders::Placed;
 use super::payments::{list_touched, wake_parked};
 use crate::batch::{Done, Work};
 use crate::db::holds::{self, Hold};
-use crate::db::idempotency_keys::{self, Keyed, Made};
+use crate::db::idempotency_keys::{self, KeyId, Keyed, Made};
 use crate::db::orders::{self, Draft, Order, Terms};
 use crate::db::{Database, Error, Failure, Tx};
 use crate::domain::{HoldStatus, OrderStatus, Refusal};
@@ -44,9 +44,9 @@ pub(super) struct OrderJob {
 
 /// What became of one order.
 pub(super) enum Ordered {
-    /// It was made. `woken`: events had waited for it, so its state may be another by now.
+    /// It was made, and its key tells `pending`. `woken`: events had waited for it, so its state may be another by now.
     Now { placed: Box<Placed>, woken: bool },
-    /// An earlier request under the same key made this one.
+    /// An earlier request under the same key made this one; with what the key told after this copy was counted.
     Before(Made),
 }
 
@@ -269,8 +269,8 @@ impl OrderWork {
         let new = candidates.iter().filter_map(|(job, _)| Some((job.keyed.as_ref()?, job.order_id)));
         let copied = replays.iter().filter_map(|(job, made)| Some((job.keyed.as_ref()?, made.resource_id)));
         let new_keys = new.clone().count();
-        let keys: BTreeMap<&str, (&Keyed, Uuid)> =
-            new.chain(copied).map(|(keyed, id)| (keyed.key.as_str(), (keyed, id))).collect();
+        let keys: BTreeMap<KeyId, (&Keyed, Uuid)> =
+            new.chain(copied).map(|(keyed, id)| (keyed.id, (keyed, id))).collect();
         let (drafts, keys) = (&drafts, &keys);
         self.database
             .transaction("orders.create", |tx| {
@@ -318,7 +318,31 @@ impl OrderWork {
                 false => job.reply(Ok(Ordered::Now { placed, woken: false })),
             }
         }
+        self.replay(replays).await;
+    }
+
+    /// Answers copies, each with the status that its key has now. No first answer changes that any more, since every copy
+    /// was counted in a transaction that has committed.
+    async fn replay(&self, replays: Vec<(OrderJob, Made)>) {
+        if replays.is_empty() {
+            return;
+        }
+        let keys: Vec<&Keyed> = replays.iter().filter_map(|(job, _)| job.keyed.as_ref()).collect();
+        let keys = &keys;
+        let counted = self
+            .database
+            .read("idempotency_keys.list", |tx| async move { idempotency_keys::list(tx, keys).await }.boxed())
+            .await;
         for (job, made) in replays {
+            let counted = match &counted {
+                Ok(counted) => job.keyed.as_ref().and_then(|keyed| counted.get(&keyed.id)),
+                Err(error) => {
+                    job.reply(Err(error.clone()));
+                    continue;
+                }
+            };
+            // a key that was forgotten meanwhile tells what it told before
+            let made = counted.cloned().unwrap_or(made);
             job.reply(Ok(Ordered::Before(made)));
         }
     }

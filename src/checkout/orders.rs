@@ -10,7 +10,7 @@ use super::order_batch::{OrderJob, Ordered};
 use super::payments::wake_parked;
 use super::{Checkout, PATIENCE, answer};
 use crate::db::holds::{self, Hold, sum};
-use crate::db::idempotency_keys::{self, Keyed};
+use crate::db::idempotency_keys::{self, Keyed, Made};
 use crate::db::order_events::{self, OrderEvent, Reason, Transition};
 use crate::db::orders::{self, Order};
 use crate::db::{Error, Failure, Tx, payment_events, products};
@@ -48,18 +48,21 @@ impl Checkout {
         let (keyed_too, deadline, span) = (keyed.clone(), Instant::now() + PATIENCE, Span::current());
         let job = OrderJob { order_id, chosen, hold_id, keyed: keyed_too, deadline, span, answer: sender };
         self.orders.submit((), job).map_err(|_| Error::Overloaded)?;
-        let mut placed = match answer(answered).await? {
-            Ordered::Now { placed, woken: false } => *placed,
+        let (mut placed, told) = match answer(answered).await? {
+            Ordered::Now { placed, woken: false } => (*placed, Some(OrderStatus::Pending)),
             // the order is made, whether or not it can be read again now
-            Ordered::Now { placed, woken: true } => self.order(order_id).await.unwrap_or(*placed),
-            Ordered::Before(made) => self.placed_before(made.resource_id).await?,
+            Ordered::Now { placed, woken: true } => (self.order(order_id).await.unwrap_or(*placed), None),
+            Ordered::Before(made) => (self.placed_before(&made).await?, made.answered_status),
         };
         match placed.replayed {
             true => telemetry::replayed("order"),
             false => telemetry::order_created(),
         }
         if let Some(keyed) = keyed {
-            let status = self.first_answer(&keyed, placed.order.status).await?;
+            let status = match told {
+                Some(status) => status,
+                None => self.first_answer(&keyed, placed.order.status).await?,
+            };
             // a copy tells what the first answer told, whatever was given back since
             placed.order.refunded_minor = if status == OrderStatus::Refunded { placed.order.total_minor } else { 0 };
             placed.order.status = status;
@@ -67,25 +70,28 @@ impl Checkout {
         Ok(placed)
     }
 
-    /// An order that an earlier request under the same key made. That request may not have looked for waiting events
-    /// yet, and may never do it.
-    async fn placed_before(&self, order_id: Uuid) -> Result<Placed, Error> {
-        let hold_id = self.order(order_id).await?.order.hold_id;
-        wake_parked(&self.database, &[(order_id, hold_id)]).await?;
+    /// An order that an earlier request under the same key made. Where it is not settled what that request answers, it may
+    /// not have looked for waiting events yet, and may never do it.
+    async fn placed_before(&self, made: &Made) -> Result<Placed, Error> {
+        let order_id = made.resource_id;
+        if made.answered_status.is_none() {
+            let hold_id = self.order(order_id).await?.order.hold_id;
+            wake_parked(&self.database, &[(order_id, hold_id)]).await?;
+        }
         let placed = self.order(order_id).await?;
         Ok(Placed { replayed: true, ..placed })
     }
 
-    /// Writes down which status the first answer under a key tells, and returns the one that stands there: copies that
-    /// run at the same time tell the same.
+    /// Settles which status the answers under a key tell, and returns it: this one, unless a copy may have told another.
     async fn first_answer(&self, keyed: &Keyed, status: OrderStatus) -> Result<OrderStatus, Error> {
         self.database
             .transaction("orders.first_answer", |tx| {
                 async move {
-                    if idempotency_keys::answer(tx, [keyed], status).await? == 1 {
+                    if idempotency_keys::answer(tx, keyed, status).await? {
                         return Ok(status);
                     }
                     let made = idempotency_keys::find(tx, keyed).await?;
+                    idempotency_keys::wait_for_disk(tx).await?;
                     Ok(made.and_then(|made| made.answered_status).unwrap_or(status))
                 }
                 .boxed()

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use mysql_async::params;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::literal::{self, Literal, rows};
@@ -20,9 +21,15 @@ named! {
     }
 }
 
+/// What a key is found by, in memory and in its table: SHA-256 over scope, operation and key, with a zero byte between them.
+/// None of the three contains one: the scope is text of our own, the key is visible ASCII.
+pub type KeyId = [u8; 32];
+
 /// One key with the request that it stands for.
 #[derive(Debug, Clone)]
 pub struct Keyed {
+    /// What the key is found by.
+    pub id: KeyId,
     /// Whose key it is; anonymous callers share one scope.
     pub scope: &'static str,
     /// What is asked for.
@@ -33,6 +40,14 @@ pub struct Keyed {
     pub fingerprint: [u8; 32],
 }
 
+impl Keyed {
+    /// A key of this scope for this operation, with a digest of the request's body.
+    pub fn new(scope: &'static str, operation: Operation, key: String, fingerprint: [u8; 32]) -> Self {
+        let parts = [scope.as_bytes(), operation.as_str().as_bytes(), key.as_bytes()];
+        Self { id: Sha256::digest(parts.join(&0)).into(), scope, operation, key, fingerprint }
+    }
+}
+
 /// What was made under a key.
 #[derive(Debug, Clone)]
 pub struct Made {
@@ -40,75 +55,78 @@ pub struct Made {
     pub fingerprint: Vec<u8>,
     /// The hold or order.
     pub resource_id: Uuid,
-    /// The status that the first answer told, once it was given.
+    /// The status that the first answer to an order tells. `None` for holds, and for orders that an earlier version of this
+    /// program has not answered yet.
     pub answered_status: Option<OrderStatus>,
 }
 
-/// The statement that takes keys, each for its hold or order. It changes one row per new key and counts two per key that
-/// was taken before. They must be sorted by key. A key that is being taken in another transaction makes it wait for that.
+/// The statement that takes keys, each for its hold or order; the first answer to an order tells `pending` unless
+/// [`answer`] changes that. It changes one row per new key and counts two per key that was taken before. They must be sorted
+/// by id. A key that is being taken in another transaction makes it wait for that.
 pub fn insert_all<'a>(keys: impl IntoIterator<Item = (&'a Keyed, Uuid)>) -> String {
     let row = |(keyed, resource_id): (&'a Keyed, Uuid)| {
-        let [scope, operation, key] = name(keyed);
-        [scope, operation, key, Literal::Bytes(&keyed.fingerprint), Literal::Id(resource_id)]
+        let answered = match keyed.operation {
+            Operation::Hold => Literal::Null,
+            Operation::Order => Literal::name(OrderStatus::Pending),
+        };
+        [
+            Literal::Bytes(&keyed.id),
+            Literal::Bytes(keyed.scope.as_bytes()),
+            Literal::name(keyed.operation),
+            Literal::Bytes(keyed.key.as_bytes()),
+            Literal::Bytes(&keyed.fingerprint),
+            Literal::Id(resource_id),
+            answered,
+        ]
     };
     sql::idempotency_keys::INSERT.replace("{rows}", &rows(keys.into_iter().map(row)))
 }
 
 /// What a key adds to the statement of [`insert_all`] at most, in bytes: it is written as hex.
 pub fn row_bytes(keyed: &Keyed) -> usize {
-    2 * (keyed.scope.len() + keyed.key.len() + keyed.fingerprint.len()) + 80
+    2 * (keyed.id.len() + keyed.scope.len() + keyed.key.len() + keyed.fingerprint.len()) + 96
 }
 
-/// Takes one key for `resource_id`. False when it was taken before.
-pub async fn insert(tx: &mut Tx<'_>, keyed: &Keyed, resource_id: Uuid) -> Result<bool, Failure> {
-    Ok(tx.execute_text(&insert_all([(keyed, resource_id)])).await? == 1)
-}
-
-/// What was made under these keys, all of one scope and operation, by key.
-pub async fn list(tx: &mut Tx<'_>, keys: &[&Keyed]) -> Result<HashMap<Vec<u8>, Made>, Failure> {
-    let Some(&first) = keys.first() else { return Ok(HashMap::new()) };
-    let [scope, operation, _] = name(first);
-    let statement = sql::idempotency_keys::LIST
-        .replace("{scope}", &scope.to_string())
-        .replace("{operation}", &operation.to_string())
-        .replace("{keys}", &literal::list(keys.iter().map(|keyed| name(keyed)[2])));
+/// What was made under these keys.
+pub async fn list(tx: &mut Tx<'_>, keys: &[&Keyed]) -> Result<HashMap<KeyId, Made>, Failure> {
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
     type Columns = (Vec<u8>, Vec<u8>, Vec<u8>, Option<String>);
-    let found: Vec<Columns> = tx.rows_text(&statement).await?;
-    let made = |(key, fingerprint, resource, answered): Columns| {
+    let found: Vec<Columns> = tx.rows_text(&with_ids(sql::idempotency_keys::LIST, keys)).await?;
+    let made = |(key_id, fingerprint, resource, answered): Columns| {
+        let key_id = KeyId::try_from(key_id).map_err(|_| Failure::Broken("a key's id is not 32 bytes".to_owned()))?;
         let answered_status = answered.as_deref().map(state).transpose()?;
-        Ok((key, Made { fingerprint, resource_id: id(&resource)?, answered_status }))
+        Ok((key_id, Made { fingerprint, resource_id: id(&resource)?, answered_status }))
     };
     found.into_iter().map(made).collect()
 }
 
 /// What was made under this key.
 pub async fn find(tx: &mut Tx<'_>, keyed: &Keyed) -> Result<Option<Made>, Failure> {
-    Ok(list(tx, &[keyed]).await?.remove(keyed.key.as_bytes()))
+    Ok(list(tx, &[keyed]).await?.remove(&keyed.id))
 }
 
-/// What a key's row is found by.
-fn name(keyed: &Keyed) -> [Literal<'_>; 3] {
-    let scope = Literal::Bytes(keyed.scope.as_bytes());
-    [scope, Literal::name(keyed.operation), Literal::Bytes(keyed.key.as_bytes())]
-}
-
-/// Writes down what the first answers tell, where none was given yet. Returns for how many keys.
-pub async fn answer<'a>(
-    tx: &mut Tx<'_>,
-    keys: impl IntoIterator<Item = &'a Keyed>,
-    status: OrderStatus,
-) -> Result<u64, Failure> {
+/// Writes down the status that the first answer under a key tells. False when another one stands there that a copy may have
+/// told, or when it stands there already.
+pub async fn answer(tx: &mut Tx<'_>, keyed: &Keyed, status: OrderStatus) -> Result<bool, Failure> {
     let statement = sql::idempotency_keys::ANSWER.replace("{status}", status.as_str());
-    tx.execute_text(&statement.replace("{rows}", &rows(keys.into_iter().map(name)))).await
+    // not a missed guard: most often a copy is all that it was
+    Ok(tx.execute_text(&with_ids(&statement, &[keyed])).await? == 1)
+}
+
+fn with_ids(statement: &str, keys: &[&Keyed]) -> String {
+    let mut ids: Vec<&KeyId> = keys.iter().map(|keyed| &keyed.id).collect();
+    ids.sort_unstable();
+    statement.replace("{ids}", &literal::list(ids.into_iter().map(|id| Literal::Bytes(id))))
 }
 
 /// Makes the commit of a transaction that changed nothing wait for the disk, by a row that comes and goes: what was found
 /// done must be as durable as if it were done now, and MariaDB without a binary log shows a committed row earlier.
 pub async fn wait_for_disk(tx: &mut Tx<'_>) -> Result<(), Failure> {
     let key = Uuid::from_bytes(rand::random());
-    let mark = Keyed { scope: "wait for disk", operation: Operation::Hold, key: key.to_string(), fingerprint: [0; 32] };
-    let delete = sql::idempotency_keys::DELETE.replace("{rows}", &rows([name(&mark)]));
-    tx.packet(&[insert_all([(&mark, key)]), delete]).await?;
+    let mark = Keyed::new("wait for disk", Operation::Hold, key.to_string(), [0; 32]);
+    tx.packet(&[insert_all([(&mark, key)]), with_ids(sql::idempotency_keys::DELETE, &[&mark])]).await?;
     Ok(())
 }
 
@@ -123,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_key_adds_no_more_bytes_than_it_is_counted_for() {
-        let key = |key: String| Keyed { scope: "scope", operation: Operation::Order, key, fingerprint: [255; 32] };
+        let key = |key: String| Keyed::new("scope", Operation::Order, key, [255; 32]);
         for keyed in [key(String::new()), key("k".repeat(255))] {
             let length = |count: usize| insert_all(vec![(&keyed, Uuid::max()); count]).len();
             assert!(

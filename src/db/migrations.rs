@@ -28,6 +28,10 @@ migrations! {
     11 "payment_event_trail",
     12 "orders_refunded_before",
     13 "holds_due_by_deadline",
+    14 "idempotency_keys_id",
+    15 "idempotency_keys_id_by_default",
+    16 "idempotency_keys_id_of_old_rows",
+    17 "idempotency_keys_by_id",
 }
 
 /// MySQL's and MariaDB's "Unknown database".
@@ -35,6 +39,12 @@ const UNKNOWN_DATABASE: u16 = 1049;
 /// "Duplicate column name" and "Duplicate key name": the change was made before, by another one at the same time, or by
 /// one that ended before it could write that down.
 const ALREADY_THERE: [u16; 2] = [1060, 1061];
+/// Migrations that change a few rows of a large table at a time. Each runs again until it changes none.
+const IN_PARTS: [u32; 1] = [16];
+/// "Lock wait timeout exceeded" and "Deadlock found": a part of a migration meets a request, and runs again.
+const MET_A_REQUEST: [u16; 2] = [1205, 1213];
+/// How often in a row a part of a migration may meet a request.
+const MEETINGS: u32 = 20;
 
 /// Brings the database that the URL names up to date, and makes it where it does not exist. Returns the versions that
 /// were applied.
@@ -54,7 +64,7 @@ pub async fn migrate(options: &Opts) -> Result<Vec<u32>, mysql_async::Error> {
     let applied: Vec<u32> = conn.query(sql::schema_migrations::LIST).await?;
     let mut versions = Vec::new();
     for &(version, name, statement) in ALL.iter().filter(|(version, ..)| !applied.contains(version)) {
-        match conn.query_drop(statement).await {
+        match apply(&mut conn, version, statement).await {
             Err(mysql_async::Error::Server(error)) if ALREADY_THERE.contains(&error.code) => {}
             other => other?,
         }
@@ -63,6 +73,22 @@ pub async fn migrate(options: &Opts) -> Result<Vec<u32>, mysql_async::Error> {
     }
     conn.disconnect().await?;
     Ok(versions)
+}
+
+/// Runs one migration; one of [`IN_PARTS`] until it changes no row.
+async fn apply(conn: &mut Conn, version: u32, statement: &str) -> Result<(), mysql_async::Error> {
+    if !IN_PARTS.contains(&version) {
+        return conn.query_drop(statement).await;
+    }
+    let mut met = 0;
+    loop {
+        match conn.query_drop(statement).await {
+            Err(mysql_async::Error::Server(error)) if MET_A_REQUEST.contains(&error.code) && met < MEETINGS => met += 1,
+            Err(error) => return Err(error),
+            Ok(()) if conn.affected_rows() == 0 => return Ok(()),
+            Ok(()) => met = 0,
+        }
+    }
 }
 
 /// The newest migration that was applied; `None` for a database that never saw one.

@@ -287,7 +287,7 @@ impl IdempotencyKey {
         let key = self.0?;
         // none of the parts can contain the separator: they are numbers and ids
         let fingerprint = Sha256::digest(parts.join("|")).into();
-        Some(Keyed { scope: ANONYMOUS, operation, key, fingerprint })
+        Some(Keyed::new(ANONYMOUS, operation, key, fingerprint))
     }
 }
 

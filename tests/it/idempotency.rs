@@ -276,11 +276,11 @@ async fn an_order_whose_commit_is_cut_is_one_order() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let client = shop.serve_without_workers().await;
-    let (mut made, keys) = (0, [(0, None), (0, Some("first")), (1, Some("answer"))]);
-    for (cut, (skip, key)) in CUTS.into_iter().flat_map(|cut| keys.map(|key| (cut, key))) {
+    let mut made = 0;
+    for (cut, key) in CUTS.into_iter().flat_map(|cut| [(cut, None), (cut, Some("key"))]) {
         let body = json!({ "hold_id": client.hold(product_id, 1).await });
         let key = key.map(|key| format!("{key}-{cut:?}"));
-        let answer = post_cut(&client, cut, skip, ORDERS, key.as_deref(), &body).await.expect(201);
+        let answer = post_cut(&client, cut, 0, ORDERS, key.as_deref(), &body).await.expect(201);
         made += 1;
         assert_eq!(answer.text("status"), "pending");
         assert_eq!(client.trail(&answer.text("order_id")).await.len(), 1);
@@ -290,6 +290,167 @@ async fn an_order_whose_commit_is_cut_is_one_order() {
         }
     }
     shop.assert_conserved().await;
+}
+
+/// A hold for which a payment waits: an order of it is paid before it is answered.
+async fn paid_hold(client: &Client, product_id: i64, event: &str) -> Value {
+    let hold_id = client.hold(product_id, 1).await;
+    client.webhook(&json!({ "hold_id": hold_id, "status": "paid", "idempotency_key": event })).await.expect(202);
+    json!({ "hold_id": hold_id })
+}
+
+#[tokio::test]
+async fn an_order_for_which_a_payment_waits_is_told_paid_whichever_commit_is_cut() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let client = shop.serve_without_workers().await;
+    // the commits of the order, of the payment, and of what is told
+    for (cut, skip) in CUTS.into_iter().flat_map(|cut| [(cut, 0), (cut, 1), (cut, 2)]) {
+        let key = format!("{cut:?}-{skip}");
+        let body = paid_hold(&client, product_id, &key).await;
+        let answer = post_cut(&client, cut, skip, ORDERS, Some(&key), &body).await.expect(201);
+        assert_eq!(answer.text("status"), "paid", "{key}");
+        assert_replays(&client.post_keyed(ORDERS, &key, &body).await, &answer);
+    }
+    shop.assert_conserved().await;
+}
+
+/// How far the first request or its copy has come when the other one goes on.
+#[derive(Clone, Copy, Debug)]
+enum Meeting {
+    /// The copy is counted and answered before the first answer is written down.
+    CopyBeforeAnswer,
+    /// The copy is counted, not committed, when the first answer is written down.
+    CopyUncommitted,
+    /// The first answer is written down, not committed, when the copy is counted.
+    AnswerUncommitted,
+    /// The copy has read what stands there; the first answer is written down and told before the copy is counted.
+    CopyHasReadBefore,
+}
+
+/// Lets a first request, for which a payment waits, and a copy of it meet. Returns both answers.
+async fn meet(shop: &Shop, [client, other]: [&Bare; 2], meeting: Meeting, body: &Value) -> [Answer; 2] {
+    let answering = Rule::from("-- idempotency_keys/answer:");
+    let counting = Rule::from("-- idempotency_keys/insert:");
+    let (key, path) = ("key", ORDERS);
+    let joined = |copy: Answer, first: Answer| [first, copy];
+    match meeting {
+        Meeting::CopyBeforeAnswer => {
+            let answer = client.proxy.on(answering, Action::PauseBefore);
+            let first = post_keyed(client, path, key, body);
+            answer.reached().await;
+            let copy = other.post_keyed(path, key, body).await;
+            answer.release();
+            joined(copy, first.await.expect("no panic"))
+        }
+        Meeting::CopyUncommitted => {
+            let answer = client.proxy.on(answering, Action::PauseBefore);
+            let first = post_keyed(client, path, key, body);
+            answer.reached().await;
+            let commit = other.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+            let copy = post_keyed(other, path, key, body);
+            commit.reached().await;
+            answer.release();
+            shop.until_running("idempotency_keys/answer").await;
+            commit.release();
+            joined(copy.await.expect("no panic"), first.await.expect("no panic"))
+        }
+        Meeting::AnswerUncommitted => {
+            // after the commits of the order and of the payment
+            let commit = client.proxy.on(Rule::exactly("COMMIT").skip(2), Action::PauseBefore);
+            let first = post_keyed(client, path, key, body);
+            commit.reached().await;
+            let copy = post_keyed(other, path, key, body);
+            shop.until_running("idempotency_keys/insert").await;
+            commit.release();
+            joined(copy.await.expect("no panic"), first.await.expect("no panic"))
+        }
+        Meeting::CopyHasReadBefore => {
+            let answer = client.proxy.on(answering, Action::PauseBefore);
+            let first = post_keyed(client, path, key, body);
+            answer.reached().await;
+            let count = other.proxy.on(counting, Action::PauseBefore);
+            let copy = post_keyed(other, path, key, body);
+            count.reached().await;
+            answer.release();
+            let first = first.await.expect("no panic");
+            count.release();
+            joined(copy.await.expect("no panic"), first)
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_first_answer_and_a_copy_that_meet_tell_the_same_status() {
+    for (meeting, told) in [
+        (Meeting::CopyBeforeAnswer, "pending"),
+        (Meeting::CopyUncommitted, "pending"),
+        (Meeting::AnswerUncommitted, "paid"),
+        (Meeting::CopyHasReadBefore, "paid"),
+    ] {
+        let shop = Shop::open().await;
+        let product_id = shop.product(10).await;
+        let (client, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
+        let body = paid_hold(&client, product_id, "event").await;
+        let [first, copy] = meet(&shop, [&client, &other], meeting, &body).await;
+        assert_eq!(first.clone().expect(201).text("status"), told, "{meeting:?}");
+        assert_replays(&copy, &first);
+        assert_replays(&client.post_keyed(ORDERS, "key", &body).await, &first);
+        assert_eq!(client.order_status(&first.text("order_id")).await, "paid", "{meeting:?}");
+        shop.assert_conserved().await;
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_an_earlier_version_made_and_did_not_answer_is_settled_by_its_copies() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let instances = [shop.serve_without_workers().await, shop.serve_without_workers().await];
+    for (key, waits) in [("plain", false), ("paid", true)] {
+        let body = match waits {
+            true => paid_hold(&instances[0], product_id, key).await,
+            false => json!({ "hold_id": instances[0].hold(product_id, 1).await }),
+        };
+        // the request stops when its order is made; an earlier version writes no status with that
+        let looking = instances[0].proxy.on("-- orders/list_touched:", Action::Error(1146, "42S02", "No such table"));
+        let first = instances[0].post_keyed(ORDERS, key, &body).await.expect(201);
+        assert_eq!((looking.hits(), first.text("status")), (1, "pending".to_owned()));
+        let unanswered = format!(
+            "UPDATE idempotency_keys SET answered_status = NULL WHERE idempotency_key = '{key}' AND operation = 'order'"
+        );
+        assert_eq!(shop.execute(&unanswered).await, 1);
+        let copies = (0..10).map(|copy| post_keyed(&instances[copy % 2], ORDERS, key, &body));
+        let copies = together(copies).await.into_iter().map(|joined| joined.expect("no panic"));
+        for copy in copies {
+            assert_eq!((copy.status, copy.is_replayed()), (201, true), "{copy:?}");
+            assert_eq!(copy.text("status"), if waits { "paid" } else { "pending" }, "{key}");
+        }
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_key_adds_one_read_to_an_order_and_no_commit() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let client = shop.serve_without_workers().await;
+    // the first one opens the connection
+    client.hold_and_order(product_id, 1).await;
+    let mut sent = Vec::new();
+    for key in [None, Some("key")] {
+        let body = json!({ "hold_id": client.hold(product_id, 1).await });
+        client.proxy.clear();
+        match key {
+            Some(key) => client.post_keyed(ORDERS, key, &body).await.expect(201),
+            None => client.post(ORDERS, &body).await.expect(201),
+        };
+        sent.push(client.proxy.statements());
+    }
+    let commits = |statements: &[String]| statements.iter().filter(|text| *text == "COMMIT").count();
+    assert_eq!((commits(&sent[0]), commits(&sent[1])), (1, 1));
+    let (reads, others): (Vec<&String>, Vec<&String>) =
+        sent[1].iter().partition(|text| text.starts_with("-- idempotency_keys/list:"));
+    assert_eq!((reads.len(), others.len()), (1, sent[0].len()), "{:?}", sent[1]);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod history;
 mod idempotency;
 mod inbox;
 mod input;
+mod keys;
 mod kills;
 mod model;
 mod neighbours;

@@ -69,7 +69,7 @@ impl<T> Jam<T> {
 
 /// A key for a request whose body is told by a number.
 pub(crate) fn keyed(operation: Operation, key: impl Into<String>, body: u8) -> Keyed {
-    Keyed { scope: "anonymous", operation, key: key.into(), fingerprint: [body; 32] }
+    Keyed::new("anonymous", operation, key.into(), [body; 32])
 }
 
 /// Somebody wants to hold units.

@@ -1,0 +1,9 @@
+-- One column is what a key is found by. The table is built anew while requests go on; the server refuses where it could not.
+-- idempotency_keys_name and the default of id serve programs of earlier versions: the next version can drop both.
+ALTER TABLE idempotency_keys
+  MODIFY COLUMN id BINARY(32) NOT NULL
+    DEFAULT (UNHEX(SHA2(CONCAT(scope, 0x00, operation, 0x00, idempotency_key), 256))),
+  DROP PRIMARY KEY,
+  ADD PRIMARY KEY (id),
+  ADD KEY idempotency_keys_name (scope, operation, idempotency_key),
+  ALGORITHM = INPLACE, LOCK = NONE
