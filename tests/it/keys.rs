@@ -187,7 +187,7 @@ async fn work_as_earlier_version(conn: &mut Conn, tag: &str, before: &[Written])
     for (key, id) in &rows {
         assert_eq!(earlier::list(conn, "hold", &[key]).await, [(*id, None)], "{tag}: {key}");
     }
-    assert_eq!(earlier::insert(conn, "order", &[written.order_key.clone()]).await, 1);
+    assert_eq!(earlier::insert(conn, "order", std::slice::from_ref(&written.order_key)).await, 1);
     assert!(earlier::answer(conn, &written.order_key.0, "paid").await, "{tag}: the first answer");
     for key in before.iter().map(|written| &written.order_key.0).chain([&written.order_key.0]) {
         assert!(!earlier::answer(conn, key, "cancelled").await, "{tag}: {key} has its first answer");
