@@ -14,13 +14,14 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::payments::{Receipt, copy_of, look_again, record_delivery};
+use super::payments::{Receipt, copy_of, correct_answer, look_again, record_delivery};
 use super::settlement::{Resolved, resolve};
 use super::{Checkout, Error};
 use crate::db::order_events::{self, Reason, Transition};
 use crate::db::payment_events::{self, Due};
 use crate::db::payment_links::{self, Link};
-use crate::db::{Tx, orders};
+use crate::db::{Tx, orders, payment_event_deliveries};
+use crate::domain::payment::DeliveryStatus;
 use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference, WebhookMode};
 
 /// What a report asks for.
@@ -227,6 +228,7 @@ impl Checkout {
                         return copy_of(tx, event).await;
                     };
                     payment_links::insert_unmatched(tx, event.provider.as_bytes(), objects, event_id).await?;
+                    payment_event_deliveries::insert(tx, event_id, DeliveryStatus::Unmatched).await?;
                     Ok(Receipt { event_id, status, duplicate: false, order_status: None })
                 }
                 .boxed()
@@ -238,7 +240,11 @@ impl Checkout {
         // The event is committed: a link that was committed before is seen now, and a later one sees the event.
         self.match_all(vec![receipt.event_id]).await;
         // it is durable, whether or not it can be read again now
-        Ok(look_again(&self.database, receipt).await.unwrap_or(receipt))
+        let answered = look_again(&self.database, receipt).await.unwrap_or(receipt);
+        if answered.status != EventStatus::Unmatched {
+            correct_answer(&self.database, &answered).await;
+        }
+        Ok(answered)
     }
 
     /// Keeps a failed attempt to pay, and shows it in the trail of its order while that is pending.

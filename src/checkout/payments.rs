@@ -154,7 +154,7 @@ async fn receive_and_apply(database: &Database, delivery: &Delivery) -> Result<R
 }
 
 /// The answer that was written with the event is no longer the one that is sent.
-async fn correct_answer(database: &Database, receipt: &Receipt) {
+pub(super) async fn correct_answer(database: &Database, receipt: &Receipt) {
     let (event_id, answer) = (receipt.event_id, receipt.answer());
     let corrected = database.transaction("payments.correct_answer", |tx| {
         async move { payment_event_deliveries::correct(tx, event_id, answer).await }.boxed()
