@@ -13,17 +13,22 @@
 //! - Buyers are taken in the order of their arrival as long as they fit; a smaller one may pass a larger one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Span;
 use uuid::Uuid;
 
-use super::expiry::expire_due;
+use super::expiry::{Seen, expire_due};
 use super::holds::{Taken, as_taken};
 use super::keys::{self, Keyable, Sorted};
+use super::passed_over::PassedOver;
 use crate::batch::{Done, Work};
+use crate::db::due::{Place, Window};
 use crate::db::holds::{self, Hold, Supply, Terms};
 use crate::db::idempotency_keys::{self, Keyed, Made};
 use crate::db::{Database, Error, Failure, Tx};
@@ -62,6 +67,7 @@ impl Keyable for HoldJob {
 pub(super) struct HoldWork {
     pub(super) database: Database,
     pub(super) ttl_seconds: u64,
+    pub(super) passed_over: Arc<PassedOver>,
 }
 
 /// What one transaction wrote.
@@ -73,6 +79,8 @@ enum Written {
 
 /// Holds that have run out and are given back before anybody is refused, at most.
 const DUE: u32 = 500;
+/// Pages of them that are read at most, as long as nothing on them can be given back.
+const PAGES: u32 = 4;
 
 /// Buyers who are to be refused, and why.
 type Refused = Vec<(Refusal, HoldJob)>;
@@ -256,11 +264,30 @@ impl Batch<'_> {
     async fn supply(&self, most: i64, sum: i64) -> Result<Supply, Error> {
         let supply = find_supply(&self.work.database, self.product_id, most).await?;
         let due = supply.returning > 0 && supply.first_returns_in_us <= 0;
-        if supply.available < sum && due {
-            expire_due(&self.work.database, Some(self.product_id), DUE).await?;
+        if supply.available < sum
+            && due
+            && let Some(first) = supply.first_returns_at
+        {
+            self.expire_due(first).await?;
             return find_supply(&self.work.database, self.product_id, most).await;
         }
         Ok(supply)
+    }
+
+    /// Gives back what has run out of this product; the first row that may come back has this deadline.
+    async fn expire_due(&self, first: NaiveDateTime) -> Result<(), Error> {
+        let HoldWork { database, passed_over, .. } = self.work;
+        let after = passed_over.place_of(self.product_id).into_iter().fold(Place::before(first), Place::max);
+        let mut window = Window { after, age: Duration::ZERO, limit: DUE };
+        for _ in 0..PAGES {
+            let seen = expire_due(database, passed_over, Some(self.product_id), window).await?;
+            match seen {
+                // a page of rows that are passed over
+                Some(Seen { last: Some(last), done: 0, .. }) => window.after = last,
+                _ => break,
+            }
+        }
+        Ok(())
     }
 
     /// Takes everybody in `jobs`, and then refuses everybody in `rest`, who were passed for them.

@@ -7,13 +7,17 @@ pub mod audit;
 pub mod audit_report;
 mod event_batch;
 pub mod expiry;
+mod halves;
 mod hold_batch;
 pub mod holds;
+mod horizon;
 pub mod inbox;
 mod keys;
 pub mod operators;
 mod order_batch;
 pub mod orders;
+pub mod overdue;
+mod passed_over;
 pub mod payments;
 mod product_reads;
 pub mod products;
@@ -21,7 +25,9 @@ mod settlement;
 
 use self::event_batch::EventWork;
 use self::hold_batch::HoldWork;
+use self::horizon::Horizon;
 use self::order_batch::OrderWork;
+use self::passed_over::PassedOver;
 use self::product_reads::ReadWork;
 use crate::batch::{Lanes, Limits};
 pub use crate::db::Error;
@@ -31,6 +37,7 @@ pub use crate::db::order_events::{OrderEvent, Reason};
 pub use crate::db::products::Product;
 use crate::db::{Database, idempotency_keys, migrations};
 use crate::domain::WebhookMode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -73,6 +80,10 @@ pub struct Checkout {
     orders: Lanes<OrderWork>,
     events: Lanes<EventWork>,
     event_queued: Notify,
+    /// How far the workers have seen.
+    due_holds: tokio::sync::Mutex<Horizon>,
+    due_orders: tokio::sync::Mutex<Horizon>,
+    passed_over: Arc<PassedOver>,
     /// Taken by the audit that is under way.
     auditing: tokio::sync::Mutex<()>,
 }
@@ -94,14 +105,30 @@ const LINGER: Duration = Duration::from_millis(500);
 impl Checkout {
     /// Over this database, by this policy.
     pub fn new(database: Database, policy: Policy) -> Self {
-        let hold_work = HoldWork { database: database.clone(), ttl_seconds: policy.hold_ttl_seconds };
+        let passed_over = Arc::<PassedOver>::default();
+        let hold_work = HoldWork {
+            database: database.clone(),
+            ttl_seconds: policy.hold_ttl_seconds,
+            passed_over: Arc::clone(&passed_over),
+        };
         let holds = Lanes::new(hold_work, LIMITS);
         let reads = Lanes::new(ReadWork { database: database.clone() }, LIMITS);
         let order_work = OrderWork { database: database.clone(), ttl_seconds: policy.order_ttl_seconds };
         let orders = Lanes::new(order_work, ORDER_LIMITS);
         let events = Lanes::new(EventWork { database: database.clone() }, EVENT_LIMITS);
-        let auditing = tokio::sync::Mutex::default();
-        Self { database, policy, holds, reads, orders, events, event_queued: Notify::new(), auditing }
+        Self {
+            database,
+            policy,
+            holds,
+            reads,
+            orders,
+            events,
+            event_queued: Notify::new(),
+            due_holds: tokio::sync::Mutex::default(),
+            due_orders: tokio::sync::Mutex::default(),
+            passed_over,
+            auditing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Lets every batch finish; nothing may be asked after this.

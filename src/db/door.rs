@@ -420,6 +420,7 @@ fn sort(failure: Failure, committing: bool) -> Ended {
     match failure {
         Failure::Refused(refusal) => Ended::Final(Error::Refused(refusal)),
         Failure::Broken(what) => Ended::Final(Error::Broken(what)),
+        Failure::Unfit(what) => Ended::Final(Error::Unfit(what)),
         Failure::Stale(what) => Ended::Final(Error::Stale(what)),
         Failure::Raced(guard) => Ended::Again { class: Class::Retry, reason: guard.to_owned() },
         Failure::Database(error) => match classify(&error, committing) {
@@ -440,7 +441,7 @@ fn give_up((class, reason): (Class, String), attempts: u32, after_unknown: bool)
 /// Logs what is not the caller's business, once, and counts it.
 fn report(name: &'static str, error: Error) -> Error {
     match &error {
-        Error::Refused(_) | Error::Stale(_) | Error::Overloaded => {}
+        Error::Refused(_) | Error::Stale(_) | Error::Overloaded | Error::Unfit(_) => {}
         Error::Broken(what) => error!(transaction = name, error = what, "transaction failed"),
         Error::Unavailable(_) | Error::Contended { .. } => {
             warn!(transaction = name, %error, "transaction given up");

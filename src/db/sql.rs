@@ -25,6 +25,7 @@ statements! {
         FIND_TERMS = "find_terms",
         LIST = "list",
         LIST_SOME = "list_some",
+        LIST_RESERVED = "list_reserved",
         INSERT = "insert",
         RESERVE = "reserve",
         GIVE_BACK = "give_back",

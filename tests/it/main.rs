@@ -9,6 +9,7 @@ mod boundary;
 mod document;
 mod door;
 mod expiry;
+mod expiry_damage;
 mod history;
 mod idempotency;
 mod inbox;
