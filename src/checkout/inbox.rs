@@ -21,25 +21,6 @@ const BATCH: u32 = 100;
 const AT_ONCE: usize = 4;
 
 impl Checkout {
-    /// Finds parked events that wait for nothing any more, since a crash kept both sides from looking. Returns whether
-    /// there may be more.
-    ///
-    /// # Errors
-    /// As every transaction.
-    pub async fn sweep_parked(&self) -> Result<bool, Error> {
-        let ready = self
-            .database
-            .read("payments.list_ready", |tx| {
-                async move { payment_events::list_ready(tx, BATCH, ATTEMPTS).await }.boxed()
-            })
-            .await?;
-        let mut settled = 0;
-        for &event_id in &ready {
-            settled += u32::from(self.apply(event_id).await);
-        }
-        Ok(ready.len() == BATCH as usize && settled > 0)
-    }
-
     /// Applies received events that are due for it, and gives up parked ones that have waited as long as one may. One that
     /// cannot be applied never keeps others waiting. Returns whether there may be more.
     ///
@@ -146,7 +127,7 @@ impl Checkout {
     }
 
     /// Applies a waiting event, and what waits for that. Returns whether it got its outcome here.
-    async fn apply(&self, event_id: i64) -> bool {
+    pub(super) async fn apply(&self, event_id: i64) -> bool {
         let settled = apply_waiting(&self.database, event_id).await;
         if settled {
             wake_others_of(&self.database, event_id).await;

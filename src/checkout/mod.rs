@@ -22,6 +22,7 @@ pub mod payments;
 mod product_reads;
 pub mod products;
 mod settlement;
+pub mod sweep;
 
 use self::event_batch::EventWork;
 use self::hold_batch::HoldWork;
@@ -29,6 +30,7 @@ use self::horizon::Horizon;
 use self::order_batch::OrderWork;
 use self::passed_over::PassedOver;
 use self::product_reads::ReadWork;
+use self::sweep::Sweep;
 use crate::batch::{Lanes, Limits};
 pub use crate::db::Error;
 pub use crate::db::holds::Hold;
@@ -84,6 +86,7 @@ pub struct Checkout {
     due_holds: tokio::sync::Mutex<Horizon>,
     due_orders: tokio::sync::Mutex<Horizon>,
     passed_over: Arc<PassedOver>,
+    sweep: tokio::sync::Mutex<Sweep>,
     /// Taken by the audit that is under way.
     auditing: tokio::sync::Mutex<()>,
 }
@@ -127,6 +130,7 @@ impl Checkout {
             due_holds: tokio::sync::Mutex::default(),
             due_orders: tokio::sync::Mutex::default(),
             passed_over,
+            sweep: tokio::sync::Mutex::default(),
             auditing: tokio::sync::Mutex::default(),
         }
     }

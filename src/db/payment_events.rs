@@ -171,10 +171,31 @@ pub async fn success_waits(tx: &mut Tx<'_>, of: Reference) -> Result<bool, Failu
     Ok(tx.row::<i64>(sql::payment_events::COUNT_WAITING_SUCCESSES, params).await? != Some(0))
 }
 
-/// Up to `limit` parked events that wait for nothing any more; refunds that were given up are among them unless they were
-/// tried `attempts` times.
-pub async fn list_ready(tx: &mut Tx<'_>, limit: u32, attempts: u32) -> Result<Vec<i64>, Failure> {
-    tx.rows(sql::payment_events::LIST_READY, params! { limit, attempts }).await
+/// An event that waits, or was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its id in the inbox.
+    pub event_id: i64,
+    /// What happened.
+    pub meaning: Meaning,
+    /// Whether it waits for nothing any more.
+    pub ready: bool,
+}
+
+/// Up to `limit` events that are `parked` or `dead`, with ids greater than `after`, by id. Of dead ones only refunds that
+/// were tried less than `attempts` times are ready.
+pub async fn list_ready(
+    tx: &mut Tx<'_>,
+    status: EventStatus,
+    after: i64,
+    limit: u32,
+    attempts: u32,
+) -> Result<Vec<Waiting>, Failure> {
+    let params = params! { "status" => status.as_str(), after, limit, attempts };
+    let found: Vec<(i64, String, bool)> = tx.rows(sql::payment_events::LIST_READY, params).await?;
+    let waiting =
+        |(event_id, meaning, ready): (i64, String, bool)| Ok(Waiting { event_id, meaning: state(&meaning)?, ready });
+    found.into_iter().map(waiting).collect()
 }
 
 /// An event that a worker has to look at.

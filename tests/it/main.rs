@@ -27,5 +27,6 @@ mod signatures;
 mod storm;
 mod stripe;
 mod support;
+mod sweep;
 mod telemetry;
 mod webhook;
