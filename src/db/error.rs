@@ -17,6 +17,8 @@ pub enum Failure {
     Stale(&'static str),
     /// An invariant does not hold: roll back, log, answer 500.
     Broken(String),
+    /// The work was abandoned in the middle of a statement: the connection is ended, and with it what runs on it.
+    Abandoned(&'static str),
     /// Not all of these rows can be changed as asked: roll back, and let the caller look which of them cannot.
     Unfit(String),
 }
