@@ -26,7 +26,7 @@ const BATCH: usize = 2_000;
 pub(super) const LOOKS: u32 = 3;
 /// Rows that one look finds at most. Many batches per look, since a look has to pass all rows that were just changed and
 /// are not purged yet.
-const LISTED: u32 = 20_000;
+pub(super) const LISTED: u32 = 20_000;
 
 /// Where a page of due rows was read.
 #[derive(Debug, Clone, Copy)]

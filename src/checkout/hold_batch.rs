@@ -26,6 +26,7 @@ use uuid::Uuid;
 use super::expiry::{Seen, expire_due};
 use super::holds::{Taken, as_taken};
 use super::keys::{self, Keyable, Sorted};
+use super::outlook::Outlooks;
 use super::passed_over::PassedOver;
 use crate::batch::{Done, Work};
 use crate::db::due::{Place, Window};
@@ -68,6 +69,7 @@ pub(super) struct HoldWork {
     pub(super) database: Database,
     pub(super) ttl_seconds: u64,
     pub(super) passed_over: Arc<PassedOver>,
+    pub(super) outlooks: Outlooks,
 }
 
 /// What one transaction wrote.
@@ -185,6 +187,26 @@ impl HoldWork {
     }
 }
 
+impl HoldWork {
+    /// What there is, and what may come back.
+    async fn find_supply(&self, product_id: i64, enough: i64) -> Result<Supply, Error> {
+        let began = Instant::now();
+        let within = self.outlooks.ranges(product_id, began);
+        let within = within.as_deref();
+        let supply = self.database.read("holds.find_supply", |tx| {
+            async move {
+                let found = holds::find_supply(tx, product_id, enough, within).await?;
+                found.ok_or(Failure::Refused(Refusal::ProductNotFound))
+            }
+            .boxed()
+        });
+        let supply = supply.await?;
+        let limit = usize::try_from(enough).unwrap_or(0);
+        self.outlooks.record(product_id, (began, began.elapsed()), within, limit, &supply);
+        Ok(supply)
+    }
+}
+
 /// Whether an earlier attempt was committed after all: then all of its rows are there.
 async fn stored_before(tx: &mut Tx<'_>, rows: &[(Uuid, i64)]) -> Result<Option<Vec<Hold>>, Failure> {
     let ids: Vec<Uuid> = rows.iter().map(|&(id, _)| id).collect();
@@ -262,14 +284,14 @@ impl Batch<'_> {
 
     /// What there is, after holds that have run out were given back, here or by somebody else meanwhile.
     async fn supply(&self, most: i64, sum: i64) -> Result<Supply, Error> {
-        let supply = find_supply(&self.work.database, self.product_id, most).await?;
+        let supply = self.work.find_supply(self.product_id, most).await?;
         let due = supply.returning > 0 && supply.first_returns_in_us <= 0;
         if supply.available < sum
             && due
-            && let Some(first) = supply.first_returns_at
+            && let Some(&first) = supply.returns.first()
         {
             self.expire_due(first).await?;
-            return find_supply(&self.work.database, self.product_id, most).await;
+            return self.work.find_supply(self.product_id, most).await;
         }
         Ok(supply)
     }
@@ -331,17 +353,6 @@ impl Batch<'_> {
         // everybody is equally patient, so the deadlines tell who came first
         self.again.sort_by_key(|job| job.deadline);
     }
-}
-
-async fn find_supply(database: &Database, product_id: i64, enough: i64) -> Result<Supply, Error> {
-    database
-        .read("holds.find_supply", |tx| {
-            async move {
-                holds::find_supply(tx, product_id, enough).await?.ok_or(Failure::Refused(Refusal::ProductNotFound))
-            }
-            .boxed()
-        })
-        .await
 }
 
 /// Why `qty` units cannot be had when `left` units are left for this buyer.

@@ -16,20 +16,25 @@ mod keys;
 pub mod operators;
 mod order_batch;
 pub mod orders;
+mod outlook;
 pub mod overdue;
 mod passed_over;
 pub mod payments;
 mod product_reads;
 pub mod products;
 mod settlement;
+pub mod stragglers;
 pub mod sweep;
 
 use self::event_batch::EventWork;
 use self::hold_batch::HoldWork;
 use self::horizon::Horizon;
 use self::order_batch::OrderWork;
+pub use self::outlook::WholeReads;
+use self::outlook::{Fronts, Outlooks};
 use self::passed_over::PassedOver;
 use self::product_reads::ReadWork;
+use self::stragglers::Stragglers;
 use self::sweep::Sweep;
 use crate::batch::{Lanes, Limits};
 pub use crate::db::Error;
@@ -59,6 +64,8 @@ pub struct Policy {
     pub park_seconds: u64,
     /// When deliveries of payment events are applied.
     pub webhook_mode: WebhookMode,
+    /// When a refusal does not read everything that may come back.
+    pub whole_reads: WholeReads,
 }
 
 impl Default for Policy {
@@ -69,6 +76,7 @@ impl Default for Policy {
             max_qty: 10,
             park_seconds: 86_400,
             webhook_mode: WebhookMode::Apply,
+            whole_reads: WholeReads::default(),
         }
     }
 }
@@ -85,6 +93,8 @@ pub struct Checkout {
     /// How far the workers have seen.
     due_holds: tokio::sync::Mutex<Horizon>,
     due_orders: tokio::sync::Mutex<Horizon>,
+    due_events: tokio::sync::Mutex<Horizon>,
+    stragglers: tokio::sync::Mutex<Stragglers>,
     passed_over: Arc<PassedOver>,
     sweep: tokio::sync::Mutex<Sweep>,
     /// Taken by the audit that is under way.
@@ -113,6 +123,13 @@ impl Checkout {
             database: database.clone(),
             ttl_seconds: policy.hold_ttl_seconds,
             passed_over: Arc::clone(&passed_over),
+            outlooks: Outlooks::new(
+                Fronts {
+                    hold_ttl: Duration::from_secs(policy.hold_ttl_seconds),
+                    order_ttl: Duration::from_secs(policy.order_ttl_seconds),
+                },
+                policy.whole_reads,
+            ),
         };
         let holds = Lanes::new(hold_work, LIMITS);
         let reads = Lanes::new(ReadWork { database: database.clone() }, LIMITS);
@@ -129,6 +146,8 @@ impl Checkout {
             event_queued: Notify::new(),
             due_holds: tokio::sync::Mutex::default(),
             due_orders: tokio::sync::Mutex::default(),
+            due_events: tokio::sync::Mutex::default(),
+            stragglers: tokio::sync::Mutex::default(),
             passed_over,
             sweep: tokio::sync::Mutex::default(),
             auditing: tokio::sync::Mutex::default(),

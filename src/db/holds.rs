@@ -75,8 +75,10 @@ pub struct Supply {
     pub returning: i64,
     /// When the earliest of those is due, in microseconds; negative when a worker is about to give it back.
     pub first_returns_in_us: i64,
-    /// The deadline of the earliest of those, UTC; `None` when there is none.
-    pub first_returns_at: Option<NaiveDateTime>,
+    /// The deadlines of their rows, the earliest first, UTC.
+    pub returns: Vec<NaiveDateTime>,
+    /// The database's clock, UTC.
+    pub read_at: NaiveDateTime,
 }
 
 /// Units by product, in the order of the products' ids.
@@ -256,14 +258,37 @@ pub async fn find_next_due(tx: &mut Tx<'_>, seen: NaiveDateTime) -> Result<Optio
 }
 
 /// What a product has on sale and what may come back of it; of the latter at least `enough` units where there are so
-/// many. `None` when there is no such product.
-pub async fn find_supply(tx: &mut Tx<'_>, product_id: i64, enough: i64) -> Result<Option<Supply>, Failure> {
-    type Columns = (i64, Option<i64>, Option<i64>, Option<NaiveDateTime>);
-    let params = params! { product_id, "limit" => enough };
-    let found: Vec<Columns> = tx.rows(sql::holds::FIND_SUPPLY, params).await?;
-    let Some(&(available, _, first, first_returns_at)) = found.first() else { return Ok(None) };
-    let returning = found.iter().filter_map(|&(_, qty, ..)| qty).sum();
-    Ok(Some(Supply { available, returning, first_returns_in_us: first.unwrap_or(0), first_returns_at }))
+/// many. `within`: only what may come back in these ranges, in their order. `None` when there is no such product.
+pub async fn find_supply(
+    tx: &mut Tx<'_>,
+    product_id: i64,
+    enough: i64,
+    within: Option<&[(NaiveDateTime, Option<NaiveDateTime>)]>,
+) -> Result<Option<Supply>, Failure> {
+    type Columns = (i64, NaiveDateTime, Option<i64>, Option<i64>, Option<NaiveDateTime>);
+    let found: Vec<Columns> = match within {
+        None => tx.rows(sql::holds::FIND_SUPPLY, params! { product_id, "limit" => enough }).await?,
+        Some(ranges) => {
+            let statement = sql::holds::FIND_SUPPLY_WITHIN
+                .replace("{product_id}", &product_id.to_string())
+                .replace("{limit}", &enough.to_string())
+                .replace("{ranges}", &any_of("returns_at", ranges));
+            tx.rows_text(&statement).await?
+        }
+    };
+    let Some(&(available, read_at, _, first, _)) = found.first() else { return Ok(None) };
+    let returning = found.iter().filter_map(|&(_, _, qty, ..)| qty).sum();
+    let returns = found.iter().filter_map(|&(.., at)| at).collect();
+    Ok(Some(Supply { available, returning, first_returns_in_us: first.unwrap_or(0), returns, read_at }))
+}
+
+/// Whether a column is within one of these ranges.
+fn any_of(column: &str, ranges: &[(NaiveDateTime, Option<NaiveDateTime>)]) -> String {
+    let range = |&(from, to): &(NaiveDateTime, Option<NaiveDateTime>)| match to {
+        Some(to) => format!("{column} BETWEEN {} AND {}", Literal::Time(from), Literal::Time(to)),
+        None => format!("{column} >= {}", Literal::Time(from)),
+    };
+    ranges.iter().map(range).collect::<Vec<_>>().join(" OR ")
 }
 
 fn units((hold, product_id, qty): (Vec<u8>, i64, i64)) -> Result<Units, Failure> {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use chrono::NaiveDateTime;
 use mysql_async::{Params, Row, params};
 use uuid::Uuid;
 
+use super::due::{Page, Window};
 use super::literal::{Literal, list};
 use super::{Failure, Tx, bytes, column, id_column, single, sql, state, text_column};
 use crate::domain::{Event, EventStatus, Meaning, Named, Reference};
@@ -209,19 +211,22 @@ pub struct Due {
     pub attempts: u32,
 }
 
-/// Up to `limit` events that a worker has to look at now, the longest due first.
-pub async fn list_due(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<Due>, Failure> {
-    let found: Vec<Row> = tx.rows(sql::payment_events::LIST_DUE, params! { limit }).await?;
-    let due = |row: &Row| {
-        let status = state(&column::<String>(row, "status")?)?;
-        Ok(Due { event_id: column(row, "id")?, status, attempts: column(row, "attempts")? })
+/// A page of events that a worker has to look at now, the longest due first; events have no place behind their deadline.
+pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Failure> {
+    type Row = (Option<i64>, Option<String>, Option<u32>);
+    type Columns = (NaiveDateTime, Option<i64>, Option<String>, Option<u32>);
+    let found: Vec<Columns> = tx.rows(sql::payment_events::LIST_DUE, window.params()).await?;
+    let due = |row: Row| {
+        let (Some(event_id), Some(status), Some(attempts)) = row else { return Ok(None) };
+        Ok(Some(Due { event_id, status: state(&status)?, attempts }))
     };
-    found.iter().map(due).collect()
+    Page::read(found.into_iter().map(|(now, id, status, attempts)| (now, (id, status, attempts))).collect(), due)
 }
 
-/// Microseconds until a worker has to look again, negative when it should have; `None` when nothing waits.
-pub async fn find_next_due(tx: &mut Tx<'_>) -> Result<Option<i64>, Failure> {
-    let row: Option<Option<i64>> = tx.row(sql::payment_events::FIND_NEXT_DUE, Params::Empty).await?;
+/// Microseconds until a worker has to look again, negative when it should have; `None` when nothing is due behind `from`
+/// and within a second.
+pub async fn find_next_due(tx: &mut Tx<'_>, from: NaiveDateTime) -> Result<Option<i64>, Failure> {
+    let row: Option<Option<i64>> = tx.row(sql::payment_events::FIND_NEXT_DUE, params! { from }).await?;
     Ok(row.flatten())
 }
 

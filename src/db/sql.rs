@@ -35,6 +35,7 @@ statements! {
         FIND = "find",
         FIND_NEXT_DUE = "find_next_due",
         FIND_SUPPLY = "find_supply",
+        FIND_SUPPLY_WITHIN = "find_supply_within",
         LIST_UNITS = "list_units",
         LIST_DUE = "list_due",
         LIST_DUE_OF_PRODUCT = "list_due_of_product",

@@ -19,7 +19,7 @@ use crate::telemetry;
 /// How long a worker sleeps at most. Nothing is due earlier than a second after it was made, so whoever looks every
 /// second is never late.
 const NAP: Duration = Duration::from_secs(1);
-/// How often parked events whose order exists are looked for.
+/// How often parked events whose order exists, and rows that became due unseen, are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often old idempotency keys are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
@@ -57,6 +57,10 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
             return Ok(Next::Now);
         }
         Ok(until(app.checkout.next_order_due().await?))
+    });
+    spawn(app, tasks, stop, "find_stragglers", |app| async move {
+        let found = app.checkout.find_stragglers().await;
+        Ok(after_sweep(found, app.checkout.stragglers_took().await))
     });
     spawn(app, tasks, stop, "sweep_parked", |app| async move {
         let swept = app.checkout.sweep_parked().await;

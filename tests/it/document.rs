@@ -37,9 +37,10 @@ fn filled(name: &str, statement: &str) -> String {
     };
     let row = format!("({})", vec!["NULL"; width].join(", "));
     let mut text = statement.replace("{rows}", &row).replace("{ids}", "NULL");
-    text = text.replace("{cases}", "WHEN 1 THEN 1");
+    text = text.replace("{cases}", "WHEN 1 THEN 1").replace("{ranges}", "returns_at >= '2000-01-01'");
     for number in [
         "{product_id}",
+        "{limit}",
         "{qty}",
         "{ttl_seconds}",
         "{hold_ids}",

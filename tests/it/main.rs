@@ -24,6 +24,7 @@ mod queue;
 mod refunds;
 mod schemas;
 mod signatures;
+mod snapshots;
 mod storm;
 mod stripe;
 mod support;
