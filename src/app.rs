@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::checkout::{Checkout, Policy};
+use crate::checkout::{Checkout, Policy, WholeReads};
 use crate::config::Config;
 use crate::db::{Database, Error, pool};
 use crate::domain::AdminToken;
@@ -44,6 +44,7 @@ impl App {
             max_qty: config.max_qty,
             park_seconds: config.park_seconds,
             webhook_mode: config.webhook_mode,
+            whole_reads: WholeReads::default(),
         };
         Self {
             checkout: Checkout::new(database, policy),

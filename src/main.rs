@@ -21,6 +21,7 @@ use holdfast::serve::{Service, asked_to_stop};
 use holdfast::telemetry::Flusher;
 use holdfast::{checkout, http, telemetry};
 use mysql_async::Opts;
+use tokio_util::sync::CancellationToken;
 
 /// Wrong usage or wrong configuration.
 const EXIT_CONFIGURATION: u8 = 2;
@@ -266,7 +267,19 @@ async fn run_seed(seed: &Seed) -> Result<(), Failed> {
 
 async fn run_audit(url: Option<&str>) -> Result<(), Failed> {
     let database = Database::new(pool::pool(config::database(url)?, 1));
-    let report = checkout::Checkout::new(database.clone(), checkout::Policy::default()).audit().await;
+    let checkout = checkout::Checkout::new(database.clone(), checkout::Policy::default());
+    let ended = CancellationToken::new();
+    let report = {
+        let audit = checkout.audit_until(&ended);
+        tokio::pin!(audit);
+        tokio::select! {
+            report = &mut audit => report,
+            _ = asked_to_stop() => {
+                ended.cancel();
+                audit.await
+            }
+        }
+    };
     database.close().await;
     let report = report.map_err(|error| Failed::NoAudit(format!("the audit cannot be made: {}", explain(&error))))?;
     print(format_args!("{report}\n"))?;

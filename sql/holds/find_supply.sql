@@ -1,9 +1,9 @@
 -- holds/find_supply: what a product has on sale and, the earliest first, what may still come back, in one snapshot;
 -- every row is at least one unit, so as many rows as units are missing always tell whether they could
-SELECT products.available, returning_units.qty, returning_units.returns_in_us
+SELECT products.available, NOW(6), returning_units.qty, returning_units.returns_in_us, returning_units.returns_at
 FROM products
 LEFT JOIN (
-  SELECT product_id, qty, TIMESTAMPDIFF(MICROSECOND, NOW(6), returns_at) AS returns_in_us
+  SELECT product_id, qty, TIMESTAMPDIFF(MICROSECOND, NOW(6), returns_at) AS returns_in_us, returns_at
   FROM holds
   WHERE product_id = :product_id AND returns_at IS NOT NULL
   ORDER BY returns_at

@@ -1,6 +1,13 @@
--- holds/list_due: what has run out, the oldest first; a plain read that only says what to try
-SELECT id, product_id, qty, TIMESTAMPDIFF(MICROSECOND, expires_at, NOW(6)) AS late_us
-FROM holds
-WHERE status = 'active' AND expires_at <= NOW(6)
-ORDER BY expires_at
-LIMIT :limit
+-- holds/list_due: holds that have run out, the oldest first, from a place on; a plain read that only says what to try. The
+-- clock is returned also where nothing is due
+SELECT clock.now, due.id, due.product_id, due.qty, due.expires_at,
+       TIMESTAMPDIFF(MICROSECOND, due.expires_at, clock.now) AS late_us
+FROM (SELECT NOW(6) AS now) AS clock
+LEFT JOIN (
+  SELECT id, product_id, qty, expires_at
+  FROM holds FORCE INDEX (holds_due)
+  WHERE status = 'active' AND expires_at <= NOW(6) - INTERVAL :age SECOND
+    AND (expires_at > :from OR expires_at = :from AND (id > :id OR id = :id AND product_id > :product_id))
+  ORDER BY expires_at, id, product_id
+  LIMIT :limit
+) AS due ON TRUE

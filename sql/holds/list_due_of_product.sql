@@ -1,6 +1,13 @@
--- holds/list_due_of_product: the same for one product, so that no buyer loses to a hold that has run out
-SELECT id, product_id, qty, TIMESTAMPDIFF(MICROSECOND, expires_at, NOW(6)) AS late_us
-FROM holds
-WHERE product_id = :product_id AND returns_at <= NOW(6) AND status = 'active'
-ORDER BY returns_at
-LIMIT :limit
+-- holds/list_due_of_product: the same for one product, so that no buyer loses to a hold that has run out. Overdue orders
+-- are in the same index and are skipped
+SELECT clock.now, due.id, due.product_id, due.qty, due.returns_at,
+       TIMESTAMPDIFF(MICROSECOND, due.returns_at, clock.now) AS late_us
+FROM (SELECT NOW(6) AS now) AS clock
+LEFT JOIN (
+  SELECT id, product_id, qty, returns_at
+  FROM holds FORCE INDEX (holds_returning)
+  WHERE product_id = :product_id AND returns_at <= NOW(6) AND status = 'active'
+    AND (returns_at > :from OR returns_at = :from AND id > :id)
+  ORDER BY returns_at, id
+  LIMIT :limit
+) AS due ON TRUE

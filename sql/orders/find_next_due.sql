@@ -1,13 +1,15 @@
--- orders/find_next_due: how long until the next order is overdue that orders/list_due would list; negative when one is
+-- orders/find_next_due: how long until the next order is overdue that orders/list_due would list, of those that are due
+-- behind a moment and within a second: a worker sleeps no longer. Negative when one is. The subqueries are counts, since
+-- an EXISTS may be gathered from the whole inbox first
 SELECT TIMESTAMPDIFF(MICROSECOND, NOW(6), pay_by)
-FROM orders
-WHERE status = 'pending'
-  AND NOT EXISTS (
-    SELECT 1 FROM payment_events AS waiting
+FROM orders FORCE INDEX (orders_due)
+WHERE status = 'pending' AND pay_by > :seen AND pay_by <= NOW(6) + INTERVAL 1 SECOND
+  AND 0 = (
+    SELECT COUNT(waiting.id) FROM payment_events AS waiting FORCE INDEX (payment_events_order)
     WHERE waiting.order_id = orders.id AND waiting.status IN ('received', 'parked')
       AND waiting.meaning = 'succeeded' AND waiting.attempts < 5)
-  AND NOT EXISTS (
-    SELECT 1 FROM payment_events AS waiting
+  AND 0 = (
+    SELECT COUNT(waiting.id) FROM payment_events AS waiting FORCE INDEX (payment_events_hold)
     WHERE waiting.hold_id = orders.hold_id AND waiting.status IN ('received', 'parked')
       AND waiting.meaning = 'succeeded' AND waiting.attempts < 5)
 ORDER BY pay_by

@@ -1,15 +1,22 @@
--- orders/list_due: what was not paid in time; a plain read that only says what to try. A payment that was
--- received and has not been applied yet counts as in time, unless it could not be, again and again
-SELECT id, hold_id, TIMESTAMPDIFF(MICROSECOND, pay_by, NOW(6)) AS late_us
-FROM orders
-WHERE status = 'pending' AND pay_by <= NOW(6)
-  AND NOT EXISTS (
-    SELECT 1 FROM payment_events AS waiting
-    WHERE waiting.order_id = orders.id AND waiting.status IN ('received', 'parked')
-      AND waiting.meaning = 'succeeded' AND waiting.attempts < 5)
-  AND NOT EXISTS (
-    SELECT 1 FROM payment_events AS waiting
-    WHERE waiting.hold_id = orders.hold_id AND waiting.status IN ('received', 'parked')
-      AND waiting.meaning = 'succeeded' AND waiting.attempts < 5)
-ORDER BY pay_by
-LIMIT :limit
+-- orders/list_due: orders that were not paid in time, the oldest first, from a place on; a plain read that only says what to
+-- try. A payment that was received and has not been applied yet counts as in time, unless it could not be, again and
+-- again. The clock is returned also where nothing is due; the subqueries are counts, since an EXISTS may be gathered
+-- from the whole inbox first
+SELECT clock.now, due.id, due.hold_id, due.pay_by, TIMESTAMPDIFF(MICROSECOND, due.pay_by, clock.now) AS late_us
+FROM (SELECT NOW(6) AS now) AS clock
+LEFT JOIN (
+  SELECT id, hold_id, pay_by
+  FROM orders FORCE INDEX (orders_due)
+  WHERE status = 'pending' AND pay_by <= NOW(6) - INTERVAL :age SECOND
+    AND (pay_by > :from OR pay_by = :from AND id > :id)
+    AND 0 = (
+      SELECT COUNT(waiting.id) FROM payment_events AS waiting FORCE INDEX (payment_events_order)
+      WHERE waiting.order_id = orders.id AND waiting.status IN ('received', 'parked')
+        AND waiting.meaning = 'succeeded' AND waiting.attempts < 5)
+    AND 0 = (
+      SELECT COUNT(waiting.id) FROM payment_events AS waiting FORCE INDEX (payment_events_hold)
+      WHERE waiting.hold_id = orders.hold_id AND waiting.status IN ('received', 'parked')
+        AND waiting.meaning = 'succeeded' AND waiting.attempts < 5)
+  ORDER BY pay_by, id
+  LIMIT :limit
+) AS due ON TRUE

@@ -1,6 +1,13 @@
--- payment_events/find_next_due: how long until a worker has to look again; negative when it should have
+-- payment_events/find_next_due: how long until a worker has to look again, of what is due behind a moment and within a second:
+-- a worker sleeps no longer. Negative when it should have looked
 SELECT TIMESTAMPDIFF(MICROSECOND, NOW(6), MIN(due_at)) FROM (
-  SELECT MIN(due_at) AS due_at FROM payment_events WHERE status = 'received'
+  (SELECT due_at FROM payment_events FORCE INDEX (payment_events_due)
+   WHERE status = 'received' AND due_at > :from AND due_at <= NOW(6) + INTERVAL 1 SECOND
+   ORDER BY due_at
+   LIMIT 1)
   UNION ALL
-  SELECT MIN(due_at) AS due_at FROM payment_events WHERE status = 'parked'
+  (SELECT due_at FROM payment_events FORCE INDEX (payment_events_due)
+   WHERE status = 'parked' AND due_at > :from AND due_at <= NOW(6) + INTERVAL 1 SECOND
+   ORDER BY due_at
+   LIMIT 1)
 ) AS next_due

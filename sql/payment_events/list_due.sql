@@ -1,13 +1,18 @@
--- payment_events/list_due: what a worker looks at now: received events to be tried again, parked ones to be given up; each
--- along its index, so that a long queue is not sorted for every look
-(SELECT id, status, attempts, due_at FROM payment_events
- WHERE status = 'received' AND due_at <= NOW(6)
- ORDER BY due_at
- LIMIT :limit)
-UNION ALL
-(SELECT id, status, attempts, due_at FROM payment_events
- WHERE status = 'parked' AND due_at <= NOW(6)
- ORDER BY due_at
- LIMIT :limit)
-ORDER BY due_at
-LIMIT :limit
+-- payment_events/list_due: what a worker looks at now, from a moment on: received events to be tried again, parked ones to be
+-- given up; each along its index, so that a long queue is not sorted for every look. The clock is returned also where
+-- nothing is due
+SELECT clock.now, due.id, due.status, due.attempts
+FROM (SELECT NOW(6) AS now) AS clock
+LEFT JOIN (
+  (SELECT id, status, attempts, due_at FROM payment_events FORCE INDEX (payment_events_due)
+   WHERE status = 'received' AND due_at > :from AND due_at <= NOW(6) - INTERVAL :age SECOND
+   ORDER BY due_at
+   LIMIT :limit)
+  UNION ALL
+  (SELECT id, status, attempts, due_at FROM payment_events FORCE INDEX (payment_events_due)
+   WHERE status = 'parked' AND due_at > :from AND due_at <= NOW(6) - INTERVAL :age SECOND
+   ORDER BY due_at
+   LIMIT :limit)
+  ORDER BY due_at
+  LIMIT :limit
+) AS due ON TRUE

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Checkout;
@@ -29,9 +30,18 @@ impl Checkout {
     /// # Errors
     /// [`Refusal::AuditRunning`]; as every read, and when the snapshot takes longer than an hour.
     pub async fn audit(&self) -> Result<Report, Error> {
+        self.audit_until(&CancellationToken::new()).await
+    }
+
+    /// The same until `ended`: then the snapshot ends at once, also in the middle of a statement.
+    ///
+    /// # Errors
+    /// As [`Checkout::audit`]; [`Error::Unavailable`] when it was ended.
+    pub async fn audit_until(&self, ended: &CancellationToken) -> Result<Report, Error> {
         let Ok(_turn) = self.auditing.try_lock() else { return Err(Refusal::AuditRunning.into()) };
         let started = Instant::now();
-        let mut report = self.database.snapshot("audit", |tx| look_at_everything(tx).boxed()).await?;
+        let report = self.database.snapshot("audit", |tx| unless_ended(ended, look_at_everything(tx)).boxed());
+        let mut report = report.await?;
         report.took = started.elapsed();
         match report.is_clean() {
             true => info!(took = ?report.took, "an audit found nothing wrong"),
@@ -48,6 +58,17 @@ struct Audit {
     products: Vec<(i64, Stock)>,
     findings: Findings,
     purse: Purse,
+}
+
+/// Does the work, or abandons it when `ended` is.
+async fn unless_ended<T>(
+    ended: &CancellationToken,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        () = ended.cancelled() => Err(Failure::Abandoned("the audit was ended")),
+        done = work => done,
+    }
 }
 
 async fn look_at_everything(tx: &mut Tx<'_>) -> Result<Report, Failure> {

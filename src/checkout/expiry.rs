@@ -1,26 +1,43 @@
 //! What runs out: holds and unpaid orders give their units back. Set-based, and in batches, so that buyers never wait long
 //! behind it; a row can be marked once, so any number of instances may do this at the same time.
+//!
+//! Rows whose units cannot be given back (their product was deleted, fewer units are reserved than they hold) are set apart
+//! and passed over: see [`super::passed_over`].
 
-use futures_util::FutureExt as _;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use chrono::NaiveDateTime;
+use futures_util::FutureExt as _;
+
 use super::Checkout;
+use super::halves::in_halves;
+use super::horizon::Horizon;
+use super::passed_over::{Findings, PassedOver};
+use crate::db::due::{Place, Window};
 use crate::db::holds::{self, Due, Units, sum};
-use crate::db::order_events::{self, Reason, Transition};
-use crate::db::{Database, Error, orders, products};
-use crate::domain::OrderStatus;
+use crate::db::{Database, Error, Failure, audit, orders, products};
 use crate::telemetry;
 
 /// Rows that one transaction takes at most. Buyers of the same product wait behind its last statement and its commit,
 /// which take little longer for many rows than for few.
 const BATCH: usize = 2_000;
 /// How often a step looks again because another worker was faster.
-const LOOKS: u32 = 3;
-/// Orders that one transaction takes at most.
-const ORDERS: u32 = 500;
+pub(super) const LOOKS: u32 = 3;
 /// Rows that one look finds at most. Many batches per look, since a look has to pass all rows that were just changed and
 /// are not purged yet.
 pub(super) const LISTED: u32 = 20_000;
+
+/// Where a page of due rows was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// The database's clock then, UTC.
+    pub(super) read_at: NaiveDateTime,
+    /// The last row when the page was full: there may be more behind it.
+    pub(super) last: Option<Place>,
+    /// How many rows of the page were done.
+    pub(super) done: usize,
+}
 
 impl Checkout {
     /// Gives back one batch of holds that have run out. Returns whether there may be more.
@@ -28,91 +45,114 @@ impl Checkout {
     /// # Errors
     /// As every transaction.
     pub async fn expire_holds(&self) -> Result<bool, Error> {
-        Ok(expire_due(&self.database, None, LISTED).await? == LISTED as usize)
+        let mut horizon = self.due_holds.lock().await;
+        let window = Window { after: horizon.place(), age: Duration::ZERO, limit: LISTED };
+        let seen = expire_due(&self.database, &self.passed_over, None, window).await;
+        self.record(&mut horizon, seen).await
     }
 
-    /// Cancels one batch of orders that were not paid in time. Returns whether there may be more.
-    ///
-    /// # Errors
-    /// As every transaction.
-    pub async fn cancel_overdue_orders(&self) -> Result<bool, Error> {
-        let cancelled = self
-            .database
-            .transaction("orders.cancel_overdue", |tx| {
-                async move {
-                    let due = orders::list_due(tx, ORDERS).await?;
-                    if due.is_empty() {
-                        return Ok(due);
-                    }
-                    let order_ids: Vec<_> = due.iter().map(|row| row.order_id).collect();
-                    let hold_ids: Vec<_> = due.iter().map(|row| row.hold_id).collect();
-                    orders::cancel_all(tx, &order_ids).await?;
-                    let transitions: Vec<_> = order_ids.iter().map(|&order_id| overdue(order_id)).collect();
-                    order_events::insert(tx, &transitions).await?;
-                    holds::settle(tx, &hold_ids).await?;
-                    let units = sum(holds::list_units(tx, &hold_ids).await?);
-                    products::give_back(tx, &units).await?;
-                    Ok(due)
-                }
-                .boxed()
-            })
-            .await?;
-        telemetry::expired("order", cancelled.iter().map(|row| row.late));
-        Ok(cancelled.len() == ORDERS as usize)
-    }
-
-    /// How long until the next hold runs out, by the database's clock; zero when one already has, `None` when there is
-    /// none.
+    /// How long until the next hold runs out that [`Checkout::expire_holds`] has not seen, by the database's clock; zero
+    /// when one already has, `None` when none does within a second.
     ///
     /// # Errors
     /// As every read.
     pub async fn next_hold_due(&self) -> Result<Option<Duration>, Error> {
+        let seen = self.due_holds.lock().await.seen();
         let due_in_us = self
             .database
-            .read("holds.find_next_due", |tx| async move { holds::find_next_due(tx).await }.boxed())
+            .read("holds.find_next_due", |tx| async move { holds::find_next_due(tx, seen).await }.boxed())
             .await?;
         Ok(due_in_us.map(from_us))
     }
 
-    /// The same for unpaid orders.
+    /// The same for unpaid orders and [`Checkout::cancel_overdue_orders`].
     ///
     /// # Errors
     /// As every read.
     pub async fn next_order_due(&self) -> Result<Option<Duration>, Error> {
+        let seen = self.due_orders.lock().await.seen();
         let due_in_us = self
             .database
-            .read("orders.find_next_due", |tx| async move { orders::find_next_due(tx).await }.boxed())
+            .read("orders.find_next_due", |tx| async move { orders::find_next_due(tx, seen).await }.boxed())
             .await?;
         Ok(due_in_us.map(from_us))
     }
-}
 
-/// Gives back holds that have run out, of one product or of all, a batch per transaction; looks again when another worker
-/// was faster with some of them. Returns how many rows the last look found.
-pub(super) async fn expire_due(database: &Database, product_id: Option<i64>, limit: u32) -> Result<usize, Error> {
-    for _ in 0..LOOKS {
-        let due = database
-            .read("holds.list_due", |tx| async move { holds::list_due(tx, product_id, limit).await }.boxed())
-            .await?;
-        match expire_batches(database, &due).await {
-            Err(Error::Stale(_)) => {}
-            result => return result.map(|()| due.len()),
+    /// Moves a worker's horizon by what a page came to. Returns whether there may be more at once.
+    pub(super) async fn record(&self, horizon: &mut Horizon, seen: Result<Option<Seen>, Error>) -> Result<bool, Error> {
+        match seen {
+            Ok(Some(Seen { read_at, last, .. })) => {
+                horizon.record(read_at, last);
+                Ok(last.is_some())
+            }
+            // other workers are at the same rows: there may be more
+            Ok(None) => {
+                horizon.restart();
+                Ok(true)
+            }
+            Err(error) => {
+                horizon.restart();
+                if horizon.is_unknown() && matches!(error, Error::Unavailable(_)) {
+                    let read = self.database.read("expiry.find_time", |tx| audit::find_time(tx).boxed());
+                    horizon.skip_to(read.await?);
+                }
+                Err(error)
+            }
         }
     }
-    // others are at it: there may be more
-    Ok(limit as usize)
 }
 
-async fn expire_batches(database: &Database, due: &[Due]) -> Result<(), Error> {
-    for batch in due.chunks(BATCH) {
-        expire_batch(database, batch).await?;
-        telemetry::expired("hold", batch.iter().map(|row| row.late));
+/// Gives back a page of holds that have run out, of one product or of all, a batch per transaction; looks again when another
+/// worker was faster with some of them. `None` when others still are.
+pub(super) async fn expire_due(
+    database: &Database,
+    passed_over: &PassedOver,
+    product_id: Option<i64>,
+    window: Window,
+) -> Result<Option<Seen>, Error> {
+    for _ in 0..LOOKS {
+        let page = database
+            .read("holds.list_due", |tx| async move { holds::list_due(tx, product_id, window).await }.boxed())
+            .await?;
+        match expire_batches(database, passed_over, &page.rows).await {
+            Err(Error::Stale(_)) => {}
+            Err(error) => return Err(error),
+            Ok(done) => {
+                let full = page.rows.len() == window.limit as usize;
+                let last = page.rows.last().filter(|_| full).map(Due::place);
+                return Ok(Some(Seen { read_at: page.read_at, last, done }));
+            }
+        }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Gives back what has run out of one product, for a late payment. That is rare, so nothing is remembered for the next one.
+pub(super) async fn expire_product(database: &Database, product_id: i64) -> Result<(), Error> {
+    let window = Window { after: Place::first(), age: Duration::ZERO, limit: LISTED };
+    expire_due(database, &PassedOver::default(), Some(product_id), window).await.map(drop)
+}
+
+/// Returns how many of these rows were given back.
+async fn expire_batches(database: &Database, passed_over: &PassedOver, due: &[Due]) -> Result<usize, Error> {
+    let mut done = 0;
+    for batch in due.chunks(BATCH) {
+        let batch = passed_over.without(batch);
+        let count = batch.len();
+        done += match expire_batch(database, &batch).await {
+            Ok(()) => count,
+            Err(Error::Unfit(_)) => expire_apart(database, passed_over, batch).await?,
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(done)
 }
 
 /// One transaction: all of these rows, or none.
 async fn expire_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
+    if due.is_empty() {
+        return Ok(());
+    }
     let mut units: Vec<Units> = due.iter().map(|row| row.units).collect();
     units.sort_unstable();
     let units = &units;
@@ -122,20 +162,66 @@ async fn expire_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
                 holds::expire(tx, units).await?;
                 products::give_back(tx, &sum(units.iter().copied())).await
             }
+            .map(|done| done.map_err(Failure::of_some_rows))
             .boxed()
+        })
+        .await?;
+    telemetry::expired("hold", due.iter().map(|row| row.late));
+    Ok(())
+}
+
+/// Gives back as many of these rows as can be, and passes over the others. Most of what can be wrong is seen by one read
+/// of the products; halving finds the rest. Returns how many rows were given back.
+async fn expire_apart(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
+    let product_ids = due.iter().map(|row| row.units.product_id);
+    let mut reserved = reserved(database, product_ids).await?;
+    let (mut fitting, mut findings) = (Vec::with_capacity(due.len()), Findings::of("hold"));
+    for row in due {
+        let Units { product_id, qty, .. } = row.units;
+        match reserved.get_mut(&product_id) {
+            None => {
+                passed_over.pass_missing(product_id);
+                findings.add(row.place(), || format!("there is no product {product_id}"));
+            }
+            Some(left) if *left < qty => {
+                // the deadlines ascend, so the last row of the product counts
+                passed_over.pass_unreserved(product_id, row.at);
+                findings.add(row.place(), || format!("the product {product_id} has no such units reserved"));
+            }
+            Some(left) => {
+                *left -= qty;
+                fitting.push(row);
+            }
+        }
+    }
+    // rows of a product stand together, so that halves part the products first
+    fitting.sort_by_key(|row| row.units.product_id);
+    let rest = in_halves(&fitting, |set| expire_batch(database, set).boxed()).await;
+    let rest = rest.inspect_err(|_| findings.report())?;
+    let done = fitting.len() - rest.bad.len() - rest.untried.len();
+    for (row, why) in rest.bad {
+        passed_over.pass_row(row.place());
+        findings.add(row.place(), || why);
+    }
+    rest.untried.iter().for_each(|row| passed_over.leave_row(row.place()));
+    findings.report();
+    Ok(done)
+}
+
+/// How many units of these products are reserved.
+pub(super) async fn reserved(
+    database: &Database,
+    product_ids: impl Iterator<Item = i64>,
+) -> Result<BTreeMap<i64, i64>, Error> {
+    let product_ids: BTreeSet<i64> = product_ids.collect();
+    let product_ids = &product_ids;
+    database
+        .read("products.list_reserved", |tx| {
+            async move { products::list_reserved(tx, product_ids.iter().copied()).await }.boxed()
         })
         .await
 }
 
 fn from_us(us: i64) -> Duration {
     Duration::from_micros(u64::try_from(us).unwrap_or(0))
-}
-
-fn overdue(order_id: uuid::Uuid) -> Transition {
-    Transition {
-        order_id,
-        from: Some(OrderStatus::Pending),
-        to: OrderStatus::Cancelled,
-        reason: Reason::PaymentOverdue,
-    }
 }

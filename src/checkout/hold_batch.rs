@@ -13,17 +13,23 @@
 //! - Buyers are taken in the order of their arrival as long as they fit; a smaller one may pass a larger one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Span;
 use uuid::Uuid;
 
-use super::expiry::expire_due;
+use super::expiry::{Seen, expire_due};
 use super::holds::{Taken, as_taken};
 use super::keys::{self, Keyable, Sorted};
+use super::outlook::Outlooks;
+use super::passed_over::PassedOver;
 use crate::batch::{Done, Work};
+use crate::db::due::{Place, Window};
 use crate::db::holds::{self, Hold, Supply, Terms};
 use crate::db::idempotency_keys::{self, KeyId, Keyed, Made};
 use crate::db::{Database, Error, Failure, Tx};
@@ -62,6 +68,8 @@ impl Keyable for HoldJob {
 pub(super) struct HoldWork {
     pub(super) database: Database,
     pub(super) ttl_seconds: u64,
+    pub(super) passed_over: Arc<PassedOver>,
+    pub(super) outlooks: Outlooks,
 }
 
 /// What one transaction wrote.
@@ -73,6 +81,8 @@ enum Written {
 
 /// Holds that have run out and are given back before anybody is refused, at most.
 const DUE: u32 = 500;
+/// Pages of them that are read at most, as long as nothing on them can be given back.
+const PAGES: u32 = 4;
 
 /// Buyers who are to be refused, and why.
 type Refused = Vec<(Refusal, HoldJob)>;
@@ -177,6 +187,26 @@ impl HoldWork {
     }
 }
 
+impl HoldWork {
+    /// What there is, and what may come back.
+    async fn find_supply(&self, product_id: i64, enough: i64) -> Result<Supply, Error> {
+        let began = Instant::now();
+        let within = self.outlooks.ranges(product_id, began);
+        let within = within.as_deref();
+        let supply = self.database.read("holds.find_supply", |tx| {
+            async move {
+                let found = holds::find_supply(tx, product_id, enough, within).await?;
+                found.ok_or(Failure::Refused(Refusal::ProductNotFound))
+            }
+            .boxed()
+        });
+        let supply = supply.await?;
+        let limit = usize::try_from(enough).unwrap_or(0);
+        self.outlooks.record(product_id, (began, began.elapsed()), within, limit, &supply);
+        Ok(supply)
+    }
+}
+
 /// Whether an earlier attempt was committed after all: then all of its rows are there.
 async fn stored_before(tx: &mut Tx<'_>, rows: &[(Uuid, i64)]) -> Result<Option<Vec<Hold>>, Failure> {
     let ids: Vec<Uuid> = rows.iter().map(|&(id, _)| id).collect();
@@ -254,13 +284,32 @@ impl Batch<'_> {
 
     /// What there is, after holds that have run out were given back, here or by somebody else meanwhile.
     async fn supply(&self, most: i64, sum: i64) -> Result<Supply, Error> {
-        let supply = find_supply(&self.work.database, self.product_id, most).await?;
+        let supply = self.work.find_supply(self.product_id, most).await?;
         let due = supply.returning > 0 && supply.first_returns_in_us <= 0;
-        if supply.available < sum && due {
-            expire_due(&self.work.database, Some(self.product_id), DUE).await?;
-            return find_supply(&self.work.database, self.product_id, most).await;
+        if supply.available < sum
+            && due
+            && let Some(&first) = supply.returns.first()
+        {
+            self.expire_due(first).await?;
+            return self.work.find_supply(self.product_id, most).await;
         }
         Ok(supply)
+    }
+
+    /// Gives back what has run out of this product; the first row that may come back has this deadline.
+    async fn expire_due(&self, first: NaiveDateTime) -> Result<(), Error> {
+        let HoldWork { database, passed_over, .. } = self.work;
+        let after = passed_over.place_of(self.product_id).into_iter().fold(Place::before(first), Place::max);
+        let mut window = Window { after, age: Duration::ZERO, limit: DUE };
+        for _ in 0..PAGES {
+            let seen = expire_due(database, passed_over, Some(self.product_id), window).await?;
+            match seen {
+                // a page of rows that are passed over
+                Some(Seen { last: Some(last), done: 0, .. }) => window.after = last,
+                _ => break,
+            }
+        }
+        Ok(())
     }
 
     /// Takes everybody in `jobs`, and then refuses everybody in `rest`, who were passed for them.
@@ -304,17 +353,6 @@ impl Batch<'_> {
         // everybody is equally patient, so the deadlines tell who came first
         self.again.sort_by_key(|job| job.deadline);
     }
-}
-
-async fn find_supply(database: &Database, product_id: i64, enough: i64) -> Result<Supply, Error> {
-    database
-        .read("holds.find_supply", |tx| {
-            async move {
-                holds::find_supply(tx, product_id, enough).await?.ok_or(Failure::Refused(Refusal::ProductNotFound))
-            }
-            .boxed()
-        })
-        .await
 }
 
 /// Why `qty` units cannot be had when `left` units are left for this buyer.

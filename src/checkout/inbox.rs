@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use chrono::NaiveDateTime;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::Checkout;
+use super::horizon::SLACK;
 use super::payments::{Receipt, Way, apply_waiting, look_again, settle, wake_others_of};
 use super::settlement::{Resolved, resolve};
+use crate::db::audit;
+use crate::db::due::{Place, Window};
 use crate::db::payment_event_trail::{self, Action};
 use crate::db::payment_events::{self, Due, Stored};
 use crate::db::{Error, Failure, Tx};
@@ -23,49 +27,58 @@ const BATCH: u32 = 100;
 const AT_ONCE: usize = 4;
 
 impl Checkout {
-    /// Finds parked events that wait for nothing any more, since a crash kept both sides from looking. Returns whether
-    /// there may be more.
-    ///
-    /// # Errors
-    /// As every transaction.
-    pub async fn sweep_parked(&self) -> Result<bool, Error> {
-        let ready = self
-            .database
-            .read("payments.list_ready", |tx| {
-                async move { payment_events::list_ready(tx, BATCH, ATTEMPTS).await }.boxed()
-            })
-            .await?;
-        let mut settled = 0;
-        for &event_id in &ready {
-            settled += u32::from(self.apply(event_id).await);
-        }
-        Ok(ready.len() == BATCH as usize && settled > 0)
-    }
-
     /// Applies received events that are due for it, and gives up parked ones that have waited as long as one may. One that
     /// cannot be applied never keeps others waiting. Returns whether there may be more.
     ///
     /// # Errors
     /// As every read.
     pub async fn work_off_inbox(&self) -> Result<bool, Error> {
-        let due = self
-            .database
-            .read("payments.list_due", |tx| async move { payment_events::list_due(tx, BATCH).await }.boxed())
-            .await?;
-        let full = due.len() == BATCH as usize;
-        let settled = stream::iter(due).map(|due| self.work_off(due)).buffer_unordered(AT_ONCE);
-        let settled = settled.filter(|&settled| std::future::ready(settled)).count().await;
-        Ok(full && settled > 0)
+        let mut horizon = self.due_events.lock().await;
+        let window = Window { after: horizon.place(), age: Duration::ZERO, limit: BATCH };
+        let worked = self.work_off_page(window).await;
+        if horizon.is_unknown() && matches!(worked, Err(Error::Unavailable(_))) {
+            let read = self.database.read("payments.find_time", |tx| audit::find_time(tx).boxed());
+            horizon.skip_to(read.await?);
+        }
+        let (read_at, found, settled) = worked?;
+        // what is still due stays in front of the horizon
+        if found == settled && found < BATCH as usize {
+            horizon.record(read_at, None);
+        }
+        Ok(found == BATCH as usize && settled > 0)
     }
 
-    /// How long until [`Checkout::work_off_inbox`] has something to do; zero when it has, `None` when nothing waits.
+    /// The same for a page of events that are due behind the horizon. Returns how many got their outcome.
+    pub(super) async fn work_off_stragglers(&self) -> Result<usize, Error> {
+        if self.due_events.lock().await.is_unknown() {
+            return Ok(0);
+        }
+        let window = Window { after: Place::first(), age: SLACK, limit: BATCH };
+        self.work_off_page(window).await.map(|(_, _, settled)| settled)
+    }
+
+    /// Returns when the page was read, how many events were on it, and how many of them got their outcome.
+    async fn work_off_page(&self, window: Window) -> Result<(NaiveDateTime, usize, usize), Error> {
+        let page = self
+            .database
+            .read("payments.list_due", |tx| async move { payment_events::list_due(tx, window).await }.boxed())
+            .await?;
+        let found = page.rows.len();
+        let settled = stream::iter(page.rows).map(|due| self.work_off(due)).buffer_unordered(AT_ONCE);
+        let settled = settled.filter(|&settled| std::future::ready(settled)).count().await;
+        Ok((page.read_at, found, settled))
+    }
+
+    /// How long until [`Checkout::work_off_inbox`] has something to do; zero when it has, `None` when it has not within a
+    /// second.
     ///
     /// # Errors
     /// As every read.
     pub async fn next_event_due(&self) -> Result<Option<Duration>, Error> {
+        let from = self.due_events.lock().await.place().at;
         let due_in_us = self
             .database
-            .read("payments.find_next_due", |tx| async move { payment_events::find_next_due(tx).await }.boxed())
+            .read("payments.find_next_due", |tx| async move { payment_events::find_next_due(tx, from).await }.boxed())
             .await?;
         Ok(due_in_us.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0))))
     }
@@ -153,7 +166,7 @@ impl Checkout {
     }
 
     /// Applies a waiting event, and what waits for that. Returns whether it got its outcome here.
-    async fn apply(&self, event_id: i64) -> bool {
+    pub(super) async fn apply(&self, event_id: i64) -> bool {
         let settled = apply_waiting(&self.database, event_id).await;
         if settled {
             wake_others_of(&self.database, event_id).await;

@@ -7,23 +7,36 @@ pub mod audit;
 pub mod audit_report;
 mod event_batch;
 pub mod expiry;
+mod halves;
 mod hold_batch;
 pub mod holds;
+mod horizon;
 pub mod inbox;
 mod keys;
 pub mod links;
 pub mod operators;
 mod order_batch;
 pub mod orders;
+mod outlook;
+pub mod overdue;
+mod passed_over;
 pub mod payments;
 mod product_reads;
 pub mod products;
 mod settlement;
+pub mod stragglers;
+pub mod sweep;
 
 use self::event_batch::EventWork;
 use self::hold_batch::HoldWork;
+use self::horizon::Horizon;
 use self::order_batch::OrderWork;
+pub use self::outlook::WholeReads;
+use self::outlook::{Fronts, Outlooks};
+use self::passed_over::PassedOver;
 use self::product_reads::ReadWork;
+use self::stragglers::Stragglers;
+use self::sweep::Sweep;
 use crate::batch::{Lanes, Limits};
 pub use crate::db::Error;
 pub use crate::db::holds::Hold;
@@ -32,6 +45,7 @@ pub use crate::db::order_events::{OrderEvent, Reason};
 pub use crate::db::products::Product;
 use crate::db::{Database, idempotency_keys, migrations};
 use crate::domain::WebhookMode;
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
@@ -52,6 +66,8 @@ pub struct Policy {
     pub park_seconds: u64,
     /// When deliveries of payment events are applied.
     pub webhook_mode: WebhookMode,
+    /// When a refusal does not read everything that may come back.
+    pub whole_reads: WholeReads,
 }
 
 impl Default for Policy {
@@ -62,6 +78,7 @@ impl Default for Policy {
             max_qty: 10,
             park_seconds: 86_400,
             webhook_mode: WebhookMode::Apply,
+            whole_reads: WholeReads::default(),
         }
     }
 }
@@ -77,6 +94,13 @@ pub struct Checkout {
     event_queued: Notify,
     /// Where the sweep of unmatched events is: the last event that it has looked at.
     unmatched_swept: AtomicI64,
+    /// How far the workers have seen.
+    due_holds: tokio::sync::Mutex<Horizon>,
+    due_orders: tokio::sync::Mutex<Horizon>,
+    due_events: tokio::sync::Mutex<Horizon>,
+    stragglers: tokio::sync::Mutex<Stragglers>,
+    passed_over: Arc<PassedOver>,
+    sweep: tokio::sync::Mutex<Sweep>,
     /// Taken by the audit that is under way.
     auditing: tokio::sync::Mutex<()>,
 }
@@ -98,15 +122,41 @@ const LINGER: Duration = Duration::from_millis(500);
 impl Checkout {
     /// Over this database, by this policy.
     pub fn new(database: Database, policy: Policy) -> Self {
-        let hold_work = HoldWork { database: database.clone(), ttl_seconds: policy.hold_ttl_seconds };
+        let passed_over = Arc::<PassedOver>::default();
+        let hold_work = HoldWork {
+            database: database.clone(),
+            ttl_seconds: policy.hold_ttl_seconds,
+            passed_over: Arc::clone(&passed_over),
+            outlooks: Outlooks::new(
+                Fronts {
+                    hold_ttl: Duration::from_secs(policy.hold_ttl_seconds),
+                    order_ttl: Duration::from_secs(policy.order_ttl_seconds),
+                },
+                policy.whole_reads,
+            ),
+        };
         let holds = Lanes::new(hold_work, LIMITS);
         let reads = Lanes::new(ReadWork { database: database.clone() }, LIMITS);
         let order_work = OrderWork { database: database.clone(), ttl_seconds: policy.order_ttl_seconds };
         let orders = Lanes::new(order_work, ORDER_LIMITS);
         let events = Lanes::new(EventWork { database: database.clone() }, EVENT_LIMITS);
-        let auditing = tokio::sync::Mutex::default();
-        let (event_queued, unmatched_swept) = (Notify::new(), AtomicI64::default());
-        Self { database, policy, holds, reads, orders, events, event_queued, unmatched_swept, auditing }
+        Self {
+            database,
+            policy,
+            holds,
+            reads,
+            orders,
+            events,
+            event_queued: Notify::new(),
+            unmatched_swept: AtomicI64::default(),
+            due_holds: tokio::sync::Mutex::default(),
+            due_orders: tokio::sync::Mutex::default(),
+            due_events: tokio::sync::Mutex::default(),
+            stragglers: tokio::sync::Mutex::default(),
+            passed_over,
+            sweep: tokio::sync::Mutex::default(),
+            auditing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Lets every batch finish; nothing may be asked after this.

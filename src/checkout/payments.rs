@@ -308,7 +308,7 @@ async fn expire_for(database: &Database, reference: Reference) -> Result<(), Err
         })
         .await?;
     for product_id in holds::sum(units).into_keys() {
-        expiry::expire_due(database, Some(product_id), expiry::LISTED).await?;
+        expiry::expire_product(database, product_id).await?;
     }
     Ok(())
 }

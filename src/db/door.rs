@@ -391,7 +391,9 @@ fn backoff(attempt: u32) -> Duration {
 
 /// Rolls back, or drops the connection when that is not sure to work. Returns whether the connection was kept.
 async fn clean_up(mut conn: Conn, mode: Mode, failure: &Failure) -> bool {
-    let broken = matches!(failure, Failure::Database(error) if error.is_fatal());
+    // the answer of an abandoned statement may still come
+    let broken =
+        matches!(failure, Failure::Abandoned(_)) || matches!(failure, Failure::Database(error) if error.is_fatal());
     if !broken && mode == Mode::PlainRead {
         return true;
     }
@@ -424,6 +426,8 @@ fn sort(failure: Failure, committing: bool) -> Ended {
     match failure {
         Failure::Refused(refusal) => Ended::Final(Error::Refused(refusal)),
         Failure::Broken(what) => Ended::Final(Error::Broken(what)),
+        Failure::Abandoned(why) => Ended::Final(Error::Unavailable(why.to_owned())),
+        Failure::Unfit(what) => Ended::Final(Error::Unfit(what)),
         Failure::Stale(what) => Ended::Final(Error::Stale(what)),
         Failure::Raced(guard) => {
             Ended::Again { class: Class::Retry, reason: guard.to_owned(), detail: guard.to_owned() }
@@ -446,7 +450,7 @@ fn give_up((class, reason): (Class, String), attempts: u32, after_unknown: bool)
 /// Logs what is not the caller's business, once, and counts it.
 fn report(name: &'static str, error: Error) -> Error {
     match &error {
-        Error::Refused(_) | Error::Stale(_) | Error::Overloaded => {}
+        Error::Refused(_) | Error::Stale(_) | Error::Overloaded | Error::Unfit(_) => {}
         Error::Broken(what) => error!(transaction = name, error = what, "transaction failed"),
         Error::Unavailable(_) | Error::Contended { .. } => {
             warn!(transaction = name, %error, "transaction given up");

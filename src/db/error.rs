@@ -17,6 +17,22 @@ pub enum Failure {
     Stale(&'static str),
     /// An invariant does not hold: roll back, log, answer 500.
     Broken(String),
+    /// The work was abandoned in the middle of a statement: the connection is ended, and with it what runs on it.
+    Abandoned(&'static str),
+    /// Not all of these rows can be changed as asked: roll back, and let the caller look which of them cannot.
+    Unfit(String),
+}
+
+impl Failure {
+    /// For a transaction over a set of rows: a broken invariant, or an error of the server that another attempt would meet
+    /// again, belongs to some of the rows. The caller divides the set.
+    pub fn of_some_rows(self) -> Self {
+        match self {
+            Self::Broken(what) => Self::Unfit(what),
+            Self::Database(error) if classify(&error, false) == Class::Ours => Self::Unfit(error.to_string()),
+            other => other,
+        }
+    }
 }
 
 impl From<DriverOrServer> for Failure {
@@ -58,6 +74,9 @@ pub enum Error {
     /// A bug or a schema that does not fit.
     #[error("{0}")]
     Broken(String),
+    /// Not all rows of a set can be changed as asked; nothing was changed.
+    #[error("not all of these rows can be changed: {0}")]
+    Unfit(String),
 }
 
 /// What an error calls for.

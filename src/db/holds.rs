@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
-use mysql_async::{Params, params};
+use mysql_async::params;
 use uuid::Uuid;
 
 use super::door::Reply;
+use super::due::{Page, Place, Window};
 use super::literal::{Literal, list, rows};
 use super::{Failure, Tx, bytes, exactly, id, products, single, sql, state};
 use crate::domain::{HoldStatus, Refusal};
@@ -52,8 +53,17 @@ pub struct Units {
 pub struct Due {
     /// Its units.
     pub units: Units,
+    /// When, UTC.
+    pub at: NaiveDateTime,
     /// How long ago.
     pub late: Duration,
+}
+
+impl Due {
+    /// Where it is in the index of deadlines.
+    pub fn place(&self) -> Place {
+        Place { at: self.at, id: self.units.hold_id, product_id: self.units.product_id }
+    }
 }
 
 /// What is left of a product, and what may come back of it, as one snapshot shows it.
@@ -65,6 +75,10 @@ pub struct Supply {
     pub returning: i64,
     /// When the earliest of those is due, in microseconds; negative when a worker is about to give it back.
     pub first_returns_in_us: i64,
+    /// The deadlines of their rows, the earliest first, UTC.
+    pub returns: Vec<NaiveDateTime>,
+    /// The database's clock, UTC.
+    pub read_at: NaiveDateTime,
 }
 
 /// Units by product, in the order of the products' ids.
@@ -195,20 +209,26 @@ pub async fn settle(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Up to `limit` rows that have run out, the oldest first; of one product or of all.
-pub async fn list_due(tx: &mut Tx<'_>, product_id: Option<i64>, limit: u32) -> Result<Vec<Due>, Failure> {
-    type Columns = (Vec<u8>, i64, i64, i64);
+/// A page of rows that have run out, the oldest first; of one product or of all. The age in `window` is for all products
+/// only.
+pub async fn list_due(tx: &mut Tx<'_>, product_id: Option<i64>, window: Window) -> Result<Page<Due>, Failure> {
+    type Row = (Option<Vec<u8>>, Option<i64>, Option<i64>, Option<NaiveDateTime>, Option<i64>);
+    type Columns = (NaiveDateTime, Option<Vec<u8>>, Option<i64>, Option<i64>, Option<NaiveDateTime>, Option<i64>);
     let found: Vec<Columns> = match product_id {
-        Some(product_id) => tx.rows(sql::holds::LIST_DUE_OF_PRODUCT, params! { product_id, limit }).await?,
-        None => tx.rows(sql::holds::LIST_DUE, params! { limit }).await?,
+        Some(product_id) => {
+            let Window { after, limit, .. } = window;
+            let params = params! { product_id, "from" => after.at, "id" => bytes(after.id), limit };
+            tx.rows(sql::holds::LIST_DUE_OF_PRODUCT, params).await?
+        }
+        None => tx.rows(sql::holds::LIST_DUE, window.params()).await?,
     };
-    let due = |(hold, product, qty, late_us)| {
-        Ok(Due {
-            units: units((hold, product, qty))?,
-            late: Duration::from_micros(u64::try_from(late_us).unwrap_or(0)),
-        })
+    let due = |row: Row| {
+        let (Some(hold), Some(product), Some(qty), Some(at), Some(late_us)) = row else { return Ok(None) };
+        let late = Duration::from_micros(u64::try_from(late_us).unwrap_or(0));
+        Ok(Some(Due { units: units((hold, product, qty))?, at, late }))
     };
-    found.into_iter().map(due).collect()
+    let found = found.into_iter().map(|(now, hold, product, qty, at, late)| (now, (hold, product, qty, at, late)));
+    Page::read(found.collect(), due)
 }
 
 /// Marks these rows expired. They must be sorted.
@@ -233,21 +253,44 @@ pub async fn expire_overdue(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Fail
     Ok(some("holds/expire_overdue", affected))
 }
 
-/// Microseconds until the next active hold runs out, negative when one already has; `None` when there is none.
-pub async fn find_next_due(tx: &mut Tx<'_>) -> Result<Option<i64>, Failure> {
-    let row: Option<Option<i64>> = tx.row(sql::holds::FIND_NEXT_DUE, Params::Empty).await?;
-    Ok(row.flatten())
+/// Microseconds until the next active hold runs out, negative when one already has; `None` when none does behind `seen` and
+/// within a second.
+pub async fn find_next_due(tx: &mut Tx<'_>, seen: NaiveDateTime) -> Result<Option<i64>, Failure> {
+    tx.row(sql::holds::FIND_NEXT_DUE, params! { seen }).await
 }
 
 /// What a product has on sale and what may come back of it; of the latter at least `enough` units where there are so
-/// many. `None` when there is no such product.
-pub async fn find_supply(tx: &mut Tx<'_>, product_id: i64, enough: i64) -> Result<Option<Supply>, Failure> {
-    type Columns = (i64, Option<i64>, Option<i64>);
-    let params = params! { product_id, "limit" => enough };
-    let found: Vec<Columns> = tx.rows(sql::holds::FIND_SUPPLY, params).await?;
-    let Some(&(available, _, first)) = found.first() else { return Ok(None) };
-    let returning = found.iter().filter_map(|&(_, qty, _)| qty).sum();
-    Ok(Some(Supply { available, returning, first_returns_in_us: first.unwrap_or(0) }))
+/// many. `within`: only what may come back in these ranges, in their order. `None` when there is no such product.
+pub async fn find_supply(
+    tx: &mut Tx<'_>,
+    product_id: i64,
+    enough: i64,
+    within: Option<&[(NaiveDateTime, Option<NaiveDateTime>)]>,
+) -> Result<Option<Supply>, Failure> {
+    type Columns = (i64, NaiveDateTime, Option<i64>, Option<i64>, Option<NaiveDateTime>);
+    let found: Vec<Columns> = match within {
+        None => tx.rows(sql::holds::FIND_SUPPLY, params! { product_id, "limit" => enough }).await?,
+        Some(ranges) => {
+            let statement = sql::holds::FIND_SUPPLY_WITHIN
+                .replace("{product_id}", &product_id.to_string())
+                .replace("{limit}", &enough.to_string())
+                .replace("{ranges}", &any_of("returns_at", ranges));
+            tx.rows_text(&statement).await?
+        }
+    };
+    let Some(&(available, read_at, _, first, _)) = found.first() else { return Ok(None) };
+    let returning = found.iter().filter_map(|&(_, _, qty, ..)| qty).sum();
+    let returns = found.iter().filter_map(|&(.., at)| at).collect();
+    Ok(Some(Supply { available, returning, first_returns_in_us: first.unwrap_or(0), returns, read_at }))
+}
+
+/// Whether a column is within one of these ranges.
+fn any_of(column: &str, ranges: &[(NaiveDateTime, Option<NaiveDateTime>)]) -> String {
+    let range = |&(from, to): &(NaiveDateTime, Option<NaiveDateTime>)| match to {
+        Some(to) => format!("{column} BETWEEN {} AND {}", Literal::Time(from), Literal::Time(to)),
+        None => format!("{column} >= {}", Literal::Time(from)),
+    };
+    ranges.iter().map(range).collect::<Vec<_>>().join(" OR ")
 }
 
 fn units((hold, product_id, qty): (Vec<u8>, i64, i64)) -> Result<Units, Failure> {

@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
+use chrono::NaiveDateTime;
 use uuid::Uuid;
 
 use crate::domain::Named;
@@ -25,6 +26,8 @@ pub enum Literal<'a> {
     Variable(&'static str),
     /// The id of a row of the batch whose ids `payment_events/set_generated` took down, by the row's place in that.
     Generated(usize),
+    /// A time, UTC.
+    Time(NaiveDateTime),
     /// NULL.
     Null,
 }
@@ -66,6 +69,7 @@ impl Literal<'_> {
             }
             Self::Variable(name) => target.write_str(name),
             Self::Generated(place) => write!(target, "@i + {place} * @s"),
+            Self::Time(time) => write!(target, "'{}'", time.format("%Y-%m-%d %H:%M:%S%.6f")),
             Self::Null => target.write_str("NULL"),
         }
     }
@@ -138,5 +142,7 @@ mod tests {
         let row = [Literal::Number(-1), Literal::Id(Uuid::nil()), Literal::Variable("@p"), Literal::Null];
         assert_eq!(rows([row, row]).matches("(-1, x'00000000000000000000000000000000', @p, NULL)").count(), 2);
         assert_eq!(list([Literal::Word("hold"), Literal::Bytes(b"")]), "'hold', x''");
+        let time = chrono::DateTime::from_timestamp(1, 2_000).expect("a time").naive_utc();
+        assert_eq!(Literal::Time(time).to_string(), "'1970-01-01 00:00:01.000002'");
     }
 }

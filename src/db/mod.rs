@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod charges;
 pub mod door;
+pub mod due;
 pub mod error;
 pub mod holds;
 pub mod idempotency_keys;

@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
-use mysql_async::{Params, Row, params};
+use mysql_async::{Row, params};
 use uuid::Uuid;
 
 use super::door::Reply;
+use super::due::{Page, Place, Window};
 use super::literal::{Literal, list, rows};
 use super::order_events::{self, Reason, Transition};
 use super::{Failure, Tx, bytes, column, exactly, holds, id, single, sql, state};
@@ -58,8 +59,17 @@ pub struct Due {
     pub order_id: Uuid,
     /// Its hold.
     pub hold_id: Uuid,
-    /// How long ago its deadline was.
+    /// Its deadline, UTC.
+    pub at: NaiveDateTime,
+    /// How long ago that was.
     pub late: Duration,
+}
+
+impl Due {
+    /// Where it is in the index of deadlines.
+    pub fn place(&self) -> Place {
+        Place { at: self.at, id: self.order_id, product_id: 0 }
+    }
 }
 
 fn order(row: &Row) -> Result<Order, Failure> {
@@ -232,26 +242,35 @@ pub async fn cancel(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
     single("orders/cancel", affected)
 }
 
-/// Cancels these pending orders, all of them or (as a race to run again) none.
+/// Cancels these pending orders, all of them or none.
+///
+/// # Errors
+/// [`Failure::Stale`] when some of them are not pending any more.
 pub async fn cancel_all(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<(), Failure> {
     let affected = tx.execute_text(&with_ids(sql::orders::CANCEL, order_ids)).await?;
-    exactly("orders/cancel", affected, order_ids.len())
+    exactly("orders/cancel", affected, order_ids.len()).map_err(|failure| match failure {
+        Failure::Raced(guard) => Failure::Stale(guard),
+        other => other,
+    })
 }
 
-/// Up to `limit` orders that were not paid in time, the oldest first.
-pub async fn list_due(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<Due>, Failure> {
-    let found: Vec<(Vec<u8>, Vec<u8>, i64)> = tx.rows(sql::orders::LIST_DUE, params! { limit }).await?;
-    let due = |(order, hold, late_us): (Vec<u8>, Vec<u8>, i64)| {
+/// A page of orders that were not paid in time, the oldest first.
+pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Failure> {
+    type Row = (Option<Vec<u8>>, Option<Vec<u8>>, Option<NaiveDateTime>, Option<i64>);
+    type Columns = (NaiveDateTime, Option<Vec<u8>>, Option<Vec<u8>>, Option<NaiveDateTime>, Option<i64>);
+    let found: Vec<Columns> = tx.rows(sql::orders::LIST_DUE, window.params()).await?;
+    let due = |row: Row| {
+        let (Some(order), Some(hold), Some(at), Some(late_us)) = row else { return Ok(None) };
         let late = Duration::from_micros(u64::try_from(late_us).unwrap_or(0));
-        Ok(Due { order_id: id(&order)?, hold_id: id(&hold)?, late })
+        Ok(Some(Due { order_id: id(&order)?, hold_id: id(&hold)?, at, late }))
     };
-    found.into_iter().map(due).collect()
+    Page::read(found.into_iter().map(|(now, order, hold, at, late)| (now, (order, hold, at, late))).collect(), due)
 }
 
-/// Microseconds until the next pending order is overdue, negative when one already is; `None` when there is none.
-pub async fn find_next_due(tx: &mut Tx<'_>) -> Result<Option<i64>, Failure> {
-    let row: Option<Option<i64>> = tx.row(sql::orders::FIND_NEXT_DUE, Params::Empty).await?;
-    Ok(row.flatten())
+/// Microseconds until the next pending order is overdue, negative when one already is; `None` when none is behind `seen`
+/// and within a second.
+pub async fn find_next_due(tx: &mut Tx<'_>, seen: NaiveDateTime) -> Result<Option<i64>, Failure> {
+    tx.row(sql::orders::FIND_NEXT_DUE, params! { seen }).await
 }
 
 fn with_ids(statement: &str, order_ids: &[Uuid]) -> String {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use chrono::NaiveDateTime;
 use mysql_async::{Params, Row, params};
 use uuid::Uuid;
 
+use super::due::{Page, Window};
 use super::literal::{Literal, list};
 use super::{Failure, Tx, bytes, column, id_column, single, sql, state, text_column};
 use crate::domain::{Event, EventStatus, Meaning, Named, Reference};
@@ -226,10 +228,31 @@ pub async fn success_waits(tx: &mut Tx<'_>, of: Reference) -> Result<bool, Failu
     Ok(tx.row::<i64>(sql::payment_events::COUNT_WAITING_SUCCESSES, params).await? != Some(0))
 }
 
-/// Up to `limit` parked events that wait for nothing any more; refunds that were given up are among them unless they were
-/// tried `attempts` times.
-pub async fn list_ready(tx: &mut Tx<'_>, limit: u32, attempts: u32) -> Result<Vec<i64>, Failure> {
-    tx.rows(sql::payment_events::LIST_READY, params! { limit, attempts }).await
+/// An event that waits, or was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its id in the inbox.
+    pub event_id: i64,
+    /// What happened.
+    pub meaning: Meaning,
+    /// Whether it waits for nothing any more.
+    pub ready: bool,
+}
+
+/// Up to `limit` events that are `parked` or `dead`, with ids greater than `after`, by id. Of dead ones only refunds that
+/// were tried less than `attempts` times are ready.
+pub async fn list_ready(
+    tx: &mut Tx<'_>,
+    status: EventStatus,
+    after: i64,
+    limit: u32,
+    attempts: u32,
+) -> Result<Vec<Waiting>, Failure> {
+    let params = params! { "status" => status.as_str(), after, limit, attempts };
+    let found: Vec<(i64, String, bool)> = tx.rows(sql::payment_events::LIST_READY, params).await?;
+    let waiting =
+        |(event_id, meaning, ready): (i64, String, bool)| Ok(Waiting { event_id, meaning: state(&meaning)?, ready });
+    found.into_iter().map(waiting).collect()
 }
 
 /// An event that a worker has to look at.
@@ -243,19 +266,22 @@ pub struct Due {
     pub attempts: u32,
 }
 
-/// Up to `limit` events that a worker has to look at now, the longest due first.
-pub async fn list_due(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<Due>, Failure> {
-    let found: Vec<Row> = tx.rows(sql::payment_events::LIST_DUE, params! { limit }).await?;
-    let due = |row: &Row| {
-        let status = state(&column::<String>(row, "status")?)?;
-        Ok(Due { event_id: column(row, "id")?, status, attempts: column(row, "attempts")? })
+/// A page of events that a worker has to look at now, the longest due first; events have no place behind their deadline.
+pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Failure> {
+    type Row = (Option<i64>, Option<String>, Option<u32>);
+    type Columns = (NaiveDateTime, Option<i64>, Option<String>, Option<u32>);
+    let found: Vec<Columns> = tx.rows(sql::payment_events::LIST_DUE, window.params()).await?;
+    let due = |row: Row| {
+        let (Some(event_id), Some(status), Some(attempts)) = row else { return Ok(None) };
+        Ok(Some(Due { event_id, status: state(&status)?, attempts }))
     };
-    found.iter().map(due).collect()
+    Page::read(found.into_iter().map(|(now, id, status, attempts)| (now, (id, status, attempts))).collect(), due)
 }
 
-/// Microseconds until a worker has to look again, negative when it should have; `None` when nothing waits.
-pub async fn find_next_due(tx: &mut Tx<'_>) -> Result<Option<i64>, Failure> {
-    let row: Option<Option<i64>> = tx.row(sql::payment_events::FIND_NEXT_DUE, Params::Empty).await?;
+/// Microseconds until a worker has to look again, negative when it should have; `None` when nothing is due behind `from`
+/// and within a second.
+pub async fn find_next_due(tx: &mut Tx<'_>, from: NaiveDateTime) -> Result<Option<i64>, Failure> {
+    let row: Option<Option<i64>> = tx.row(sql::payment_events::FIND_NEXT_DUE, params! { from }).await?;
     Ok(row.flatten())
 }
 

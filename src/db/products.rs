@@ -46,6 +46,19 @@ pub async fn list(tx: &mut Tx<'_>, after: i64, limit: u32) -> Result<Vec<Product
     Ok(rows.into_iter().map(product).collect())
 }
 
+/// How many units of these products are reserved, as far as they exist.
+pub async fn list_reserved(
+    tx: &mut Tx<'_>,
+    product_ids: impl IntoIterator<Item = i64>,
+) -> Result<BTreeMap<i64, i64>, Failure> {
+    let ids = literal::list(product_ids.into_iter().map(Literal::Number));
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let rows: Vec<(i64, i64)> = tx.rows_text(&sql::products::LIST_RESERVED.replace("{ids}", &ids)).await?;
+    Ok(rows.into_iter().collect())
+}
+
 /// Makes a product of this id unless there is one. Returns whether it was made.
 pub async fn insert(
     tx: &mut Tx<'_>,

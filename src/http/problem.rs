@@ -215,7 +215,7 @@ impl From<Error> for Problem {
                 "contention",
                 "Too many others changed the same rows at the same moment; nothing was changed for you.",
             ),
-            Error::Broken(_) => Self::internal(),
+            Error::Broken(_) | Error::Unfit(_) => Self::internal(),
         }
     }
 }

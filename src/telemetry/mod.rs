@@ -46,6 +46,9 @@ const INBOX_OLDEST: &str = "inbox.oldest_unapplied_s";
 const EXPIRED: &str = "expiry.expired";
 /// How long after its due time a row was given back, in ms, by `kind`.
 const EXPIRY_LAG: &str = "expiry.lag_ms";
+/// Rows that ran out and whose units cannot be given back, by `kind` (hold, order); counted whenever they are tried, about
+/// once a minute. Of a missing product, only those of the set in which it was found.
+const PASSED_OVER: &str = "expiry.passed_over";
 /// Worker steps that failed, by `worker`.
 const WORKER_FAILED: &str = "worker.failed";
 /// Transactions from first attempt to commit, in ms, by `transaction`.
@@ -168,6 +171,10 @@ pub(crate) fn expired(kind: &'static str, lags: impl ExactSizeIterator<Item = Du
     if let Some(worst) = lags.max() {
         histogram!(EXPIRY_LAG, "kind" => kind).record(ms(worst));
     }
+}
+
+pub(crate) fn passed_over(kind: &'static str, rows: u64) {
+    counter!(PASSED_OVER, "kind" => kind).increment(rows);
 }
 
 pub(crate) fn worker_failed(worker: &'static str) {

@@ -19,13 +19,13 @@ use crate::telemetry;
 /// How long a worker sleeps at most. Nothing is due earlier than a second after it was made, so whoever looks every
 /// second is never late.
 const NAP: Duration = Duration::from_secs(1);
-/// How often parked events whose order exists are looked for.
+/// How often parked events whose order exists, and rows that became due unseen, are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often old idempotency keys are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// How long a worker waits at least where what is due could not be done.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How many times as long as it looked the sweep rests.
+/// How many times as long as it read a worker rests whose reads grow with the inbox.
 const SWEEP_SHARE: u32 = 10;
 /// How often the depth of the inbox is told.
 const TELL_INBOX_EVERY: Duration = Duration::from_secs(5);
@@ -40,6 +40,8 @@ enum Next {
     After(Duration),
     /// When this time has passed, or when a payment event was left to a worker.
     AfterOrQueued(Duration),
+    /// The step failed; not before this time has passed.
+    Failed(Error, Duration),
 }
 
 /// Starts every worker; they stop between two steps once `stop` is cancelled.
@@ -56,11 +58,13 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         }
         Ok(until(app.checkout.next_order_due().await?))
     });
+    spawn(app, tasks, stop, "find_stragglers", |app| async move {
+        let found = app.checkout.find_stragglers().await;
+        Ok(after_sweep(found, app.checkout.stragglers_took().await))
+    });
     spawn(app, tasks, stop, "sweep_parked", |app| async move {
-        let began = Instant::now();
-        let more = app.checkout.sweep_parked().await?;
-        // where very many wait, looking through them all takes its time, and must not take all of the database's
-        Ok(if more { Next::Now } else { Next::After(SWEEP_EVERY.max(began.elapsed() * SWEEP_SHARE)) })
+        let swept = app.checkout.sweep_parked().await;
+        Ok(after_sweep(swept, app.checkout.sweep_took().await))
     });
     spawn(app, tasks, stop, "sweep_unmatched", |app| async move {
         let began = Instant::now();
@@ -76,8 +80,13 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         Ok(Next::AfterOrQueued(pause_until(app.checkout.next_event_due().await?).max(LOOK_AGAIN)))
     });
     spawn(app, tasks, stop, "tell_inbox", |app| async move {
-        app.checkout.tell_inbox().await?;
-        Ok(Next::After(TELL_INBOX_EVERY))
+        let began = Instant::now();
+        let told = app.checkout.tell_inbox().await;
+        let rest = TELL_INBOX_EVERY.max(began.elapsed() * SWEEP_SHARE);
+        Ok(match told {
+            Ok(()) => Next::After(rest),
+            Err(error) => Next::Failed(error, rest),
+        })
     });
     spawn(app, tasks, stop, "forget_old_keys", |app| async move {
         let more = app.checkout.forget_old_keys().await?;
@@ -87,6 +96,16 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         telemetry::pool_use(app.checkout.database().connections());
         Ok(Next::After(GAUGE_EVERY))
     });
+}
+
+/// Rests in proportion to what was read (not to what was applied), also when that failed.
+fn after_sweep(swept: Result<bool, Error>, took: Duration) -> Next {
+    let rest = took * SWEEP_SHARE;
+    match swept {
+        Ok(true) => Next::After(rest),
+        Ok(false) => Next::After(rest.max(SWEEP_EVERY)),
+        Err(error) => Next::Failed(error, rest.max(NAP)),
+    }
 }
 
 /// Sleeps exactly until the next due time, a second at most.
@@ -107,10 +126,11 @@ where
     tasks.spawn(async move {
         while !stop.is_cancelled() {
             let mut wakes = false;
-            let pause = match AssertUnwindSafe(step(Arc::clone(&app))).catch_unwind().await {
-                Ok(Ok(Next::Now)) => continue,
-                Ok(Ok(Next::After(pause))) => pause,
-                Ok(Ok(Next::AfterOrQueued(pause))) => {
+            let stepped = AssertUnwindSafe(step(Arc::clone(&app))).catch_unwind().await;
+            let pause = match stepped.map(|next| next.unwrap_or_else(|error| Next::Failed(error, NAP))) {
+                Ok(Next::Now) => continue,
+                Ok(Next::After(pause)) => pause,
+                Ok(Next::AfterOrQueued(pause)) => {
                     wakes = true;
                     pause
                 }
@@ -119,10 +139,10 @@ where
                     error!(worker = name, "a worker's step panicked; it will be tried again");
                     NAP
                 }
-                Ok(Err(error)) => {
+                Ok(Next::Failed(error, pause)) => {
                     telemetry::worker_failed(name);
                     warn!(worker = name, %error, "a worker's step failed; it will be tried again");
-                    NAP
+                    pause
                 }
             };
             tokio::select! {
@@ -132,4 +152,23 @@ where
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sweep_rests_in_proportion_to_what_it_read_also_when_that_failed() {
+        let pause = |swept, took| match after_sweep(swept, Duration::from_millis(took)) {
+            Next::After(pause) | Next::Failed(_, pause) => pause,
+            Next::Now | Next::AfterOrQueued(_) => Duration::ZERO,
+        };
+        let failed = || Err(Error::Unavailable("timeout".to_owned()));
+        assert_eq!(pause(Ok(true), 20), Duration::from_millis(200));
+        assert_eq!(pause(Ok(false), 20), SWEEP_EVERY);
+        assert_eq!(pause(Ok(false), 300), Duration::from_secs(3));
+        assert_eq!(pause(failed(), 2500), Duration::from_secs(25));
+        assert_eq!(pause(failed(), 1), NAP);
+    }
 }

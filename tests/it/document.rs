@@ -38,8 +38,10 @@ fn filled(name: &str, statement: &str) -> String {
     };
     let row = format!("({})", vec!["NULL"; width].join(", "));
     let mut text = statement.replace("{rows}", &row).replace("{ids}", "NULL");
-    text = text.replace("{cases}", "WHEN 1 THEN 1");
-    for number in ["{product_id}", "{qty}", "{ttl_seconds}", "{hold_ids}", "{status}", "{last}", "{provider}"] {
+    text = text.replace("{cases}", "WHEN 1 THEN 1").replace("{ranges}", "returns_at >= '2000-01-01'");
+    let numbers =
+        ["{product_id}", "{limit}", "{qty}", "{ttl_seconds}", "{hold_ids}", "{status}", "{last}", "{provider}"];
+    for number in numbers {
         text = text.replace(number, "1");
     }
     text

@@ -12,6 +12,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use self::bodies::{
     Dismissal, EventBody, EventFileBody, EventPage, RefundBody, RefundDone, RefundPage, Replay, Replayed,
@@ -197,7 +198,11 @@ impl Admin {
     #[oai(path = "/audit", method = "get", operation_id = "audit")]
     async fn audit(&self, _operator: Operator) -> Result<Json<ReportBody>, Denied<AuditDenials>> {
         let app = Arc::clone(&self.app);
-        let audited = timeout(AUDIT_TIME, self.app.run_to_its_end(async move { app.checkout.audit().await }));
+        // the audit ends with its request: when this handler is dropped, since the time is over or the client has gone
+        let ended = CancellationToken::new();
+        let _ends_audit = ended.clone().drop_guard();
+        let audit = async move { app.checkout.audit_until(&ended).await };
+        let audited = timeout(AUDIT_TIME, self.app.run_to_its_end(audit));
         let too_long = "The tables are too large for a request; run `holdfast audit` instead.";
         let report = audited.await.map_err(|_| Problem::unavailable("audit_too_long", too_long))??;
         Ok(Json(report.into()))

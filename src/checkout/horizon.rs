@@ -1,0 +1,126 @@
+//! How far a worker has seen along an index of deadlines.
+//!
+//! An index entry stays, marked as deleted, until no snapshot can see it any more, and a read walks over it. A worker that
+//! began each read at the oldest deadline would walk over everything that was ever sold while one client keeps a
+//! transaction open. So it begins where its last pass began to read, less a slack: a row becomes due at its deadline, and
+//! the transaction that wrote it ended within seconds. Rows that become due further back (another program moved the
+//! deadline) are found by [`super::stragglers`], which reads everything at a bounded share of the time.
+//!
+//! The same holds for rows that cannot be done: they stay due and lie behind the horizon.
+
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+
+use crate::db::due::Place;
+
+/// How long a transaction may take to commit a row whose deadline passes meanwhile: longer than the door waits for one.
+pub(super) const SLACK: Duration = Duration::from_secs(5);
+
+/// How far one worker has seen. All times are the database's, UTC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Horizon {
+    /// When the last whole pass began: everything that was due by then was done or passed over.
+    seen: Option<NaiveDateTime>,
+    /// A pass that is under way: when it began, and behind which place it goes on.
+    pass: Option<(NaiveDateTime, Place)>,
+}
+
+impl Horizon {
+    /// Behind which place the next page begins.
+    pub(super) fn place(&self) -> Place {
+        match (self.pass, self.seen) {
+            (Some((_, place)), _) => place,
+            (None, Some(seen)) => Place::before(seen - SLACK),
+            (None, None) => Place::first(),
+        }
+    }
+
+    /// A page was read at this time and everything on it was done or passed over. `last`: its last row when there may be
+    /// more behind it.
+    pub(super) fn record(&mut self, read_at: NaiveDateTime, last: Option<Place>) {
+        let began = self.pass.map_or(read_at, |(began, _)| began);
+        match last {
+            Some(place) => self.pass = Some((began, place)),
+            None => *self = Self { seen: Some(began), pass: None },
+        }
+    }
+
+    /// Something on a page could not be done: the pass begins anew.
+    pub(super) fn restart(&mut self) {
+        self.pass = None;
+    }
+
+    /// A first pass from the oldest deadline on takes too long: begin at this time, and leave what is older.
+    pub(super) fn skip_to(&mut self, now: NaiveDateTime) {
+        self.seen.get_or_insert(now);
+    }
+
+    /// Whether the next page begins at the oldest deadline.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.seen.is_none()
+    }
+
+    /// Up to when everything that was due was done or passed over; the beginning of time before the first pass.
+    pub(super) fn seen(&self) -> NaiveDateTime {
+        self.seen.unwrap_or(Place::first().at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn at(second: i64) -> NaiveDateTime {
+        DateTime::from_timestamp(1_000_000 + second, 0).expect("a time").naive_utc()
+    }
+
+    fn place(second: i64) -> Place {
+        Place { at: at(second), id: Uuid::from_u128(1), product_id: 1 }
+    }
+
+    #[test]
+    fn a_pass_begins_where_the_last_one_began_less_the_slack() {
+        let mut horizon = Horizon::default();
+        assert_eq!((horizon.place(), horizon.seen()), (Place::first(), Place::first().at));
+        horizon.record(at(100), None);
+        assert_eq!((horizon.place(), horizon.seen()), (Place::before(at(95)), at(100)));
+        horizon.record(at(101), None);
+        assert_eq!((horizon.place(), horizon.seen()), (Place::before(at(96)), at(101)));
+    }
+
+    #[test]
+    fn a_pass_over_several_pages_has_seen_what_was_due_when_it_began() {
+        let mut horizon = Horizon::default();
+        horizon.record(at(100), Some(place(50)));
+        assert_eq!((horizon.place(), horizon.seen()), (place(50), Place::first().at));
+        horizon.record(at(103), Some(place(70)));
+        assert_eq!(horizon.place(), place(70));
+        horizon.record(at(106), None);
+        assert_eq!((horizon.place(), horizon.seen()), (Place::before(at(95)), at(100)));
+    }
+
+    #[test]
+    fn a_pass_that_fails_begins_anew() {
+        let mut horizon = Horizon::default();
+        horizon.record(at(100), None);
+        horizon.record(at(110), Some(place(104)));
+        horizon.restart();
+        assert_eq!((horizon.place(), horizon.seen()), (Place::before(at(95)), at(100)));
+        horizon.record(at(120), None);
+        assert_eq!(horizon.seen(), at(120));
+    }
+
+    #[test]
+    fn a_first_pass_that_takes_too_long_is_skipped_and_a_later_one_is_not() {
+        let mut horizon = Horizon::default();
+        assert!(horizon.is_unknown());
+        horizon.skip_to(at(100));
+        assert_eq!(horizon.place(), Place::before(at(95)));
+        horizon.skip_to(at(200));
+        assert_eq!(horizon.place(), Place::before(at(95)));
+    }
+}

@@ -1,0 +1,221 @@
+//! Rows that have run out and whose units cannot be given back, since the tables were changed by hand. They are passed over
+//! for a while, so that the rows behind them go on; then they are tried again.
+//!
+//! The memory is bounded: of a product that is missing, or that has fewer units reserved than are due, one entry stands for
+//! all rows. An entry that is lost costs a try.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+use tokio::time::Instant;
+use tracing::error;
+use uuid::Uuid;
+
+use crate::db::due::Place;
+use crate::db::holds;
+use crate::telemetry;
+
+/// After how long a row is tried again.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// After how long a row is tried that nothing is known of, since too many others in its set were bad.
+const UNTRIED_FOR: Duration = Duration::from_secs(1);
+/// Products, and rows, that are remembered at most.
+const REMEMBERED: usize = 100_000;
+
+/// What is passed over at present.
+#[derive(Debug, Default)]
+pub(super) struct PassedOver(Mutex<Memory>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    /// Products that do not exist.
+    missing: HashMap<i64, Instant>,
+    /// Products with too few units reserved, and up to which deadline their holds are passed over.
+    unreserved: HashMap<i64, (Instant, NaiveDateTime)>,
+    /// Single holds and orders, by their places' ids.
+    rows: HashMap<(Uuid, i64), Instant>,
+}
+
+impl PassedOver {
+    /// The holds that may be tried.
+    pub(super) fn without(&self, due: &[holds::Due]) -> Vec<holds::Due> {
+        let (memory, now) = (self.memory(), Instant::now());
+        due.iter().filter(|due| !memory.passes(due.place(), now)).copied().collect()
+    }
+
+    /// Whether this order may not be tried.
+    pub(super) fn passes_order(&self, place: Place) -> bool {
+        self.memory().passes_row(place, Instant::now())
+    }
+
+    /// Whether this product does not exist, as far as is remembered.
+    pub(super) fn is_missing(&self, product_id: i64) -> bool {
+        self.memory().is_missing(product_id, Instant::now())
+    }
+
+    /// Whether any product does not exist, as far as is remembered.
+    pub(super) fn knows_missing(&self) -> bool {
+        let (mut memory, now) = (self.memory(), Instant::now());
+        memory.missing.retain(|_, until| now < *until);
+        !memory.missing.is_empty()
+    }
+
+    /// Behind which place a product's holds may be tried.
+    pub(super) fn place_of(&self, product_id: i64) -> Option<Place> {
+        self.memory().place_of(product_id, Instant::now())
+    }
+
+    /// Passes over all rows of a product that does not exist.
+    pub(super) fn pass_missing(&self, product_id: i64) {
+        self.memory().pass_missing(product_id, Instant::now());
+    }
+
+    /// Passes over a product's holds up to this deadline.
+    pub(super) fn pass_unreserved(&self, product_id: i64, up_to: NaiveDateTime) {
+        self.memory().pass_unreserved(product_id, up_to, Instant::now());
+    }
+
+    /// Passes over one row.
+    pub(super) fn pass_row(&self, place: Place) {
+        self.memory().pass_row(place, TRIED_AGAIN_AFTER, Instant::now());
+    }
+
+    /// Leaves one row for a later look.
+    pub(super) fn leave_row(&self, place: Place) {
+        self.memory().pass_row(place, UNTRIED_FOR, Instant::now());
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    fn passes(&self, place: Place, now: Instant) -> bool {
+        let unreserved = self.place_of(place.product_id, now).is_some_and(|behind| place <= behind);
+        unreserved || self.is_missing(place.product_id, now) || self.passes_row(place, now)
+    }
+
+    fn passes_row(&self, place: Place, now: Instant) -> bool {
+        self.rows.get(&(place.id, place.product_id)).is_some_and(|&until| now < until)
+    }
+
+    fn is_missing(&self, product_id: i64, now: Instant) -> bool {
+        self.missing.get(&product_id).is_some_and(|&until| now < until)
+    }
+
+    fn place_of(&self, product_id: i64, now: Instant) -> Option<Place> {
+        self.unreserved.get(&product_id).filter(|(until, _)| now < *until).map(|&(_, up_to)| Place::behind(up_to))
+    }
+
+    fn pass_missing(&mut self, product_id: i64, now: Instant) {
+        remember(&mut self.missing, product_id, now + TRIED_AGAIN_AFTER, now, |&until| until);
+    }
+
+    fn pass_unreserved(&mut self, product_id: i64, up_to: NaiveDateTime, now: Instant) {
+        let entry = (now + TRIED_AGAIN_AFTER, up_to);
+        remember(&mut self.unreserved, product_id, entry, now, |&(until, _)| until);
+    }
+
+    fn pass_row(&mut self, place: Place, time: Duration, now: Instant) {
+        remember(&mut self.rows, (place.id, place.product_id), now + time, now, |&until| until);
+    }
+}
+
+/// Adds an entry. Where there is no room, entries whose time is over go, and then any: they are tried once more.
+fn remember<K: Copy + Eq + Hash, V>(
+    map: &mut HashMap<K, V>,
+    key: K,
+    value: V,
+    now: Instant,
+    until: impl Fn(&V) -> Instant,
+) {
+    if map.len() >= REMEMBERED {
+        map.retain(|_, value| now < until(value));
+    }
+    if map.len() >= REMEMBERED {
+        map.clear();
+    }
+    map.insert(key, value);
+}
+
+/// What was found wrong in one set, for the log and the metric: one line for a set.
+#[derive(Debug)]
+pub(super) struct Findings {
+    kind: &'static str,
+    rows: u64,
+    first: Option<String>,
+}
+
+impl Findings {
+    /// Nothing yet; `kind` is `hold` or `order`.
+    pub(super) fn of(kind: &'static str) -> Self {
+        Self { kind, rows: 0, first: None }
+    }
+
+    /// A row that is passed over, and why.
+    pub(super) fn add(&mut self, place: Place, why: impl FnOnce() -> String) {
+        self.rows += 1;
+        self.first.get_or_insert_with(|| format!("{}: {}", place.id, why()));
+    }
+
+    /// Logs and counts them.
+    pub(super) fn report(&self) {
+        let Self { kind, rows, first: Some(first) } = self else { return };
+        telemetry::passed_over(kind, *rows);
+        error!(kind, rows, first, "rows have run out and their units cannot be given back; run an audit");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::db::holds::{Due, Units};
+
+    fn at(second: i64) -> NaiveDateTime {
+        DateTime::from_timestamp(second, 0).expect("a time").naive_utc()
+    }
+
+    fn due(product_id: i64, second: i64) -> Due {
+        let units = Units { hold_id: Uuid::from_u128(second.unsigned_abs().into()), product_id, qty: 1 };
+        Due { units, at: at(second), late: Duration::ZERO }
+    }
+
+    fn kept(memory: &Memory, rows: &[Due], now: Instant) -> Vec<(i64, NaiveDateTime)> {
+        let kept = rows.iter().filter(|due| !memory.passes(due.place(), now));
+        kept.map(|due| (due.units.product_id, due.at)).collect()
+    }
+
+    #[test]
+    fn rows_are_passed_over_for_a_while_and_then_tried_again() {
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        let rows = [due(1, 1), due(2, 2), due(2, 3), due(3, 4), due(3, 5)];
+        assert_eq!(kept(&memory, &rows, now).len(), 5);
+        memory.pass_missing(1, now);
+        memory.pass_unreserved(2, at(2), now);
+        memory.pass_row(rows[3].place(), TRIED_AGAIN_AFTER, now);
+        memory.pass_row(rows[4].place(), UNTRIED_FOR, now);
+        assert_eq!(kept(&memory, &rows, now), [(2, at(3))], "a deadline behind the last one is tried");
+        assert_eq!(memory.place_of(2, now), Some(Place::behind(at(2))));
+        assert_eq!((memory.is_missing(1, now), memory.is_missing(2, now)), (true, false));
+        assert_eq!(kept(&memory, &rows, now + UNTRIED_FOR), [(2, at(3)), (3, at(5))]);
+        let later = now + TRIED_AGAIN_AFTER;
+        assert_eq!(kept(&memory, &rows, later).len(), 5);
+        assert_eq!((memory.place_of(2, later), memory.is_missing(1, later)), (None, false));
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let (mut map, now) = (HashMap::new(), Instant::now());
+        for key in 0..2 * REMEMBERED {
+            remember(&mut map, key, now + TRIED_AGAIN_AFTER, now, |&until| until);
+        }
+        assert!(map.len() <= REMEMBERED, "{}", map.len());
+        assert!(map.contains_key(&(2 * REMEMBERED - 1)), "the newest stays");
+    }
+}

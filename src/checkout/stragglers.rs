@@ -1,0 +1,72 @@
+//! Rows that became due behind the horizons of the workers: their deadline was moved by another program, or they were passed
+//! over and can be tried again.
+//!
+//! This reads along the whole index of deadlines, and so over every entry that a snapshot keeps. A step is one page of
+//! each table; the worker rests in proportion to what it took.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Checkout;
+use super::expiry::{LISTED, Seen, expire_due};
+use super::horizon::SLACK;
+use super::overdue::{ORDERS, cancel_due};
+use crate::db::Error;
+use crate::db::due::{Place, Window};
+
+/// Where the walks along the indexes are; `None` at their beginnings.
+#[derive(Debug, Default)]
+pub(super) struct Stragglers {
+    holds: Option<Place>,
+    orders: Option<Place>,
+    /// How long the last step took, when it found nothing to do.
+    took: Duration,
+}
+
+impl Stragglers {
+    fn window(after: Option<Place>, limit: u32) -> Window {
+        Window { after: after.unwrap_or_else(Place::first), age: SLACK, limit }
+    }
+}
+
+impl Checkout {
+    /// Gives back a page of holds, orders and payment events that have been due for a while and were not seen. Returns
+    /// whether one of the walks goes on.
+    ///
+    /// # Errors
+    /// As every transaction.
+    pub async fn find_stragglers(&self) -> Result<bool, Error> {
+        let mut stragglers = self.stragglers.lock().await;
+        let began = Instant::now();
+        let done = self.step_stragglers(&mut stragglers).await;
+        stragglers.took = if matches!(done, Ok(1..)) { Duration::ZERO } else { began.elapsed() };
+        done.map(|_| stragglers.holds.is_some() || stragglers.orders.is_some())
+    }
+
+    /// How long the last step of [`Checkout::find_stragglers`] took, whether or not it succeeded; zero when it found something
+    /// to do.
+    pub async fn stragglers_took(&self) -> Duration {
+        self.stragglers.lock().await.took
+    }
+
+    /// Returns how many rows were done. A worker that has not finished its first pass sees everything by itself.
+    async fn step_stragglers(&self, stragglers: &mut Stragglers) -> Result<usize, Error> {
+        let mut done = 0;
+        if !self.due_holds.lock().await.is_unknown() {
+            let window = Stragglers::window(stragglers.holds.take(), LISTED);
+            let seen = expire_due(&self.database, &self.passed_over, None, window).await?;
+            (stragglers.holds, done) = moved(seen, done);
+        }
+        if !self.due_orders.lock().await.is_unknown() {
+            let window = Stragglers::window(stragglers.orders.take(), ORDERS);
+            let seen = cancel_due(&self.database, &self.passed_over, window).await?;
+            (stragglers.orders, done) = moved(seen, done);
+        }
+        Ok(done + self.work_off_stragglers().await?)
+    }
+}
+
+fn moved(seen: Option<Seen>, done: usize) -> (Option<Place>, usize) {
+    seen.map_or((None, done), |seen| (seen.last, done + seen.done))
+}

@@ -1,0 +1,105 @@
+//! The sweep: parked events that wait for nothing any more, since a crash kept both sides from looking, are found and
+//! applied.
+//!
+//! Very many events may be parked. So a step reads one page along the index of states and keeps its place for the next
+//! step, and the worker rests in proportion to what the page took: a walk over all of them takes its time, and never all of
+//! the database's.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+use super::Checkout;
+use crate::db::payment_events::{self, Waiting};
+use crate::db::{Error, Failure, Tx};
+use crate::domain::retry::ATTEMPTS;
+use crate::domain::{EventStatus, Meaning, Named as _};
+
+/// Events that one step reads at most.
+const PAGE: usize = 1000;
+/// Where a walk begins: behind no id.
+const BEGINNING: i64 = i64::MIN;
+
+/// Where the sweep is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sweep {
+    /// The state whose events it walks over: parked ones first, then dead ones, among which may be refunds that were given
+    /// up.
+    status: EventStatus,
+    /// The last id that it has read.
+    after: i64,
+    /// How long the last page took to read.
+    took: Duration,
+}
+
+impl Default for Sweep {
+    fn default() -> Self {
+        Self { status: EventStatus::Parked, after: BEGINNING, took: Duration::ZERO }
+    }
+}
+
+impl Sweep {
+    /// Reads a page, of both states where the first one ends on it, and moves behind it.
+    async fn read(&mut self, tx: &mut Tx<'_>) -> Result<Vec<Waiting>, Failure> {
+        let mut page = Vec::new();
+        loop {
+            let room = PAGE - page.len();
+            let limit = u32::try_from(room).unwrap_or(u32::MAX);
+            let rows = payment_events::list_ready(tx, self.status, self.after, limit, ATTEMPTS).await?;
+            let last = rows.last().filter(|_| rows.len() == room).map(|waiting| waiting.event_id);
+            page.extend(rows);
+            (self.status, self.after) = match (last, self.status) {
+                (Some(last), status) => (status, last),
+                (None, EventStatus::Parked) => (EventStatus::Dead, BEGINNING),
+                (None, _) => (EventStatus::Parked, BEGINNING),
+            };
+            if last.is_some() || self.is_at_the_beginning() {
+                return Ok(page);
+            }
+        }
+    }
+
+    fn is_at_the_beginning(&self) -> bool {
+        (self.status, self.after) == (EventStatus::Parked, BEGINNING)
+    }
+}
+
+impl Checkout {
+    /// Looks through the next page of parked events and of refunds that were given up, and applies those that wait for
+    /// nothing any more. Returns whether the walk goes on; after its last page it begins anew.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn sweep_parked(&self) -> Result<bool, Error> {
+        let (page, more) = {
+            let mut sweep = self.sweep.lock().await;
+            let (from, began) = (*sweep, Instant::now());
+            let read = self.database.read("payments.list_ready", |tx| {
+                async move {
+                    let mut sweep = from;
+                    let page = sweep.read(tx).await?;
+                    Ok((sweep, page))
+                }
+                .boxed()
+            });
+            let read = read.await;
+            sweep.took = began.elapsed();
+            let (moved, page) = read?;
+            *sweep = Sweep { took: sweep.took, ..moved };
+            (page, !sweep.is_at_the_beginning())
+        };
+        let mut ready: Vec<Waiting> = page.into_iter().filter(|waiting| waiting.ready).collect();
+        // successes go first
+        ready.sort_by_key(|waiting| Meaning::ALL.iter().position(|&meaning| meaning == waiting.meaning));
+        for waiting in ready {
+            self.apply(waiting.event_id).await;
+        }
+        Ok(more)
+    }
+
+    /// How long the last page of [`Checkout::sweep_parked`] took to read, whether or not it could be.
+    pub async fn sweep_took(&self) -> Duration {
+        self.sweep.lock().await.took
+    }
+}

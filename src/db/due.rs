@@ -1,0 +1,77 @@
+//! How rows with a deadline are read: in pages along the index of deadlines, from a place on.
+
+use std::time::Duration;
+
+use chrono::{NaiveDate, NaiveDateTime};
+use mysql_async::{Params, params};
+use uuid::Uuid;
+
+use super::{Failure, bytes};
+
+/// A place in an index of deadlines. Rows of one batch share a deadline, so their ids are a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The deadline, UTC.
+    pub at: NaiveDateTime,
+    /// The hold or the order.
+    pub id: Uuid,
+    /// The product of a hold; 0 for an order.
+    pub product_id: i64,
+}
+
+impl Place {
+    /// The place before every row.
+    pub fn first() -> Self {
+        Self::before(NaiveDate::from_ymd_opt(1000, 1, 1).unwrap_or_default().into())
+    }
+
+    /// The place before the rows with this deadline.
+    pub fn before(at: NaiveDateTime) -> Self {
+        Self { at, id: Uuid::nil(), product_id: i64::MIN }
+    }
+
+    /// The place behind the rows with this deadline.
+    pub fn behind(at: NaiveDateTime) -> Self {
+        Self { at, id: Uuid::max(), product_id: i64::MAX }
+    }
+}
+
+/// Which due rows are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Those behind this place,
+    pub after: Place,
+    /// that have been due for so long,
+    pub age: Duration,
+    /// up to so many.
+    pub limit: u32,
+}
+
+impl Window {
+    pub(super) fn params(self) -> Params {
+        let Self { after: Place { at, id, product_id }, age, limit } = self;
+        params! { "from" => at, "id" => bytes(id), product_id, "age" => age.as_secs(), limit }
+    }
+}
+
+/// A page of due rows.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The database's clock when it was read, UTC.
+    pub read_at: NaiveDateTime,
+    /// The rows, the oldest first.
+    pub rows: Vec<T>,
+}
+
+impl<T> Page<T> {
+    /// Takes the clock off the rows: it comes with each of them, and with a row of NULLs where there is none.
+    pub(super) fn read<Columns>(
+        found: Vec<(NaiveDateTime, Columns)>,
+        row: impl Fn(Columns) -> Result<Option<T>, Failure>,
+    ) -> Result<Self, Failure> {
+        let no_clock = || Failure::Broken("due rows came without a clock".to_owned());
+        let read_at = found.first().map(|&(read_at, _)| read_at).ok_or_else(no_clock)?;
+        let rows = found.into_iter().filter_map(|(_, columns)| row(columns).transpose());
+        Ok(Self { read_at, rows: rows.collect::<Result<_, _>>()? })
+    }
+}
