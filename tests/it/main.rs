@@ -22,6 +22,7 @@ mod model;
 mod neighbours;
 mod orders;
 mod permutations;
+mod plans;
 mod process;
 mod queue;
 mod refunds;

@@ -1,0 +1,388 @@
+//! The tables of a shop that has been open for long, filled in a few seconds.
+//!
+//! Rows are numbered, and each range of numbers is in one state. The ids of holds and orders and all keys follow from
+//! their numbers, so that samples name rows without reading them.
+
+use std::ops::Range;
+
+use chrono::{NaiveDateTime, TimeDelta};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use uuid::Uuid;
+
+use crate::support::server::{TestDatabase, connect};
+
+/// Active holds and pending orders that run out first, and received, parked and old rows at the head of their indexes.
+/// They are settled before the second stage, so that their index entries are delete-marked.
+pub(super) const LATE: i64 = 100_000;
+/// The fewest rows in every large table.
+pub(super) const ROWS: i64 = 200_000;
+/// The product of every second hold and of all that are late.
+pub(super) const BIG: i64 = 1;
+
+/// Holds and their orders: paid.
+pub(super) const PAID: Range<i64> = 1..195_001;
+/// Refunded in full.
+pub(super) const REFUNDED: Range<i64> = 195_001..200_001;
+/// Cancelled.
+pub(super) const CANCELLED: Range<i64> = 200_001..205_001;
+/// Pending and overdue; those of [`LATE_ORDERS`] are overdue for longer.
+pub(super) const OVERDUE_ORDERS: Range<i64> = 205_001..207_001;
+/// Pending, with time left.
+pub(super) const PENDING: Range<i64> = 207_001..209_001;
+/// Pending and the first to be overdue, until [`settle_late`].
+pub(super) const LATE_ORDERS: Range<i64> = 209_001..309_001;
+/// Holds without an order: active and overdue; those of [`LATE_HOLDS`] are overdue for longer.
+pub(super) const OVERDUE_HOLDS: Range<i64> = 309_001..311_001;
+/// Active, with time left.
+pub(super) const ACTIVE: Range<i64> = 311_001..313_001;
+/// Released.
+pub(super) const RELEASED: Range<i64> = 313_001..316_001;
+/// Expired.
+pub(super) const EXPIRED: Range<i64> = 316_001..319_001;
+/// Active and the first to run out, until [`settle_late`].
+pub(super) const LATE_HOLDS: Range<i64> = 319_001..419_001;
+
+/// Payment events: the successes of [`PAID`] and [`REFUNDED`] have the numbers of their orders. Ignored.
+pub(super) const IGNORED: Range<i64> = 200_001..205_001;
+/// Received and parked, the first to be due, until [`settle_late`].
+pub(super) const LATE_RECEIVED: Range<i64> = 205_001..305_001;
+/// See [`LATE_RECEIVED`]. They wait for orders that do not exist.
+pub(super) const LATE_PARKED: Range<i64> = 305_001..405_001;
+/// Received, and due.
+pub(super) const RECEIVED: Range<i64> = 405_001..407_001;
+/// Parked for orders that do not exist, and due.
+pub(super) const OVERDUE_EVENTS: Range<i64> = 407_001..409_001;
+/// Parked for orders that do not exist, with time left.
+pub(super) const PARKED: Range<i64> = 409_001..419_001;
+/// Parked although their orders are there: those of [`CANCELLED`].
+pub(super) const READY: Range<i64> = 419_001..421_001;
+/// Quarantined.
+pub(super) const QUARANTINED: Range<i64> = 421_001..423_001;
+/// Due for refund; each owns a charge.
+pub(super) const REFUND_DUE: Range<i64> = 423_001..426_001;
+/// Dead.
+pub(super) const DEAD: Range<i64> = 426_001..428_001;
+
+/// Idempotency keys, and those of them that are old; the late ones are forgotten by [`settle_late`].
+pub(super) const KEYS: Range<i64> = 1..203_001;
+/// See [`KEYS`].
+pub(super) const OLD_KEYS: Range<i64> = 203_001..205_001;
+const LATE_KEYS: Range<i64> = 205_001..305_001;
+
+/// The event with more trail rows than any other.
+pub(super) const BUSY_EVENT: i64 = 1;
+
+/// The id of a hold.
+pub(super) fn hold(number: i64) -> Uuid {
+    id(number, 1)
+}
+
+/// The id of an order.
+pub(super) fn order(number: i64) -> Uuid {
+    id(number, 2)
+}
+
+/// The product of a hold's row.
+pub(super) fn product_of(number: i64) -> i64 {
+    let late = LATE_ORDERS.contains(&number) || LATE_HOLDS.contains(&number);
+    if late || number % 2 == 0 { BIG } else { 2 + number % 5_000 }
+}
+
+fn id(number: i64, kind: u128) -> Uuid {
+    let number = u128::try_from(number).expect("a positive number");
+    Uuid::from_u128((0x0190 << 112) | (number << 80) | (0x7000_8000 << 48) | kind)
+}
+
+/// [`hold`] and [`order`] in SQL.
+fn id_of(number: &str, kind: u8) -> String {
+    format!("UNHEX(CONCAT('0190', LPAD(HEX({number}), 8, '0'), '70008000{kind:012}'))")
+}
+
+/// A filled database.
+pub(super) struct World {
+    pub(super) database: TestDatabase,
+    /// When it was filled, by the database's clock.
+    pub(super) now: NaiveDateTime,
+}
+
+/// `CASE WHEN i BETWEEN … THEN … END`: a value for each range.
+fn by_range(cases: &[(&Range<i64>, &str)], otherwise: &str) -> String {
+    let whens = cases.iter().map(|(range, value)| format!("WHEN {} THEN {value}", within(range)));
+    format!("CASE {} ELSE {otherwise} END", whens.collect::<Vec<_>>().join(" "))
+}
+
+fn within(range: &Range<i64>) -> String {
+    format!("i BETWEEN {} AND {}", range.start, range.end - 1)
+}
+
+/// A moment: the seconds from now plus the number in milliseconds.
+fn moment(seconds: i64) -> String {
+    format!("@now + INTERVAL {seconds} SECOND + INTERVAL i * 1000 MICROSECOND")
+}
+
+/// Before the late rows run out: two days ago, since their numbers count as milliseconds.
+const LATE_SECONDS: i64 = -2 * 86_400;
+/// Before the other overdue rows run out.
+const OVERDUE_SECONDS: i64 = -3_600;
+
+impl World {
+    /// Fills a database of its own.
+    pub(super) async fn fill() -> Self {
+        let database = TestDatabase::create().await;
+        let mut conn = session(&database).await;
+        for statement in numbers() {
+            conn.query_drop(statement).await.expect("numbers");
+        }
+        let now: Option<NaiveDateTime> = conn.query_first("SELECT NOW(6)").await.expect("a clock");
+        let world = Self { database, now: now.expect("a time") };
+        let groups =
+            [vec![events(), trail()], vec![holds(), products(), charges()], vec![orders(), order_events(), keys()]];
+        let groups = groups.map(|group| world.run(group));
+        futures_util::future::join_all(groups).await;
+        world.analyze().await;
+        world
+    }
+
+    /// A time before the deadline of everything that is open, and after that of what was settled.
+    pub(super) fn oldest_open(&self, late_is_settled: bool) -> NaiveDateTime {
+        let seconds = if late_is_settled { OVERDUE_SECONDS } else { LATE_SECONDS };
+        self.now + TimeDelta::seconds(seconds)
+    }
+
+    /// Runs the statements one after another on one connection.
+    async fn run(&self, statements: Vec<String>) {
+        let mut conn = session(&self.database).await;
+        conn.query_drop(format!("SET @now = '{}'", self.now.format("%F %T%.6f"))).await.expect("a variable");
+        for statement in statements {
+            conn.query_drop(&statement).await.unwrap_or_else(|error| panic!("{error}: {statement}"));
+        }
+    }
+
+    /// Brings the statistics of the optimizer up to date.
+    async fn analyze(&self) {
+        let tables = TABLES.map(|(table, _)| table).join(", ");
+        self.run(vec![format!("ANALYZE TABLE {tables}")]).await;
+    }
+
+    /// Settles everything that is late. While a snapshot is open, the old index entries stay, delete-marked.
+    pub(super) async fn settle_late(&self) {
+        let update = |table: &str, column: &str, range: &Range<i64>, [first, last]: [String; 2], set: &str| {
+            assert_eq!(range.end - range.start, LATE);
+            format!("UPDATE {table} SET {set} WHERE {column} BETWEEN {first} AND {last}")
+        };
+        let ids = |of: fn(i64) -> Uuid, range: &Range<i64>| {
+            [range.start, range.end - 1].map(|number| format!("x'{}'", of(number).simple()))
+        };
+        let numbers = |range: &Range<i64>| [range.start, range.end - 1].map(|number| number.to_string());
+        let sold = "status = 'expired', returns_at = NULL";
+        let applied = "status = 'applied', due_at = NULL, settled_at = NOW(6)";
+        let (received, parked) = (numbers(&LATE_RECEIVED), numbers(&LATE_PARKED));
+        let groups = [
+            vec![
+                update("holds", "id", &LATE_HOLDS, ids(hold, &LATE_HOLDS), sold),
+                update("holds", "id", &LATE_ORDERS, ids(hold, &LATE_ORDERS), "returns_at = NULL"),
+                update("orders", "id", &LATE_ORDERS, ids(order, &LATE_ORDERS), "status = 'paid'"),
+            ],
+            vec![
+                update("payment_events", "id", &LATE_RECEIVED, received, applied),
+                update("payment_events", "id", &LATE_PARKED, parked, applied),
+                "DELETE FROM idempotency_keys WHERE created_at < @now - INTERVAL 60 HOUR".to_owned(),
+            ],
+        ];
+        futures_util::future::join_all(groups.map(|group| self.run(group))).await;
+        self.analyze().await;
+    }
+}
+
+/// The large tables, and what is counted in them.
+pub(super) const TABLES: [(&str, &str); 8] = [
+    ("products", "id"),
+    ("holds", "id"),
+    ("orders", "id"),
+    ("order_events", "id"),
+    ("payment_events", "id"),
+    ("payment_event_trail", "id"),
+    ("charges", "event_id"),
+    ("idempotency_keys", "created_at"),
+];
+
+/// A session that writes fast: nothing is checked that is right by construction, and nothing goes to the binary log.
+async fn session(database: &TestDatabase) -> Conn {
+    let mut conn = connect(&database.url).await;
+    conn.query_drop("SET SESSION unique_checks = 0, foreign_key_checks = 0, time_zone = '+00:00'")
+        .await
+        .expect("settings");
+    conn.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await.expect("settings");
+    // needs a privilege; without it filling takes longer
+    let _ = conn.query_drop("SET SESSION sql_log_bin = 0").await;
+    conn
+}
+
+/// A table of the numbers from 1 on.
+fn numbers() -> Vec<String> {
+    let create = "CREATE TABLE numbers (i INT NOT NULL PRIMARY KEY) ENGINE = InnoDB";
+    let double = |count: i64| format!("INSERT INTO numbers SELECT i + {count} FROM numbers");
+    let doubled = (0..19).map(|power| double(1 << power));
+    [create.to_owned(), "INSERT INTO numbers VALUES (1)".to_owned()].into_iter().chain(doubled).collect()
+}
+
+fn products() -> String {
+    format!(
+        "INSERT INTO products (id, name, price_minor, currency, stock, reserved)
+         SELECT i, CONCAT('product ', i), 4999, 'EUR', 10000000, 1000000 FROM numbers WHERE i <= {ROWS} ORDER BY i"
+    )
+}
+
+fn holds() -> String {
+    let product = by_range(&[(&LATE_ORDERS, "1"), (&LATE_HOLDS, "1")], "IF(i % 2 = 0, 1, 2 + i % 5000)");
+    let active = (&(OVERDUE_HOLDS.start..ACTIVE.end), "'active'");
+    let status = [active, (&RELEASED, "'released'"), (&EXPIRED, "'expired'"), (&LATE_HOLDS, "'active'")];
+    let (late, overdue, later) = (moment(LATE_SECONDS), moment(OVERDUE_SECONDS), moment(3_600));
+    let expires = by_range(&[(&LATE_HOLDS, &late), (&OVERDUE_HOLDS, &overdue), (&ACTIVE, &later)], &moment(-200_000));
+    let returns = by_range(
+        &[
+            (&LATE_HOLDS, &late),
+            (&LATE_ORDERS, &late),
+            (&OVERDUE_HOLDS, &overdue),
+            (&OVERDUE_ORDERS, &overdue),
+            (&ACTIVE, &later),
+            (&PENDING, &later),
+        ],
+        "NULL",
+    );
+    format!(
+        "INSERT INTO holds (id, product_id, qty, unit_price_minor, currency, status, created_at, expires_at, returns_at)
+         SELECT {id}, {product}, 1, 4999, 'EUR', {status}, {created}, {expires}, {returns}
+         FROM numbers WHERE i < {end} ORDER BY i",
+        id = id_of("i", 1),
+        status = by_range(&status, "'ordered'"),
+        created = moment(-200_000),
+        end = LATE_HOLDS.end,
+    )
+}
+
+fn orders() -> String {
+    let pending = OVERDUE_ORDERS.start..LATE_ORDERS.end;
+    let status = by_range(
+        &[(&PAID, "'paid'"), (&REFUNDED, "'refunded'"), (&CANCELLED, "'cancelled'"), (&pending, "'pending'")],
+        "NULL",
+    );
+    let (late, overdue, later) = (moment(LATE_SECONDS), moment(OVERDUE_SECONDS), moment(3_600));
+    let pay_by = by_range(&[(&LATE_ORDERS, &late), (&OVERDUE_ORDERS, &overdue), (&PENDING, &later)], &moment(-200_000));
+    format!(
+        "INSERT INTO orders (id, hold_id, status, total_minor, currency, created_at, pay_by, refunded_minor)
+         SELECT {id}, {hold}, {status}, 4999, 'EUR', {created}, {pay_by}, {refunded}
+         FROM numbers WHERE i < {end} ORDER BY i",
+        id = id_of("i", 2),
+        hold = id_of("i", 1),
+        created = moment(-200_000),
+        refunded = by_range(&[(&REFUNDED, "4999")], "0"),
+        end = LATE_ORDERS.end,
+    )
+}
+
+fn order_events() -> String {
+    let settled = PAID.start..CANCELLED.end;
+    let ended = by_range(&[(&CANCELLED, "'cancelled'")], "'paid'");
+    let reason = by_range(&[(&CANCELLED, "'payment_overdue'")], "'payment_succeeded'");
+    let event = by_range(&[(&CANCELLED, "NULL")], "i");
+    format!(
+        "INSERT INTO order_events (order_id, from_status, to_status, reason, at, payment_event_id, txn_id)
+         SELECT {order},
+                CASE step WHEN 1 THEN NULL WHEN 2 THEN 'pending' ELSE 'paid' END,
+                CASE step WHEN 1 THEN 'pending' WHEN 2 THEN {ended} ELSE 'refunded' END,
+                CASE step WHEN 1 THEN 'created' WHEN 2 THEN {reason} ELSE 'payment_refunded' END,
+                {at}, IF(step = 1, NULL, {event}), NULL
+         FROM numbers JOIN (SELECT 1 AS step UNION ALL SELECT 2 UNION ALL SELECT 3) AS steps
+         WHERE i < {end} AND (step = 1 OR step = 2 AND {settled} OR step = 3 AND {refunded})
+         ORDER BY i, step",
+        order = id_of("i", 2),
+        at = moment(-200_000),
+        end = LATE_ORDERS.end,
+        settled = within(&settled),
+        refunded = within(&REFUNDED),
+    )
+}
+
+fn events() -> String {
+    let received = |range| (range, "'received'");
+    let parked = |range| (range, "'parked'");
+    let waiting = OVERDUE_EVENTS.start..READY.end;
+    let status = [
+        (&IGNORED, "'ignored'"),
+        received(&LATE_RECEIVED),
+        parked(&LATE_PARKED),
+        received(&RECEIVED),
+        parked(&waiting),
+        (&QUARANTINED, "'quarantined'"),
+        (&REFUND_DUE, "'refund_due'"),
+        (&DEAD, "'dead'"),
+    ];
+    let (late, overdue, later) = (moment(LATE_SECONDS), moment(OVERDUE_SECONDS), moment(86_400));
+    let tomorrow = PARKED.start..READY.end;
+    let due = by_range(
+        &[
+            (&LATE_RECEIVED, &late),
+            (&LATE_PARKED, &late),
+            (&RECEIVED, &overdue),
+            (&OVERDUE_EVENTS, &overdue),
+            (&tomorrow, &later),
+        ],
+        "NULL",
+    );
+    let unknown = LATE_PARKED.start..READY.start;
+    let ready = id_of(&format!("i - {}", READY.start - CANCELLED.start), 2);
+    let order = by_range(&[(&unknown, &id_of("i", 3)), (&READY, &ready)], &id_of("1 + i % 200000", 2));
+    let settled = PAID.start..REFUNDED.end;
+    format!(
+        "INSERT INTO payment_events (id, provider, idempotency_key, fingerprint, status, meaning, order_id, hold_id, amount,
+                                     currency, txn_id, body, received_at, settled_at, due_at, park_until, attempts)
+         SELECT i, 'default', CONCAT('succeeded', CHAR(31), 'charge ', i), REPEAT('f', 32), {status}, {meaning},
+                IF(i % 1000 = 0, NULL, {order}), IF(i % 1000 = 0, {hold}, NULL), '49.99',
+                'EUR', CONCAT('charge ', i), '{{}}', {received}, IF({due} IS NULL, @now, NULL), {due}, {later}, 1
+         FROM numbers WHERE i < {end} ORDER BY i",
+        status = by_range(&status, "'applied'"),
+        meaning = by_range(&[(&LATE_RECEIVED, "'refunded'")], "'succeeded'"),
+        order = by_range(&[(&settled, &id_of("i", 2))], &order),
+        hold = by_range(&[(&settled, &id_of("i", 1)), (&unknown, &id_of("i", 3))], &id_of("1 + i % 200000", 1)),
+        received = moment(-200_000),
+        end = DEAD.end,
+    )
+}
+
+fn trail() -> String {
+    // the busy event has a thousand rows and more, the others have four each
+    let event = "IF(i <= 2000, 1, 1 + i DIV 4)";
+    format!(
+        "INSERT INTO payment_event_trail (event_id, action, attempt, detail)
+         SELECT {event}, 'attempt_failed', 1, 'the provider said no' FROM numbers WHERE i <= {ROWS} ORDER BY i"
+    )
+}
+
+fn charges() -> String {
+    let settled = PAID.start..REFUNDED.end;
+    format!(
+        "INSERT INTO charges (provider, name, event_id, order_id, hold_id, status, amount_minor, currency, refunded_minor)
+         SELECT 'default', CONCAT('charge ', i), i, {order}, {hold}, {status}, 4999, 'EUR', {refunded}
+         FROM numbers WHERE {settled} OR {due} ORDER BY i",
+        order = by_range(&[(&settled, &id_of("i", 2))], &id_of("1 + i % 200000", 2)),
+        hold = by_range(&[(&settled, &id_of("i", 1))], &id_of("1 + i % 200000", 1)),
+        status = by_range(&[(&REFUNDED, "'refunded'"), (&REFUND_DUE, "'refund_due'")], "'paid'"),
+        refunded = by_range(&[(&REFUNDED, "4999")], "0"),
+        settled = within(&settled),
+        due = within(&REFUND_DUE),
+    )
+}
+
+fn keys() -> String {
+    let created =
+        by_range(&[(&OLD_KEYS, "@now - INTERVAL 50 HOUR"), (&LATE_KEYS, &moment(-4 * 86_400))], &moment(-86_400));
+    format!(
+        "INSERT INTO idempotency_keys (scope, operation, idempotency_key, fingerprint, resource_id, answered_status, created_at)
+         SELECT '', IF(i % 2 = 0, 'hold', 'order'), CONCAT('key ', i), REPEAT('f', 32), {id}, NULL, {created}
+         FROM numbers WHERE i < {end} ORDER BY i",
+        id = id_of("i", 2),
+        end = LATE_KEYS.end,
+    )
+}

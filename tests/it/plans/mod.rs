@@ -1,0 +1,244 @@
+//! No statement reads more than it returns or changes, however large the tables are.
+//!
+//! Every statement of `sql/` runs on tables of 200,000 rows and more, for one row, two and many, in two stages:
+//!
+//! 1. beside a backlog: 100,000 holds, orders and events are overdue;
+//! 2. after that backlog was settled while a snapshot and an older writing transaction are open, so that its index entries
+//!    are delete-marked and purge cannot remove them.
+//!
+//! It must keep three bounds:
+//!
+//! - plan: EXPLAIN shows no table or index that is read as a whole, unless it is expected to end within the next bound;
+//! - rows: `Handler_read_%` counts at most 100 rows, and 4 more for each row returned, changed or given to look through.
+//!   Index entries that an index condition filters count as well: MariaDB reports them, and MySQL runs with index
+//!   condition pushdown off;
+//! - pages (second stage): `Handler_read_%` does not count delete-marked entries, but each costs a lookup in the clustered
+//!   index. MariaDB 10.11.5 and later report the pages of a statement: at most 100, and 20 more for each row. Elsewhere
+//!   (MySQL, and a MIN that the optimizer resolves while it plans) the check reads the counter of the whole server, which
+//!   includes the pages of other tests: the least of several runs must stay under a tenth of what the walk costs.
+//!
+//! A statement that has a reason to read more says so in its header, on a line of its own:
+//!
+//! - `-- reads up to 8 rows for each: <reason>` instead of 4;
+//! - `-- reads more while purge waits: <reason>` lifts the bounds in the second stage.
+//!
+//! Both can be limited to one engine (`for each on MariaDB: …`). An exception that is not needed fails the test.
+
+mod check;
+mod exception;
+mod fill;
+mod samples;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holdfast::db::sql;
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use self::check::{Checker, Limits, Measured};
+use self::exception::{Engine, Exceptions};
+use self::fill::{LATE, World};
+use self::samples::{At, MANY, Sample};
+use crate::support::server::connect;
+
+/// Statements that read too much and are to be changed, with the engines on which they do. The test fails when one of them
+/// keeps its bounds: take it off the list then.
+const AWAITED: &[(&str, &[Engine], &str)] = &[
+    ("audit/event_never_due", &[Engine::MariaDb], "the engine reads the index of due times instead of the page"),
+    ("holds/expire", &[Engine::MariaDb], "one tuple in IN reads the whole table"),
+    ("holds/find_next_due", BOTH, "without a lower bound it walks delete-marked entries"),
+    (
+        "holds/find_supply",
+        BOTH,
+        "it needs a lower bound; without FORCE INDEX MariaDB reads the units that are sold too",
+    ),
+    ("holds/list_due", BOTH, "without a lower bound it walks delete-marked entries"),
+    (
+        "holds/list_due_of_product",
+        BOTH,
+        "it needs a lower bound; without FORCE INDEX MariaDB reads the units that are sold too",
+    ),
+    ("idempotency_keys/answer", &[Engine::MariaDb], "a tuple in IN reads the whole table"),
+    ("idempotency_keys/delete", &[Engine::MariaDb], "a tuple in IN reads the whole table"),
+    ("idempotency_keys/delete_old", BOTH, "without a lower bound it walks delete-marked entries"),
+    ("orders/find_next_due", BOTH, "it needs a lower bound, and NOT EXISTS gathers the whole inbox"),
+    ("orders/list_due", BOTH, "it needs a lower bound, and NOT EXISTS gathers the whole inbox"),
+    ("payment_events/count_open", BOTH, "counts every open event"),
+    ("payment_events/find_next_due", BOTH, "without a lower bound it walks delete-marked entries"),
+    ("payment_events/list_by_state", BOTH, "the engine reads the primary key instead of the index of states"),
+    ("payment_events/list_due", BOTH, "without a lower bound it walks delete-marked entries"),
+    ("payment_events/list_ready", BOTH, "reads every parked event"),
+    ("payment_events/list_refunds_due", BOTH, "the engine reads the primary key instead of the index of states"),
+];
+
+const BOTH: &[Engine] = &[Engine::MariaDb, Engine::MySql];
+
+/// Statements that must fail the check, in the stage named: otherwise it would pass anything.
+const BAD: &[(&str, bool, &[Engine], &str)] = &[
+    ("a column without an index", false, BOTH, "SELECT id FROM orders WHERE total_minor = 1"),
+    ("a whole index", false, BOTH, "SELECT COUNT(id) FROM orders"),
+    ("rows that are filtered", false, BOTH, "SELECT id FROM holds WHERE status = 'ordered' AND qty = 2 LIMIT 1"),
+    (
+        "one tuple in IN",
+        false,
+        &[Engine::MariaDb],
+        "UPDATE holds FORCE INDEX (PRIMARY) SET status = 'expired' \
+         WHERE (id, product_id) IN ((x'01900000000170008000000000000001', 3)) AND status = 'active'",
+    ),
+    (
+        "delete-marked rows before the first one",
+        true,
+        BOTH,
+        "SELECT expires_at FROM holds FORCE INDEX (holds_due) WHERE status = 'active' ORDER BY expires_at LIMIT 1",
+    ),
+    ("delete-marked rows before a minimum", true, BOTH, "SELECT MIN(expires_at) FROM holds WHERE status = 'active'"),
+];
+
+#[tokio::test]
+async fn no_statement_reads_more_than_it_returns_or_changes_however_large_the_tables_are() {
+    let world = World::fill().await;
+    let mut guard = Guard::open(&world).await;
+    guard.check_all(false).await;
+    let _open = [keep_a_snapshot_open(&world).await, keep_a_writer_open(&world).await];
+    world.settle_late().await;
+    guard.check_all(true).await;
+    let faults = guard.verdict();
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+async fn keep_a_snapshot_open(world: &World) -> Conn {
+    let mut conn = connect(&world.database.url).await;
+    conn.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT").await.expect("a snapshot");
+    let _: Vec<i64> = conn.query("SELECT id FROM products LIMIT 1").await.expect("a read");
+    conn
+}
+
+/// As long as an older transaction that writes is open, no page of an index is known to be visible as a whole, and each
+/// delete-marked entry is looked up.
+async fn keep_a_writer_open(world: &World) -> Conn {
+    let mut conn = connect(&world.database.url).await;
+    conn.query_drop("START TRANSACTION").await.expect("a transaction");
+    conn.query_drop("INSERT INTO numbers (i) VALUES (0)").await.expect("a write");
+    conn
+}
+
+/// What was found of every statement.
+struct Guard<'world> {
+    world: &'world World,
+    checker: Checker,
+    exceptions: BTreeMap<&'static str, Exceptions>,
+    /// Beyond the usual bounds, by statement.
+    beyond_usual: BTreeMap<&'static str, Vec<String>>,
+    /// Beyond the bounds that its exceptions leave it, by statement.
+    beyond: BTreeMap<&'static str, Vec<String>>,
+    /// What no exception helps with: a missing sample, one that misses its rows, a bad header.
+    broken: Vec<String>,
+}
+
+impl<'world> Guard<'world> {
+    async fn open(world: &'world World) -> Self {
+        let checker = Checker::open(&world.database.url).await;
+        let mut broken = Vec::new();
+        let mut read = |(name, statement): &(&'static str, &str)| match Exceptions::read(statement, checker.engine) {
+            Ok(exceptions) => (*name, exceptions),
+            Err(line) => {
+                broken.push(format!("{name}: its header names no reason in the required form: {line}"));
+                (*name, Exceptions::default())
+            }
+        };
+        let exceptions = sql::ALL.iter().map(&mut read).collect();
+        Self { world, checker, exceptions, beyond_usual: BTreeMap::new(), beyond: BTreeMap::new(), broken }
+    }
+
+    async fn check_all(&mut self, settled: bool) {
+        for &(name, statement) in sql::ALL {
+            for rows in [1, 2, MANY] {
+                let at = At { rows, oldest_open: self.world.oldest_open(settled) };
+                match samples::samples(name, at) {
+                    Some(samples) => {
+                        for sample in samples {
+                            self.check(name, statement, settled, &sample).await;
+                        }
+                    }
+                    None if rows == 1 && !settled && !reads_nothing(statement) => {
+                        self.broken.push(format!("{name}: add a sample in tests/it/plans/samples.rs"));
+                    }
+                    None => {}
+                }
+            }
+        }
+        for (what, stage, engines, statement) in BAD {
+            if *stage == settled && engines.contains(&self.checker.engine) {
+                let found = self.checker.measure(what, statement, &Sample::default(), settled, true).await;
+                let caught = found.as_ref().is_ok_and(|found| !found.beyond(&Limits::USUAL, 0).is_empty());
+                if !caught {
+                    self.broken.push(format!("{what} passes the check: {found:?}"));
+                }
+            }
+        }
+    }
+
+    async fn check(&mut self, name: &'static str, statement: &str, settled: bool, sample: &Sample) {
+        let awaited = self.awaited().contains(name);
+        if awaited && self.beyond.get(name).is_some_and(|faults| !faults.is_empty()) {
+            // one fault is enough, and statements that read too much take long
+            return;
+        }
+        let case = format!("{name} ({}, {sample})", if settled { "backlog settled" } else { "backlog" });
+        let measured: Measured = match self.checker.measure(name, statement, sample, settled, awaited).await {
+            Ok(measured) => measured,
+            Err(error) => {
+                self.broken.push(format!("{case}: its sample in tests/it/plans/samples.rs does not run: {error}"));
+                return;
+            }
+        };
+        if measured.hits < sample.hits {
+            let (found, hits) = (measured.hits, sample.hits);
+            self.broken.push(format!("{case}: its sample hits {found} rows instead of {hits}"));
+        }
+        let usual = Limits::USUAL;
+        let own = self.exceptions[name].limits(settled);
+        for (found, limits) in [(&mut self.beyond_usual, usual), (&mut self.beyond, own)] {
+            let faults = measured.beyond(&limits, sample.page);
+            let faults = faults.into_iter().map(|fault| format!("{case}: {fault}"));
+            found.entry(name).or_default().extend(faults);
+        }
+    }
+
+    /// The statements of [`AWAITED`] on this engine.
+    fn awaited(&self) -> BTreeSet<&'static str> {
+        let here = AWAITED.iter().filter(|(_, engines, _)| engines.contains(&self.checker.engine));
+        here.map(|(name, ..)| *name).collect()
+    }
+
+    /// Everything that is wrong.
+    fn verdict(mut self) -> Vec<String> {
+        let engine = self.checker.engine;
+        let awaited = self.awaited();
+        for name in &awaited {
+            if self.beyond.get(name).is_none_or(Vec::is_empty) {
+                self.broken.push(format!("{name} keeps its bounds on {engine:?}: take it off the list AWAITED"));
+            }
+        }
+        for (name, exceptions) in &self.exceptions {
+            let needed = self.beyond_usual.get(name).is_some_and(|faults| !faults.is_empty());
+            if exceptions.any() && !needed {
+                self.broken.push(format!("{name} keeps the usual bounds on {engine:?}: its header needs no exception"));
+            }
+        }
+        let beyond = self.beyond.into_iter().filter(|(name, _)| !awaited.contains(name));
+        self.broken.into_iter().chain(beyond.flat_map(|(_, faults)| faults)).collect()
+    }
+}
+
+/// Whether a statement needs no sample: it creates something, or inserts values and looks for nothing.
+fn reads_nothing(statement: &str) -> bool {
+    let mut lines = statement.lines().filter(|line| !line.starts_with("--"));
+    let first = lines.next().unwrap_or_default();
+    let rest: Vec<&str> = lines.collect();
+    let inserts = first.starts_with("INSERT") && rest.iter().any(|line| line.starts_with("VALUES"));
+    first.starts_with("CREATE") || inserts && !statement.contains("ON DUPLICATE KEY")
+}
+
+/// Pages that a walk through all delete-marked entries looks at, at the least.
+const WALK: i64 = LATE;
