@@ -36,7 +36,7 @@ fn filled(name: &str, statement: &str) -> String {
         _ => 2,
     };
     let row = format!("({})", vec!["NULL"; width].join(", "));
-    let mut text = statement.replace("{rows}", &row).replace("{ids}", "NULL");
+    let mut text = statement.replace("{rows}", &row).replace("{ids}", "NULL").replace("{direction}", "ASC");
     text = text.replace("{cases}", "WHEN 1 THEN 1");
     for number in [
         "{product_id}",
