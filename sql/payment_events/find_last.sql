@@ -1,5 +1,3 @@
 -- payment_events/find_last: the newest event
-SELECT id, received_at
+SELECT COALESCE(MAX(id), 0)
 FROM payment_events
-ORDER BY id DESC
-LIMIT 1

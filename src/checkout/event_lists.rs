@@ -219,7 +219,7 @@ async fn time_range(
     let EventFilter { received_from, received_to, .. } = filter;
     let (mut first, mut last) = (i64::MIN, i64::MAX);
     if received_from.is_some() || received_to.is_some() {
-        let end = operators::find_last(tx).await?.map_or(0, |(id, _)| id.saturating_add(1));
+        let end = operators::find_last(tx).await?.saturating_add(1);
         if let Some(from) = received_from {
             first = find_time(tx, from.checked_sub_signed(JITTER).unwrap_or(*from), end).await?;
         }

@@ -192,9 +192,9 @@ pub async fn find_next(tx: &mut Tx<'_>, id: i64) -> Result<Option<(i64, NaiveDat
     tx.row(sql::payment_events::FIND_NEXT, params! { id }).await
 }
 
-/// The newest event, and when it was received, UTC.
-pub async fn find_last(tx: &mut Tx<'_>) -> Result<Option<(i64, NaiveDateTime)>, Failure> {
-    tx.row(sql::payment_events::FIND_LAST, ()).await
+/// The id of the newest event; 0 in an empty inbox.
+pub async fn find_last(tx: &mut Tx<'_>) -> Result<i64, Failure> {
+    Ok(tx.row(sql::payment_events::FIND_LAST, ()).await?.unwrap_or(0))
 }
 
 /// The lines of these events, in any order.
