@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod audit_report;
 mod event_batch;
+pub mod event_lists;
 pub mod expiry;
 mod halves;
 mod hold_batch;

@@ -19,25 +19,6 @@ use crate::domain::{ChargeStatus, Event, EventStatus, Meaning, Refusal};
 /// What is shown at most of what happened to one event.
 const HAPPENINGS: u32 = 100;
 
-/// Some lines of a list, and the id that the next page begins behind; `None` on the last one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
-    /// The lines.
-    pub items: Vec<T>,
-    /// Where the next page begins.
-    pub next_after: Option<i64>,
-}
-
-impl<T> Page<T> {
-    /// Of one line more than is shown, which tells whether there is a next page.
-    fn cut(mut items: Vec<T>, limit: u32, id: impl Fn(&T) -> i64) -> Self {
-        let more = items.len() > limit as usize;
-        items.truncate(limit as usize);
-        let next_after = items.last().filter(|_| more).map(id);
-        Self { items, next_after }
-    }
-}
-
 /// An event with all that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFile {
@@ -65,33 +46,6 @@ fn first_delivery(record: &EventRecord) -> Option<Delivered> {
 }
 
 impl Checkout {
-    /// A page of the inbox: of one state the oldest first, of all states the newest first. `behind` is where it begins.
-    ///
-    /// # Errors
-    /// As every read.
-    pub async fn list_payment_events(
-        &self,
-        status: Option<EventStatus>,
-        behind: Option<i64>,
-        limit: u32,
-    ) -> Result<Page<EventLine>, Error> {
-        let lines = self
-            .database
-            .read("operators.list_events", |tx| {
-                async move {
-                    match status {
-                        Some(status) => {
-                            operators::list_by_state(tx, status, behind.unwrap_or(i64::MIN), limit + 1).await
-                        }
-                        None => operators::list_newest(tx, behind.unwrap_or(i64::MAX), limit + 1).await,
-                    }
-                }
-                .boxed()
-            })
-            .await?;
-        Ok(Page::cut(lines, limit, |line| line.id))
-    }
-
     /// Everything about one event.
     ///
     /// # Errors
@@ -118,24 +72,6 @@ impl Checkout {
                 .boxed()
             })
             .await
-    }
-
-    /// A page of what has to be given back, the oldest first, each with its charge. `after` is where it begins.
-    ///
-    /// # Errors
-    /// As every read.
-    pub async fn list_refunds_due(
-        &self,
-        after: Option<i64>,
-        limit: u32,
-    ) -> Result<Page<(EventLine, Option<ChargeLine>)>, Error> {
-        let due = self
-            .database
-            .read("operators.list_refunds", |tx| {
-                async move { operators::list_refunds_due(tx, after.unwrap_or(i64::MIN), limit + 1).await }.boxed()
-            })
-            .await?;
-        Ok(Page::cut(due, limit, |(line, _)| line.id))
     }
 
     /// An operator gave back money that was due for refund, or quarantined; `note` stays in its trail. Done before, it is

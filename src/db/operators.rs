@@ -1,12 +1,14 @@
 //! What operators see of the inbox, and what they do there by hand.
 
 use chrono::NaiveDateTime;
-use mysql_async::{Row, params};
+use mysql_async::{Params, Row, Value, params};
+use uuid::Uuid;
 
 use super::charges::{Charge, Money};
+use super::literal::{Literal, list};
 use super::payment_event_trail::Action;
-use super::{Failure, Tx, column, id_column, payment_event_quarantines, single, sql, state, text_column};
-use crate::domain::{EventStatus, Meaning, Quarantine, Reference};
+use super::{Failure, Tx, bytes, column, id_column, payment_event_quarantines, single, sql, state, text_column};
+use crate::domain::{EventStatus, Meaning, Named as _, Quarantine, Reference};
 
 /// A line of the inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,20 +99,114 @@ pub struct EventRecord {
     pub dismissal: Option<(NaiveDateTime, String)>,
 }
 
-/// Up to `limit` events of one state with ids greater than `after`, the oldest first.
-pub async fn list_by_state(
-    tx: &mut Tx<'_>,
-    status: EventStatus,
-    after: i64,
-    limit: u32,
-) -> Result<Vec<EventLine>, Failure> {
-    let params = params! { "status" => crate::domain::Named::as_str(status), after, limit };
-    lines(&tx.rows::<Row>(sql::payment_events::LIST_BY_STATE, params).await?)
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// By ascending ids.
+    OldestFirst,
+    /// By descending ids.
+    NewestFirst,
 }
 
-/// Up to `limit` events with ids smaller than `before`, the newest first.
-pub async fn list_newest(tx: &mut Tx<'_>, before: i64, limit: u32) -> Result<Vec<EventLine>, Failure> {
-    lines(&tx.rows::<Row>(sql::payment_events::LIST_NEWEST, params! { before, limit }).await?)
+/// A part of the inbox.
+#[derive(Debug, Clone, Copy)]
+pub struct IdRange {
+    /// The smallest id.
+    pub first: i64,
+    /// The largest id.
+    pub last: i64,
+    /// Received at this time or later, UTC.
+    pub received_from: Option<NaiveDateTime>,
+    /// Received before this time, UTC.
+    pub received_to: Option<NaiveDateTime>,
+    /// How many ids at most.
+    pub limit: u32,
+    /// From which end.
+    pub direction: Direction,
+}
+
+impl IdRange {
+    /// The statement in this range's direction, and its parameters with `more`.
+    pub(super) fn apply(&self, statement: &str, more: Vec<(&str, Value)>) -> (String, Params) {
+        let direction = match self.direction {
+            Direction::OldestFirst => "ASC",
+            Direction::NewestFirst => "DESC",
+        };
+        let time = |at: Option<NaiveDateTime>, open: &str| at.map_or_else(|| Value::from(open), Value::from);
+        let own: Vec<(&str, Value)> = vec![
+            ("first", self.first.into()),
+            ("last", self.last.into()),
+            ("received_from", time(self.received_from, "1000-01-01 00:00:00")),
+            ("received_to", time(self.received_to, "9999-12-31 23:59:59")),
+            ("limit", self.limit.into()),
+        ];
+        let params = own.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect::<Vec<_>>();
+        (statement.replace("{direction}", direction), Params::from(params))
+    }
+}
+
+async fn list_ids(
+    tx: &mut Tx<'_>,
+    statement: &str,
+    range: &IdRange,
+    more: Vec<(&str, Value)>,
+) -> Result<Vec<i64>, Failure> {
+    let (statement, params) = range.apply(statement, more);
+    tx.rows(&statement, params).await
+}
+
+/// Events of one state.
+pub async fn list_ids_by_state(tx: &mut Tx<'_>, status: EventStatus, range: &IdRange) -> Result<Vec<i64>, Failure> {
+    list_ids(tx, sql::payment_events::LIST_IDS_BY_STATE, range, vec![("status", status.as_str().into())]).await
+}
+
+/// Events of all states.
+pub async fn list_ids_by_age(tx: &mut Tx<'_>, range: &IdRange) -> Result<Vec<i64>, Failure> {
+    list_ids(tx, sql::payment_events::LIST_IDS_BY_AGE, range, Vec::new()).await
+}
+
+/// Events of one state that name this order.
+pub async fn list_ids_of_order(
+    tx: &mut Tx<'_>,
+    order_id: Uuid,
+    status: EventStatus,
+    range: &IdRange,
+) -> Result<Vec<i64>, Failure> {
+    let more = vec![("order_id", bytes(order_id)), ("status", status.as_str().into())];
+    list_ids(tx, sql::payment_events::LIST_IDS_OF_ORDER, range, more).await
+}
+
+/// Events of one state that name this hold.
+pub async fn list_ids_of_hold(
+    tx: &mut Tx<'_>,
+    hold_id: Uuid,
+    status: EventStatus,
+    range: &IdRange,
+) -> Result<Vec<i64>, Failure> {
+    let more = vec![("hold_id", bytes(hold_id)), ("status", status.as_str().into())];
+    list_ids(tx, sql::payment_events::LIST_IDS_OF_HOLD, range, more).await
+}
+
+/// The first event at or behind an id, and when it was received, UTC.
+pub async fn find_next(tx: &mut Tx<'_>, id: i64) -> Result<Option<(i64, NaiveDateTime)>, Failure> {
+    tx.row(sql::payment_events::FIND_NEXT, params! { id }).await
+}
+
+/// The id of the newest event; 0 in an empty inbox.
+pub async fn find_last(tx: &mut Tx<'_>) -> Result<i64, Failure> {
+    Ok(tx.row(sql::payment_events::FIND_LAST, ()).await?.unwrap_or(0))
+}
+
+/// The lines of these events, in any order.
+pub async fn list_lines(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<EventLine>, Failure> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    lines(&tx.rows_text::<Row>(&with_ids(sql::payment_events::LIST_LINES, ids)).await?)
+}
+
+fn with_ids(statement: &str, ids: &[i64]) -> String {
+    statement.replace("{ids}", &list(ids.iter().map(|&id| Literal::Number(id))))
 }
 
 /// Everything about one event.
@@ -158,13 +254,12 @@ impl From<Charge> for ChargeLine {
     }
 }
 
-/// Up to `limit` events with ids greater than `after` whose money has to be given back, each with its charge.
-pub async fn list_refunds_due(
-    tx: &mut Tx<'_>,
-    after: i64,
-    limit: u32,
-) -> Result<Vec<(EventLine, Option<ChargeLine>)>, Failure> {
-    let found: Vec<Row> = tx.rows(sql::payment_events::LIST_REFUNDS_DUE, params! { after, limit }).await?;
+/// The lines of these events, each with the charge that it owns, in any order.
+pub async fn list_refunds(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<(EventLine, Option<ChargeLine>)>, Failure> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found: Vec<Row> = tx.rows_text(&with_ids(sql::payment_events::LIST_REFUNDS, ids)).await?;
     let refund = |row: &Row| Ok((line(row)?, charge_line(row)?));
     found.iter().map(refund).collect()
 }

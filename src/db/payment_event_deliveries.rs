@@ -1,11 +1,12 @@
 //! What deliveries were answered.
 
 use chrono::NaiveDateTime;
-use mysql_async::{Row, params};
+use mysql_async::{Row, Value, params};
 
+use super::operators::IdRange;
 use super::{Failure, Tx, column, sql, text_column};
-use crate::domain::Named as _;
-use crate::domain::payment::DeliveryStatus;
+use crate::domain::payment::{DeliveryStatus, Provider};
+use crate::domain::{EventStatus, Named as _};
 
 /// One delivery of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,22 @@ pub async fn correct(tx: &mut Tx<'_>, event_id: i64, answer: DeliveryStatus) -> 
     let params = params! { event_id, "answer" => answer.as_str() };
     tx.execute(sql::payment_event_deliveries::CORRECT, params).await?;
     Ok(())
+}
+
+/// Events that name a charge, of one provider and of one state where they are given; those that own it are not among them.
+pub async fn list_ids_of_charge(
+    tx: &mut Tx<'_>,
+    (charge, provider, status): (&str, Option<Provider>, Option<EventStatus>),
+    range: &IdRange,
+) -> Result<Vec<i64>, Failure> {
+    let word = |word: Option<&'static str>| word.map_or(Value::NULL, Value::from);
+    let more = vec![
+        ("charge", Value::from(charge)),
+        ("provider", word(provider.map(Provider::as_str))),
+        ("status", word(status.map(EventStatus::as_str))),
+    ];
+    let (statement, params) = range.apply(sql::payment_event_deliveries::LIST_IDS_OF_CHARGE, more);
+    tx.rows(&statement, params).await
 }
 
 /// The deliveries of an event that have a row, the oldest first. An answer that only a newer program knows is left out.

@@ -91,16 +91,22 @@ statements! {
         MATCH = "match",
         SETTLE = "settle",
         MARK_REFUNDED = "mark_refunded",
-        LIST_BY_STATE = "list_by_state",
-        LIST_NEWEST = "list_newest",
+        LIST_IDS_BY_STATE = "list_ids_by_state",
+        LIST_IDS_BY_AGE = "list_ids_by_age",
+        LIST_IDS_OF_ORDER = "list_ids_of_order",
+        LIST_IDS_OF_HOLD = "list_ids_of_hold",
+        FIND_NEXT = "find_next",
+        FIND_LAST = "find_last",
+        LIST_LINES = "list_lines",
         FIND_ALL = "find_all",
-        LIST_REFUNDS_DUE = "list_refunds_due",
+        LIST_REFUNDS = "list_refunds",
         MARK_REFUND_DONE = "mark_refund_done",
         DISMISS = "dismiss",
     }
     payment_event_deliveries {
         INSERT = "insert",
         CORRECT = "correct",
+        LIST_IDS_OF_CHARGE = "list_ids_of_charge",
         LIST = "list",
     }
     payment_event_quarantines {

@@ -64,6 +64,16 @@ named! {
     }
 }
 
+named! {
+    /// The route that an event came by.
+    Provider {
+        /// The canonical webhook.
+        Default = "default",
+        /// Stripe's webhook.
+        Stripe = "stripe",
+    }
+}
+
 /// Which order an event speaks of: by the order's id, by its hold's, or by both, which must then belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reference {

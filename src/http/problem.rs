@@ -129,6 +129,11 @@ impl Problem {
                 "limit" => "invalid_limit",
                 "cursor" => "invalid_cursor",
                 "state" => "invalid_state",
+                "order_id" => "invalid_order_id",
+                "hold_id" => "invalid_hold_id",
+                "charge" => "invalid_charge",
+                "provider" => "invalid_provider",
+                "received_from" | "received_to" => "invalid_time",
                 _ => "invalid_parameter",
             };
             return Self::bad_request(code, format!("`{name}` cannot be read."));

@@ -37,7 +37,7 @@ fn filled(name: &str, statement: &str) -> String {
         _ => 2,
     };
     let row = format!("({})", vec!["NULL"; width].join(", "));
-    let mut text = statement.replace("{rows}", &row).replace("{ids}", "NULL");
+    let mut text = statement.replace("{rows}", &row).replace("{ids}", "NULL").replace("{direction}", "ASC");
     text = text.replace("{cases}", "WHEN 1 THEN 1").replace("{ranges}", "returns_at >= '2000-01-01'");
     let numbers =
         ["{product_id}", "{limit}", "{qty}", "{ttl_seconds}", "{hold_ids}", "{status}", "{last}", "{provider}"];

@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::{DateTime, Datelike as _, NaiveDateTime};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
+use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::bodies::{
     Dismissal, EventBody, EventFileBody, EventPage, RefundBody, RefundDone, RefundPage, Replay, Replayed,
@@ -25,15 +28,20 @@ use super::json::{Json, OptionalJson};
 use super::problem::{Denied, Problem, denials};
 use super::types::{Cursor, Word};
 use crate::app::App;
+use crate::checkout::event_lists::{EventFilter, Place};
+use crate::domain::payment::Provider;
 use crate::domain::{EventStatus, Named as _};
 
 /// An operator's note, in bytes.
 const NOTE_BYTES: usize = 500;
+/// The name of a charge, in bytes.
+const CHARGE_BYTES: usize = 255;
 
 denials! {
     /// Of the operators' lists.
     ListDenials {
-        400 "`invalid_limit`, `invalid_cursor`, `invalid_state`",
+        400 "`invalid_limit`, `invalid_cursor`, `invalid_state`, `invalid_order_id`, `invalid_hold_id`, `invalid_charge`, \
+             `invalid_provider`, `invalid_time`",
         401 "`unauthorized`",
         403 "`admin_shut`: there is no `HOLDFAST_ADMIN_TOKEN`",
     }
@@ -85,26 +93,43 @@ pub struct Admin {
 impl Admin {
     /// The inbox of payment events
     ///
-    /// Of one state the oldest first: what waits longest is first in line. Of all states the newest first.
+    /// Of one state the oldest first: what waits longest is first in line. Of all states the newest first. Filters narrow the
+    /// list together; with several of them a page may have fewer events than `limit`, also none, before the last one.
+    #[expect(clippy::too_many_arguments, reason = "one per filter, as the document shows them")]
     #[oai(path = "/payment-events", method = "get", operation_id = "listPaymentEvents")]
     async fn list_events(
         &self,
         _operator: Operator,
         /// Only events of this state.
         state: Query<Option<Word<EventStatus>>>,
-        /// How many events a page has, 1 to 100; 20 where it is not given.
+        /// Only events that name this order or its hold.
+        order_id: Query<Option<Uuid>>,
+        /// Only events that name this hold or its order.
+        hold_id: Query<Option<Uuid>>,
+        /// Only events that name this charge (`txn_id`). Of events that earlier versions took in, only the one that owns it.
+        charge: Query<Option<String>>,
+        /// With `charge`: of this provider alone.
+        provider: Query<Option<Word<Provider>>>,
+        /// Only events that came first at this time or later (RFC 3339).
+        received_from: Query<Option<String>>,
+        /// Only events that came first before this time (RFC 3339).
+        received_to: Query<Option<String>>,
+        /// How many a page has, 1 to 100; 20 where it is not given.
         limit: Query<Option<u32>>,
-        /// `next_cursor` of the page before, for the same `state`.
+        /// `next_cursor` of the page before, for the same filters.
         cursor: Query<Option<String>>,
     ) -> Result<Json<EventPage>, Denied<ListDenials>> {
-        let state = state.0.map(|word| word.0);
-        let list = state.map_or("all", EventStatus::as_str);
-        let (limit, behind) = read_page(list, limit.0, cursor.0.as_deref())?;
+        let (times, status) = ((received_from.0, received_to.0), state.0.map(|word| word.0));
+        let filter = read_filter((order_id.0, hold_id.0), (charge.0, provider.0), times)?;
+        let filter = EventFilter { status, ..filter };
+        let list = cursor_list(status.map_or("all", EventStatus::as_str), &filter);
+        let (limit, behind) = read_page(&list, limit.0, cursor.0.as_deref())?;
         let app = Arc::clone(&self.app);
-        let page = self.app.run(async move { app.checkout.list_payment_events(state, behind, limit).await }).await?;
+        let place = Place { behind, limit };
+        let page = self.app.run(async move { app.checkout.list_payment_events(&filter, place).await }).await?;
         Ok(Json(EventPage {
             items: page.items.into_iter().map(EventBody::from).collect(),
-            next_cursor: Cursor(page.next_after.map(|id| write_cursor(list, id))),
+            next_cursor: Cursor(page.next_after.map(|id| write_cursor(&list, id))),
         }))
     }
 
@@ -156,21 +181,40 @@ impl Admin {
     }
 
     /// Money that has to be given back, the oldest first
+    ///
+    /// Filters as in the list of the inbox.
+    #[expect(clippy::too_many_arguments, reason = "one per filter, as the document shows them")]
     #[oai(path = "/refunds", method = "get", operation_id = "listRefunds")]
     async fn list_refunds(
         &self,
         _operator: Operator,
+        /// Only events that name this order or its hold.
+        order_id: Query<Option<Uuid>>,
+        /// Only events that name this hold or its order.
+        hold_id: Query<Option<Uuid>>,
+        /// Only events that name this charge (`txn_id`). Of events that earlier versions took in, only the one that owns it.
+        charge: Query<Option<String>>,
+        /// With `charge`: of this provider alone.
+        provider: Query<Option<Word<Provider>>>,
+        /// Only events that came first at this time or later (RFC 3339).
+        received_from: Query<Option<String>>,
+        /// Only events that came first before this time (RFC 3339).
+        received_to: Query<Option<String>>,
         /// How many a page has, 1 to 100; 20 where it is not given.
         limit: Query<Option<u32>>,
-        /// `next_cursor` of the page before.
+        /// `next_cursor` of the page before, for the same filters.
         cursor: Query<Option<String>>,
     ) -> Result<Json<RefundPage>, Denied<ListDenials>> {
-        let (limit, after) = read_page("refunds", limit.0, cursor.0.as_deref())?;
+        let times = (received_from.0, received_to.0);
+        let filter = read_filter((order_id.0, hold_id.0), (charge.0, provider.0), times)?;
+        let list = cursor_list("refunds", &filter);
+        let (limit, behind) = read_page(&list, limit.0, cursor.0.as_deref())?;
         let app = Arc::clone(&self.app);
-        let page = self.app.run(async move { app.checkout.list_refunds_due(after, limit).await }).await?;
+        let place = Place { behind, limit };
+        let page = self.app.run(async move { app.checkout.list_refunds_due(&filter, place).await }).await?;
         Ok(Json(RefundPage {
             items: page.items.into_iter().map(RefundBody::from).collect(),
-            next_cursor: Cursor(page.next_after.map(|id| write_cursor("refunds", id))),
+            next_cursor: Cursor(page.next_after.map(|id| write_cursor(&list, id))),
         }))
     }
 
@@ -216,6 +260,48 @@ fn bounded(note: Option<String>) -> Result<String, Problem> {
         }
         note => Ok(note),
     }
+}
+
+/// The filters of a list, its state aside.
+fn read_filter(
+    (order_id, hold_id): (Option<Uuid>, Option<Uuid>),
+    (charge, provider): (Option<String>, Option<Word<Provider>>),
+    (received_from, received_to): (Option<String>, Option<String>),
+) -> Result<EventFilter, Problem> {
+    let is_name = |name: &String| (1..=CHARGE_BYTES).contains(&name.len()) && !name.contains(char::is_control);
+    if !charge.as_ref().is_none_or(is_name) {
+        let detail = format!("`charge` must have 1 to {CHARGE_BYTES} bytes and no control characters.");
+        return Err(Problem::bad_request("invalid_charge", detail));
+    }
+    if provider.is_some() && charge.is_none() {
+        return Err(Problem::bad_request("invalid_provider", "`provider` can only be given with `charge`."));
+    }
+    let received_from = received_from.as_deref().map(|text| read_time("received_from", text)).transpose()?;
+    let received_to = received_to.as_deref().map(|text| read_time("received_to", text)).transpose()?;
+    if received_from.zip(received_to).is_some_and(|(from, to)| from >= to) {
+        return Err(Problem::bad_request("invalid_time", "`received_from` must be before `received_to`."));
+    }
+    let provider = provider.map(|word| word.0);
+    Ok(EventFilter { status: None, order_id, hold_id, charge, provider, received_from, received_to })
+}
+
+/// A time in UTC that the database can compare with.
+fn read_time(name: &str, text: &str) -> Result<NaiveDateTime, Problem> {
+    let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.naive_utc());
+    time.filter(|time| (1970..=9998).contains(&time.year())).ok_or_else(|| {
+        let detail = format!("`{name}` must be a time as RFC 3339 writes it, such as 2026-01-02T03:04:05Z.");
+        Problem::bad_request("invalid_time", detail)
+    })
+}
+
+/// The list that a cursor is bound to, with a digest of the filters where there are some.
+fn cursor_list(list: &str, filter: &EventFilter) -> String {
+    if *filter == (EventFilter { status: filter.status, ..EventFilter::default() }) {
+        return list.to_owned();
+    }
+    let digest = Sha256::digest(format!("{filter:?}"));
+    let digest = digest.iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    format!("{list}?{digest}")
 }
 
 /// The limit of a page, and where it begins.

@@ -1,4 +1,4 @@
--- payment_events/list_refunds_due: money that has to be given back, the oldest first, with what is known of its charge
+-- payment_events/list_refunds: the lines of these events, with what is known of the charges that they own
 SELECT payment_events.id, payment_events.provider, payment_events.status, meaning, payment_events.order_id,
        payment_events.hold_id, txn_id, amount, payment_events.currency, deliveries, attempts, received_at,
        payment_events.settled_at, due_at, reason, expected, got,
@@ -9,6 +9,4 @@ FROM payment_events
 LEFT JOIN charges ON charges.event_id = payment_events.id
 LEFT JOIN payment_event_quarantines AS quarantines
   ON quarantines.event_id = payment_events.id AND quarantines.settled_at = payment_events.settled_at
-WHERE payment_events.status = 'refund_due' AND payment_events.id > :after
-ORDER BY payment_events.id
-LIMIT :limit
+WHERE payment_events.id IN ({ids})

@@ -1,9 +1,7 @@
--- payment_events/list_by_state: one queue of the inbox, the oldest first, along its index
+-- payment_events/list_lines: the lines of these events for operators
 SELECT id, provider, status, meaning, order_id, hold_id, txn_id, amount, currency, deliveries, attempts, received_at,
        payment_events.settled_at, due_at, reason, expected, got
 FROM payment_events
 LEFT JOIN payment_event_quarantines AS quarantines
   ON quarantines.event_id = payment_events.id AND quarantines.settled_at = payment_events.settled_at
-WHERE status = :status AND id > :after
-ORDER BY id
-LIMIT :limit
+WHERE id IN ({ids})

@@ -1,0 +1,3 @@
+-- payment_events/find_last: the newest event
+SELECT COALESCE(MAX(id), 0)
+FROM payment_events

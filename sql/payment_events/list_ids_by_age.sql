@@ -1,0 +1,6 @@
+-- payment_events/list_ids_by_age: the whole inbox; the ids narrow it to a time
+SELECT id
+FROM payment_events FORCE INDEX (PRIMARY)
+WHERE id BETWEEN :first AND :last AND received_at >= :received_from AND received_at < :received_to
+ORDER BY id {direction}
+LIMIT :limit
