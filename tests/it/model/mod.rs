@@ -21,6 +21,7 @@
 //! is rolled back has not happened).
 
 mod applying;
+mod linking;
 mod missing;
 mod properties;
 mod protocol;
