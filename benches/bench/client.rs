@@ -102,6 +102,12 @@ pub(crate) fn post(path: &str, body: &str) -> Vec<u8> {
     format!("{head}{}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
+/// `POST path` with a JSON body and a key for it.
+pub(crate) fn post_with_key(path: &str, body: &str, key: &str) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
+    format!("{head}Idempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
 /// A hold on one unit.
 pub(crate) fn hold(product_id: i64) -> Vec<u8> {
     post("/api/holds", &format!(r#"{{"product_id":{product_id},"qty":1}}"#))

@@ -12,22 +12,22 @@ use tokio::time::sleep;
 
 use crate::connections::connect;
 
-/// The only database that is touched.
+/// The only database that is touched, but for those whose names begin like it.
 const DATABASE: &str = "holdfast_bench";
+/// What the buffer pool of a private server is like, unless a section wants another.
+pub(crate) const BUFFER_POOL: &str = "--innodb-buffer-pool-size=2G";
 /// Room for what a crowd writes in a few seconds: with the servers' defaults a full redo log is measured and not the
 /// commits. Each engine ignores the other's option.
-const SERVER_OPTIONS: [&str; 4] = [
-    "--innodb-buffer-pool-size=2G",
-    "--loose-innodb-log-file-size=2G",
-    "--loose-innodb-redo-log-capacity=2G",
-    "--max-connections=1000",
-];
+const SERVER_OPTIONS: [&str; 3] =
+    ["--loose-innodb-log-file-size=2G", "--loose-innodb-redo-log-capacity=2G", "--max-connections=1000"];
 /// More than any run can sell.
 pub(crate) const PLENTY: i64 = 1_000_000_000_000;
 
 /// A migrated database, and the server under it.
 pub(crate) struct Ground {
     server: Option<(PrivateServer, PathBuf)>,
+    base: String,
+    database: String,
     /// For the service: with the database's name.
     pub(crate) url: String,
     /// The same for this process.
@@ -65,23 +65,32 @@ impl Counters {
 
 impl Ground {
     /// Starts the server where none is named, and makes the database.
-    pub(crate) async fn prepare(url: Option<&str>) -> Self {
+    pub(crate) async fn prepare(url: Option<&str>, buffer_pool: &str) -> Self {
         let (server, base) = match url {
             Some(url) => (None, url.to_owned()),
             None => {
                 let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-database");
-                let started = PrivateServer::start(&folder, &SERVER_OPTIONS).await;
+                let started = PrivateServer::start(&folder, &[&SERVER_OPTIONS[..], &[buffer_pool]].concat()).await;
                 let server = started.unwrap_or_else(|error| panic!("the private server does not start: {error}"));
                 let base = server.url("");
                 (Some((server, folder)), base)
             }
         };
-        let url = with_database(&base);
+        Self { server, ..Self::on(base, DATABASE).await }
+    }
+
+    /// Another migrated database on the same server; the name of the first one, with this behind it.
+    pub(crate) async fn beside(&self, suffix: &str) -> Self {
+        Self::on(self.base.clone(), &format!("{DATABASE}_{suffix}")).await
+    }
+
+    async fn on(base: String, database: &str) -> Self {
+        let url = with_database(&base, database);
         let opts = pool::options(&url).expect("a database URL");
         let mut control = connect(&Opts::from_url(&base).expect("a database URL")).await;
-        drop_database(&mut control).await;
+        drop_database(&mut control, database).await;
         migrations::migrate(&opts).await.expect("the schema can be made");
-        Self { server, url, control: Mutex::new(connect(&opts).await), opts }
+        Self { server: None, base, database: database.to_owned(), url, control: Mutex::new(connect(&opts).await), opts }
     }
 
     /// What a reader must know to compare figures.
@@ -167,7 +176,7 @@ impl Ground {
 
     /// Drops the database, and the private server with all it wrote.
     pub(crate) async fn leave(self) {
-        drop_database(&mut *self.control.lock().await).await;
+        drop_database(&mut *self.control.lock().await, &self.database).await;
         if let Some((server, folder)) = self.server {
             server.stop().await;
             let removed = std::fs::remove_dir_all(&folder);
@@ -176,15 +185,15 @@ impl Ground {
     }
 }
 
-async fn drop_database(conn: &mut Conn) {
-    conn.query_drop(format!("DROP DATABASE IF EXISTS {DATABASE}")).await.expect("the database can be dropped");
+async fn drop_database(conn: &mut Conn, database: &str) {
+    conn.query_drop(format!("DROP DATABASE IF EXISTS {database}")).await.expect("the database can be dropped");
 }
 
 /// `mysql://root@host:3306/?ssl=…` with the database's name after the slash.
-fn with_database(base: &str) -> String {
+fn with_database(base: &str, database: &str) -> String {
     let (place, parameters) = base.split_once('?').map_or((base, None), |(place, rest)| (place, Some(rest)));
     let place = place.trim_end_matches('/');
     let named = place.strip_prefix("mysql://").is_none_or(|rest| rest.contains('/'));
     assert!(!named, "--url names a server and no database: mysql://user:password@host:port/");
-    parameters.map_or_else(|| format!("{place}/{DATABASE}"), |rest| format!("{place}/{DATABASE}?{rest}"))
+    parameters.map_or_else(|| format!("{place}/{database}"), |rest| format!("{place}/{database}?{rest}"))
 }

@@ -79,9 +79,9 @@ impl Table<'_> {
 }
 
 /// Somebody who takes a hold, makes an order of it, and pays.
-struct Flow {
-    client: Client,
-    hold: Vec<u8>,
+pub(crate) struct Flow {
+    pub(crate) client: Client,
+    pub(crate) hold: Vec<u8>,
 }
 
 impl Buyer for Flow {

@@ -7,6 +7,7 @@
 //! - [`crowd`]: 15,000 buyers for 1,000 units at once
 //! - [`expiry`]: 100,000 holds that run out at the same moment
 //! - [`memory`]: 100,000 different products, one after the other
+//! - [`scale`]: full tables beside empty ones; only when it is asked for, since filling them takes minutes
 //! - [`stale`]: reads that begin after an answer, and must show it
 
 mod client;
@@ -14,10 +15,12 @@ mod connections;
 mod crowd;
 mod database;
 mod expiry;
+mod fill;
 mod http;
 mod measure;
 mod memory;
 mod report;
+mod scale;
 mod service;
 mod stale;
 mod strategies;
@@ -28,7 +31,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use holdfast::serve::asked_to_stop;
 
-use self::database::Ground;
+use self::database::{BUFFER_POOL, Ground};
 use self::report::Bounds;
 
 /// Measures Holdfast beside other ways of doing the same work.
@@ -38,7 +41,7 @@ struct Options {
     /// Shorter and smaller: to try the harness, not for figures
     #[arg(long)]
     quick: bool,
-    /// Sections to run, comma-separated; all by default
+    /// Sections to run, comma-separated; all but scale by default
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Section>,
     /// Strategies to run, comma-separated (f needs e); all by default
@@ -56,6 +59,9 @@ struct Options {
     /// Check a million of them
     #[arg(long, conflicts_with = "stale_checks")]
     long: bool,
+    /// How many rows the full tables of the section scale have [default: 24000000, quick: 300000]
+    #[arg(long)]
+    rows: Option<i64>,
     /// Numbers of connections over HTTP, comma-separated
     #[arg(long, value_delimiter = ',', default_value = "1,512,2000")]
     connections: Vec<usize>,
@@ -82,6 +88,7 @@ enum Section {
     Expiry,
     Memory,
     Stale,
+    Scale,
 }
 
 /// How much of everything.
@@ -97,6 +104,7 @@ struct Plan {
     due_holds: u32,
     products: i64,
     stale_checks: u64,
+    rows: i64,
     log: String,
 }
 
@@ -115,6 +123,7 @@ impl Plan {
             due_holds: if options.quick { 20_000 } else { 100_000 },
             products: if options.quick { 20_000 } else { 100_000 },
             stale_checks: if options.long { 1_000_000 } else { options.stale_checks.unwrap_or(stale_checks) },
+            rows: options.rows.unwrap_or(if options.quick { 300_000 } else { 24_000_000 }),
             log: options.log.clone(),
         }
     }
@@ -134,28 +143,38 @@ async fn main() -> ExitCode {
 /// Runs the sections. Returns whether every bound was kept.
 async fn measure(options: &Options) -> bool {
     let plan = Plan::new(options);
-    let wants = |section| options.only.is_empty() || options.only.contains(&section);
-    let ground = Ground::prepare(options.url.as_deref()).await;
-    report::settings(&ground.describe().await);
     let mut bounds = Bounds::default();
+    if options.only != [Section::Scale] {
+        measure_small(options, &plan, &mut bounds).await;
+    }
+    if options.only.contains(&Section::Scale) {
+        scale::run(options.url.as_deref(), &plan, &mut bounds).await;
+    }
+    bounds.print()
+}
+
+/// The sections that begin with empty tables.
+async fn measure_small(options: &Options, plan: &Plan, bounds: &mut Bounds) {
+    let wants = |section| options.only.is_empty() || options.only.contains(&section);
+    let ground = Ground::prepare(options.url.as_deref(), BUFFER_POOL).await;
+    report::settings(&ground.describe().await);
     if wants(Section::Strategies) {
-        strategies::run(&ground, &plan, &mut bounds).await;
+        strategies::run(&ground, plan, bounds).await;
     }
     if wants(Section::Http) {
-        http::run(&ground, &plan, &mut bounds).await;
+        http::run(&ground, plan, bounds).await;
     }
     if wants(Section::Crowd) {
-        crowd::run(&ground, &plan, &mut bounds).await;
+        crowd::run(&ground, plan, bounds).await;
     }
     if wants(Section::Expiry) {
-        expiry::run(&ground, &plan, &mut bounds).await;
+        expiry::run(&ground, plan, bounds).await;
     }
     if wants(Section::Memory) {
-        memory::run(&ground, &plan, &mut bounds).await;
+        memory::run(&ground, plan, bounds).await;
     }
     if wants(Section::Stale) {
-        stale::run(&ground, &plan, &mut bounds).await;
+        stale::run(&ground, plan, bounds).await;
     }
     ground.leave().await;
-    bounds.print()
 }

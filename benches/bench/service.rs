@@ -21,13 +21,19 @@ pub(crate) struct Served {
 impl Served {
     /// Starts it with its defaults but for holds that outlast every figure, and with the echo.
     pub(crate) async fn start(ground: &Ground, plan: &Plan) -> Self {
+        Self::start_with(ground, plan, 86_400).await
+    }
+
+    /// The same with holds that run out after so many seconds.
+    pub(crate) async fn start_with(ground: &Ground, plan: &Plan, hold_ttl_seconds: u64) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_holdfast"))
             .arg("serve")
             .env_clear()
             .env("HOLDFAST_DATABASE_URL", &ground.url)
             .env("HOLDFAST_LISTEN", "127.0.0.1:0")
             .env("HOLDFAST_WEBHOOK_SECRETS", "off")
-            .env("HOLDFAST_HOLD_TTL_SECONDS", "86400")
+            .env("HOLDFAST_HOLD_TTL_SECONDS", hold_ttl_seconds.to_string())
+            .env("HOLDFAST_ORDER_TTL_SECONDS", "86400")
             .env("HOLDFAST_LOG", &plan.log)
             .env("HOLDFAST_BENCH_ECHO", "1")
             .stdin(Stdio::null())

@@ -1,5 +1,5 @@
 -- audit/applied_event_without_effect: an applied event is the reason of one transition. A refund belongs to the order of
--- its charge; one that gave back a charge that was due changed no order
+-- its charge; one that gave back a charge that was due changed no order. Without `all`, refunds alone are looked at
 -- reads up to 8 rows for each: an event is joined to its charge, its order by either id, and the whole trail of that
 SELECT id, CONCAT('an applied event (', meaning, ') is the reason of ', transitions, ' transitions')
 FROM (
@@ -14,7 +14,7 @@ FROM (
   LEFT JOIN order_events
     ON order_events.order_id = COALESCE(charges.order_id, by_id.id, by_hold.id)
     AND order_events.payment_event_id = events.id
-  WHERE events.id BETWEEN :first AND :last AND events.status = 'applied'
+  WHERE events.id BETWEEN :first AND :last AND events.status = 'applied' AND (events.meaning = 'refunded' OR :all)
   GROUP BY events.id, events.meaning
   HAVING COUNT(order_events.id) <> 1
 ) AS counted

@@ -2,7 +2,8 @@
 SELECT charges.event_id, CONCAT('its charge is ', charges.status, ', the event is ', events.status)
 FROM charges
 JOIN payment_events AS events ON events.id = charges.event_id
-WHERE charges.event_id BETWEEN :first AND :last
+WHERE (charges.provider > :first_provider OR (charges.provider = :first_provider AND charges.name >= :first_name))
+  AND (charges.provider < :last_provider OR (charges.provider = :last_provider AND charges.name <= :last_name))
   AND NOT CASE charges.status
     WHEN 'paid' THEN events.status = 'applied'
     WHEN 'refund_due' THEN events.status = 'refund_due'

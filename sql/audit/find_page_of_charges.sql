@@ -1,3 +1,7 @@
--- audit/find_page_of_charges: where the next page of charges ends, by the events that own them, and how many it has
-SELECT COUNT(event_id), MAX(event_id)
-FROM (SELECT event_id FROM charges WHERE event_id >= :first ORDER BY event_id LIMIT :limit) AS page
+-- audit/find_page_of_charges: the last charge of the next page; none when the rest of the table is less than a page
+-- reads more: it walks over the page to its end
+SELECT provider, name
+FROM charges
+WHERE provider > :first_provider OR (provider = :first_provider AND name >= :first_name)
+ORDER BY provider, name
+LIMIT 1 OFFSET :offset

@@ -1,3 +1,4 @@
--- audit/find_page_of_holds: all rows of the last hold are in it, so a page ends between two holds
-SELECT COUNT(id), MAX(id)
-FROM (SELECT id FROM holds WHERE id >= :first ORDER BY id LIMIT :limit) AS page
+-- audit/find_page_of_holds: the last hold of the next page; none when the rest of the table is less than a page. All rows
+-- of that hold are in the page
+-- reads more: it walks over the page to its end
+SELECT id FROM holds WHERE id >= :first ORDER BY id LIMIT 1 OFFSET :offset

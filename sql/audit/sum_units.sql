@@ -1,11 +1,14 @@
--- audit/sum_units: the units that a page of holds speaks for, by product: held, awaiting payment, sold. An order says more
--- than its hold; restocked units were put back on sale with the refund
-SELECT holds.product_id,
-       CAST(SUM(IF(orders.id IS NULL AND holds.status = 'active', qty, 0)) AS SIGNED) AS held,
-       CAST(SUM(IF(orders.status = 'pending', qty, 0)) AS SIGNED) AS awaiting,
-       CAST(SUM(IF(orders.status = 'paid' OR (orders.status = 'refunded' AND NOT orders.restocked), qty, 0)) AS SIGNED)
-         AS sold
-FROM holds
-LEFT JOIN orders ON orders.hold_id = holds.id
-WHERE holds.id BETWEEN :first AND :last AND holds.product_id BETWEEN :first_product AND :last_product
+-- audit/sum_units: what a page of orders says about its holds, by product (NULL where the hold is missing): how many rows
+-- of holds are ordered; the units of active ones, which the order speaks for instead; the units that wait for payment and
+-- the sold ones (restocked units were put back on sale with the refund); and how many rows do not fit their order
+SELECT holds.product_id, CAST(SUM(COALESCE(holds.status = 'ordered', FALSE)) AS SIGNED),
+       CAST(SUM(IF(holds.status = 'active', qty, 0)) AS SIGNED),
+       CAST(SUM(IF(orders.status = 'pending', COALESCE(qty, 0), 0)) AS SIGNED),
+       CAST(SUM(IF(orders.status = 'paid' OR (orders.status = 'refunded' AND NOT orders.restocked), COALESCE(qty, 0), 0))
+         AS SIGNED),
+       CAST(SUM(NOT COALESCE(holds.status = 'ordered' AND returns_at <=> IF(orders.status = 'pending', pay_by, NULL),
+                             FALSE)) AS SIGNED)
+FROM orders FORCE INDEX (PRIMARY)
+LEFT JOIN holds ON holds.id = orders.hold_id
+WHERE orders.id BETWEEN :first AND :last
 GROUP BY holds.product_id

@@ -1,13 +1,18 @@
 //! The audit: whether everything that must hold does, proven in one snapshot of all tables while the sale goes on.
 //!
+//! It adds up first, each table once: how many rows fit their neighbours, seen from either side. When the sums agree,
+//! every row has its counterpart and nothing is wrong. When they do not, the checks look at every page and name what is.
+//!
 //! It reads page by page along the primary keys, locks nothing, and keeps no more than a page, a window of products and a
-//! bounded report in memory. What it costs: one connection, and old versions of rows that the database keeps meanwhile.
+//! bounded report in memory. While other clients use the server it rests after each page. What it costs: one connection,
+//! and old versions of rows that the database keeps meanwhile.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -23,6 +28,12 @@ use crate::domain::Refusal;
 const PAGE: u32 = 5000;
 /// Products whose units are summed up in memory at a time; all holds are read once per so many products.
 const WINDOW: u32 = 20_000;
+/// How often the server is asked how busy others keep it. An audit that ends sooner never rests.
+const LOOK_AROUND: Duration = Duration::from_millis(250);
+/// Statements of other clients per second from which on the server counts as busy.
+const BUSY: f64 = 100.0;
+/// How long an audit rests on a busy server, in times of what the page before took.
+const REST: f64 = 2.0;
 
 impl Checkout {
     /// Looks at everything, in one snapshot; one at a time per instance.
@@ -52,12 +63,37 @@ impl Checkout {
 }
 
 /// What an audit knows so far.
-#[derive(Default)]
 struct Audit {
     stock: Stock,
     products: Vec<(i64, Stock)>,
     findings: Findings,
     purse: Purse,
+    sums: Sums,
+    pace: Pace,
+}
+
+/// What was counted from both sides, as the difference of the two.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sums {
+    /// Rows that do not fit their neighbours.
+    odd: i64,
+    /// Ordered holds, less those of orders.
+    holds: i64,
+    /// Transitions, less those of orders.
+    transitions: i64,
+    /// Applied successes, less the transitions that they explain.
+    successes: i64,
+    /// Applied failures, less the transitions that they explain.
+    failures: i64,
+    /// Charges, less those of successes.
+    charges: i64,
+}
+
+impl Sums {
+    /// Whether every row has its counterpart.
+    fn add_up(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Does the work, or abandons it when `ended` is.
@@ -73,75 +109,200 @@ async fn unless_ended<T>(
 
 async fn look_at_everything(tx: &mut Tx<'_>) -> Result<Report, Failure> {
     let taken_at = audit::find_time(tx).await?;
-    let mut audit = Audit::default();
-    let looked_at = LookedAt {
-        products: audit.look_at_products(tx).await?,
-        holds: audit.look_at(tx, &HOLDS).await?,
-        orders: audit.look_at(tx, &ORDERS).await?,
-        transitions: audit.look_at(tx, &TRANSITIONS).await?,
-        payment_events: audit.look_at(tx, &EVENTS).await?,
-        charges: audit.look_at(tx, &CHARGES).await?,
+    let mut audit = Audit {
+        stock: Stock::default(),
+        products: Vec::new(),
+        findings: Findings::default(),
+        purse: Purse::default(),
+        sums: Sums::default(),
+        pace: Pace::start(),
     };
-    audit.count_money(tx).await?;
-    let Audit { stock, products, findings, purse } = audit;
+    let (products, holds) = audit.add_up_products(tx).await?;
+    let looked_at = LookedAt {
+        products,
+        holds,
+        orders: audit.add_up_orders(tx).await?,
+        transitions: audit.add_up_transitions(tx).await?,
+        payment_events: audit.add_up_events(tx).await?,
+        charges: audit.add_up_charges(tx).await?,
+    };
+    if !audit.sums.add_up() {
+        audit.name_what_is_wrong(tx).await?;
+    }
+    let Audit { stock, products, findings, purse, .. } = audit;
     let (counts, findings) = findings.into_parts();
     Ok(Report { taken_at, took: Duration::ZERO, looked_at, stock, products, money: purse.sums(), counts, findings })
 }
 
-/// The next page of a table; `first` is where it begins, and moves on behind it.
-async fn next_page(tx: &mut Tx<'_>, table: &Table, first: &mut Option<Key>) -> Result<Option<Page>, Failure> {
-    // Between two pages nobody has to wait for us who wants to change the schema.
-    tx.let_go().await?;
-    let Some(begin) = *first else { return Ok(None) };
-    let page = audit::find_page(tx, table, begin, PAGE).await?;
-    *first = page.and_then(|page| page.last.next());
-    Ok(page)
-}
-
 impl Audit {
-    /// Makes all checks of one table. Returns how many rows it has.
-    async fn look_at(&mut self, tx: &mut Tx<'_>, table: &Table) -> Result<i64, Failure> {
-        let (mut rows, mut first) = (0, Some(table.first));
-        while let Some(page) = next_page(tx, table, &mut first).await? {
-            rows += page.rows;
-            for &kind in table.checks {
-                self.findings.add(audit::check(tx, kind, page).await?);
+    /// The next page of a table; `first` is where it begins, and moves on behind it.
+    async fn next_page(
+        &mut self,
+        tx: &mut Tx<'_>,
+        table: &Table,
+        first: &mut Option<Key>,
+    ) -> Result<Option<Page>, Failure> {
+        // Between two pages a change of the schema does not have to wait.
+        tx.let_go().await?;
+        self.pace.rest(tx).await?;
+        let Some(begin) = first.take() else { return Ok(None) };
+        let page = audit::find_page(tx, table, begin, PAGE).await?;
+        *first = page.next();
+        Ok(Some(page))
+    }
+
+    /// Compares what products say with what holds and orders say. Returns how many products and rows of holds there are.
+    async fn add_up_products(&mut self, tx: &mut Tx<'_>) -> Result<(i64, i64), Failure> {
+        let (mut products, mut holds, mut first) = (0, 0, Some(i64::MIN));
+        while let Some(begin) = first {
+            let window = audit::list_products(tx, begin, WINDOW).await?;
+            let last = window.last().filter(|_| window.len() == WINDOW as usize).map(|counters| counters.product_id);
+            let mut units = window.iter().map(|counters| (counters.product_id, Units::default())).collect();
+            holds = self.add_up_units(tx, &(begin..=last.unwrap_or(i64::MAX)), &mut units).await?;
+            for counters in window {
+                products += 1;
+                self.compare(counters, units.get(&counters.product_id).copied().unwrap_or_default());
+            }
+            first = last.and_then(|last| last.checked_add(1));
+        }
+        Ok((products, holds))
+    }
+
+    /// Adds up what holds and orders speak for, of the products of this range; `units` has all that exist there. Returns
+    /// how many rows of holds there are.
+    async fn add_up_units(
+        &mut self,
+        tx: &mut Tx<'_>,
+        range: &RangeInclusive<i64>,
+        units: &mut HashMap<i64, Units>,
+    ) -> Result<i64, Failure> {
+        // What does not depend on the range is counted with the first one.
+        let first_range = *range.start() == i64::MIN;
+        let (mut rows, mut first) = (0, Some(HOLDS.first()));
+        while let Some(page) = self.next_page(tx, &HOLDS, &mut first).await? {
+            for sum in audit::sum_holds(tx, &page).await? {
+                rows += sum.rows;
+                match units.get_mut(&sum.product_id) {
+                    Some(of_product) => of_product.held += sum.held,
+                    None if range.contains(&sum.product_id) => self.sums.odd += sum.rows,
+                    None => {}
+                }
+                if first_range {
+                    self.sums.odd += sum.odd;
+                    self.sums.holds += sum.ordered;
+                }
+            }
+        }
+        let mut first = Some(ORDERS.first());
+        while let Some(page) = self.next_page(tx, &ORDERS, &mut first).await? {
+            for sum in audit::sum_units(tx, &page).await? {
+                if let Some(of_product) = sum.product_id.and_then(|product_id| units.get_mut(&product_id)) {
+                    of_product.add(sum.units);
+                }
+                if first_range {
+                    self.sums.odd += sum.odd;
+                    self.sums.holds -= sum.ordered;
+                }
             }
         }
         Ok(rows)
     }
 
-    /// The money that charges show, and what was reported and has no charge yet.
-    async fn count_money(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
-        let mut first = Some(CHARGES.first);
-        while let Some(page) = next_page(tx, &CHARGES, &mut first).await? {
-            for sum in audit::sum_charges(tx, page).await? {
-                self.purse.add_charges(sum);
+    /// The trails of all orders. Returns how many orders there are.
+    async fn add_up_orders(&mut self, tx: &mut Tx<'_>) -> Result<i64, Failure> {
+        let (mut rows, mut first) = (0, Some(ORDERS.first()));
+        while let Some(page) = self.next_page(tx, &ORDERS, &mut first).await? {
+            let sum = audit::sum_trails(tx, &page).await?;
+            rows += sum.rows;
+            self.sums.odd += sum.odd;
+            self.sums.transitions -= sum.transitions;
+        }
+        Ok(rows)
+    }
+
+    /// What caused all transitions. Returns how many there are.
+    async fn add_up_transitions(&mut self, tx: &mut Tx<'_>) -> Result<i64, Failure> {
+        let (mut rows, mut first) = (0, Some(TRANSITIONS.first()));
+        while let Some(page) = self.next_page(tx, &TRANSITIONS, &mut first).await? {
+            let sum = audit::sum_transitions(tx, &page).await?;
+            rows += sum.rows;
+            self.sums.odd += sum.odd;
+            self.sums.transitions += sum.rows;
+            self.sums.successes -= sum.paid;
+            self.sums.failures -= sum.failed;
+            // each of them owns its charge
+            self.sums.charges -= sum.paid;
+        }
+        Ok(rows)
+    }
+
+    /// The inbox, and what was reported and has no charge yet. Returns how many events there are.
+    async fn add_up_events(&mut self, tx: &mut Tx<'_>) -> Result<i64, Failure> {
+        let (mut rows, mut first) = (0, Some(EVENTS.first()));
+        while let Some(page) = self.next_page(tx, &EVENTS, &mut first).await? {
+            let sum = audit::sum_events(tx, &page).await?;
+            rows += sum.rows;
+            self.sums.successes += sum.paid;
+            self.sums.failures += sum.failed;
+            if sum.others > 0 {
+                self.look_at_other_events(tx, &page).await?;
             }
         }
-        let mut first = Some(EVENTS.first);
-        while let Some(page) = next_page(tx, &EVENTS, &mut first).await? {
-            for sum in audit::sum_waiting_successes(tx, page).await? {
-                self.purse.add_waiting(sum);
-            }
+        Ok(rows)
+    }
+
+    /// What the inbox has in a page besides applied successes and failures.
+    async fn look_at_other_events(&mut self, tx: &mut Tx<'_>, page: &Page) -> Result<(), Failure> {
+        for &kind in EVENTS.own_checks {
+            self.findings.add(audit::check(tx, kind, page).await?);
+        }
+        self.sums.odd += audit::check_refunds(tx, page).await?.len() as i64;
+        let (charges, odd) = audit::sum_due_charges(tx, page).await?;
+        self.sums.charges -= charges;
+        self.sums.odd += odd;
+        for sum in audit::sum_waiting_successes(tx, page).await? {
+            self.purse.add_waiting(sum);
         }
         Ok(())
     }
 
-    /// Compares what products say with what holds and orders say. Returns how many products there are.
-    async fn look_at_products(&mut self, tx: &mut Tx<'_>) -> Result<i64, Failure> {
-        let (mut rows, mut first) = (0, i64::MIN);
-        loop {
-            let window = audit::list_products(tx, first, WINDOW).await?;
-            let (Some(&begin), Some(&end)) = (window.first(), window.last()) else { return Ok(rows) };
-            let units = units_of(tx, begin.product_id, end.product_id).await?;
-            for counters in window {
-                rows += 1;
-                self.compare(counters, units.get(&counters.product_id).copied().unwrap_or_default());
+    /// The money that charges show. Returns how many there are.
+    async fn add_up_charges(&mut self, tx: &mut Tx<'_>) -> Result<i64, Failure> {
+        let (mut rows, mut first) = (0, Some(CHARGES.first()));
+        while let Some(page) = self.next_page(tx, &CHARGES, &mut first).await? {
+            let sums = audit::sum_charges(tx, &page).await?;
+            if sums.iter().any(|sum| sum.odd > 0) {
+                for &kind in CHARGES.own_checks {
+                    self.findings.add(audit::check(tx, kind, &page).await?);
+                }
             }
-            let Some(next) = end.product_id.checked_add(1) else { return Ok(rows) };
-            first = next;
+            for sum in sums {
+                rows += sum.count;
+                self.sums.charges += sum.count;
+                self.purse.add_charges(sum);
+            }
         }
+        Ok(rows)
+    }
+
+    /// Makes every check of every table that the sums could have spared.
+    async fn name_what_is_wrong(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        let mut named = 0;
+        for table in [&HOLDS, &ORDERS, &TRANSITIONS, &EVENTS, &CHARGES] {
+            let mut first = Some(table.first());
+            while let Some(page) = self.next_page(tx, table, &mut first).await? {
+                for &kind in table.checks {
+                    let found = audit::check(tx, kind, &page).await?;
+                    named += found.len();
+                    self.findings.add(found);
+                }
+            }
+        }
+        if named == 0 {
+            let detail = format!("rows less their counterparts: {:?}", self.sums);
+            self.findings.add([Finding { kind: Kind::SumsDisagree, id: "all".to_owned(), detail }]);
+        }
+        Ok(())
     }
 
     fn compare(&mut self, counters: Counters, units: Units) {
@@ -160,17 +321,35 @@ impl Audit {
     }
 }
 
-/// What all holds speak for, by product; of the products from `begin` to `end`.
-async fn units_of(tx: &mut Tx<'_>, begin: i64, end: i64) -> Result<HashMap<i64, Units>, Failure> {
-    let mut units: HashMap<i64, Units> = HashMap::new();
-    let mut first = Some(HOLDS.first);
-    while let Some(page) = next_page(tx, &HOLDS, &mut first).await? {
-        for (product_id, of_page) in audit::sum_units(tx, page, begin, end).await? {
-            let sum = units.entry(product_id).or_default();
-            sum.held += of_page.held;
-            sum.awaiting += of_page.awaiting;
-            sum.sold += of_page.sold;
-        }
+/// How much an audit takes of a server that others use.
+struct Pace {
+    /// When the page under way was begun.
+    page_begun: Instant,
+    /// When the server was asked last, and how many statements others had sent by then.
+    asked: (Instant, Option<i64>),
+    busy: bool,
+}
+
+impl Pace {
+    fn start() -> Self {
+        let now = Instant::now();
+        Self { page_begun: now, asked: (now, None), busy: false }
     }
-    Ok(units)
+
+    /// Between two pages.
+    async fn rest(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        let worked = self.page_begun.elapsed();
+        let (asked_at, before) = self.asked;
+        if asked_at.elapsed() >= LOOK_AROUND {
+            let others = audit::count_statements_of_others(tx).await?;
+            let since = asked_at.elapsed().as_secs_f64();
+            self.busy = before.is_some_and(|before| (others - before) as f64 > BUSY * since);
+            self.asked = (Instant::now(), Some(others));
+        }
+        if self.busy {
+            sleep(worked.mul_f64(REST)).await;
+        }
+        self.page_begun = Instant::now();
+        Ok(())
+    }
 }

@@ -280,6 +280,7 @@ mod tests {
             unknown: 0,
             kept_minor,
             refunded_minor,
+            odd: 0,
         };
         purse.add_charges(charges("paid", 700, 300));
         purse.add_charges(charges("refunded", 0, 500));

@@ -357,7 +357,7 @@ async fn an_audit_can_be_asked_for_and_one_runs_at_a_time() {
     assert_eq!(report["looked_at"]["orders"], 1);
 
     shop.execute("UPDATE products SET reserved = 3").await;
-    let paused = proxy.on("-- audit/trail_broken:", Action::PauseBefore);
+    let paused = proxy.on("-- audit/sum_trails:", Action::PauseBefore);
     let under_way = tokio::spawn({
         let client = client.client.clone();
         async move { client.send(client.request("GET", "/api/admin/audit").bearer_auth(TOKEN)).await }

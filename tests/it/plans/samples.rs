@@ -127,7 +127,7 @@ fn new(rows: i64) -> Range<i64> {
 
 fn key(number: i64) -> Keyed {
     let operation = if number % 2 == 0 { Operation::Hold } else { Operation::Order };
-    Keyed { scope: "", operation, key: format!("key {number}"), fingerprint: [0; 32] }
+    Keyed::new("", operation, format!("key {number}"), [0; 32])
 }
 
 fn key_rows(range: Range<i64>) -> String {
@@ -165,6 +165,7 @@ fn pay(rows: i64) -> [String; 7] {
         created_at: NaiveDateTime::default(),
         pay_by: NaiveDateTime::default(),
         refunded_minor: 0,
+        refunded_currency: None,
         restocked: false,
     };
     let pairs: Vec<(Event, Order)> = some(&PENDING, rows)

@@ -1,0 +1,21 @@
+-- audit/sum_trails: the orders of a page, their transitions, and the orders whose trail is not one that leads to their
+-- state, or that had money given back or were restocked although their state forbids it
+-- reads more: an order has two transitions or more, each with an index entry and a row
+SELECT COUNT(id), CAST(COALESCE(SUM(steps), 0) AS SIGNED),
+       CAST(COALESCE(SUM(NOT COALESCE(status = SUBSTRING_INDEX(trail, '>', -1)
+         AND (status = 'refunded' OR NOT restocked)
+         AND CASE trail
+           WHEN '>pending,pending>paid' THEN TRUE
+           WHEN '>pending' THEN refunded_minor = 0
+           WHEN '>pending,pending>cancelled' THEN refunded_minor = 0
+           ELSE trail REGEXP
+             '^>pending,(pending>paid|pending>cancelled,cancelled>paid)(,paid>paid){0,}(,paid>refunded)?$' END,
+         FALSE)), 0) AS SIGNED)
+FROM (
+  SELECT orders.id, orders.status, orders.restocked, orders.refunded_minor, COUNT(order_events.id) AS steps,
+         GROUP_CONCAT(COALESCE(from_status, ''), '>', to_status ORDER BY order_events.id SEPARATOR ',') AS trail
+  FROM orders FORCE INDEX (PRIMARY)
+  LEFT JOIN order_events ON order_events.order_id = orders.id
+  WHERE orders.id BETWEEN :first AND :last
+  GROUP BY orders.id, orders.status, orders.restocked, orders.refunded_minor
+) AS trails

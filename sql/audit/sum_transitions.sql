@@ -1,0 +1,24 @@
+-- audit/sum_transitions: the transitions of a page, those that a success paid for, those that a failure cancelled, and
+-- those that are explained: by an applied event of that order and that meaning, and for a success by the charge that it
+-- owns, which tells the same as the order. A refund may belong to the order by its charge alone
+-- reads more: a transition due to an event reads the event, its charge and its order
+SELECT COUNT(order_events.id), CAST(COALESCE(SUM(events.meaning = 'succeeded'), 0) AS SIGNED),
+       CAST(COALESCE(SUM(events.meaning = 'failed'), 0) AS SIGNED),
+       CAST(COALESCE(SUM(CASE
+         WHEN payment_event_id IS NULL THEN to_status NOT IN ('paid', 'refunded')
+         WHEN events.status <> 'applied' THEN FALSE
+         WHEN events.meaning = 'refunded' THEN (to_status = 'refunded' OR (from_status = 'paid' AND to_status = 'paid'))
+           AND (COALESCE(events.order_id = orders.id, events.hold_id = orders.hold_id, FALSE)
+             OR COALESCE(charges.order_id = orders.id, FALSE))
+         WHEN NOT COALESCE(events.order_id = orders.id, events.hold_id = orders.hold_id, FALSE) THEN FALSE
+         WHEN events.meaning = 'failed' THEN to_status = 'cancelled'
+         ELSE to_status = 'paid' AND from_status <> 'paid' AND charges.event_id = events.id
+           AND charges.order_id = orders.id AND charges.status = orders.status
+           AND charges.refunded_minor = orders.refunded_minor END), 0) AS SIGNED)
+FROM order_events FORCE INDEX (PRIMARY)
+LEFT JOIN payment_events AS events ON events.id = order_events.payment_event_id
+LEFT JOIN charges
+  ON events.meaning <> 'failed' AND charges.provider = events.provider
+  AND charges.name = COALESCE(events.txn_id, CONCAT(0x1f, events.idempotency_key))
+LEFT JOIN orders ON order_events.payment_event_id IS NOT NULL AND orders.id = order_events.order_id
+WHERE order_events.id BETWEEN :first AND :last
