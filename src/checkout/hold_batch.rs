@@ -290,7 +290,8 @@ impl Batch<'_> {
             && due
             && let Some(&first) = supply.returns.first()
         {
-            self.expire_due(first).await?;
+            // boxed, since it is rare and every batch would carry it
+            Box::pin(self.expire_due(first)).await?;
             return self.work.find_supply(self.product_id, most).await;
         }
         Ok(supply)
