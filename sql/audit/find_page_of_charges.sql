@@ -1,5 +1,4 @@
 -- audit/find_page_of_charges: the last charge of the next page; none when the rest of the table is less than a page
--- reads more: it walks over the page to its end
 SELECT provider, name
 FROM charges
 WHERE provider > :first_provider OR (provider = :first_provider AND name >= :first_name)

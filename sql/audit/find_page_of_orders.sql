@@ -1,3 +1,2 @@
 -- audit/find_page_of_orders: the last order of the next page; none when the rest of the table is less than a page
--- reads more: it walks over the page to its end
 SELECT id FROM orders WHERE id >= :first ORDER BY id LIMIT 1 OFFSET :offset

@@ -1,6 +1,6 @@
 -- audit/sum_trails: the orders of a page, their transitions, and the orders whose trail is not one that leads to their
 -- state, or that had money given back or were restocked although their state forbids it
--- reads more: an order has two transitions or more, each with an index entry and a row
+-- reads up to 8 rows for each: an order has two transitions or more, each with an index entry and a row
 SELECT COUNT(id), CAST(COALESCE(SUM(steps), 0) AS SIGNED),
        CAST(COALESCE(SUM(NOT COALESCE(status = SUBSTRING_INDEX(trail, '>', -1)
          AND (status = 'refunded' OR NOT restocked)

@@ -4,7 +4,7 @@ SELECT products.available, NOW(6), returning_units.qty, returning_units.returns_
 FROM products
 LEFT JOIN (
   SELECT product_id, qty, TIMESTAMPDIFF(MICROSECOND, NOW(6), returns_at) AS returns_in_us, returns_at
-  FROM holds
+  FROM holds FORCE INDEX (holds_returning)
   WHERE product_id = :product_id AND returns_at IS NOT NULL
   ORDER BY returns_at
   LIMIT :limit

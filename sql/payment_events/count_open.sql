@@ -1,6 +1,6 @@
 -- payment_events/count_open: the inbox by state, as far as somebody may have to do something about it; the oldest is the
 -- one with the smallest id
--- reads more: a gauge of all open events; the worker rests ten times as long as the count took
+-- reads everything: a gauge of all open events; the worker rests ten times as long as the count took
 SELECT open.status, open.count,
        CAST(TIMESTAMPDIFF(MICROSECOND, oldest.received_at, NOW(6)) AS SIGNED) AS oldest_us
 FROM (

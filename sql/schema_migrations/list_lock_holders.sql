@@ -1,4 +1,5 @@
--- schema_migrations/list_lock_holders: connections that hold the lock on a table, for which a change of the schema waits; reads memory of the server
+-- schema_migrations/list_lock_holders: connections that hold the lock on a table, for which a change of the schema waits
+-- reads no table: the server keeps this in memory
 SELECT DISTINCT CONCAT('connection ', holder.PROCESSLIST_ID, ' of ', COALESCE(holder.PROCESSLIST_USER, '?'), '@',
                        COALESCE(holder.PROCESSLIST_HOST, '?'), ' (', COALESCE(holder.PROCESSLIST_COMMAND, '?'), ' for ',
                        COALESCE(holder.PROCESSLIST_TIME, 0), ' s)') AS described,

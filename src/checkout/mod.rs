@@ -40,6 +40,7 @@ use self::stragglers::Stragglers;
 use self::sweep::Sweep;
 use crate::batch::{Lanes, Limits};
 pub use crate::db::Error;
+use crate::db::due::Place;
 pub use crate::db::holds::Hold;
 pub use crate::db::idempotency_keys::{Keyed, Operation};
 pub use crate::db::order_events::{OrderEvent, Reason};
@@ -50,6 +51,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
+use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
@@ -102,6 +104,9 @@ pub struct Checkout {
     stragglers: tokio::sync::Mutex<Stragglers>,
     passed_over: Arc<PassedOver>,
     sweep: tokio::sync::Mutex<Sweep>,
+    /// When the last idempotency key was taken that was forgotten, UTC. While a snapshot is open, a look from the beginning
+    /// walks over the index entries of all that were forgotten.
+    keys_forgotten: tokio::sync::Mutex<NaiveDateTime>,
     /// Taken by the audit that is under way.
     auditing: tokio::sync::Mutex<()>,
 }
@@ -156,6 +161,7 @@ impl Checkout {
             stragglers: tokio::sync::Mutex::default(),
             passed_over,
             sweep: tokio::sync::Mutex::default(),
+            keys_forgotten: tokio::sync::Mutex::new(Place::first().at),
             auditing: tokio::sync::Mutex::default(),
         }
     }
@@ -194,13 +200,16 @@ impl Checkout {
     /// As every transaction.
     pub async fn forget_old_keys(&self) -> Result<bool, Error> {
         const LIMIT: u32 = 500;
-        let deleted = self
+        let mut forgotten = self.keys_forgotten.lock().await;
+        let from = *forgotten;
+        let (found, last) = self
             .database
             .transaction("idempotency_keys.delete_old", |tx| {
-                async move { idempotency_keys::delete_old(tx, LIMIT).await }.boxed()
+                async move { idempotency_keys::delete_old(tx, from, LIMIT).await }.boxed()
             })
             .await?;
-        Ok(deleted == u64::from(LIMIT))
+        *forgotten = last.unwrap_or(from);
+        Ok(found == LIMIT as usize)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::NaiveDateTime;
 use mysql_async::params;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -130,9 +131,22 @@ pub async fn wait_for_disk(tx: &mut Tx<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Forgets up to `limit` keys that are older than two days. Returns how many.
-pub async fn delete_old(tx: &mut Tx<'_>, limit: u32) -> Result<u64, Failure> {
-    tx.execute(sql::idempotency_keys::DELETE_OLD, params! { limit }).await
+/// Forgets up to `limit` keys that are older than two days, of those that were taken at `from` or later. Returns how many it
+/// found, and when the last of them was taken, UTC. Another instance may forget the same ones.
+pub async fn delete_old(
+    tx: &mut Tx<'_>,
+    from: NaiveDateTime,
+    limit: u32,
+) -> Result<(usize, Option<NaiveDateTime>), Failure> {
+    let found: Vec<(Vec<u8>, NaiveDateTime)> =
+        tx.rows(sql::idempotency_keys::LIST_OLD, params! { from, limit }).await?;
+    if !found.is_empty() {
+        let mut ids: Vec<&[u8]> = found.iter().map(|(id, _)| id.as_slice()).collect();
+        ids.sort_unstable();
+        let ids = literal::list(ids.into_iter().map(Literal::Bytes));
+        tx.execute_text(&sql::idempotency_keys::DELETE.replace("{ids}", &ids)).await?;
+    }
+    Ok((found.len(), found.last().map(|&(_, taken_at)| taken_at)))
 }
 
 #[cfg(test)]

@@ -153,7 +153,7 @@ statements! {
         LIST = "list",
         ANSWER = "answer",
         DELETE = "delete",
-        DELETE_OLD = "delete_old",
+        LIST_OLD = "list_old",
     }
     audit {
         APPLIED_EVENT_WITHOUT_EFFECT = "applied_event_without_effect",

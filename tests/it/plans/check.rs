@@ -141,7 +141,7 @@ impl Checker {
         pages: bool,
         tries: usize,
     ) -> mysql_async::Result<Measured> {
-        let explains = !sql.starts_with("SET") && !sql.starts_with("CREATE");
+        let explains = !["SET", "CREATE", "SHOW"].iter().any(|verb| sql.starts_with(verb));
         let looks = explains && !sql.starts_with("INSERT");
         self.begin(sample).await?;
         let plan = if explains { self.explain(sql, sample).await? } else { Vec::new() };

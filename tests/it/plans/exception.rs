@@ -14,8 +14,12 @@ pub(super) enum Engine {
 pub(super) struct Exceptions {
     /// Rows examined for each that is returned or changed.
     rows_for_each: Option<i64>,
-    /// It may walk entries that are delete-marked.
+    /// From the head of an index it may walk entries that are delete-marked.
     walks: bool,
+    /// It may read everything.
+    unbounded: bool,
+    /// It reads no table, so it is not run.
+    pub(super) memory: bool,
 }
 
 impl Exceptions {
@@ -31,6 +35,8 @@ impl Exceptions {
             if only.is_none_or(|only| only == engine) {
                 exceptions.rows_for_each = exceptions.rows_for_each.or(exception.rows_for_each);
                 exceptions.walks |= exception.walks;
+                exceptions.unbounded |= exception.unbounded;
+                exceptions.memory |= exception.memory;
             }
         }
         Ok(exceptions)
@@ -45,10 +51,12 @@ impl Exceptions {
             None => (form, None),
         };
         let exception = match form {
-            "more while purge waits" => Self { rows_for_each: None, walks: true },
+            "more while purge waits" => Self { walks: true, ..Self::default() },
+            "everything" => Self { unbounded: true, ..Self::default() },
+            "no table" => Self { memory: true, ..Self::default() },
             _ => {
                 let count = form.strip_prefix("up to ")?.strip_suffix(" rows for each")?;
-                Self { rows_for_each: Some(count.parse().ok()?), walks: false }
+                Self { rows_for_each: Some(count.parse().ok()?), ..Self::default() }
             }
         };
         (!reason.trim().is_empty()).then_some((exception, only))
@@ -59,11 +67,11 @@ impl Exceptions {
         self != Self::default()
     }
 
-    /// The bounds that it leaves.
-    pub(super) fn limits(self, settled: bool) -> Limits {
+    /// The bounds that it leaves. `head`: the statement begins at the head of an index, among delete-marked entries.
+    pub(super) fn limits(self, head: bool) -> Limits {
         Limits {
             rows_for_each: self.rows_for_each.unwrap_or(Limits::USUAL.rows_for_each),
-            unbounded: settled && self.walks,
+            unbounded: self.unbounded || head && self.walks,
         }
     }
 }
@@ -71,12 +79,16 @@ impl Exceptions {
 #[test]
 fn an_exception_has_a_form_and_a_reason() {
     let read = |line: &str| Exceptions::read(&format!("-- x/y: why\n{line}\nSELECT 1"), Engine::MySql);
-    let eight = Exceptions { rows_for_each: Some(8), walks: false };
-    let walks = Exceptions { rows_for_each: None, walks: true };
+    let eight = Exceptions { rows_for_each: Some(8), ..Exceptions::default() };
+    let walks = Exceptions { walks: true, ..Exceptions::default() };
+    let everything = Exceptions { unbounded: true, ..Exceptions::default() };
+    let no_table = Exceptions { memory: true, ..Exceptions::default() };
     assert_eq!(read("-- reads up to 8 rows for each: it joins four tables"), Ok(eight));
     assert_eq!(read("-- reads up to 8 rows for each on MySQL: it joins four tables"), Ok(eight));
     assert_eq!(read("-- reads up to 8 rows for each on MariaDB: it joins four tables"), Ok(Exceptions::default()));
     assert_eq!(read("-- reads more while purge waits: an operator's list begins at the head"), Ok(walks));
+    assert_eq!(read("-- reads everything: a count of all open events"), Ok(everything));
+    assert_eq!(read("-- reads no table: the server keeps its connections in memory"), Ok(no_table));
     assert_eq!(read("-- another line"), Ok(Exceptions::default()));
     for bare in [
         "-- reads up to 8 rows for each",

@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 use crate::support::server::{TestDatabase, connect};
 
+use holdfast::db::due::Place;
+
 /// Active holds and pending orders that run out first, and received, parked and old rows at the head of their indexes.
 /// They are settled before the second stage, so that their index entries are delete-marked.
 pub(super) const LATE: i64 = 100_000;
@@ -45,6 +47,8 @@ pub(super) const LATE_HOLDS: Range<i64> = 319_001..419_001;
 
 /// Payment events: the successes of [`PAID`] and [`REFUNDED`] have the numbers of their orders. Ignored.
 pub(super) const IGNORED: Range<i64> = 200_001..205_001;
+const OF_BUSY_ORDER: Range<i64> = IGNORED.start..202_501;
+const OF_BUSY_HOLD: Range<i64> = 202_501..IGNORED.end;
 /// Received and parked, the first to be due, until [`settle_late`].
 pub(super) const LATE_RECEIVED: Range<i64> = 205_001..305_001;
 /// See [`LATE_RECEIVED`]. They wait for orders that do not exist.
@@ -57,12 +61,21 @@ pub(super) const OVERDUE_EVENTS: Range<i64> = 407_001..409_001;
 pub(super) const PARKED: Range<i64> = 409_001..419_001;
 /// Parked although their orders are there: those of [`CANCELLED`].
 pub(super) const READY: Range<i64> = 419_001..421_001;
-/// Quarantined.
-pub(super) const QUARANTINED: Range<i64> = 421_001..423_001;
+/// Quarantined successes.
+pub(super) const QUARANTINED: Range<i64> = 421_001..422_001;
+/// Quarantined failures.
+pub(super) const QUARANTINED_FAILURES: Range<i64> = 422_001..423_001;
 /// Due for refund; each owns a charge.
 pub(super) const REFUND_DUE: Range<i64> = 423_001..426_001;
 /// Dead.
 pub(super) const DEAD: Range<i64> = 426_001..428_001;
+/// Unmatched, each with one object.
+pub(super) const UNMATCHED: Range<i64> = 428_001..430_001;
+
+/// Objects of unmatched events, by event: those of [`UNMATCHED`], and of events that are not in the inbox here. Those of
+/// [`LATE_OBJECTS`] are the first, and are matched by [`settle_late`].
+pub(super) const OBJECTS: Range<i64> = 424_001..524_001;
+const LATE_OBJECTS: Range<i64> = 1..100_001;
 
 /// Idempotency keys, and those of them that are old; the late ones are forgotten by [`settle_late`].
 pub(super) const KEYS: Range<i64> = 1..203_001;
@@ -70,8 +83,14 @@ pub(super) const KEYS: Range<i64> = 1..203_001;
 pub(super) const OLD_KEYS: Range<i64> = 203_001..205_001;
 const LATE_KEYS: Range<i64> = 205_001..305_001;
 
-/// The event with more trail rows than any other.
+/// The event with more trail rows than any other, and with as many deliveries as one can have.
 pub(super) const BUSY_EVENT: i64 = 1;
+/// The order that half of [`IGNORED`] name, and the hold that the others name.
+pub(super) const BUSY_ORDER: i64 = 180_001;
+/// The charge that the first deliveries of [`OF_BUSY_CHARGE`] name.
+pub(super) const BUSY_CHARGE: &str = "busy charge";
+/// See [`BUSY_CHARGE`].
+pub(super) const OF_BUSY_CHARGE: Range<i64> = 100_001..102_001;
 
 /// The id of a hold.
 pub(super) fn hold(number: i64) -> Uuid {
@@ -125,6 +144,8 @@ fn moment(seconds: i64) -> String {
 const LATE_SECONDS: i64 = -2 * 86_400;
 /// Before the other overdue rows run out.
 const OVERDUE_SECONDS: i64 = -3_600;
+/// Before events were received.
+const RECEIVED_SECONDS: i64 = -200_000;
 
 impl World {
     /// Fills a database of its own.
@@ -136,18 +157,69 @@ impl World {
         }
         let now: Option<NaiveDateTime> = conn.query_first("SELECT NOW(6)").await.expect("a clock");
         let world = Self { database, now: now.expect("a time") };
-        let groups =
-            [vec![events(), trail()], vec![holds(), products(), charges()], vec![orders(), order_events(), keys()]];
+        let keys_of_tables = world.drop_keys().await;
+        let groups = [
+            vec![events(), trail(), quarantines(), deliveries()],
+            vec![holds(), products(), charges(), links(), objects()],
+            vec![orders(), order_events(), keys()],
+        ];
         let groups = groups.map(|group| world.run(group));
         futures_util::future::join_all(groups).await;
+        world.run_apart(keys_of_tables).await;
         world.analyze().await;
         world
     }
 
-    /// A time before the deadline of everything that is open, and after that of what was settled.
-    pub(super) fn oldest_open(&self, late_is_settled: bool) -> NaiveDateTime {
-        let seconds = if late_is_settled { OVERDUE_SECONDS } else { LATE_SECONDS };
-        self.now + TimeDelta::seconds(seconds)
+    /// Where the service begins to look for what is due: at the beginning, and when what is late was settled behind that.
+    pub(super) fn place(&self, late_is_settled: bool) -> Place {
+        let moved = self.now + TimeDelta::seconds(OVERDUE_SECONDS);
+        if late_is_settled { Place::before(moved) } else { Place::first() }
+    }
+
+    /// When a row with this number is due that is overdue, but not late.
+    pub(super) fn overdue_at(&self, number: i64) -> NaiveDateTime {
+        self.now + TimeDelta::seconds(OVERDUE_SECONDS) + TimeDelta::milliseconds(number)
+    }
+
+    /// When an event was received.
+    pub(super) fn received_at(&self, number: i64) -> NaiveDateTime {
+        self.now + TimeDelta::seconds(RECEIVED_SECONDS) + TimeDelta::milliseconds(number)
+    }
+
+    /// Drops the secondary keys of all tables, and returns the statements that make them again: MySQL builds a key several
+    /// times as fast as it fills one row by row. MariaDB loads an empty table like that by itself.
+    async fn drop_keys(&self) -> Vec<String> {
+        let mut conn = session(&self.database).await;
+        let version: Option<String> = conn.query_first("SELECT VERSION()").await.expect("a version");
+        let mut statements = Vec::new();
+        if version.is_some_and(|version| version.contains("MariaDB")) {
+            return statements;
+        }
+        for (table, _) in TABLES {
+            let create: Option<(String, String)> =
+                conn.query_first(format!("SHOW CREATE TABLE {table}")).await.expect("a table");
+            let (_, create) = create.expect("a table");
+            let lines = create.lines().map(|line| line.trim().trim_end_matches(','));
+            let keys: Vec<&str> =
+                lines.filter(|line| line.starts_with("KEY ") || line.starts_with("UNIQUE KEY ")).collect();
+            let name = |key: &&str| key.split('`').nth(1).map(|name| format!("DROP KEY `{name}`"));
+            let drops: Vec<String> = keys.iter().filter_map(name).collect();
+            if !keys.is_empty() {
+                conn.query_drop(format!("ALTER TABLE {table} {}", drops.join(", ")))
+                    .await
+                    .expect("keys can be dropped");
+                let adds: Vec<String> = keys.iter().map(|key| format!("ADD {key}")).collect();
+                statements.push(format!("ALTER TABLE {table} {}", adds.join(", ")));
+            }
+        }
+        statements
+    }
+
+    /// Runs the statements on two connections.
+    async fn run_apart(&self, statements: Vec<String>) {
+        let (even, odd): (Vec<_>, Vec<_>) = statements.into_iter().enumerate().partition(|(place, _)| place % 2 == 0);
+        let groups = [even, odd].map(|group| self.run(group.into_iter().map(|(_, statement)| statement).collect()));
+        futures_util::future::join_all(groups).await;
     }
 
     /// Runs the statements one after another on one connection.
@@ -187,7 +259,10 @@ impl World {
             vec![
                 update("payment_events", "id", &LATE_RECEIVED, received, applied),
                 update("payment_events", "id", &LATE_PARKED, parked, applied),
+            ],
+            vec![
                 "DELETE FROM idempotency_keys WHERE created_at < @now - INTERVAL 60 HOUR".to_owned(),
+                format!("DELETE FROM unmatched_objects WHERE event_id < {}", LATE_OBJECTS.end),
             ],
         ];
         futures_util::future::join_all(groups.map(|group| self.run(group))).await;
@@ -196,13 +271,17 @@ impl World {
 }
 
 /// The large tables, and what is counted in them.
-pub(super) const TABLES: [(&str, &str); 8] = [
+pub(super) const TABLES: [(&str, &str); 12] = [
     ("products", "id"),
     ("holds", "id"),
     ("orders", "id"),
     ("order_events", "id"),
     ("payment_events", "id"),
     ("payment_event_trail", "id"),
+    ("payment_event_quarantines", "event_id"),
+    ("payment_event_deliveries", "event_id"),
+    ("payment_links", "object_id"),
+    ("unmatched_objects", "event_id"),
     ("charges", "event_id"),
     ("idempotency_keys", "created_at"),
 ];
@@ -315,9 +394,10 @@ fn events() -> String {
         parked(&LATE_PARKED),
         received(&RECEIVED),
         parked(&waiting),
-        (&QUARANTINED, "'quarantined'"),
+        (&(QUARANTINED.start..QUARANTINED_FAILURES.end), "'quarantined'"),
         (&REFUND_DUE, "'refund_due'"),
         (&DEAD, "'dead'"),
+        (&UNMATCHED, "'unmatched'"),
     ];
     let (late, overdue, later) = (moment(LATE_SECONDS), moment(OVERDUE_SECONDS), moment(86_400));
     let tomorrow = PARKED.start..READY.end;
@@ -333,21 +413,40 @@ fn events() -> String {
     );
     let unknown = LATE_PARKED.start..READY.start;
     let ready = id_of(&format!("i - {}", READY.start - CANCELLED.start), 2);
-    let order = by_range(&[(&unknown, &id_of("i", 3)), (&READY, &ready)], &id_of("1 + i % 200000", 2));
+    let busy = id_of(&BUSY_ORDER.to_string(), 2);
+    let order = by_range(
+        &[
+            (&unknown, &id_of("i", 3)),
+            (&READY, &ready),
+            (&OF_BUSY_ORDER, &busy),
+            (&OF_BUSY_HOLD, "NULL"),
+            (&UNMATCHED, "NULL"),
+        ],
+        &id_of("1 + i % 200000", 2),
+    );
     let settled = PAID.start..REFUNDED.end;
     format!(
         "INSERT INTO payment_events (id, provider, idempotency_key, fingerprint, status, meaning, order_id, hold_id, amount,
                                      currency, txn_id, body, received_at, settled_at, due_at, park_until, attempts)
          SELECT i, 'default', CONCAT('succeeded', CHAR(31), 'charge ', i), REPEAT('f', 32), {status}, {meaning},
-                IF(i % 1000 = 0, NULL, {order}), IF(i % 1000 = 0, {hold}, NULL), '49.99',
+                IF({by_hold}, NULL, {order}), IF({by_hold}, {hold}, NULL), '49.99',
                 'EUR', CONCAT('charge ', i), '{{}}', {received}, IF({due} IS NULL, @now, NULL), {due}, {later}, 1
          FROM numbers WHERE i < {end} ORDER BY i",
         status = by_range(&status, "'applied'"),
-        meaning = by_range(&[(&LATE_RECEIVED, "'refunded'")], "'succeeded'"),
+        meaning =
+            by_range(&[(&LATE_RECEIVED, "'refunded'"), (&QUARANTINED_FAILURES, "'failed'")], "'succeeded'"),
+        by_hold = by_range(&[(&OF_BUSY_ORDER, "FALSE"), (&OF_BUSY_HOLD, "TRUE"), (&UNMATCHED, "FALSE")], "i % 1000 = 0"),
         order = by_range(&[(&settled, &id_of("i", 2))], &order),
-        hold = by_range(&[(&settled, &id_of("i", 1)), (&unknown, &id_of("i", 3))], &id_of("1 + i % 200000", 1)),
-        received = moment(-200_000),
-        end = DEAD.end,
+        hold = by_range(
+            &[
+                (&settled, &id_of("i", 1)),
+                (&unknown, &id_of("i", 3)),
+                (&OF_BUSY_HOLD, &id_of(&BUSY_ORDER.to_string(), 1)),
+            ],
+            &id_of("1 + i % 200000", 1)
+        ),
+        received = moment(RECEIVED_SECONDS),
+        end = UNMATCHED.end,
     )
 }
 
@@ -365,7 +464,7 @@ fn charges() -> String {
     format!(
         "INSERT INTO charges (provider, name, event_id, order_id, hold_id, status, amount_minor, currency, refunded_minor)
          SELECT 'default', CONCAT('charge ', i), i, {order}, {hold}, {status}, 4999, 'EUR', {refunded}
-         FROM numbers WHERE {settled} OR {due} ORDER BY i",
+         FROM numbers WHERE {settled} OR {due} ORDER BY 2",
         order = by_range(&[(&settled, &id_of("i", 2))], &id_of("1 + i % 200000", 2)),
         hold = by_range(&[(&settled, &id_of("i", 1))], &id_of("1 + i % 200000", 1)),
         status = by_range(&[(&REFUNDED, "'refunded'"), (&REFUND_DUE, "'refund_due'")], "'paid'"),
@@ -380,9 +479,53 @@ fn keys() -> String {
         by_range(&[(&OLD_KEYS, "@now - INTERVAL 50 HOUR"), (&LATE_KEYS, &moment(-4 * 86_400))], &moment(-86_400));
     format!(
         "INSERT INTO idempotency_keys (scope, operation, idempotency_key, fingerprint, resource_id, answered_status, created_at)
-         SELECT '', IF(i % 2 = 0, 'hold', 'order'), CONCAT('key ', i), REPEAT('f', 32), {id}, NULL, {created}
-         FROM numbers WHERE i < {end} ORDER BY i",
+         SELECT '', operation, name, REPEAT('f', 32), {id}, NULL, {created}
+         FROM (
+           SELECT i, IF(i % 2 = 0, 'hold', 'order') AS operation, CONCAT('key ', i) AS name FROM numbers WHERE i < {end}
+         ) AS named
+         ORDER BY UNHEX(SHA2(CONCAT(0x00, operation, 0x00, name), 256))",
         id = id_of("i", 2),
         end = LATE_KEYS.end,
+    )
+}
+
+fn quarantines() -> String {
+    let quarantined = QUARANTINED.start..QUARANTINED_FAILURES.end;
+    format!(
+        "INSERT INTO payment_event_quarantines (event_id, settled_at, reason, expected, got)
+         SELECT i, @now, 'amount_mismatch', '49.99 EUR', '4.99 EUR'
+         FROM numbers WHERE i <= {ROWS} OR {} ORDER BY i",
+        within(&quarantined),
+    )
+}
+
+fn deliveries() -> String {
+    let txn_id = by_range(&[(&OF_BUSY_CHARGE, &format!("'{BUSY_CHARGE}'"))], "CONCAT('charge ', i)");
+    format!(
+        "INSERT INTO payment_event_deliveries (event_id, slot, delivery, answer, txn_id)
+         SELECT i, 0, 1, {answer}, {txn_id} FROM numbers WHERE i <= {ROWS} OR {parked}
+         UNION ALL
+         SELECT {BUSY_EVENT}, i, i, 'applied', NULL FROM numbers WHERE i BETWEEN 1 AND 99",
+        answer = by_range(&[(&PARKED, "'pending_order'")], "'applied'"),
+        parked = within(&PARKED),
+    )
+}
+
+fn links() -> String {
+    format!(
+        "INSERT INTO payment_links (provider, object_id, charge_name, order_id, hold_id)
+         SELECT 'default', CONCAT('object ', i), CONCAT('charge ', i), {}, NULL
+         FROM numbers WHERE i <= {ROWS} ORDER BY 2",
+        id_of("i", 2),
+    )
+}
+
+fn objects() -> String {
+    format!(
+        "INSERT INTO unmatched_objects (provider, object_id, event_id)
+         SELECT 'default', CONCAT('unmatched ', i), i
+         FROM numbers WHERE {} OR {} ORDER BY 2",
+        within(&LATE_OBJECTS),
+        within(&OBJECTS),
     )
 }

@@ -5,8 +5,9 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use chrono::NaiveDateTime;
-use holdfast::db::idempotency_keys::{self, Keyed, Operation};
+use chrono::{NaiveDateTime, TimeDelta};
+use holdfast::db::due::Place;
+use holdfast::db::idempotency_keys::{self, KeyId, Keyed, Operation};
 use holdfast::db::literal::{self, Literal};
 use holdfast::db::orders::{Draft, Order};
 use holdfast::db::payment_batch::{self, Success};
@@ -22,12 +23,14 @@ use crate::support::payment;
 pub(super) const MANY: i64 = 1_000;
 
 /// What a sample depends on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct At {
+#[derive(Clone, Copy)]
+pub(super) struct At<'world> {
     /// How many rows it is for.
     pub(super) rows: i64,
-    /// No open row has an earlier deadline.
-    pub(super) oldest_open: NaiveDateTime,
+    /// What was late is settled.
+    pub(super) settled: bool,
+    /// The tables.
+    pub(super) world: &'world World,
 }
 
 /// A statement's placeholders and parameters.
@@ -43,6 +46,8 @@ pub(super) struct Sample {
     pub(super) hits: i64,
     /// How many rows it is given to look at, whether it returns them or not.
     pub(super) page: i64,
+    /// It begins at the head of an index, where entries are delete-marked in the second stage.
+    pub(super) head: bool,
 }
 
 impl Sample {
@@ -54,6 +59,14 @@ impl Sample {
     fn bind(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.params.push((name, value.into()));
         self
+    }
+
+    fn head(self) -> Self {
+        Self { head: true, ..self }
+    }
+
+    fn page(self, page: i64) -> Self {
+        Self { page, ..self }
     }
 
     /// The text to run: `statement` with its braces filled.
@@ -80,7 +93,7 @@ impl fmt::Display for Sample {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let params: Vec<String> =
             self.params.iter().map(|(name, value)| format!(":{name} = {}", value.as_sql(true))).collect();
-        write!(formatter, "{} rows", self.hits.max(self.page))?;
+        write!(formatter, "{} rows{}", self.hits.max(self.page), if self.head { ", from the head" } else { "" })?;
         if params.is_empty() { Ok(()) } else { write!(formatter, ", {}", params.join(", ")) }
     }
 }
@@ -119,7 +132,7 @@ fn bytes(id: Uuid) -> Value {
 }
 
 /// From this number on there are no rows.
-const NEW: i64 = 500_000;
+const NEW: i64 = 600_000;
 
 fn new(rows: i64) -> Range<i64> {
     NEW..NEW + rows
@@ -130,12 +143,37 @@ fn key(number: i64) -> Keyed {
     Keyed::new("", operation, format!("key {number}"), [0; 32])
 }
 
-fn key_rows(range: Range<i64>) -> String {
-    let keys: Vec<Keyed> = range.map(key).collect();
-    literal::rows(keys.iter().map(|keyed| {
-        let key = Literal::Bytes(keyed.key.as_bytes());
-        [Literal::Bytes(keyed.scope.as_bytes()), Literal::name(keyed.operation), key]
-    }))
+fn key_ids(range: Range<i64>) -> String {
+    let mut keys: Vec<KeyId> = range.map(|number| key(number).id).collect();
+    keys.sort_unstable();
+    literal::list(keys.iter().map(|id| Literal::Bytes(id)))
+}
+
+/// The same look from where the service has arrived, and, in the second stage, from the head of the index.
+fn from_place(at: At<'_>, look: impl Fn(Place) -> Sample) -> Vec<Sample> {
+    let mut looks = vec![look(at.world.place(at.settled))];
+    if at.settled {
+        looks.push(look(Place::first()).head());
+    }
+    looks
+}
+
+/// A page of what is due.
+fn window(at: At<'_>) -> Vec<Sample> {
+    from_place(at, |Place { at: from, id, product_id }| {
+        let sample = hits(at.rows).bind("from", from).bind("id", bytes(id)).bind("product_id", product_id);
+        sample.bind("age", 5).bind("limit", at.rows)
+    })
+}
+
+fn literal_of(text: &str) -> String {
+    literal::list([Literal::Bytes(text.as_bytes())])
+}
+
+fn texts(range: Range<i64>, word: &str) -> String {
+    let mut texts: Vec<String> = range.map(|number| format!("{word} {number}")).collect();
+    texts.sort_unstable();
+    literal::list(texts.iter().map(|text| Literal::Bytes(text.as_bytes())))
 }
 
 fn take(rows: i64) -> [String; 4] {
@@ -210,6 +248,29 @@ fn charge(event: i64) -> Sample {
         .bind("currency", "EUR")
 }
 
+/// A page of charges, which lie in the order of their names.
+fn charges_between(rows: i64) -> Vec<Sample> {
+    let page = |page: Sample, [first, last]: [String; 2], provider: &str| {
+        page.bind("first_provider", "default")
+            .bind("first_name", first)
+            .bind("last_provider", provider)
+            .bind("last_name", last)
+    };
+    let name = |number: i64| format!("charge {number}");
+    let some = |first: i64| page(self::page(rows), [name(first), name(first + rows - 1)], "default");
+    let rest = page(self::page(11), [name(9999), String::new()], &"\u{7f}".repeat(64));
+    let first_page =
+        page(self::page(rows), [String::new(), name(100_000 + rows)], "default").bind("first_provider", "");
+    let mut pages = vec![some(150_001), some(REFUND_DUE.start)];
+    if rows == 1 {
+        pages.push(rest);
+    }
+    if rows == MANY {
+        pages.push(first_page);
+    }
+    pages
+}
+
 /// A page of rows between two keys.
 fn between(rows: i64, first: impl Into<Value>, last: impl Into<Value>) -> Sample {
     page(rows).bind("first", first).bind("last", last)
@@ -222,8 +283,23 @@ fn ids_between(of: fn(i64) -> Uuid, rows: i64) -> Vec<Sample> {
 }
 
 fn numbers_between(rows: i64) -> Vec<Sample> {
-    let page = |first: i64| between(rows, first, first + rows - 1);
-    vec![page(50_001), page(REFUNDED.end - rows / 2), page(REFUND_DUE.start)]
+    let page = |first: i64| between(rows, first, first + rows - 1).bind("all", true);
+    vec![page(50_001), page(REFUNDED.end - rows / 2), page(REFUND_DUE.start), page(UNMATCHED.start)]
+}
+
+/// Lists of operators: from the head of an index, and of a time, which rows of a second before and behind it may belong to.
+fn listed(at: At<'_>, sample: &Sample, first_time: i64) -> Vec<Sample> {
+    let Sample { hits, .. } = *sample;
+    let range = |first: i64, last: i64, [from, to]: [Value; 2]| {
+        let sample = sample.clone().bind("first", first).bind("last", last).bind("limit", at.rows);
+        sample.bind("received_from", from).bind("received_to", to)
+    };
+    let always = ["1000-01-01 00:00:00", "9999-12-31 23:59:59"].map(Value::from);
+    let time = [first_time, first_time + hits].map(|number| at.world.received_at(number).into());
+    let near = range(first_time - 1_000, first_time + hits + 1_000, time).page(1_000);
+    let both = [range(i64::MIN, i64::MAX, always).head(), near];
+    let direction = |direction: &'static str| both.clone().map(|sample| sample.brace("direction", direction));
+    ["ASC", "DESC"].map(direction).into_iter().flatten().collect()
 }
 
 /// Nothing of these holds and orders has an event in the inbox, or their parked events are ready.
@@ -245,6 +321,10 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
         "charges" => charges(verb, at),
         "idempotency_keys" => keys(verb, at),
         "schema_migrations" => schema_migrations(verb, at),
+        "payment_event_quarantines" => quarantines(verb, at),
+        "payment_event_deliveries" => deliveries(verb, at),
+        "payment_links" => links(verb, at),
+        "unmatched_objects" => objects(verb, at),
         "audit" => audit(verb, rows),
         _ => None,
     }
@@ -264,7 +344,7 @@ fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
     Some(match verb {
         "find_terms" | "reserve" => built(1, take(rows)),
         "list" => vec![hits(rows).bind("after", 0).bind("limit", rows)],
-        "list_some" => vec![hits(rows).brace("ids", numbers())],
+        "list_some" | "list_reserved" => vec![hits(rows).brace("ids", numbers())],
         "insert" => once(at, made(500_000, 1)).into_iter().chain(once(at, made(1, 0))).collect(),
         "give_back" => {
             let cases = literal::cases((1..=rows).map(|id| (Literal::Number(id), Literal::Number(1))));
@@ -280,22 +360,50 @@ fn holds_(verb: &str, at: At) -> Option<Vec<Sample>> {
         "set_terms" => built(0, take(rows)),
         "insert" => built(rows, take(rows)),
         "find" | "list_units" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
-        "find_next_due" => once(at, hits(1).bind("from", at.oldest_open)),
-        "find_supply" => vec![hits(rows).bind("product_id", BIG).bind("limit", rows).bind("from", at.oldest_open)],
-        "list_due" => vec![hits(rows).bind("limit", rows).bind("from", at.oldest_open)],
-        "list_due_of_product" => {
-            vec![hits(rows).bind("product_id", BIG).bind("limit", rows).bind("from", at.oldest_open)]
+        "find_next_due" => once(at, hits(1).bind("seen", at.world.place(true).at)),
+        "find_supply" => {
+            // the earliest ones, wherever they are
+            vec![hits(rows).bind("product_id", BIG).bind("limit", rows).head()]
         }
+        "find_supply_within" => supply_within(at),
+        "list_due" => window(at),
+        "list_due_of_product" => window(at).into_iter().map(|sample| sample.bind("product_id", BIG)).collect(),
         "mark_ordered" => built(rows, place(rows)),
         "release" => once(at, hits(1).bind("hold_id", bytes(hold(ACTIVE.start)))),
         "settle" => vec![hits(rows).brace("ids", ids(hold, &PENDING, rows))],
         "expire" => {
+            let ids = ids(hold, &OVERDUE_HOLDS, rows);
             let row = |number| [Literal::Id(hold(number)), Literal::Number(product_of(number))];
-            vec![hits(rows).brace("rows", literal::rows(some(&OVERDUE_HOLDS, rows).map(row)))]
+            vec![hits(rows).brace("ids", ids).brace("rows", literal::rows(some(&OVERDUE_HOLDS, rows).map(row)))]
         }
         "expire_overdue" => once(at, hits(1).bind("hold_id", bytes(hold(OVERDUE_HOLDS.start)))),
         _ => return None,
     })
+}
+
+/// What a refusal looks through after a slow one: the rows that were found, what is due since, and where new ones can be; behind
+/// the last row that was found everything, when there may be more.
+fn supply_within(at: At<'_>) -> Vec<Sample> {
+    let found: Vec<i64> = OVERDUE_ORDERS.filter(|&number| product_of(number) == BIG).take(at.rows as usize).collect();
+    let time = |time: NaiveDateTime| Literal::Time(time).to_string();
+    let point = |&number: &i64| {
+        let at = time(at.world.overdue_at(number));
+        format!("returns_at BETWEEN {at} AND {at}")
+    };
+    let front = |ttl: i64| {
+        let now = at.world.now + TimeDelta::seconds(ttl);
+        let [from, to] = [now - TimeDelta::seconds(5), now + TimeDelta::seconds(6)].map(time);
+        format!("returns_at BETWEEN {from} AND {to}")
+    };
+    let points: Vec<String> = found.iter().map(point).collect();
+    let complete: Vec<String> = points.iter().cloned().chain([0, 120, 900].map(front)).collect();
+    let last = found.last().map(|&number| format!("returns_at >= {}", time(at.world.overdue_at(number))));
+    let open: Vec<String> = points.iter().take(points.len() - 1).cloned().chain(last).collect();
+    let sample = |ranges: Vec<String>| {
+        let sample = hits(at.rows).brace("product_id", BIG.to_string()).brace("limit", at.rows.to_string());
+        sample.brace("ranges", ranges.join(" OR "))
+    };
+    vec![sample(complete), sample(open)]
 }
 
 fn orders_(verb: &str, at: At) -> Option<Vec<Sample>> {
@@ -307,8 +415,8 @@ fn orders_(verb: &str, at: At) -> Option<Vec<Sample>> {
         "find_terms" => built(1, place(rows)),
         "find" => vec![hits(rows).brace("ids", ids(order, &PAID, rows))],
         "find_by_hold" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
-        "find_next_due" => once(at, hits(1).bind("from", at.oldest_open)),
-        "list_due" => vec![hits(rows).bind("limit", rows).bind("from", at.oldest_open)],
+        "find_next_due" => once(at, hits(1).bind("seen", at.world.place(true).at)),
+        "list_due" => window(at),
         "list_touched" => vec![
             hits(rows).brace("ids", ids(order, &PAID, rows)).brace("status", "pending"),
             page(rows).brace("ids", ids(order, &PENDING, rows)).brace("status", "pending"),
@@ -320,9 +428,11 @@ fn orders_(verb: &str, at: At) -> Option<Vec<Sample>> {
             one(&PAID)
                 .bind("status", "refunded")
                 .bind("refunded_minor", 4999)
+                .bind("refunded_currency", Value::NULL)
                 .bind("restocked", true)
                 .bind("refunded_before", 0),
         ),
+        "count_failed_attempt" => once(at, one(&PENDING).bind("limit", 20)),
         "cancel" => vec![hits(rows).brace("ids", ids(order, &PENDING, rows))],
         _ => return None,
     })
@@ -348,25 +458,42 @@ fn order_events(verb: &str, at: At) -> Option<Vec<Sample>> {
 
 fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
     let rows = at.rows;
-    let list = |status: &str| hits(rows).bind("status", status).bind("after", 0).bind("limit", rows);
+    let queue = |status: &str, first: i64| listed(at, &hits(rows).bind("status", status), first);
+    let ready = |status: &str, after: i64| {
+        page(rows).bind("status", status).bind("after", after).bind("limit", rows).bind("attempts", 5)
+    };
+    let lines =
+        |range: &Range<i64>| vec![hits(rows).brace("ids", literal::list(some(range, rows).map(Literal::Number)))];
     let names =
         |sample: Sample, order_id: Value, hold_id: Value| sample.bind("order_id", order_id).bind("hold_id", hold_id);
     let key = |number: i64| Event::derived_key(holdfast::domain::Meaning::Succeeded, &format!("charge {number}"));
     Some(match verb {
-        "insert" => once(at, received("new", 1)).into_iter().chain(once(at, received(&copied_key(1), 1))).collect(),
+        "insert" | "insert_settled" => {
+            let new = once(at, received("new", 1)).into_iter().chain(once(at, received(&copied_key(1), 1)));
+            new.map(|sample| sample.bind("status", "unmatched")).collect()
+        }
         "insert_applied" => built(rows, pay(rows)),
         "list_generated" => vec![Sample { generated: 1, ..hits(rows).brace("last", (rows - 1).to_string()) }],
         "set_generated" => built(0, pay(rows)),
         "find" | "find_all" => once(at, event(&PAID)),
         "find_by_key" => once(at, hits(1).bind("provider", "default").bind("idempotency_key", key(1))),
-        "find_next_due" => once(at, hits(1).bind("from", at.oldest_open)),
+        "find_next_due" => once(at, hits(1).bind("from", at.world.place(true).at)),
+        "find_next" => once(at, hits(1).bind("id", 150_000)),
+        "find_last" => once(at, hits(1)),
+        "list_lines" => lines(&PAID).into_iter().chain(lines(&QUARANTINED)).collect(),
+        "list_refunds" => lines(&REFUND_DUE),
         "list_ids" => {
             let keys: Vec<Vec<u8>> = some(&PAID, rows).map(key).collect();
             let row = |key| [Literal::Bytes(b"default"), Literal::Bytes(key)];
             vec![hits(rows).brace("rows", literal::rows(keys.iter().map(|key| row(key))))]
         }
-        "list_due" => vec![hits(rows).bind("limit", rows).bind("from", at.oldest_open)],
-        "list_ready" => vec![hits(rows).bind("limit", rows).bind("attempts", 5)],
+        "list_due" => window(at),
+        "list_ready" => vec![
+            ready("parked", i64::MIN).head(),
+            ready("parked", READY.start - 1),
+            ready("dead", i64::MIN),
+            ready("received", RECEIVED.end),
+        ],
         "list_waiting_for" => vec![
             waiting_for(rows, &CANCELLED, hits(rows / 2)),
             waiting_for(rows, &PENDING, page(2 * rows)),
@@ -388,15 +515,120 @@ fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
         "replay" => once(at, event(&DEAD).bind("accept_amount", true)),
         "settle" => once(at, event(&RECEIVED).bind("status", "applied").bind("processing_us", 1)),
         "mark_refunded" | "mark_refund_done" => once(at, event(&REFUND_DUE)),
-        "list_by_state" => ["parked", "refund_due", "quarantined", "dead", "applied"].map(list).to_vec(),
-        "list_newest" => vec![hits(rows).bind("before", i64::MAX).bind("limit", rows)],
-        "list_refunds_due" => vec![hits(rows).bind("after", i64::MIN).bind("limit", rows)],
+        "dismiss" => once(at, event(&QUARANTINED_FAILURES)),
+        "match" => once(
+            at,
+            event(&UNMATCHED)
+                .bind("order_id", bytes(order(1)))
+                .bind("hold_id", Value::NULL)
+                .bind("txn_id", "charge")
+                .bind("park_seconds", 86_400),
+        ),
+        "list_ids_by_state" => [
+            ("parked", PARKED.start + 1_000),
+            ("refund_due", REFUND_DUE.start + 1_000),
+            ("quarantined", QUARANTINED.start + 500),
+            ("dead", DEAD.start + 500),
+            ("applied", 100_000),
+        ]
+        .into_iter()
+        .flat_map(|(status, first)| queue(status, first))
+        .collect(),
+        "list_ids_by_age" => listed(at, &hits(rows), 100_000),
+        "list_ids_of_order" => {
+            let of = |name: &'static str, value: Value| hits(rows).bind("status", "ignored").bind(name, value);
+            listed(at, &of("order_id", bytes(order(BUSY_ORDER))), IGNORED.start + 1_000)
+        }
+        "list_ids_of_hold" => {
+            let of = |name: &'static str, value: Value| hits(rows).bind("status", "ignored").bind(name, value);
+            listed(at, &of("hold_id", bytes(hold(BUSY_ORDER))), IGNORED.end - 2_000)
+        }
         _ => return None,
     })
 }
 
 fn copied_key(number: i64) -> String {
     format!("succeeded\u{1f}charge {number}")
+}
+
+fn quarantines(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let reason = |range: &Range<i64>| {
+        event(range)
+            .bind("reason", "currency_mismatch")
+            .bind("expected", "EUR")
+            .bind("got", "USD")
+            .bind("note", "a note")
+    };
+    Some(match verb {
+        "insert" | "dismiss" => once(at, reason(&QUARANTINED)).into_iter().chain(once(at, reason(&DEAD))).collect(),
+        "find_dismissal" => once(at, event(&QUARANTINED)),
+        _ => return None,
+    })
+}
+
+fn deliveries(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let answer = |range: &Range<i64>| event(range).bind("answer", "applied");
+    let null = |name: &'static str| move |sample: Sample| sample.bind(name, Value::NULL);
+    Some(match verb {
+        "insert" => once(at, answer(&PAID)).into_iter().chain(once(at, answer(&DEAD))).collect(),
+        "correct" => once(at, answer(&PARKED)),
+        "list" => once(at, hits(100).bind("event_id", BUSY_EVENT)),
+        "list_ids_of_charge" => {
+            let of = hits(at.rows).bind("charge", BUSY_CHARGE);
+            let open = listed(at, &of, OF_BUSY_CHARGE.start + 500);
+            let narrow =
+                open.clone().into_iter().map(|sample| sample.bind("provider", "default").bind("status", "applied"));
+            open.into_iter().map(null("provider")).map(null("status")).chain(narrow).collect()
+        }
+        _ => return None,
+    })
+}
+
+fn links(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let rows = at.rows;
+    Some(match verb {
+        "insert" => {
+            let link = |number: i64| {
+                let object = literal_of(&format!("object {number}"));
+                format!(
+                    "({}, {object}, {}, x'{}', NULL)",
+                    literal_of("default"),
+                    literal_of("charge"),
+                    order(1).simple()
+                )
+            };
+            let links = |range: Range<i64>| range.map(link).collect::<Vec<_>>().join(", ");
+            vec![hits(rows).brace("rows", links(new(rows))), page(rows).brace("rows", links(some(&PAID, rows)))]
+        }
+        "list" => {
+            let of = |sample: Sample, range: Range<i64>, word: &str| {
+                sample.brace("provider", literal_of("default")).brace("ids", texts(range, word))
+            };
+            vec![
+                of(hits(rows), some(&PAID, rows), "object"),
+                of(hits(rows), some(&PAID, rows), "charge"),
+                of(page(rows), new(rows), "object"),
+            ]
+        }
+        _ => return None,
+    })
+}
+
+fn objects(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let rows = at.rows;
+    let waiting = |sample: Sample, range: Range<i64>| {
+        sample.brace("provider", literal_of("default")).brace("ids", texts(range, "unmatched"))
+    };
+    let list = |after: i64| hits(rows).bind("after", after).bind("limit", rows);
+    Some(match verb {
+        "delete" => once(at, event(&UNMATCHED)),
+        "list_of_event" => once(at, event(&UNMATCHED)),
+        "list_page" => vec![list(i64::MIN).head(), list(UNMATCHED.start)],
+        "list_waiting" => {
+            vec![waiting(hits(rows.min(100)), some(&UNMATCHED, rows)), waiting(page(rows), new(rows))]
+        }
+        _ => return None,
+    })
 }
 
 fn payment_event_trail(verb: &str, at: At) -> Option<Vec<Sample>> {
@@ -443,14 +675,19 @@ fn keys(verb: &str, at: At) -> Option<Vec<Sample>> {
             let keys: Vec<(Keyed, Uuid)> = new(rows).map(|number| (key(number), order(number))).collect();
             built(rows, [idempotency_keys::insert_all(keys.iter().map(|(keyed, id)| (keyed, *id)))])
         }
-        "list" => {
-            let keys: Vec<String> = some(&KEYS, 2 * rows).step_by(2).map(|number| format!("key {number}")).collect();
-            let list = literal::list(keys.iter().map(|key| Literal::Bytes(key.as_bytes())));
-            vec![hits(rows).brace("scope", "x''").brace("operation", "'order'").brace("keys", list)]
+        "list" => vec![hits(rows).brace("ids", key_ids(some(&KEYS, rows)))],
+        "answer" => vec![hits(rows).brace("status", "pending").brace("ids", key_ids(some(&KEYS, rows)))],
+        "delete" => vec![hits(rows).brace("ids", key_ids(some(&KEYS, rows)))],
+        "list_old" => {
+            let seen = |from: NaiveDateTime| hits(rows).bind("from", from).bind("limit", rows);
+            // the last row that an earlier page had, after a restart of the service none
+            let moved = if at.settled { at.world.now - TimeDelta::hours(60) } else { Place::first().at };
+            let mut looks = vec![seen(moved)];
+            if at.settled {
+                looks.push(seen(Place::first().at).head());
+            }
+            looks
         }
-        "answer" => vec![hits(rows).brace("status", "pending").brace("rows", key_rows(some(&KEYS, rows)))],
-        "delete" => vec![hits(rows).brace("rows", key_rows(some(&KEYS, rows)))],
-        "delete_old" => vec![hits(rows).bind("limit", rows)],
         _ => return None,
     })
 }
@@ -465,35 +702,44 @@ fn schema_migrations(verb: &str, at: At) -> Option<Vec<Sample>> {
 }
 
 fn audit(verb: &str, rows: i64) -> Option<Vec<Sample>> {
-    let from = |first: Value| page(rows).bind("first", first).bind("limit", rows);
-    let products = |sample: Sample| sample.bind("first_product", 1).bind("last_product", ROWS);
+    let from = |first: Value| page(rows).bind("first", first).bind("offset", rows - 1).bind("limit", rows);
+    let from_name = |provider: &str, name: &str| {
+        page(rows).bind("first_provider", provider).bind("first_name", name).bind("offset", rows - 1)
+    };
     Some(match verb {
         "find_time" => vec![hits(1)],
         "find_page_of_holds" => vec![from(bytes(Uuid::nil())), from(bytes(hold(100_000)))],
         "find_page_of_orders" => vec![from(bytes(Uuid::nil())), from(bytes(order(100_000)))],
-        "find_page_of_order_events" | "find_page_of_payment_events" | "find_page_of_charges" => {
+        "find_page_of_charges" => vec![from_name("", ""), from_name("default", "charge 150001")],
+        "find_page_of_order_events" | "find_page_of_payment_events" => {
             vec![from(i64::MIN.into()), from(100_000.into())]
         }
         "list_products" => vec![hits(rows).bind("first", i64::MIN).bind("limit", rows)],
-        "hold_order_mismatch" | "hold_returns_wrongly" | "hold_without_product" => ids_between(hold, rows),
-        "sum_units" => ids_between(hold, rows).into_iter().map(products).collect(),
+        "count_statements" | "count_own_statements" => vec![hits(1)],
+        "hold_order_mismatch" | "hold_returns_wrongly" | "hold_without_product" | "sum_holds" => {
+            ids_between(hold, rows)
+        }
         "order_paid_twice"
         | "order_refund_mismatch"
         | "order_status_unexplained"
         | "order_without_charge"
         | "order_without_hold"
+        | "sum_trails"
+        | "sum_units"
         | "trail_broken" => ids_between(order, rows),
+        "charge_refund_mismatch" | "charge_status_mismatch" | "charge_without_event" | "sum_charges" => {
+            charges_between(rows)
+        }
         "applied_event_without_effect"
-        | "charge_refund_mismatch"
-        | "charge_status_mismatch"
-        | "charge_without_event"
         | "event_never_due"
         | "event_settled_wrongly"
         | "success_dead"
         | "success_ignored_wrongly"
         | "success_without_charge"
         | "success_without_order"
-        | "sum_charges"
+        | "sum_due_charges"
+        | "sum_events"
+        | "sum_transitions"
         | "sum_waiting_successes"
         | "transition_event_mismatch"
         | "transition_not_allowed"
