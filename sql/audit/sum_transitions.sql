@@ -1,7 +1,6 @@
 -- audit/sum_transitions: the transitions of a page, those that a success paid for, those that a failure cancelled, and
 -- those that are explained: by an applied event of that order and that meaning, and for a success by the charge that it
 -- owns, which tells the same as the order. A refund may belong to the order by its charge alone
--- reads up to 6 rows for each: a transition due to an event reads the event, its charge and its order
 SELECT COUNT(order_events.id), CAST(COALESCE(SUM(events.meaning = 'succeeded'), 0) AS SIGNED),
        CAST(COALESCE(SUM(events.meaning = 'failed'), 0) AS SIGNED),
        CAST(COALESCE(SUM(CASE

@@ -1,6 +1,8 @@
 -- payment_events/list_due: what a worker looks at now, from a moment on: received events to be tried again, parked ones to be
 -- given up; each along its index, so that a long queue is not sorted for every look. The clock is returned also where
 -- nothing is due
+-- reads up to 8 rows for each: an event passes the UNION of both states, is sorted, and passes the derived table
+-- reads more while purge waits: only a first look and the walk for stragglers begin at the oldest deadline, and that walk rests
 SELECT clock.now, due.id, due.status, due.attempts
 FROM (SELECT NOW(6) AS now) AS clock
 LEFT JOIN (

@@ -2,6 +2,7 @@
 -- kept both sides from looking: their order is there, their refund's charge is (then also refunds that were given up,
 -- unless they cannot be applied), or their hold ended without an order. The subqueries are counts, since an EXISTS may be
 -- gathered from a whole table first
+-- reads more while purge waits: the first page of a walk begins at the oldest event of the state; the worker rests after it
 SELECT waiting.id, waiting.meaning, (
       waiting.meaning <> 'refunded' AND waiting.status = 'parked' AND (
         0 < (SELECT COUNT(orders.id) FROM orders FORCE INDEX (PRIMARY) WHERE orders.id = waiting.order_id)

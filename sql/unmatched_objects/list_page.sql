@@ -1,5 +1,6 @@
 -- unmatched_objects/list_page: a page of unmatched events by id, a row per object, and whether something is known of that
 -- object: a crash can keep both sides from looking for each other
+-- reads more while purge waits: the first page of a walk begins at the oldest event; the worker rests after it
 SELECT page.event_id,
        payment_links.object_id IS NOT NULL OR charges.name IS NOT NULL AS known
 FROM (

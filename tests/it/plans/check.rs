@@ -126,7 +126,8 @@ impl Checker {
     ) -> Result<Measured> {
         let text = sample.text(name, statement);
         let sql: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
-        if sql.contains('{') {
+        let placeholder = |rest: &str| rest.starts_with(|first: char| first.is_ascii_lowercase());
+        if sql.split('{').skip(1).any(placeholder) {
             return Err(format!("it leaves a placeholder open in {sql}"));
         }
         let measured = self.measure_text(&sql, sample, pages, if once { 1 } else { TRIES }).await;

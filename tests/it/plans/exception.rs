@@ -15,7 +15,7 @@ pub(super) struct Exceptions {
     /// Rows examined for each that is returned or changed.
     rows_for_each: Option<i64>,
     /// From the head of an index it may walk entries that are delete-marked.
-    walks: bool,
+    pub(super) walks: bool,
     /// It may read everything.
     unbounded: bool,
     /// It reads no table, so it is not run.

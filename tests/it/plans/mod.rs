@@ -33,6 +33,7 @@ mod fill;
 mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use holdfast::db::sql;
 use mysql_async::Conn;
@@ -73,12 +74,17 @@ const BAD: &[(&str, bool, &[Engine], &str)] = &[
 
 #[tokio::test]
 async fn no_statement_reads_more_than_it_returns_or_changes_however_large_the_tables_are() {
+    let began = Instant::now();
     let world = World::fill().await;
+    println!("filled after {:?}", began.elapsed());
     let mut guard = Guard::open(&world).await;
     guard.check_all(false).await;
+    println!("checked beside the backlog after {:?}", began.elapsed());
     let _open = [keep_a_snapshot_open(&world).await, keep_a_writer_open(&world).await];
     world.settle_late().await;
+    println!("settled after {:?}", began.elapsed());
     guard.check_all(true).await;
+    println!("checked again after {:?}", began.elapsed());
     let faults = guard.verdict();
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
@@ -108,6 +114,8 @@ struct Guard<'world> {
     beyond_usual: BTreeMap<&'static str, Vec<String>>,
     /// Beyond the bounds that its exceptions leave it, by statement.
     beyond: BTreeMap<&'static str, Vec<String>>,
+    /// Statements that were seen to walk over delete-marked entries, as their exceptions allow.
+    walked: BTreeSet<&'static str>,
     /// What no exception helps with: a missing sample, one that misses its rows, a bad header.
     broken: Vec<String>,
 }
@@ -124,7 +132,8 @@ impl<'world> Guard<'world> {
             }
         };
         let exceptions = sql::ALL.iter().map(&mut read).collect();
-        Self { world, checker, exceptions, beyond_usual: BTreeMap::new(), beyond: BTreeMap::new(), broken }
+        let (beyond_usual, beyond, walked) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { world, checker, exceptions, beyond_usual, beyond, walked, broken }
     }
 
     async fn check_all(&mut self, settled: bool) {
@@ -161,8 +170,13 @@ impl<'world> Guard<'world> {
             // one fault is enough, and statements that read too much take long
             return;
         }
+        let walks = settled && sample.head && self.exceptions[name].walks;
+        if walks && !self.walked.insert(name) {
+            // one walk shows that the exception is needed
+            return;
+        }
         let case = format!("{name} ({}, {sample})", if settled { "backlog settled" } else { "backlog" });
-        let measured: Measured = match self.checker.measure(name, statement, sample, settled, awaited).await {
+        let measured: Measured = match self.checker.measure(name, statement, sample, settled, awaited || walks).await {
             Ok(measured) => measured,
             Err(error) => {
                 self.broken.push(format!("{case}: its sample in tests/it/plans/samples.rs does not run: {error}"));

@@ -61,6 +61,11 @@ impl Sample {
         self
     }
 
+    fn of_product(mut self, product_id: i64) -> Self {
+        self.params.retain(|(name, _)| *name != "product_id");
+        self.bind("product_id", product_id)
+    }
+
     fn head(self) -> Self {
         Self { head: true, ..self }
     }
@@ -367,7 +372,11 @@ fn holds_(verb: &str, at: At) -> Option<Vec<Sample>> {
         }
         "find_supply_within" => supply_within(at),
         "list_due" => window(at),
-        "list_due_of_product" => window(at).into_iter().map(|sample| sample.bind("product_id", BIG)).collect(),
+        "list_due_of_product" => {
+            // overdue orders of the product that are not cancelled yet lie before its holds, and are looked through
+            let orders = if at.settled { 0 } else { LATE } + (OVERDUE_ORDERS.end - OVERDUE_ORDERS.start) / 2;
+            window(at).into_iter().map(|sample| sample.of_product(BIG).page(orders)).collect()
+        }
         "mark_ordered" => built(rows, place(rows)),
         "release" => once(at, hits(1).bind("hold_id", bytes(hold(ACTIVE.start)))),
         "settle" => vec![hits(rows).brace("ids", ids(hold, &PENDING, rows))],
