@@ -237,7 +237,9 @@ async fn every_kind_of_damage_is_found_where_it_is() {
         assert!(!report.is_clean());
         found.insert(kind.as_str());
     }
-    assert_eq!(found, Kind::ALL.iter().map(|kind| kind.as_str()).collect());
+    // SumsDisagree is for what no check names: no damage is known that the checks miss
+    let named = Kind::ALL.iter().filter(|&&kind| kind != Kind::SumsDisagree);
+    assert_eq!(found, named.map(|kind| kind.as_str()).collect());
 }
 
 /// Damages of one row, `{other}` being the value of that column in another row.
