@@ -20,14 +20,14 @@ FROM (
 ) AS counted
 WHERE transitions > 1 OR meaning <> 'refunded' OR 0 =
   (SELECT COUNT(charges.event_id) FROM charges
-   STRAIGHT_JOIN payment_events AS owners ON owners.id = charges.event_id
+   STRAIGHT_JOIN payment_events AS owners FORCE INDEX (PRIMARY) ON owners.id = charges.event_id
    WHERE charges.provider = counted.provider AND charges.name = counted.txn_id
      AND (charges.refunded_minor > 0 OR charges.status = 'refunded') AND owners.status IN ('refund_due', 'refunded'))
   + (SELECT COUNT(charges.event_id) FROM charges
-   STRAIGHT_JOIN payment_events AS owners ON owners.id = charges.event_id
+   STRAIGHT_JOIN payment_events AS owners FORCE INDEX (PRIMARY) ON owners.id = charges.event_id
    WHERE charges.order_id = counted.order_id
      AND (charges.refunded_minor > 0 OR charges.status = 'refunded') AND owners.status IN ('refund_due', 'refunded'))
   + (SELECT COUNT(charges.event_id) FROM charges
-   STRAIGHT_JOIN payment_events AS owners ON owners.id = charges.event_id
+   STRAIGHT_JOIN payment_events AS owners FORCE INDEX (PRIMARY) ON owners.id = charges.event_id
    WHERE charges.hold_id = counted.hold_id
      AND (charges.refunded_minor > 0 OR charges.status = 'refunded') AND owners.status IN ('refund_due', 'refunded'))

@@ -9,7 +9,8 @@ SELECT COUNT(id), CAST(COALESCE(SUM(steps), 0) AS SIGNED),
            WHEN '>pending' THEN refunded_minor = 0
            WHEN '>pending,pending>cancelled' THEN refunded_minor = 0
            ELSE trail REGEXP
-             '^>pending,(pending>paid|pending>cancelled,cancelled>paid)(,paid>paid){0,}(,paid>refunded)?$' END,
+             '^>pending(,pending>pending){0,},(pending>paid|pending>cancelled,cancelled>paid)(,paid>paid){0,}(,paid>refunded)?$'
+             OR trail REGEXP '^>pending(,pending>pending){0,}(,pending>cancelled)?$' AND refunded_minor = 0 END,
          FALSE)), 0) AS SIGNED)
 FROM (
   SELECT orders.id, orders.status, orders.restocked, orders.refunded_minor, COUNT(order_events.id) AS steps,

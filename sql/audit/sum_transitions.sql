@@ -1,9 +1,13 @@
 -- audit/sum_transitions: the transitions of a page, those that a success paid for, those that a failure cancelled, and
 -- those that are explained: by an applied event of that order and that meaning, and for a success by the charge that it
--- owns, which tells the same as the order. A refund may belong to the order by its charge alone
+-- owns, which tells the same as the order. A refund may belong to the order by its charge alone. The event of a failed
+-- attempt to pay is ignored
 SELECT COUNT(order_events.id), CAST(COALESCE(SUM(events.meaning = 'succeeded'), 0) AS SIGNED),
-       CAST(COALESCE(SUM(events.meaning = 'failed'), 0) AS SIGNED),
+       CAST(COALESCE(SUM(events.meaning = 'failed' AND events.status = 'applied'), 0) AS SIGNED),
        CAST(COALESCE(SUM(CASE
+         WHEN from_status = 'pending' AND to_status = 'pending' THEN reason = 'payment_attempt_failed'
+           AND events.status = 'ignored' AND events.meaning = 'failed'
+           AND COALESCE(events.order_id = orders.id, events.hold_id = orders.hold_id, FALSE)
          WHEN payment_event_id IS NULL THEN to_status NOT IN ('paid', 'refunded')
          WHEN events.status <> 'applied' THEN FALSE
          WHEN events.meaning = 'refunded' THEN (to_status = 'refunded' OR (from_status = 'paid' AND to_status = 'paid'))

@@ -37,13 +37,13 @@ migrations! {
     15 "idempotency_keys_id_by_default",
     16 "idempotency_keys_id_of_old_rows",
     17 "idempotency_keys_by_id",
-    30 "payment_event_quarantines",
-    31 "payment_event_deliveries",
-    32 "orders_refunded_currency",
-    20 "payment_events_unmatched",
-    21 "payment_links",
-    22 "unmatched_objects",
-    23 "orders_failed_attempts",
+    18 "payment_events_unmatched",
+    19 "payment_links",
+    20 "unmatched_objects",
+    21 "orders_failed_attempts",
+    22 "payment_event_quarantines",
+    23 "payment_event_deliveries",
+    24 "orders_refunded_currency",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

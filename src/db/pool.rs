@@ -6,14 +6,14 @@ use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts, UrlError};
 
 /// What every session starts with. READ COMMITTED, because every guard is one statement and gaps need no locks; strict
 /// mode, because a truncated value is a bug; UTC, because every time is; a short lock wait, for rows and for tables, because
-/// the door retries. On Galera a read first waits for what the cluster has committed. MariaDB turns an IN list of 1,000
+/// the door retries; room for the trail of an order in one text, which MySQL cuts at 1,024 bytes. On Galera a read first waits for what the cluster has committed. MariaDB turns an IN list of 1,000
 /// values into a derived table, whose plan may read a whole table; a threshold of 0 keeps the list a range. MySQL takes both
 /// for comments.
 const SESSION: [&str; 2] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION time_zone = '+00:00', \
      sql_mode = 'STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
-     innodb_lock_wait_timeout = 2, lock_wait_timeout = 2, autocommit = 1 \
+     innodb_lock_wait_timeout = 2, lock_wait_timeout = 2, group_concat_max_len = 1048576, autocommit = 1 \
      /*M!, wsrep_sync_wait = 1, in_predicate_conversion_threshold = 0 */",
 ];
 

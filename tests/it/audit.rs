@@ -4,10 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::FutureExt as _;
 use holdfast::app::App;
 use holdfast::checkout::Error;
 use holdfast::checkout::audit_report::{Finding, Kind, Report};
+use holdfast::db::audit::{CHARGES, EVENTS, HOLDS, ORDERS, TRANSITIONS, check, find_page};
+use holdfast::db::{Failure, Tx};
 use holdfast::domain::{Named as _, Refusal};
+use mysql_async::prelude::Queryable as _;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 
 use crate::support::process::Process;
@@ -211,7 +217,9 @@ async fn forget_everything(shop: &Shop) {
 
 #[tokio::test]
 async fn every_kind_of_damage_is_found_where_it_is() {
-    let (shop, product_id, client) = Shop::selling(10_000).await;
+    // no worker mends or moves what is damaged
+    let shop = Shop::open().await;
+    let (product_id, client) = (shop.product(10_000).await, shop.serve_without_workers().await);
     // the database itself refuses these
     shop.execute("ALTER TABLE charges DROP CONSTRAINT charges_refunded").await;
     let app = shop.app();
@@ -231,7 +239,185 @@ async fn every_kind_of_damage_is_found_where_it_is() {
         assert!(!report.is_clean());
         found.insert(kind.as_str());
     }
-    assert_eq!(found, Kind::ALL.iter().map(|kind| kind.as_str()).collect());
+    // SumsDisagree is for what no check names: no damage is known that the checks miss
+    let named = Kind::ALL.iter().filter(|&&kind| kind != Kind::SumsDisagree);
+    assert_eq!(found, named.map(|kind| kind.as_str()).collect());
+}
+
+/// Damages of one row, `{other}` being the value of that column in another row.
+const DAMAGES: [(&str, &str, &[&str]); 5] = [
+    (
+        "holds",
+        "id",
+        &[
+            "status = 'active'",
+            "status = 'ordered'",
+            "status = 'released'",
+            "returns_at = NULL",
+            "returns_at = expires_at",
+        ],
+    ),
+    (
+        "orders",
+        "id",
+        &[
+            "status = 'pending'",
+            "status = 'paid'",
+            "status = 'cancelled'",
+            "status = 'refunded'",
+            "refunded_minor = 4999",
+            "restocked = TRUE",
+            "pay_by = NOW(6)",
+            "hold_id = UNHEX(REPLACE(UUID(), '-', ''))",
+        ],
+    ),
+    (
+        "order_events",
+        "id",
+        &[
+            "from_status = NULL",
+            "from_status = 'pending'",
+            "from_status = 'paid'",
+            "to_status = 'pending'",
+            "to_status = 'paid'",
+            "to_status = 'cancelled'",
+            "to_status = 'refunded'",
+            "payment_event_id = NULL",
+            "payment_event_id = {other}",
+            "order_id = {other}",
+            "id = id + 1000000",
+        ],
+    ),
+    (
+        "payment_events",
+        "id",
+        &[
+            "status = 'received'",
+            "status = 'parked'",
+            "status = 'applied'",
+            "status = 'ignored'",
+            "status = 'refund_due'",
+            "status = 'refunded'",
+            "status = 'dead'",
+            "meaning = 'succeeded'",
+            "meaning = 'failed'",
+            "meaning = 'refunded'",
+            "order_id = NULL",
+            "order_id = {other}",
+            "txn_id = NULL",
+            "txn_id = {other}",
+            "provider = 'other'",
+            "settled_at = NULL",
+            "settled_at = NOW(6)",
+            "due_at = NULL",
+        ],
+    ),
+    (
+        "charges",
+        "event_id",
+        &[
+            "status = 'paid'",
+            "status = 'refund_due'",
+            "status = 'refunded'",
+            "refunded_minor = 1",
+            "refunded_minor = amount_minor",
+            "event_id = event_id + 1000000",
+            "order_id = NULL",
+            "order_id = {other}",
+            "name = 'other'",
+            "provider = 'other'",
+        ],
+    ),
+];
+
+/// Everything that the checks find, each over its whole table.
+async fn make_all_checks(tx: &mut Tx<'_>) -> Result<BTreeSet<(&'static str, String)>, Failure> {
+    let mut found = BTreeSet::new();
+    for table in [&HOLDS, &ORDERS, &TRANSITIONS, &EVENTS, &CHARGES] {
+        let page = find_page(tx, table, table.first(), 1_000_000).await?;
+        for &kind in table.checks.iter().chain(table.own_checks) {
+            found.extend(check(tx, kind, &page).await?.into_iter().map(|finding| (kind.as_str(), finding.id)));
+        }
+    }
+    Ok(found)
+}
+
+/// One row of a table is damaged, or gone, or there twice.
+fn damage(table: &str, key: &str, set: Option<&str>, rows: &[String], pick: usize) -> String {
+    let (row, other) = (&rows[pick % rows.len()], &rows[pick / rows.len() % rows.len()]);
+    let Some(set) = set else { return format!("DELETE FROM {table} WHERE {key} = {row}") };
+    let (column, _) = set.split_once(' ').expect("a column");
+    let other = format!("(SELECT {column} FROM (SELECT {column} FROM {table} WHERE {key} = {other}) AS another)");
+    format!("UPDATE {table} SET {} WHERE {key} = {row}", set.replace("{other}", &other))
+}
+
+#[tokio::test]
+async fn the_sums_of_an_audit_miss_nothing_that_a_check_finds() {
+    const PAIRS: usize = 60;
+    // no worker mends or moves what is damaged
+    let shop = Shop::open().await;
+    let (product_id, client) = (shop.product(10_000).await, shop.serve_without_workers().await);
+    shop.execute("ALTER TABLE charges DROP CONSTRAINT charges_refunded").await;
+    Scene::make(&client, product_id).await;
+    let late = client.hold_and_order(product_id, 1).await.1;
+    client.cancel(&late).await.expect(200);
+    let paid =
+        json!({ "order_id": late, "status": "paid", "txn_id": "late", "idempotency_key": "l", "amount": "49.99" });
+    client.webhook(&paid).await.expect(200);
+    let refund =
+        json!({ "txn_id": "late", "status": "refunded", "idempotency_key": "r", "amount": "9.99", "order_id": late });
+    client.webhook(&refund).await.expect(200);
+    let app = shop.app();
+    let clean = audit(&app).await;
+    assert!(clean.is_clean(), "{clean}");
+    for (table, ..) in DAMAGES {
+        shop.execute(&format!("CREATE TABLE {table}_before LIKE {table}")).await;
+        shop.execute(&format!("INSERT INTO {table}_before SELECT {table}.* FROM {table}")).await;
+    }
+    let mut conn = shop.sql().await;
+    let mut all = Vec::new();
+    for (table, key, sets) in DAMAGES {
+        let rows: Vec<String> =
+            conn.query(format!("SELECT CONCAT('0x', HEX({key})) FROM {table}")).await.expect("rows");
+        for set in sets.iter().map(|&set| Some(set)).chain([None]) {
+            all.push((table, key, set, rows.clone()));
+        }
+    }
+    // each damage once, and then some in pairs; always the same ones
+    let mut random = StdRng::seed_from_u64(9);
+    let singles = (0..all.len()).map(|number| vec![number]);
+    let pairs: Vec<Vec<usize>> =
+        (0..PAIRS).map(|_| (0..2).map(|_| random.random_range(0..all.len())).collect()).collect();
+    let (mut found, mut clean) = (BTreeSet::new(), 0);
+    for damages in singles.chain(pairs) {
+        let statements = damages.iter().map(|&number| {
+            let (table, key, set, rows) = &all[number];
+            damage(table, key, *set, rows, random.random_range(0..10_000))
+        });
+        let statements: Vec<String> = statements.collect();
+        for statement in &statements {
+            // one that breaks a unique key does nothing
+            let _ = conn.query_drop(statement).await;
+        }
+        let expected = app
+            .checkout
+            .database()
+            .snapshot("checks", |tx| make_all_checks(tx).boxed())
+            .await
+            .expect("checks can be made");
+        let report = audit(&app).await;
+        let told = report.findings.iter().filter(|finding| finding.kind != Kind::UnitsNotConserved);
+        let told: BTreeSet<(&'static str, String)> =
+            told.map(|finding| (finding.kind.as_str(), finding.id.clone())).collect();
+        assert_eq!(told, expected, "after {statements:#?}");
+        clean += usize::from(expected.is_empty());
+        found.extend(expected.into_iter().map(|(kind, _)| kind));
+        for (table, ..) in DAMAGES {
+            shop.execute(&format!("DELETE FROM {table}")).await;
+            shop.execute(&format!("INSERT INTO {table} SELECT {table}_before.* FROM {table}_before")).await;
+        }
+    }
+    assert!(found.len() > 15 && clean < 30, "{clean} damages did none, and {found:?} were all that was found");
 }
 
 #[tokio::test]
@@ -306,6 +492,7 @@ async fn buy(shop: Arc<Shop>, client: Client, product_id: i64, over: Arc<AtomicB
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn audits_during_a_sale_find_nothing_wrong() {
     const AUDITS: usize = 25;
+    const TRANSITIONS: i64 = 200;
     let shop = Arc::new(Shop::open().await);
     let products = [shop.product(40).await, shop.product(100_000).await];
     let instances: [Instance; 2] = [shop.serve().await, shop.serve().await];
@@ -317,7 +504,8 @@ async fn audits_during_a_sale_find_nothing_wrong() {
     let buying = tokio::spawn(together(buyers.collect::<Vec<_>>()));
     let app = shop.app();
     let (mut seen, mut wrong) = (Vec::new(), Vec::new());
-    for _ in 0..AUDITS {
+    // as many as it takes for the sale to go on between them, however slow the machine is
+    while seen.len() < AUDITS || seen.last().is_some_and(|&transitions| transitions < TRANSITIONS) {
         let report = audit(&app).await;
         if !report.is_clean() {
             wrong.push(report.to_string());
@@ -326,8 +514,8 @@ async fn audits_during_a_sale_find_nothing_wrong() {
     }
     over.store(true, Ordering::SeqCst);
     let turns: usize = buying.await.expect("no panic").into_iter().sum();
-    assert!(wrong.is_empty(), "{} of {AUDITS}: {}", wrong.len(), wrong[0]);
-    assert!(turns > 100 && seen.windows(2).any(|pair| pair[0] < pair[1]), "the sale went on: {turns} {seen:?}");
+    assert!(wrong.is_empty(), "{} of {}: {}", wrong.len(), seen.len(), wrong[0]);
+    assert!(turns > 0 && seen.windows(2).any(|pair| pair[0] < pair[1]), "the sale went on: {turns} {seen:?}");
 }
 
 #[tokio::test]

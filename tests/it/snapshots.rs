@@ -177,7 +177,7 @@ async fn an_audit_ends_on_the_server_when_its_client_goes_away() {
     let client = shop.serve_without_workers_as(config).await;
     client.app.checkout.create_hold(product_id, 1, None).await.expect("enough units");
     // The server has run the statement, and the audit waits for its answer with its snapshot open.
-    let page = client.proxy.on(Rule::from("-- audit/hold_without_product"), Action::PauseAfter);
+    let page = client.proxy.on(Rule::from("-- audit/sum_holds"), Action::PauseAfter);
     let request = client.client.clone();
     let asking =
         tokio::spawn(async move { request.send(request.request("GET", "/api/admin/audit").bearer_auth(TOKEN)).await });

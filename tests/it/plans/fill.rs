@@ -478,12 +478,12 @@ fn keys() -> String {
     let created =
         by_range(&[(&OLD_KEYS, "@now - INTERVAL 50 HOUR"), (&LATE_KEYS, &moment(-4 * 86_400))], &moment(-86_400));
     format!(
-        "INSERT INTO idempotency_keys (scope, operation, idempotency_key, fingerprint, resource_id, answered_status, created_at)
-         SELECT '', operation, name, REPEAT('f', 32), {id}, NULL, {created}
+        "INSERT INTO idempotency_keys (id, scope, operation, idempotency_key, fingerprint, resource_id, answered_status, created_at)
+         SELECT UNHEX(SHA2(CONCAT(0x00, operation, 0x00, name), 256)), '', operation, name, REPEAT('f', 32), {id}, NULL, {created}
          FROM (
            SELECT i, IF(i % 2 = 0, 'hold', 'order') AS operation, CONCAT('key ', i) AS name FROM numbers WHERE i < {end}
          ) AS named
-         ORDER BY UNHEX(SHA2(CONCAT(0x00, operation, 0x00, name), 256))",
+         ORDER BY 1",
         id = id_of("i", 2),
         end = LATE_KEYS.end,
     )

@@ -3,4 +3,5 @@
 ALTER TABLE payment_events
   MODIFY COLUMN status ENUM('received', 'parked', 'applied', 'ignored', 'quarantined', 'refund_due', 'refunded', 'dead',
                             'unmatched')
-                CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT 'received'
+                CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT 'received',
+  ALGORITHM = INSTANT
