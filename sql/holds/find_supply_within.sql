@@ -1,6 +1,5 @@
 -- holds/find_supply_within: the same where all rows that may come back are known to be due within some ranges of time: entries
 -- that a snapshot keeps are walked over within these only
--- reads up to 6 rows for each on MariaDB: a row is read by its index entry, passes the derived table and is sorted
 SELECT products.available, NOW(6), returning_units.qty, returning_units.returns_in_us, returning_units.returns_at
 FROM products
 LEFT JOIN (

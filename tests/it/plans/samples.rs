@@ -410,7 +410,8 @@ fn supply_within(at: At<'_>) -> Vec<Sample> {
     let open: Vec<String> = points.iter().take(points.len() - 1).cloned().chain(last).collect();
     let sample = |ranges: Vec<String>| {
         let sample = hits(at.rows).brace("product_id", BIG.to_string()).brace("limit", at.rows.to_string());
-        sample.brace("ranges", ranges.join(" OR "))
+        // each range is looked up by itself
+        sample.brace("ranges", ranges.join(" OR ")).page(at.rows)
     };
     vec![sample(complete), sample(open)]
 }
