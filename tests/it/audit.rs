@@ -354,11 +354,13 @@ fn damage(table: &str, key: &str, set: Option<&str>, rows: &[String], pick: usiz
 #[tokio::test]
 async fn the_sums_of_an_audit_miss_nothing_that_a_check_finds() {
     const PAIRS: usize = 60;
-    // no worker mends or moves what is damaged
     let shop = Shop::open().await;
-    let (product_id, client) = (shop.product(10_000).await, shop.serve_without_workers().await);
+    let product_id = shop.product(10_000).await;
+    // no worker repairs what is damaged
+    let served = shop.serve_without_workers().await;
+    let client = &served.client;
     shop.execute("ALTER TABLE charges DROP CONSTRAINT charges_refunded").await;
-    Scene::make(&client, product_id).await;
+    Scene::make(client, product_id).await;
     let late = client.hold_and_order(product_id, 1).await.1;
     client.cancel(&late).await.expect(200);
     let paid =
@@ -378,7 +380,7 @@ async fn the_sums_of_an_audit_miss_nothing_that_a_check_finds() {
     let mut all = Vec::new();
     for (table, key, sets) in DAMAGES {
         let rows: Vec<String> =
-            conn.query(format!("SELECT CONCAT('0x', HEX({key})) FROM {table}")).await.expect("rows");
+            conn.query(format!("SELECT CONCAT('0x', HEX({key})) FROM {table} ORDER BY {key}")).await.expect("rows");
         for set in sets.iter().map(|&set| Some(set)).chain([None]) {
             all.push((table, key, set, rows.clone()));
         }
