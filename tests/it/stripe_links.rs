@@ -483,6 +483,9 @@ async fn a_storm_of_events_on_two_instances_pays_every_order_once() {
     shop.until("SELECT COUNT(*) FROM payment_events WHERE status IN ('received', 'unmatched')", 0).await;
     for payment in &payments {
         assert_eq!(instances[0].order_status(&payment.order_id).await, "paid");
+        let mut states = shop.states_of(payment).await;
+        states.sort();
+        assert_eq!(states, ["failed ignored", "succeeded applied", "succeeded ignored"]);
     }
     assert_eq!(shop.count("SELECT COUNT(*) FROM charges").await, 20);
     assert_eq!(shop.unmatched().await, 0);
