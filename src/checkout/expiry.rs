@@ -2,7 +2,7 @@
 //! behind it; a row can be marked once, so any number of instances may do this at the same time.
 //!
 //! Rows whose units cannot be given back (their product was deleted, fewer units are reserved than they hold) are set apart
-//! and passed over: see [`super::passed_over`].
+//! and passed over: see `passed_over.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -200,7 +200,11 @@ impl HoldWork {
             }
             .boxed()
         });
-        let supply = supply.await?;
+        let supply = supply.await.inspect_err(|_| {
+            if within.is_none() {
+                self.outlooks.put_off(product_id, (began, began.elapsed()));
+            }
+        })?;
         let limit = usize::try_from(enough).unwrap_or(0);
         self.outlooks.record(product_id, (began, began.elapsed()), within, limit, &supply);
         Ok(supply)

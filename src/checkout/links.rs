@@ -241,7 +241,7 @@ impl Checkout {
         self.match_all(vec![receipt.event_id]).await;
         // it is durable, whether or not it can be read again now
         let answered = look_again(&self.database, receipt).await.unwrap_or(receipt);
-        if answered.status != EventStatus::Unmatched {
+        if !answered.duplicate && answered.status != EventStatus::Unmatched {
             correct_answer(&self.database, &answered).await;
         }
         Ok(answered)
@@ -257,6 +257,7 @@ impl Checkout {
                     let Some(event_id) = payment_events::insert_settled(tx, event, reference, status).await? else {
                         return copy_of(tx, event).await;
                     };
+                    payment_event_deliveries::insert(tx, event_id, DeliveryStatus::Ignored).await?;
                     let order = resolve(tx, reference).await?;
                     let order_status = order.status();
                     if let Resolved::Order(order) = order

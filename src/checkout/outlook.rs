@@ -125,6 +125,13 @@ impl Outlooks {
         self.products().get(&product_id)?.ranges(now, self.fronts, self.whole_reads.every)
     }
 
+    /// A whole read that began at this time failed after so long: what is known of the product serves until the next one.
+    pub(super) fn put_off(&self, product_id: i64, whole: (Instant, Duration)) {
+        if let Some(known) = self.products().get_mut(&product_id) {
+            known.whole = whole;
+        }
+    }
+
     /// A read that began at this time and took so long looked there for up to `limit` rows, and found this.
     pub(super) fn record(
         &self,

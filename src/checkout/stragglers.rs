@@ -52,18 +52,27 @@ impl Checkout {
 
     /// Returns how many rows were done. A worker that has not finished its first pass sees everything by itself.
     async fn step_stragglers(&self, stragglers: &mut Stragglers) -> Result<usize, Error> {
-        let mut done = 0;
+        // a walk that fails keeps none of the others from its page
+        let (mut done, mut failed) = (0, None);
         if !self.due_holds.lock().await.is_unknown() {
             let window = Stragglers::window(stragglers.holds.take(), LISTED);
-            let seen = expire_due(&self.database, &self.passed_over, None, window).await?;
-            (stragglers.holds, done) = moved(seen, done);
+            match expire_due(&self.database, &self.passed_over, None, window).await {
+                Ok(seen) => (stragglers.holds, done) = moved(seen, done),
+                Err(error) => failed = Some(error),
+            }
         }
         if !self.due_orders.lock().await.is_unknown() {
             let window = Stragglers::window(stragglers.orders.take(), ORDERS);
-            let seen = cancel_due(&self.database, &self.passed_over, window).await?;
-            (stragglers.orders, done) = moved(seen, done);
+            match cancel_due(&self.database, &self.passed_over, window).await {
+                Ok(seen) => (stragglers.orders, done) = moved(seen, done),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
-        Ok(done + self.work_off_stragglers().await?)
+        let events = self.work_off_stragglers().await;
+        match failed {
+            Some(error) => Err(error),
+            None => events.map(|events| done + events),
+        }
     }
 }
 

@@ -89,8 +89,11 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         })
     });
     spawn(app, tasks, stop, "forget_old_keys", |app| async move {
-        let more = app.checkout.forget_old_keys().await?;
-        Ok(if more { Next::Now } else { Next::After(FORGET_EVERY) })
+        Ok(match app.checkout.forget_old_keys().await {
+            Ok(true) => Next::Now,
+            Ok(false) => Next::After(FORGET_EVERY),
+            Err(error) => Next::Failed(error, FORGET_EVERY),
+        })
     });
     spawn(app, tasks, stop, "pool_gauges", |app| async move {
         telemetry::pool_use(app.checkout.database().connections());
