@@ -18,7 +18,7 @@ use crate::db::payment_events::{self, Due, Stored};
 use crate::db::{Error, Failure, Tx};
 use crate::domain::payment::is_positive;
 use crate::domain::retry::{ATTEMPTS, pause_after};
-use crate::domain::{EventStatus, Named as _, Refusal};
+use crate::domain::{EventStatus, Meaning, Named as _, Refusal};
 use crate::telemetry;
 
 /// Events that one step takes at most.
@@ -64,9 +64,23 @@ impl Checkout {
             .read("payments.list_due", |tx| async move { payment_events::list_due(tx, window).await }.boxed())
             .await?;
         let found = page.rows.len();
-        let settled = stream::iter(page.rows).map(|due| self.work_off(due)).buffer_unordered(AT_ONCE);
-        let settled = settled.filter(|&settled| std::future::ready(settled)).count().await;
-        Ok((page.read_at, found, settled))
+        Ok((page.read_at, found, self.work_off_in_order(page.rows, AT_ONCE).await))
+    }
+
+    /// Tries these events, up to `at_once` at the same time: all successes, then all failures, then all refunds, because a
+    /// refund that names no charge is applied only when one charge is open. What waits for their orders follows at the end.
+    /// Returns how many of them got their outcome.
+    pub(super) async fn work_off_in_order(&self, events: Vec<Due>, at_once: usize) -> usize {
+        let mut settled = Vec::new();
+        for &meaning in Meaning::ALL {
+            let same: Vec<Due> = events.iter().copied().filter(|due| due.meaning == meaning).collect();
+            let tried = stream::iter(same).map(|due| async move { self.settle_due(due).await.then_some(due.event_id) });
+            let done: Vec<Option<i64>> = tried.buffer_unordered(at_once).collect().await;
+            settled.extend(done.into_iter().flatten());
+        }
+        let woken = stream::iter(settled.clone()).map(|event_id| wake_others_of(&self.database, event_id));
+        woken.buffer_unordered(at_once).collect::<()>().await;
+        settled.len()
     }
 
     /// How long until [`Checkout::work_off_inbox`] has something to do; zero when it has, `None` when it has not within a
@@ -147,31 +161,28 @@ impl Checkout {
             })
             .await?;
         info!(event_id, accept_amount, note, "an operator replays a payment event");
-        self.work_off(Due { event_id, status: EventStatus::Received, attempts: 0 }).await;
+        self.work_off(event_id).await;
         let receipt = Receipt { event_id, status: EventStatus::Received, duplicate: false, order_status: None };
         look_again(&self.database, receipt).await
     }
 
-    /// One event that is due. Returns whether it got its outcome here.
-    pub(super) async fn work_off(&self, due: Due) -> bool {
+    /// Tries an event that was made due just now, and then what waits for its order.
+    pub(super) async fn work_off(&self, event_id: i64) {
+        let due = Due { event_id, meaning: Meaning::Succeeded, status: EventStatus::Received, attempts: 0 };
+        self.work_off_in_order(vec![due], 1).await;
+    }
+
+    /// Returns whether the event got its outcome here.
+    async fn settle_due(&self, due: Due) -> bool {
         let done = match due.status {
             EventStatus::Received if due.attempts >= ATTEMPTS => self.bury(due).await,
             EventStatus::Received => self.try_again(due).await,
-            _ => return self.apply(due.event_id).await,
+            _ => return apply_waiting(&self.database, due.event_id).await,
         };
         done.unwrap_or_else(|error| {
             warn!(event_id = due.event_id, %error, "a payment event could not be tried");
             false
         })
-    }
-
-    /// Applies a waiting event, and what waits for that. Returns whether it got its outcome here.
-    pub(super) async fn apply(&self, event_id: i64) -> bool {
-        let settled = apply_waiting(&self.database, event_id).await;
-        if settled {
-            wake_others_of(&self.database, event_id).await;
-        }
-        settled
     }
 
     async fn try_again(&self, due: Due) -> Result<bool, Error> {
@@ -191,7 +202,6 @@ impl Checkout {
         match settle(&self.database, Way::Waiting { event_id, counted: false }).await {
             Ok(Some(receipt)) => {
                 telemetry::webhook_woken(receipt.status.as_str(), began.elapsed());
-                wake_others_of(&self.database, event_id).await;
                 Ok(true)
             }
             Ok(None) => Ok(false),

@@ -18,7 +18,7 @@ use super::payments::{Receipt, copy_of, correct_answer, look_again, record_deliv
 use super::settlement::{Resolved, resolve};
 use super::{Checkout, Error};
 use crate::db::order_events::{self, Reason, Transition};
-use crate::db::payment_events::{self, Due};
+use crate::db::payment_events;
 use crate::db::payment_links::{self, Link};
 use crate::db::{Tx, orders, payment_event_deliveries};
 use crate::domain::payment::DeliveryStatus;
@@ -174,10 +174,7 @@ impl Checkout {
         matched.sort_unstable();
         for (_, event_id) in matched {
             match self.policy.webhook_mode {
-                WebhookMode::Apply => {
-                    let due = Due { event_id, status: EventStatus::Received, attempts: 0 };
-                    self.work_off(due).await;
-                }
+                WebhookMode::Apply => self.work_off(event_id).await,
                 WebhookMode::Queue => self.event_queued.notify_one(),
             }
         }

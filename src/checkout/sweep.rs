@@ -11,10 +11,10 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::Checkout;
-use crate::db::payment_events::{self, Waiting};
+use crate::db::payment_events::{self, Due, Waiting};
 use crate::db::{Error, Failure, Tx};
+use crate::domain::EventStatus;
 use crate::domain::retry::ATTEMPTS;
-use crate::domain::{EventStatus, Meaning, Named as _};
 
 /// Events that one step reads at most.
 const PAGE: usize = 1000;
@@ -89,12 +89,11 @@ impl Checkout {
             *sweep = Sweep { took: sweep.took, ..moved };
             (page, !sweep.is_at_the_beginning())
         };
-        let mut ready: Vec<Waiting> = page.into_iter().filter(|waiting| waiting.ready).collect();
-        // successes go first
-        ready.sort_by_key(|waiting| Meaning::ALL.iter().position(|&meaning| meaning == waiting.meaning));
-        for waiting in ready {
-            self.apply(waiting.event_id).await;
-        }
+        let ready = page.into_iter().filter(|waiting| waiting.ready);
+        let due =
+            |Waiting { event_id, meaning, .. }| Due { event_id, meaning, status: EventStatus::Parked, attempts: 0 };
+        // one after the other, by age: the first success that names a charge owns it
+        self.work_off_in_order(ready.map(due).collect(), 1).await;
         Ok(more)
     }
 

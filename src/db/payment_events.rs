@@ -260,6 +260,8 @@ pub async fn list_ready(
 pub struct Due {
     /// Its id in the inbox.
     pub event_id: i64,
+    /// What happened.
+    pub meaning: Meaning,
     /// `received`: to be tried again; `parked`: to be given up.
     pub status: EventStatus,
     /// Attempts so far.
@@ -268,14 +270,15 @@ pub struct Due {
 
 /// A page of events that a worker has to look at now, the longest due first; events have no place behind their deadline.
 pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Failure> {
-    type Row = (Option<i64>, Option<String>, Option<u32>);
-    type Columns = (NaiveDateTime, Option<i64>, Option<String>, Option<u32>);
+    type Row = (Option<i64>, Option<String>, Option<String>, Option<u32>);
+    type Columns = (NaiveDateTime, Option<i64>, Option<String>, Option<String>, Option<u32>);
     let found: Vec<Columns> = tx.rows(sql::payment_events::LIST_DUE, window.params()).await?;
     let due = |row: Row| {
-        let (Some(event_id), Some(status), Some(attempts)) = row else { return Ok(None) };
-        Ok(Some(Due { event_id, status: state(&status)?, attempts }))
+        let (Some(event_id), Some(meaning), Some(status), Some(attempts)) = row else { return Ok(None) };
+        Ok(Some(Due { event_id, meaning: state(&meaning)?, status: state(&status)?, attempts }))
     };
-    Page::read(found.into_iter().map(|(now, id, status, attempts)| (now, (id, status, attempts))).collect(), due)
+    let rows = found.into_iter().map(|(now, id, meaning, status, attempts)| (now, (id, meaning, status, attempts)));
+    Page::read(rows.collect(), due)
 }
 
 /// Microseconds until a worker has to look again, negative when it should have; `None` when nothing is due behind `from`

@@ -272,3 +272,19 @@ async fn whoever_is_held_back_anywhere_comes_to_what_some_order_comes_to() {
     let scenario = |luck: &mut StdRng| crowded(luck, "OOOSTFRPUCWhx", "OOSSsTTNFFRRPQUMCWwXG", 4);
     check(Way::HeldBack, draw(if long() { 6000 } else { 150 }, scenario)).await;
 }
+
+/// The sweep once woke, behind the first success, a refund that names no charge: it was counted for that charge, although
+/// a second one waited. And a refund was given up beside the success that it belongs to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_successes_go_before_the_refunds_that_wait_with_them() {
+    let scenario = |(word, naming, stock): (&str, usize, i64)| Scenario {
+        word: word.to_owned(),
+        naming,
+        stock,
+        ..Scenario::default()
+    };
+    let mut scenarios =
+        vec![("NMSTHGsWNOs", 2, 4), ("STHOXMQRKGSE", 3, 4), ("MSTHGS", 1, 2), ("MSTDS", 1, 2), ("MSTDS", 0, 2)];
+    scenarios.extend([("SZROD", 3, 2); 20]);
+    check(Way::InOrder, scenarios.into_iter().map(scenario).collect()).await;
+}
