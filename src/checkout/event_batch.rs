@@ -14,7 +14,7 @@ use super::payments::{Delivery, Receipt, list_touched, look_again, receive_alone
 use crate::batch::{Done, Work};
 use crate::db::orders::{self, Order};
 use crate::db::payment_batch::{self, Success};
-use crate::db::{Database, Error, Failure, idempotency_keys};
+use crate::db::{Database, Error, Failure, Share, idempotency_keys};
 use crate::domain::payment::amount_fits;
 use crate::domain::{Event, EventStatus, Meaning, OrderStatus};
 
@@ -238,7 +238,7 @@ impl EventWork {
 
     /// What waits for this payment takes effect before it is answered; nobody else waits for that.
     fn answer_later(&self, job: EventJob, receipt: Receipt, order: &Order) {
-        let (database, order) = (self.database.clone(), (order.id, order.hold_id));
+        let (database, order) = (self.database.share(Share::Requests), (order.id, order.hold_id));
         tokio::spawn(async move {
             let _ = wake_parked(&database, &[order]).await;
             // the payment is durable, whether or not its order can be read again now
@@ -247,7 +247,7 @@ impl EventWork {
     }
 
     async fn alone(&self, job: EventJob) {
-        let received = receive_alone(&self.database, &job.delivery).await;
+        let received = receive_alone(&self.database.share(Share::Requests), &job.delivery).await;
         let _ = job.answer.send(received);
     }
 }

@@ -9,10 +9,13 @@ use futures_util::future::BoxFuture;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, Params, Pool, Row};
 use rand::RngExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, error, warn};
 
 use super::error::{Class, Error, Failure, classify, explain, label};
+use super::pool;
+use super::share::{Share, Shares};
 use crate::telemetry;
 
 /// Everything that one call of the door may take, retries included: a client gets its 503 within 5 s.
@@ -42,6 +45,8 @@ const GOODBYE: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    shares: Arc<Shares>,
+    share: Share,
     complained: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -199,9 +204,16 @@ impl Tx<'_> {
 }
 
 impl Database {
-    /// A door on this pool.
-    pub fn new(pool: Pool) -> Self {
-        Self { pool, complained: Arc::default() }
+    /// A door on a pool of up to `size` connections, for single requests. Nothing is connected yet.
+    pub fn new(options: Opts, size: usize) -> Self {
+        let (pool, shares) = (pool::pool(options, size), Arc::new(Shares::of(size)));
+        Self { pool, shares, share: Share::Requests, complained: Arc::default() }
+    }
+
+    /// The same door for callers of another share of its connections.
+    #[must_use]
+    pub fn share(&self, share: Share) -> Self {
+        Self { share, ..self.clone() }
     }
 
     /// Runs `body` in one transaction and commits it. `body` may run several times and must therefore do nothing
@@ -295,7 +307,7 @@ impl Database {
         after_unknown: bool,
         body: &mut impl Body<'env, T>,
     ) -> Result<T, Ended> {
-        let conn = self.connection(deadline).await?;
+        let (conn, _place) = self.connection(deadline).await?;
         let id = conn.id();
         if let Some(ghost) = *lost
             && end_connection(conn.opts().clone(), ghost).await
@@ -341,7 +353,7 @@ impl Database {
             let deadline = Instant::now() + BUDGET;
             let ended = timeout_at(deadline, async {
                 match database.connection(deadline).await {
-                    Ok(conn) => end_connection(conn.opts().clone(), id).await,
+                    Ok((conn, _place)) => end_connection(conn.opts().clone(), id).await,
                     Err(_) => false,
                 }
             });
@@ -362,12 +374,16 @@ impl Database {
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the door")]
-    async fn connection(&self, deadline: Instant) -> Result<Conn, Ended> {
+    async fn connection(&self, deadline: Instant) -> Result<(Conn, Option<OwnedSemaphorePermit>), Ended> {
         let started = Instant::now();
-        let taken = timeout_at(deadline, self.pool.get_conn()).await;
+        let taken = timeout_at(deadline, async {
+            let place = self.shares.enter(self.share).await;
+            Ok((self.pool.get_conn().await?, place))
+        });
+        let taken = taken.await;
         telemetry::pool_waited(started.elapsed());
         match taken {
-            Ok(Ok(conn)) => Ok(conn),
+            Ok(Ok(taken)) => Ok(taken),
             Ok(Err(error)) => {
                 // Whatever keeps us from connecting, a wrong password included, may be over in a moment.
                 if self.complaint_is_due() {

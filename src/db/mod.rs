@@ -21,10 +21,12 @@ pub mod payment_events;
 pub mod payment_links;
 pub mod pool;
 pub mod products;
+pub mod share;
 pub mod sql;
 
 pub use door::{Database, Tx};
 pub use error::{Error, Failure};
+pub use share::Share;
 
 use mysql_async::prelude::FromValue;
 use mysql_async::{Row, Value};

@@ -268,7 +268,7 @@ async fn one_silent_connection_costs_no_request() {
 async fn a_panic_inside_a_transaction_leaves_nothing_of_it_behind() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
-    let door = Database::new(pool::pool(pool::options(&shop.database.url).expect("a URL"), 1));
+    let door = Database::new(pool::options(&shop.database.url).expect("a URL"), 1);
     let panicking = door.clone();
     let panicked = tokio::spawn(async move {
         let work = panicking.transaction("test.panic", |tx| {

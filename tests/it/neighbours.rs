@@ -1,12 +1,15 @@
-//! What neighbours in a batch may do to each other: nothing. Not by an id that is taken, not by a hold that runs out at the
-//! wrong moment, and not by keys so long that a packet of all of them would be too large.
+//! What neighbours may do to each other: nothing. Those in the same batch neither by an id that is taken, nor by a hold that
+//! runs out at the wrong moment, nor by keys so long that a packet of all of them would be too large; others not by asking
+//! for what does not exist, and not by waiting.
+
+use std::sync::Arc;
 
 use holdfast::checkout::{Error, Operation};
 use holdfast::domain::Refusal;
 
 use crate::support::Shop;
 use crate::support::crowd::{all, held_up, hold, holds, in_order, keyed, order, orders, sent};
-use crate::support::proxy::Action;
+use crate::support::proxy::{Action, Rule};
 
 #[tokio::test]
 async fn an_order_id_that_is_sent_again_and_again_makes_nobody_travel_alone() {
@@ -69,5 +72,87 @@ async fn a_crowd_with_long_keys_travels_in_packets_that_every_server_takes() {
     let longest = proxy.statements().iter().map(String::len).max().expect("something was sent");
     assert!((400_000..600_000).contains(&longest), "{longest} bytes");
     assert_eq!(shop.reserved(product_id).await, BUYERS as i64 + 1);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn holds_of_unknown_products_share_a_read_and_open_no_lane() {
+    let shop = Shop::open().await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let crowd = in_order((0..200).map(|n| hold(&app, 1_000_000 + n, 1, None)));
+    for answer in all(crowd).await {
+        assert!(matches!(answer, Err(Error::Refused(Refusal::ProductNotFound))), "{answer:?}");
+    }
+    assert_eq!(app.checkout.lanes(), 1, "the lane of reads");
+    assert_eq!(sent(&proxy, "products/reserve"), 0);
+    let reads = sent(&proxy, "products/list_some");
+    assert!(reads <= 3, "{reads} reads for 200 requests");
+}
+
+#[tokio::test]
+async fn a_product_is_looked_up_once_before_its_first_hold() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(100).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    for _ in 0..3 {
+        hold(&app, product_id, 1, None).await.expect("enough units");
+    }
+    assert_eq!(sent(&proxy, "products/list_some"), 1);
+    // one that is there later is found then
+    let unknown = hold(&app, product_id + 1, 1, None).await;
+    assert!(matches!(unknown, Err(Error::Refused(Refusal::ProductNotFound))), "{unknown:?}");
+    assert_eq!(shop.product(1).await, product_id + 1);
+    hold(&app, product_id + 1, 1, None).await.expect("enough units");
+}
+
+/// Each of them waits for as long as the database lets it, at as many connections as it gets.
+#[tokio::test]
+async fn requests_that_wait_leave_the_batches_and_the_workers_their_connections() {
+    let shop = Shop::open().await;
+    let [hot, other] = [shop.product(100).await, shop.product(100).await];
+    let (app, proxy) = shop.app_through_proxy().await;
+    let held = hold(&app, hot, 1, None).await.expect("enough units");
+    hold(&app, other, 1, None).await.expect("enough units");
+    let finds = proxy.on(Rule::from("-- holds/find:").always(), Action::PauseBefore);
+    let hold_id = held.hold.id;
+    let requests = in_order((0..50).map(|_| {
+        let app = Arc::clone(&app);
+        async move { app.checkout.hold(hold_id).await }
+    }));
+    finds.reached_by(3).await;
+    let lone = hold(&app, other, 1, None);
+    let crowd = in_order((0..20).map(|_| hold(&app, hot, 1, None)));
+    assert!(all(crowd).await.iter().all(Result::is_ok));
+    lone.await.expect("a lone job has its own share");
+    shop.let_hold_run_out(&hold_id.to_string()).await;
+    app.checkout.expire_holds().await.expect("a worker has its own share");
+    assert_eq!(finds.hits(), 3, "the share of requests, of a pool of 8");
+    drop(finds);
+    assert!(all(requests).await.iter().all(Result::is_ok));
+    assert_eq!(shop.reserved(hot).await, 20);
+    shop.assert_conserved().await;
+}
+
+/// Many products, each with one buyer who waits for the database, beside one with a crowd.
+#[tokio::test]
+async fn many_small_lanes_leave_a_crowd_its_connections() {
+    let shop = Shop::open().await;
+    let hot = shop.product(100).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    hold(&app, hot, 1, None).await.expect("enough units");
+    let mut small = Vec::new();
+    for _ in 0..20 {
+        small.push(shop.product(10).await);
+    }
+    let commits = proxy.on(Rule::exactly("COMMIT").times(3), Action::PauseBefore);
+    let others = in_order(small.iter().map(|&product_id| hold(&app, product_id, 1, None)));
+    commits.reached_by(3).await;
+    let crowd = in_order((0..21).map(|_| hold(&app, hot, 1, None)));
+    let (first, crowd): (Vec<_>, Vec<_>) = crowd.into_iter().enumerate().partition(|(place, _)| *place == 0);
+    let crowd = crowd.into_iter().map(|(_, hold)| hold).collect();
+    assert!(all(crowd).await.iter().all(Result::is_ok), "all but the first, which left alone, travel together");
+    drop(commits);
+    let lone = first.into_iter().map(|(_, hold)| hold).chain(others).collect();
+    assert!(all(lone).await.iter().all(Result::is_ok));
     shop.assert_conserved().await;
 }
