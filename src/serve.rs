@@ -42,7 +42,9 @@ impl Service {
         let address = listener.local_addr()?;
         let stop_server = CancellationToken::new();
         let drain = Duration::from_secs(config.drain_seconds);
-        let server = tokio::spawn(http::server::serve(listener, http::routes(&app), stop_server.clone(), drain));
+        let limits = http::server::Limits::default();
+        let server =
+            tokio::spawn(http::server::serve(listener, http::routes(&app), stop_server.clone(), drain, limits));
         let (workers, stop_workers) = (TaskTracker::new(), CancellationToken::new());
         workers::start(&app, &workers, &stop_workers);
         if config.webhook_secrets.is_none() {

@@ -7,6 +7,7 @@ mod batch;
 mod batch_faults;
 mod boundary;
 mod caching;
+mod connections;
 mod document;
 mod door;
 mod expiry;
