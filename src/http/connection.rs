@@ -18,9 +18,40 @@ use super::server::Limits;
 /// The first bytes of every HTTP/2 connection (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Requests under way from which on the process is crowded. It is less than the queue of one kind of job holds, so that
+/// HTTP/2 connections fill no queue; and more than any batch takes, so that none goes short.
+const CROWDED: usize = 8192;
+/// What is read at a time of a connection of HTTP/2 while requests are many, in bytes: some ten requests.
+const SIP: usize = 1024;
+
+/// What happens on all connections together.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    /// Requests under way.
+    requests: AtomicUsize,
+    /// Connections that have requests under way.
+    busy: AtomicUsize,
+}
+
+impl Traffic {
+    /// How many requests one connection may have under way before more of it is read.
+    fn share(&self) -> usize {
+        match self.requests.load(Ordering::Relaxed) < CROWDED {
+            true => usize::MAX,
+            false => (CROWDED / self.busy.load(Ordering::Relaxed).max(1)).max(1),
+        }
+    }
+
+    /// Whether requests are so many that what each connection adds at a time counts.
+    fn is_dense(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) >= CROWDED / 4
+    }
+}
+
 /// What happens on one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
+    traffic: Arc<Traffic>,
     accepted_at: Instant,
     /// Requests that have begun and have no response yet.
     under_way: AtomicUsize,
@@ -30,18 +61,22 @@ pub(super) struct Activity {
     read_while_idle: AtomicBool,
     /// The place is needed: the connection ends unless a request begins first.
     place_needed: AtomicBool,
+    /// Nothing is read until a request gets its response.
+    held_back: AtomicBool,
     /// Wakes the task of the connection.
     reader: AtomicWaker,
 }
 
 impl Activity {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(traffic: Arc<Traffic>) -> Self {
         Self {
+            traffic,
             accepted_at: Instant::now(),
             under_way: AtomicUsize::new(0),
             idle_from_us: AtomicU64::new(0),
             read_while_idle: AtomicBool::new(false),
             place_needed: AtomicBool::new(false),
+            held_back: AtomicBool::new(false),
             reader: AtomicWaker::new(),
         }
     }
@@ -53,14 +88,36 @@ impl Activity {
             self.read_while_idle.store(false, Ordering::Relaxed);
         }
         self.place_needed.store(false, Ordering::Relaxed);
-        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.traffic.requests.fetch_add(1, Ordering::Relaxed);
+        if self.under_way.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.traffic.busy.fetch_add(1, Ordering::Relaxed);
+        }
         UnderWay { activity: Arc::clone(self), pipelined: !read_while_idle }
     }
 
     fn end(&self) {
         let idle_from = u64::try_from(self.accepted_at.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.idle_from_us.store(idle_from, Ordering::Relaxed);
-        self.under_way.fetch_sub(1, Ordering::Release);
+        self.traffic.requests.fetch_sub(1, Ordering::Relaxed);
+        if self.under_way.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.traffic.busy.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.held_back.swap(false, Ordering::SeqCst) {
+            self.reader.wake();
+        }
+    }
+
+    /// Whether the connection has its share of the requests that are under way, or more. It is read again when one of them
+    /// gets its response: then this wakes the task of the connection.
+    fn is_held_back(&self, context: &Context<'_>) -> bool {
+        let is_full = || self.under_way.load(Ordering::SeqCst) >= self.traffic.share();
+        if !is_full() {
+            return false;
+        }
+        self.reader.register(context.waker());
+        self.held_back.store(true, Ordering::SeqCst);
+        // the last of them may have ended since
+        is_full()
     }
 
     /// Whether a request is under way.
@@ -209,6 +266,18 @@ impl Connection {
         polled
     }
 
+    /// Reads what there is; of HTTP/2, little at a time while requests are many.
+    fn poll_stream(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.protocol != Protocol::Http2 || buffer.remaining() <= SIP || !self.activity.traffic.is_dense() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let mut bytes = [0; SIP];
+        let mut sip = ReadBuf::new(&mut bytes);
+        let polled = Pin::new(&mut self.stream).poll_read(context, &mut sip);
+        buffer.put_slice(sip.filled());
+        polled
+    }
+
     /// What came of reading `bytes`.
     fn received(&mut self, bytes: &[u8]) -> io::Result<()> {
         let now = Instant::now();
@@ -235,7 +304,10 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.protocol == Protocol::Http2 && self.activity.is_held_back(context) {
+            return Poll::Pending;
+        }
+        let polled = self.poll_stream(context, buffer);
         if polled.is_pending() {
             ready!(self.poll_idle(context));
             // a client that asks for nothing sees the end; one that has not finished asking has failed
@@ -287,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_request_is_pipelined_unless_it_was_read_while_none_was_under_way() {
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::new(Arc::default()));
         let read = || activity.read_while_idle.store(true, Ordering::Relaxed);
         read();
         let first = activity.begin();
@@ -301,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_request_that_begins_keeps_the_place_of_its_connection() {
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::new(Arc::default()));
         activity.ask_for_place();
         assert!(activity.gives_place());
         let request = activity.begin();
@@ -311,6 +383,21 @@ mod tests {
         assert!(activity.gives_place());
         drop(activity.begin());
         assert!(!activity.gives_place());
+    }
+
+    #[test]
+    fn a_connection_with_its_share_of_a_crowd_is_read_again_when_a_request_ends() {
+        let traffic = Arc::<Traffic>::default();
+        let [many, few] = [(); 2].map(|()| Arc::new(Activity::new(Arc::clone(&traffic))));
+        let held_back = |activity: &Activity| activity.is_held_back(&Context::from_waker(std::task::Waker::noop()));
+        let mut requests: Vec<UnderWay> = (1..CROWDED).map(|_| many.begin()).collect();
+        assert!(!held_back(&many), "the process is not crowded yet");
+        let last = few.begin();
+        assert!(held_back(&many) && !held_back(&few), "each may have half of the crowd");
+        requests.truncate(CROWDED / 2 - 1);
+        assert!(!many.held_back.load(Ordering::Relaxed) && !held_back(&many));
+        drop((requests, last));
+        assert_eq!((traffic.requests.load(Ordering::Relaxed), traffic.busy.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]

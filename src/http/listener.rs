@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
-use super::connection::{Activity, Connection};
+use super::connection::{Activity, Connection, Traffic};
 use super::server::Limits;
 use crate::telemetry::Throttle;
 
@@ -36,11 +36,14 @@ pub(super) struct Connections {
 
 /// The connections that are open, by their number.
 #[derive(Debug, Default)]
-struct Places(Mutex<(u64, HashMap<u64, Arc<Activity>>)>);
+struct Places {
+    open: Mutex<(u64, HashMap<u64, Arc<Activity>>)>,
+    traffic: Arc<Traffic>,
+}
 
 impl Places {
     fn lock(&self) -> MutexGuard<'_, (u64, HashMap<u64, Arc<Activity>>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the connections that have been idle for longest, this many at most, to end.
@@ -66,7 +69,7 @@ pub(super) struct Place {
 
 impl Place {
     fn take(places: &Arc<Places>, permit: OwnedSemaphorePermit) -> Self {
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::new(Arc::clone(&places.traffic)));
         let mut open = places.lock();
         let number = open.0;
         open.0 += 1;
