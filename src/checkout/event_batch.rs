@@ -209,6 +209,7 @@ impl EventWork {
                         other => other,
                     })
                 }
+                .map(|done| done.map_err(Failure::of_locked_row))
                 .boxed()
             })
             .await
