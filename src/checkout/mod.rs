@@ -121,12 +121,20 @@ pub struct Checkout {
 /// Of the queues of every kind. A packet of a batch stays well below 1 MB, the smallest `max_allowed_packet` that a server
 /// is likely to have; those who are done alone leave most of the connections to the batches. Beyond 2,048 a batch of holds
 /// takes longer for each of them, and so does everything that waits for its place.
-const LIMITS: Limits =
-    Limits { queue: 20_000, batch: 2048, bytes: 512 * 1024, in_flight: 2, alone: 4, gather: GATHER, linger: LINGER };
-/// Of the queue of orders.
-const ORDER_LIMITS: Limits = Limits { batch: 512, ..LIMITS };
-/// Of the queue of webhook deliveries.
-const EVENT_LIMITS: Limits = Limits { batch: 512, ..LIMITS };
+const LIMITS: Limits = Limits {
+    queue: 20_000,
+    batch: 2048,
+    bytes: 512 * 1024,
+    in_flight: 2,
+    late: 0,
+    alone: 4,
+    gather: GATHER,
+    linger: LINGER,
+};
+/// Of the queue of orders. A batch that waits for a locked row gives up its place, since others have other rows.
+const ORDER_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
+/// Of the queue of webhook deliveries, likewise.
+const EVENT_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
 /// How long jobs gather behind a batch: it is back in a few milliseconds, unless something is wrong with it.
 const GATHER: Duration = Duration::from_millis(50);
 /// How many products are remembered as seen, the latest ones.

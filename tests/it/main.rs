@@ -3,6 +3,7 @@
 mod admin;
 mod arrival;
 mod audit;
+mod backlog;
 mod batch;
 mod batch_faults;
 mod boundary;

@@ -1,15 +1,18 @@
 //! What neighbours may do to each other: nothing. Those in the same batch neither by an id that is taken, nor by a hold that
-//! runs out at the wrong moment, nor by keys so long that a packet of all of them would be too large; others not by asking
-//! for what does not exist, and not by waiting.
+//! runs out at the wrong moment, nor by keys so long that a packet of all of them would be too large, nor by a row that another
+//! client keeps locked; others not by asking for what does not exist, and not by waiting.
 
 use std::sync::Arc;
 
 use holdfast::checkout::{Error, Operation};
-use holdfast::domain::Refusal;
+use holdfast::domain::{EventStatus, Refusal};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable as _;
+use uuid::Uuid;
 
-use crate::support::Shop;
-use crate::support::crowd::{all, held_up, hold, holds, in_order, keyed, order, orders, sent};
+use crate::support::crowd::{all, deliver, held_up, hold, holds, in_order, keyed, order, orders, sent};
 use crate::support::proxy::{Action, Rule};
+use crate::support::{Shop, payment};
 
 #[tokio::test]
 async fn an_order_id_that_is_sent_again_and_again_makes_nobody_travel_alone() {
@@ -153,5 +156,88 @@ async fn many_small_lanes_leave_a_crowd_its_connections() {
     drop(packets);
     assert!(all(others).await.iter().all(Result::is_ok));
     assert!(alone.await.expect("no panic").is_ok());
+    shop.assert_conserved().await;
+}
+
+/// Another client that has locked these rows by their ids, until it ends.
+async fn lock(shop: &Shop, table: &str, ids: &[Uuid]) -> Conn {
+    let mut conn = shop.sql().await;
+    conn.query_drop("BEGIN").await.expect("a transaction begins");
+    for id in ids {
+        let update = format!("UPDATE {table} SET created_at = created_at WHERE id = x'{}'", id.simple());
+        conn.query_drop(update).await.expect("the row is free");
+    }
+    conn
+}
+
+#[tokio::test]
+async fn lone_payments_of_locked_orders_do_not_keep_other_payments_waiting() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let placed = orders(&app, product_id, 4).await;
+    let pay = |order_id: &Uuid| deliver(&app, payment(*order_id, &order_id.to_string()));
+    let locked = lock(&shop, "orders", &placed[..2]).await;
+    // both places are taken by payments that wait
+    let update = proxy.on("-- orders/mark_paid:", Action::PauseBefore);
+    let mut waiting = in_order([pay(&placed[0])]);
+    update.reached().await;
+    drop(update);
+    let update = proxy.on("-- orders/mark_paid:", Action::PauseBefore);
+    waiting.extend(in_order([pay(&placed[1])]));
+    update.reached().await;
+    drop(update);
+    for order_id in &placed[2..] {
+        assert_eq!(pay(order_id).await.expect("it is taken in").status, EventStatus::Applied);
+    }
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "the others wait still");
+    drop(locked);
+    for receipt in all(waiting).await {
+        assert_eq!(receipt.expect("it is taken in").status, EventStatus::Applied);
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn orders_of_locked_holds_do_not_keep_other_orders_waiting() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let held = holds(&app, product_id, 3).await;
+    let locked = lock(&shop, "holds", &held[..2]).await;
+    let mut waiting = Vec::new();
+    for &hold_id in &held[..2] {
+        let packet = proxy.on("-- orders/insert:", Action::PauseBefore);
+        waiting.extend(in_order([order(&app, hold_id, None, None)]));
+        packet.reached().await;
+    }
+    order(&app, held[2], None, None).await.expect("an active hold");
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "the others wait still");
+    drop(locked);
+    for placed in all(waiting).await {
+        placed.expect("an active hold");
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_locked_order_costs_its_neighbours_in_the_batch_one_wait_for_the_lock() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(100).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let placed = orders(&app, product_id, 32).await;
+    let pay = |order_id: &Uuid| deliver(&app, payment(*order_id, &order_id.to_string()));
+    let jam = held_up(&proxy, placed[..2].iter().map(pay)).await;
+    let crowd = in_order(placed[3..].iter().map(pay));
+    let last = in_order([pay(&placed[2])]);
+    let locked = lock(&shop, "orders", &placed[2..3]).await;
+    proxy.clear();
+    jam.release().await;
+    for receipt in all(crowd).await {
+        assert_eq!(receipt.expect("it is taken in").status, EventStatus::Applied);
+    }
+    assert_eq!(sent(&proxy, "payment_events/insert_applied"), 1, "the batch is not tried a second time");
+    drop(locked);
+    drop(all(last).await);
     shop.assert_conserved().await;
 }
