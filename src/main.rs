@@ -15,7 +15,7 @@ use holdfast::app::App;
 use holdfast::config::{self, Config, Settings};
 use holdfast::db::error::explain;
 use holdfast::db::lock_wait::{self, MigrateError, Patience};
-use holdfast::db::{Database, migrations, pool};
+use holdfast::db::{Database, migrations};
 use holdfast::dev::PrivateServer;
 use holdfast::serve::{Service, asked_to_stop};
 use holdfast::telemetry::Flusher;
@@ -266,7 +266,7 @@ async fn run_seed(seed: &Seed) -> Result<(), Failed> {
 }
 
 async fn run_audit(url: Option<&str>) -> Result<(), Failed> {
-    let database = Database::new(pool::pool(config::database(url)?, 1));
+    let database = Database::new(config::database(url)?, 1);
     let checkout = checkout::Checkout::new(database.clone(), checkout::Policy::default());
     let ended = CancellationToken::new();
     let report = {
@@ -287,7 +287,7 @@ async fn run_audit(url: Option<&str>) -> Result<(), Failed> {
 }
 
 async fn make_product(options: Opts, product: &Product) -> Result<bool, Failed> {
-    let database = Database::new(pool::pool(options, 1));
+    let database = Database::new(options, 1);
     let policy = checkout::Policy::default();
     let Product { seed_name, seed_price_minor, seed_currency, seed_stock } = product;
     let seeded = checkout::Checkout::new(database.clone(), policy)

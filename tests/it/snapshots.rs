@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use holdfast::app::App;
 use holdfast::checkout::{Checkout, Error, Policy, WholeReads};
-use holdfast::db::{Database, pool};
+use holdfast::db::Database;
 use holdfast::domain::Refusal;
 use mysql_async::Opts;
 use rand::rngs::StdRng;
@@ -29,7 +29,7 @@ fn whole(shop: &Shop) -> Checkout {
 
 fn over(shop: &Shop, whole_reads: WholeReads) -> Checkout {
     let opts = Opts::from_url(&shop.database.url).expect("a database URL");
-    Checkout::new(Database::new(pool::pool(opts, 4)), Policy { whole_reads, ..Policy::default() })
+    Checkout::new(Database::new(opts, 4), Policy { whole_reads, ..Policy::default() })
 }
 
 /// Whether units may come back for a buyer, and when; `None` when there are enough now.

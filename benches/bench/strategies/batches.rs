@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use holdfast::checkout::{Checkout, Policy};
-use holdfast::db::{Database, pool};
+use holdfast::db::Database;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
 use uuid::Uuid;
@@ -24,7 +24,7 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn start(opts: &Opts, product_id: i64) -> Self {
-        let database = Database::new(pool::pool(opts.clone(), POOL_SIZE));
+        let database = Database::new(opts.clone(), POOL_SIZE);
         let policy = Policy { hold_ttl_seconds: TTL_SECONDS, ..Policy::default() };
         Self { checkout: Arc::new(Checkout::new(database, policy)), product_id }
     }
