@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// One connection with the service's session settings; `opts` may name no database.
 #[expect(clippy::disallowed_methods, reason = "the other strategies do not go through the service's door")]
 pub(crate) async fn connect(opts: &Opts) -> Conn {
-    let connected = pool::pool(opts.clone(), 1).get_conn().await;
+    let connected = Conn::new(pool::session(opts.clone())).await;
     connected.unwrap_or_else(|error| panic!("the server cannot be reached: {error}"))
 }
 

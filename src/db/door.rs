@@ -2,21 +2,23 @@
 //! bounds every wait, sorts every error, and never guesses how a lost COMMIT ended.
 
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Opts, Params, Pool, Row};
+use mysql_async::{Error as DriverOrServer, Opts, Params, Row};
 use rand::RngExt as _;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, error, warn};
 
+use super::breaker::{Breaker, Doubt};
 use super::error::{Class, Error, Failure, classify, explain, label};
-use super::pool;
-use super::share::{Share, Shares};
-use crate::telemetry;
+use super::pool::{GOODBYE, Lease, Pool};
+use super::server::Trace;
+use super::share::Share;
+use super::trouble::Troubles;
+use crate::telemetry::{self, Throttle};
 
 /// Everything that one call of the door may take, retries included: a client gets its 503 within 5 s.
 const BUDGET: Duration = Duration::from_millis(4500);
@@ -34,29 +36,27 @@ const ATTEMPTS: u32 = 8;
 const BACKOFF_BASE: Duration = Duration::from_millis(4);
 /// The largest range that a back-off is drawn from.
 const BACKOFF_CAP: Duration = Duration::from_millis(250);
-/// How often it is told that the database cannot be reached.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
-/// How long ending a lost connection may take.
-const ENDING: Duration = Duration::from_secs(1);
-/// How long saying goodbye to a connection may take.
-const GOODBYE: Duration = Duration::from_millis(200);
 
 /// The pool and its door.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
-    shares: Arc<Shares>,
     share: Share,
-    complained: Arc<Mutex<Option<Instant>>>,
+    breaker: Breaker,
+    troubles: Arc<Troubles>,
+    /// Bounds the log of transactions that were given up.
+    given_up: Arc<Throttle>,
 }
 
 /// A connection inside the door: inside a transaction, or for a single plain read.
 ///
 /// `'env` is what the closure may borrow from; it only helps the compiler to see that this outlives every attempt.
 pub struct Tx<'env> {
-    conn: Conn,
+    conn: Lease,
     mode: Mode,
     begun: bool,
+    /// Whether the server has answered anything.
+    answered: bool,
     after_unknown: bool,
     environment: PhantomData<&'env ()>,
 }
@@ -100,15 +100,31 @@ impl Mode {
 enum Ended {
     /// For good.
     Final(Error),
-    /// May be run again. `reason` is a word for metrics, `detail` what the server or the connection said.
-    Again { class: Class, reason: String, detail: String },
+    /// Until an operator has done something, which the log has told.
+    Unusable(Error),
+    /// May be run again.
+    Again(Again),
+}
+
+/// Why one attempt is to be run again.
+struct Again {
+    class: Class,
+    /// A word for metrics.
+    reason: String,
+    /// What the server or the connection said.
+    detail: String,
+    /// The connection had died while it was idle. The server has seen nothing of the attempt.
+    was_dead: bool,
+    /// The log has told what an operator has to do.
+    told: bool,
 }
 
 impl Tx<'_> {
     /// Runs a statement and returns how many rows it changed.
     pub async fn execute(&mut self, sql: &str, params: impl Into<Params> + Send) -> Result<u64, Failure> {
         self.begin().await?;
-        self.conn.exec_drop(sql, params).await?;
+        let done = self.conn.exec_drop(sql, params).await;
+        self.heard(done)?;
         Ok(self.conn.affected_rows())
     }
 
@@ -118,7 +134,8 @@ impl Tx<'_> {
         T: FromRow + Send + 'static,
     {
         self.begin().await?;
-        Ok(self.conn.exec(sql, params).await?)
+        let rows = self.conn.exec(sql, params).await;
+        self.heard(rows)
     }
 
     /// Runs a query and returns its first row.
@@ -127,14 +144,16 @@ impl Tx<'_> {
         T: FromRow + Send + 'static,
     {
         self.begin().await?;
-        Ok(self.conn.exec_first(sql, params).await?)
+        let row = self.conn.exec_first(sql, params).await;
+        self.heard(row)
     }
 
     /// The same as [`Tx::execute`] for text from [`super::literal`], which is different every time and therefore not
     /// worth a prepared statement.
     pub async fn execute_text(&mut self, sql: &str) -> Result<u64, Failure> {
         self.begin().await?;
-        self.conn.query_drop(sql).await?;
+        let done = self.conn.query_drop(sql).await;
+        self.heard(done)?;
         Ok(self.conn.affected_rows())
     }
 
@@ -144,7 +163,8 @@ impl Tx<'_> {
         T: FromRow + Send + 'static,
     {
         self.begin().await?;
-        Ok(self.conn.query(sql).await?)
+        let rows = self.conn.query(sql).await;
+        self.heard(rows)
     }
 
     /// Runs several statements of [`super::literal`]'s text in one round trip, BEGIN included when they are the first.
@@ -154,6 +174,7 @@ impl Tx<'_> {
         self.begun |= begin.is_some();
         let texts = begin.into_iter().chain(statements.iter().map(String::as_str));
         let mut result = self.conn.query_iter(texts.collect::<Vec<_>>().join(";\n")).await?;
+        self.answered = true;
         let mut replies = Vec::with_capacity(statements.len());
         for position in 0..statements.len() + usize::from(begin.is_some()) {
             let affected = result.affected_rows();
@@ -179,7 +200,23 @@ impl Tx<'_> {
         if self.needs_begin() {
             self.begun = true;
             let snapshot = self.mode == Mode::Snapshot;
-            self.conn.query_drop(if snapshot { OPEN_SNAPSHOT } else { "BEGIN" }).await?;
+            let begun = self.conn.query_drop(if snapshot { OPEN_SNAPSHOT } else { "BEGIN" }).await;
+            self.heard(begun)?;
+        }
+        Ok(())
+    }
+
+    fn heard<T>(&mut self, result: Result<T, DriverOrServer>) -> Result<T, Failure> {
+        self.answered |= result.is_ok();
+        Ok(result?)
+    }
+
+    /// Ends those of these connections that are on this one's server.
+    async fn end_lost(&mut self, lost: &mut Vec<Trace>) -> Result<(), Failure> {
+        while let Some(position) = lost.iter().position(|trace| trace.is_on(self.conn.server())) {
+            let ended = lost[position].end_over(&mut self.conn).await;
+            self.heard(ended)?;
+            lost.remove(position);
         }
         Ok(())
     }
@@ -206,14 +243,21 @@ impl Tx<'_> {
 impl Database {
     /// A door on a pool of up to `size` connections, for single requests. Nothing is connected yet.
     pub fn new(options: Opts, size: usize) -> Self {
-        let (pool, shares) = (pool::pool(options, size), Arc::new(Shares::of(size)));
-        Self { pool, shares, share: Share::Requests, complained: Arc::default() }
+        let pool = Pool::new(options, size);
+        let breaker = Breaker::new(pool.clone());
+        Self { pool, share: Share::Requests, breaker, troubles: Arc::default(), given_up: Arc::default() }
     }
 
     /// The same door for callers of another share of its connections.
     #[must_use]
     pub fn share(&self, share: Share) -> Self {
         Self { share, ..self.clone() }
+    }
+
+    /// Whether the database is there, as far as it is known. While it is not, every call fails at once, and the log tells of
+    /// it.
+    pub fn is_available(&self) -> bool {
+        self.breaker.is_closed()
     }
 
     /// Runs `body` in one transaction and commits it. `body` may run several times and must therefore do nothing
@@ -245,78 +289,99 @@ impl Database {
 
     /// Closes every connection, after those in use have come back.
     pub async fn close(&self) {
-        let _ = timeout(Duration::from_secs(2), self.pool.clone().disconnect()).await;
+        let _ = timeout(Duration::from_secs(2), self.pool.close()).await;
     }
 
     /// How many connections exist and how many of them are in use.
     pub fn connections(&self) -> (usize, usize) {
-        let metrics = self.pool.metrics();
-        let load = |value: &std::sync::atomic::AtomicUsize| value.load(std::sync::atomic::Ordering::Relaxed);
-        (load(&metrics.connection_count), load(&metrics.connections_in_use))
+        self.pool.connections()
     }
 
+    /// Runs attempt after attempt, unless the database is away.
     async fn run<'env, T>(&self, name: &'static str, mode: Mode, body: impl Body<'env, T>) -> Result<T, Error> {
-        let mut lost = None;
-        let result = self.run_until_done(name, mode, &mut lost, body).await;
-        if let Some(id) = lost {
-            self.end_later(id);
+        let mut lost = Vec::new();
+        let result = tokio::select! {
+            biased;
+            reason = self.breaker.opened() => {
+                telemetry::transaction_given_up(name);
+                Err(Error::Unavailable(reason))
+            }
+            result = self.run_until_done(name, mode, &mut lost, body) => result,
+            never = self.breaker.watch() => match never {},
+        };
+        for trace in lost {
+            self.end_later(trace);
         }
         result
     }
 
-    /// Runs attempt after attempt. `lost` is the connection that nobody has ended yet.
+    /// `lost` are the connections that may have left something open on their servers.
     async fn run_until_done<'env, T>(
         &self,
         name: &'static str,
         mode: Mode,
-        lost: &mut Option<u32>,
+        lost: &mut Vec<Trace>,
         mut body: impl Body<'env, T>,
     ) -> Result<T, Error> {
         let started = Instant::now();
         let deadline = started + BUDGET;
-        let mut after_unknown = false;
-        for attempt in 1.. {
-            let ended = match self.attempt(mode, deadline, lost, after_unknown, &mut body).await {
+        let (mut attempts, mut after_unknown) = (0, false);
+        loop {
+            let again = match self.attempt(name, mode, deadline, lost, after_unknown, &mut body).await {
                 Ok(value) => {
                     telemetry::transaction_done(name, started.elapsed());
                     return Ok(value);
                 }
-                Err(Ended::Final(error)) => return Err(report(name, error)),
-                Err(Ended::Again { class, reason, detail }) => {
-                    telemetry::transaction_retried(name, &reason);
-                    debug!(transaction = name, attempt, ?class, reason, detail, "transaction attempt failed");
-                    after_unknown |= class == Class::Unknown;
-                    (class, detail)
+                Err(Ended::Final(error)) => return Err(self.report(name, error)),
+                Err(Ended::Unusable(error)) => {
+                    telemetry::transaction_given_up(name);
+                    return Err(error);
                 }
+                Err(Ended::Again(again)) => again,
             };
-            let pause = backoff(attempt);
-            if attempt == ATTEMPTS || Instant::now() + pause >= deadline {
-                return Err(report(name, give_up(ended, attempt, after_unknown)));
+            let Again { class, reason, detail, was_dead, told } = again;
+            telemetry::transaction_retried(name, &reason);
+            debug!(transaction = name, attempts, ?class, reason, detail, "transaction attempt failed");
+            if was_dead && Instant::now() < deadline {
+                continue;
+            }
+            attempts += 1;
+            after_unknown |= class == Class::Unknown;
+            let pause = backoff(attempts);
+            if attempts == ATTEMPTS || Instant::now() + pause >= deadline {
+                let error = give_up((class, detail), attempts, after_unknown);
+                if told {
+                    telemetry::transaction_given_up(name);
+                    return Err(error);
+                }
+                return Err(self.report(name, error));
             }
             tokio::time::sleep(pause).await;
         }
-        unreachable!("the loop above ends by returning")
     }
 
-    /// One attempt on one connection, which goes back to the pool only when it is known to be clean.
+    /// One attempt on one connection, which is kept only when it is known to be clean.
     async fn attempt<'env, T>(
         &self,
+        name: &'static str,
         mode: Mode,
         deadline: Instant,
-        lost: &mut Option<u32>,
+        lost: &mut Vec<Trace>,
         after_unknown: bool,
         body: &mut impl Body<'env, T>,
     ) -> Result<T, Ended> {
-        let (conn, _place) = self.connection(deadline).await?;
-        let id = conn.id();
-        if let Some(ghost) = *lost
-            && end_connection(conn.opts().clone(), ghost).await
-        {
-            *lost = None;
-        }
-        let mut tx = Tx { conn, mode, begun: false, after_unknown, environment: PhantomData };
+        let began = Instant::now();
+        let conn = self.connection(name, deadline).await?;
+        let is_kept = conn.is_kept();
+        let mut tx = Tx { conn, mode, begun: false, answered: false, after_unknown, environment: PhantomData };
+        let mut before = std::mem::take(lost);
+        // until its end is known, and also when this attempt is cancelled
+        lost.push(tx.conn.trace());
         let mut committing = false;
         let work = async {
+            let ended = tx.end_lost(&mut before).await;
+            lost.append(&mut before);
+            ended?;
             let value = body(&mut tx).await?;
             if tx.begun {
                 committing = true;
@@ -326,77 +391,98 @@ impl Database {
         };
         let worked = timeout_at(mode.attempt_ends(deadline), work).await;
         let failure = match worked {
-            Ok(Ok(value)) => return Ok(value),
+            Ok(Ok(value)) => {
+                self.breaker.answered();
+                lost.remove(0);
+                tx.conn.keep();
+                return Ok(value);
+            }
             Ok(Err(failure)) => failure,
             Err(_) => {
-                // A connection whose query was given up must not be asked anything again. Dropping it is not enough: the
-                // pool would drain its answer and keep it, with our transaction still open.
+                // a connection whose query was given up must not be asked anything again
+                tx.conn.disconnect().await;
+                self.breaker.suspect(began, Doubt::Silent);
                 let class = if committing { Class::Unknown } else { Class::Reroute };
-                *lost = Some(id);
-                let _ = timeout(GOODBYE, tx.conn.disconnect()).await;
                 let detail = "it did not answer in time".to_owned();
-                return Err(Ended::Again { class, reason: "timeout".to_owned(), detail });
+                return Err(again(class, "timeout".to_owned(), detail, false));
             }
         };
-        let clean = clean_up(tx.conn, mode, &failure).await;
-        if !clean {
-            *lost = Some(id);
+        let was_dead = is_kept && !tx.answered && is_lost(&failure);
+        if is_lost(&failure) {
+            self.breaker.suspect(began, Doubt::Silent);
+        } else {
+            self.breaker.answered();
         }
-        Err(sort(failure, committing))
+        let told = match &failure {
+            Failure::Database(DriverOrServer::Server(error)) => self.troubles.notice(name, error),
+            _ => false,
+        };
+        if clean_up(tx.conn, mode, is_sound(&failure, committing)).await {
+            lost.remove(0);
+        }
+        Err(match sort(failure, committing, told) {
+            Ended::Again(again) => Ended::Again(Again { was_dead, ..again }),
+            ended => ended,
+        })
     }
 
     /// Ends a connection for which no further attempt does it: a server that does not notice that we have gone would
-    /// keep the locks for hours.
-    fn end_later(&self, id: u32) {
+    /// keep the locks for hours. A database that is away is waited for.
+    fn end_later(&self, trace: Trace) {
         let database = self.clone();
         tokio::spawn(async move {
-            let deadline = Instant::now() + BUDGET;
-            let ended = timeout_at(deadline, async {
-                match database.connection(deadline).await {
-                    Ok((conn, _place)) => end_connection(conn.opts().clone(), id).await,
-                    Err(_) => false,
-                }
-            });
-            if !matches!(ended.await, Ok(true)) {
-                debug!(id, "a lost connection could not be ended");
+            database.breaker.closed().await;
+            if !trace.end(database.pool.options()).await {
+                debug!(id = trace.id, "a lost connection could not be ended");
             }
         });
     }
 
-    /// Whether to tell once more that the database is away: once a second, however many requests notice.
-    fn complaint_is_due(&self) -> bool {
-        let mut last = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = last.is_none_or(|at| at.elapsed() > COMPLAIN_EVERY);
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "this is the door")]
-    async fn connection(&self, deadline: Instant) -> Result<(Conn, Option<OwnedSemaphorePermit>), Ended> {
+    async fn connection(&self, name: &'static str, deadline: Instant) -> Result<Lease, Ended> {
         let started = Instant::now();
-        let taken = timeout_at(deadline, async {
-            let place = self.shares.enter(self.share).await;
-            Ok((self.pool.get_conn().await?, place))
-        });
-        let taken = taken.await;
+        let taken = timeout_at(deadline, self.pool.take(self.share)).await;
         telemetry::pool_waited(started.elapsed());
         match taken {
-            Ok(Ok(taken)) => Ok(taken),
+            Ok(Ok(conn)) => Ok(conn),
             Ok(Err(error)) => {
                 // Whatever keeps us from connecting, a wrong password included, may be over in a moment.
-                if self.complaint_is_due() {
-                    warn!(%error, "cannot connect to the database");
-                }
-                Err(Ended::Again { class: Class::Reroute, reason: label(&error), detail: explain(&error) })
+                self.breaker.suspect(started, Doubt::Refused);
+                let told = match &error {
+                    DriverOrServer::Server(error) => self.troubles.notice(name, error),
+                    _ => false,
+                };
+                Err(again(Class::Reroute, label(&error), explain(&error), told))
             }
             Err(_) => {
                 let detail = "no connection became free in time".to_owned();
-                Err(Ended::Again { class: Class::Reroute, reason: "pool".to_owned(), detail })
+                Err(again(Class::Reroute, "pool".to_owned(), detail, false))
             }
         }
     }
+
+    /// Logs what is not the caller's business, once, and counts it.
+    fn report(&self, name: &'static str, error: Error) -> Error {
+        match &error {
+            Error::Refused(_) | Error::Stale(_) | Error::Overloaded | Error::Unfit(_) => {}
+            Error::Broken(what) => error!(transaction = name, error = what, "transaction failed"),
+            Error::Unavailable(_) | Error::Contended { .. } => {
+                telemetry::transaction_given_up(name);
+                if let Some(count) = self.given_up.count(std::time::Instant::now()) {
+                    warn!(transaction = name, %error, count, "transaction given up");
+                }
+            }
+        }
+        error
+    }
+}
+
+fn again(class: Class, reason: String, detail: String, told: bool) -> Ended {
+    Ended::Again(Again { class, reason, detail, was_dead: false, told })
+}
+
+/// Whether nothing more can be heard on the connection.
+fn is_lost(failure: &Failure) -> bool {
+    matches!(failure, Failure::Database(error) if error.is_fatal())
 }
 
 /// Full jitter: a random share of a range that doubles with every attempt.
@@ -405,52 +491,42 @@ fn backoff(attempt: u32) -> Duration {
     range.mul_f64(rand::rng().random::<f64>())
 }
 
-/// Rolls back, or drops the connection when that is not sure to work. Returns whether the connection was kept.
-async fn clean_up(mut conn: Conn, mode: Mode, failure: &Failure) -> bool {
-    // the answer of an abandoned statement may still come
-    let broken =
-        matches!(failure, Failure::Abandoned(_)) || matches!(failure, Failure::Database(error) if error.is_fatal());
-    if !broken && mode == Mode::PlainRead {
-        return true;
-    }
-    if !broken && matches!(timeout(GOODBYE, conn.query_drop("ROLLBACK")).await, Ok(Ok(()))) {
-        return true;
-    }
-    let _ = timeout(GOODBYE, conn.disconnect()).await;
-    false
-}
-
-/// Ends a connection that we lost sight of, so that what it left open is rolled back now and not when the server
-/// notices; it is fine when it is already gone. This goes over a new connection: ids ascend, so one that is not greater
-/// than the lost one tells that the server has started anew, and that the id may by now be somebody else's. Returns
-/// whether it was done.
-#[expect(clippy::disallowed_methods, reason = "this is the door")]
-pub(super) async fn end_connection(options: Opts, id: u32) -> bool {
-    let ending = async {
-        let mut conn = Conn::new(options).await?;
-        if conn.id() > id
-            && let Err(error) = conn.query_drop(format!("KILL {id}")).await
-        {
-            debug!(id, %error, "a lost connection was already gone");
+/// Whether the connection can be used further. Where another connection is called for, this one cannot; and the answer of an
+/// abandoned statement may still come.
+fn is_sound(failure: &Failure, committing: bool) -> bool {
+    match failure {
+        Failure::Abandoned(_) => false,
+        Failure::Database(error) => {
+            !error.is_fatal() && !matches!(classify(error, committing), Class::Reroute | Class::Unknown)
         }
-        conn.disconnect().await
-    };
-    matches!(timeout(ENDING, ending).await, Ok(Ok(())))
+        _ => true,
+    }
 }
 
-fn sort(failure: Failure, committing: bool) -> Ended {
+/// Rolls back, or drops the connection when that is not sure to work. Returns whether the connection was kept.
+async fn clean_up(mut conn: Lease, mode: Mode, is_sound: bool) -> bool {
+    let clean = is_sound
+        && (mode == Mode::PlainRead || matches!(timeout(GOODBYE, conn.query_drop("ROLLBACK")).await, Ok(Ok(()))));
+    if clean {
+        conn.keep();
+    } else {
+        conn.disconnect().await;
+    }
+    clean
+}
+
+fn sort(failure: Failure, committing: bool, told: bool) -> Ended {
     match failure {
         Failure::Refused(refusal) => Ended::Final(Error::Refused(refusal)),
         Failure::Broken(what) => Ended::Final(Error::Broken(what)),
         Failure::Abandoned(why) => Ended::Final(Error::Unavailable(why.to_owned())),
         Failure::Unfit(what) => Ended::Final(Error::Unfit(what)),
         Failure::Stale(what) => Ended::Final(Error::Stale(what)),
-        Failure::Raced(guard) => {
-            Ended::Again { class: Class::Retry, reason: guard.to_owned(), detail: guard.to_owned() }
-        }
+        Failure::Raced(guard) => again(Class::Retry, guard.to_owned(), guard.to_owned(), false),
         Failure::Database(error) => match classify(&error, committing) {
             Class::Ours => Ended::Final(Error::Broken(explain(&error))),
-            class => Ended::Again { class, reason: label(&error), detail: explain(&error) },
+            Class::Unusable => Ended::Unusable(Error::Unavailable(explain(&error))),
+            class => again(class, label(&error), explain(&error), told),
         },
     }
 }
@@ -461,17 +537,4 @@ fn give_up((class, reason): (Class, String), attempts: u32, after_unknown: bool)
         Class::Retry if !after_unknown => Error::Contended { attempts, reason },
         _ => Error::Unavailable(reason),
     }
-}
-
-/// Logs what is not the caller's business, once, and counts it.
-fn report(name: &'static str, error: Error) -> Error {
-    match &error {
-        Error::Refused(_) | Error::Stale(_) | Error::Overloaded | Error::Unfit(_) => {}
-        Error::Broken(what) => error!(transaction = name, error = what, "transaction failed"),
-        Error::Unavailable(_) | Error::Contended { .. } => {
-            warn!(transaction = name, %error, "transaction given up");
-            telemetry::transaction_given_up(name);
-        }
-    }
-    error
 }

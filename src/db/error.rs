@@ -102,7 +102,10 @@ pub enum Class {
     Reroute,
     /// COMMIT was sent and its answer is missing: run again with the same ids, unique keys tell what happened.
     Unknown,
-    /// Ours: a bug, or a schema that does not fit.
+    /// The server does not do this work until an operator has changed something: it is out of space, privileges are missing,
+    /// a table is. See [`advice`].
+    Unusable,
+    /// Ours: a bug.
     Ours,
 }
 
@@ -117,12 +120,17 @@ pub fn classify(error: &DriverOrServer, committing: bool) -> Class {
             1180 if server.message.contains("149") => Class::Retry,
             // TiDB: write conflict, schema changed, and the like
             8002 | 8005 | 8022 | 8028 | 9007 => Class::Retry,
-            // too many connections, not ready for queries, user limits, read-only, replica
-            1040 | 1047 | 1203 | 1226 | 1290 | 1836 | 3168 => Class::Reroute,
-            // shutting down, unknown, gone away, lost, commit failed, killed, interrupted, network
-            1053 | 1105 | 1152 | 1158..=1161 | 1180 | 1184 | 1317 | 1927 | 2006 | 2013 | 3024 | 4031 => {
+            // Too many connections, not ready for queries, user limits, read-only, replica. Out of memory (1041): another
+            // connection may get some. A statement that must be prepared anew (1615): a new connection prepares it.
+            1036 | 1040 | 1041 | 1047 | 1203 | 1226 | 1290 | 1615 | 1792 | 1836 | 1874 | 3168 => Class::Reroute,
+            // Shutting down, unknown, gone away, lost, commit failed, killed, interrupted, network. A limit of time that an
+            // operator set has passed (1969 on MariaDB, 3024 on MySQL), maybe while COMMIT waited for a replica. A hook of
+            // group replication failed (3100): before the commit or after it.
+            1053 | 1105 | 1152 | 1158..=1161 | 1180 | 1184 | 1317 | 1927 | 1969 | 2006 | 2013 | 3024 | 3100 | 4031 => {
                 lost(committing)
             }
+            code if advice(code).is_some() && committing => Class::Unknown,
+            code if advice(code).is_some() => Class::Unusable,
             _ => Class::Ours,
         },
         // trying a packet again that is too large for the server helps nobody
@@ -134,6 +142,38 @@ pub fn classify(error: &DriverOrServer, committing: bool) -> Class {
         ) => lost(committing),
         _ => Class::Ours,
     }
+}
+
+/// What an operator has to do about an error of this code: one that says nothing about the request that met it.
+pub fn advice(code: u16) -> Option<&'static str> {
+    let advice = match code {
+        // file not written, not resized, disk full; the same by the server; table full, error of the engine
+        3 | 14 | 20 | 1021 | 1026 | 1030 | 1114 => "give the database server disk space; its error log knows more",
+        1037 | 1038 | 1041 | 1135 | 1206 | 1637 => {
+            "give the database server memory, or raise the limit that its message names"
+        }
+        1040 | 1203 | 1226 => "raise the limit of connections on the database server, or lower HOLDFAST_POOL_SIZE",
+        // access to the database, a table, a column, an operation; the login; an expired password, a locked account
+        1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1698 | 1820 | 1862 | 3118 | 4151 => {
+            "give the service's user its password and SELECT, INSERT, UPDATE and DELETE on the database"
+        }
+        1049 | 1054 | 1146 => "run `holdfast migrate`, or restore what is missing",
+        // file missing or unreadable; table crashed, tablespace missing or discarded, unknown to the engine
+        1016 | 1017 | 1033 | 1034 | 1194 | 1195 | 1812 | 1813 | 1814 | 1932 => {
+            "repair or restore the table on the database server; its error log knows more"
+        }
+        // a table, a setting, a transaction, the server, the engine
+        1036 | 1290 | 1792 | 1836 | 1874 => {
+            "make the database server writable, or let HOLDFAST_DATABASE_URL lead to the primary"
+        }
+        _ => return None,
+    };
+    Some(advice)
+}
+
+/// Whether the server lacks space to write to.
+pub fn is_lack_of_space(code: u16) -> bool {
+    matches!(code, 3 | 14 | 20 | 1021 | 1026 | 1030 | 1114)
 }
 
 fn lost(committing: bool) -> Class {
@@ -184,16 +224,21 @@ mod tests {
     #[test]
     fn a_lost_answer_means_nothing_before_commit_and_is_never_guessed_after_it() {
         let gone = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        for error in [server(1053, ""), server(2013, ""), server(1180, "Got error 5"), DriverOrServer::Io(gone.into())]
-        {
-            assert_eq!(classify(&error, false), Class::Reroute, "{error}");
+        let lost = [1053, 1969, 2013, 3024, 3100, 1142, 1114].map(|code| server(code, ""));
+        for error in lost.into_iter().chain([server(1180, "Got error 5"), DriverOrServer::Io(gone.into())]) {
+            let before = if matches!(&error, DriverOrServer::Server(error) if [1142, 1114].contains(&error.code)) {
+                Class::Unusable
+            } else {
+                Class::Reroute
+            };
+            assert_eq!(classify(&error, false), before, "{error}");
             assert_eq!(classify(&error, true), Class::Unknown, "{error}");
         }
     }
 
     #[test]
     fn a_broken_constraint_is_ours() {
-        for code in [1062, 1264, 1690, 3819, 4025, 1146, 1064] {
+        for code in [1062, 1264, 1690, 3819, 4025, 1064] {
             assert_eq!(classify(&server(code, ""), true), Class::Ours, "{code}");
         }
     }

@@ -7,8 +7,8 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, Params, params};
 use tracing::warn;
 
-use super::door::end_connection;
 use super::lock_wait::{self, MigrateError, Patience, Step, Waits};
+use super::server::Trace;
 use super::{Database, Error, pool, sql};
 
 macro_rules! migrations {
@@ -79,11 +79,11 @@ pub async fn migrate_within(
         connected = connect(options) => connected.map_err(connecting)?,
         () = &mut stop => return Err(MigrateError::Stopped),
     };
-    let id = conn.id();
+    let trace = Trace::of(&mut conn).await.map_err(connecting)?;
     let applied = tokio::select! {
         applied = apply(&mut conn, patience) => applied,
         () = &mut stop => {
-            end_connection(options.clone(), id).await;
+            trace.end(&pool::session(options.clone()).into()).await;
             return Err(MigrateError::Stopped);
         }
     };

@@ -1,6 +1,7 @@
 //! The only place that speaks SQL: the pool, the transaction door, and one file per table.
 
 pub mod audit;
+mod breaker;
 pub mod charges;
 pub mod door;
 pub mod due;
@@ -21,8 +22,10 @@ pub mod payment_events;
 pub mod payment_links;
 pub mod pool;
 pub mod products;
+mod server;
 pub mod share;
 pub mod sql;
+mod trouble;
 
 pub use door::{Database, Tx};
 pub use error::{Error, Failure};

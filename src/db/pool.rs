@@ -1,8 +1,15 @@
-//! How we connect: session settings, pool size, and what a URL may not change.
+//! How we connect: session settings, what a URL may not change, and the pool.
 
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mysql_async::{Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts, UrlError};
+use mysql_async::{Conn, Opts, OptsBuilder, UrlError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::server::{Server, Trace};
+use super::share::{Share, Shares};
 
 /// What every session starts with. READ COMMITTED, because every guard is one statement and gaps need no locks; strict
 /// mode, because a truncated value is a bug; UTC, because every time is; a short lock wait, for rows and for tables, because
@@ -16,6 +23,9 @@ const SESSION: [&str; 2] = [
      innodb_lock_wait_timeout = 2, lock_wait_timeout = 2, group_concat_max_len = 1048576, autocommit = 1 \
      /*M!, wsrep_sync_wait = 1, in_predicate_conversion_threshold = 0 */",
 ];
+
+/// How long saying goodbye to a connection may take.
+pub(super) const GOODBYE: Duration = Duration::from_millis(200);
 
 /// Reads a database URL, `mysql://user:password@host:port/database?…`.
 ///
@@ -43,12 +53,171 @@ pub fn session(options: Opts) -> OptsBuilder {
         .stmt_cache_size(128)
 }
 
-/// A pool of `size` connections that are opened when first needed and kept.
-pub fn pool(options: Opts, size: usize) -> Pool {
-    let constraints = PoolConstraints::new(size, size).expect("as many at most as at least");
-    let pool_options = PoolOpts::default()
-        .with_constraints(constraints)
-        // a reset costs a round trip and every prepared statement
-        .with_reset_connection(false);
-    Pool::new(session(options).pool_opts(pool_options))
+/// Up to so many connections to the database, opened when first needed and kept.
+///
+/// The pool of the driver does not suit the door: a connection here knows its server, is kept only when its user says that
+/// it is clean, however its use ended, and can be told to be thrown away while it is idle.
+#[derive(Debug, Clone)]
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    options: Opts,
+    size: usize,
+    shares: Shares,
+    places: Arc<Semaphore>,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    /// How often all connections were given up. One that was taken before does not come back.
+    generation: u64,
+    connections: Vec<Connection>,
+}
+
+impl Shared {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pool {
+    /// Of up to `size` connections; nothing is connected yet.
+    pub(super) fn new(options: Opts, size: usize) -> Self {
+        let options = session(options).into();
+        let (shares, places) = (Shares::of(size), Arc::new(Semaphore::new(size)));
+        Self { shared: Arc::new(Shared { options, size, shares, places, idle: Mutex::default() }) }
+    }
+
+    /// By which every connection is made.
+    pub(super) fn options(&self) -> &Opts {
+        &self.shared.options
+    }
+
+    /// Waits for a place in the share and then in the pool, each in order of arrival, and takes the connection that was used
+    /// last, or opens one.
+    ///
+    /// # Errors
+    /// When there is no idle connection and none can be opened.
+    pub(super) async fn take(&self, share: Share) -> Result<Lease, mysql_async::Error> {
+        let shared = Arc::clone(&self.shared);
+        let part = shared.shares.enter(share).await;
+        let place = Arc::clone(&shared.places).acquire_owned().await;
+        let place = place.map_err(|_| mysql_async::DriverError::PoolDisconnected)?;
+        let (generation, kept) = {
+            let mut idle = shared.idle();
+            (idle.generation, idle.connections.pop())
+        };
+        let is_kept = kept.is_some();
+        let connection = match kept {
+            Some(connection) => connection,
+            None => Connection::open(shared.options.clone()).await?,
+        };
+        Ok(Lease { connection: Some(connection), generation, is_kept, shared, _places: (place, part) })
+    }
+
+    /// Gives up every connection, those in use when they come back: they lead to a server that was away.
+    pub(super) fn give_up_all(&self) {
+        let given_up = {
+            let mut idle = self.shared.idle();
+            idle.generation += 1;
+            std::mem::take(&mut idle.connections)
+        };
+        drop(given_up);
+    }
+
+    /// How many connections exist, those that are being opened included, and how many of them are in use.
+    pub(super) fn connections(&self) -> (usize, usize) {
+        let in_use = self.shared.size - self.shared.places.available_permits().min(self.shared.size);
+        (self.shared.idle().connections.len() + in_use, in_use)
+    }
+
+    /// Closes every connection, after those in use have come back; none can be taken any more.
+    pub(super) async fn close(&self) {
+        let all = u32::try_from(self.shared.size).unwrap_or(u32::MAX);
+        let _all = self.shared.places.acquire_many(all).await;
+        self.shared.places.close();
+        let connections = std::mem::take(&mut self.shared.idle().connections);
+        for connection in connections {
+            let _ = timeout(GOODBYE, connection.conn.disconnect()).await;
+        }
+    }
+}
+
+/// A connection in use. Dropping it closes it, as long as nothing is known of the state that it was left in.
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// There until the end.
+    connection: Option<Connection>,
+    generation: u64,
+    is_kept: bool,
+    shared: Arc<Shared>,
+    /// In the pool, and in a bounded share.
+    _places: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+}
+
+impl Lease {
+    /// Whether it was used before: the server may have closed it since.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// What is needed to end it from another connection.
+    pub(super) fn trace(&self) -> Trace {
+        let connection = self.connection.as_ref().expect("it is there until the end");
+        Trace { id: connection.conn.id(), server: connection.server.clone() }
+    }
+
+    /// The server that it leads to.
+    pub(super) fn server(&self) -> Option<&Server> {
+        self.connection.as_ref().and_then(|connection| connection.server.as_ref())
+    }
+
+    /// Gives it back: no transaction is open on it, and no answer of its server is missing.
+    pub(super) fn keep(mut self) {
+        let mut idle = self.shared.idle();
+        if idle.generation == self.generation {
+            idle.connections.extend(self.connection.take());
+        }
+    }
+
+    /// Says goodbye to the server, which may not answer any more.
+    pub(super) async fn disconnect(mut self) {
+        if let Some(connection) = self.connection.take() {
+            let _ = timeout(GOODBYE, connection.conn.disconnect()).await;
+        }
+    }
+}
+
+impl Deref for Lease {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.connection.as_ref().expect("it is there until the end").conn
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.connection.as_mut().expect("it is there until the end").conn
+    }
+}
+
+/// A connection, and the server that it leads to as far as that can be told.
+#[derive(Debug)]
+struct Connection {
+    conn: Conn,
+    server: Option<Server>,
+}
+
+impl Connection {
+    #[expect(clippy::disallowed_methods, reason = "this is the pool")]
+    async fn open(options: Opts) -> Result<Self, mysql_async::Error> {
+        let mut conn = Conn::new(options).await?;
+        let server = Server::of(&mut conn).await?;
+        Ok(Self { conn, server })
+    }
 }

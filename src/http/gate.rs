@@ -129,7 +129,8 @@ impl<E: Endpoint> Gate<E> {
         };
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let status_code = status.as_u16();
-        match status.is_server_error() {
+        // a 503 is the response to a state, which has its own line in the log
+        match status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
             true => warn!(method, route, path, status = status_code, took_us, "request"),
             false => debug!(method, path, status = status_code, took_us, "request"),
         }

@@ -65,6 +65,8 @@ const POOL_WAIT: &str = "db.pool_wait_ms";
 const POOL_CONNECTIONS: &str = "db.connections";
 /// Connections in use.
 const POOL_IN_USE: &str = "db.connections_in_use";
+/// 1 while the database is there, 0 while it is away and requests are refused for that.
+const DATABASE_AVAILABLE: &str = "db.available";
 /// Requests for operators' routes that showed no valid token, by `reason` (missing, wrong).
 const ADMIN_REFUSED: &str = "admin.refused";
 /// Requests, in ms, by `method`, `route` (its pattern) and `status`.
@@ -205,6 +207,10 @@ pub(crate) fn pool_waited(waited: Duration) {
 pub(crate) fn pool_use((existing, in_use): (usize, usize)) {
     gauge!(POOL_CONNECTIONS).set(existing as f64);
     gauge!(POOL_IN_USE).set(in_use as f64);
+}
+
+pub(crate) fn database_available(is_available: bool) {
+    gauge!(DATABASE_AVAILABLE).set(f64::from(u8::from(is_available)));
 }
 
 pub(crate) fn admin_refused(reason: &'static str) {

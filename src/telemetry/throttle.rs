@@ -1,14 +1,25 @@
-//! A log line that clients can cause is written once a second at most.
+//! A log line that clients can cause is written once a second at most, one about a state that lasts every 30 seconds.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the next line waits after the last one.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The same for a state that lasts.
+const LASTING: Duration = Duration::from_secs(30);
 
 /// Counts occurrences between two log lines.
-#[derive(Debug, Default)]
-pub struct Throttle(Mutex<State>);
+#[derive(Debug)]
+pub struct Throttle {
+    pause: Duration,
+    state: Mutex<State>,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self { pause: PAUSE, state: Mutex::default() }
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -17,11 +28,16 @@ struct State {
 }
 
 impl Throttle {
+    /// For a state that lasts: a line when it begins, and one every 30 seconds.
+    pub fn lasting() -> Self {
+        Self { pause: LASTING, ..Self::default() }
+    }
+
     /// Counts one occurrence at `now`. `Some(count)` when a line is due: for so many occurrences, this one included.
     pub fn count(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.since += 1;
-        if state.logged.is_some_and(|logged| now.saturating_duration_since(logged) < PAUSE) {
+        if state.logged.is_some_and(|logged| now.saturating_duration_since(logged) < self.pause) {
             return None;
         }
         state.logged = Some(now);

@@ -14,7 +14,7 @@ use tracing::{error, warn};
 
 use crate::app::App;
 use crate::checkout::Error;
-use crate::telemetry;
+use crate::telemetry::{self, Throttle};
 
 /// How long a worker sleeps at most. Nothing is due earlier than a second after it was made, so whoever looks every
 /// second is never late.
@@ -97,6 +97,7 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
     });
     spawn(app, tasks, stop, "pool_gauges", |app| async move {
         telemetry::pool_use(app.checkout.database().connections());
+        telemetry::database_available(app.checkout.database().is_available());
         Ok(Next::After(GAUGE_EVERY))
     });
 }
@@ -127,6 +128,7 @@ where
 {
     let (app, stop) = (Arc::clone(app), stop.clone());
     tasks.spawn(async move {
+        let failures = Throttle::lasting();
         while !stop.is_cancelled() {
             let mut wakes = false;
             let stepped = AssertUnwindSafe(step(Arc::clone(&app))).catch_unwind().await;
@@ -144,7 +146,12 @@ where
                 }
                 Ok(Next::Failed(error, pause)) => {
                     telemetry::worker_failed(name);
-                    warn!(worker = name, %error, "a worker's step failed; it will be tried again");
+                    // a database that is away has its own line in the log
+                    if app.checkout.database().is_available()
+                        && let Some(count) = failures.count(std::time::Instant::now())
+                    {
+                        warn!(worker = name, %error, count, "a worker's step failed; it will be tried again");
+                    }
                     pause
                 }
             };

@@ -15,7 +15,7 @@ use tokio::sync::{Barrier, watch};
 
 use crate::support::proxy::{Action, Proxy, Rule};
 use crate::support::shop::Instance;
-use crate::support::{Answer, Shop, payment};
+use crate::support::{Answer, Shop, eventually, payment};
 
 const RESERVE_ONE: &str = "UPDATE products SET reserved = reserved + 1 WHERE id = ?";
 
@@ -210,9 +210,9 @@ async fn a_database_that_is_away_is_a_503_and_needs_no_restart_when_it_is_back()
     instance.get("/healthz").await.expect(200);
 
     proxy.accept();
+    assert!(eventually(async || instance.get("/readyz").await.status == 200).await, "it needs no restart");
     instance.try_hold(product_id, 1).await.expect(201);
     instance.try_order(&hold_id).await.expect(201);
-    instance.get("/readyz").await.expect(200);
     assert_eq!(instance.available(product_id).await, 8);
     shop.assert_conserved().await;
 }

@@ -12,7 +12,10 @@ use std::{
     collections::HashMap,
     io::{self, ErrorKind},
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -190,6 +193,10 @@ struct Shared {
     statements: Mutex<Vec<String>>,
     /// None while connections are refused.
     connections: Mutex<Option<JoinSet<()>>>,
+    /// Whether nothing is passed on, in either direction.
+    silent: watch::Sender<bool>,
+    /// How many connections were made, those that were refused included.
+    connects: AtomicUsize,
 }
 
 impl Shared {
@@ -232,6 +239,8 @@ impl Proxy {
             rules: Mutex::default(),
             statements: Mutex::default(),
             connections: Mutex::new(Some(JoinSet::new())),
+            silent: watch::Sender::new(false),
+            connects: AtomicUsize::new(0),
         });
         let listening = tokio::spawn(listen(listener, Arc::clone(&shared))).abort_handle();
         Self { address, shared, listening }
@@ -270,6 +279,21 @@ impl Proxy {
         lock(&self.shared.connections).get_or_insert_default();
     }
 
+    /// How many connections were made so far, those that were refused included.
+    pub(crate) fn connects(&self) -> usize {
+        self.shared.connects.load(Ordering::Relaxed)
+    }
+
+    /// The database freezes: connections stay open and new ones are accepted, but nothing is passed on.
+    pub(crate) fn freeze(&self) {
+        self.shared.silent.send_replace(true);
+    }
+
+    /// The database goes on where it was frozen.
+    pub(crate) fn thaw(&self) {
+        self.shared.silent.send_replace(false);
+    }
+
     /// The SQL texts seen so far, in order, whether or not a rule applied: queries, and one for
     /// each execution of a prepared statement. `mysql_async` adds a `SELECT @@...` of its own to
     /// every new connection and puts transactions in words (`START TRANSACTION`, `COMMIT`).
@@ -292,6 +316,7 @@ impl Drop for Proxy {
 
 async fn listen(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((client, _)) = listener.accept().await {
+        shared.connects.fetch_add(1, Ordering::Relaxed);
         if let Some(connections) = lock(&shared.connections).as_mut() {
             while connections.try_join_next().is_some() {}
             let relay = Relay::run(client, Arc::clone(&shared));
@@ -338,11 +363,19 @@ impl Relay {
             if length == 0 {
                 return Ok(());
             }
+            relay.speak().await;
             relay.deliver().await?;
             while let Some(packets) = take_command(&mut received) {
                 relay.on_command(&packets).await?;
             }
         }
+    }
+
+    /// Waits while the database is frozen.
+    async fn speak(&self) {
+        let mut silent = self.shared.silent.subscribe();
+        let spoken = silent.wait_for(|silent| !silent).await;
+        drop(spoken);
     }
 
     /// Passes the server's bytes on, after having taken the statement's id from them if they

@@ -1,0 +1,229 @@
+//! Whether the database is there. While it is not, every call of the door fails at once, instead of each finding out for
+//! itself.
+//!
+//! A probe decides, not a count of errors: a row lock, a slow statement or a broken connection says nothing about the
+//! database. When a connection cannot be made, is lost, or does not answer, and no other call was answered since, one new
+//! connection asks `SELECT 1`. If that fails too, the database is away, until such a probe succeeds.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error as DriverOrServer, Opts};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{error, info, warn};
+
+use super::error::explain;
+use super::pool::Pool;
+use crate::telemetry;
+
+/// How long a call may be under way while no call is answered, before the probe is sent.
+const SILENCE: Duration = Duration::from_millis(500);
+/// How long the first probe may take.
+const PROBE: Duration = Duration::from_secs(1);
+/// The pause between two probes while the database is away.
+const PROBE_EVERY: Duration = Duration::from_millis(200);
+/// The shortest and the longest time that a probe may take while the database is away, see [`patience`].
+const PROBE_WHILE_AWAY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+/// How often the log says that the database is still away.
+const REMIND_EVERY: Duration = Duration::from_secs(30);
+
+/// Why the database is suspected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// A connection does not answer or was lost. A server that answers the probe is there, be it with an error.
+    Silent,
+    /// No connection can be made. A server that refuses the probe too is as good as away.
+    Refused,
+}
+
+/// Watches one database.
+#[derive(Clone)]
+pub(super) struct Breaker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: Pool,
+    /// Why the database is away; `None` while it is there.
+    away: watch::Sender<Option<Arc<str>>>,
+    created: Instant,
+    /// When a call was last answered, in microseconds since `created`.
+    answered_us: AtomicU64,
+    probing: AtomicBool,
+}
+
+/// Why a probe failed.
+struct Failed {
+    reason: String,
+    /// The server did answer, with an error.
+    is_answer: bool,
+}
+
+impl Breaker {
+    /// Assumes that the database is there.
+    pub(super) fn new(pool: Pool) -> Self {
+        let shared = Shared {
+            pool,
+            away: watch::Sender::new(None),
+            created: Instant::now(),
+            answered_us: AtomicU64::new(0),
+            probing: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Whether the database is there, as far as it is known.
+    pub(super) fn is_closed(&self) -> bool {
+        self.shared.away.borrow().is_none()
+    }
+
+    /// Resolves when the database is away, at once if it is already: with the reason.
+    pub(super) async fn opened(&self) -> String {
+        let mut changes = self.shared.away.subscribe();
+        let reason = match changes.wait_for(Option::is_some).await {
+            Ok(reason) => reason.as_deref().map(str::to_owned),
+            Err(_) => None,
+        };
+        // the sender lives as long as `self`
+        reason.unwrap_or_default()
+    }
+
+    /// Resolves when the database is there.
+    pub(super) async fn closed(&self) {
+        let mut changes = self.shared.away.subscribe();
+        let _ = changes.wait_for(Option::is_none).await;
+    }
+
+    /// The database has answered a call.
+    pub(super) fn answered(&self) {
+        self.shared.answered();
+    }
+
+    /// Looks, for as long as a call is under way, whether any call is answered.
+    pub(super) async fn watch(&self) -> Infallible {
+        loop {
+            let since = Instant::now();
+            sleep(SILENCE).await;
+            self.suspect(since, Doubt::Silent);
+        }
+    }
+
+    /// A call that began then was not answered. The probe is sent unless another call was answered since.
+    pub(super) fn suspect(&self, since: Instant, doubt: Doubt) {
+        let shared = &self.shared;
+        if !shared.answered_since(since) && self.is_closed() && !shared.probing.swap(true, Ordering::AcqRel) {
+            tokio::spawn(decide(Arc::downgrade(shared), shared.pool.options().clone(), doubt));
+        }
+    }
+}
+
+impl Shared {
+    fn answered(&self) {
+        let now_us = u64::try_from(self.created.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.answered_us.fetch_max(now_us, Ordering::Relaxed);
+    }
+
+    fn answered_since(&self, since: Instant) -> bool {
+        let since_us = since.saturating_duration_since(self.created).as_micros();
+        u128::from(self.answered_us.load(Ordering::Relaxed)) > since_us
+    }
+}
+
+/// Sends the first probe, and when it fails, probes until one succeeds. Ends with the last call's database.
+async fn decide(shared: Weak<Shared>, options: Opts, doubt: Doubt) {
+    let began = Instant::now();
+    let probed = probe(options.clone(), PROBE).await;
+    let Some(strong) = shared.upgrade() else { return };
+    match probed {
+        Err(failed) if !strong.answered_since(began) && (doubt == Doubt::Refused || !failed.is_answer) => {
+            drop(strong);
+            stay_away(&shared, options, failed.reason).await;
+        }
+        _ => strong.answered(),
+    }
+    if let Some(shared) = shared.upgrade() {
+        shared.probing.store(false, Ordering::Release);
+    }
+}
+
+/// The database is away. Probes it until it is back.
+async fn stay_away(shared: &Weak<Shared>, options: Opts, mut reason: String) {
+    let (host, port, since) = (options.ip_or_hostname().to_owned(), options.tcp_port(), Instant::now());
+    let mut reminded = since;
+    error!(host, port, reason, "the database is not available; requests are refused until it answers");
+    loop {
+        match shared.upgrade() {
+            None => return,
+            Some(shared) => {
+                let said = format!("{host}:{port}: {reason}");
+                let news = shared.away.send_if_modified(|away| {
+                    let news = away.as_deref() != Some(&said);
+                    *away = Some(said.into());
+                    news
+                });
+                if news {
+                    // whatever is idle leads to a server that has gone, or will be as old as the outage
+                    shared.pool.give_up_all();
+                    telemetry::database_available(false);
+                }
+            }
+        }
+        sleep(PROBE_EVERY).await;
+        match probe(options.clone(), patience(since.elapsed())).await {
+            Ok(()) => break,
+            Err(failed) => reason = failed.reason,
+        }
+        if reminded.elapsed() >= REMIND_EVERY {
+            reminded = Instant::now();
+            let away_seconds = since.elapsed().as_secs();
+            warn!(host, port, reason, away_seconds, "the database is still not available");
+        }
+    }
+    if let Some(shared) = shared.upgrade() {
+        shared.answered();
+        shared.away.send_replace(None);
+        telemetry::database_available(true);
+        let away_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        info!(host, port, away_ms, "the database is available again");
+    }
+}
+
+/// How long a probe may take when the database has been away for so long. A server that is frozen answers the probe that
+/// waits when it goes on; until then every probe that was given up is a broken handshake to it, and after 100 of them
+/// (`max_connect_errors`) it blocks this host.
+fn patience(away: Duration) -> Duration {
+    let (shortest, longest) = PROBE_WHILE_AWAY;
+    (away / 8).clamp(shortest, longest)
+}
+
+async fn probe(options: Opts, patience: Duration) -> Result<(), Failed> {
+    match timeout(patience, ask(options)).await {
+        Ok(answered) => answered
+            .map_err(|error| Failed { reason: explain(&error), is_answer: matches!(error, DriverOrServer::Server(_)) }),
+        Err(_) => Err(Failed { reason: "it does not answer".to_owned(), is_answer: false }),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "part of the door: the probe must not wait for a place in the pool")]
+async fn ask(options: Opts) -> Result<(), DriverOrServer> {
+    let mut conn = Conn::new(options).await?;
+    conn.query_drop("SELECT 1").await?;
+    conn.disconnect().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_waits_longer_the_longer_the_database_is_away() {
+        let patience = |seconds| patience(Duration::from_secs(seconds));
+        assert_eq!(patience(1), Duration::from_millis(500));
+        assert_eq!(patience(16), Duration::from_secs(2));
+        assert_eq!(patience(3600), Duration::from_secs(10));
+    }
+}

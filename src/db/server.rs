@@ -1,0 +1,150 @@
+//! Which server a connection leads to, so that none is ended on another one: behind a balancer, after a failover or after a
+//! restart, the same connection id belongs to another client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error, Opts, Row};
+use tokio::time::{Instant, timeout};
+use tracing::debug;
+
+use super::pool;
+
+/// The connection's id as the server itself knows it, the server's name, and for how long it has run. MySQL and MariaDB each
+/// take the other one's variable for a comment.
+const IDENTIFY: &str = "SELECT CONNECTION_ID(), CONCAT_WS('/', @@hostname, @@port, @@server_id \
+     /*!50700 , @@server_uuid */ /*M!101100 , @@server_uid */); SHOW GLOBAL STATUS LIKE 'Uptime'";
+/// By how much two readings of one server's running time may differ: whole seconds, and the time that the reading takes.
+const TOLERANCE: Duration = Duration::from_secs(2);
+/// How many connections are opened to find the server of a lost one.
+const TRIES: u32 = 4;
+/// How long ending a lost connection may take.
+const ENDING: Duration = Duration::from_secs(1);
+
+/// One run of one server.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    name: Arc<[u8]>,
+    /// How long it had run, in whole seconds, when it was asked.
+    uptime: Duration,
+    asked: Instant,
+}
+
+/// What is known of a connection that may have to be ended from another one.
+#[derive(Debug, Clone)]
+pub(super) struct Trace {
+    /// The connection's id on its server.
+    pub(super) id: u32,
+    /// `None` where its server cannot be told from others: it must not be ended by its id.
+    pub(super) server: Option<Server>,
+}
+
+impl Server {
+    /// Asks the server. `None` when it does not say, or when something between it and us numbers connections itself: the id
+    /// that we know means nothing to the server then.
+    ///
+    /// # Errors
+    /// When the connection does not work.
+    pub(super) async fn of(conn: &mut Conn) -> Result<Option<Self>, Error> {
+        match ask(conn).await {
+            Ok(Some((id, name, uptime))) if id == u64::from(conn.id()) => {
+                let uptime = Duration::from_secs(uptime);
+                Ok(Some(Self { name: name.into(), uptime, asked: Instant::now() }))
+            }
+            Ok(_) | Err(Error::Server(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether both are the same server and it has not been restarted in between: its running time has grown by the time that
+    /// has passed.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let (earlier, later) = if self.asked <= other.asked { (self, other) } else { (other, self) };
+        let expected = earlier.uptime + (later.asked - earlier.asked);
+        earlier.name == later.name && later.uptime.abs_diff(expected) <= TOLERANCE
+    }
+}
+
+async fn ask(conn: &mut Conn) -> Result<Option<(u64, Vec<u8>, u64)>, Error> {
+    let mut result = conn.query_iter(IDENTIFY).await?;
+    let identity: Vec<Row> = result.collect().await?;
+    let uptime: Vec<Row> = result.collect().await?;
+    let id_and_name = identity.first().and_then(|row| Some((row.get(0)?, row.get(1)?)));
+    let uptime = uptime.first().and_then(|row| row.get(1));
+    Ok(id_and_name.zip(uptime).map(|((id, name), uptime)| (id, name, uptime)))
+}
+
+impl Trace {
+    /// Of this connection.
+    ///
+    /// # Errors
+    /// When the connection does not work.
+    pub(super) async fn of(conn: &mut Conn) -> Result<Self, Error> {
+        Ok(Self { id: conn.id(), server: Server::of(conn).await? })
+    }
+
+    /// Whether it is a connection of this server, which `KILL` may end.
+    pub(super) fn is_on(&self, server: Option<&Server>) -> bool {
+        self.server.as_ref().zip(server).is_some_and(|(own, server)| own.is(server))
+    }
+
+    /// Ends it over `conn`, which leads to its server. It is fine when it is already gone.
+    ///
+    /// # Errors
+    /// When `conn` does not work.
+    pub(super) async fn end_over(&self, conn: &mut Conn) -> Result<(), Error> {
+        match conn.query_drop(format!("KILL {}", self.id)).await {
+            Err(error @ Error::Server(_)) => debug!(id = self.id, %error, "a lost connection was already gone"),
+            other => other?,
+        }
+        Ok(())
+    }
+
+    /// Ends it over a new connection, made by these options, that leads to its server; several are tried, since a balancer may
+    /// lead to another one. Returns whether it was done.
+    pub(super) async fn end(&self, options: &Opts) -> bool {
+        if self.server.is_none() {
+            return false;
+        }
+        for _ in 0..TRIES {
+            if let Ok(Ok(true)) = timeout(ENDING, self.try_to_end(options.clone())).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "part of the door: it must not wait for a place in the pool")]
+    async fn try_to_end(&self, options: Opts) -> Result<bool, Error> {
+        let mut conn = Conn::new(options).await?;
+        let is_there = self.is_on(Server::of(&mut conn).await?.as_ref());
+        if is_there {
+            self.end_over(&mut conn).await?;
+        }
+        let _ = timeout(pool::GOODBYE, conn.disconnect()).await;
+        Ok(is_there)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_server_and_another_run_of_the_same_one_are_told_apart() {
+        let asked = Instant::now();
+        let server = |name: &str, uptime: u64, after: u64| Server {
+            name: name.as_bytes().into(),
+            uptime: Duration::from_secs(uptime),
+            asked: asked + Duration::from_secs(after),
+        };
+        let first = server("a", 100, 0);
+        for same in [server("a", 100, 0), server("a", 160, 60), server("a", 161, 60), server("a", 159, 61)] {
+            assert!(first.is(&same) && same.is(&first), "{same:?}");
+        }
+        for other in [server("b", 160, 60), server("a", 3, 60), server("a", 100, 60), server("a", 200, 60)] {
+            assert!(!first.is(&other) && !other.is(&first), "{other:?}");
+        }
+    }
+}
