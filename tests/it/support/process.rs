@@ -117,6 +117,15 @@ impl Process {
 
     /// `holdfast serve` over this database, with a log that has no reader, once it answers.
     pub(crate) async fn serve_unlogged(database_url: &str, settings: &[(&str, &str)]) -> (Self, Client) {
+        Self::serve_logging_to(closed_pipe(), database_url, settings).await
+    }
+
+    /// The same with this for a log.
+    pub(crate) async fn serve_logging_to(
+        log: PipeWriter,
+        database_url: &str,
+        settings: &[(&str, &str)],
+    ) -> (Self, Client) {
         let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
         let address = free.local_addr().expect("an address");
         drop(free);
@@ -127,7 +136,7 @@ impl Process {
             ("HOLDFAST_WEBHOOK_SECRETS", "off"),
         ];
         let mut command = command_in(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &[&own, settings].concat());
-        let child = command.stderr(closed_pipe()).spawn().expect("the binary can be started");
+        let child = command.stderr(log).spawn().expect("the binary can be started");
         let listens = async || TcpStream::connect(address).is_ok();
         assert!(eventually(listens).await, "it listens");
         (Self { child, readers: Vec::new(), out: Lines::default(), err: Lines::default() }, Client::new(address))
