@@ -68,7 +68,10 @@ impl Ended {
 }
 
 fn command_in(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    command_from(Command::new(env!("CARGO_BIN_EXE_holdfast")), folder, arguments, settings)
+}
+
+fn command_from(mut command: Command, folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
     let inherited = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("HOLDFAST_"));
     for name in inherited {
         command.env_remove(name);
@@ -104,7 +107,10 @@ impl Process {
 
     /// Starts `holdfast` with these arguments and settings and no other ones, in this folder.
     pub(crate) fn start_in(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut command = command_in(folder, arguments, settings);
+        Self::of(command_in(folder, arguments, settings))
+    }
+
+    fn of(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");
         let (out, err) = (Lines::default(), Lines::default());
@@ -154,12 +160,26 @@ impl Process {
 
     /// `holdfast serve` on a free port over this database, once it listens.
     pub(crate) async fn serve(database_url: &str, settings: &[(&str, &str)]) -> (Self, Client) {
+        let program = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        Self::serve_from(program, database_url, settings).await
+    }
+
+    /// The same within the limit that the shell's `ulimit` sets by these arguments.
+    pub(crate) async fn serve_within(limit: &str, database_url: &str) -> (Self, Client) {
+        let mut shell = Command::new("/bin/sh");
+        let script = format!(r#"ulimit {limit} && exec "$0" "$@""#);
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_holdfast")]);
+        Self::serve_from(shell, database_url, &[]).await
+    }
+
+    async fn serve_from(program: Command, database_url: &str, settings: &[(&str, &str)]) -> (Self, Client) {
         let own = [
             ("HOLDFAST_DATABASE_URL", database_url),
             ("HOLDFAST_LISTEN", "127.0.0.1:0"),
             ("HOLDFAST_WEBHOOK_SECRETS", "off"),
         ];
-        let mut process = Self::start(&["serve"], &[&own, settings].concat());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let mut process = Self::of(command_from(program, folder, &["serve"], &[&own, settings].concat()));
         let address = process.address().await;
         (process, Client::new(address))
     }
