@@ -90,7 +90,7 @@ impl Service {
 /// database.
 fn limits(pool_size: usize) -> Limits {
     let wanted = Limits::default();
-    let open_files = match rlimit::increase_nofile_limit(u64::MAX) {
+    let open_files = match rlimit::increase_nofile_limit(u64::MAX).or_else(|_| rlimit::Resource::NOFILE.get_soft()) {
         Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
         Err(error) => {
             warn!(%error, "the limit of open files is not known");

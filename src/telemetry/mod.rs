@@ -16,7 +16,7 @@ use std::panic::PanicHookInfo;
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
-use tracing::error;
+use tracing::{Level, enabled, error};
 use tracing_subscriber::EnvFilter;
 
 use crate::domain::{Named as _, QuarantineReason};
@@ -103,6 +103,10 @@ pub fn start_logs(filter: &str) -> Result<(), String> {
 /// What the default hook would write to standard error itself, and wait there.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let text = panic.payload_as_str().unwrap_or("no text");
+    if !enabled!(Level::ERROR) {
+        // whatever the filter leaves out, a panic is not silent
+        complain(format_args!("{panic}"));
+    }
     let location = panic.location().map(tracing::field::display);
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
@@ -258,21 +262,33 @@ mod tests {
     #[ignore = "is run by the next test"]
     fn panics() {
         let _flushed_last = super::StderrGuard;
-        super::start_logs("info").expect("a filter");
+        super::start_logs(&std::env::var("FILTER").expect("a filter")).expect("a filter");
         let panicking = std::thread::Builder::new().name("worker".to_owned()).spawn(|| panic!("{} went wrong", "this"));
         panicking.expect("a thread").join().expect_err("it panics");
     }
 
+    /// What the panic leaves on standard error under this filter.
+    fn panic_under(filter: &str) -> String {
+        let tests = std::env::current_exe().expect("this program");
+        let mut command = Command::new(tests);
+        command.args(["--exact", "telemetry::tests::panics", "--ignored"]);
+        let output = command.env("FILTER", filter).env_remove("RUST_BACKTRACE").output().expect("it runs");
+        String::from_utf8(output.stderr).expect("text")
+    }
+
     #[test]
     fn a_panic_is_a_log_line() {
-        let tests = std::env::current_exe().expect("this program");
-        let arguments = ["--exact", "telemetry::tests::panics", "--ignored"];
-        let output = Command::new(tests).args(arguments).env_remove("RUST_BACKTRACE").output().expect("it runs");
-        let error = String::from_utf8(output.stderr).expect("text");
+        let error = panic_under("info");
         let line: serde_json::Value =
             serde_json::from_str(error.trim()).unwrap_or_else(|_| panic!("one line: {error}"));
         let field = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
         assert_eq!((field("level"), field("panic")), ("ERROR".to_owned(), "this went wrong".to_owned()));
         assert!(field("location").starts_with("src/telemetry/mod.rs:") && field("thread") == "worker", "{line}");
+    }
+
+    #[test]
+    fn a_panic_is_told_when_the_log_is_off() {
+        let error = panic_under("off");
+        assert!(error.starts_with("panicked at src/telemetry/mod.rs:") && error.contains("this went wrong"), "{error}");
     }
 }

@@ -113,6 +113,19 @@ async fn http2_with_a_request_under_way_is_not_closed_for_being_idle() {
 }
 
 #[tokio::test]
+async fn an_http2_client_that_disconnects_leaves_no_request_behind() {
+    let permits = Arc::new(Semaphore::new(0));
+    let (address, _serving) = server(Limits::default(), slow(&permits)).await;
+    let (mut requests, mut pings, driver) = http2(address).await;
+    let (_response, _) = requests.send_request(get("/slow"), true).expect("the connection is open");
+    pings.ping(Ping::opaque()).await.expect("the request has arrived before it");
+    // the server's endpoint, this test and the request
+    assert!(eventually(async || Arc::strong_count(&permits) == 3).await);
+    drop(driver);
+    assert!(eventually(async || Arc::strong_count(&permits) == 2).await, "the request has ended");
+}
+
+#[tokio::test]
 async fn an_http2_body_that_does_not_come_is_refused_and_leaves_nothing_behind() {
     let (_shop, product_id, instance) = Shop::selling(5).await;
     let (mut requests, _, _driver) = http2(instance.client.address()).await;
