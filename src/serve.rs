@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -19,6 +19,9 @@ use crate::{http, workers};
 
 /// Connections that may wait to be accepted; the system may allow less.
 const BACKLOG: u32 = 8192;
+
+/// How long the start waits to learn whether the schema is current; the database may be away.
+const LOOK_AT_SCHEMA: Duration = Duration::from_millis(500);
 
 /// A running instance.
 pub struct Service {
@@ -40,6 +43,7 @@ impl Service {
         let app = Arc::new(App::new(&config));
         let listener = listen(config.listen)?;
         let address = listener.local_addr()?;
+        let _ = timeout(LOOK_AT_SCHEMA, app.checkout.look_at_schema()).await;
         let stop_server = CancellationToken::new();
         let drain = Duration::from_secs(config.drain_seconds);
         let server = tokio::spawn(http::server::serve(listener, http::routes(&app), stop_server.clone(), drain));

@@ -2,13 +2,14 @@
 //! goes wrong inside, an answer that is a problem.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::hot::Handlers;
 use super::problem::Problem;
+use crate::app::App;
 use crate::domain::mint_id;
 use crate::telemetry;
 use futures_util::future::BoxFuture;
@@ -35,6 +36,7 @@ pub struct Route {
 
 /// The outermost endpoint.
 pub struct Gate<E> {
+    app: Arc<App>,
     hot: Handlers,
     others: E,
     /// By the framework's pattern, `/api/products/:param0`.
@@ -43,8 +45,8 @@ pub struct Gate<E> {
 
 impl<E> Gate<E> {
     /// In front of the handlers of the hot requests and of `others`, whose routes are known by the framework's patterns.
-    pub(super) fn new(hot: Handlers, others: E, routes: HashMap<String, Route>) -> Self {
-        Self { hot, others, routes: Arc::new(routes) }
+    pub(super) fn new(app: Arc<App>, hot: Handlers, others: E, routes: HashMap<String, Route>) -> Self {
+        Self { app, hot, others, routes: Arc::new(routes) }
     }
 }
 
@@ -60,6 +62,10 @@ impl<E: Endpoint> Endpoint for Gate<E> {
         let span = info_span!("request", request_id);
         let hot = self.hot.find(&request);
         let answering: BoxFuture<'_, _> = match hot {
+            _ if self.app.checkout.schema_is_outdated() && !needs_no_schema(request.uri().path()) => {
+                let detail = "The schema of the database is older than this service needs.";
+                ready(Ok(Problem::unavailable("schema_outdated", detail).into_response())).boxed()
+            }
             Some(hot) => self.hot.answer(hot, request),
             None => self.others.call(request).map_ok(IntoResponse::into_response).boxed(),
         };
@@ -134,6 +140,11 @@ impl<E: Endpoint> Gate<E> {
         }
         telemetry::request_done(method, route, status_code, took);
     }
+}
+
+/// Whether a path is answered whatever the schema is; `/readyz` says itself what is wrong with it.
+fn needs_no_schema(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/docs" | "/openapi.json" | "/favicon.ico")
 }
 
 type Panic = Box<dyn std::any::Any + Send>;
