@@ -58,7 +58,7 @@ async fn orders_are_made_while_connections_are_killed_all_the_time() {
         killed
     };
     let (killed, ()) = tokio::join!(killing, buy(&instance, product_id, &done));
-    assert!(killed > 50, "{killed} connections were killed");
+    assert!(killed > 20, "{killed} connections were killed");
     assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, (CLIENTS * ORDERS) as i64);
     shop.assert_conserved().await;
 }
