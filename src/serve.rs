@@ -46,7 +46,9 @@ impl Service {
         let _ = timeout(LOOK_AT_SCHEMA, app.checkout.look_at_schema()).await;
         let stop_server = CancellationToken::new();
         let drain = Duration::from_secs(config.drain_seconds);
-        let server = tokio::spawn(http::server::serve(listener, http::routes(&app), stop_server.clone(), drain));
+        let limits = http::server::Limits::default();
+        let server =
+            tokio::spawn(http::server::serve(listener, http::routes(&app), stop_server.clone(), drain, limits));
         let (workers, stop_workers) = (TaskTracker::new(), CancellationToken::new());
         workers::start(&app, &workers, &stop_workers);
         if config.webhook_secrets.is_none() {

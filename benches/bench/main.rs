@@ -7,6 +7,7 @@
 //! - [`crowd`]: 15,000 buyers for 1,000 units at once
 //! - [`expiry`]: 100,000 holds that run out at the same moment
 //! - [`memory`]: 100,000 different products, one after the other
+//! - [`neighbours`]: a hot product beside connections that ask for something else
 //! - [`scale`]: full tables beside empty ones; only when it is asked for, since filling them takes minutes
 //! - [`stale`]: reads that begin after an answer, and must show it
 
@@ -19,6 +20,7 @@ mod fill;
 mod http;
 mod measure;
 mod memory;
+mod neighbours;
 mod report;
 mod scale;
 mod service;
@@ -87,6 +89,7 @@ enum Section {
     Crowd,
     Expiry,
     Memory,
+    Neighbours,
     Stale,
     Scale,
 }
@@ -172,6 +175,9 @@ async fn measure_small(options: &Options, plan: &Plan, bounds: &mut Bounds) {
     }
     if wants(Section::Memory) {
         memory::run(&ground, plan, bounds).await;
+    }
+    if wants(Section::Neighbours) {
+        neighbours::run(&ground, plan, bounds).await;
     }
     if wants(Section::Stale) {
         stale::run(&ground, plan, bounds).await;

@@ -1,17 +1,26 @@
 //! One lane: a queue, and the batches that are under way.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Instrument as _, error, info_span};
 
-use super::{Done, Shared, Work};
+use super::{Done, Limits, Shared, Work};
 
-/// What a batch under way will come back with: its number, how much it may take, and how it ended.
-type Returned<W> = (u64, i64, Done<<W as Work>::Job>);
+/// A task that ended, and what its batch came to unless it panicked.
+type Returned<W> = Result<(task::Id, Done<<W as Work>::Job>), JoinError>;
+
+/// A batch under way.
+struct Batch {
+    number: u64,
+    /// How much of the lane's supply it may take.
+    weight: i64,
+    /// When it left.
+    left: Instant,
+}
 
 /// The batch that left last.
 struct Last {
@@ -29,12 +38,12 @@ struct Lane<W: Work> {
     waiting: VecDeque<W::Job>,
     /// What they add to a packet, in bytes.
     waiting_bytes: usize,
-    under_way: JoinSet<Returned<W>>,
+    under_way: JoinSet<Done<W::Job>>,
+    /// What is known of each of them, also when it panics.
+    batches: HashMap<task::Id, Batch>,
     /// To be done alone, not yet under way.
     strays: VecDeque<W::Job>,
     strays_under_way: JoinSet<()>,
-    /// What the batches under way may take together.
-    weight: i64,
     last: Last,
     /// What was left when a batch last came back.
     supply: Option<i64>,
@@ -47,8 +56,23 @@ enum Next {
     Leaves,
     /// It leaves when it has enough company, or at this moment.
     Gathers { until: Instant },
-    /// It stays in the queue until a batch comes back, so nobody looks for it.
-    Rests,
+    /// It stays in the queue until a batch comes back, or until this moment, when a batch is late and gives up its place.
+    Rests { until: Option<Instant> },
+}
+
+impl Next {
+    /// When the lane looks again by itself.
+    fn until(self) -> Option<Instant> {
+        match self {
+            Self::Leaves => None,
+            Self::Gathers { until } => Some(until),
+            Self::Rests { until } => until,
+        }
+    }
+
+    fn rests(self) -> bool {
+        matches!(self, Self::Rests { .. })
+    }
 }
 
 /// Runs one lane until it has been idle for a moment, or nobody can reach it any more.
@@ -68,20 +92,21 @@ pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queu
         }
         let next = lane.start_batches();
         lane.start_strays();
-        if let Next::Gathers { until } = next
+        let until = next.until();
+        if let Some(until) = until
             && patience.deadline() != until
         {
             patience.as_mut().reset(until);
         }
         let room = cap.saturating_sub(lane.waiting.len());
         tokio::select! {
-            Some(returned) = lane.under_way.join_next() => lane.take_back(returned),
+            Some(returned) = lane.under_way.join_next_with_id() => lane.take_back(returned),
             Some(ended) = lane.strays_under_way.join_next() => lane.told_if_panicked(ended),
-            count = queue.recv_many(&mut taken, room), if open && room > 0 && next != Next::Rests => {
+            count = queue.recv_many(&mut taken, room), if open && room > 0 && !next.rests() => {
                 open = count > 0;
                 taken.drain(..).for_each(|job| lane.take_in(job));
             }
-            () = &mut patience, if matches!(next, Next::Gathers { .. }) => {}
+            () = &mut patience, if until.is_some() => {}
             () = sleep(linger), if lane.is_idle() => {
                 if lane.leave(&queue) {
                     return;
@@ -103,7 +128,7 @@ impl<W: Work> Lane<W> {
             strays,
             strays_under_way,
             waiting_bytes: 0,
-            weight: 0,
+            batches: HashMap::new(),
             last: Last { number: 0, size: 0, left: Instant::now() },
             supply: None,
         }
@@ -130,17 +155,37 @@ impl<W: Work> Lane<W> {
         self.waiting.iter().take(self.shared.limits.batch).take_while(fits).count().max(1)
     }
 
+    /// Whether a batch may leave now as far as places go. If not: when the first of those under way is late, where a late
+    /// one gives up its place.
+    fn has_place(&self) -> Result<(), Option<Instant>> {
+        let Limits { in_flight, late, gather, .. } = self.shared.limits;
+        if self.under_way.len() < in_flight {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let late_at = self.batches.values().map(|batch| batch.left + gather);
+        let (late_ones, in_time): (Vec<_>, Vec<_>) = late_at.partition(|&at| at <= now);
+        if in_time.len() + late_ones.len().saturating_sub(late) < in_flight {
+            return Ok(());
+        }
+        Err(in_time.into_iter().min().filter(|_| late_ones.len() < late))
+    }
+
     /// Starts batches as long as jobs wait and the work allows one more. One that leaves beside the one before is at least as
     /// large as that, or full, or has waited long enough.
     fn start_batches(&mut self) -> Next {
-        while self.under_way.len() < self.shared.limits.in_flight {
+        loop {
+            if let Err(until) = self.has_place() {
+                return Next::Rests { until };
+            }
             if self.waiting.is_empty() {
                 return Next::Leaves;
             }
             let beside = !self.under_way.is_empty();
-            let may_overlap = |weight| !beside || self.shared.work.may_overlap(self.supply, self.weight + weight);
+            let under_way: i64 = self.batches.values().map(|batch| batch.weight).sum();
+            let may_overlap = |weight| !beside || self.shared.work.may_overlap(self.supply, under_way + weight);
             if !may_overlap(0) {
-                return Next::Rests;
+                return Next::Rests { until: None };
             }
             let more_fit = self.waiting_bytes <= self.shared.limits.bytes;
             let until = self.last.left + self.shared.limits.gather;
@@ -150,7 +195,7 @@ impl<W: Work> Lane<W> {
             let count = self.next_batch();
             let weight: i64 = self.waiting.range(..count).map(|job| self.shared.work.weight(job)).sum();
             if !may_overlap(weight) {
-                return Next::Rests;
+                return Next::Rests { until: None };
             }
             let jobs: Vec<_> = self.waiting.drain(..count).collect();
             self.waiting_bytes -= jobs.iter().map(|job| self.shared.work.bytes(job)).sum::<usize>();
@@ -159,13 +204,12 @@ impl<W: Work> Lane<W> {
                 several => info_span!(parent: None, "batch", jobs = several.len()),
             };
             let (shared, key, supply) = (Arc::clone(&self.shared), self.key, self.supply);
-            self.weight += weight;
-            let number = self.last.number + 1;
-            self.last = Last { number, size: jobs.len(), left: Instant::now() };
-            let run = async move { (number, weight, shared.work.run(key, jobs, supply).await) };
-            self.under_way.spawn(run.instrument(span));
+            let (number, left) = (self.last.number + 1, Instant::now());
+            self.last = Last { number, size: jobs.len(), left };
+            let run = async move { shared.work.run(key, jobs, supply).await };
+            let task = self.under_way.spawn(run.instrument(span));
+            self.batches.insert(task.id(), Batch { number, weight, left });
         }
-        Next::Rests
     }
 
     /// Starts those who are to be done alone, as long as there is a place.
@@ -178,21 +222,25 @@ impl<W: Work> Lane<W> {
         }
     }
 
-    fn told_if_panicked(&self, ended: Result<(), tokio::task::JoinError>) {
+    fn told_if_panicked(&self, ended: Result<(), JoinError>) {
         if let Err(panicked) = ended {
             error!(key = ?self.key, error = %panicked, "a job that was done alone panicked");
         }
     }
 
-    fn take_back(&mut self, returned: Result<Returned<W>, tokio::task::JoinError>) {
+    fn take_back(&mut self, returned: Returned<W>) {
+        let task_id = match &returned {
+            Ok((task_id, _)) => *task_id,
+            Err(panicked) => panicked.id(),
+        };
+        let number = self.batches.remove(&task_id).map(|batch| batch.number);
+        if number == Some(self.last.number) {
+            // batches that are under way still were overtaken: no job gathers behind them
+            self.last.size = 0;
+        }
         match returned {
-            Ok((number, weight, done)) => {
-                self.weight -= weight;
+            Ok((_, done)) => {
                 self.supply = done.supply;
-                if number == self.last.number {
-                    // whoever is under way still was overtaken, and nobody gathers behind him
-                    self.last.size = 0;
-                }
                 for job in done.again.into_iter().rev() {
                     self.waiting_bytes += self.shared.work.bytes(&job);
                     self.waiting.push_front(job);
@@ -205,14 +253,10 @@ impl<W: Work> Lane<W> {
                 }
             }
             Err(panicked) => {
-                // Its jobs were dropped, so their askers know. What it weighed is not known any more.
+                // Its jobs were dropped, so their askers know. What it left of the supply is not known.
                 error!(key = ?self.key, error = %panicked, "a batch panicked");
                 self.supply = None;
-                self.last.size = 0;
             }
-        }
-        if self.under_way.is_empty() {
-            self.weight = 0;
         }
     }
 

@@ -102,6 +102,9 @@ pub struct Limits {
     pub bytes: usize,
     /// Batches under way at the same time.
     pub in_flight: usize,
+    /// Batches that are not back when jobs have gathered behind them as long as they may, and take no place any more, at most:
+    /// what they wait for, a locked row for instance, does not concern the jobs behind them. 0 where it does.
+    pub late: usize,
     /// Jobs that are done alone at the same time; of their like as many may wait as in the queue.
     pub alone: usize,
     /// How long jobs gather at most behind a batch, which has met trouble when it is not back by then.

@@ -26,6 +26,7 @@ impl Work for Watched {
         if jobs.iter().any(|job| job.number == STUCK) {
             std::future::pending::<()>().await;
         }
+        assert!(jobs.iter().all(|job| job.number != PANICKING), "as the test wants");
         self.gate.acquire().await.expect("the gate stays").forget();
         let size = jobs.len();
         let again = match self.again_once.swap(0, Ordering::Relaxed) {
@@ -43,7 +44,7 @@ impl Work for Watched {
     }
 
     fn weight(&self, job: &Job) -> i64 {
-        job.number
+        job.number.abs()
     }
 
     fn may_overlap(&self, supply: Option<i64>, weight: i64) -> bool {
@@ -55,12 +56,15 @@ impl Work for Watched {
 const LARGE: i64 = 0;
 /// The number of a job whose batch never comes back.
 const STUCK: i64 = -1;
+/// The number of a job whose batch panics.
+const PANICKING: i64 = -7;
 
 const LIMITS: Limits = Limits {
     queue: 4,
     batch: 3,
     bytes: 100,
     in_flight: 2,
+    late: 0,
     alone: 2,
     gather: Duration::from_secs(3600),
     linger: Duration::from_millis(1),
@@ -297,6 +301,43 @@ async fn a_batch_that_panics_tells_its_askers_and_the_lane_goes_on() {
     };
     assert!(ask(true).await.is_err(), "whoever asked is told by a closed channel");
     ask(false).await.expect("the next one is answered");
+}
+
+#[tokio::test]
+async fn a_batch_that_panics_leaves_no_weight_behind_while_another_is_under_way() {
+    let mut bench = Bench::new(Limits { in_flight: 3, ..LIMITS }, 0);
+    bench.warm_up_with(1).await;
+    let first = bench.submit(1, 1).expect("there is room");
+    assert_eq!(bench.next_batch().await, [1]);
+    let panicking = bench.submit(1, PANICKING).expect("there is room");
+    assert_eq!(bench.next_batch().await, [PANICKING], "ten units suffice for all three");
+    panicking.await.expect_err("its batch panicked");
+    // one of the two others comes back and reports ten units: eight of them suffice for the next one
+    bench.gate.add_permits(1);
+    let _next = bench.submit(1, 8).expect("there is room");
+    assert_eq!(bench.next_batch().await, [8], "what panicked takes nothing any more");
+    bench.gate.add_permits(10);
+    first.await.expect("answered");
+}
+
+#[tokio::test]
+async fn a_batch_that_is_late_gives_up_its_place_and_a_bounded_number_do() {
+    let mut bench = Bench::new(Limits { late: 2, gather: Duration::ZERO, ..LIMITS }, 0);
+    let warm = bench.submit(1, 1).expect("there is room");
+    assert_eq!(bench.next_batch().await, [1]);
+    bench.gate.add_permits(1);
+    warm.await.expect("answered");
+    // two places, and two batches that have given up theirs
+    for _ in 0..4 {
+        let _stuck = bench.submit(1, STUCK).expect("there is room");
+        assert_eq!(bench.next_batch().await, [STUCK]);
+    }
+    let mut waiting = Vec::new();
+    while let Ok(answered) = bench.submit(1, 1) {
+        waiting.push(answered);
+        tokio::task::yield_now().await;
+    }
+    assert!(bench.started.try_recv().is_err(), "no further one gives up its place, so that the queue is full");
 }
 
 /// Work that leaves odd ones alone, who wait until the test lets them go on.

@@ -33,7 +33,7 @@ const LOOK_AROUND: Duration = Duration::from_millis(250);
 /// Statements of other clients per second from which on the server counts as busy.
 const BUSY: f64 = 100.0;
 /// How long an audit rests on a busy server, in times of what the page before took.
-const REST: f64 = 2.0;
+const REST: f64 = 3.0;
 
 impl Checkout {
     /// Looks at everything, in one snapshot; one at a time per instance.

@@ -14,9 +14,9 @@ use super::payments::{Delivery, Receipt, list_touched, look_again, receive_alone
 use crate::batch::{Done, Work};
 use crate::db::orders::{self, Order};
 use crate::db::payment_batch::{self, Success};
-use crate::db::{Database, Error, Failure, idempotency_keys};
+use crate::db::{Database, Error, Failure, Share, idempotency_keys};
 use crate::domain::payment::amount_fits;
-use crate::domain::{Event, EventStatus, Meaning, OrderStatus};
+use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference};
 
 /// A body up to this size, in bytes, may travel with others.
 const SMALL: usize = 4096;
@@ -138,54 +138,12 @@ impl EventWork {
         if may_be_plain.len() < 2 {
             return Sorted { plain: Vec::new(), lone: may_be_plain.into_iter().next(), others };
         }
-        let found = self.orders_of(&may_be_plain).await.unwrap_or_default();
-        let (mut plain, mut keys, mut charges, mut orders) =
-            (Vec::new(), HashSet::new(), HashSet::new(), HashSet::new());
-        for job in may_be_plain {
-            let order = found.order_of(&job.delivery.event).filter(|order| fits(&job.delivery.event, order));
-            match order {
-                Some(order)
-                    if orders.insert(order.id)
-                        && keys.insert(job.delivery.event.idempotency_key.clone())
-                        && job.delivery.event.txn_id.clone().is_none_or(|txn_id| charges.insert(txn_id)) =>
-                {
-                    let order = order.clone();
-                    plain.push((job, order));
-                }
-                _ => others.push(job),
-            }
-        }
+        let (mut plain, rest) = part_plain(&self.database, may_be_plain, |job| &job.delivery.event).await;
+        others.extend(rest);
         plain.sort_by(|(one, _), (other, _)| {
             one.delivery.event.idempotency_key.cmp(&other.delivery.event.idempotency_key)
         });
         Sorted { plain, lone: None, others }
-    }
-
-    async fn orders_of(&self, jobs: &[EventJob]) -> Result<Found, Error> {
-        let order_ids: Vec<Uuid> = jobs.iter().filter_map(|job| job.delivery.event.reference.order_id).collect();
-        let hold_ids: Vec<Uuid> = jobs
-            .iter()
-            .filter(|job| job.delivery.event.reference.order_id.is_none())
-            .filter_map(|job| job.delivery.event.reference.hold_id)
-            .collect();
-        let (order_ids, hold_ids) = (&order_ids, &hold_ids);
-        self.database
-            .read("payments.list_orders", |tx| {
-                async move {
-                    let mut found = Found::default();
-                    if !order_ids.is_empty() {
-                        let orders = orders::list_some(tx, order_ids).await?;
-                        found.by_id.extend(orders.into_iter().map(|order| (order.id, order)));
-                    }
-                    if !hold_ids.is_empty() {
-                        let orders = orders::list_by_hold(tx, hold_ids).await?;
-                        found.by_hold.extend(orders.into_iter().map(|order| (order.hold_id, order)));
-                    }
-                    Ok(found)
-                }
-                .boxed()
-            })
-            .await
     }
 
     /// One transaction for all of them. Returns their ids in the inbox, by key.
@@ -209,6 +167,7 @@ impl EventWork {
                         other => other,
                     })
                 }
+                .map(|done| done.map_err(Failure::of_locked_row))
                 .boxed()
             })
             .await
@@ -238,7 +197,7 @@ impl EventWork {
 
     /// What waits for this payment takes effect before it is answered; nobody else waits for that.
     fn answer_later(&self, job: EventJob, receipt: Receipt, order: &Order) {
-        let (database, order) = (self.database.clone(), (order.id, order.hold_id));
+        let (database, order) = (self.database.share(Share::Requests), (order.id, order.hold_id));
         tokio::spawn(async move {
             let _ = wake_parked(&database, &[order]).await;
             // the payment is durable, whether or not its order can be read again now
@@ -247,13 +206,69 @@ impl EventWork {
     }
 
     async fn alone(&self, job: EventJob) {
-        let received = receive_alone(&self.database, &job.delivery).await;
+        let received = receive_alone(&self.database.share(Share::Requests), &job.delivery).await;
         let _ = job.answer.send(received);
     }
 }
 
 fn success((job, order): &(EventJob, Order)) -> Success<'_> {
-    Success { event: &job.delivery.event, order, processing: job.delivery.arrived.elapsed() }
+    Success { event_id: None, event: &job.delivery.event, order, processing: job.delivery.arrived.elapsed() }
+}
+
+/// Parts successes that their orders wait for, each with its order, from all others. Of several for one order, under one key or
+/// of one charge, the first counts. Where the orders cannot be read, none is plain.
+pub(super) async fn part_plain<T>(
+    database: &Database,
+    successes: Vec<T>,
+    event_of: impl Fn(&T) -> &Event,
+) -> (Vec<(T, Order)>, Vec<T>) {
+    let found = find_orders(database, successes.iter().map(|success| event_of(success).reference)).await;
+    let found = found.unwrap_or_default();
+    let (mut plain, mut others) = (Vec::new(), Vec::new());
+    let (mut keys, mut charges, mut orders) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for success in successes {
+        let event = event_of(&success);
+        let order = found.order_of(event).filter(|order| fits(event, order)).cloned();
+        match order {
+            Some(order)
+                if orders.insert(order.id)
+                    && keys.insert((event.provider, event.idempotency_key.clone()))
+                    && event.txn_id.clone().is_none_or(|txn_id| charges.insert((event.provider, txn_id))) =>
+            {
+                plain.push((success, order));
+            }
+            _ => others.push(success),
+        }
+    }
+    (plain, others)
+}
+
+async fn find_orders(database: &Database, references: impl Iterator<Item = Reference>) -> Result<Found, Error> {
+    let (mut order_ids, mut hold_ids) = (Vec::new(), Vec::new());
+    for reference in references {
+        match reference {
+            Reference { order_id: Some(order_id), .. } => order_ids.push(order_id),
+            Reference { order_id: None, hold_id } => hold_ids.extend(hold_id),
+        }
+    }
+    let (order_ids, hold_ids) = (&order_ids, &hold_ids);
+    database
+        .read("payments.list_orders", |tx| {
+            async move {
+                let mut found = Found::default();
+                if !order_ids.is_empty() {
+                    let orders = orders::list_some(tx, order_ids).await?;
+                    found.by_id.extend(orders.into_iter().map(|order| (order.id, order)));
+                }
+                if !hold_ids.is_empty() {
+                    let orders = orders::list_by_hold(tx, hold_ids).await?;
+                    found.by_hold.extend(orders.into_iter().map(|order| (order.hold_id, order)));
+                }
+                Ok(found)
+            }
+            .boxed()
+        })
+        .await
 }
 
 /// Orders of a batch, by what events name them.

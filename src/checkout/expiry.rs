@@ -47,7 +47,7 @@ impl Checkout {
     pub async fn expire_holds(&self) -> Result<bool, Error> {
         let mut horizon = self.due_holds.lock().await;
         let window = Window { after: horizon.place(), age: Duration::ZERO, limit: LISTED };
-        let seen = expire_due(&self.database, &self.passed_over, None, window).await;
+        let seen = expire_due(&self.background, &self.passed_over, None, window).await;
         self.record(&mut horizon, seen).await
     }
 
@@ -59,7 +59,7 @@ impl Checkout {
     pub async fn next_hold_due(&self) -> Result<Option<Duration>, Error> {
         let seen = self.due_holds.lock().await.seen();
         let due_in_us = self
-            .database
+            .background
             .read("holds.find_next_due", |tx| async move { holds::find_next_due(tx, seen).await }.boxed())
             .await?;
         Ok(due_in_us.map(from_us))
@@ -72,7 +72,7 @@ impl Checkout {
     pub async fn next_order_due(&self) -> Result<Option<Duration>, Error> {
         let seen = self.due_orders.lock().await.seen();
         let due_in_us = self
-            .database
+            .background
             .read("orders.find_next_due", |tx| async move { orders::find_next_due(tx, seen).await }.boxed())
             .await?;
         Ok(due_in_us.map(from_us))
@@ -93,7 +93,7 @@ impl Checkout {
             Err(error) => {
                 horizon.restart();
                 if horizon.is_unknown() && matches!(error, Error::Unavailable(_)) {
-                    let read = self.database.read("expiry.find_time", |tx| audit::find_time(tx).boxed());
+                    let read = self.background.read("expiry.find_time", |tx| audit::find_time(tx).boxed());
                     horizon.skip_to(read.await?);
                 }
                 Err(error)

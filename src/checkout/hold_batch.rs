@@ -32,7 +32,7 @@ use crate::batch::{Done, Work};
 use crate::db::due::{Place, Window};
 use crate::db::holds::{self, Hold, Supply, Terms};
 use crate::db::idempotency_keys::{self, KeyId, Keyed, Made};
-use crate::db::{Database, Error, Failure, Tx};
+use crate::db::{Database, Error, Failure, Share, Tx};
 use crate::domain::{HoldStatus, Refusal};
 
 /// One buyer who waits.
@@ -94,14 +94,16 @@ impl Work for HoldWork {
     type Job = HoldJob;
 
     async fn run(&self, product_id: i64, jobs: Vec<HoldJob>, supply: Option<i64>) -> Done<HoldJob> {
-        let Sorted { first: jobs, again, replays, reused } = match keys::sort(&self.database, wanted(jobs)).await {
+        let jobs = wanted(jobs);
+        let database = self.database.share(Share::of_batch(jobs.len()));
+        let Sorted { first: jobs, again, replays, reused } = match keys::sort(&database, jobs).await {
             Ok(sorted) => sorted,
             Err((jobs, error)) => return refuse_all(jobs, &error),
         };
         for job in reused {
             job.reply(Err(Refusal::IdempotencyKeyReuse.into()));
         }
-        let batch = Batch { work: self, product_id, again };
+        let batch = Batch { work: self, database, product_id, again };
         let sum: i64 = jobs.iter().map(|job| job.qty).sum();
         match supply {
             Some(supply) if supply < sum => batch.look_first(jobs, replays).await,
@@ -145,10 +147,33 @@ fn refuse_all(jobs: Vec<HoldJob>, error: &Error) -> Done<HoldJob> {
     Done::all(None)
 }
 
-impl HoldWork {
+/// Whether an earlier attempt was committed after all: then all of its rows are there.
+async fn stored_before(tx: &mut Tx<'_>, rows: &[(Uuid, i64)]) -> Result<Option<Vec<Hold>>, Failure> {
+    let ids: Vec<Uuid> = rows.iter().map(|&(id, _)| id).collect();
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    let stored = holds::list_rows(tx, &ids).await?;
+    if stored.is_empty() {
+        return Ok(None);
+    }
+    idempotency_keys::wait_for_disk(tx).await?;
+    Ok(Some(stored))
+}
+
+/// One batch on its way.
+struct Batch<'work> {
+    work: &'work HoldWork,
+    database: Database,
+    product_id: i64,
+    /// Who comes first in the next batch.
+    again: Vec<HoldJob>,
+}
+
+impl Batch<'_> {
     /// One transaction for everybody in `jobs` and every copy in `replays`. It changes a row for each, so that every
     /// answer is durable.
-    async fn take(&self, product_id: i64, jobs: &[HoldJob], replays: &Replays) -> Result<Option<Written>, Error> {
+    async fn take(&self, jobs: &[HoldJob], replays: &Replays) -> Result<Option<Written>, Error> {
         let mut rows: Vec<(Uuid, i64)> = jobs.iter().map(|job| (job.hold_id, job.qty)).collect();
         rows.sort_unstable();
         let keyed = jobs.iter().filter_map(|job| job.keyed.as_ref().map(|keyed| (keyed, job.hold_id)));
@@ -170,7 +195,7 @@ impl HoldWork {
                         statements.push(idempotency_keys::insert_all(keys.values().copied()));
                     }
                     if !rows.is_empty() {
-                        statements.extend(holds::take(product_id, rows, self.ttl_seconds));
+                        statements.extend(holds::take(self.product_id, rows, self.work.ttl_seconds));
                     }
                     let mut replies = tx.packet(&statements).await?;
                     if !keys.is_empty() && replies.remove(0).affected != (2 * keys.len() - new_keys) as u64 {
@@ -185,13 +210,11 @@ impl HoldWork {
             })
             .await
     }
-}
 
-impl HoldWork {
     /// What there is, and what may come back.
-    async fn find_supply(&self, product_id: i64, enough: i64) -> Result<Supply, Error> {
-        let began = Instant::now();
-        let within = self.outlooks.ranges(product_id, began);
+    async fn find_supply(&self, enough: i64) -> Result<Supply, Error> {
+        let (product_id, outlooks, began) = (self.product_id, &self.work.outlooks, Instant::now());
+        let within = outlooks.ranges(product_id, began);
         let within = within.as_deref();
         let supply = self.database.read("holds.find_supply", |tx| {
             async move {
@@ -202,38 +225,13 @@ impl HoldWork {
         });
         let supply = supply.await.inspect_err(|_| {
             if within.is_none() {
-                self.outlooks.put_off(product_id, (began, began.elapsed()));
+                outlooks.put_off(product_id, (began, began.elapsed()));
             }
         })?;
         let limit = usize::try_from(enough).unwrap_or(0);
-        self.outlooks.record(product_id, (began, began.elapsed()), within, limit, &supply);
+        outlooks.record(product_id, (began, began.elapsed()), within, limit, &supply);
         Ok(supply)
     }
-}
-
-/// Whether an earlier attempt was committed after all: then all of its rows are there.
-async fn stored_before(tx: &mut Tx<'_>, rows: &[(Uuid, i64)]) -> Result<Option<Vec<Hold>>, Failure> {
-    let ids: Vec<Uuid> = rows.iter().map(|&(id, _)| id).collect();
-    if ids.is_empty() {
-        return Ok(None);
-    }
-    let stored = holds::list_rows(tx, &ids).await?;
-    if stored.is_empty() {
-        return Ok(None);
-    }
-    idempotency_keys::wait_for_disk(tx).await?;
-    Ok(Some(stored))
-}
-
-/// One batch on its way.
-struct Batch<'work> {
-    work: &'work HoldWork,
-    product_id: i64,
-    /// Who comes first in the next batch.
-    again: Vec<HoldJob>,
-}
-
-impl Batch<'_> {
     /// There may not be enough: reads what there is, tries who fits, refuses who does not.
     async fn look_first(mut self, jobs: Vec<HoldJob>, replays: Replays) -> Done<HoldJob> {
         let most = jobs.iter().map(|job| job.qty).max().unwrap_or(0);
@@ -279,7 +277,7 @@ impl Batch<'_> {
         let mut refusals: HashMap<Uuid, Refusal> =
             rest.iter().map(|(refusal, job)| (job.hold_id, refusal.clone())).collect();
         let jobs = rest.into_iter().map(|(_, job)| job).collect();
-        let Sorted { first, again, replays, reused } = keys::sort(&self.work.database, jobs).await?;
+        let Sorted { first, again, replays, reused } = keys::sort(&self.database, jobs).await?;
         let known = replays.into_iter().map(|(job, _)| job).chain(reused);
         self.again.extend(known);
         let rest = first.into_iter().chain(again);
@@ -288,7 +286,7 @@ impl Batch<'_> {
 
     /// What there is, after holds that have run out were given back, here or by somebody else meanwhile.
     async fn supply(&self, most: i64, sum: i64) -> Result<Supply, Error> {
-        let supply = self.work.find_supply(self.product_id, most).await?;
+        let supply = self.find_supply(most).await?;
         let due = supply.returning > 0 && supply.first_returns_in_us <= 0;
         if supply.available < sum
             && due
@@ -296,14 +294,14 @@ impl Batch<'_> {
         {
             // boxed, since it is rare and every batch would carry it
             Box::pin(self.expire_due(first)).await?;
-            return self.work.find_supply(self.product_id, most).await;
+            return self.find_supply(most).await;
         }
         Ok(supply)
     }
 
     /// Gives back what has run out of this product; the first row that may come back has this deadline.
     async fn expire_due(&self, first: NaiveDateTime) -> Result<(), Error> {
-        let HoldWork { database, passed_over, .. } = self.work;
+        let (database, passed_over) = (&self.database, &self.work.passed_over);
         let after = passed_over.place_of(self.product_id).into_iter().fold(Place::before(first), Place::max);
         let mut window = Window { after, age: Duration::ZERO, limit: DUE };
         for _ in 0..PAGES {
@@ -322,14 +320,14 @@ impl Batch<'_> {
         if jobs.is_empty() && replays.is_empty() {
             return Done { again: self.again, ..Done::all(None) };
         }
-        let written = self.work.take(self.product_id, &jobs, &replays).await;
+        let written = self.take(&jobs, &replays).await;
         let left = match written {
             Ok(written) => {
                 let left = answer(jobs, written.as_ref(), self.product_id);
                 for (refusal, job) in rest {
                     job.reply(Err(refusal.into()));
                 }
-                replay(&self.work.database, replays).await;
+                replay(&self.database, replays).await;
                 left
             }
             Err(Error::Refused(Refusal::SoldOut { available_stock })) => {

@@ -1,6 +1,9 @@
 //! Holds: units spoken for, for a short time.
 
+use std::sync::{MutexGuard, PoisonError};
+
 use futures_util::FutureExt as _;
+use lru::LruCache;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Span;
@@ -46,11 +49,25 @@ impl Checkout {
         if qty < 1 || qty > self.policy.max_qty {
             return Err(Refusal::InvalidQuantity { max: self.policy.max_qty }.into());
         }
-        let (sender, answered) = oneshot::channel();
         let (deadline, span) = (Instant::now() + PATIENCE, Span::current());
+        if !self.was_seen(product_id) {
+            self.product_until(deadline, product_id).await?;
+            self.products_seen().put(product_id, ());
+        }
+        let (sender, answered) = oneshot::channel();
         let job = HoldJob { hold_id: mint_id(), qty, keyed, deadline, span, answer: sender };
         self.holds.submit(product_id, job).map_err(|_| Error::Overloaded)?;
-        answer(answered).await
+        answer(deadline, answered).await
+    }
+
+    /// Whether a lane may be opened for this product without a look: an id that no product has costs a share of a read
+    /// round, and not a lane and a transaction of its own.
+    fn was_seen(&self, product_id: i64) -> bool {
+        self.products_seen().get(&product_id).is_some()
+    }
+
+    fn products_seen(&self) -> MutexGuard<'_, LruCache<i64, ()>> {
+        self.products_seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A hold as it is now, also after it ended.

@@ -4,25 +4,32 @@ use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use rand::RngExt as _;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
+use uuid::Uuid;
 
 use super::Checkout;
+use super::event_batch::part_plain;
 use super::horizon::SLACK;
-use super::payments::{Receipt, Way, apply_waiting, look_again, settle, wake_others_of};
+use super::payments::{Receipt, Way, apply_waiting, list_touched, look_again, settle, wake_others_of, wake_parked};
 use super::settlement::{Resolved, resolve};
 use crate::db::audit;
 use crate::db::due::{Place, Window};
+use crate::db::orders::Order;
+use crate::db::payment_batch::{self, Success};
 use crate::db::payment_event_trail::{self, Action};
 use crate::db::payment_events::{self, Due, Stored};
 use crate::db::{Error, Failure, Tx};
 use crate::domain::payment::is_positive;
 use crate::domain::retry::{ATTEMPTS, pause_after};
-use crate::domain::{EventStatus, Meaning, Named as _, Refusal};
+use crate::domain::{Event, EventStatus, Meaning, Named as _, OrderStatus, Refusal};
 use crate::telemetry;
 
 /// Events that one step takes at most.
-const BATCH: u32 = 100;
+const PAGE: u32 = 1000;
+/// Events that one transaction applies at most.
+const BATCH: usize = 250;
 /// Events that a step has under way at the same time.
 const AT_ONCE: usize = 4;
 
@@ -34,7 +41,7 @@ impl Checkout {
     /// As every read.
     pub async fn work_off_inbox(&self) -> Result<bool, Error> {
         let mut horizon = self.due_events.lock().await;
-        let window = Window { after: horizon.place(), age: Duration::ZERO, limit: BATCH };
+        let window = Window { after: horizon.place(), age: Duration::ZERO, limit: PAGE };
         let worked = self.work_off_page(window).await;
         if horizon.is_unknown() && matches!(worked, Err(Error::Unavailable(_))) {
             let read = self.database.read("payments.find_time", |tx| audit::find_time(tx).boxed());
@@ -42,10 +49,10 @@ impl Checkout {
         }
         let (read_at, found, settled) = worked?;
         // what is still due stays in front of the horizon
-        if found == settled && found < BATCH as usize {
+        if found == settled && found < PAGE as usize {
             horizon.record(read_at, None);
         }
-        Ok(found == BATCH as usize && settled > 0)
+        Ok(found == PAGE as usize && settled > 0)
     }
 
     /// The same for a page of events that are due behind the horizon. Returns how many got their outcome.
@@ -53,7 +60,7 @@ impl Checkout {
         if self.due_events.lock().await.is_unknown() {
             return Ok(0);
         }
-        let window = Window { after: Place::first(), age: SLACK, limit: BATCH };
+        let window = Window { after: Place::first(), age: SLACK, limit: PAGE };
         self.work_off_page(window).await.map(|(_, _, settled)| settled)
     }
 
@@ -68,19 +75,116 @@ impl Checkout {
     }
 
     /// Tries these events, up to `at_once` at the same time: all successes, then all failures, then all refunds, because a
-    /// refund that names no charge is applied only when one charge is open. What waits for their orders follows at the end.
-    /// Returns how many of them got their outcome.
+    /// refund that names no charge is applied only when one charge is open. Successes that nothing has tried yet go in
+    /// batches. What waits for their orders follows at the end. Returns how many of them got their outcome.
     pub(super) async fn work_off_in_order(&self, events: Vec<Due>, at_once: usize) -> usize {
-        let mut settled = Vec::new();
+        let (mut settled, mut paid) = (Vec::new(), Vec::new());
         for &meaning in Meaning::ALL {
             let same: Vec<Due> = events.iter().copied().filter(|due| due.meaning == meaning).collect();
-            let tried = stream::iter(same).map(|due| async move { self.settle_due(due).await.then_some(due.event_id) });
+            let (new, mut alone): (Vec<_>, Vec<_>) = same.into_iter().partition(Due::is_new_success);
+            let mut leased = Vec::new();
+            if new.len() > 1 {
+                for batch in batches(&new) {
+                    let Applied { orders, alone } = self.apply_batch(batch).await;
+                    paid.extend(orders);
+                    leased.extend(alone);
+                }
+            } else {
+                alone.extend(new);
+            }
+            let leased = leased.into_iter().map(|event_id| (event_id, None));
+            let alone = leased.chain(alone.into_iter().map(|due| (due.event_id, Some(due))));
+            let tried = stream::iter(alone).map(|(event_id, due)| async move {
+                let settled = match due {
+                    Some(due) => self.settle_due(due).await,
+                    None => self.settle_leased(event_id, 1).await,
+                };
+                settled.then_some(event_id)
+            });
             let done: Vec<Option<i64>> = tried.buffer_unordered(at_once).collect().await;
             settled.extend(done.into_iter().flatten());
         }
         let woken = stream::iter(settled.clone()).map(|event_id| wake_others_of(&self.database, event_id));
         woken.buffer_unordered(at_once).collect::<()>().await;
-        settled.len()
+        self.wake_touched(&paid).await;
+        settled.len() + paid.len()
+    }
+
+    /// Takes a batch of successes for their first attempt, and applies the plain ones among them together: each pays an order
+    /// that waits for it.
+    async fn apply_batch(&self, batch: Vec<i64>) -> Applied {
+        let began = Instant::now();
+        let (batch, pause) = (&batch, pause_after(1, rand::random()));
+        let leased = self.database.transaction("payments.lease_batch", |tx| {
+            async move { payment_events::leased(tx.packet(&payment_events::lease_all(batch, pause)).await?) }.boxed()
+        });
+        let leased = match leased.await {
+            Ok(leased) => leased,
+            Err(error) => {
+                // they are due still, or, where the commit was lost from sight, soon
+                warn!(%error, "a batch of payment events could not be taken");
+                return Applied::default();
+            }
+        };
+        telemetry::webhook_retried(leased.len() as u64);
+        let mut alone = Vec::new();
+        let known = leased.into_iter().filter_map(|(event_id, event)| match event {
+            Some(event) => Some((event_id, event)),
+            None => {
+                alone.push(event_id);
+                None
+            }
+        });
+        let known: Vec<(i64, Event)> = known.collect();
+        let (plain, others) = part_plain(&self.database, known, |(_, event)| event).await;
+        alone.extend(others.into_iter().map(|(event_id, _)| event_id));
+        match self.pay(&plain, began).await {
+            Ok(()) => {
+                let took = began.elapsed();
+                plain.iter().for_each(|_| telemetry::webhook_woken(EventStatus::Applied.as_str(), took));
+                let orders = plain.into_iter().map(|(_, order)| (order.id, order.hold_id)).collect();
+                Applied { orders, alone }
+            }
+            // something changed in between, or one of them cannot be applied: one by one, all others can
+            Err(_) => {
+                alone.extend(plain.into_iter().map(|((event_id, _), _)| event_id));
+                Applied { orders: Vec::new(), alone }
+            }
+        }
+    }
+
+    /// One transaction for all of these leased successes, each with its order, or for none.
+    async fn pay(&self, plain: &[((i64, Event), Order)], began: Instant) -> Result<(), Error> {
+        if plain.is_empty() {
+            return Ok(());
+        }
+        self.database
+            .transaction("payments.apply_batch", |tx| {
+                async move {
+                    let processing = began.elapsed();
+                    let successes: Vec<Success<'_>> = plain.iter().map(|paid| success(paid, processing)).collect();
+                    let replies = tx.packet(&payment_batch::apply(&successes)).await?;
+                    payment_batch::applied(replies, successes.len())
+                }
+                .map(|done| done.map_err(Failure::of_locked_row))
+                .boxed()
+            })
+            .await
+    }
+
+    /// Applies what waits for these orders (each with its hold), which were just paid.
+    async fn wake_touched(&self, paid: &[(Uuid, Uuid)]) {
+        for paid in paid.chunks(BATCH) {
+            let order_ids: Vec<Uuid> = paid.iter().map(|&(order_id, _)| order_id).collect();
+            let touched = list_touched(&self.database, &order_ids, OrderStatus::Paid).await;
+            let touched: Vec<_> = paid.iter().copied().filter(|(order_id, _)| touched.contains(order_id)).collect();
+            if !touched.is_empty()
+                && let Err(error) = wake_parked(&self.database, &touched).await
+            {
+                // the sweep finds it
+                warn!(%error, "could not look for events that wait for orders");
+            }
+        }
     }
 
     /// How long until [`Checkout::work_off_inbox`] has something to do; zero when it has, `None` when it has not within a
@@ -197,19 +301,26 @@ impl Checkout {
         if !leased {
             return Ok(false);
         }
-        telemetry::webhook_retried();
+        telemetry::webhook_retried(1);
+        Ok(self.settle_leased(event_id, attempts + 1).await)
+    }
+
+    /// Makes the attempt for which the event was taken, and which is counted. Returns whether it got its outcome here.
+    async fn settle_leased(&self, event_id: i64, attempt: u32) -> bool {
         let began = Instant::now();
-        match settle(&self.database, Way::Waiting { event_id, counted: false }).await {
+        let failed = match settle(&self.database, Way::Waiting { event_id, counted: false }).await {
             Ok(Some(receipt)) => {
                 telemetry::webhook_woken(receipt.status.as_str(), began.elapsed());
-                Ok(true)
+                return true;
             }
-            Ok(None) => Ok(false),
-            Err(failed) => {
-                warn!(event_id, attempt = attempts + 1, error = %failed, "a payment event could not be applied");
-                self.tell(event_id, Action::AttemptFailed, failed.to_string()).await.map(|()| false)
-            }
+            Ok(None) => return false,
+            Err(failed) => failed,
+        };
+        warn!(event_id, attempt, error = %failed, "a payment event could not be applied");
+        if let Err(error) = self.tell(event_id, Action::AttemptFailed, failed.to_string()).await {
+            warn!(event_id, %error, "the trail of a payment event could not be written");
         }
+        false
     }
 
     async fn tell(&self, event_id: i64, action: Action, detail: String) -> Result<(), Error> {
@@ -242,6 +353,28 @@ impl Checkout {
         }
         Ok(buried)
     }
+}
+
+fn success(((event_id, event), order): &((i64, Event), Order), processing: Duration) -> Success<'_> {
+    Success { event_id: Some(*event_id), event, order, processing }
+}
+
+/// What became of a batch of successes.
+#[derive(Debug, Default)]
+struct Applied {
+    /// The orders that were paid, each with its hold.
+    orders: Vec<(Uuid, Uuid)>,
+    /// Events that this worker has taken and that have to be applied alone.
+    alone: Vec<i64>,
+}
+
+/// The ids of these events, batch by batch. Workers begin at different batches, so that they seldom meet.
+fn batches(events: &[Due]) -> Vec<Vec<i64>> {
+    let mut batches: Vec<Vec<i64>> =
+        events.chunks(BATCH).map(|batch| batch.iter().map(|due| due.event_id).collect()).collect();
+    let first = rand::rng().random_range(0..batches.len().max(1));
+    batches.rotate_left(first);
+    batches
 }
 
 /// An operator accepts nothing but a positive amount, in the currency that the event states or else in its order's.

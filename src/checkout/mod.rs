@@ -47,16 +47,18 @@ pub use crate::db::holds::Hold;
 pub use crate::db::idempotency_keys::{Keyed, Operation};
 pub use crate::db::order_events::{OrderEvent, Reason};
 pub use crate::db::products::Product;
-use crate::db::{Database, idempotency_keys};
+use crate::db::{Database, Share, idempotency_keys};
 use crate::domain::WebhookMode;
-use std::sync::Arc;
+use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
+use lru::LruCache;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// What a shop decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +92,17 @@ impl Default for Policy {
 
 /// The use cases over one database.
 pub struct Checkout {
+    /// For single requests.
     database: Database,
+    /// For workers that give units back.
+    background: Database,
     policy: Policy,
     holds: Lanes<HoldWork>,
     reads: Lanes<ReadWork>,
     orders: Lanes<OrderWork>,
     events: Lanes<EventWork>,
+    /// Products that were there when they were last looked up: a hold of one of them is queued without a look.
+    products_seen: Mutex<LruCache<i64, ()>>,
     event_queued: Notify,
     /// Where the sweep of unmatched events is: the last event that it has looked at.
     unmatched_swept: AtomicI64,
@@ -117,14 +124,24 @@ pub struct Checkout {
 /// Of the queues of every kind. A packet of a batch stays well below 1 MB, the smallest `max_allowed_packet` that a server
 /// is likely to have; those who are done alone leave most of the connections to the batches. Beyond 2,048 a batch of holds
 /// takes longer for each of them, and so does everything that waits for its place.
-const LIMITS: Limits =
-    Limits { queue: 20_000, batch: 2048, bytes: 512 * 1024, in_flight: 2, alone: 4, gather: GATHER, linger: LINGER };
-/// Of the queue of orders.
-const ORDER_LIMITS: Limits = Limits { batch: 512, ..LIMITS };
-/// Of the queue of webhook deliveries.
-const EVENT_LIMITS: Limits = Limits { batch: 512, ..LIMITS };
+const LIMITS: Limits = Limits {
+    queue: 20_000,
+    batch: 2048,
+    bytes: 512 * 1024,
+    in_flight: 2,
+    late: 0,
+    alone: 4,
+    gather: GATHER,
+    linger: LINGER,
+};
+/// Of the queue of orders. A batch that waits for a locked row gives up its place, since others have other rows.
+const ORDER_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
+/// Of the queue of webhook deliveries, likewise.
+const EVENT_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
 /// How long jobs gather behind a batch: it is back in a few milliseconds, unless something is wrong with it.
 const GATHER: Duration = Duration::from_millis(50);
+/// How many products are remembered as seen, the latest ones.
+const PRODUCTS_SEEN: NonZeroUsize = NonZeroUsize::new(65_536).expect("it is not zero");
 /// How long a lane waits for its next job before it goes away.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -132,8 +149,9 @@ impl Checkout {
     /// Over this database, by this policy.
     pub fn new(database: Database, policy: Policy) -> Self {
         let passed_over = Arc::<PassedOver>::default();
+        let batches = database.share(Share::Batches);
         let hold_work = HoldWork {
-            database: database.clone(),
+            database: batches.clone(),
             ttl_seconds: policy.hold_ttl_seconds,
             passed_over: Arc::clone(&passed_over),
             outlooks: Outlooks::new(
@@ -145,13 +163,15 @@ impl Checkout {
             ),
         };
         let holds = Lanes::new(hold_work, LIMITS);
-        let reads = Lanes::new(ReadWork { database: database.clone() }, LIMITS);
-        let order_work = OrderWork { database: database.clone(), ttl_seconds: policy.order_ttl_seconds };
+        let reads = Lanes::new(ReadWork { database: batches.clone() }, LIMITS);
+        let order_work = OrderWork { database: batches.clone(), ttl_seconds: policy.order_ttl_seconds };
         let orders = Lanes::new(order_work, ORDER_LIMITS);
-        let events = Lanes::new(EventWork { database: database.clone() }, EVENT_LIMITS);
+        let events = Lanes::new(EventWork { database: batches }, EVENT_LIMITS);
         Self {
+            background: database.share(Share::Workers),
             database,
             policy,
+            products_seen: Mutex::new(LruCache::new(PRODUCTS_SEEN)),
             holds,
             reads,
             orders,
@@ -207,12 +227,13 @@ impl Checkout {
     }
 }
 
-/// How long somebody waits for the answer of a batch, in the queue and under way.
+/// How long a request waits for the answer of a batch, in the queue and under way.
 const PATIENCE: Duration = Duration::from_millis(4800);
 
-/// Waits for the answer of a batch. Whoever stops waiting is dropped from a batch that has not started.
-async fn answer<T>(answered: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
-    match timeout(PATIENCE, answered).await {
+/// Waits for the answer of a batch until `deadline`. A job whose request does not wait any more is dropped from a batch that
+/// has not started.
+async fn answer<T>(deadline: Instant, answered: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
+    match timeout_at(deadline, answered).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Error::Broken("a batch ended without an answer".to_owned())),
         Err(_) => Err(Error::Unavailable("it takes too long".to_owned())),

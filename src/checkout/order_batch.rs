@@ -18,7 +18,7 @@ use crate::batch::{Done, Work};
 use crate::db::holds::{self, Hold};
 use crate::db::idempotency_keys::{self, KeyId, Keyed, Made};
 use crate::db::orders::{self, Draft, Order, Terms};
-use crate::db::{Database, Error, Failure, Tx};
+use crate::db::{Database, Error, Failure, Share, Tx};
 use crate::domain::{HoldStatus, OrderStatus, Refusal};
 
 /// How often an order alone is tried when what was read changed in between.
@@ -85,8 +85,9 @@ impl Work for OrderWork {
     /// Whatever is wrong with it is found out here.
     async fn run_alone(&self, (): (), job: OrderJob) {
         let mut jobs = wanted(vec![job]);
+        let work = Self { database: self.database.share(Share::Requests), ..*self };
         for _ in 0..TRIES {
-            let Attempt { again, spoiled } = self.attempt(jobs).await;
+            let Attempt { again, spoiled } = work.attempt(jobs).await;
             jobs = spoiled.into_iter().chain(again).collect();
             if jobs.is_empty() {
                 return;
@@ -349,7 +350,7 @@ impl OrderWork {
 
     /// Nobody else waits until the events of one order have taken effect.
     fn answer_later(&self, job: OrderJob, placed: Box<Placed>) {
-        let database = self.database.clone();
+        let database = self.database.share(Share::Requests);
         tokio::spawn(async move {
             if let Err(error) = wake_parked(&database, &[(job.order_id, job.hold_id)]).await {
                 warn!(%error, "could not apply what waits for a new order; a worker will do it");

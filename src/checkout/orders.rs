@@ -48,7 +48,7 @@ impl Checkout {
         let (keyed_too, deadline, span) = (keyed.clone(), Instant::now() + PATIENCE, Span::current());
         let job = OrderJob { order_id, chosen, hold_id, keyed: keyed_too, deadline, span, answer: sender };
         self.orders.submit((), job).map_err(|_| Error::Overloaded)?;
-        let (mut placed, told) = match answer(answered).await? {
+        let (mut placed, told) = match answer(deadline, answered).await? {
             Ordered::Now { placed, woken: false } => (*placed, Some(OrderStatus::Pending)),
             // the order is made, whether or not it can be read again now
             Ordered::Now { placed, woken: true } => (self.order(order_id).await.unwrap_or(*placed), None),

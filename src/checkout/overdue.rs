@@ -29,7 +29,7 @@ impl Checkout {
     pub async fn cancel_overdue_orders(&self) -> Result<bool, Error> {
         let mut horizon = self.due_orders.lock().await;
         let window = Window { after: horizon.place(), age: Duration::ZERO, limit: ORDERS };
-        let seen = cancel_due(&self.database, &self.passed_over, window).await;
+        let seen = cancel_due(&self.background, &self.passed_over, window).await;
         self.record(&mut horizon, seen).await
     }
 }

@@ -85,7 +85,7 @@ impl Checkout {
                 let deadline = arrived + PATIENCE;
                 let job = EventJob { delivery, deadline, span: Span::current(), answer: sender };
                 self.events.submit((), job).map_err(|_| Error::Overloaded)?;
-                answer(answered).await?
+                answer(deadline, answered).await?
             }
             WebhookMode::Queue => enqueue(&self.database, &delivery, None).await?,
         };

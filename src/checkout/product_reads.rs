@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::products::Page;
 use crate::batch::{Done, Work};
 use crate::db::products::{self, Product};
-use crate::db::{Database, Error};
+use crate::db::{Database, Error, Share};
 use crate::domain::Refusal;
 
 /// What a round is about.
@@ -82,8 +82,10 @@ impl ReadWork {
 
     async fn read_page(&self, after: i64, limit: u32, jobs: Vec<ReadJob>) {
         // one row more than is shown tells whether there is a next page
+        // every page that is asked for has a round of its own
         let found = self
             .database
+            .share(Share::of_batch(jobs.len()))
             .read("products.list", |tx| async move { products::list(tx, after, limit + 1).await }.boxed())
             .await;
         let page = found.map(|mut items| {

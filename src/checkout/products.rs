@@ -1,9 +1,10 @@
 //! What is on sale.
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::product_reads::{ReadJob, Round};
-use super::{Checkout, answer};
+use super::{Checkout, PATIENCE, answer};
 use crate::db::Error;
 use crate::db::products::{self, Product};
 use futures_util::FutureExt as _;
@@ -25,10 +26,15 @@ impl Checkout {
     ///
     /// [`Refusal::ProductNotFound`]: crate::domain::Refusal::ProductNotFound
     pub async fn product(&self, product_id: i64) -> Result<Product, Error> {
+        self.product_until(Instant::now() + PATIENCE, product_id).await
+    }
+
+    /// The same, waiting until `deadline`.
+    pub(super) async fn product_until(&self, deadline: Instant, product_id: i64) -> Result<Product, Error> {
         let (sender, answered) = oneshot::channel();
         let job = ReadJob::Product(product_id, sender);
         self.reads.submit(Round::Products, job).map_err(|_| Error::Overloaded)?;
-        answer(answered).await
+        answer(deadline, answered).await
     }
 
     /// Up to `limit` products with ids greater than `after`; one query whatever the limit.
@@ -39,7 +45,7 @@ impl Checkout {
         let (sender, answered) = oneshot::channel();
         let round = Round::Page { after, limit };
         self.reads.submit(round, ReadJob::Page(sender)).map_err(|_| Error::Overloaded)?;
-        answer(answered).await
+        answer(Instant::now() + PATIENCE, answered).await
     }
 
     /// Makes product 1 with this name, price and stock, where there is none. Returns whether it was made.

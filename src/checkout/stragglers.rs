@@ -56,14 +56,14 @@ impl Checkout {
         let (mut done, mut failed) = (0, None);
         if !self.due_holds.lock().await.is_unknown() {
             let window = Stragglers::window(stragglers.holds.take(), LISTED);
-            match expire_due(&self.database, &self.passed_over, None, window).await {
+            match expire_due(&self.background, &self.passed_over, None, window).await {
                 Ok(seen) => (stragglers.holds, done) = moved(seen, done),
                 Err(error) => failed = Some(error),
             }
         }
         if !self.due_orders.lock().await.is_unknown() {
             let window = Stragglers::window(stragglers.orders.take(), ORDERS);
-            match cancel_due(&self.database, &self.passed_over, window).await {
+            match cancel_due(&self.background, &self.passed_over, window).await {
                 Ok(seen) => (stragglers.orders, done) = moved(seen, done),
                 Err(error) => failed = failed.or(Some(error)),
             }

@@ -81,11 +81,12 @@ pub fn insert_all_paid<'a>(successes: &[Success<'a>]) -> String {
         Event::charge_name(event.txn_id.as_deref().map(str::as_bytes), &event.idempotency_key)
     };
     let names: Vec<Cow<'_, [u8]>> = successes.iter().map(name).collect();
-    let values = successes.iter().zip(&names).enumerate().map(|(place, (Success { event, order, .. }, name))| {
+    let values = successes.iter().zip(&names).enumerate().map(|(place, (success, name))| {
+        let Success { event, order, .. } = success;
         [
             Literal::Bytes(event.provider.as_bytes()),
             Literal::Bytes(name),
-            Literal::Generated(place),
+            success.id_at(place),
             Literal::Id(order.id),
             Literal::Id(order.hold_id),
             Literal::name(ChargeStatus::Paid),

@@ -16,6 +16,7 @@ use super::breaker::{Breaker, Doubt};
 use super::error::{Class, Error, Failure, classify, explain, label};
 use super::pool::{GOODBYE, Lease, Pool};
 use super::server::Trace;
+use super::share::Share;
 use super::trouble::Troubles;
 use crate::telemetry::{self, Throttle};
 
@@ -40,6 +41,7 @@ const BACKOFF_CAP: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    share: Share,
     breaker: Breaker,
     troubles: Arc<Troubles>,
     /// Bounds the log of transactions that were given up.
@@ -239,11 +241,17 @@ impl Tx<'_> {
 }
 
 impl Database {
-    /// A door on up to `size` connections. Nothing is connected yet.
+    /// A door on a pool of up to `size` connections, for single requests. Nothing is connected yet.
     pub fn new(options: Opts, size: usize) -> Self {
         let pool = Pool::new(options, size);
         let breaker = Breaker::new(pool.clone());
-        Self { pool, breaker, troubles: Arc::default(), given_up: Arc::default() }
+        Self { pool, share: Share::Requests, breaker, troubles: Arc::default(), given_up: Arc::default() }
+    }
+
+    /// The same door for callers of another share of its connections.
+    #[must_use]
+    pub fn share(&self, share: Share) -> Self {
+        Self { share, ..self.clone() }
     }
 
     /// Whether the database is there, as far as it is known. While it is not, every call fails at once, and the log tells of
@@ -437,7 +445,7 @@ impl Database {
 
     async fn connection(&self, name: &'static str, deadline: Instant) -> Result<Lease, Ended> {
         let started = Instant::now();
-        let taken = timeout_at(deadline, self.pool.take()).await;
+        let taken = timeout_at(deadline, self.pool.take(self.share)).await;
         telemetry::pool_waited(started.elapsed());
         match taken {
             Ok(Ok(conn)) => Ok(conn),

@@ -24,11 +24,13 @@ pub mod pool;
 pub mod products;
 pub mod readiness;
 mod server;
+pub mod share;
 pub mod sql;
 mod trouble;
 
 pub use door::{Database, Tx};
 pub use error::{Error, Failure};
+pub use share::Share;
 
 use mysql_async::prelude::FromValue;
 use mysql_async::{Row, Value};

@@ -95,13 +95,14 @@ pub async fn insert(tx: &mut Tx<'_>, transitions: &[Transition]) -> Result<(), F
 
 /// The statement that writes that a batch of payments paid their orders.
 pub fn insert_all_paid(successes: &[Success<'_>]) -> String {
-    let values = successes.iter().enumerate().map(|(place, Success { event, order, .. })| {
+    let values = successes.iter().enumerate().map(|(place, success)| {
+        let Success { event, order, .. } = success;
         [
             Literal::Id(order.id),
             Literal::name(OrderStatus::Pending),
             Literal::name(OrderStatus::Paid),
             Literal::name(Reason::PaymentSucceeded),
-            Literal::Generated(place),
+            success.id_at(place),
             Literal::text(&event.txn_id),
             Literal::text(&event.amount),
             Literal::text(&event.currency),

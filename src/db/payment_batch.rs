@@ -8,18 +8,27 @@ use uuid::Uuid;
 use super::door::Reply;
 use super::literal::{Literal, rows};
 use super::orders::Order;
-use super::{Failure, Tx, charges, holds, order_events, orders, sql};
+use super::{Failure, Tx, charges, holds, order_events, orders, payment_events, sql};
 use crate::domain::{Event, EventStatus, Reference};
 
 /// A success whose order waits for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Success<'a> {
+    /// Its id, where it is in the inbox already.
+    pub event_id: Option<i64>,
     /// The event.
     pub event: &'a Event,
     /// Its order.
     pub order: &'a Order,
     /// How long it took until now.
     pub processing: Duration,
+}
+
+impl Success<'_> {
+    /// Its id in the inbox, which may be given by the packet itself; `place`: where it stands in the batch.
+    pub(super) fn id_at(&self, place: usize) -> Literal<'static> {
+        self.event_id.map_or(Literal::Generated(place), Literal::Number)
+    }
 }
 
 /// The statements that take in a batch of successes and pay their orders, in one packet: the inbox and its ids, the
@@ -48,13 +57,8 @@ pub fn pay(successes: &[Success<'_>]) -> [String; 7] {
 pub fn paid(replies: Vec<Reply>, successes: &[Success<'_>]) -> Result<HashMap<Vec<u8>, i64>, Failure> {
     let [inbox, _, charges, orders, trails, holds, generated] = <[Reply; 7]>::try_from(replies)
         .map_err(|replies| Failure::Broken(format!("{} replies to a batch of payments", replies.len())))?;
-    let count = successes.len() as u64;
-    if [inbox, charges, orders].iter().any(|reply| reply.affected != count) {
-        return Err(Failure::Stale("orders/mark_all_paid"));
-    }
-    if trails.affected != count || holds.affected < count {
-        return Err(Failure::Broken(format!("{} trails and {} holds", trails.affected, holds.affected)));
-    }
+    let guarded = [inbox.affected, charges.affected, orders.affected];
+    all_paid(guarded, trails.affected, holds.affected, successes.len() as u64)?;
     let id = |row| mysql_async::from_row_opt::<(Vec<u8>, i64)>(row).map_err(|error| Failure::Broken(error.to_string()));
     let generated: Vec<(Vec<u8>, i64)> = generated.rows.into_iter().map(id).collect::<Result<_, _>>()?;
     let keys = successes.iter().map(|success| &success.event.idempotency_key);
@@ -62,6 +66,43 @@ pub fn paid(replies: Vec<Reply>, successes: &[Success<'_>]) -> Result<HashMap<Ve
         return Err(Failure::Stale("payment_events/list_generated"));
     }
     Ok(generated.into_iter().collect())
+}
+
+/// The statements that apply a batch of leased successes that are in the inbox, in one packet: their outcomes, the charges,
+/// the orders, their trails and their holds. One per order and per charge.
+pub fn apply(successes: &[Success<'_>]) -> [String; 5] {
+    let event_ids: Vec<i64> = successes.iter().filter_map(|success| success.event_id).collect();
+    let order_ids: Vec<Uuid> = successes.iter().map(|success| success.order.id).collect();
+    let hold_ids: Vec<Uuid> = successes.iter().map(|success| success.order.hold_id).collect();
+    let processing = successes.iter().map(|success| success.processing).max().unwrap_or_default();
+    [
+        payment_events::mark_all_applied(&event_ids, processing),
+        charges::insert_all_paid(successes),
+        orders::mark_all_paid(&order_ids),
+        order_events::insert_all_paid(successes),
+        holds::settle_all(&hold_ids),
+    ]
+}
+
+/// Reads the replies to [`apply`], of `count` successes.
+///
+/// # Errors
+/// [`Failure::Stale`] when an event, an order or a charge changed since it was read.
+pub fn applied(replies: Vec<Reply>, count: usize) -> Result<(), Failure> {
+    let [inbox, charges, orders, trails, holds] = <[Reply; 5]>::try_from(replies)
+        .map_err(|replies| Failure::Broken(format!("{} replies to a batch of payments", replies.len())))?;
+    all_paid([inbox.affected, charges.affected, orders.affected], trails.affected, holds.affected, count as u64)
+}
+
+/// Whether the statements of a batch of `count` successes changed as many rows as they were to.
+fn all_paid(guarded: [u64; 3], trails: u64, holds: u64, count: u64) -> Result<(), Failure> {
+    if guarded.iter().any(|&affected| affected != count) {
+        return Err(Failure::Stale("orders/mark_all_paid"));
+    }
+    match trails == count && holds >= count {
+        true => Ok(()),
+        false => Err(Failure::Broken(format!("{trails} trails and {holds} holds"))),
+    }
 }
 
 /// The ids of these very events in the inbox, by key, if all of them are there.
@@ -192,7 +233,7 @@ mod tests {
         };
         let short_key = Event { txn_id: event.txn_id.clone(), ..bare.clone() };
         for event in [event, bare, short_key] {
-            let success = Success { event: &event, order: &order, processing: Duration::from_secs(5) };
+            let success = Success { event_id: None, event: &event, order: &order, processing: Duration::from_secs(5) };
             let bytes = |count: usize| pay(&vec![success; count]).iter().map(String::len).sum::<usize>();
             assert!(bytes(2) - bytes(1) <= row_bytes(&event), "{} {}", bytes(2) - bytes(1), row_bytes(&event));
         }

@@ -6,9 +6,11 @@ use chrono::NaiveDateTime;
 use mysql_async::{Params, Row, params};
 use uuid::Uuid;
 
+use super::door::Reply;
 use super::due::{Page, Window};
 use super::literal::{Literal, list};
 use super::{Failure, Tx, bytes, column, id_column, single, sql, state, text_column};
+use crate::domain::payment::Provider;
 use crate::domain::{Event, EventStatus, Meaning, Named, Reference};
 
 /// What applying an event needs to know of it.
@@ -268,6 +270,13 @@ pub struct Due {
     pub attempts: u32,
 }
 
+impl Due {
+    /// Whether it is a success that nothing has tried to apply yet.
+    pub fn is_new_success(&self) -> bool {
+        self.meaning == Meaning::Succeeded && self.status == EventStatus::Received && self.attempts == 0
+    }
+}
+
 /// A page of events that a worker has to look at now, the longest due first; events have no place behind their deadline.
 pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Failure> {
     type Row = (Option<i64>, Option<String>, Option<String>, Option<u32>);
@@ -293,6 +302,64 @@ pub async fn find_next_due(tx: &mut Tx<'_>, from: NaiveDateTime) -> Result<Optio
 pub async fn lease(tx: &mut Tx<'_>, event_id: i64, attempts: u32, pause: Duration) -> Result<bool, Failure> {
     let params = params! { event_id, attempts, "pause_us" => us(pause) };
     single("payment_events/lease", tx.execute(sql::payment_events::LEASE, params).await?)
+}
+
+/// The statements of [`leased`]: take these received events, which nothing has tried yet, for one attempt, which is counted;
+/// the next one is due after `pause`.
+pub fn lease_all(event_ids: &[i64], pause: Duration) -> [String; 3] {
+    [
+        sql::payment_events::SET_DUE.replace("{pause_us}", &us(pause).to_string()),
+        with_ids(sql::payment_events::LEASE_ALL, event_ids),
+        with_ids(sql::payment_events::LIST_LEASED, event_ids),
+    ]
+}
+
+/// Reads the replies to [`lease_all`]: which of the events are this worker's now, by id, without headers and body. One of a
+/// provider that this version does not know has no event.
+///
+/// # Errors
+/// [`Failure::Raced`] when another worker has leased some of them in the same microsecond.
+pub fn leased(replies: Vec<Reply>) -> Result<Vec<(i64, Option<Event>)>, Failure> {
+    let [_, leased, listed] = <[Reply; 3]>::try_from(replies)
+        .map_err(|replies| Failure::Broken(format!("{} replies to a lease of events", replies.len())))?;
+    if leased.affected != listed.rows.len() as u64 {
+        return Err(Failure::Raced("payment_events/lease_all"));
+    }
+    listed.rows.iter().map(|row| Ok((column(row, "id")?, event(row)?))).collect()
+}
+
+fn event(row: &Row) -> Result<Option<Event>, Failure> {
+    let provider = String::from_utf8_lossy(&column::<Vec<u8>>(row, "provider")?).into_owned();
+    let Some(provider) = Provider::from_name(&provider) else { return Ok(None) };
+    Ok(Some(Event {
+        provider: provider.as_str(),
+        idempotency_key: column(row, "idempotency_key")?,
+        meaning: state(&column::<String>(row, "meaning")?)?,
+        reference: Reference { order_id: id_column(row, "order_id")?, hold_id: id_column(row, "hold_id")? },
+        amount: text_column(row, "amount")?,
+        currency: text_column(row, "currency")?,
+        txn_id: text_column(row, "txn_id")?,
+        restock: column(row, "restock")?,
+        cumulative: column(row, "cumulative")?,
+        provider_timestamp: text_column(row, "provider_timestamp")?,
+        source: text_column(row, "source")?,
+        correlation_id: text_column(row, "correlation_id")?,
+        headers: String::new(),
+        body: Vec::new(),
+    }))
+}
+
+/// The statement that gives leased successes their outcome, all in one transaction with what they change. `processing`: how
+/// long that took.
+pub(super) fn mark_all_applied(event_ids: &[i64], processing: Duration) -> String {
+    let statement = sql::payment_events::MARK_ALL_APPLIED.replace("{processing_us}", &us(processing).to_string());
+    with_ids(&statement, event_ids)
+}
+
+fn with_ids(statement: &str, event_ids: &[i64]) -> String {
+    let mut sorted = event_ids.to_vec();
+    sorted.sort_unstable();
+    statement.replace("{ids}", &list(sorted.into_iter().map(Literal::Number)))
 }
 
 /// Has a waiting event that could not be applied tried again after `pause`, and counts that it could not. False when it

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::server::{Server, Trace};
+use super::share::{Share, Shares};
 
 /// What every session starts with. READ COMMITTED, because every guard is one statement and gaps need no locks; strict
 /// mode, because a truncated value is a bug; UTC, because every time is; a short lock wait, for rows and for tables, because
@@ -65,6 +66,7 @@ pub(super) struct Pool {
 struct Shared {
     options: Opts,
     size: usize,
+    shares: Shares,
     places: Arc<Semaphore>,
     idle: Mutex<Idle>,
 }
@@ -86,8 +88,8 @@ impl Pool {
     /// Of up to `size` connections; nothing is connected yet.
     pub(super) fn new(options: Opts, size: usize) -> Self {
         let options = session(options).into();
-        let (places, idle) = (Arc::new(Semaphore::new(size)), Mutex::default());
-        Self { shared: Arc::new(Shared { options, size, places, idle }) }
+        let (shares, places) = (Shares::of(size), Arc::new(Semaphore::new(size)));
+        Self { shared: Arc::new(Shared { options, size, shares, places, idle: Mutex::default() }) }
     }
 
     /// By which every connection is made.
@@ -95,12 +97,14 @@ impl Pool {
         &self.shared.options
     }
 
-    /// Waits for a place, in order of arrival, and takes the connection that was used last, or opens one.
+    /// Waits for a place in the share and then in the pool, each in order of arrival, and takes the connection that was used
+    /// last, or opens one.
     ///
     /// # Errors
     /// When there is no idle connection and none can be opened.
-    pub(super) async fn take(&self) -> Result<Lease, mysql_async::Error> {
+    pub(super) async fn take(&self, share: Share) -> Result<Lease, mysql_async::Error> {
         let shared = Arc::clone(&self.shared);
+        let part = shared.shares.enter(share).await;
         let place = Arc::clone(&shared.places).acquire_owned().await;
         let place = place.map_err(|_| mysql_async::DriverError::PoolDisconnected)?;
         let (generation, kept) = {
@@ -112,7 +116,7 @@ impl Pool {
             Some(connection) => connection,
             None => Connection::open(shared.options.clone()).await?,
         };
-        Ok(Lease { connection: Some(connection), generation, is_kept, shared, _place: place })
+        Ok(Lease { connection: Some(connection), generation, is_kept, shared, _places: (place, part) })
     }
 
     /// Gives up every connection, those in use when they come back: they lead to a server that was away.
@@ -151,7 +155,8 @@ pub(super) struct Lease {
     generation: u64,
     is_kept: bool,
     shared: Arc<Shared>,
-    _place: OwnedSemaphorePermit,
+    /// In the pool, and in a bounded share.
+    _places: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 }
 
 impl Lease {

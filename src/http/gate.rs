@@ -14,7 +14,7 @@ use crate::domain::mint_id;
 use crate::telemetry;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, TryFutureExt as _};
-use poem::http::{HeaderValue, Method, StatusCode, header};
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
 use tracing::{Instrument as _, Level, debug, enabled, error, info_span, warn};
 
@@ -60,14 +60,13 @@ impl<E: Endpoint> Endpoint for Gate<E> {
         let method = request.method().clone();
         let path = enabled!(Level::DEBUG).then(|| request.uri().path().to_owned());
         let span = info_span!("request", request_id);
-        let hot = self.hot.find(&request);
-        let answering: BoxFuture<'_, _> = match hot {
-            _ if self.app.checkout.schema_is_outdated() && !needs_no_schema(request.uri().path()) => {
-                let detail = "The schema of the database is older than this service needs.";
-                ready(Ok(Problem::unavailable("schema_outdated", detail).into_response())).boxed()
-            }
-            Some(hot) => self.hot.answer(hot, request),
-            None => self.others.call(request).map_ok(IntoResponse::into_response).boxed(),
+        let refused = check_head(&request).map_err(|problem| closing(problem, request.version())).err();
+        let refused = refused.or_else(|| self.without_schema(request.uri().path()));
+        let hot = self.hot.find(&request).filter(|_| refused.is_none());
+        let answering: BoxFuture<'_, _> = match (refused, hot) {
+            (Some(response), _) => ready(Ok(response)).boxed(),
+            (None, Some(hot)) => self.hot.answer(hot, request),
+            (None, None) => self.others.call(request).map_ok(IntoResponse::into_response).boxed(),
         };
         let passed = async move {
             let outcome = AssertUnwindSafe(answering).catch_unwind().await;
@@ -88,6 +87,15 @@ impl<E: Endpoint> Endpoint for Gate<E> {
 }
 
 impl<E: Endpoint> Gate<E> {
+    /// The response while the schema is too old for what this path does.
+    fn without_schema(&self, path: &str) -> Option<Response> {
+        let is_refused = self.app.checkout.schema_is_outdated() && !needs_no_schema(path);
+        is_refused.then(|| {
+            let detail = "The schema of the database is older than this service needs.";
+            Problem::unavailable("schema_outdated", detail).into_response()
+        })
+    }
+
     /// The response, and the pattern of the path that it comes from.
     fn answer(&self, outcome: Result<poem::Result<Response>, Panic>) -> (Response, Option<Arc<str>>) {
         match outcome {
@@ -145,6 +153,37 @@ impl<E: Endpoint> Gate<E> {
 /// Whether a path is answered whatever the schema is; `/readyz` says itself what is wrong with it.
 fn needs_no_schema(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz" | "/docs" | "/openapi.json" | "/favicon.ico")
+}
+
+/// Headers that are read on the way to this service too, where another one of two lines may count: a request that is two
+/// requests to a proxy, or another one (RFC 9112, 3.2 and 11.2).
+const SENT_ONCE: [HeaderName; 3] = [header::HOST, header::TRANSFER_ENCODING, header::CONTENT_TYPE];
+
+/// Refuses a head of which two readers may understand two different requests.
+fn check_head(request: &Request) -> Result<(), Problem> {
+    let headers = request.headers();
+    if request.version() == Version::HTTP_11 && !headers.contains_key(header::HOST) {
+        return Err(Problem::bad_request("host_required", "A request over HTTP/1.1 must have a `Host` header."));
+    }
+    // as many lines as names: none is there twice
+    if headers.len() == headers.keys_len() {
+        return Ok(());
+    }
+    match SENT_ONCE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
+        Some(name) => {
+            Err(Problem::bad_request("repeated_header", format!("`{name}` must not be sent more than once.")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The response to a request after which the rest of the connection cannot be trusted. (A stream of HTTP/2 ends by itself.)
+fn closing(problem: Problem, version: Version) -> Response {
+    let mut response = problem.into_response();
+    if version < Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 type Panic = Box<dyn std::any::Any + Send>;

@@ -1,6 +1,7 @@
 //! HTTP: one file per resource, problem+json for every "no", and the generated document.
 
 pub mod admin;
+mod connection;
 mod echo;
 pub mod gate;
 pub mod health;

@@ -12,20 +12,39 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use poem::http::Version;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Endpoint, Request, Response};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::listener::{Connection, Connections};
+use super::connection::Connection;
+use super::listener::Connections;
 
 /// Requests that one HTTP/2 connection may have open; the library's own default is no limit.
 const STREAMS: u32 = 200;
+
+/// What clients may use of a server, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections that may be open at once. When all are, those that are idle for longest end where others wait.
+    pub connections: usize,
+    /// A connection on which nothing happens for so long is closed; HTTP/2 must have a request under way in that time.
+    pub idle: Duration,
+    /// How long a client of HTTP/1 may take from the first byte of a request to its last.
+    pub request: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 20_000, idle: Duration::from_secs(75), request: Duration::from_secs(30) }
+    }
+}
 
 /// What all connections share.
 struct Server<E> {
@@ -39,7 +58,13 @@ struct Server<E> {
 ///
 /// # Errors
 /// When the socket has no address.
-pub async fn serve<E>(listener: TcpListener, endpoint: E, stop: CancellationToken, drain: Duration) -> io::Result<()>
+pub async fn serve<E>(
+    listener: TcpListener,
+    endpoint: E,
+    stop: CancellationToken,
+    drain: Duration,
+    limits: Limits,
+) -> io::Result<()>
 where
     E: Endpoint<Output = Response> + 'static,
 {
@@ -49,7 +74,7 @@ where
     http.http1().writev(false);
     http.http2().max_concurrent_streams(STREAMS);
     let server = Arc::new(Server { http, endpoint: Arc::new(endpoint), local });
-    let connections = Connections::on(listener);
+    let mut connections = Connections::on(listener, limits);
     let (stopping, stopped) = watch::channel(());
     let mut served = JoinSet::new();
     loop {
@@ -72,11 +97,20 @@ where
 impl<E: Endpoint<Output = Response> + 'static> Server<E> {
     /// Serves one connection until it ends; once the service stops, it ends after the request that is under way.
     async fn connection(self: Arc<Self>, connection: Connection, remote: RemoteAddr, mut stopped: watch::Receiver<()>) {
+        let activity = Arc::clone(connection.activity());
         let service = service_fn(|request: hyper::Request<Incoming>| {
+            let under_way = activity.begin();
+            // streams of HTTP/2 are tasks of their own
+            let waits_its_turn = under_way.is_pipelined() && request.version() < Version::HTTP_2;
             let endpoint = Arc::clone(&self.endpoint);
             let request = Request::from((request, self.local.clone(), remote.clone(), Scheme::HTTP));
             async move {
+                // Requests that were read together would all be answered before any other task of this thread runs.
+                if waits_its_turn {
+                    yield_now().await;
+                }
                 let response = endpoint.call(request).await.unwrap_or_else(poem::Error::into_response);
+                drop(under_way);
                 Ok::<hyper::Response<_>, Infallible>(response.into())
             }
         });

@@ -155,8 +155,8 @@ pub(crate) fn webhook_given_up() {
     counter!(WEBHOOK_WOKEN, "outcome" => "dead").increment(1);
 }
 
-pub(crate) fn webhook_retried() {
-    counter!(WEBHOOK_RETRIED).increment(1);
+pub(crate) fn webhook_retried(events: u64) {
+    counter!(WEBHOOK_RETRIED).increment(events);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge of events")]

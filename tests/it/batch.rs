@@ -395,7 +395,7 @@ async fn payments_of(app: &Arc<App>, product_id: i64, count: usize) -> Vec<(Even
 }
 
 fn successes(to_pay: &[(Event, Order)]) -> Vec<Success<'_>> {
-    to_pay.iter().map(|(event, order)| Success { event, order, processing: Duration::ZERO }).collect()
+    to_pay.iter().map(|(event, order)| Success { event_id: None, event, order, processing: Duration::ZERO }).collect()
 }
 
 /// Servers of a cluster count in steps, so that no two of them give the same id.

@@ -13,7 +13,8 @@ async fn kill(conn: &mut Conn, database: &str, count: usize) -> usize {
     let busy: Vec<u64> =
         conn.query("SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX").await.expect("the query runs");
     let rows: Vec<Row> = conn.query("SHOW PROCESSLIST").await.expect("the query runs");
-    let in_database = rows.iter().filter(|row| row.get::<Option<String>, _>("db").flatten().as_deref() == Some(database));
+    let in_database =
+        rows.iter().filter(|row| row.get::<Option<String>, _>("db").flatten().as_deref() == Some(database));
     let mut ids: Vec<u64> = in_database.filter_map(|row| row.get("Id")).collect();
     ids.retain(|id| *id != u64::from(conn.id()));
     ids.sort_by_key(|id| !busy.contains(id));

@@ -3,10 +3,12 @@
 mod admin;
 mod arrival;
 mod audit;
+mod backlog;
 mod batch;
 mod batch_faults;
 mod boundary;
 mod caching;
+mod connections;
 mod document;
 mod door;
 mod expiry;

@@ -1,12 +1,18 @@
-//! What neighbours in a batch may do to each other: nothing. Not by an id that is taken, not by a hold that runs out at the
-//! wrong moment, and not by keys so long that a packet of all of them would be too large.
+//! What neighbours may do to each other: nothing. Those in the same batch neither by an id that is taken, nor by a hold that
+//! runs out at the wrong moment, nor by keys so long that a packet of all of them would be too large, nor by a row that another
+//! client keeps locked; others not by asking for what does not exist, and not by waiting.
+
+use std::sync::Arc;
 
 use holdfast::checkout::{Error, Operation};
-use holdfast::domain::Refusal;
+use holdfast::domain::{EventStatus, Refusal};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable as _;
+use uuid::Uuid;
 
-use crate::support::Shop;
-use crate::support::crowd::{all, held_up, hold, holds, in_order, keyed, order, orders, sent};
-use crate::support::proxy::Action;
+use crate::support::crowd::{all, deliver, held_up, hold, holds, in_order, keyed, order, orders, sent};
+use crate::support::proxy::{Action, Rule};
+use crate::support::{Shop, payment};
 
 #[tokio::test]
 async fn an_order_id_that_is_sent_again_and_again_makes_nobody_travel_alone() {
@@ -69,5 +75,169 @@ async fn a_crowd_with_long_keys_travels_in_packets_that_every_server_takes() {
     let longest = proxy.statements().iter().map(String::len).max().expect("something was sent");
     assert!((400_000..600_000).contains(&longest), "{longest} bytes");
     assert_eq!(shop.reserved(product_id).await, BUYERS as i64 + 1);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn holds_of_unknown_products_share_a_read_and_open_no_lane() {
+    let shop = Shop::open().await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let crowd = in_order((0..200).map(|n| hold(&app, 1_000_000 + n, 1, None)));
+    for answer in all(crowd).await {
+        assert!(matches!(answer, Err(Error::Refused(Refusal::ProductNotFound))), "{answer:?}");
+    }
+    assert_eq!(app.checkout.lanes(), 1, "the lane of reads");
+    assert_eq!(sent(&proxy, "products/reserve"), 0);
+    let reads = sent(&proxy, "products/list_some");
+    assert!(reads <= 3, "{reads} reads for 200 requests");
+}
+
+#[tokio::test]
+async fn a_product_is_looked_up_once_before_its_first_hold() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(100).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    for _ in 0..3 {
+        hold(&app, product_id, 1, None).await.expect("enough units");
+    }
+    assert_eq!(sent(&proxy, "products/list_some"), 1);
+    // one that is there later is found then
+    let unknown = hold(&app, product_id + 1, 1, None).await;
+    assert!(matches!(unknown, Err(Error::Refused(Refusal::ProductNotFound))), "{unknown:?}");
+    assert_eq!(shop.product(1).await, product_id + 1);
+    hold(&app, product_id + 1, 1, None).await.expect("enough units");
+}
+
+/// Each of them waits for as long as the database lets it, at as many connections as it gets.
+#[tokio::test]
+async fn requests_that_wait_leave_the_batches_and_the_workers_their_connections() {
+    let shop = Shop::open().await;
+    let [hot, other] = [shop.product(100).await, shop.product(100).await];
+    let (app, proxy) = shop.app_through_proxy().await;
+    let held = hold(&app, hot, 1, None).await.expect("enough units");
+    hold(&app, other, 1, None).await.expect("enough units");
+    let finds = proxy.on(Rule::from("-- holds/find:").always(), Action::PauseBefore);
+    let hold_id = held.hold.id;
+    let requests = in_order((0..50).map(|_| {
+        let app = Arc::clone(&app);
+        async move { app.checkout.hold(hold_id).await }
+    }));
+    finds.reached_by(3).await;
+    let lone = hold(&app, other, 1, None);
+    let crowd = in_order((0..20).map(|_| hold(&app, hot, 1, None)));
+    assert!(all(crowd).await.iter().all(Result::is_ok));
+    lone.await.expect("a lone job has its own share");
+    shop.let_hold_run_out(&hold_id.to_string()).await;
+    app.checkout.expire_holds().await.expect("a worker has its own share");
+    assert_eq!(finds.hits(), 3, "the share of requests, of a pool of 8");
+    drop(finds);
+    assert!(all(requests).await.iter().all(Result::is_ok));
+    assert_eq!(shop.reserved(hot).await, 20);
+    shop.assert_conserved().await;
+}
+
+/// Many products, each with one buyer of nine units who waits for the database, beside one with a crowd.
+#[tokio::test]
+async fn many_small_lanes_leave_a_crowd_its_connections() {
+    let shop = Shop::open().await;
+    let hot = shop.product(100).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    hold(&app, hot, 1, None).await.expect("enough units");
+    let mut small = Vec::new();
+    for _ in 0..20 {
+        small.push(shop.product(10).await);
+    }
+    let packets = proxy.on(Rule::from("reserved + 9").always(), Action::PauseBefore);
+    let others = in_order(small.iter().map(|&product_id| hold(&app, product_id, 9, None)));
+    packets.reached_by(3).await;
+    let mut crowd = in_order((0..21).map(|_| hold(&app, hot, 1, None)));
+    let alone = crowd.remove(0);
+    assert!(all(crowd).await.iter().all(Result::is_ok), "all but the first, which left alone, travel together");
+    drop(packets);
+    assert!(all(others).await.iter().all(Result::is_ok));
+    assert!(alone.await.expect("no panic").is_ok());
+    shop.assert_conserved().await;
+}
+
+/// Another client that has locked these rows by their ids, until it ends.
+async fn lock(shop: &Shop, table: &str, ids: &[Uuid]) -> Conn {
+    let mut conn = shop.sql().await;
+    conn.query_drop("BEGIN").await.expect("a transaction begins");
+    for id in ids {
+        let update = format!("UPDATE {table} SET created_at = created_at WHERE id = x'{}'", id.simple());
+        conn.query_drop(update).await.expect("the row is free");
+    }
+    conn
+}
+
+#[tokio::test]
+async fn lone_payments_of_locked_orders_do_not_keep_other_payments_waiting() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let placed = orders(&app, product_id, 4).await;
+    let pay = |order_id: &Uuid| deliver(&app, payment(*order_id, &order_id.to_string()));
+    let locked = lock(&shop, "orders", &placed[..2]).await;
+    // both places are taken by payments that wait
+    let update = proxy.on("-- orders/mark_paid:", Action::PauseBefore);
+    let mut waiting = in_order([pay(&placed[0])]);
+    update.reached().await;
+    drop(update);
+    let update = proxy.on("-- orders/mark_paid:", Action::PauseBefore);
+    waiting.extend(in_order([pay(&placed[1])]));
+    update.reached().await;
+    drop(update);
+    for order_id in &placed[2..] {
+        assert_eq!(pay(order_id).await.expect("it is taken in").status, EventStatus::Applied);
+    }
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "the others wait still");
+    drop(locked);
+    for receipt in all(waiting).await {
+        assert_eq!(receipt.expect("it is taken in").status, EventStatus::Applied);
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn orders_of_locked_holds_do_not_keep_other_orders_waiting() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let held = holds(&app, product_id, 3).await;
+    let locked = lock(&shop, "holds", &held[..2]).await;
+    let mut waiting = Vec::new();
+    for &hold_id in &held[..2] {
+        let packet = proxy.on("-- orders/insert:", Action::PauseBefore);
+        waiting.extend(in_order([order(&app, hold_id, None, None)]));
+        packet.reached().await;
+    }
+    order(&app, held[2], None, None).await.expect("an active hold");
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "the others wait still");
+    drop(locked);
+    for placed in all(waiting).await {
+        placed.expect("an active hold");
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_locked_order_costs_its_neighbours_in_the_batch_one_wait_for_the_lock() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(100).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let placed = orders(&app, product_id, 32).await;
+    let pay = |order_id: &Uuid| deliver(&app, payment(*order_id, &order_id.to_string()));
+    let jam = held_up(&proxy, placed[..2].iter().map(pay)).await;
+    let crowd = in_order(placed[3..].iter().map(pay));
+    let last = in_order([pay(&placed[2])]);
+    let locked = lock(&shop, "orders", &placed[2..3]).await;
+    proxy.clear();
+    jam.release().await;
+    for receipt in all(crowd).await {
+        assert_eq!(receipt.expect("it is taken in").status, EventStatus::Applied);
+    }
+    assert_eq!(sent(&proxy, "payment_events/insert_applied"), 1, "the batch is not tried a second time");
+    drop(locked);
+    drop(all(last).await);
     shop.assert_conserved().await;
 }

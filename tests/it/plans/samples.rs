@@ -214,7 +214,7 @@ fn pay(rows: i64) -> [String; 7] {
     let pairs: Vec<(Event, Order)> = some(&PENDING, rows)
         .map(|number| (payment(fill::order(number), &format!("new {number}")), order(number)))
         .collect();
-    let success = |(event, order)| Success { event, order, processing: Duration::ZERO };
+    let success = |(event, order)| Success { event_id: None, event, order, processing: Duration::ZERO };
     let successes: Vec<Success<'_>> = pairs.iter().map(|(event, order)| success((event, order))).collect();
     payment_batch::pay(&successes)
 }
@@ -520,6 +520,15 @@ fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
         }
         "claim" => once(at, event(&RECEIVED).bind("counted", 1)),
         "lease" => once(at, event(&RECEIVED).bind("attempts", 1).bind("pause_us", 1_000_000)),
+        "set_due" | "lease_all" | "list_leased" => {
+            let ids: Vec<i64> = some(&RECEIVED, rows).collect();
+            let packet = holdfast::db::payment_events::lease_all(&ids, Duration::from_secs(1));
+            vec![Sample { packet: packet.to_vec(), ..page(rows) }]
+        }
+        "mark_all_applied" => {
+            let ids = literal::list(some(&RECEIVED, rows).map(Literal::Number));
+            vec![hits(rows).brace("ids", ids).brace("processing_us", "1")]
+        }
         "park" => once(at, event(&RECEIVED).bind("processing_us", 1)),
         "postpone" => once(at, event(&PARKED).bind("pause_us", 1_000_000)),
         "bury" => once(at, event(&RECEIVED).bind("attempts", 1)),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use holdfast::app::App;
 use holdfast::config::{Config, Settings};
 use holdfast::http;
+use holdfast::http::server::Limits;
 use holdfast::serve::Service;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, Row};
@@ -87,7 +88,8 @@ impl Shop {
         let app = Arc::new(App::new(&Config { database: through_proxy.database, ..config }));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let client = Client::new(listener.local_addr().expect("an address"));
-        let serving = http::server::serve(listener, http::routes(&app), CancellationToken::new(), Duration::ZERO);
+        let (stop, limits) = (CancellationToken::new(), Limits::default());
+        let serving = http::server::serve(listener, http::routes(&app), stop, Duration::ZERO, limits);
         let serving = tokio::spawn(serving).abort_handle();
         Bare { app, client, proxy, serving }
     }

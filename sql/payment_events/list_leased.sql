@@ -1,0 +1,6 @@
+-- payment_events/list_leased: what the events of a batch say, as far as the worker has leased them
+SELECT id, provider, idempotency_key, meaning, order_id, hold_id, amount, currency, txn_id, restock, cumulative,
+       provider_timestamp, source, correlation_id
+FROM payment_events FORCE INDEX (PRIMARY)
+WHERE id IN ({ids}) AND status = 'received' AND attempts = 1 AND due_at = @d
+ORDER BY id

@@ -1,0 +1,414 @@
+//! An accepted connection: its socket, and what its reader, its requests and the listener know of each other.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::listener::Place;
+use super::server::Limits;
+
+/// The first bytes of every HTTP/2 connection (RFC 9113, 3.4).
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Requests under way from which on the process is crowded. It is less than the queue of one kind of job holds, so that
+/// HTTP/2 connections fill no queue; and more than any batch takes, so that none goes short.
+const CROWDED: usize = 8192;
+/// What is read at a time of a connection of HTTP/2 while requests are many, in bytes: some ten requests.
+const SIP: usize = 1024;
+
+/// What happens on all connections together.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    /// Requests under way.
+    requests: AtomicUsize,
+    /// Connections that have requests under way.
+    busy: AtomicUsize,
+}
+
+impl Traffic {
+    /// How many requests one connection may have under way before more of it is read.
+    fn share(&self) -> usize {
+        match self.requests.load(Ordering::Relaxed) < CROWDED {
+            true => usize::MAX,
+            false => (CROWDED / self.busy.load(Ordering::Relaxed).max(1)).max(1),
+        }
+    }
+
+    /// Whether requests are so many that what each connection adds at a time counts.
+    fn is_dense(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) >= CROWDED / 4
+    }
+}
+
+/// What happens on one connection.
+#[derive(Debug)]
+pub(super) struct Activity {
+    traffic: Arc<Traffic>,
+    accepted_at: Instant,
+    /// Requests that have begun and have no response yet.
+    under_way: AtomicUsize,
+    /// When the last request got its response, in microseconds after `accepted_at`.
+    idle_from_us: AtomicU64,
+    /// Bytes have been read while no request was under way, and no request has begun since.
+    read_while_idle: AtomicBool,
+    /// The place is needed: the connection ends unless a request begins first.
+    place_needed: AtomicBool,
+    /// Nothing is read until a request gets its response.
+    held_back: AtomicBool,
+    /// Wakes the task of the connection.
+    reader: AtomicWaker,
+}
+
+impl Activity {
+    pub(super) fn new(traffic: Arc<Traffic>) -> Self {
+        Self {
+            traffic,
+            accepted_at: Instant::now(),
+            under_way: AtomicUsize::new(0),
+            idle_from_us: AtomicU64::new(0),
+            read_while_idle: AtomicBool::new(false),
+            place_needed: AtomicBool::new(false),
+            held_back: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+        }
+    }
+
+    /// A request begins; it is under way as long as the value that is returned.
+    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+        let read_while_idle = self.read_while_idle.load(Ordering::Relaxed);
+        if read_while_idle {
+            self.read_while_idle.store(false, Ordering::Relaxed);
+        }
+        self.place_needed.store(false, Ordering::Relaxed);
+        self.traffic.requests.fetch_add(1, Ordering::Relaxed);
+        if self.under_way.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.traffic.busy.fetch_add(1, Ordering::Relaxed);
+        }
+        UnderWay { activity: Arc::clone(self), pipelined: !read_while_idle }
+    }
+
+    fn end(&self) {
+        let idle_from = u64::try_from(self.accepted_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.idle_from_us.store(idle_from, Ordering::Relaxed);
+        self.traffic.requests.fetch_sub(1, Ordering::Relaxed);
+        if self.under_way.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.traffic.busy.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.held_back.swap(false, Ordering::SeqCst) {
+            self.reader.wake();
+        }
+    }
+
+    /// Whether the connection has its share of the requests that are under way, or more. It is read again when one of them
+    /// gets its response: then this wakes the task of the connection.
+    fn is_held_back(&self, context: &Context<'_>) -> bool {
+        let is_full = || self.under_way.load(Ordering::SeqCst) >= self.traffic.share();
+        if !is_full() {
+            return false;
+        }
+        self.reader.register(context.waker());
+        self.held_back.store(true, Ordering::SeqCst);
+        // the last of them may have ended since
+        is_full()
+    }
+
+    /// Whether a request is under way.
+    fn is_busy(&self) -> bool {
+        self.under_way.load(Ordering::Acquire) > 0
+    }
+
+    /// Since when no request has been under way; `None` while one is.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let since = || self.accepted_at + Duration::from_micros(self.idle_from_us.load(Ordering::Relaxed));
+        (!self.is_busy()).then(since)
+    }
+
+    /// Ends the connection unless a request begins first.
+    pub(super) fn ask_for_place(&self) {
+        self.place_needed.store(true, Ordering::Relaxed);
+        self.reader.wake();
+    }
+
+    fn gives_place(&self) -> bool {
+        self.place_needed.load(Ordering::Relaxed) && !self.is_busy()
+    }
+}
+
+/// A request that is under way; dropping it says that it is not any more.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    activity: Arc<Activity>,
+    pipelined: bool,
+}
+
+impl UnderWay {
+    /// Whether it was read together with an earlier request of the connection, or while one was under way.
+    pub(super) fn is_pipelined(&self) -> bool {
+        self.pipelined
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.activity.end();
+    }
+}
+
+/// What a connection speaks, as far as its first bytes tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    /// So many bytes of the preface of HTTP/2 have been read, and nothing else.
+    Preface(usize),
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    fn after(self, bytes: &[u8]) -> Self {
+        let Self::Preface(known) = self else { return self };
+        let rest = &HTTP2_PREFACE[known..];
+        if bytes.starts_with(rest) {
+            Self::Http2
+        } else if rest.starts_with(bytes) {
+            Self::Preface(known + bytes.len())
+        } else {
+            Self::Http1
+        }
+    }
+}
+
+/// An accepted connection.
+pub(super) struct Connection {
+    stream: TcpStream,
+    limits: Limits,
+    activity: Arc<Activity>,
+    protocol: Protocol,
+    /// When the request of HTTP/1 began that has no response yet.
+    asking_since: Option<Instant>,
+    /// When a byte was last written, or of HTTP/1 read: what HTTP/2 sends may be a PING as well as a request.
+    active_at: Instant,
+    /// Ends when the connection may have been idle for too long, and is set anew only then, not by every request.
+    nap: Pin<Box<Sleep>>,
+    /// The client has closed while a request had no response yet. The HTTP library goes on with a connection that has
+    /// failed, until that fails again, and then drops the handler: a client that has disconnected leaves the queue.
+    gone: bool,
+    _place: Place,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream, limits: Limits, place: Place) -> Self {
+        let activity = Arc::clone(place.activity());
+        let (active_at, nap) = (activity.accepted_at, Box::pin(sleep(limits.idle)));
+        let protocol = Protocol::Preface(0);
+        Self { stream, limits, activity, protocol, asking_since: None, active_at, nap, gone: false, _place: place }
+    }
+
+    /// What happens on it.
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// When a connection that reads nothing has been idle for too long. Of HTTP/2 only requests count, since what it
+    /// sends beside them keeps a connection open that is of no use.
+    fn idle_until(&self) -> Instant {
+        let since = match self.protocol {
+            Protocol::Http2 => self.activity.idle_since().unwrap_or_else(Instant::now),
+            Protocol::Http1 | Protocol::Preface(_) => self.active_at,
+        };
+        since + self.limits.idle
+    }
+
+    /// Ready when there was nothing to read for too long, or when the place is needed.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.activity.reader.register(context.waker());
+        if self.activity.gives_place() {
+            return Poll::Ready(());
+        }
+        loop {
+            ready!(self.nap.as_mut().poll(context));
+            let until = self.idle_until();
+            if until <= Instant::now() {
+                return Poll::Ready(());
+            }
+            self.nap.as_mut().reset(until);
+        }
+    }
+
+    /// Ready when the client has taken nothing for too long, or when the place is needed.
+    fn poll_unread(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.activity.reader.register(context.waker());
+        let until = self.active_at + self.limits.idle;
+        if self.activity.gives_place() || until <= Instant::now() {
+            return Poll::Ready(());
+        }
+        if until < self.nap.deadline() || self.nap.is_elapsed() {
+            self.nap.as_mut().reset(until);
+        }
+        self.nap.as_mut().poll(context)
+    }
+
+    /// What came of writing; a client that does not read is not waited for without end.
+    fn written<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.asking_since = None;
+        if polled.is_pending() {
+            ready!(self.poll_unread(context));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.active_at = Instant::now();
+        polled
+    }
+
+    /// Reads what there is; of HTTP/2, little at a time while requests are many.
+    fn poll_stream(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.protocol != Protocol::Http2 || buffer.remaining() <= SIP || !self.activity.traffic.is_dense() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let mut bytes = [0; SIP];
+        let mut sip = ReadBuf::new(&mut bytes);
+        let polled = Pin::new(&mut self.stream).poll_read(context, &mut sip);
+        buffer.put_slice(sip.filled());
+        polled
+    }
+
+    /// What came of reading `bytes`.
+    fn received(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let now = Instant::now();
+        self.protocol = self.protocol.after(bytes);
+        if !self.activity.is_busy() {
+            self.activity.read_while_idle.store(true, Ordering::Relaxed);
+        }
+        let is_late = match self.protocol {
+            // checked here too: what a client sends faster than it is read leaves no pause for `poll_idle`
+            Protocol::Http2 => self.activity.idle_since().is_some_and(|since| now - since > self.limits.idle),
+            Protocol::Http1 | Protocol::Preface(_) => {
+                self.active_at = now;
+                now - *self.asking_since.get_or_insert(now) > self.limits.request
+            }
+        };
+        if is_late { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if self.protocol == Protocol::Http2 && self.activity.is_held_back(context) {
+            return Poll::Pending;
+        }
+        let polled = self.poll_stream(context, buffer);
+        if polled.is_pending() {
+            ready!(self.poll_idle(context));
+            // a client that asks for nothing sees the end; one that has not finished asking has failed
+            return Poll::Ready(self.asking_since.map_or(Ok(()), |_| Err(io::ErrorKind::TimedOut.into())));
+        }
+        if buffer.filled().len() > before {
+            self.received(&buffer.filled()[before..])?;
+        } else if buffer.remaining() > 0 {
+            self.gone = self.asking_since.is_some();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(polled, context)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.gone {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(polled, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_pipelined_unless_it_was_read_while_none_was_under_way() {
+        let activity = Arc::new(Activity::new(Arc::default()));
+        let read = || activity.read_while_idle.store(true, Ordering::Relaxed);
+        read();
+        let first = activity.begin();
+        assert!(!first.is_pipelined() && activity.idle_since().is_none());
+        drop(first);
+        assert!(activity.idle_since().is_some());
+        assert!(activity.begin().is_pipelined(), "it was read with the first");
+        read();
+        assert!(!activity.begin().is_pipelined(), "it was read after the second had its response");
+    }
+
+    #[test]
+    fn a_request_that_begins_keeps_the_place_of_its_connection() {
+        let activity = Arc::new(Activity::new(Arc::default()));
+        activity.ask_for_place();
+        assert!(activity.gives_place());
+        let request = activity.begin();
+        activity.ask_for_place();
+        assert!(!activity.gives_place());
+        drop(request);
+        assert!(activity.gives_place());
+        drop(activity.begin());
+        assert!(!activity.gives_place());
+    }
+
+    #[test]
+    fn a_connection_with_its_share_of_a_crowd_is_read_again_when_a_request_ends() {
+        let traffic = Arc::<Traffic>::default();
+        let [many, few] = [(); 2].map(|()| Arc::new(Activity::new(Arc::clone(&traffic))));
+        let held_back = |activity: &Activity| activity.is_held_back(&Context::from_waker(std::task::Waker::noop()));
+        let mut requests: Vec<UnderWay> = (1..CROWDED).map(|_| many.begin()).collect();
+        assert!(!held_back(&many), "the process is not crowded yet");
+        let last = few.begin();
+        assert!(held_back(&many) && !held_back(&few), "each may have half of the crowd");
+        requests.truncate(CROWDED / 2 - 1);
+        assert!(!many.held_back.load(Ordering::Relaxed) && !held_back(&many));
+        drop((requests, last));
+        assert_eq!((traffic.requests.load(Ordering::Relaxed), traffic.busy.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn the_protocol_is_known_however_its_first_bytes_are_cut() {
+        let read = |parts: &[&[u8]]| parts.iter().fold(Protocol::Preface(0), |known, part| known.after(part));
+        for cut in 1..24 {
+            let (begin, rest) = HTTP2_PREFACE.split_at(cut);
+            assert_eq!(read(&[begin]), Protocol::Preface(cut));
+            assert_eq!(read(&[begin, &[rest, b"more"].concat()]), Protocol::Http2);
+            assert_eq!(read(&[begin, b"?"]), Protocol::Http1);
+        }
+        assert_eq!(read(&[b"GET / HTTP/1.1", HTTP2_PREFACE]), Protocol::Http1);
+    }
+}
