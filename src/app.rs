@@ -76,10 +76,10 @@ impl App {
     ///
     /// # Errors
     /// Those of the use case.
-    pub async fn run_to_its_end<T: Send + 'static>(
+    pub async fn run_to_its_end<T: Send + 'static, E: Send + 'static>(
         &self,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E> {
         match self.work.spawn(work.in_current_span()).await {
             Ok(result) => result,
             Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -23,6 +23,9 @@ const BACKLOG: u32 = 8192;
 /// Open files beside the connections of clients and of the pool: standard streams, sockets for metrics and names, the
 /// runtime's own, connections past the pool.
 const RESERVED_FILES: usize = 64;
+
+/// How long the start waits to learn whether the schema is current; the database may be away.
+const LOOK_AT_SCHEMA: Duration = Duration::from_millis(500);
 
 /// A running instance.
 pub struct Service {
@@ -44,6 +47,7 @@ impl Service {
         let app = Arc::new(App::new(&config));
         let listener = listen(config.listen)?;
         let address = listener.local_addr()?;
+        let _ = timeout(LOOK_AT_SCHEMA, app.checkout.look_at_schema()).await;
         let stop_server = CancellationToken::new();
         let drain = Duration::from_secs(config.drain_seconds);
         let limits = limits(config.pool_size);

@@ -24,6 +24,7 @@ mod passed_over;
 pub mod payments;
 mod product_reads;
 pub mod products;
+pub mod readiness;
 mod settlement;
 pub mod stragglers;
 pub mod sweep;
@@ -36,6 +37,7 @@ pub use self::outlook::WholeReads;
 use self::outlook::{Fronts, Outlooks};
 use self::passed_over::PassedOver;
 use self::product_reads::ReadWork;
+use self::readiness::Readiness;
 use self::stragglers::Stragglers;
 use self::sweep::Sweep;
 use crate::batch::{Lanes, Limits};
@@ -45,7 +47,7 @@ pub use crate::db::holds::Hold;
 pub use crate::db::idempotency_keys::{Keyed, Operation};
 pub use crate::db::order_events::{OrderEvent, Reason};
 pub use crate::db::products::Product;
-use crate::db::{Database, Share, idempotency_keys, migrations};
+use crate::db::{Database, Share, idempotency_keys};
 use crate::domain::WebhookMode;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicI64;
@@ -116,6 +118,7 @@ pub struct Checkout {
     keys_forgotten: tokio::sync::Mutex<NaiveDateTime>,
     /// Taken by the audit that is under way.
     auditing: tokio::sync::Mutex<()>,
+    readiness: Readiness,
 }
 
 /// Of the queues of every kind. A packet of a batch stays well below 1 MB, the smallest `max_allowed_packet` that a server
@@ -183,6 +186,7 @@ impl Checkout {
             sweep: tokio::sync::Mutex::default(),
             keys_forgotten: tokio::sync::Mutex::new(Place::first().at),
             auditing: tokio::sync::Mutex::default(),
+            readiness: Readiness::default(),
         }
     }
 
@@ -202,16 +206,6 @@ impl Checkout {
     /// The database, for those who start, watch and stop it.
     pub fn database(&self) -> &Database {
         &self.database
-    }
-
-    /// The schema's version that the database has, and the one that this program was built for: it can serve if the
-    /// first is not smaller.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn schema_versions(&self) -> Result<(u32, u32), Error> {
-        let version = migrations::version(&self.database).await?;
-        Ok((version.unwrap_or(0), migrations::latest()))
     }
 
     /// Forgets idempotency keys that nobody can rely on any more. Returns whether there are more.

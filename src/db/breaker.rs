@@ -2,7 +2,7 @@
 //! itself.
 //!
 //! A probe decides, not a count of errors: a row lock, a slow statement or a broken connection says nothing about the
-//! database. When a connection cannot be made, is lost, or does not answer, and no other call was answered since, one new
+//! database. When a connection cannot be made, is lost, or does not answer, and no other call was answered since, a new
 //! connection asks `SELECT 1`. If that fails too, the database is away, until such a probe succeeds.
 
 use std::convert::Infallible;
@@ -24,6 +24,9 @@ use crate::telemetry;
 const SILENCE: Duration = Duration::from_millis(500);
 /// How long the first probe may take.
 const PROBE: Duration = Duration::from_secs(1);
+/// How often, and after which pauses, the first probe is sent: one connection may break by chance, or be killed like the one
+/// before it.
+const PROBE_AGAIN_AFTER: [Duration; 3] = [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(40)];
 /// The pause between two probes while the database is away.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
 /// The shortest and the longest time that a probe may take while the database is away, see [`patience`].
@@ -61,6 +64,8 @@ struct Failed {
     reason: String,
     /// The server did answer, with an error.
     is_answer: bool,
+    /// It did not answer in time.
+    is_silence: bool,
 }
 
 impl Breaker {
@@ -136,10 +141,18 @@ impl Shared {
 /// Sends the first probe, and when it fails, probes until one succeeds. Ends with the last call's database.
 async fn decide(shared: Weak<Shared>, options: Opts, doubt: Doubt) {
     let began = Instant::now();
-    let probed = probe(options.clone(), PROBE).await;
+    let mut failed = None;
+    for pause in PROBE_AGAIN_AFTER {
+        sleep(pause).await;
+        failed = probe(options.clone(), PROBE).await.err();
+        // a database that did not answer in time is not asked again: each call waits for the verdict
+        if failed.as_ref().is_none_or(|failed| failed.is_silence) {
+            break;
+        }
+    }
     let Some(strong) = shared.upgrade() else { return };
-    match probed {
-        Err(failed) if !strong.answered_since(began) && (doubt == Doubt::Refused || !failed.is_answer) => {
+    match failed {
+        Some(failed) if !strong.answered_since(began) && (doubt == Doubt::Refused || !failed.is_answer) => {
             drop(strong);
             stay_away(&shared, options, failed.reason).await;
         }
@@ -202,9 +215,12 @@ fn patience(away: Duration) -> Duration {
 
 async fn probe(options: Opts, patience: Duration) -> Result<(), Failed> {
     match timeout(patience, ask(options)).await {
-        Ok(answered) => answered
-            .map_err(|error| Failed { reason: explain(&error), is_answer: matches!(error, DriverOrServer::Server(_)) }),
-        Err(_) => Err(Failed { reason: "it does not answer".to_owned(), is_answer: false }),
+        Ok(answered) => answered.map_err(|error| Failed {
+            reason: explain(&error),
+            is_answer: matches!(error, DriverOrServer::Server(_)),
+            is_silence: false,
+        }),
+        Err(_) => Err(Failed { reason: "it does not answer".to_owned(), is_answer: false, is_silence: true }),
     }
 }
 

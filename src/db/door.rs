@@ -260,6 +260,11 @@ impl Database {
         self.breaker.is_closed()
     }
 
+    /// What the server said if it lacked space to write in the last seconds.
+    pub fn lacks_space(&self) -> Option<String> {
+        self.troubles.lacks_space()
+    }
+
     /// Runs `body` in one transaction and commits it. `body` may run several times and must therefore do nothing
     /// outside the database; ids are minted before.
     ///

@@ -44,6 +44,7 @@ migrations! {
     22 "payment_event_quarantines",
     23 "payment_event_deliveries",
     24 "orders_refunded_currency",
+    25 "readiness",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

@@ -22,6 +22,7 @@ pub mod payment_events;
 pub mod payment_links;
 pub mod pool;
 pub mod products;
+pub mod readiness;
 mod server;
 pub mod share;
 pub mod sql;

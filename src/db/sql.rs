@@ -152,6 +152,17 @@ statements! {
         LIST_LOCK_HOLDERS = "list_lock_holders",
         LIST_OPEN_TRANSACTIONS = "list_open_transactions",
     }
+    readiness {
+        TOUCH = "touch",
+        UPDATE_NOTHING = "update_nothing",
+        INSERT_NO_HOLDS = "insert_no_holds",
+        INSERT_NO_ORDERS = "insert_no_orders",
+        INSERT_NO_ORDER_EVENTS = "insert_no_order_events",
+        INSERT_NO_PAYMENT_EVENTS = "insert_no_payment_events",
+        INSERT_NO_PAYMENT_EVENT_DELIVERIES = "insert_no_payment_event_deliveries",
+        INSERT_NO_CHARGES = "insert_no_charges",
+        INSERT_NO_IDEMPOTENCY_KEYS = "insert_no_idempotency_keys",
+    }
     idempotency_keys {
         INSERT = "insert",
         LIST = "list",

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::hot::Handlers;
 use super::problem::Problem;
+use crate::app::App;
 use crate::domain::mint_id;
 use crate::telemetry;
 use futures_util::future::BoxFuture;
@@ -35,6 +36,7 @@ pub struct Route {
 
 /// The outermost endpoint.
 pub struct Gate<E> {
+    app: Arc<App>,
     hot: Handlers,
     others: E,
     /// By the framework's pattern, `/api/products/:param0`.
@@ -43,8 +45,8 @@ pub struct Gate<E> {
 
 impl<E> Gate<E> {
     /// In front of the handlers of the hot requests and of `others`, whose routes are known by the framework's patterns.
-    pub(super) fn new(hot: Handlers, others: E, routes: HashMap<String, Route>) -> Self {
-        Self { hot, others, routes: Arc::new(routes) }
+    pub(super) fn new(app: Arc<App>, hot: Handlers, others: E, routes: HashMap<String, Route>) -> Self {
+        Self { app, hot, others, routes: Arc::new(routes) }
     }
 }
 
@@ -58,10 +60,11 @@ impl<E: Endpoint> Endpoint for Gate<E> {
         let method = request.method().clone();
         let path = enabled!(Level::DEBUG).then(|| request.uri().path().to_owned());
         let span = info_span!("request", request_id);
-        let refused = check_head(&request).err();
+        let refused = check_head(&request).map_err(|problem| closing(problem, request.version())).err();
+        let refused = refused.or_else(|| self.without_schema(request.uri().path()));
         let hot = self.hot.find(&request).filter(|_| refused.is_none());
         let answering: BoxFuture<'_, _> = match (refused, hot) {
-            (Some(problem), _) => ready(Ok(closing(problem, request.version()))).boxed(),
+            (Some(response), _) => ready(Ok(response)).boxed(),
             (None, Some(hot)) => self.hot.answer(hot, request),
             (None, None) => self.others.call(request).map_ok(IntoResponse::into_response).boxed(),
         };
@@ -84,6 +87,15 @@ impl<E: Endpoint> Endpoint for Gate<E> {
 }
 
 impl<E: Endpoint> Gate<E> {
+    /// The response while the schema is too old for what this path does.
+    fn without_schema(&self, path: &str) -> Option<Response> {
+        let is_refused = self.app.checkout.schema_is_outdated() && !needs_no_schema(path);
+        is_refused.then(|| {
+            let detail = "The schema of the database is older than this service needs.";
+            Problem::unavailable("schema_outdated", detail).into_response()
+        })
+    }
+
     /// The response, and the pattern of the path that it comes from.
     fn answer(&self, outcome: Result<poem::Result<Response>, Panic>) -> (Response, Option<Arc<str>>) {
         match outcome {
@@ -136,6 +148,11 @@ impl<E: Endpoint> Gate<E> {
         }
         telemetry::request_done(method, route, status_code, took);
     }
+}
+
+/// Whether a path is answered whatever the schema is; `/readyz` says itself what is wrong with it.
+fn needs_no_schema(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/docs" | "/openapi.json" | "/favicon.ico")
 }
 
 /// Headers that are read on the way to this service too, where another one of two lines may count: a request that is two

@@ -11,6 +11,7 @@ use super::json::Json;
 use super::problem::{Denials, Denied, Problem};
 use super::types::Text;
 use crate::app::App;
+use crate::checkout::readiness::Unready;
 
 /// How long `/readyz` waits for the database: shorter than a load balancer does.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -48,20 +49,18 @@ impl Health {
         OK
     }
 
-    /// It can serve: the database answers, its schema is current, and this instance is not stopping
+    /// It can serve: the database takes writes, its schema is current, and this instance is not stopping
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
     async fn ready(&self) -> Result<Json<HealthBody>, Denied<ReadyDenials>> {
         if self.app.is_draining() {
             return Err(Problem::unavailable("draining", "This instance is stopping.").into());
         }
         let app = Arc::clone(&self.app);
-        let asked = self.app.run(async move { app.checkout.schema_versions().await });
+        let asked = self.app.run_to_its_end(async move { app.checkout.readiness().await });
         match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(Ok((present, needed))) if present < needed => {
-                let detail = format!("The schema is at version {present}, {needed} is needed: run `holdfast migrate`.");
-                Err(Problem::unavailable("schema_outdated", detail).into())
-            }
-            Ok(answer) => Ok(answer.map(|_| OK)?),
+            Ok(Ok(())) => Ok(OK),
+            Ok(Err(Unready::Database(error))) => Err(error.into()),
+            Ok(Err(outdated)) => Err(Problem::unavailable("schema_outdated", outdated.to_string()).into()),
             Err(_) => Err(Problem::unavailable("database_unavailable", "The database does not answer.").into()),
         }
     }

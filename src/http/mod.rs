@@ -106,7 +106,7 @@ pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
         // browsers that show /docs ask for it
         .at("/favicon.ico", poem::get(no_icon))
         .nest("/", service.into_endpoint().before(introduced));
-    gate::Gate::new(hot::Handlers::new(app), route, routes)
+    gate::Gate::new(Arc::clone(app), hot::Handlers::new(app), route, routes)
 }
 
 /// The routes by the framework's patterns: `/api/holds/{hold_id}` in the document is `/api/holds/:param0` there.

@@ -210,7 +210,7 @@ impl From<Error> for Problem {
             Error::Refused(refusal) => refusal.into(),
             Error::Unavailable(_) => Self::unavailable(
                 "database_unavailable",
-                "The database did not answer in time. Send the same request again: with an Idempotency-Key it is safe.",
+                "The database is not available. Send the same request again: with an Idempotency-Key it is safe.",
             ),
             Error::Overloaded => Self::unavailable(
                 "overloaded",
@@ -327,7 +327,7 @@ macro_rules! denials {
             const LIST: &'static [(u16, &'static str)] = &[
                 $(($status, $description),)+
                 (500, "`internal_error`"),
-                (503, "`database_unavailable`, `contention`, `overloaded`; with `Retry-After`. The same request may be sent again."),
+                (503, "`database_unavailable`, `schema_outdated`, `contention`, `overloaded`; with `Retry-After`. The same request may be sent again."),
             ];
         }
     };

@@ -1,7 +1,7 @@
 //! Dumb loops around steps that can be called by themselves: when and how often, nothing else. Any number of instances
 //! run them at the same time.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tracing::{error, warn};
 
 use crate::app::App;
 use crate::checkout::Error;
+use crate::checkout::readiness::Unready;
 use crate::telemetry::{self, Throttle};
 
 /// How long a worker sleeps at most. Nothing is due earlier than a second after it was made, so whoever looks every
@@ -29,6 +30,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const SWEEP_SHARE: u32 = 10;
 /// How often the depth of the inbox is told.
 const TELL_INBOX_EVERY: Duration = Duration::from_secs(5);
+/// How often the schema is looked at; every [`NAP`] while it is not known to be current.
+const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(5);
 /// How often gauges are told.
 const GAUGE_EVERY: Duration = Duration::from_secs(1);
 
@@ -46,40 +49,40 @@ enum Next {
 
 /// Starts every worker; they stop between two steps once `stop` is cancelled.
 pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
-    spawn(app, tasks, stop, "expire_holds", |app| async move {
+    work(app, tasks, stop, "expire_holds", |app| async move {
         if app.checkout.expire_holds().await? {
             return Ok(Next::Now);
         }
         Ok(until(app.checkout.next_hold_due().await?))
     });
-    spawn(app, tasks, stop, "cancel_overdue_orders", |app| async move {
+    work(app, tasks, stop, "cancel_overdue_orders", |app| async move {
         if app.checkout.cancel_overdue_orders().await? {
             return Ok(Next::Now);
         }
         Ok(until(app.checkout.next_order_due().await?))
     });
-    spawn(app, tasks, stop, "find_stragglers", |app| async move {
+    work(app, tasks, stop, "find_stragglers", |app| async move {
         let found = app.checkout.find_stragglers().await;
         Ok(after_sweep(found, app.checkout.stragglers_took().await))
     });
-    spawn(app, tasks, stop, "sweep_parked", |app| async move {
+    work(app, tasks, stop, "sweep_parked", |app| async move {
         let swept = app.checkout.sweep_parked().await;
         Ok(after_sweep(swept, app.checkout.sweep_took().await))
     });
-    spawn(app, tasks, stop, "sweep_unmatched", |app| async move {
+    work(app, tasks, stop, "sweep_unmatched", |app| async move {
         let began = Instant::now();
         let more = app.checkout.sweep_unmatched().await?;
         let rest = began.elapsed() * SWEEP_SHARE;
         Ok(Next::After(if more { rest } else { rest.max(SWEEP_EVERY) }))
     });
-    spawn(app, tasks, stop, "work_off_inbox", |app| async move {
+    work(app, tasks, stop, "work_off_inbox", |app| async move {
         if app.checkout.work_off_inbox().await? {
             return Ok(Next::Now);
         }
         // what could not be done now is not tried again in the same moment
         Ok(Next::AfterOrQueued(pause_until(app.checkout.next_event_due().await?).max(LOOK_AGAIN)))
     });
-    spawn(app, tasks, stop, "tell_inbox", |app| async move {
+    work(app, tasks, stop, "tell_inbox", |app| async move {
         let began = Instant::now();
         let told = app.checkout.tell_inbox().await;
         let rest = TELL_INBOX_EVERY.max(began.elapsed() * SWEEP_SHARE);
@@ -88,11 +91,18 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
             Err(error) => Next::Failed(error, rest),
         })
     });
-    spawn(app, tasks, stop, "forget_old_keys", |app| async move {
+    work(app, tasks, stop, "forget_old_keys", |app| async move {
         Ok(match app.checkout.forget_old_keys().await {
             Ok(true) => Next::Now,
             Ok(false) => Next::After(FORGET_EVERY),
             Err(error) => Next::Failed(error, FORGET_EVERY),
+        })
+    });
+    spawn(app, tasks, stop, "look_at_schema", |app| async move {
+        Ok(match app.checkout.look_at_schema().await {
+            Ok(()) => Next::After(LOOK_AT_SCHEMA_EVERY),
+            Err(Unready::SchemaOutdated { .. }) => Next::After(NAP),
+            Err(Unready::Database(error)) => Next::Failed(error, NAP),
         })
     });
     spawn(app, tasks, stop, "pool_gauges", |app| async move {
@@ -119,6 +129,18 @@ fn until(due: Option<Duration>) -> Next {
 
 fn pause_until(due: Option<Duration>) -> Duration {
     due.unwrap_or(NAP).min(NAP)
+}
+
+/// Starts a worker that rests while the schema is too old for its statements.
+fn work<F, Step>(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken, name: &'static str, step: F)
+where
+    F: Fn(Arc<App>) -> Step + Send + 'static,
+    Step: Future<Output = Result<Next, Error>> + Send + 'static,
+{
+    spawn(app, tasks, stop, name, move |app| match app.checkout.schema_is_outdated() {
+        true => ready(Ok(Next::After(NAP))).left_future(),
+        false => step(app).right_future(),
+    });
 }
 
 fn spawn<F, Step>(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken, name: &'static str, step: F)

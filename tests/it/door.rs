@@ -98,6 +98,22 @@ async fn a_lost_race_is_run_again_wherever_the_server_tells_of_it() {
 }
 
 #[tokio::test]
+async fn an_error_that_says_nothing_about_the_request_is_tried_again_wherever_the_server_tells_of_it() {
+    let (shop, product_id, _) = Shop::selling(10).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    for code in [1041, 1615, 1969, 3024, 3100] {
+        for rule in [Rule::from("-- holds/release"), Rule::from("-- products/give_back"), Rule::exactly("COMMIT")] {
+            let hold = app.checkout.create_hold(product_id, 2, None).await.expect("enough units").hold;
+            let lost = proxy.on(rule.clone(), Action::Error(code, "HY000", "interrupted"));
+            app.checkout.release_hold(hold.id).await.unwrap_or_else(|error| panic!("{code} at {rule:?}: {error}"));
+            assert_eq!(lost.hits(), 1, "{code} at {rule:?}");
+            assert_eq!(shop.count("SELECT reserved FROM products").await, 0, "{code} at {rule:?}");
+        }
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
 async fn who_loses_every_time_is_told_to_come_back_and_nothing_was_changed() {
     let shop = Shop::open().await;
     let product_id = shop.product(3).await;

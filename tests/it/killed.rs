@@ -1,77 +1,87 @@
-//! Connections that the server ends, again and again.
+//! Connections that an operator or a tool ends on the server, again and again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mysql_async::Row;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
 
-use crate::support::{Shop, together};
+use crate::support::{Instance, Shop, eventually, together};
 
-async fn kill_some(conn: &mut mysql_async::Conn, database: &str, count: usize) -> usize {
-    let rows: Vec<Row> = conn.query("SHOW PROCESSLIST").await.expect("the query runs");
-    let mut ids: Vec<u64> = rows
-        .iter()
-        .filter(|row| row.get::<Option<String>, _>("db").flatten().as_deref() == Some(database))
-        .filter_map(|row| row.get::<u64, _>("Id"))
-        .filter(|id| *id != u64::from(conn.id()))
-        .collect();
-    use rand::seq::SliceRandom as _;
-    ids.shuffle(&mut rand::rng());
+/// Ends up to so many connections to this database, those first that have a transaction open. Returns how many.
+async fn kill(conn: &mut Conn, database: &str, count: usize) -> usize {
     let busy: Vec<u64> =
-        conn.query("SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX").await.expect("trx");
-    if std::env::var("BUSY").is_ok() {
-        ids.sort_by_key(|id| !busy.contains(id));
-    }
+        conn.query("SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX").await.expect("the query runs");
+    let rows: Vec<Row> = conn.query("SHOW PROCESSLIST").await.expect("the query runs");
+    let in_database =
+        rows.iter().filter(|row| row.get::<Option<String>, _>("db").flatten().as_deref() == Some(database));
+    let mut ids: Vec<u64> = in_database.filter_map(|row| row.get("Id")).collect();
+    ids.retain(|id| *id != u64::from(conn.id()));
+    ids.sort_by_key(|id| !busy.contains(id));
     ids.truncate(count);
     for id in &ids {
+        // it may have gone meanwhile
         let _ = conn.query_drop(format!("KILL {id}")).await;
     }
     ids.len()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn experiment_kills() {
-    let (shop, product_id, instance) = Shop::selling(1_000_000).await;
-    let over = Arc::new(AtomicBool::new(false));
-    let killer = tokio::spawn({
-        let (over, mut conn, name) = (Arc::clone(&over), shop.sql().await, shop.database.name.clone());
+const CLIENTS: usize = 16;
+const ORDERS: usize = 12;
+
+async fn buy(instance: &Instance, product_id: i64, done: &Arc<AtomicUsize>) {
+    let client = instance.client.clone();
+    let buyers = (0..CLIENTS).map(|_| {
+        let (client, done) = (client.clone(), Arc::clone(done));
         async move {
-            let mut killed = 0;
-            while !over.load(Ordering::Relaxed) {
-                killed += kill_some(&mut conn, &name, 4).await;
-                tokio::time::sleep(Duration::from_millis(std::env::var("EVERY").map_or(50, |v| v.parse().unwrap())))
-                    .await;
+            for _ in 0..ORDERS {
+                let hold_id = client.hold(product_id, 1).await;
+                client.order(&hold_id).await;
+                done.fetch_add(1, Ordering::Relaxed);
             }
-            killed
         }
     });
-    let began = Instant::now();
-    let counts = Arc::new(Mutex::new(std::collections::BTreeMap::<(String, u16), usize>::new()));
-    let client = instance.client.clone();
-    together((0..std::env::var("CLIENTS").map_or(16, |v| v.parse().unwrap())).map(|_| {
-        let (client, counts) = (client.clone(), Arc::clone(&counts));
-        async move {
-            while began.elapsed() < Duration::from_secs(6) {
-                let t = Instant::now();
-                let held = client.try_hold(product_id, 1).await;
-                *counts.lock().unwrap().entry(("hold".into(), held.status)).or_default() += 1;
-                if held.status != 201 {
-                    println!("hold {} {:?}", held.text, t.elapsed());
-                    continue;
-                }
-                let t = Instant::now();
-                let ordered = client.try_order(&held.text("hold_id")).await;
-                *counts.lock().unwrap().entry(("order".into(), ordered.status)).or_default() += 1;
-                if ordered.status != 201 {
-                    println!("order {} {:?}", ordered.text, t.elapsed());
-                }
-            }
+    together(buyers).await;
+}
+
+#[tokio::test]
+async fn orders_are_made_while_connections_are_killed_all_the_time() {
+    let (shop, product_id, instance) = Shop::selling(1000).await;
+    let done = Arc::new(AtomicUsize::new(0));
+    let mut conn = shop.sql().await;
+    // as fast as orders are made: four connections after every four orders
+    let killing = async {
+        let mut killed = 0;
+        for orders in (4..CLIENTS * ORDERS).step_by(4) {
+            assert!(eventually(async || done.load(Ordering::Relaxed) >= orders).await, "no order is made any more");
+            killed += kill(&mut conn, &shop.database.name, 4).await;
         }
-    }))
-    .await;
-    over.store(true, Ordering::Relaxed);
-    println!("{:?} killed {}", counts.lock().unwrap(), killer.await.unwrap());
+        killed
+    };
+    let (killed, ()) = tokio::join!(killing, buy(&instance, product_id, &done));
+    assert!(killed > 20, "{killed} connections were killed");
+    assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, (CLIENTS * ORDERS) as i64);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn more_connections_that_were_killed_while_they_were_idle_than_there_are_attempts_cost_no_request() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1000).await;
+    let mut config = shop.config();
+    config.pool_size = 20;
+    let instance = Instance::start(config).await;
+    let mut conn = shop.sql().await;
+    for _ in 0..3 {
+        // requests that share no batch, each with a connection of its own
+        together((0..40).map(|n| {
+            let client = instance.client.clone();
+            async move { client.get(&format!("/api/holds/{}", uuid::Uuid::from_u128(n))).await.expect(404) }
+        }))
+        .await;
+        let killed = kill(&mut conn, &shop.database.name, usize::MAX).await;
+        assert!(killed > 8, "{killed} connections were killed");
+        instance.hold(product_id, 1).await;
+    }
     shop.assert_conserved().await;
 }

@@ -188,7 +188,7 @@ impl Strike {
 
 /// What the connections and the test share.
 struct Shared {
-    upstream: SocketAddr,
+    upstream: Mutex<SocketAddr>,
     rules: Mutex<Vec<(Rule, Strike)>>,
     statements: Mutex<Vec<String>>,
     /// None while connections are refused.
@@ -235,7 +235,7 @@ impl Proxy {
         let listener = listener.expect("the proxy gets a port");
         let address = listener.local_addr().expect("the proxy knows its port");
         let shared = Arc::new(Shared {
-            upstream,
+            upstream: Mutex::new(upstream),
             rules: Mutex::default(),
             statements: Mutex::default(),
             connections: Mutex::new(Some(JoinSet::new())),
@@ -277,6 +277,11 @@ impl Proxy {
     /// The database is back for new connections.
     pub(crate) fn accept(&self) {
         lock(&self.shared.connections).get_or_insert_default();
+    }
+
+    /// New connections lead to this server, as behind a balancer.
+    pub(crate) fn lead_to(&self, upstream: SocketAddr) {
+        *lock(&self.shared.upstream) = upstream;
     }
 
     /// How many connections were made so far, those that were refused included.
@@ -342,7 +347,8 @@ impl Relay {
     /// Forwards in both directions until one side ends or a rule cuts. Both reads may be
     /// cancelled at any time without a loss, which is what `select!` does to the slower one.
     async fn run(client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
-        let server = TcpStream::connect(shared.upstream).await?;
+        let upstream = *lock(&shared.upstream);
+        let server = TcpStream::connect(upstream).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let mut relay = Self {
