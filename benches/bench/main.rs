@@ -25,6 +25,7 @@ mod service;
 mod stale;
 mod strategies;
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the other benchmark needs more of it")]
 mod support;
 
 use std::process::ExitCode;

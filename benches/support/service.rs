@@ -1,5 +1,6 @@
 //! The program itself, as a process of its own.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 
@@ -14,6 +16,7 @@ use super::client::Client;
 pub(crate) struct Served {
     process: Child,
     pub(crate) address: SocketAddr,
+    unread: CancellationToken,
 }
 
 impl Served {
@@ -39,8 +42,14 @@ impl Served {
         let errors = process.stderr.take().expect("standard error is piped");
         let mut lines = BufReader::new(errors).lines();
         let address = timeout(Duration::from_secs(10), address(&mut lines)).await.expect("the service starts");
-        tokio::spawn(drain(lines));
-        Self { process, address }
+        let unread = CancellationToken::new();
+        tokio::spawn(drain(lines, unread.clone()));
+        Self { process, address, unread }
+    }
+
+    /// From now on nothing reads its log, whose pipe stays open.
+    pub(crate) fn leave_log_unread(&self) {
+        self.unread.cancel();
     }
 
     /// Kept connections to it.
@@ -72,10 +81,16 @@ async fn address(lines: &mut Lines<BufReader<ChildStderr>>) -> SocketAddr {
     panic!("the service ended before it listened; its log filter must let holdfast::serve=info through")
 }
 
-/// Shows what the service complains about. Lines about single requests, if somebody asked for them, are only read.
-async fn drain(mut lines: Lines<BufReader<ChildStderr>>) {
-    while let Ok(Some(line)) = lines.next_line().await {
-        if !line.contains("\"INFO\"") {
+/// Shows warnings and errors of the service; lines about single requests are only read. After `unread` nothing is read.
+async fn drain(mut lines: Lines<BufReader<ChildStderr>>, unread: CancellationToken) {
+    loop {
+        let line = tokio::select! {
+            biased;
+            () = unread.cancelled() => pending().await,
+            line = lines.next_line() => line,
+        };
+        let Ok(Some(line)) = line else { return };
+        if !line.contains("\"INFO\"") && !line.contains("\"DEBUG\"") {
             eprintln!("{line}");
         }
     }
