@@ -1,8 +1,7 @@
 //! Clocks that are wrong, by libfaketime.
 
 use std::path::PathBuf;
-
-use tokio::time::sleep;
+use std::time::Duration;
 
 use crate::ground::Ground;
 use crate::journal::{Kind, digits};
@@ -17,6 +16,8 @@ const PLACES: [&str; 4] = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/hom
 const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 /// Orders, and holds, that are not paid when the clock jumps.
 const UNPAID: usize = 5;
+/// Long enough for the workers, which look every second.
+const WORKERS: Duration = Duration::from_secs(4);
 
 /// The library, if this machine has it.
 fn libfaketime() -> Result<PathBuf, Skipped> {
@@ -40,7 +41,7 @@ pub(crate) async fn service_clock(
     let shell = format!("export LD_PRELOAD='{}' {variables}", library.display());
     let mut play = Play::open(name, ground, plan, Start { shell: &shell, ..Start::directly(ground) }).await;
     play.begin();
-    sleep(plan.fault).await;
+    play.last(plan.fault, |window| window.of(Kind::Payment).count() > 0).await;
     play.end();
     let payments = play.finish(ground, report).await.during.of(Kind::Payment);
     report.note(&format!("payments: {}", payments.statuses()));
@@ -77,8 +78,7 @@ pub(crate) async fn clock_jump(name: &str, plan: &Plan, report: &mut Report) -> 
     }
     play.begin();
     set("+3600");
-    // Long enough for the workers, which look every second.
-    sleep(plan.fault.max(std::time::Duration::from_secs(4))).await;
+    play.last(plan.fault.max(WORKERS), |window| window.of(Kind::Hot).acknowledged().count() > 0).await;
     play.end();
     let states = [
         ground.states("SELECT HEX(id), CAST(status AS CHAR) FROM holds").await,
@@ -97,7 +97,7 @@ pub(crate) async fn clock_jump(name: &str, plan: &Plan, report: &mut Report) -> 
     ));
     let left = (holds_left + orders_left) as f64 / (holds.len() + orders.len()).max(1) as f64;
     report.bound(format!("{name}: share of unpaid orders and holds that survive"), left, Target::AtLeast(1.0));
-    let sold = outcome.known.of(Kind::Hot).acknowledged().count() as f64;
+    let sold = outcome.during.of(Kind::Hot).acknowledged().count() as f64;
     report.bound(format!("{name}: holds after the jump"), sold, Target::AtLeast(1.0));
     ground.leave().await;
     Ok(())

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::Plan;
 use crate::clients::{Agent, Link};
 use crate::flood::Flood;
-use crate::ground::{Ground, NAME};
+use crate::ground::Ground;
 use crate::journal::{Journal, Kind, Window};
 use crate::play::{Play, Start};
 use crate::report::Report;
@@ -220,9 +220,9 @@ pub(crate) async fn idle_crowd(name: &str, ground: &Ground, plan: &Plan, report:
     }
     let (address, journal) = (play.served.address, Arc::clone(&play.journal));
     let newcomers = Crowd::start([Agent::Newcomer { address, journal }]);
-    sleep(plan.long_fault).await;
-    let connections = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{NAME}'");
-    let connections: i64 = ground.value(&connections).await;
+    play.last(plan.long_fault, |window| window.of(Kind::Newcomer).count() > 0).await;
+    let answered = play.so_far().of(Kind::Newcomer).status(200).count();
+    let connections = ground.connections().await.len();
     let count = idle.len();
     drop(idle);
     play.end();
@@ -237,6 +237,5 @@ pub(crate) async fn idle_crowd(name: &str, ground: &Ground, plan: &Plan, report:
     ));
     let longest = longest.map(|longest| longest.as_secs_f64());
     report.timed(format!("{name}: longest answer to a newcomer, seconds"), longest, Target::AtMost(1.0));
-    let answered = newcomers.status(200).count() as f64;
-    report.bound(format!("{name}: newcomers that are answered"), answered, Target::AtLeast(1.0));
+    report.bound(format!("{name}: newcomers that are answered"), answered as f64, Target::AtLeast(1.0));
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use holdfast::db::{migrations, pool};
 use mysql_async::prelude::{FromValue, Queryable};
-use mysql_async::{Conn, Opts};
+use mysql_async::{Conn, Opts, Row};
 
 use crate::server::{Server, connect};
 
@@ -109,6 +109,14 @@ impl Ground {
         let values = format!("('{name}', 4999, 'EUR', {stock})");
         run(&mut admin, &format!("INSERT INTO products (name, price_minor, currency, stock) VALUES {values}")).await;
         i64::try_from(admin.last_insert_id().expect("an id")).expect("a small id")
+    }
+
+    /// The connections that the service has.
+    pub(crate) async fn connections(&self) -> Vec<u64> {
+        let rows: Vec<Row> =
+            self.admin().await.query("SHOW PROCESSLIST").await.expect("the server tells its connections");
+        let is_own = |row: &Row| row.get::<Vec<u8>, _>("User").is_some_and(|user| user == NAME.as_bytes());
+        rows.iter().filter(|row| is_own(row)).filter_map(|row| row.get("Id")).collect()
     }
 
     /// What a reader must know to compare figures.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use tokio::time::{Instant, sleep};
 
-use crate::ground::{Ground, NAME, run};
+use crate::ground::{Ground, run};
 use crate::journal::Kind;
 use crate::play::{Outcome, Play, Start};
 use crate::proxy::{Mode, Proxy};
@@ -43,7 +43,10 @@ async fn proxied(
     let mut play = Play::open(name, ground, plan, start).await;
     play.begin();
     proxy.set(mode);
-    sleep(lasts).await;
+    match mode {
+        Mode::Late => play.last(lasts, |window| window.sales().acknowledged().count() > 0).await,
+        _ => sleep(lasts).await,
+    }
     proxy.set(Mode::Forward);
     play.end();
     play.finish(ground, report).await
@@ -90,12 +93,12 @@ fn fails_fast(outcome: &Outcome, report: &mut Report) {
 pub(crate) async fn killed(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
     let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
     let mut admin = ground.admin().await;
-    let connections = format!("SELECT id FROM information_schema.processlist WHERE user = '{NAME}' ORDER BY RAND()");
     play.begin();
     let until = Instant::now() + plan.fault;
     while Instant::now() < until {
-        let ids: Vec<u64> = admin.query(&connections).await.expect("the server tells its connections");
-        for id in ids.iter().take(KILLED_AT_ONCE) {
+        let mut ids = ground.connections().await;
+        for _ in 0..KILLED_AT_ONCE.min(ids.len()) {
+            let id = ids.swap_remove(rand::random_range(0..ids.len()));
             // It may have ended by itself.
             let _ = admin.query_drop(format!("KILL {id}")).await;
         }
@@ -115,13 +118,14 @@ pub(crate) async fn row_lock(name: &str, ground: &Ground, plan: &Plan, report: &
     run(&mut owner, "BEGIN").await;
     run(&mut owner, &format!("UPDATE products SET name = 'Locked' WHERE id = {}", play.hot)).await;
     play.begin();
-    sleep(plan.fault).await;
+    play.last(plan.fault, |window| window.of(Kind::Other).acknowledged().count() > 0).await;
     run(&mut owner, "ROLLBACK").await;
     play.end();
     let outcome = play.finish(ground, report).await;
     let [before, during] =
         [&outcome.before, &outcome.during].map(|window| window.of(Kind::Other).acknowledged().per_second());
     report.note(&format!("another product: {before:.0}/s before, {during:.0}/s during"));
-    report.bound(format!("{name}: holds/s of another product"), during, Target::AtLeast(1.0));
+    let count = outcome.during.of(Kind::Other).acknowledged().count();
+    report.bound(format!("{name}: holds of another product"), count as f64, Target::AtLeast(1.0));
     report.timed(format!("{name}: the same beside before"), Some(during / before), Target::AtLeast(0.5));
 }

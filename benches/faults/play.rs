@@ -105,6 +105,21 @@ impl Play {
         self.begun = Instant::now();
     }
 
+    /// Lets the fault last this long, and longer until what was asked since its beginning shows what it must show: a loaded
+    /// machine needs its time.
+    pub(crate) async fn last(&self, lasts: Duration, shown: impl Fn(&Window) -> bool) {
+        sleep(lasts).await;
+        let deadline = Instant::now() + self.recovery;
+        while !shown(&self.so_far()) && Instant::now() < deadline {
+            sleep(POLL).await;
+        }
+    }
+
+    /// What was asked, and answered, since the beginning of the fault.
+    pub(crate) fn so_far(&self) -> Window {
+        self.journal.window(self.begun, Instant::now())
+    }
+
     /// The fault is over now, and everything that belongs to it is undone.
     pub(crate) fn end(&mut self) {
         self.ended = Instant::now();
