@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
-use super::connection::{Activity, Connection, Traffic};
+use super::connection::{Activity, Connection};
 use super::server::Limits;
 use crate::telemetry::Throttle;
 
@@ -35,15 +35,12 @@ pub(super) struct Connections {
 }
 
 /// The connections that are open, by their number.
-#[derive(Debug)]
-struct Places {
-    open: Mutex<(u64, HashMap<u64, Arc<Activity>>)>,
-    traffic: Arc<Traffic>,
-}
+#[derive(Debug, Default)]
+struct Places(Mutex<(u64, HashMap<u64, Arc<Activity>>)>);
 
 impl Places {
     fn lock(&self) -> MutexGuard<'_, (u64, HashMap<u64, Arc<Activity>>)> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the connections that have been idle for longest, this many at most, to end.
@@ -64,18 +61,25 @@ pub(super) struct Place {
     places: Arc<Places>,
     number: u64,
     activity: Arc<Activity>,
+    /// How many were taken by then, this one included.
+    taken: usize,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Place {
     fn take(places: &Arc<Places>, permit: OwnedSemaphorePermit) -> Self {
-        let activity = Arc::new(Activity::new(Arc::clone(&places.traffic)));
+        let activity = Arc::new(Activity::new());
         let mut open = places.lock();
         let number = open.0;
         open.0 += 1;
         open.1.insert(number, Arc::clone(&activity));
+        let taken = open.1.len();
         drop(open);
-        Self { places: Arc::clone(places), number, activity, _permit: permit }
+        Self { places: Arc::clone(places), number, activity, taken, _permit: permit }
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken
     }
 
     pub(super) fn activity(&self) -> &Arc<Activity> {
@@ -93,15 +97,7 @@ impl Connections {
     /// On this socket.
     pub(super) fn on(listener: TcpListener, limits: Limits) -> Self {
         let free = Arc::new(Semaphore::new(limits.connections));
-        let traffic = Arc::new(Traffic::new(limits.crowd));
-        Self {
-            listener,
-            limits,
-            places: Arc::new(Places { open: Mutex::default(), traffic }),
-            free,
-            failed_accepts: Throttle::default(),
-            waiting: None,
-        }
+        Self { listener, limits, places: Arc::default(), free, failed_accepts: Throttle::default(), waiting: None }
     }
 
     /// The next one, and where it comes from. It is accepted before there is a place for it, since only then it is known
