@@ -350,7 +350,10 @@ async fn a_head_that_can_be_read_in_two_ways_is_refused_and_the_connection_close
         (vec!["Host: a", json, json, &length], &body, "repeated_header"),
         (vec!["Host: a", "Content-Type: text/plain", json, &length], &body, "repeated_header"),
         (vec!["Host: a", json, te, te], &chunked, "repeated_header"),
-        (vec!["Host: a", json, "Transfer-Encoding: identity", te], &chunked, "repeated_header"),
+        (vec!["Host: a", json, te, "Transfer-Encoding: Chunked"], &chunked, "repeated_header"),
+        (vec!["Host: a", json, "Transfer-Encoding: identity", te], &chunked, "invalid_transfer_encoding"),
+        (vec!["Host: a", json, "Transfer-Encoding: chunked, chunked"], &chunked, "invalid_transfer_encoding"),
+        (vec!["Host: a", json, "Transfer-Encoding: gzip, chunked"], &chunked, "invalid_transfer_encoding"),
     ];
     for (headers, body, code) in cases {
         for path in ["/api/holds", "/api/nothing"] {
