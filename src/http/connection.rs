@@ -78,6 +78,11 @@ impl Activity {
         (!self.is_busy()).then(since)
     }
 
+    /// Whether a request has got its response.
+    pub(super) fn has_answered(&self) -> bool {
+        self.idle_from_us.load(Ordering::Relaxed) > 0
+    }
+
     /// Ends the connection unless a request begins first.
     pub(super) fn ask_for_place(&self) {
         self.place_needed.store(true, Ordering::Relaxed);

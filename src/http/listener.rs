@@ -20,6 +20,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A connection keeps its place for so long after each request, whatever else waits: closing those between two requests
 /// of an active client would only make it connect again.
 const PLACE_TIME: Duration = Duration::from_millis(250);
+/// The same before its first request, which most clients send as soon as they are connected.
+const FIRST_PLACE_TIME: Duration = Duration::from_millis(50);
 /// One in so many places is freed at a time, which bounds what looking for them costs each new connection.
 const PLACES_PER_FREED: usize = 64;
 
@@ -47,7 +49,11 @@ impl Places {
     fn ask_for(&self, count: usize, now: Instant) {
         let open = self.lock();
         let idle = open.1.values().filter_map(|activity| Some((activity.idle_since()?, activity)));
-        let mut idle: Vec<_> = idle.filter(|(since, _)| now.saturating_duration_since(*since) >= PLACE_TIME).collect();
+        let is_over = |since: Instant, activity: &Activity| {
+            let place_time = if activity.has_answered() { PLACE_TIME } else { FIRST_PLACE_TIME };
+            now.saturating_duration_since(since) >= place_time
+        };
+        let mut idle: Vec<_> = idle.filter(|(since, activity)| is_over(*since, activity)).collect();
         let count = count.min(idle.len());
         if count < idle.len() {
             idle.select_nth_unstable_by_key(count, |(since, _)| *since);

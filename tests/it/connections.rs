@@ -30,11 +30,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves this endpoint within these limits as long as the value that is returned with the address.
 async fn server(limits: Limits, endpoint: impl Endpoint<Output = Response> + 'static) -> (SocketAddr, JoinSet<()>) {
+    server_until(CancellationToken::new(), limits, endpoint).await
+}
+
+/// The same until it is stopped.
+async fn server_until(
+    stop: CancellationToken,
+    limits: Limits,
+    endpoint: impl Endpoint<Output = Response> + 'static,
+) -> (SocketAddr, JoinSet<()>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let mut serving = JoinSet::new();
     serving.spawn(async move {
-        serve(listener, endpoint, CancellationToken::new(), Duration::ZERO, limits).await.expect("it serves");
+        serve(listener, endpoint, stop, PATIENCE, limits).await.expect("it serves");
     });
     (address, serving)
 }
@@ -123,6 +132,35 @@ async fn an_http2_client_that_disconnects_leaves_no_request_behind() {
     assert!(eventually(async || Arc::strong_count(&permits) == 3).await);
     drop(driver);
     assert!(eventually(async || Arc::strong_count(&permits) == 2).await, "the request has ended");
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_the_whole_body_of_a_request_over_http2_in_a_crowd() {
+    const BYTES: usize = 10_000;
+    let (stop, begun) = (CancellationToken::new(), Arc::new(Semaphore::new(0)));
+    let endpoint = {
+        let begun = Arc::clone(&begun);
+        make(move |request| {
+            begun.add_permits(1);
+            async move {
+                let body = request.into_body().into_bytes().await?;
+                assert_eq!(body.len(), BYTES);
+                Ok::<_, poem::Error>(StatusCode::NO_CONTENT.into_response())
+            }
+        })
+    };
+    // one request is a crowd
+    let limits = Limits { crowd: 1, ..Limits::default() };
+    let (address, mut serving) = server_until(stop.clone(), limits, endpoint).await;
+    let (mut requests, _, _driver) = http2(address).await;
+    let request = Request::post("http://localhost/").body(()).expect("a request");
+    let (response, mut body) = requests.send_request(request, false).expect("the connection is open");
+    let _begun = begun.acquire().await.expect("it is not closed");
+    stop.cancel();
+    assert!(eventually(async || TcpStream::connect(address).await.is_err()).await, "it stops");
+    body.send_data(vec![b'x'; BYTES].into(), true).expect("the stream is open");
+    assert_eq!(response.await.expect("it is answered").status(), 204);
+    assert!(serving.join_next().await.is_some_and(|ended| ended.is_ok()));
 }
 
 #[tokio::test]
@@ -312,7 +350,10 @@ async fn a_head_that_can_be_read_in_two_ways_is_refused_and_the_connection_close
         (vec!["Host: a", json, json, &length], &body, "repeated_header"),
         (vec!["Host: a", "Content-Type: text/plain", json, &length], &body, "repeated_header"),
         (vec!["Host: a", json, te, te], &chunked, "repeated_header"),
-        (vec!["Host: a", json, "Transfer-Encoding: identity", te], &chunked, "repeated_header"),
+        (vec!["Host: a", json, te, "Transfer-Encoding: Chunked"], &chunked, "repeated_header"),
+        (vec!["Host: a", json, "Transfer-Encoding: identity", te], &chunked, "invalid_transfer_encoding"),
+        (vec!["Host: a", json, "Transfer-Encoding: chunked, chunked"], &chunked, "invalid_transfer_encoding"),
+        (vec!["Host: a", json, "Transfer-Encoding: gzip, chunked"], &chunked, "invalid_transfer_encoding"),
     ];
     for (headers, body, code) in cases {
         for path in ["/api/holds", "/api/nothing"] {
