@@ -18,7 +18,7 @@ use holdfast::db::lock_wait::{self, MigrateError, Patience};
 use holdfast::db::{Database, migrations};
 use holdfast::dev::PrivateServer;
 use holdfast::serve::{Service, asked_to_stop};
-use holdfast::telemetry::Flusher;
+use holdfast::telemetry::{Flusher, StderrGuard};
 use holdfast::{checkout, http, telemetry};
 use mysql_async::Opts;
 use tokio_util::sync::CancellationToken;
@@ -176,11 +176,12 @@ fn print(text: impl fmt::Display) -> Result<(), Failed> {
 
 /// Prints a line to standard error, if it still has a reader.
 fn complain(text: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "holdfast: {text}");
+    telemetry::complain(format_args!("holdfast: {text}"));
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let _flushed_last = StderrGuard;
     let done = match Cli::parse().command {
         Command::Dev(dev) => run_dev(dev).await,
         Command::Serve(settings) => run_serve(&settings).await,

@@ -15,10 +15,14 @@ use tracing::{info, warn};
 
 use crate::app::App;
 use crate::config::Config;
+use crate::http::server::Limits;
 use crate::{http, workers};
 
 /// Connections that may wait to be accepted; the system may allow less.
 const BACKLOG: u32 = 8192;
+/// Open files beside the connections of clients and of the pool: standard streams, sockets for metrics and names, the
+/// runtime's own, connections past the pool.
+const RESERVED_FILES: usize = 64;
 
 /// How long the start waits to learn whether the schema is current; the database may be away.
 const LOOK_AT_SCHEMA: Duration = Duration::from_millis(500);
@@ -46,7 +50,7 @@ impl Service {
         let _ = timeout(LOOK_AT_SCHEMA, app.checkout.look_at_schema()).await;
         let stop_server = CancellationToken::new();
         let drain = Duration::from_secs(config.drain_seconds);
-        let limits = http::server::Limits::default();
+        let limits = limits(config.pool_size);
         let server =
             tokio::spawn(http::server::serve(listener, http::routes(&app), stop_server.clone(), drain, limits));
         let (workers, stop_workers) = (TaskTracker::new(), CancellationToken::new());
@@ -84,6 +88,30 @@ impl Service {
         self.app.checkout.database().close().await;
         info!("stopped");
     }
+}
+
+/// What clients may use. Every connection is an open file: without a bound those of clients would leave none for the
+/// database.
+fn limits(pool_size: usize) -> Limits {
+    let wanted = Limits::default();
+    let open_files = match rlimit::increase_nofile_limit(u64::MAX).or_else(|_| rlimit::Resource::NOFILE.get_soft()) {
+        Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        Err(error) => {
+            warn!(%error, "the limit of open files is not known");
+            return wanted;
+        }
+    };
+    let connections = open_files.saturating_sub(pool_size + RESERVED_FILES).clamp(1, wanted.connections);
+    match connections == wanted.connections {
+        true => info!(open_files, connections, "clients may open this many connections"),
+        false => warn!(
+            open_files,
+            connections,
+            wanted = wanted.connections,
+            "the hard limit of open files (ulimit -Hn, LimitNOFILE) lets clients open fewer connections than it should"
+        ),
+    }
+    Limits { connections, ..wanted }
 }
 
 /// Listens with a long enough queue for a crowd that connects in the same second.

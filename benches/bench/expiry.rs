@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Plan;
-use crate::client::{Same, hold};
+use crate::client::hold;
 use crate::database::{Ground, PLENTY};
-use crate::measure::Crowd;
+use crate::measure::{Crowd, Same};
 use crate::report::{self, Bounds, Target};
 use crate::service::Served;
 

@@ -2,9 +2,9 @@
 //! same gate and the same JSON, and asks no database.
 
 use crate::Plan;
-use crate::client::{Client, Same, get, hold, post};
+use crate::client::{Client, get, hold, post};
 use crate::database::{Counters, Ground, PLENTY};
-use crate::measure::{Buyer, Load, cell};
+use crate::measure::{Buyer, Load, Same, cell};
 use crate::report::{self, Bounds, Target};
 use crate::service::Served;
 

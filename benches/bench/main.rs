@@ -11,7 +11,6 @@
 //! - [`scale`]: full tables beside empty ones; only when it is asked for, since filling them takes minutes
 //! - [`stale`]: reads that begin after an answer, and must show it
 
-mod client;
 mod connections;
 mod crowd;
 mod database;
@@ -21,11 +20,13 @@ mod http;
 mod measure;
 mod memory;
 mod neighbours;
-mod report;
 mod scale;
 mod service;
 mod stale;
 mod strategies;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "the other benchmark needs more of it")]
+mod support;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use holdfast::serve::asked_to_stop;
 
 use self::database::{BUFFER_POOL, Ground};
 use self::report::Bounds;
+use self::support::{client, report};
 
 /// Measures Holdfast beside other ways of doing the same work.
 #[derive(Parser)]

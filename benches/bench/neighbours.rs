@@ -6,9 +6,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::Plan;
-use crate::client::{Client, Same, get, hold};
+use crate::client::{Client, get, hold};
 use crate::database::{Ground, PLENTY};
-use crate::measure::{Buyer, Crowd, Load, cell};
+use crate::measure::{Buyer, Crowd, Load, Same, cell};
 use crate::report::{self, Bounds, Target};
 use crate::service::Served;
 

@@ -10,11 +10,11 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::Plan;
-use crate::client::{Client, Same, get, hold, post, post_with_key};
+use crate::client::{Client, get, hold, post, post_with_key};
 use crate::database::{Ground, PLENTY};
 use crate::fill::{self, Set};
 use crate::http::Flow;
-use crate::measure::{Buyer, Crowd, cell};
+use crate::measure::{Buyer, Crowd, Same, cell};
 use crate::report::{self, Bounds, Target};
 use crate::service::Served;
 

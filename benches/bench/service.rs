@@ -1,22 +1,8 @@
-//! The program itself, as a process of its own.
-
-use std::net::SocketAddr;
-use std::process::Stdio;
-use std::time::Duration;
-
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
-use tokio::time::timeout;
+//! The service as it is measured.
 
 use crate::Plan;
-use crate::client::Client;
 use crate::database::Ground;
-
-/// A running `holdfast serve`; it ends with this value.
-pub(crate) struct Served {
-    process: Child,
-    pub(crate) address: SocketAddr,
-}
+pub(crate) use crate::support::service::Served;
 
 impl Served {
     /// Starts it with its defaults but for holds that outlast every figure, and with the echo.
@@ -26,62 +12,12 @@ impl Served {
 
     /// The same with holds that run out after so many seconds.
     pub(crate) async fn start_with(ground: &Ground, plan: &Plan, hold_ttl_seconds: u64) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_holdfast"))
-            .arg("serve")
-            .env_clear()
-            .env("HOLDFAST_DATABASE_URL", &ground.url)
-            .env("HOLDFAST_LISTEN", "127.0.0.1:0")
-            .env("HOLDFAST_WEBHOOK_SECRETS", "off")
-            .env("HOLDFAST_HOLD_TTL_SECONDS", hold_ttl_seconds.to_string())
-            .env("HOLDFAST_ORDER_TTL_SECONDS", "86400")
-            .env("HOLDFAST_LOG", &plan.log)
-            .env("HOLDFAST_BENCH_ECHO", "1")
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the service can be started");
-        let errors = process.stderr.take().expect("standard error is piped");
-        let mut lines = BufReader::new(errors).lines();
-        let address = timeout(Duration::from_secs(10), address(&mut lines)).await.expect("the service starts");
-        tokio::spawn(drain(lines));
-        Self { process, address }
-    }
-
-    /// Kept connections to it.
-    pub(crate) async fn clients(&self, count: usize) -> Vec<Client> {
-        Client::connect_all(self.address, count).await
-    }
-
-    /// How much of it is in memory, where the system tells.
-    pub(crate) fn resident_bytes(&self) -> Option<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()?)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        line.trim().strip_suffix(" kB")?.parse::<f64>().ok().map(|kilobytes| kilobytes * 1024.0)
-    }
-
-    pub(crate) async fn stop(mut self) {
-        self.process.kill().await.expect("the service can be ended");
-    }
-}
-
-/// Reads the log until it tells where the service listens.
-async fn address(lines: &mut Lines<BufReader<ChildStderr>>) -> SocketAddr {
-    while let Some(line) = lines.next_line().await.expect("the log can be read") {
-        let told = line.split_once("\"address\":\"").and_then(|(_, rest)| rest.split_once('"'));
-        match told.and_then(|(address, _)| address.parse().ok()) {
-            Some(address) => return address,
-            None => eprintln!("{line}"),
-        }
-    }
-    panic!("the service ended before it listened; its log filter must let holdfast::serve=info through")
-}
-
-/// Shows what the service complains about. Lines about single requests, if somebody asked for them, are only read.
-async fn drain(mut lines: Lines<BufReader<ChildStderr>>) {
-    while let Ok(Some(line)) = lines.next_line().await {
-        if !line.contains("\"INFO\"") {
-            eprintln!("{line}");
-        }
+        let settings = [
+            ("HOLDFAST_WEBHOOK_SECRETS", "off"),
+            ("HOLDFAST_HOLD_TTL_SECONDS", &hold_ttl_seconds.to_string()),
+            ("HOLDFAST_ORDER_TTL_SECONDS", "86400"),
+            ("HOLDFAST_BENCH_ECHO", "1"),
+        ];
+        Self::start_on(&ground.url, &plan.log, &settings).await
     }
 }

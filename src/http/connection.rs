@@ -18,33 +18,33 @@ use super::server::Limits;
 /// The first bytes of every HTTP/2 connection (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Requests under way from which on the process is crowded. It is less than the queue of one kind of job holds, so that
-/// HTTP/2 connections fill no queue; and more than any batch takes, so that none goes short.
-const CROWDED: usize = 8192;
 /// What is read at a time of a connection of HTTP/2 while requests are many, in bytes: some ten requests.
 const SIP: usize = 1024;
 
+/// Requests that one connection may have under way in a crowd before no more of it is read.
+const FEW: usize = 4;
+
 /// What happens on all connections together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Traffic {
     /// Requests under way.
     requests: AtomicUsize,
-    /// Connections that have requests under way.
-    busy: AtomicUsize,
+    /// So many of them are a crowd.
+    crowd: usize,
 }
 
 impl Traffic {
-    /// How many requests one connection may have under way before more of it is read.
-    fn share(&self) -> usize {
-        match self.requests.load(Ordering::Relaxed) < CROWDED {
-            true => usize::MAX,
-            false => (CROWDED / self.busy.load(Ordering::Relaxed).max(1)).max(1),
-        }
+    pub(super) fn new(crowd: usize) -> Self {
+        Self { requests: AtomicUsize::new(0), crowd }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) >= self.crowd
     }
 
     /// Whether requests are so many that what each connection adds at a time counts.
     fn is_dense(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) >= CROWDED / 4
+        self.requests.load(Ordering::Relaxed) >= self.crowd / 4
     }
 }
 
@@ -63,6 +63,8 @@ pub(super) struct Activity {
     place_needed: AtomicBool,
     /// Nothing is read until a request gets its response.
     held_back: AtomicBool,
+    /// A sip was read in this turn of the task.
+    has_sipped: AtomicBool,
     /// Wakes the task of the connection.
     reader: AtomicWaker,
 }
@@ -77,8 +79,14 @@ impl Activity {
             read_while_idle: AtomicBool::new(false),
             place_needed: AtomicBool::new(false),
             held_back: AtomicBool::new(false),
+            has_sipped: AtomicBool::new(false),
             reader: AtomicWaker::new(),
         }
+    }
+
+    /// The task of the connection is polled anew.
+    pub(super) fn begin_turn(&self) {
+        self.has_sipped.store(false, Ordering::Relaxed);
     }
 
     /// A request begins; it is under way as long as the value that is returned.
@@ -89,9 +97,7 @@ impl Activity {
         }
         self.place_needed.store(false, Ordering::Relaxed);
         self.traffic.requests.fetch_add(1, Ordering::Relaxed);
-        if self.under_way.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.traffic.busy.fetch_add(1, Ordering::Relaxed);
-        }
+        self.under_way.fetch_add(1, Ordering::Relaxed);
         UnderWay { activity: Arc::clone(self), pipelined: !read_while_idle }
     }
 
@@ -99,18 +105,16 @@ impl Activity {
         let idle_from = u64::try_from(self.accepted_at.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.idle_from_us.store(idle_from, Ordering::Relaxed);
         self.traffic.requests.fetch_sub(1, Ordering::Relaxed);
-        if self.under_way.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.traffic.busy.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
         if self.held_back.swap(false, Ordering::SeqCst) {
             self.reader.wake();
         }
     }
 
-    /// Whether the connection has its share of the requests that are under way, or more. It is read again when one of them
-    /// gets its response: then this wakes the task of the connection.
+    /// Whether the connection is not to be read, since it adds to a crowd. It is looked at again when one of its requests gets
+    /// its response: that wakes the task of the connection.
     fn is_held_back(&self, context: &Context<'_>) -> bool {
-        let is_full = || self.under_way.load(Ordering::SeqCst) >= self.traffic.share();
+        let is_full = || self.under_way.load(Ordering::SeqCst) >= FEW && self.traffic.is_crowded();
         if !is_full() {
             return false;
         }
@@ -266,15 +270,21 @@ impl Connection {
         polled
     }
 
-    /// Reads what there is; of HTTP/2, little at a time while requests are many.
+    /// Reads what there is; of HTTP/2, a sip in each turn of the task while requests are many. The library may read very
+    /// many requests before it begins the first, and only those that have begun can be counted.
     fn poll_stream(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.protocol != Protocol::Http2 || buffer.remaining() <= SIP || !self.activity.traffic.is_dense() {
+        if self.protocol != Protocol::Http2 || !self.activity.traffic.is_dense() {
             return Pin::new(&mut self.stream).poll_read(context, buffer);
         }
+        if self.activity.has_sipped.load(Ordering::Relaxed) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let mut bytes = [0; SIP];
-        let mut sip = ReadBuf::new(&mut bytes);
+        let mut sip = ReadBuf::new(&mut bytes[..SIP.min(buffer.remaining())]);
         let polled = Pin::new(&mut self.stream).poll_read(context, &mut sip);
         buffer.put_slice(sip.filled());
+        self.activity.has_sipped.store(polled.is_ready(), Ordering::Relaxed);
         polled
     }
 
@@ -359,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_request_is_pipelined_unless_it_was_read_while_none_was_under_way() {
-        let activity = Arc::new(Activity::new(Arc::default()));
+        let activity = Arc::new(Activity::new(Arc::new(Traffic::new(1))));
         let read = || activity.read_while_idle.store(true, Ordering::Relaxed);
         read();
         let first = activity.begin();
@@ -373,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_request_that_begins_keeps_the_place_of_its_connection() {
-        let activity = Arc::new(Activity::new(Arc::default()));
+        let activity = Arc::new(Activity::new(Arc::new(Traffic::new(1))));
         activity.ask_for_place();
         assert!(activity.gives_place());
         let request = activity.begin();
@@ -386,18 +396,19 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_with_its_share_of_a_crowd_is_read_again_when_a_request_ends() {
-        let traffic = Arc::<Traffic>::default();
+    fn a_connection_that_adds_to_a_crowd_is_read_again_when_a_request_ends() {
+        const CROWD: usize = 100;
+        let traffic = Arc::new(Traffic::new(CROWD));
         let [many, few] = [(); 2].map(|()| Arc::new(Activity::new(Arc::clone(&traffic))));
         let held_back = |activity: &Activity| activity.is_held_back(&Context::from_waker(std::task::Waker::noop()));
-        let mut requests: Vec<UnderWay> = (1..CROWDED).map(|_| many.begin()).collect();
-        assert!(!held_back(&many), "the process is not crowded yet");
+        let mut requests: Vec<UnderWay> = (1..CROWD).map(|_| many.begin()).collect();
+        assert!(!held_back(&many), "it is no crowd yet");
         let last = few.begin();
-        assert!(held_back(&many) && !held_back(&few), "each may have half of the crowd");
-        requests.truncate(CROWDED / 2 - 1);
+        assert!(held_back(&many) && !held_back(&few));
+        requests.pop();
         assert!(!many.held_back.load(Ordering::Relaxed) && !held_back(&many));
         drop((requests, last));
-        assert_eq!((traffic.requests.load(Ordering::Relaxed), traffic.busy.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!(traffic.requests.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) struct Connections {
 }
 
 /// The connections that are open, by their number.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Places {
     open: Mutex<(u64, HashMap<u64, Arc<Activity>>)>,
     traffic: Arc<Traffic>,
@@ -93,7 +93,15 @@ impl Connections {
     /// On this socket.
     pub(super) fn on(listener: TcpListener, limits: Limits) -> Self {
         let free = Arc::new(Semaphore::new(limits.connections));
-        Self { listener, limits, places: Arc::default(), free, failed_accepts: Throttle::default(), waiting: None }
+        let traffic = Arc::new(Traffic::new(limits.crowd));
+        Self {
+            listener,
+            limits,
+            places: Arc::new(Places { open: Mutex::default(), traffic }),
+            free,
+            failed_accepts: Throttle::default(),
+            waiting: None,
+        }
     }
 
     /// The next one, and where it comes from. It is accepted before there is a place for it, since only then it is known

@@ -73,7 +73,8 @@ fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
     OpenApiService::new(api, "Holdfast", env!("CARGO_PKG_VERSION")).description(
         "Flash-sale checkout. Read a product's stock, take a hold, make an order of it, and let the payment webhook \
          settle it.\n\nMoney is in integer minor units with an ISO 4217 code; times are RFC 3339 in UTC. Every error is \
-         `application/problem+json` with a stable `code`. No answer may be stored by a cache (`Cache-Control: no-store`).",
+         `application/problem+json` with a stable `code`. A request over HTTP/1.1 without `Host` is refused with 400 \
+         `host_required`, one with `Host`, `Content-Type` or `Transfer-Encoding` twice with 400 `repeated_header`. No answer may be stored by a cache (`Cache-Control: no-store`).",
     )
 }
 

@@ -4,6 +4,7 @@
 //! request; the endpoint and all that is in it stay the framework's.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,9 @@ const STREAMS: u32 = 200;
 pub struct Limits {
     /// Connections that may be open at once. When all are, those that are idle for longest end where others wait.
     pub connections: usize,
+    /// Requests under way in all from which on a connection of HTTP/2 that has several of them is not read. It is less than
+    /// one queue of jobs holds, so that few connections cannot fill it; and more than any batch takes.
+    pub crowd: usize,
     /// A connection on which nothing happens for so long is closed; HTTP/2 must have a request under way in that time.
     pub idle: Duration,
     /// How long a client of HTTP/1 may take from the first byte of a request to its last.
@@ -42,7 +46,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 20_000, idle: Duration::from_secs(75), request: Duration::from_secs(30) }
+        Self { connections: 20_000, crowd: 8192, idle: Duration::from_secs(75), request: Duration::from_secs(30) }
     }
 }
 
@@ -98,6 +102,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
     /// Serves one connection until it ends; once the service stops, it ends after the request that is under way.
     async fn connection(self: Arc<Self>, connection: Connection, remote: RemoteAddr, mut stopped: watch::Receiver<()>) {
         let activity = Arc::clone(connection.activity());
+        let turns = Arc::clone(&activity);
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let under_way = activity.begin();
             // streams of HTTP/2 are tasks of their own
@@ -117,7 +122,10 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         let mut connection = std::pin::pin!(self.http.serve_connection(TokioIo::new(connection), service));
         let ended = tokio::select! {
             biased;
-            ended = connection.as_mut() => ended,
+            ended = poll_fn(|context| {
+                turns.begin_turn();
+                connection.as_mut().poll(context)
+            }) => ended,
             _ = stopped.changed() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

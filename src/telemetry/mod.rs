@@ -3,14 +3,20 @@
 //! Labels are words from closed sets (routes, transactions, error codes, reasons), never what somebody sent.
 
 mod statsd;
+mod stderr;
 mod throttle;
 
 pub use statsd::Flusher;
+pub use stderr::StderrGuard;
 pub use throttle::Throttle;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt;
+use std::panic::PanicHookInfo;
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
+use tracing::{Level, enabled, error};
 use tracing_subscriber::EnvFilter;
 
 use crate::domain::{Named as _, QuarantineReason};
@@ -71,8 +77,11 @@ const DATABASE_AVAILABLE: &str = "db.available";
 const ADMIN_REFUSED: &str = "admin.refused";
 /// Requests, in ms, by `method`, `route` (its pattern) and `status`.
 const REQUEST: &str = "http.request_ms";
+/// Log lines that were dropped, because standard error was not read in time.
+const LOG_DROPPED: &str = "log.dropped";
 
-/// Sends every log line to standard error as one JSON object, filtered by `filter`.
+/// Sends every log line, those of panics too, to standard error as one JSON object, filtered by `filter`. A standard error
+/// that is not read keeps no thread waiting: up to 8 MiB of lines wait, further ones are dropped and counted.
 ///
 /// # Errors
 /// When `filter` is not a filter as tracing-subscriber's `EnvFilter` reads it.
@@ -84,12 +93,32 @@ pub fn start_logs(filter: &str) -> Result<(), String> {
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_writer(std::io::stderr)
+        .with_writer(stderr::stderr)
         // reporting a failed write on the standard error that just failed would panic
         .log_internal_errors(false)
         .with_env_filter(filter)
         .try_init();
+    std::panic::set_hook(Box::new(log_panic));
     Ok(())
+}
+
+/// What the default hook would write to standard error itself, and wait there.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let text = panic.payload_as_str().unwrap_or("no text");
+    if !enabled!(Level::ERROR) {
+        // whatever the filter leaves out, a panic is not silent
+        complain(format_args!("{panic}"));
+    }
+    let location = panic.location().map(tracing::field::display);
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
+    let thread = std::thread::current();
+    error!(panic = text, location, thread = thread.name(), backtrace, "a thread panicked");
+}
+
+/// Writes a line to standard error, behind the log lines that wait there.
+pub fn complain(line: impl fmt::Display) {
+    stderr::stderr().add(format!("{line}\n").as_bytes());
 }
 
 /// Reads a log filter.
@@ -224,4 +253,48 @@ pub(crate) fn request_done(method: &'static str, route: &str, status: u16, took:
     }
     let route = route.to_owned();
     histogram!(REQUEST, "method" => method, "route" => route, "status" => status.to_string()).record(ms(took));
+}
+
+fn log_dropped() {
+    counter!(LOG_DROPPED).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    /// The logs and the hook belong to the whole process, which must therefore be another one.
+    #[test]
+    #[ignore = "is run by the next test"]
+    fn panics() {
+        let _flushed_last = super::StderrGuard;
+        super::start_logs(&std::env::var("FILTER").expect("a filter")).expect("a filter");
+        let panicking = std::thread::Builder::new().name("worker".to_owned()).spawn(|| panic!("{} went wrong", "this"));
+        panicking.expect("a thread").join().expect_err("it panics");
+    }
+
+    /// What the panic leaves on standard error under this filter.
+    fn panic_under(filter: &str) -> String {
+        let tests = std::env::current_exe().expect("this program");
+        let mut command = Command::new(tests);
+        command.args(["--exact", "telemetry::tests::panics", "--ignored"]);
+        let output = command.env("FILTER", filter).env_remove("RUST_BACKTRACE").output().expect("it runs");
+        String::from_utf8(output.stderr).expect("text")
+    }
+
+    #[test]
+    fn a_panic_is_a_log_line() {
+        let error = panic_under("info");
+        let line: serde_json::Value =
+            serde_json::from_str(error.trim()).unwrap_or_else(|_| panic!("one line: {error}"));
+        let field = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+        assert_eq!((field("level"), field("panic")), ("ERROR".to_owned(), "this went wrong".to_owned()));
+        assert!(field("location").starts_with("src/telemetry/mod.rs:") && field("thread") == "worker", "{line}");
+    }
+
+    #[test]
+    fn a_panic_is_told_when_the_log_is_off() {
+        let error = panic_under("off");
+        assert!(error.starts_with("panicked at src/telemetry/mod.rs:") && error.contains("this went wrong"), "{error}");
+    }
 }

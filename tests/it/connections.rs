@@ -10,6 +10,7 @@ use h2::client::{SendRequest, handshake};
 use h2::{Ping, PingPong};
 use holdfast::http::server::{Limits, serve};
 use hyper::body::Bytes;
+use mysql_async::prelude::Queryable as _;
 use poem::endpoint::{make, make_sync};
 use poem::http::{Request, StatusCode};
 use poem::{Endpoint, IntoResponse as _, Response};
@@ -18,10 +19,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, yield_now};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::support::process::Process;
 use crate::support::{Client, Shop, eventually};
+
+/// How long any client waits here, which is less than a connection may be idle.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves this endpoint within these limits as long as the value that is returned with the address.
 async fn server(limits: Limits, endpoint: impl Endpoint<Output = Response> + 'static) -> (SocketAddr, JoinSet<()>) {
@@ -96,25 +101,28 @@ async fn http2_that_only_pings_is_closed() {
 async fn http2_with_a_request_under_way_is_not_closed_for_being_idle() {
     let limits = Limits { idle: Duration::from_millis(100), ..Limits::default() };
     let permits = Arc::new(Semaphore::new(0));
-    let endpoint = {
-        let permits = Arc::clone(&permits);
-        make(move |_| {
-            let permits = Arc::clone(&permits);
-            async move {
-                permits.acquire().await.expect("it is not closed").forget();
-                Ok::<_, poem::Error>(StatusCode::NO_CONTENT.into_response())
-            }
-        })
-    };
-    let (address, _serving) = server(limits, endpoint).await;
+    let (address, _serving) = server(limits, slow(&permits)).await;
     let (mut requests, mut pings, _driver) = http2(address).await;
-    let (response, _) = requests.send_request(get("/"), true).expect("the connection is open");
+    let (response, _) = requests.send_request(get("/slow"), true).expect("the connection is open");
     let begun = Instant::now();
     while begun.elapsed() < limits.idle * 4 {
         pings.ping(Ping::opaque()).await.expect("the connection is open");
     }
     permits.add_permits(1);
     assert_eq!(response.await.expect("it is answered").status(), 204);
+}
+
+#[tokio::test]
+async fn an_http2_client_that_disconnects_leaves_no_request_behind() {
+    let permits = Arc::new(Semaphore::new(0));
+    let (address, _serving) = server(Limits::default(), slow(&permits)).await;
+    let (mut requests, mut pings, driver) = http2(address).await;
+    let (_response, _) = requests.send_request(get("/slow"), true).expect("the connection is open");
+    pings.ping(Ping::opaque()).await.expect("the request has arrived before it");
+    // the server's endpoint, this test and the request
+    assert!(eventually(async || Arc::strong_count(&permits) == 3).await);
+    drop(driver);
+    assert!(eventually(async || Arc::strong_count(&permits) == 2).await, "the request has ended");
 }
 
 #[tokio::test]
@@ -138,6 +146,150 @@ async fn an_http2_body_that_does_not_come_is_refused_and_leaves_nothing_behind()
     let (response, mut sender) = requests.send_request(request, false).expect("the connection is open");
     sender.send_data(body.into(), true).expect("the stream is open");
     assert_eq!(response.await.expect("it is answered").status(), 201);
+}
+
+/// An endpoint that answers a request for `/slow` once there is a permit for it, and every other one at once.
+fn slow(permits: &Arc<Semaphore>) -> impl Endpoint<Output = Response> + 'static + use<> {
+    let permits = Arc::clone(permits);
+    make(move |request| {
+        let permits = Arc::clone(&permits);
+        async move {
+            if request.uri().path() == "/slow" {
+                permits.acquire().await.expect("it is not closed").forget();
+            }
+            Ok::<_, poem::Error>(StatusCode::NO_CONTENT.into_response())
+        }
+    })
+}
+
+/// Asks over a connection that stays open.
+async fn ask(stream: &mut TcpStream, path: &str) {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.expect("it is sent");
+}
+
+async fn is_answered(stream: &mut TcpStream) {
+    let mut answer = [0; 1024];
+    let read = timeout(PATIENCE, stream.read(&mut answer)).await.expect("it is answered");
+    let length = read.expect("the connection is open");
+    assert!(answer[..length].starts_with(b"HTTP/1.1 204 "), "{:?}", String::from_utf8_lossy(&answer[..length]));
+}
+
+async fn is_closed(stream: &mut TcpStream) {
+    let read = timeout(PATIENCE, stream.read(&mut [0])).await.expect("it is closed");
+    assert!(matches!(read, Ok(0) | Err(_)), "it is closed");
+}
+
+#[tokio::test]
+async fn the_connection_that_is_idle_for_longest_leaves_its_place_and_none_with_a_request_under_way() {
+    let permits = Arc::new(Semaphore::new(0));
+    let limits = Limits { connections: 3, ..Limits::default() };
+    let (address, _serving) = server(limits, slow(&permits)).await;
+    let connect = async || TcpStream::connect(address).await.expect("it listens");
+    let mut busy = connect().await;
+    ask(&mut busy, "/slow").await;
+    let mut first = connect().await;
+    let mut second = connect().await;
+    for turn in 0..3 {
+        let stream = if turn == 1 { &mut second } else { &mut first };
+        ask(stream, "/").await;
+        is_answered(stream).await;
+    }
+    let mut newcomer = connect().await;
+    ask(&mut newcomer, "/slow").await;
+    is_closed(&mut second).await;
+    ask(&mut first, "/").await;
+    is_answered(&mut first).await;
+    permits.add_permits(2);
+    is_answered(&mut busy).await;
+    is_answered(&mut newcomer).await;
+}
+
+#[tokio::test]
+async fn http2_that_is_idle_and_clients_that_send_half_a_request_leave_their_places() {
+    let limits = Limits { connections: 2, ..Limits::default() };
+    let (address, _serving) = server(limits, slow(&Arc::new(Semaphore::new(0)))).await;
+    let (mut requests, mut pings, _driver) = http2(address).await;
+    let (response, _) = requests.send_request(get("/"), true).expect("the connection is open");
+    assert_eq!(response.await.expect("it is answered").status(), 204);
+    let mut half = TcpStream::connect(address).await.expect("it listens");
+    half.write_all(b"GET / HTTP/1.1\r\nHost:").await.expect("it is sent");
+    let mut newcomers = Vec::new();
+    for _ in 0..2 {
+        let mut newcomer = TcpStream::connect(address).await.expect("it listens");
+        ask(&mut newcomer, "/").await;
+        is_answered(&mut newcomer).await;
+        newcomers.push(newcomer);
+    }
+    assert!(eventually(async || pings.ping(Ping::opaque()).await.is_err()).await, "it is closed");
+    is_closed(&mut half).await;
+}
+
+/// Clients that connect and say nothing.
+async fn idle_clients(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    rlimit::increase_nofile_limit(u64::MAX).expect("the test may open files");
+    let mut idle = Vec::new();
+    for _ in 0..count {
+        idle.push(TcpStream::connect(address).await.expect("it listens"));
+    }
+    idle
+}
+
+/// How many connections the database server has for this shop.
+async fn connections(shop: &Shop) -> usize {
+    let rows: Vec<mysql_async::Row> = shop.sql().await.query("SHOW PROCESSLIST").await.expect("the query runs");
+    let database = |row: &mysql_async::Row| row.get::<Option<String>, _>("db").flatten();
+    rows.iter().filter(|row| database(row).as_ref() == Some(&shop.database.name)).count()
+}
+
+#[tokio::test]
+async fn idle_clients_beyond_the_soft_limit_of_open_files_keep_no_client_waiting_and_leave_the_pool_whole() {
+    let shop = Shop::open().await;
+    let mut products = Vec::new();
+    for _ in 0..32 {
+        products.push(shop.product(1).await);
+    }
+    let (process, client) = Process::serve_within("-Sn 1024", &shop.database.url).await;
+    let idle = idle_clients(client.address(), 1200).await;
+    // a new connection, and one to the database for each of these as far as the pool goes
+    let mut lock = shop.sql().await;
+    lock.query_drop("BEGIN").await.expect("a transaction begins");
+    lock.query_drop("UPDATE products SET name = 'Locked'").await.expect("all rows are free");
+    let holds: Vec<_> = products.iter().map(|&id| (client.clone(), id)).collect();
+    let holds = holds.into_iter().map(|(client, id)| tokio::spawn(async move { client.try_hold(id, 1).await.status }));
+    let holds: Vec<_> = holds.collect();
+    let mut open = 0;
+    let grown = eventually(async || {
+        open = connections(&shop).await;
+        open > 8
+    });
+    let grown = timeout(PATIENCE, grown).await;
+    assert!(grown.is_ok_and(|grown| grown), "{open} connections");
+    lock.query_drop("ROLLBACK").await.expect("the transaction ends");
+    for hold in holds {
+        let status = timeout(PATIENCE, hold).await.expect("it is answered").expect("no panic");
+        assert!([201, 503].contains(&status), "{status}");
+    }
+    let newcomer = Client::new(client.address());
+    timeout(PATIENCE, newcomer.get("/healthz")).await.expect("it is answered").expect(200);
+    drop(idle);
+    process.terminate().await.expect(0);
+}
+
+#[tokio::test]
+async fn idle_clients_beyond_the_hard_limit_of_open_files_leave_their_places_to_new_ones() {
+    let (shop, product_id) = (Shop::open().await, 1);
+    shop.product(100).await;
+    let (process, client) = Process::serve_within("-n 256", &shop.database.url).await;
+    let idle = idle_clients(client.address(), 1200).await;
+    for _ in 0..3 {
+        // each over a connection of its own
+        let client = Client::new(client.address());
+        timeout(PATIENCE, client.hold(product_id, 1)).await.expect("it is answered");
+    }
+    drop(idle);
+    let ended = process.terminate().await.expect(0);
+    assert!(ended.err.contains("LimitNOFILE") && ended.err.contains(r#""open_files":256"#), "{}", ended.err);
+    assert!(!ended.err.contains("could not be accepted"), "{}", ended.err);
 }
 
 /// Sends this head with a body and a second request behind it, which must not be answered when the first is refused.
@@ -191,4 +343,53 @@ async fn of_both_lengths_the_chunks_count_and_the_connection_is_closed() {
         assert_eq!(answer.body["qty"], 1, "one response, to the request that the chunks end");
     }
     assert_eq!(shop.count("SELECT COUNT(*) FROM holds").await, 2);
+}
+
+/// Few connections with many streams once filled every queue, and sent again whatever was refused.
+#[tokio::test]
+async fn a_connection_that_adds_to_a_crowd_is_not_read_and_the_others_are() {
+    const CONNECTIONS: usize = 8;
+    const STREAMS: usize = 50;
+    let (started, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let endpoint = {
+        let (started, open) = (Arc::clone(&started), Arc::clone(&open));
+        make(move |request: poem::Request| {
+            let (started, open) = (Arc::clone(&started), Arc::clone(&open));
+            async move {
+                if request.uri().path() == "/slow" {
+                    started.fetch_add(1, Ordering::SeqCst);
+                    open.acquire().await.expect("it is never closed").forget();
+                }
+                StatusCode::NO_CONTENT.into_response()
+            }
+        })
+    };
+    let (address, _serving) = server(Limits { crowd: 64, ..Limits::default() }, endpoint).await;
+    let (mut drivers, mut answers) = (Vec::new(), Vec::new());
+    for _ in 0..CONNECTIONS {
+        let (mut requests, _, driver) = http2(address).await;
+        for n in 0..STREAMS {
+            // a head of some 200 bytes, which no table of heads makes shorter
+            let text = format!("{n:0200}");
+            let request = Request::get("http://localhost/slow").header("x-long", text).body(()).expect("a request");
+            let mut ready = requests.clone().ready().await.expect("a stream");
+            answers.push(ready.send_request(request, true).expect("it is sent").0);
+        }
+        requests = requests.ready().await.expect("the connection goes on");
+        drivers.push((requests, driver));
+    }
+    assert!(eventually(async || started.load(Ordering::SeqCst) >= 64).await, "they begin");
+    // another connection is read, and answered; so were those before it
+    let (requests, _, _driver) = http2(address).await;
+    for _ in 0..20 {
+        let mut ready = requests.clone().ready().await.expect("a stream");
+        let (answer, _) = ready.send_request(get("/quick"), true).expect("it is sent");
+        assert_eq!(answer.await.expect("an answer").status(), StatusCode::NO_CONTENT);
+    }
+    let under_way = started.load(Ordering::SeqCst);
+    assert!(under_way < 64 + CONNECTIONS * 8, "{under_way} of {} are under way", CONNECTIONS * STREAMS);
+    open.add_permits(CONNECTIONS * STREAMS);
+    for answer in answers {
+        assert_eq!(answer.await.expect("an answer").status(), StatusCode::NO_CONTENT);
+    }
 }

@@ -13,7 +13,8 @@ use tokio::process::Command;
 use crate::support::process::Process;
 use crate::support::proxy::{Action, Proxy};
 use crate::support::server::connect;
-use crate::support::{Client, Shop, eventually, mint};
+use crate::support::statsd::StatsD;
+use crate::support::{Client, Shop, eventually, mint, together};
 
 const TABLES: &str = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()";
 
@@ -379,6 +380,31 @@ async fn a_log_without_a_reader_stops_no_request() {
     let (process, client) = Process::serve_unlogged(&shop.database.url, &[("HOLDFAST_LOG", "debug")]).await;
     client.hold(product_id, 2).await;
     assert_eq!(client.available(product_id).await, 3);
+    process.terminate().await.expect(0);
+}
+
+#[tokio::test]
+async fn a_log_that_is_not_read_stops_no_request_and_not_the_end() {
+    const REQUESTS: u32 = 10_000;
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let (_unread, log) = std::io::pipe().expect("a pipe");
+    let settings = [("HOLDFAST_LOG", "info,holdfast::http=debug"), statsd.setting()];
+    let (process, client) = Process::serve_logging_to(log, &shop.database.url, &settings).await;
+    // so long that not all of their lines find a place in memory
+    let path = format!("/{}", "x".repeat(4000));
+    let clients = (0..20).map(|_| {
+        let (client, path) = (client.clone(), path.clone());
+        async move {
+            for _ in 0..REQUESTS / 20 {
+                client.get(&path).await.expect(404);
+            }
+        }
+    });
+    let answered = tokio::time::timeout(Duration::from_secs(120), together(clients)).await;
+    assert!(answered.is_ok(), "{REQUESTS} requests are answered");
+    client.get("/healthz").await.expect(200);
+    let dropped = async || statsd.all("log.dropped", "c", &[]).iter().sum::<f64>() > 0.0;
+    assert!(eventually(dropped).await, "{:#?}", statsd.lines());
     process.terminate().await.expect(0);
 }
 

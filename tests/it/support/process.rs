@@ -68,7 +68,10 @@ impl Ended {
 }
 
 fn command_in(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    command_from(Command::new(env!("CARGO_BIN_EXE_holdfast")), folder, arguments, settings)
+}
+
+fn command_from(mut command: Command, folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
     let inherited = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("HOLDFAST_"));
     for name in inherited {
         command.env_remove(name);
@@ -104,7 +107,10 @@ impl Process {
 
     /// Starts `holdfast` with these arguments and settings and no other ones, in this folder.
     pub(crate) fn start_in(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut command = command_in(folder, arguments, settings);
+        Self::of(command_in(folder, arguments, settings))
+    }
+
+    fn of(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");
         let (out, err) = (Lines::default(), Lines::default());
@@ -117,6 +123,15 @@ impl Process {
 
     /// `holdfast serve` over this database, with a log that has no reader, once it answers.
     pub(crate) async fn serve_unlogged(database_url: &str, settings: &[(&str, &str)]) -> (Self, Client) {
+        Self::serve_logging_to(closed_pipe(), database_url, settings).await
+    }
+
+    /// The same with this for a log.
+    pub(crate) async fn serve_logging_to(
+        log: PipeWriter,
+        database_url: &str,
+        settings: &[(&str, &str)],
+    ) -> (Self, Client) {
         let free = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
         let address = free.local_addr().expect("an address");
         drop(free);
@@ -127,7 +142,7 @@ impl Process {
             ("HOLDFAST_WEBHOOK_SECRETS", "off"),
         ];
         let mut command = command_in(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &[&own, settings].concat());
-        let child = command.stderr(closed_pipe()).spawn().expect("the binary can be started");
+        let child = command.stderr(log).spawn().expect("the binary can be started");
         let listens = async || TcpStream::connect(address).is_ok();
         assert!(eventually(listens).await, "it listens");
         (Self { child, readers: Vec::new(), out: Lines::default(), err: Lines::default() }, Client::new(address))
@@ -145,12 +160,26 @@ impl Process {
 
     /// `holdfast serve` on a free port over this database, once it listens.
     pub(crate) async fn serve(database_url: &str, settings: &[(&str, &str)]) -> (Self, Client) {
+        let program = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        Self::serve_from(program, database_url, settings).await
+    }
+
+    /// The same within the limit that the shell's `ulimit` sets by these arguments.
+    pub(crate) async fn serve_within(limit: &str, database_url: &str) -> (Self, Client) {
+        let mut shell = Command::new("/bin/sh");
+        let script = format!(r#"ulimit {limit} && exec "$0" "$@""#);
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_holdfast")]);
+        Self::serve_from(shell, database_url, &[]).await
+    }
+
+    async fn serve_from(program: Command, database_url: &str, settings: &[(&str, &str)]) -> (Self, Client) {
         let own = [
             ("HOLDFAST_DATABASE_URL", database_url),
             ("HOLDFAST_LISTEN", "127.0.0.1:0"),
             ("HOLDFAST_WEBHOOK_SECRETS", "off"),
         ];
-        let mut process = Self::start(&["serve"], &[&own, settings].concat());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let mut process = Self::of(command_from(program, folder, &["serve"], &[&own, settings].concat()));
         let address = process.address().await;
         (process, Client::new(address))
     }

@@ -1,12 +1,11 @@
 //! The load generator's HTTP client: one kept connection, prepared request bytes, and no more of the answer is read than
 //! is needed. It must not be what is measured.
 
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-
-use crate::measure::Buyer;
 
 /// One connection.
 pub(crate) struct Client {
@@ -17,14 +16,21 @@ pub(crate) struct Client {
 /// What came back.
 pub(crate) struct Answer<'client> {
     pub(crate) status: u16,
+    pub(crate) head: &'client [u8],
     pub(crate) body: &'client [u8],
 }
 
 impl Client {
+    /// A connection to a service that must accept it.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("the service accepts connections");
-        stream.set_nodelay(true).expect("a socket of our own");
-        Self { stream, received: Vec::with_capacity(4096) }
+        Self::try_connect(address).await.expect("the service accepts connections")
+    }
+
+    /// A connection, if the service accepts it.
+    pub(crate) async fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, received: Vec::with_capacity(4096) })
     }
 
     /// As many connections as that.
@@ -36,24 +42,33 @@ impl Client {
         clients
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its answer, which must come.
     pub(crate) async fn send(&mut self, request: &[u8]) -> Answer<'_> {
-        self.stream.write_all(request).await.expect("the service keeps the connection");
+        self.try_send(request).await.expect("the service answers")
+    }
+
+    /// Sends a request and waits for its answer; without one the connection is of no further use.
+    pub(crate) async fn try_send(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
+        self.stream.write_all(request).await?;
         self.received.clear();
         let (status, body) = loop {
-            let count = self.stream.read_buf(&mut self.received).await.expect("the service answers");
-            assert!(count > 0, "the service closed the connection: {}", String::from_utf8_lossy(&self.received));
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                let received = String::from_utf8_lossy(&self.received);
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, format!("the connection was closed: {received}")));
+            }
             if let Some(complete) = complete(&self.received) {
                 break complete;
             }
         };
-        Answer { status, body: &self.received[body..] }
+        let (head, body) = self.received.split_at(body);
+        Ok(Answer { status, head, body })
     }
 
     /// Sends a request whose answer must have this status.
     pub(crate) async fn expect(&mut self, request: &[u8], status: u16) -> Answer<'_> {
         let answer = self.send(request).await;
-        assert_eq!(answer.status, status, "{}", String::from_utf8_lossy(answer.body));
+        let [head, body] = [answer.head, answer.body].map(String::from_utf8_lossy);
+        assert_eq!(answer.status, status, "{head}{body}");
         answer
     }
 }
@@ -111,17 +126,4 @@ pub(crate) fn post_with_key(path: &str, body: &str, key: &str) -> Vec<u8> {
 /// A hold on one unit.
 pub(crate) fn hold(product_id: i64) -> Vec<u8> {
     post("/api/holds", &format!(r#"{{"product_id":{product_id},"qty":1}}"#))
-}
-
-/// Somebody who asks the same thing again and again.
-pub(crate) struct Same {
-    pub(crate) client: Client,
-    pub(crate) request: Vec<u8>,
-    pub(crate) status: u16,
-}
-
-impl Buyer for Same {
-    async fn ask(&mut self) {
-        self.client.expect(&self.request, self.status).await;
-    }
 }

@@ -1,0 +1,241 @@
+//! Clients that ask for too much, for nothing, or for everything at once; and a log that nothing reads.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use crate::Plan;
+use crate::clients::{Agent, Link};
+use crate::flood::Flood;
+use crate::ground::Ground;
+use crate::journal::{Journal, Kind, Window};
+use crate::play::{Play, Start};
+use crate::report::Report;
+use crate::support::client::{get, hold};
+use crate::support::measure::{Buyer, Crowd};
+use crate::support::report::{Target, short};
+
+/// Connections beside the buyers.
+const NEIGHBOURS: usize = 512;
+/// An id that no product has is greater than this.
+const NO_PRODUCT: i64 = 1 << 40;
+/// Connections that pipeline, and those that ask for the same one by one.
+const PIPELINES: usize = 32;
+const UNPIPELINED: usize = 256;
+/// Requests that a pipeline writes at once.
+const DEPTH: usize = 64;
+/// Connections, and streams of each, that the best rate is measured with.
+const MODERATE: (usize, usize) = (16, 64);
+/// Clients that connect and say nothing, and how long one tries.
+const IDLE: usize = 1_200;
+const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
+/// Clients of a service whose log is not read.
+const LOGGED_CLIENTS: usize = 16;
+
+/// A client that asks the same kind of thing again and again, each time for another id; any answer will do.
+struct Asker {
+    link: Link,
+    request: fn() -> Vec<u8>,
+}
+
+impl Buyer for Asker {
+    async fn ask(&mut self) {
+        self.link.ask(Kind::Newcomer, &(self.request)()).await;
+    }
+}
+
+/// Starts that many of them. What they are told goes into a journal of their own.
+fn askers(address: SocketAddr, count: usize, request: fn() -> Vec<u8>) -> Crowd {
+    let journal = Arc::new(Journal::default());
+    Crowd::start((0..count).map(|_| Asker { link: Link::new(address, &journal), request }))
+}
+
+fn healthz() -> Vec<u8> {
+    get("/healthz")
+}
+
+pub(crate) async fn unknown_products(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
+    neighbours(name, ground, plan, report, || hold(NO_PRODUCT + i64::from(rand::random::<u32>()))).await;
+}
+
+pub(crate) async fn unknown_holds(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
+    neighbours(name, ground, plan, report, || get(&format!("/api/holds/{}", Uuid::now_v7()))).await;
+}
+
+/// Compares what the hot product's buyers get with what they get beside as many connections that ask for nothing.
+async fn neighbours(name: &str, ground: &Ground, plan: &Plan, report: &mut Report, request: fn() -> Vec<u8>) {
+    let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
+    let control = beside(&play, plan, NEIGHBOURS, healthz).await;
+    play.begin();
+    let during = beside(&play, plan, NEIGHBOURS, request).await;
+    play.end();
+    play.finish(ground, report).await;
+    let rate = during.acknowledged().per_second() / control.acknowledged().per_second();
+    let p99 = ratio(during.quantile(0.99), control.quantile(0.99));
+    report.note(&format!(
+        "holds of the hot product beside the control: rate × {rate:.2}, p99 × {:.2}",
+        p99.unwrap_or(0.0)
+    ));
+    report.timed(format!("{name}: rate / control"), Some(rate), Target::AtLeast(0.5));
+    report.timed(format!("{name}: p99 / control"), p99, Target::AtMost(3.0));
+}
+
+/// What the hot product's buyers get beside that many of these.
+async fn beside(play: &Play, plan: &Plan, count: usize, request: fn() -> Vec<u8>) -> Window {
+    let crowd = askers(play.served.address, count, request);
+    sleep(plan.fault / 4).await;
+    let from = Instant::now();
+    sleep(plan.fault).await;
+    let window = play.journal.window(from, Instant::now()).of(Kind::Hot);
+    crowd.stop().await;
+    window
+}
+
+fn ratio(time: Option<Duration>, other: Option<Duration>) -> Option<f64> {
+    Some(time?.as_secs_f64() / other?.as_secs_f64())
+}
+
+pub(crate) async fn overload(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
+    let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
+    let sold = |window: &Window| {
+        window.of(Kind::Hot).acknowledged().per_second() + window.of(Kind::Flood).acknowledged().per_second()
+    };
+    let moderate = Flood::start(play.served.address, MODERATE, play.hot, &play.journal);
+    sleep(plan.fault / 4).await;
+    let from = Instant::now();
+    sleep(plan.fault).await;
+    let best = sold(&play.journal.window(from, Instant::now()));
+    drop(moderate);
+    sleep(plan.before).await;
+    let alone = play.journal.window(Instant::now() - plan.before / 2, Instant::now());
+    let flood = Flood::start(play.served.address, plan.flood, play.hot, &play.journal);
+    sleep(plan.fault / 4).await;
+    play.begin();
+    sleep(plan.long_fault).await;
+    play.end();
+    drop(flood);
+    let outcome = play.finish(ground, report).await;
+    let goodput = sold(&outcome.during);
+    let shed = outcome.during.sales().status(503).quantile(0.99);
+    let median = |window: &Window, kind| window.of(kind).quantile(0.5);
+    let [other, health] =
+        [Kind::Other, Kind::Healthz].map(|kind| ratio(median(&outcome.during, kind), median(&alone, kind)));
+    let times = |ratio: Option<f64>| ratio.map_or("-".to_owned(), |ratio| format!("× {ratio:.1}"));
+    report.note(&format!(
+        "holds/s: best {best:.0}, in the flood {goodput:.0}; p99 of 503: {}; p50 of another product {}, of healthz {}",
+        shed.map_or("-".to_owned(), short),
+        times(other),
+        times(health)
+    ));
+    report.timed(format!("{name}: goodput / best rate"), Some(goodput / best), Target::AtLeast(0.8));
+    report.timed(
+        format!("{name}: p99 of what is shed, seconds"),
+        shed.map(|shed| shed.as_secs_f64()),
+        Target::AtMost(0.1),
+    );
+    report.timed(format!("{name}: another product's p50 / before"), other, Target::AtMost(2.0));
+    report.timed(format!("{name}: healthz's p50 / before"), health, Target::AtMost(2.0));
+}
+
+pub(crate) async fn pipelining(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
+    let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
+    let control = beside(&play, plan, UNPIPELINED, healthz).await.quantile(0.99);
+    let mut pipelines = JoinSet::new();
+    for _ in 0..PIPELINES {
+        pipelines.spawn(pipeline(play.served.address));
+    }
+    sleep(plan.fault / 4).await;
+    play.begin();
+    sleep(plan.fault).await;
+    play.end();
+    drop(pipelines);
+    let outcome = play.finish(ground, report).await;
+    let pipelined = outcome.during.of(Kind::Hot).quantile(0.99);
+    let time = |time: Option<Duration>| time.map_or("-".to_owned(), short);
+    report.note(&format!(
+        "p99 of holds beside {UNPIPELINED} unpipelined connections {}, beside pipelines {}",
+        time(control),
+        time(pipelined)
+    ));
+    report.timed(format!("{name}: p99 / beside unpipelined"), ratio(pipelined, control), Target::AtMost(2.0));
+}
+
+/// Writes request after request without waiting for answers, which it reads and forgets.
+async fn pipeline(address: SocketAddr) {
+    let requests = healthz().repeat(DEPTH);
+    while let Ok(stream) = TcpStream::connect(address).await {
+        let (mut from, mut to) = stream.into_split();
+        let write = async { while to.write_all(&requests).await.is_ok() {} };
+        let read = async {
+            let mut buffer = vec![0; 64 * 1024];
+            while from.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+        };
+        tokio::select! {
+            () = write => {}
+            () = read => {}
+        }
+    }
+}
+
+pub(crate) async fn unread_log(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
+    let settings = [("HOLDFAST_LOG", "info,holdfast::http=debug")];
+    let start = Start { settings: &settings, ..Start::directly(ground) };
+    let mut play = Play::open(name, ground, plan, start).await;
+    play.served.leave_log_unread();
+    play.begin();
+    let mut clients = JoinSet::new();
+    for _ in 0..LOGGED_CLIENTS {
+        let (mut link, count) = (play.link(), plan.logged / LOGGED_CLIENTS);
+        clients.spawn(async move {
+            for _ in 0..count {
+                link.ask(Kind::Logged, &healthz()).await;
+            }
+        });
+    }
+    let all = async { while clients.join_next().await.is_some() {} };
+    let _ = timeout(plan.recovery, all).await;
+    play.end();
+    let outcome = play.finish(ground, report).await;
+    let (wanted, answered) =
+        (plan.logged / LOGGED_CLIENTS * LOGGED_CLIENTS, outcome.during.of(Kind::Logged).status(200));
+    report.note(&format!("{} of {wanted} requests were answered", answered.count()));
+    let share = answered.count() as f64 / wanted as f64;
+    report.bound(format!("{name}: share of requests that are answered"), share, Target::AtLeast(1.0));
+}
+
+pub(crate) async fn idle_crowd(name: &str, ground: &Ground, plan: &Plan, report: &mut Report, limit: &str) {
+    let mut play = Play::open(name, ground, plan, Start { shell: limit, ..Start::directly(ground) }).await;
+    play.begin();
+    let mut idle = Vec::new();
+    for _ in 0..IDLE {
+        if let Ok(Ok(stream)) = timeout(CONNECT_PATIENCE, TcpStream::connect(play.served.address)).await {
+            idle.push(stream);
+        }
+    }
+    let (address, journal) = (play.served.address, Arc::clone(&play.journal));
+    let newcomers = Crowd::start([Agent::Newcomer { address, journal }]);
+    play.last(plan.long_fault, |window| window.of(Kind::Newcomer).count() > 0).await;
+    let answered = play.so_far().of(Kind::Newcomer).status(200).count();
+    let connections = ground.connections().await.len();
+    let count = idle.len();
+    drop(idle);
+    play.end();
+    newcomers.stop().await;
+    let outcome = play.finish(ground, report).await;
+    let newcomers = outcome.during.of(Kind::Newcomer);
+    let longest = newcomers.quantile(1.0);
+    report.note(&format!(
+        "{count} idle clients; newcomers {}, the last after {}; {connections} connections to the database",
+        newcomers.statuses(),
+        longest.map_or("-".to_owned(), short)
+    ));
+    let longest = longest.map(|longest| longest.as_secs_f64());
+    report.timed(format!("{name}: longest answer to a newcomer, seconds"), longest, Target::AtMost(1.0));
+    report.bound(format!("{name}: newcomers that are answered"), answered as f64, Target::AtLeast(1.0));
+}

@@ -1,0 +1,175 @@
+//! One fault: a service, buyers, the time before, the fault, the time until it recovered, and what is left to prove.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::Plan;
+use crate::clients::{Agent, Link, SECRET};
+use crate::ground::Ground;
+use crate::journal::{Journal, Kind, Window};
+use crate::report::Report;
+use crate::support::measure::Crowd;
+use crate::support::service::Served;
+
+/// Buyers of the hot product, of another one, of one that sells out, and buyers who pay what they hold.
+const HOT_BUYERS: usize = 16;
+const OTHER_BUYERS: usize = 4;
+const SCARCE_BUYERS: usize = 2;
+const PAYING_BUYERS: usize = 4;
+const PLENTY: i64 = 1_000_000_000;
+/// Units of the product that sells out.
+const SCARCE: i64 = 200;
+/// How long the service may take to finish the requests that are under way when the buyers stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(10);
+
+/// How the service is started.
+pub(crate) struct Start<'a> {
+    /// For the service.
+    pub(crate) url: String,
+    /// Settings above those of every fault.
+    pub(crate) settings: &'a [(&'a str, &'a str)],
+    /// A command line of `sh` that runs before it, in the same process.
+    pub(crate) shell: &'a str,
+}
+
+impl Start<'_> {
+    /// Connects to the database server itself, with no further settings.
+    pub(crate) fn directly(ground: &Ground) -> Self {
+        Self { url: ground.url_at(ground.address()), settings: &[], shell: ":" }
+    }
+}
+
+/// A running service with its buyers.
+pub(crate) struct Play {
+    name: String,
+    pub(crate) served: Served,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) hot: i64,
+    pub(crate) other: i64,
+    scarce: i64,
+    crowd: Crowd,
+    opened: Instant,
+    begun: Instant,
+    ended: Instant,
+    recovery: Duration,
+}
+
+/// What a fault came to.
+pub(crate) struct Outcome {
+    pub(crate) name: String,
+    pub(crate) before: Window,
+    pub(crate) during: Window,
+    /// The second half of the fault, when it is known.
+    pub(crate) known: Window,
+    /// How long after the end of the fault the first hold was acknowledged.
+    pub(crate) recovered: Option<Duration>,
+}
+
+impl Play {
+    /// Starts the service and its buyers, and lets them sell for a while.
+    pub(crate) async fn open(name: &str, ground: &Ground, plan: &Plan, start: Start<'_>) -> Self {
+        eprintln!("playing {name}");
+        let (hot, other) = (ground.product("Hot", PLENTY).await, ground.product("Other", PLENTY).await);
+        let scarce = ground.product("Scarce", SCARCE).await;
+        let mut command = Command::new("/bin/sh");
+        let shell = format!("{}; exec \"$0\" serve", start.shell);
+        command.args(["-c", &shell, env!("CARGO_BIN_EXE_holdfast")]).env_clear();
+        let own = [
+            ("HOLDFAST_WEBHOOK_SECRETS", SECRET),
+            ("HOLDFAST_HOLD_TTL_SECONDS", "600"),
+            ("HOLDFAST_ORDER_TTL_SECONDS", "900"),
+        ];
+        let served = Served::spawn(&mut command, &start.url, &plan.log, &[&own, start.settings].concat()).await;
+        let journal = Arc::new(Journal::default());
+        let crowd = Crowd::start(buyers(&served, &journal, hot, other, scarce));
+        let opened = Instant::now();
+        sleep(plan.before).await;
+        let now = Instant::now();
+        let recovery = plan.recovery;
+        let name = name.to_owned();
+        Self { name, served, journal, hot, other, scarce, crowd, opened, begun: now, ended: now, recovery }
+    }
+
+    /// A client that writes into the same journal.
+    pub(crate) fn link(&self) -> Link {
+        Link::new(self.served.address, &self.journal)
+    }
+
+    /// The fault begins now.
+    pub(crate) fn begin(&mut self) {
+        self.begun = Instant::now();
+    }
+
+    /// Lets the fault last this long, and longer until what was asked since its beginning shows what it must show: a loaded
+    /// machine needs its time.
+    pub(crate) async fn last(&self, lasts: Duration, shown: impl Fn(&Window) -> bool) {
+        sleep(lasts).await;
+        let deadline = Instant::now() + self.recovery;
+        while !shown(&self.so_far()) && Instant::now() < deadline {
+            sleep(POLL).await;
+        }
+    }
+
+    /// What was asked, and answered, since the beginning of the fault.
+    pub(crate) fn so_far(&self) -> Window {
+        self.journal.window(self.begun, Instant::now())
+    }
+
+    /// The fault is over now, and everything that belongs to it is undone.
+    pub(crate) fn end(&mut self) {
+        self.ended = Instant::now();
+    }
+
+    /// Waits until the service sells again, ends everything, and proves that nothing acknowledged was lost.
+    pub(crate) async fn finish(self, ground: &Ground, report: &mut Report) -> Outcome {
+        let deadline = self.ended + self.recovery;
+        while self.journal.recovered(self.ended).is_none() && Instant::now() < deadline {
+            sleep(POLL).await;
+        }
+        let mut stopping = Box::pin(self.crowd.stop());
+        if timeout(LAST_ANSWERS, &mut stopping).await.is_err() {
+            self.served.stop().await;
+            stopping.await;
+        } else {
+            self.served.stop().await;
+        }
+        let middle = self.begun + (self.ended - self.begun) / 2;
+        let outcome = Outcome {
+            before: self.journal.window(self.opened, self.begun),
+            during: self.journal.under_way(self.begun, self.ended),
+            known: self.journal.window(middle, self.ended),
+            recovered: self.journal.recovered(self.ended),
+            name: self.name,
+        };
+        let wrong = self.journal.reconcile(ground, (self.scarce, SCARCE)).await;
+        report.row(&outcome, &wrong, &audit(ground).await);
+        outcome
+    }
+}
+
+fn buyers(served: &Served, journal: &Arc<Journal>, hot: i64, other: i64, scarce: i64) -> Vec<Agent> {
+    let link = || Link::new(served.address, journal);
+    let holders =
+        [(HOT_BUYERS, Kind::Hot, hot), (OTHER_BUYERS, Kind::Other, other), (SCARCE_BUYERS, Kind::Scarce, scarce)];
+    let holders =
+        holders.into_iter().flat_map(|(count, kind, product_id)| std::iter::repeat_n((kind, product_id), count));
+    let mut agents: Vec<Agent> =
+        holders.map(|(kind, product_id)| Agent::Holder { link: link(), kind, product_id }).collect();
+    agents.extend((0..PAYING_BUYERS).map(|_| Agent::Flow { link: link(), product_id: other }));
+    agents.extend([Kind::Healthz, Kind::Readyz].map(|kind| Agent::checker(link(), kind)));
+    agents
+}
+
+/// Runs `holdfast audit`. Returns what it says where it is not clean.
+async fn audit(ground: &Ground) -> Option<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    command.arg("audit").env_clear().env("HOLDFAST_DATABASE_URL", ground.admin_url()).stdin(Stdio::null());
+    let output = command.kill_on_drop(true).output().await.expect("the audit can be started");
+    let text = [output.stdout, output.stderr].concat();
+    (!output.status.success()).then(|| format!("{}: {}", output.status, String::from_utf8_lossy(&text).trim_end()))
+}

@@ -1,0 +1,161 @@
+//! A database server that answers and cannot write.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tokio::time::{Instant, sleep};
+
+use crate::ground::{Ground, run};
+use crate::journal::Kind;
+use crate::play::{Outcome, Play, Start};
+use crate::report::Report;
+use crate::server::Server;
+use crate::support::report::Target;
+use crate::{Plan, Skipped, folder};
+
+/// Room for a new server of either engine, which brings 200 to 300 MB of its own.
+const DISK_SIZE: &str = "size=600m";
+/// Nothing but its tables grows: with MySQL's binary log, which grows with every commit and is waited for in minutes, that
+/// would be the fault.
+const DISK_OPTIONS: [&str; 1] = ["--skip-log-bin"];
+
+pub(crate) async fn read_only(
+    name: &str,
+    ground: &mut Ground,
+    plan: &Plan,
+    report: &mut Report,
+) -> Result<(), Skipped> {
+    ground.server().ok_or_else(|| Skipped("the server is not ours alone".to_owned()))?;
+    let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
+    play.begin();
+    ground.execute("SET GLOBAL read_only = 1").await;
+    sleep(plan.fault).await;
+    ground.execute("SET GLOBAL read_only = 0").await;
+    play.end();
+    says_so(&play.finish(ground, report).await, report);
+    Ok(())
+}
+
+pub(crate) async fn lost_privileges(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
+    let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
+    play.begin();
+    ground.privileges("REVOKE INSERT, UPDATE, DELETE", "FROM").await;
+    sleep(plan.fault).await;
+    ground.privileges("GRANT INSERT, UPDATE, DELETE", "TO").await;
+    play.end();
+    says_so(&play.finish(ground, report).await, report);
+}
+
+pub(crate) async fn table_lock(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
+    let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
+    let mut owner = ground.admin().await;
+    play.begin();
+    run(&mut owner, "LOCK TABLES holds WRITE").await;
+    sleep(plan.long_fault).await;
+    run(&mut owner, "UNLOCK TABLES").await;
+    play.end();
+    says_so(&play.finish(ground, report).await, report);
+}
+
+pub(crate) async fn missing_table(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
+    let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
+    play.begin();
+    ground.execute("RENAME TABLE holds TO holds_elsewhere").await;
+    sleep(plan.fault).await;
+    ground.execute("RENAME TABLE holds_elsewhere TO holds").await;
+    play.end();
+    says_so(&play.finish(ground, report).await, report);
+}
+
+pub(crate) async fn full_disk(name: &str, plan: &Plan, report: &mut Report) -> Result<(), Skipped> {
+    let disk = Disk::mount(folder("faults-disk"))?;
+    let server = Server::start(&disk.0.join("database"), &DISK_OPTIONS).await.map_err(Skipped)?;
+    let ground = Ground::private(server).await;
+    let mut play = Play::open(name, &ground, plan, Start::directly(&ground)).await;
+    disk.fill();
+    let filled = Instant::now();
+    // Tables have some room left at first.
+    while play.journal.window(filled, Instant::now()).sales().status(201).count() > 0
+        && filled.elapsed() < plan.recovery
+        && play.journal.window(filled, Instant::now()).of(Kind::Hot).refused().count() == 0
+    {
+        sleep(plan.before / 10).await;
+    }
+    play.begin();
+    sleep(plan.fault).await;
+    disk.empty();
+    play.end();
+    let outcome = play.finish(&ground, report).await;
+    report.note(&format!(
+        "the disk was full {:.1} s before the first refusal",
+        (filled.elapsed() - plan.fault).as_secs_f64()
+    ));
+    says_so(&outcome, report);
+    ground.leave().await;
+    Ok(())
+}
+
+/// What is wanted of a service whose database cannot write: it says so, and does not call it a mistake of its own.
+fn says_so(outcome: &Outcome, report: &mut Report) {
+    let name = &outcome.name;
+    let sales = outcome.during.sales();
+    report.note(&format!("answers to buyers: {}", sales.statuses()));
+    report.bound(
+        format!("{name}: answers other than done or refused"),
+        sales.unknown().count() as f64,
+        Target::AtMost(0.0),
+    );
+    let readyz = outcome.known.of(Kind::Readyz);
+    let share = readyz.status(503).count() as f64 / readyz.count().max(1) as f64;
+    report.timed(format!("{name}: share of readyz's answers that are 503"), Some(share), Target::AtLeast(0.9));
+    let recovered = outcome.recovered.map(|time| time.as_secs_f64());
+    report.timed(format!("{name}: seconds to the first hold after"), recovered, Target::AtMost(1.0));
+}
+
+/// A small file system in memory; it goes with this value.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(place: PathBuf) -> Result<Self, Skipped> {
+        let failed = |error| Skipped(format!("{}: {error}", place.display()));
+        unmount(&place);
+        std::fs::create_dir_all(&place).map_err(failed)?;
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", DISK_SIZE, "tmpfs"]).arg(&place).output();
+        let mounted = mounted.map_err(failed)?;
+        if !mounted.status.success() {
+            let reason = String::from_utf8_lossy(&mounted.stderr);
+            return Err(Skipped(format!("a small disk cannot be mounted (it needs root): {}", reason.trim())));
+        }
+        Ok(Self(place))
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) {
+        let mut ballast = File::create(self.ballast()).expect("a file can be made");
+        for size in [1 << 20, 1 << 12] {
+            let block = vec![0x5a; size];
+            while ballast.write_all(&block).is_ok() {}
+        }
+    }
+
+    fn empty(&self) {
+        std::fs::remove_file(self.ballast()).expect("the file is there");
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        unmount(&self.0);
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+fn unmount(place: &Path) {
+    let _ = Command::new("umount").arg("-l").arg(place).output();
+}

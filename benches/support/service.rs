@@ -1,0 +1,97 @@
+//! The program itself, as a process of its own.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Client;
+
+/// A running `holdfast serve`; it ends with this value.
+pub(crate) struct Served {
+    process: Child,
+    pub(crate) address: SocketAddr,
+    unread: CancellationToken,
+}
+
+impl Served {
+    /// Starts it over a database, on any free port, with these settings and no other ones.
+    pub(crate) async fn start_on(database_url: &str, log: &str, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        command.arg("serve").env_clear();
+        Self::spawn(&mut command, database_url, log, settings).await
+    }
+
+    /// The same by a command that becomes `holdfast serve`.
+    pub(crate) async fn spawn(command: &mut Command, database_url: &str, log: &str, settings: &[(&str, &str)]) -> Self {
+        let mut process = command
+            .env("HOLDFAST_DATABASE_URL", database_url)
+            .env("HOLDFAST_LISTEN", "127.0.0.1:0")
+            .env("HOLDFAST_LOG", log)
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the service can be started");
+        let errors = process.stderr.take().expect("standard error is piped");
+        let mut lines = BufReader::new(errors).lines();
+        let address = timeout(Duration::from_secs(10), address(&mut lines)).await.expect("the service starts");
+        let unread = CancellationToken::new();
+        tokio::spawn(drain(lines, unread.clone()));
+        Self { process, address, unread }
+    }
+
+    /// From now on nothing reads its log, whose pipe stays open.
+    pub(crate) fn leave_log_unread(&self) {
+        self.unread.cancel();
+    }
+
+    /// Kept connections to it.
+    pub(crate) async fn clients(&self, count: usize) -> Vec<Client> {
+        Client::connect_all(self.address, count).await
+    }
+
+    /// How much of it is in memory, where the system tells.
+    pub(crate) fn resident_bytes(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix(" kB")?.parse::<f64>().ok().map(|kilobytes| kilobytes * 1024.0)
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.process.kill().await.expect("the service can be ended");
+    }
+}
+
+/// Reads the log until it tells where the service listens.
+async fn address(lines: &mut Lines<BufReader<ChildStderr>>) -> SocketAddr {
+    while let Some(line) = lines.next_line().await.expect("the log can be read") {
+        let told = line.split_once("\"address\":\"").and_then(|(_, rest)| rest.split_once('"'));
+        match told.and_then(|(address, _)| address.parse().ok()) {
+            Some(address) => return address,
+            None => eprintln!("{line}"),
+        }
+    }
+    panic!("the service ended before it listened; its log filter must let holdfast::serve=info through")
+}
+
+/// Shows warnings and errors of the service; lines about single requests are only read. After `unread` nothing is read.
+async fn drain(mut lines: Lines<BufReader<ChildStderr>>, unread: CancellationToken) {
+    loop {
+        let line = tokio::select! {
+            biased;
+            () = unread.cancelled() => pending().await,
+            line = lines.next_line() => line,
+        };
+        let Ok(Some(line)) = line else { return };
+        if !line.contains("\"INFO\"") && !line.contains("\"DEBUG\"") {
+            eprintln!("{line}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Standard error, written by a thread of its own. A pipe that is not read blocks its writer, which must not be a thread
+//! that serves requests: lines wait in a bounded queue, and those that do not fit are dropped and counted.
+
+use std::io::{self, Write};
+use std::iter;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tracing::warn;
+
+/// How much may wait, in bytes, each line with [`LINE_BYTES`] beside its text.
+const QUEUE_BYTES: usize = 8 * 1024 * 1024;
+/// About what a waiting line costs beside its text.
+const LINE_BYTES: usize = 64;
+/// What a pipe takes in one piece (`PIPE_BUF`): lines of several processes that share one are not mixed up.
+const PIECE_BYTES: usize = 4096;
+/// How long the end of the process waits for the last lines.
+const LAST_FLUSH: Duration = Duration::from_secs(1);
+
+static STDERR: OnceLock<Lines> = OnceLock::new();
+
+/// Standard error of this process; the thread that writes it starts with the first call.
+pub(super) fn stderr() -> &'static Lines {
+    STDERR.get_or_init(|| Lines::written_to(io::stderr()))
+}
+
+/// Writes what waits for standard error when it is dropped, and waits a second for it at most.
+#[derive(Debug)]
+pub struct StderrGuard;
+
+impl Drop for StderrGuard {
+    fn drop(&mut self) {
+        if let Some(lines) = STDERR.get() {
+            lines.flush_all();
+        }
+    }
+}
+
+enum Message {
+    Line(Box<[u8]>),
+    Flush(SyncSender<()>),
+}
+
+/// The end of the queue where lines are put in.
+pub(super) struct Lines {
+    queue: Sender<Message>,
+    load: Arc<Load>,
+}
+
+/// What waits in the queue, and what did not fit.
+#[derive(Default)]
+struct Load {
+    bytes: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+impl Lines {
+    /// A queue whose lines a new thread writes there.
+    fn written_to(writer: impl Write + Send + 'static) -> Self {
+        let (queue, messages) = channel();
+        let load = Arc::<Load>::default();
+        let lines = Self { queue, load: Arc::clone(&load) };
+        std::thread::Builder::new()
+            .name("stderr".to_owned())
+            .spawn(move || write_all(writer, &messages, &load))
+            .expect("the system can start one more thread");
+        lines
+    }
+
+    /// Adds a line, with its line break, unless the queue is full.
+    pub(super) fn add(&self, line: &[u8]) {
+        let bytes = line.len() + LINE_BYTES;
+        let waiting = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if waiting + bytes > QUEUE_BYTES || self.queue.send(Message::Line(line.into())).is_err() {
+            self.load.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.load.dropped.fetch_add(1, Ordering::Relaxed);
+            super::log_dropped();
+        }
+    }
+
+    /// Waits until everything that was added before is written; a second at most.
+    fn flush_all(&self) {
+        let (done, finished) = sync_channel(1);
+        if self.queue.send(Message::Flush(done)).is_ok() {
+            let _ = finished.recv_timeout(LAST_FLUSH);
+        }
+    }
+}
+
+impl Write for &Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.add(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes whole lines, short ones together.
+fn write_all(mut writer: impl Write, messages: &Receiver<Message>, load: &Load) {
+    let mut piece = Piece::default();
+    while let Ok(first) = messages.recv() {
+        for message in iter::once(first).chain(messages.try_iter()) {
+            match message {
+                Message::Line(line) => {
+                    if piece.text.len() + line.len() > PIECE_BYTES {
+                        piece.write_to(&mut writer, load);
+                    }
+                    piece.text.extend_from_slice(&line);
+                    piece.load += line.len() + LINE_BYTES;
+                }
+                Message::Flush(done) => {
+                    piece.write_to(&mut writer, load);
+                    let _ = done.try_send(());
+                }
+            }
+        }
+        piece.write_to(&mut writer, load);
+    }
+}
+
+/// Lines that are written together.
+#[derive(Default)]
+struct Piece {
+    text: Vec<u8>,
+    load: usize,
+}
+
+impl Piece {
+    /// A writer that fails has lost its reader: the lines are lost, nothing else.
+    fn write_to(&mut self, writer: &mut impl Write, load: &Load) {
+        if self.load == 0 {
+            return;
+        }
+        let _ = writer.write_all(&self.text);
+        self.text.clear();
+        let waiting = load.bytes.fetch_sub(self.load, Ordering::Relaxed) - self.load;
+        self.load = 0;
+        if waiting == 0 {
+            tell_dropped(load);
+        }
+    }
+}
+
+/// Once the queue is empty again, the log itself says what it lacks.
+fn tell_dropped(load: &Load) {
+    let lines = load.dropped.swap(0, Ordering::Relaxed);
+    if lines > 0 {
+        warn!(lines, "log lines were dropped because standard error was not read in time");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every piece that it is given waits here until it is taken.
+    struct Pipe(SyncSender<Vec<u8>>);
+
+    impl Write for Pipe {
+        fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+            self.0.send(piece.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            Ok(piece.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn dropped(lines: &Lines) -> u64 {
+        lines.load.dropped.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn lines_that_do_not_fit_are_dropped_and_those_before_them_are_written_in_order() {
+        let (pipe, pieces) = sync_channel(0);
+        let lines = Lines::written_to(Pipe(pipe));
+        let (text, mut added) = ("x".repeat(1000), 0);
+        while dropped(&lines) == 0 {
+            lines.add(format!("{added} {text}\n").as_bytes());
+            added += 1;
+        }
+        assert!(lines.load.bytes.load(Ordering::Relaxed) <= QUEUE_BYTES);
+        assert!(added > QUEUE_BYTES / 1100);
+        assert_eq!(dropped(&lines), 1, "the last one");
+        let mut written = String::new();
+        while written.lines().count() < added - 1 {
+            let piece = pieces.recv().expect("the thread runs");
+            assert!(piece.len() <= PIECE_BYTES && piece.ends_with(b"\n"), "whole lines");
+            written.push_str(&String::from_utf8(piece).expect("text"));
+        }
+        let numbers = written.lines().map(|line| line.split(' ').next().and_then(|number| number.parse().ok()));
+        assert!(numbers.eq((0..added - 1).map(Some)));
+    }
+
+    #[test]
+    fn a_line_that_is_longer_than_a_piece_is_written_whole() {
+        let (pipe, pieces) = sync_channel(0);
+        let lines = Lines::written_to(Pipe(pipe));
+        let long = [vec![b'x'; PIECE_BYTES * 3], vec![b'\n']].concat();
+        for _ in 0..2 {
+            lines.add(&long);
+            assert_eq!(pieces.recv().expect("the thread runs"), long);
+        }
+    }
+
+    #[test]
+    fn a_flush_waits_for_what_was_added_and_not_for_a_full_pipe() {
+        let (pipe, pieces) = sync_channel(1);
+        let lines = Lines::written_to(Pipe(pipe));
+        lines.add(b"first\n");
+        lines.flush_all();
+        assert_eq!(pieces.try_recv().expect("it was written"), b"first\n");
+        for _ in 0..3 {
+            lines.add(&[b'x'; PIECE_BYTES]);
+        }
+        lines.flush_all();
+        assert!(lines.load.bytes.load(Ordering::Relaxed) > 0, "it does not wait for ever");
+    }
+}
