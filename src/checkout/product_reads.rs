@@ -81,6 +81,11 @@ impl ReadWork {
     }
 
     async fn read_page(&self, after: i64, limit: u32, jobs: Vec<ReadJob>) {
+        let is_waited_for = |job: &ReadJob| matches!(job, ReadJob::Page(answer) if !answer.is_closed());
+        let jobs: Vec<ReadJob> = jobs.into_iter().filter(is_waited_for).collect();
+        if jobs.is_empty() {
+            return;
+        }
         // one row more than is shown tells whether there is a next page
         // every page that is asked for has a round of its own
         let found = self

@@ -5,8 +5,7 @@
 //! database. When a connection cannot be made, is lost, or does not answer, and no other call was answered since, a new
 //! connection asks `SELECT 1`. If that fails too, the database is away, until such a probe succeeds.
 
-use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -56,6 +55,10 @@ struct Shared {
     created: Instant,
     /// When a call was last answered, in microseconds since `created`.
     answered_us: AtomicU64,
+    /// How many calls are under way, and since when there has been one at any time.
+    under_way: AtomicUsize,
+    busy_since_us: AtomicU64,
+    is_watched: AtomicBool,
     probing: AtomicBool,
 }
 
@@ -76,6 +79,9 @@ impl Breaker {
             away: watch::Sender::new(None),
             created: Instant::now(),
             answered_us: AtomicU64::new(0),
+            under_way: AtomicUsize::new(0),
+            busy_since_us: AtomicU64::new(0),
+            is_watched: AtomicBool::new(false),
             probing: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
@@ -108,33 +114,73 @@ impl Breaker {
         self.shared.answered();
     }
 
-    /// Looks, for as long as a call is under way, whether any call is answered.
-    pub(super) async fn watch(&self) -> Infallible {
-        loop {
-            let since = Instant::now();
-            sleep(SILENCE).await;
-            self.suspect(since, Doubt::Silent);
+    /// A call begins; it is under way until this is dropped.
+    pub(super) fn begin(&self) -> UnderWay<'_> {
+        let shared = &self.shared;
+        if shared.under_way.fetch_add(1, Ordering::Relaxed) == 0 {
+            shared.busy_since_us.store(shared.now_us(), Ordering::Relaxed);
         }
+        if !shared.is_watched.swap(true, Ordering::Relaxed) {
+            tokio::spawn(watch(Arc::downgrade(shared)));
+        }
+        UnderWay(shared)
     }
 
     /// A call that began then was not answered. The probe is sent unless another call was answered since.
     pub(super) fn suspect(&self, since: Instant, doubt: Doubt) {
-        let shared = &self.shared;
-        if !shared.answered_since(since) && self.is_closed() && !shared.probing.swap(true, Ordering::AcqRel) {
-            tokio::spawn(decide(Arc::downgrade(shared), shared.pool.options().clone(), doubt));
+        if !self.shared.answered_since(since) {
+            probe_once(&self.shared, doubt);
         }
     }
 }
 
+/// A call that is under way.
+pub(super) struct UnderWay<'breaker>(&'breaker Shared);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Shared {
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.created.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     fn answered(&self) {
-        let now_us = u64::try_from(self.created.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.answered_us.fetch_max(now_us, Ordering::Relaxed);
+        self.answered_us.fetch_max(self.now_us(), Ordering::Relaxed);
+    }
+
+    /// Whether calls have been under way for a while and none of them was answered.
+    fn is_silent(&self) -> bool {
+        let last_us = self.answered_us.load(Ordering::Relaxed).max(self.busy_since_us.load(Ordering::Relaxed));
+        let silent = Duration::from_micros(self.now_us().saturating_sub(last_us));
+        self.under_way.load(Ordering::Relaxed) > 0 && silent >= SILENCE
     }
 
     fn answered_since(&self, since: Instant) -> bool {
         let since_us = since.saturating_duration_since(self.created).as_micros();
         u128::from(self.answered_us.load(Ordering::Relaxed)) > since_us
+    }
+}
+
+/// Looks, for as long as the database is used, whether calls are answered: one task for all calls, of which very many may
+/// wait.
+async fn watch(shared: Weak<Shared>) {
+    loop {
+        sleep(SILENCE / 4).await;
+        let Some(shared) = shared.upgrade() else { return };
+        if shared.is_silent() {
+            probe_once(&shared, Doubt::Silent);
+        }
+    }
+}
+
+/// Sends the probe, unless one is under way or the database is known to be away.
+fn probe_once(shared: &Arc<Shared>, doubt: Doubt) {
+    if shared.away.borrow().is_none() && !shared.probing.swap(true, Ordering::AcqRel) {
+        tokio::spawn(decide(Arc::downgrade(shared), shared.pool.options().clone(), doubt));
     }
 }
 

@@ -305,6 +305,7 @@ impl Database {
     /// Runs attempt after attempt, unless the database is away.
     async fn run<'env, T>(&self, name: &'static str, mode: Mode, body: impl Body<'env, T>) -> Result<T, Error> {
         let mut lost = Vec::new();
+        let _under_way = self.breaker.begin();
         let result = tokio::select! {
             biased;
             reason = self.breaker.opened() => {
@@ -312,7 +313,6 @@ impl Database {
                 Err(Error::Unavailable(reason))
             }
             result = self.run_until_done(name, mode, &mut lost, body) => result,
-            never = self.breaker.watch() => match never {},
         };
         for trace in lost {
             self.end_later(trace);

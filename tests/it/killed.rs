@@ -69,7 +69,7 @@ async fn more_connections_that_were_killed_while_they_were_idle_than_there_are_a
     let shop = Shop::open().await;
     let product_id = shop.product(1000).await;
     let mut config = shop.config();
-    config.pool_size = 20;
+    config.pool_size = 40;
     let instance = Instance::start(config).await;
     let mut conn = shop.sql().await;
     for _ in 0..3 {

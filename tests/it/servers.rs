@@ -88,6 +88,8 @@ async fn a_lost_connection_is_never_ended_on_another_server() {
 
     proxy.lead_to(second.address());
     all(held).await.remove(0).expect("the second server takes the hold");
+    let alive: Option<u8> = innocent.query_first("SELECT 1").await.expect("the innocent connection is alive");
+    assert_eq!(alive, Some(1));
     let tries = || proxy.statements().iter().filter(|statement| statement.contains("CONNECTION_ID()")).count();
     let before = tries();
     assert!(eventually(async || tries() >= before + 3).await, "the server of the lost connection is looked for");
