@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::apart::Apart;
 use crate::journal::{Journal, Kind, Sample};
 use crate::support::client::Answer;
 
@@ -25,7 +26,9 @@ const REOPEN: Duration = Duration::from_millis(50);
 type Body = Cursor<Vec<u8>>;
 
 /// Clients that ask for holds of one product; they end with this value.
-pub(crate) struct Flood(#[expect(dead_code, reason = "ends them")] JoinSet<()>);
+pub(crate) struct Flood {
+    _apart: Apart,
+}
 
 impl Flood {
     /// Each stream asks, waits for its answer, and asks again.
@@ -35,11 +38,14 @@ impl Flood {
         product_id: i64,
         journal: &Arc<Journal>,
     ) -> Self {
-        let mut tasks = JoinSet::new();
-        for _ in 0..connections {
-            tasks.spawn(connection(address, streams, product_id, Arc::clone(journal)));
+        let apart = Apart::new();
+        {
+            let _guard = apart.enter();
+            for _ in 0..connections {
+                tokio::spawn(connection(address, streams, product_id, Arc::clone(journal)));
+            }
         }
-        Self(tasks)
+        Self { _apart: apart }
     }
 }
 

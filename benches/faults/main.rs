@@ -8,6 +8,7 @@
 //!
 //! [`play`] is what they have in common, [`journal`] the ledger.
 
+mod apart;
 mod clients;
 mod clocks;
 mod crowds;
@@ -52,6 +53,9 @@ struct Options {
     /// `holdfast_faults` are dropped before and after, and faults of the server's process are skipped
     #[arg(long)]
     url: Option<String>,
+    /// Another build of holdfast to play against, to compare two of them
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_holdfast"), hide_default_value = true)]
+    program: String,
     /// Log filter of the service
     #[arg(long, default_value = "off,holdfast::serve=info")]
     log: String,
@@ -127,6 +131,7 @@ pub(crate) struct Plan {
     flood: (usize, usize),
     /// Requests that a service with an unread log must answer.
     logged: usize,
+    program: String,
     log: String,
 }
 
@@ -144,6 +149,7 @@ impl Plan {
             recovery: seconds(if options.quick { 10.0 } else { 30.0 }),
             flood: if options.quick { (20, 100) } else { (300, 200) },
             logged: if options.quick { 2_000 } else { 10_000 },
+            program: options.program.clone(),
             log: options.log.clone(),
         }
     }

@@ -57,6 +57,7 @@ pub(crate) struct Play {
     begun: Instant,
     ended: Instant,
     recovery: Duration,
+    program: String,
 }
 
 /// What a fault came to.
@@ -78,7 +79,7 @@ impl Play {
         let scarce = ground.product("Scarce", SCARCE).await;
         let mut command = Command::new("/bin/sh");
         let shell = format!("{}; exec \"$0\" serve", start.shell);
-        command.args(["-c", &shell, env!("CARGO_BIN_EXE_holdfast")]).env_clear();
+        command.args(["-c", &shell, &plan.program]).env_clear();
         let own = [
             ("HOLDFAST_WEBHOOK_SECRETS", SECRET),
             ("HOLDFAST_HOLD_TTL_SECONDS", "600"),
@@ -90,9 +91,20 @@ impl Play {
         let opened = Instant::now();
         sleep(plan.before).await;
         let now = Instant::now();
-        let recovery = plan.recovery;
-        let name = name.to_owned();
-        Self { name, served, journal, hot, other, scarce, crowd, opened, begun: now, ended: now, recovery }
+        Self {
+            name: name.to_owned(),
+            served,
+            journal,
+            hot,
+            other,
+            scarce,
+            crowd,
+            opened,
+            begun: now,
+            ended: now,
+            recovery: plan.recovery,
+            program: plan.program.clone(),
+        }
     }
 
     /// A client that writes into the same journal.
@@ -147,7 +159,7 @@ impl Play {
             name: self.name,
         };
         let wrong = self.journal.reconcile(ground, (self.scarce, SCARCE)).await;
-        report.row(&outcome, &wrong, &audit(ground).await);
+        report.row(&outcome, &wrong, &audit(&self.program, ground).await);
         outcome
     }
 }
@@ -166,8 +178,8 @@ fn buyers(served: &Served, journal: &Arc<Journal>, hot: i64, other: i64, scarce:
 }
 
 /// Runs `holdfast audit`. Returns what it says where it is not clean.
-async fn audit(ground: &Ground) -> Option<String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+async fn audit(program: &str, ground: &Ground) -> Option<String> {
+    let mut command = Command::new(program);
     command.arg("audit").env_clear().env("HOLDFAST_DATABASE_URL", ground.admin_url()).stdin(Stdio::null());
     let output = command.kill_on_drop(true).output().await.expect("the audit can be started");
     let text = [output.stdout, output.stderr].concat();
