@@ -51,7 +51,7 @@ impl Buyer for Asker {
     }
 }
 
-/// Starts that many of them. What they are told goes into a journal of their own.
+/// Starts that many of them. Their answers go into a journal of their own.
 fn askers(apart: &Apart, address: SocketAddr, count: usize, request: fn() -> Vec<u8>) -> Crowd {
     let (journal, _guard) = (Arc::new(Journal::default()), apart.enter());
     Crowd::start((0..count).map(|_| Asker { link: Link::new(address, &journal), request }))
@@ -69,7 +69,7 @@ pub(crate) async fn unknown_holds(name: &str, ground: &Ground, plan: &Plan, repo
     neighbours(name, ground, plan, report, || get(&format!("/api/holds/{}", Uuid::now_v7()))).await;
 }
 
-/// Compares what the hot product's buyers get with what they get beside as many connections that ask for nothing.
+/// Compares the hot product's holds with those beside as many connections that ask for `/healthz`.
 async fn neighbours(name: &str, ground: &Ground, plan: &Plan, report: &mut Report, request: fn() -> Vec<u8>) {
     let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
     let control = beside(&play, plan, NEIGHBOURS, healthz).await;
@@ -87,7 +87,7 @@ async fn neighbours(name: &str, ground: &Ground, plan: &Plan, report: &mut Repor
     report.timed(format!("{name}: p99 / control"), p99, Target::AtMost(3.0));
 }
 
-/// What the hot product's buyers get beside that many of these.
+/// Measures the hot product's buyers beside that many of these clients.
 async fn beside(play: &Play, plan: &Plan, count: usize, request: fn() -> Vec<u8>) -> Window {
     let apart = Apart::new();
     let crowd = askers(&apart, play.served.address, count, request);

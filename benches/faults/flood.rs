@@ -15,14 +15,14 @@ use crate::apart::Apart;
 use crate::journal::{Journal, Kind, Sample};
 use crate::support::client::Answer;
 
-/// What a client waits for an answer.
+/// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What `Retry-After` asks for: a client that heeds it.
+/// Pause of a client that heeds `Retry-After`.
 const PAUSE: Duration = Duration::from_secs(1);
-/// What a connection waits before it is opened again.
+/// Pause before a lost connection is opened again.
 const REOPEN: Duration = Duration::from_millis(50);
 
-/// What is sent.
+/// The body of a request.
 type Body = Cursor<Vec<u8>>;
 
 /// Clients that ask for holds of one product; they end with this value.

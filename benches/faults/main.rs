@@ -1,5 +1,5 @@
-//! Plays faults against `holdfast serve` and proves that nothing acknowledged is lost: what its neighbours, its machine, its
-//! database and its clocks can do to it. `script/faults` builds and runs it; docs/faults.md tells how to read the table.
+//! Plays faults against `holdfast serve` and proves that nothing acknowledged is lost: faults of its neighbours, its machine,
+//! its database and its clocks. `script/faults` builds and runs it; docs/faults.md explains the table.
 //!
 //! - [`crowds`]: clients that ask for too much, or for nothing
 //! - [`network`]: a database server that is away, frozen or late
@@ -62,7 +62,7 @@ struct Options {
     /// End with 1 when a bound is missed, too
     #[arg(long)]
     check: bool,
-    /// What cargo says to every benchmark
+    /// Passed by cargo to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -138,6 +138,13 @@ pub(crate) struct Plan {
 /// Why a fault cannot be played here.
 pub(crate) struct Skipped(String);
 
+impl Skipped {
+    /// The fault is one of the server's process or of its settings, and the server was named.
+    pub(crate) fn named_server() -> Self {
+        Self("only on a private server".to_owned())
+    }
+}
+
 impl Plan {
     fn new(options: &Options) -> Self {
         let fault = options.seconds.unwrap_or(if options.quick { 1.5 } else { 4.0 });
@@ -155,7 +162,7 @@ impl Plan {
     }
 }
 
-/// What a run ends early, ends the processes that it started too: they go with the values that are dropped here.
+/// An early end of the run ends the processes that it started, too: they go with the values that are dropped here.
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
@@ -214,9 +221,9 @@ impl Fault {
             Self::LostPrivileges => writes::lost_privileges(name, ground, plan, report).await,
             Self::TableLock => writes::table_lock(name, ground, plan, report).await,
             Self::MissingTable => writes::missing_table(name, ground, plan, report).await,
-            Self::FullDisk => return writes::full_disk(name, plan, report).await,
+            Self::FullDisk => return writes::full_disk(name, ground, plan, report).await,
             Self::ServiceClock => return clocks::service_clock(name, ground, plan, report).await,
-            Self::ClockJump => return clocks::clock_jump(name, plan, report).await,
+            Self::ClockJump => return clocks::clock_jump(name, ground, plan, report).await,
         }
         Ok(())
     }

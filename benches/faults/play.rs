@@ -1,4 +1,4 @@
-//! One fault: a service, buyers, the time before, the fault, the time until it recovered, and what is left to prove.
+//! One fault: a service, buyers, the time before, the fault, the time until it recovered, and the proof at the end.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub(crate) struct Play {
     program: String,
 }
 
-/// What a fault came to.
+/// The figures of a fault.
 pub(crate) struct Outcome {
     pub(crate) name: String,
     pub(crate) before: Window,
@@ -74,7 +74,6 @@ pub(crate) struct Outcome {
 impl Play {
     /// Starts the service and its buyers, and lets them sell for a while.
     pub(crate) async fn open(name: &str, ground: &Ground, plan: &Plan, start: Start<'_>) -> Self {
-        eprintln!("playing {name}");
         let (hot, other) = (ground.product("Hot", PLENTY).await, ground.product("Other", PLENTY).await);
         let scarce = ground.product("Scarce", SCARCE).await;
         let mut command = Command::new("/bin/sh");
@@ -117,8 +116,8 @@ impl Play {
         self.begun = Instant::now();
     }
 
-    /// Lets the fault last this long, and longer until what was asked since its beginning shows what it must show: a loaded
-    /// machine needs its time.
+    /// Lets the fault last this long, and longer until the requests since its beginning show what they must: a
+    /// loaded machine needs its time.
     pub(crate) async fn last(&self, lasts: Duration, shown: impl Fn(&Window) -> bool) {
         sleep(lasts).await;
         let deadline = Instant::now() + self.recovery;
@@ -127,7 +126,7 @@ impl Play {
         }
     }
 
-    /// What was asked, and answered, since the beginning of the fault.
+    /// The requests since the beginning of the fault that were answered.
     pub(crate) fn so_far(&self) -> Window {
         self.journal.window(self.begun, Instant::now())
     }
