@@ -41,7 +41,12 @@ impl Served {
             .expect("the service can be started");
         let errors = process.stderr.take().expect("standard error is piped");
         let mut lines = BufReader::new(errors).lines();
-        let address = timeout(Duration::from_secs(10), address(&mut lines)).await.expect("the service starts");
+        let mut told = Vec::new();
+        let address = timeout(Duration::from_secs(10), address(&mut lines, &mut told)).await.ok().flatten();
+        let address = address.unwrap_or_else(|| {
+            let told = told.join("\n");
+            panic!("the service does not say where it listens (its log must let holdfast::serve=info through):\n{told}")
+        });
         let unread = CancellationToken::new();
         tokio::spawn(drain(lines, unread.clone()));
         Self { process, address, unread }
@@ -69,16 +74,16 @@ impl Served {
     }
 }
 
-/// Reads the log until it tells where the service listens.
-async fn address(lines: &mut Lines<BufReader<ChildStderr>>) -> SocketAddr {
+/// Reads the log until it tells where the service listens, and keeps the lines before that.
+async fn address(lines: &mut Lines<BufReader<ChildStderr>>, told: &mut Vec<String>) -> Option<SocketAddr> {
     while let Some(line) = lines.next_line().await.expect("the log can be read") {
-        let told = line.split_once("\"address\":\"").and_then(|(_, rest)| rest.split_once('"'));
-        match told.and_then(|(address, _)| address.parse().ok()) {
-            Some(address) => return address,
-            None => eprintln!("{line}"),
+        let address = line.split_once("\"address\":\"").and_then(|(_, rest)| rest.split_once('"'));
+        match address.and_then(|(address, _)| address.parse().ok()) {
+            Some(address) => return Some(address),
+            None => told.push(line),
         }
     }
-    panic!("the service ended before it listened; its log filter must let holdfast::serve=info through")
+    None
 }
 
 /// Shows warnings and errors of the service; lines about single requests are only read. After `unread` nothing is read.
