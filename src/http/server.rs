@@ -121,11 +121,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             ended = connection.as_mut() => ended,
             _ = stopped.changed() => {
                 connection.as_mut().graceful_shutdown();
-                poll_fn(|context| {
-                    turns.begin_turn();
-                    connection.as_mut().poll(context)
-                })
-                .await
+                connection.await
             }
         };
         if let Err(error) = ended {

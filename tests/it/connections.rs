@@ -135,7 +135,7 @@ async fn an_http2_client_that_disconnects_leaves_no_request_behind() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_the_whole_body_of_a_request_over_http2_in_a_crowd() {
+async fn a_stop_waits_for_the_whole_body_of_a_request_over_http2() {
     const BYTES: usize = 10_000;
     let (stop, begun) = (CancellationToken::new(), Arc::new(Semaphore::new(0)));
     let endpoint = {
@@ -149,9 +149,7 @@ async fn a_stop_waits_for_the_whole_body_of_a_request_over_http2_in_a_crowd() {
             }
         })
     };
-    // one request is a crowd
-    let limits = Limits { crowd: 1, ..Limits::default() };
-    let (address, mut serving) = server_until(stop.clone(), limits, endpoint).await;
+    let (address, mut serving) = server_until(stop.clone(), Limits::default(), endpoint).await;
     let (mut requests, _, _driver) = http2(address).await;
     let request = Request::post("http://localhost/").body(()).expect("a request");
     let (response, mut body) = requests.send_request(request, false).expect("the connection is open");
