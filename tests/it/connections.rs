@@ -135,7 +135,7 @@ async fn an_http2_client_that_disconnects_leaves_no_request_behind() {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_the_whole_body_of_a_request_over_http2_in_a_crowd() {
+async fn a_stop_waits_for_the_whole_body_of_a_request_over_http2() {
     const BYTES: usize = 10_000;
     let (stop, begun) = (CancellationToken::new(), Arc::new(Semaphore::new(0)));
     let endpoint = {
