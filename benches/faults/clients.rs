@@ -1,4 +1,4 @@
-//! Clients that go on whatever happens, and write down what they were told.
+//! Clients that go on after any error, and record every answer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a buyer waits after a request that was not done.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How often a load balancer looks.
+/// Interval of a load balancer's checks.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
-/// A kept connection that is opened again when it was lost, and where its answers are written down.
+/// A kept connection that is opened again when it was lost, and the journal that its answers are recorded in.
 pub(crate) struct Link {
     address: SocketAddr,
     client: Option<Client>,
@@ -51,7 +51,7 @@ impl Link {
         Self { address, client: None, journal: Arc::clone(journal) }
     }
 
-    /// Sends a request once and writes down what came of it. Returns the answer, if one came.
+    /// Sends a request once and records the outcome. Returns the answer, if one came.
     pub(crate) async fn ask(&mut self, kind: Kind, request: &[u8]) -> Option<Reply> {
         let asked = Instant::now();
         let reply = timeout(PATIENCE, self.exchange(request)).await.ok().flatten();
@@ -135,7 +135,7 @@ pub(crate) enum Agent {
 }
 
 impl Agent {
-    /// What a load balancer asks.
+    /// The question of a load balancer, again and again.
     pub(crate) fn checker(link: Link, kind: Kind) -> Self {
         let path = if kind == Kind::Readyz { "/readyz" } else { "/healthz" };
         Self::Checker { link, kind, request: get(path) }

@@ -51,20 +51,32 @@ pub(crate) async fn service_clock(
 }
 
 /// The server's clock stays where it jumped to, as after a failover.
-pub(crate) async fn clock_jump(name: &str, plan: &Plan, report: &mut Report) -> Result<(), Skipped> {
+pub(crate) async fn clock_jump(
+    name: &str,
+    ground: &mut Ground,
+    plan: &Plan,
+    report: &mut Report,
+) -> Result<(), Skipped> {
+    ground.server().ok_or_else(Skipped::named_server)?;
     let library = libfaketime()?.display().to_string();
     let home = folder("faults-clock");
     let mut server = Server::start(&home, &[]).await.map_err(Skipped)?;
     let offset = home.join("offset");
-    let set = |text: &str| std::fs::write(&offset, text).expect("a file of our own");
+    // Renamed, so that the server never reads half of it.
+    let set = |text: &str| {
+        let written = std::fs::write(home.join("next"), text);
+        written.and_then(|()| std::fs::rename(home.join("next"), &offset)).expect("a file of our own");
+    };
     set("+0");
     server.kill().await;
     let file = offset.display().to_string();
+    // The fix, which the library switches on by itself, makes every timed wait of MySQL last far too long.
     let clock = [
         ("LD_PRELOAD", library.as_str()),
         ("FAKETIME_TIMESTAMP_FILE", &file),
-        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_CACHE_DURATION", "1"),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("FAKETIME_FORCE_MONOTONIC_FIX", "0"),
     ];
     server.start_again(&clock).await;
     let ground = Ground::private(server).await;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::Plan;
+use crate::apart::Apart;
 use crate::clients::{Agent, Link};
 use crate::flood::Flood;
 use crate::ground::Ground;
@@ -50,9 +51,9 @@ impl Buyer for Asker {
     }
 }
 
-/// Starts that many of them. What they are told goes into a journal of their own.
-fn askers(address: SocketAddr, count: usize, request: fn() -> Vec<u8>) -> Crowd {
-    let journal = Arc::new(Journal::default());
+/// Starts that many of them. Their answers go into a journal of their own.
+fn askers(apart: &Apart, address: SocketAddr, count: usize, request: fn() -> Vec<u8>) -> Crowd {
+    let (journal, _guard) = (Arc::new(Journal::default()), apart.enter());
     Crowd::start((0..count).map(|_| Asker { link: Link::new(address, &journal), request }))
 }
 
@@ -68,7 +69,7 @@ pub(crate) async fn unknown_holds(name: &str, ground: &Ground, plan: &Plan, repo
     neighbours(name, ground, plan, report, || get(&format!("/api/holds/{}", Uuid::now_v7()))).await;
 }
 
-/// Compares what the hot product's buyers get with what they get beside as many connections that ask for nothing.
+/// Compares the hot product's holds with those beside as many connections that ask for `/healthz`.
 async fn neighbours(name: &str, ground: &Ground, plan: &Plan, report: &mut Report, request: fn() -> Vec<u8>) {
     let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
     let control = beside(&play, plan, NEIGHBOURS, healthz).await;
@@ -86,9 +87,10 @@ async fn neighbours(name: &str, ground: &Ground, plan: &Plan, report: &mut Repor
     report.timed(format!("{name}: p99 / control"), p99, Target::AtMost(3.0));
 }
 
-/// What the hot product's buyers get beside that many of these.
+/// Measures the hot product's buyers beside that many of these clients.
 async fn beside(play: &Play, plan: &Plan, count: usize, request: fn() -> Vec<u8>) -> Window {
-    let crowd = askers(play.served.address, count, request);
+    let apart = Apart::new();
+    let crowd = askers(&apart, play.served.address, count, request);
     sleep(plan.fault / 4).await;
     let from = Instant::now();
     sleep(plan.fault).await;
@@ -146,15 +148,18 @@ pub(crate) async fn overload(name: &str, ground: &Ground, plan: &Plan, report: &
 pub(crate) async fn pipelining(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
     let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
     let control = beside(&play, plan, UNPIPELINED, healthz).await.quantile(0.99);
-    let mut pipelines = JoinSet::new();
-    for _ in 0..PIPELINES {
-        pipelines.spawn(pipeline(play.served.address));
+    let apart = Apart::new();
+    {
+        let _guard = apart.enter();
+        for _ in 0..PIPELINES {
+            tokio::spawn(pipeline(play.served.address));
+        }
     }
     sleep(plan.fault / 4).await;
     play.begin();
     sleep(plan.fault).await;
     play.end();
-    drop(pipelines);
+    drop(apart);
     let outcome = play.finish(ground, report).await;
     let pipelined = outcome.during.of(Kind::Hot).quantile(0.99);
     let time = |time: Option<Duration>| time.map_or("-".to_owned(), short);

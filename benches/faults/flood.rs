@@ -11,21 +11,24 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::apart::Apart;
 use crate::journal::{Journal, Kind, Sample};
 use crate::support::client::Answer;
 
-/// What a client waits for an answer.
+/// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What `Retry-After` asks for: a client that heeds it.
+/// Pause of a client that heeds `Retry-After`.
 const PAUSE: Duration = Duration::from_secs(1);
-/// What a connection waits before it is opened again.
+/// Pause before a lost connection is opened again.
 const REOPEN: Duration = Duration::from_millis(50);
 
-/// What is sent.
+/// The body of a request.
 type Body = Cursor<Vec<u8>>;
 
 /// Clients that ask for holds of one product; they end with this value.
-pub(crate) struct Flood(#[expect(dead_code, reason = "ends them")] JoinSet<()>);
+pub(crate) struct Flood {
+    _apart: Apart,
+}
 
 impl Flood {
     /// Each stream asks, waits for its answer, and asks again.
@@ -35,11 +38,14 @@ impl Flood {
         product_id: i64,
         journal: &Arc<Journal>,
     ) -> Self {
-        let mut tasks = JoinSet::new();
-        for _ in 0..connections {
-            tasks.spawn(connection(address, streams, product_id, Arc::clone(journal)));
+        let apart = Apart::new();
+        {
+            let _guard = apart.enter();
+            for _ in 0..connections {
+                tokio::spawn(connection(address, streams, product_id, Arc::clone(journal)));
+            }
         }
-        Self(tasks)
+        Self { _apart: apart }
     }
 }
 

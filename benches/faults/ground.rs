@@ -119,7 +119,7 @@ impl Ground {
         rows.iter().filter(|row| is_own(row)).filter_map(|row| row.get("Id")).collect()
     }
 
-    /// What a reader must know to compare figures.
+    /// Engine, version and machine, which a reader must know to compare figures.
     pub(crate) async fn describe(&self) -> Vec<(&'static str, String)> {
         let version: String = self.value("SELECT VERSION()").await;
         let engine = if version.contains("MariaDB") { "MariaDB" } else { "MySQL" };

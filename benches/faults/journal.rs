@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::ground::Ground;
 
-/// What was asked for.
+/// The kind of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     /// A hold of the hot product.
@@ -44,11 +44,11 @@ pub(crate) struct Sample {
     pub(crate) took: Duration,
     /// None without an answer.
     pub(crate) status: Option<u16>,
-    /// Whether the answer told when to try again.
+    /// Whether the answer has `Retry-After`.
     pub(crate) retry_after: bool,
 }
 
-/// What an answer says about the request.
+/// The meaning of an answer for its request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Outcome {
     Acknowledged,
@@ -72,10 +72,10 @@ impl Sample {
     }
 }
 
-/// What a payment event is when its amount is in sight.
+/// States of a payment event in which its amount is in sight.
 const EVENT_STATES: [&str; 7] = ["received", "parked", "applied", "ignored", "quarantined", "refund_due", "refunded"];
 
-/// What clients write down. Ids are in upper-case hexadecimal digits.
+/// The records of all clients of one fault. Ids are in upper-case hexadecimal digits.
 #[derive(Default)]
 pub(crate) struct Journal {
     samples: Mutex<Vec<Sample>>,
@@ -126,14 +126,14 @@ impl Journal {
         answered.min().map(|answered| answered - since)
     }
 
-    /// What was asked in this time.
+    /// The requests that were sent in this time.
     pub(crate) fn window(&self, from: Instant, to: Instant) -> Window {
         let samples = lock(&self.samples);
         let within = samples.iter().filter(|sample| (from..to).contains(&sample.asked)).copied().collect();
         Window { samples: within, length: to - from }
     }
 
-    /// What was under way at any moment of this time.
+    /// The requests that were under way at any moment of this time.
     pub(crate) fn under_way(&self, from: Instant, to: Instant) -> Window {
         let samples = lock(&self.samples);
         let overlaps = |sample: &&Sample| sample.asked < to && sample.asked + sample.took >= from;
@@ -188,7 +188,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What was asked in a while.
+/// The requests of a while.
 pub(crate) struct Window {
     samples: Vec<Sample>,
     length: Duration,
@@ -200,7 +200,7 @@ impl Window {
         self.filtered(|sample| sample.kind == kind)
     }
 
-    /// What buyers asked for.
+    /// The requests of buyers.
     pub(crate) fn sales(&self) -> Self {
         self.filtered(|sample| sample.kind.sells())
     }

@@ -1,5 +1,5 @@
-//! Plays faults against `holdfast serve` and proves that nothing acknowledged is lost: what its neighbours, its machine, its
-//! database and its clocks can do to it. `script/faults` builds and runs it; docs/faults.md tells how to read the table.
+//! Plays faults against `holdfast serve` and proves that nothing acknowledged is lost: faults of its neighbours, its machine,
+//! its database and its clocks. `script/faults` builds and runs it; docs/faults.md explains the table.
 //!
 //! - [`crowds`]: clients that ask for too much, or for nothing
 //! - [`network`]: a database server that is away, frozen or late
@@ -8,6 +8,7 @@
 //!
 //! [`play`] is what they have in common, [`journal`] the ledger.
 
+mod apart;
 mod clients;
 mod clocks;
 mod crowds;
@@ -52,13 +53,16 @@ struct Options {
     /// `holdfast_faults` are dropped before and after, and faults of the server's process are skipped
     #[arg(long)]
     url: Option<String>,
+    /// Another build of holdfast to play against, to compare two of them
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_holdfast"), hide_default_value = true)]
+    program: String,
     /// Log filter of the service
     #[arg(long, default_value = "off,holdfast::serve=info")]
     log: String,
     /// End with 1 when a bound is missed, too
     #[arg(long)]
     check: bool,
-    /// What cargo says to every benchmark
+    /// Passed by cargo to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -127,11 +131,19 @@ pub(crate) struct Plan {
     flood: (usize, usize),
     /// Requests that a service with an unread log must answer.
     logged: usize,
+    program: String,
     log: String,
 }
 
 /// Why a fault cannot be played here.
 pub(crate) struct Skipped(String);
+
+impl Skipped {
+    /// The fault is one of the server's process or of its settings, and the server was named.
+    pub(crate) fn named_server() -> Self {
+        Self("only on a private server".to_owned())
+    }
+}
 
 impl Plan {
     fn new(options: &Options) -> Self {
@@ -144,12 +156,13 @@ impl Plan {
             recovery: seconds(if options.quick { 10.0 } else { 30.0 }),
             flood: if options.quick { (20, 100) } else { (300, 200) },
             logged: if options.quick { 2_000 } else { 10_000 },
+            program: options.program.clone(),
             log: options.log.clone(),
         }
     }
 }
 
-/// What a run ends early, ends the processes that it started too: they go with the values that are dropped here.
+/// An early end of the run ends the processes that it started, too: they go with the values that are dropped here.
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
@@ -208,9 +221,9 @@ impl Fault {
             Self::LostPrivileges => writes::lost_privileges(name, ground, plan, report).await,
             Self::TableLock => writes::table_lock(name, ground, plan, report).await,
             Self::MissingTable => writes::missing_table(name, ground, plan, report).await,
-            Self::FullDisk => return writes::full_disk(name, plan, report).await,
+            Self::FullDisk => return writes::full_disk(name, ground, plan, report).await,
             Self::ServiceClock => return clocks::service_clock(name, ground, plan, report).await,
-            Self::ClockJump => return clocks::clock_jump(name, plan, report).await,
+            Self::ClockJump => return clocks::clock_jump(name, ground, plan, report).await,
         }
         Ok(())
     }

@@ -13,7 +13,6 @@ use crate::report::Report;
 use crate::support::report::Target;
 use crate::{Plan, Skipped};
 
-const NO_PROCESS: &str = "the server's process is not ours";
 /// How often connections are killed, and how many.
 const KILL_EVERY: Duration = Duration::from_millis(50);
 const KILLED_AT_ONCE: usize = 4;
@@ -53,7 +52,7 @@ async fn proxied(
 }
 
 pub(crate) async fn frozen(name: &str, ground: &mut Ground, plan: &Plan, report: &mut Report) -> Result<(), Skipped> {
-    ground.server().ok_or_else(|| Skipped(NO_PROCESS.to_owned()))?;
+    ground.server().ok_or_else(Skipped::named_server)?;
     let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
     let server = ground.server().expect("it was there");
     play.begin();
@@ -66,7 +65,7 @@ pub(crate) async fn frozen(name: &str, ground: &mut Ground, plan: &Plan, report:
 }
 
 pub(crate) async fn gone(name: &str, ground: &mut Ground, plan: &Plan, report: &mut Report) -> Result<(), Skipped> {
-    ground.server().ok_or_else(|| Skipped(NO_PROCESS.to_owned()))?;
+    ground.server().ok_or_else(Skipped::named_server)?;
     let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
     let server = ground.server().expect("it was there");
     play.begin();
@@ -78,7 +77,7 @@ pub(crate) async fn gone(name: &str, ground: &mut Ground, plan: &Plan, report: &
     Ok(())
 }
 
-/// What is wanted of a service whose database does not answer.
+/// The bounds of a service whose database does not answer.
 fn fails_fast(outcome: &Outcome, report: &mut Report) {
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
     let name = &outcome.name;

@@ -1,4 +1,4 @@
-//! One fault: a service, buyers, the time before, the fault, the time until it recovered, and what is left to prove.
+//! One fault: a service, buyers, the time before, the fault, the time until it recovered, and the proof at the end.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -57,9 +57,10 @@ pub(crate) struct Play {
     begun: Instant,
     ended: Instant,
     recovery: Duration,
+    program: String,
 }
 
-/// What a fault came to.
+/// The figures of a fault.
 pub(crate) struct Outcome {
     pub(crate) name: String,
     pub(crate) before: Window,
@@ -73,12 +74,11 @@ pub(crate) struct Outcome {
 impl Play {
     /// Starts the service and its buyers, and lets them sell for a while.
     pub(crate) async fn open(name: &str, ground: &Ground, plan: &Plan, start: Start<'_>) -> Self {
-        eprintln!("playing {name}");
         let (hot, other) = (ground.product("Hot", PLENTY).await, ground.product("Other", PLENTY).await);
         let scarce = ground.product("Scarce", SCARCE).await;
         let mut command = Command::new("/bin/sh");
         let shell = format!("{}; exec \"$0\" serve", start.shell);
-        command.args(["-c", &shell, env!("CARGO_BIN_EXE_holdfast")]).env_clear();
+        command.args(["-c", &shell, &plan.program]).env_clear();
         let own = [
             ("HOLDFAST_WEBHOOK_SECRETS", SECRET),
             ("HOLDFAST_HOLD_TTL_SECONDS", "600"),
@@ -90,9 +90,20 @@ impl Play {
         let opened = Instant::now();
         sleep(plan.before).await;
         let now = Instant::now();
-        let recovery = plan.recovery;
-        let name = name.to_owned();
-        Self { name, served, journal, hot, other, scarce, crowd, opened, begun: now, ended: now, recovery }
+        Self {
+            name: name.to_owned(),
+            served,
+            journal,
+            hot,
+            other,
+            scarce,
+            crowd,
+            opened,
+            begun: now,
+            ended: now,
+            recovery: plan.recovery,
+            program: plan.program.clone(),
+        }
     }
 
     /// A client that writes into the same journal.
@@ -105,8 +116,8 @@ impl Play {
         self.begun = Instant::now();
     }
 
-    /// Lets the fault last this long, and longer until what was asked since its beginning shows what it must show: a loaded
-    /// machine needs its time.
+    /// Lets the fault last this long, and longer until the requests since its beginning show what they must: a
+    /// loaded machine needs its time.
     pub(crate) async fn last(&self, lasts: Duration, shown: impl Fn(&Window) -> bool) {
         sleep(lasts).await;
         let deadline = Instant::now() + self.recovery;
@@ -115,7 +126,7 @@ impl Play {
         }
     }
 
-    /// What was asked, and answered, since the beginning of the fault.
+    /// The requests since the beginning of the fault that were answered.
     pub(crate) fn so_far(&self) -> Window {
         self.journal.window(self.begun, Instant::now())
     }
@@ -147,7 +158,7 @@ impl Play {
             name: self.name,
         };
         let wrong = self.journal.reconcile(ground, (self.scarce, SCARCE)).await;
-        report.row(&outcome, &wrong, &audit(ground).await);
+        report.row(&outcome, &wrong, &audit(&self.program, ground).await);
         outcome
     }
 }
@@ -166,8 +177,8 @@ fn buyers(served: &Served, journal: &Arc<Journal>, hot: i64, other: i64, scarce:
 }
 
 /// Runs `holdfast audit`. Returns what it says where it is not clean.
-async fn audit(ground: &Ground) -> Option<String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+async fn audit(program: &str, ground: &Ground) -> Option<String> {
+    let mut command = Command::new(program);
     command.arg("audit").env_clear().env("HOLDFAST_DATABASE_URL", ground.admin_url()).stdin(Stdio::null());
     let output = command.kill_on_drop(true).output().await.expect("the audit can be started");
     let text = [output.stdout, output.stderr].concat();

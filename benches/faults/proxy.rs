@@ -14,7 +14,7 @@ use tokio::time::sleep;
 /// How late a packet arrives, in milliseconds.
 const LATE_MS: Range<u64> = 100..200;
 
-/// What happens to a packet, in either direction.
+/// The way of a packet, in either direction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Forward,

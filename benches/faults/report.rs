@@ -1,4 +1,4 @@
-//! What is printed, and what makes the run fail.
+//! The printed table, the bounds, and the failures of a run.
 
 use std::time::Duration;
 

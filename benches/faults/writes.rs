@@ -27,7 +27,7 @@ pub(crate) async fn read_only(
     plan: &Plan,
     report: &mut Report,
 ) -> Result<(), Skipped> {
-    ground.server().ok_or_else(|| Skipped("the server is not ours alone".to_owned()))?;
+    ground.server().ok_or_else(Skipped::named_server)?;
     let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
     play.begin();
     ground.execute("SET GLOBAL read_only = 1").await;
@@ -69,7 +69,13 @@ pub(crate) async fn missing_table(name: &str, ground: &Ground, plan: &Plan, repo
     says_so(&play.finish(ground, report).await, report);
 }
 
-pub(crate) async fn full_disk(name: &str, plan: &Plan, report: &mut Report) -> Result<(), Skipped> {
+pub(crate) async fn full_disk(
+    name: &str,
+    ground: &mut Ground,
+    plan: &Plan,
+    report: &mut Report,
+) -> Result<(), Skipped> {
+    ground.server().ok_or_else(Skipped::named_server)?;
     let disk = Disk::mount(folder("faults-disk"))?;
     let server = Server::start(&disk.0.join("database"), &DISK_OPTIONS).await.map_err(Skipped)?;
     let ground = Ground::private(server).await;
@@ -97,7 +103,7 @@ pub(crate) async fn full_disk(name: &str, plan: &Plan, report: &mut Report) -> R
     Ok(())
 }
 
-/// What is wanted of a service whose database cannot write: it says so, and does not call it a mistake of its own.
+/// The bounds of a service whose database cannot write: it answers 503 and is not ready.
 fn says_so(outcome: &Outcome, report: &mut Report) {
     let name = &outcome.name;
     let sales = outcome.during.sales();

@@ -13,7 +13,7 @@ pub(crate) struct Client {
     received: Vec<u8>,
 }
 
-/// What came back.
+/// An answer.
 pub(crate) struct Answer<'client> {
     pub(crate) status: u16,
     pub(crate) head: &'client [u8],

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::client::Client;
 
-/// Somebody who asks.
+/// A client in a closed loop.
 pub(crate) trait Buyer: Send + 'static {
     /// Asks once and waits for the answer, which must be the expected one.
     fn ask(&mut self) -> impl Future<Output = ()> + Send;
@@ -57,7 +57,7 @@ pub(crate) struct Log {
     samples: Vec<Sample>,
 }
 
-/// What a crowd came to within a window of time.
+/// The figures of a crowd within a window of time.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Load {
     pub(crate) per_second: f64,
@@ -77,7 +77,7 @@ impl Crowd {
         Self { shared, buyers: tasks }
     }
 
-    /// Waits until every buyer has his last answer.
+    /// Waits until every buyer has its last answer.
     pub(crate) async fn stop(self) -> Log {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.buyers.join_all().await;

@@ -18,40 +18,13 @@ use super::server::Limits;
 /// The first bytes of every HTTP/2 connection (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What is read at a time of a connection of HTTP/2 while requests are many, in bytes: some ten requests.
-const SIP: usize = 1024;
-
-/// Requests that one connection may have under way in a crowd before no more of it is read.
-const FEW: usize = 4;
-
-/// What happens on all connections together.
-#[derive(Debug)]
-pub(super) struct Traffic {
-    /// Requests under way.
-    requests: AtomicUsize,
-    /// So many of them are a crowd.
-    crowd: usize,
-}
-
-impl Traffic {
-    pub(super) fn new(crowd: usize) -> Self {
-        Self { requests: AtomicUsize::new(0), crowd }
-    }
-
-    fn is_crowded(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) >= self.crowd
-    }
-
-    /// Whether requests are so many that what each connection adds at a time counts.
-    fn is_dense(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) >= self.crowd / 4
-    }
-}
+/// The bounds of what one connection of HTTP/2 may have under way.
+const FEWEST_STREAMS: u32 = 16;
+const MOST_STREAMS: u32 = 100;
 
 /// What happens on one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
-    traffic: Arc<Traffic>,
     accepted_at: Instant,
     /// Requests that have begun and have no response yet.
     under_way: AtomicUsize,
@@ -61,32 +34,20 @@ pub(super) struct Activity {
     read_while_idle: AtomicBool,
     /// The place is needed: the connection ends unless a request begins first.
     place_needed: AtomicBool,
-    /// Nothing is read until a request gets its response.
-    held_back: AtomicBool,
-    /// A sip was read in this turn of the task.
-    has_sipped: AtomicBool,
     /// Wakes the task of the connection.
     reader: AtomicWaker,
 }
 
 impl Activity {
-    pub(super) fn new(traffic: Arc<Traffic>) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            traffic,
             accepted_at: Instant::now(),
             under_way: AtomicUsize::new(0),
             idle_from_us: AtomicU64::new(0),
             read_while_idle: AtomicBool::new(false),
             place_needed: AtomicBool::new(false),
-            held_back: AtomicBool::new(false),
-            has_sipped: AtomicBool::new(false),
             reader: AtomicWaker::new(),
         }
-    }
-
-    /// The task of the connection is polled anew.
-    pub(super) fn begin_turn(&self) {
-        self.has_sipped.store(false, Ordering::Relaxed);
     }
 
     /// A request begins; it is under way as long as the value that is returned.
@@ -96,7 +57,6 @@ impl Activity {
             self.read_while_idle.store(false, Ordering::Relaxed);
         }
         self.place_needed.store(false, Ordering::Relaxed);
-        self.traffic.requests.fetch_add(1, Ordering::Relaxed);
         self.under_way.fetch_add(1, Ordering::Relaxed);
         UnderWay { activity: Arc::clone(self), pipelined: !read_while_idle }
     }
@@ -104,24 +64,7 @@ impl Activity {
     fn end(&self) {
         let idle_from = u64::try_from(self.accepted_at.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.idle_from_us.store(idle_from, Ordering::Relaxed);
-        self.traffic.requests.fetch_sub(1, Ordering::Relaxed);
-        self.under_way.fetch_sub(1, Ordering::SeqCst);
-        if self.held_back.swap(false, Ordering::SeqCst) {
-            self.reader.wake();
-        }
-    }
-
-    /// Whether the connection is not to be read, since it adds to a crowd. It is looked at again when one of its requests gets
-    /// its response: that wakes the task of the connection.
-    fn is_held_back(&self, context: &Context<'_>) -> bool {
-        let is_full = || self.under_way.load(Ordering::SeqCst) >= FEW && self.traffic.is_crowded();
-        if !is_full() {
-            return false;
-        }
-        self.reader.register(context.waker());
-        self.held_back.store(true, Ordering::SeqCst);
-        // the last of them may have ended since
-        is_full()
+        self.under_way.fetch_sub(1, Ordering::Release);
     }
 
     /// Whether a request is under way.
@@ -133,6 +76,11 @@ impl Activity {
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let since = || self.accepted_at + Duration::from_micros(self.idle_from_us.load(Ordering::Relaxed));
         (!self.is_busy()).then(since)
+    }
+
+    /// Whether a request has got its response.
+    pub(super) fn has_answered(&self) -> bool {
+        self.idle_from_us.load(Ordering::Relaxed) > 0
     }
 
     /// Ends the connection unless a request begins first.
@@ -204,7 +152,7 @@ pub(super) struct Connection {
     /// The client has closed while a request had no response yet. The HTTP library goes on with a connection that has
     /// failed, until that fails again, and then drops the handler: a client that has disconnected leaves the queue.
     gone: bool,
-    _place: Place,
+    place: Place,
 }
 
 impl Connection {
@@ -212,12 +160,19 @@ impl Connection {
         let activity = Arc::clone(place.activity());
         let (active_at, nap) = (activity.accepted_at, Box::pin(sleep(limits.idle)));
         let protocol = Protocol::Preface(0);
-        Self { stream, limits, activity, protocol, asking_since: None, active_at, nap, gone: false, _place: place }
+        Self { stream, limits, activity, protocol, asking_since: None, active_at, nap, gone: false, place }
     }
 
     /// What happens on it.
     pub(super) fn activity(&self) -> &Arc<Activity> {
         &self.activity
+    }
+
+    /// How many requests of HTTP/2 it may have under way: fewer, the more connections there are. A client keeps what exceeds
+    /// that to itself, where it costs nothing; a request that is refused is sent again.
+    pub(super) fn streams(&self) -> u32 {
+        let share = self.limits.streams / self.place.taken();
+        u32::try_from(share).unwrap_or(u32::MAX).clamp(FEWEST_STREAMS, MOST_STREAMS)
     }
 
     /// When a connection that reads nothing has been idle for too long. Of HTTP/2 only requests count, since what it
@@ -270,24 +225,6 @@ impl Connection {
         polled
     }
 
-    /// Reads what there is; of HTTP/2, a sip in each turn of the task while requests are many. The library may read very
-    /// many requests before it begins the first, and only those that have begun can be counted.
-    fn poll_stream(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.protocol != Protocol::Http2 || !self.activity.traffic.is_dense() {
-            return Pin::new(&mut self.stream).poll_read(context, buffer);
-        }
-        if self.activity.has_sipped.load(Ordering::Relaxed) {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let mut bytes = [0; SIP];
-        let mut sip = ReadBuf::new(&mut bytes[..SIP.min(buffer.remaining())]);
-        let polled = Pin::new(&mut self.stream).poll_read(context, &mut sip);
-        buffer.put_slice(sip.filled());
-        self.activity.has_sipped.store(polled.is_ready(), Ordering::Relaxed);
-        polled
-    }
-
     /// What came of reading `bytes`.
     fn received(&mut self, bytes: &[u8]) -> io::Result<()> {
         let now = Instant::now();
@@ -314,10 +251,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        if self.protocol == Protocol::Http2 && self.activity.is_held_back(context) {
-            return Poll::Pending;
-        }
-        let polled = self.poll_stream(context, buffer);
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if polled.is_pending() {
             ready!(self.poll_idle(context));
             // a client that asks for nothing sees the end; one that has not finished asking has failed
@@ -369,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_request_is_pipelined_unless_it_was_read_while_none_was_under_way() {
-        let activity = Arc::new(Activity::new(Arc::new(Traffic::new(1))));
+        let activity = Arc::new(Activity::new());
         let read = || activity.read_while_idle.store(true, Ordering::Relaxed);
         read();
         let first = activity.begin();
@@ -383,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_request_that_begins_keeps_the_place_of_its_connection() {
-        let activity = Arc::new(Activity::new(Arc::new(Traffic::new(1))));
+        let activity = Arc::new(Activity::new());
         activity.ask_for_place();
         assert!(activity.gives_place());
         let request = activity.begin();
@@ -393,22 +327,6 @@ mod tests {
         assert!(activity.gives_place());
         drop(activity.begin());
         assert!(!activity.gives_place());
-    }
-
-    #[test]
-    fn a_connection_that_adds_to_a_crowd_is_read_again_when_a_request_ends() {
-        const CROWD: usize = 100;
-        let traffic = Arc::new(Traffic::new(CROWD));
-        let [many, few] = [(); 2].map(|()| Arc::new(Activity::new(Arc::clone(&traffic))));
-        let held_back = |activity: &Activity| activity.is_held_back(&Context::from_waker(std::task::Waker::noop()));
-        let mut requests: Vec<UnderWay> = (1..CROWD).map(|_| many.begin()).collect();
-        assert!(!held_back(&many), "it is no crowd yet");
-        let last = few.begin();
-        assert!(held_back(&many) && !held_back(&few));
-        requests.pop();
-        assert!(!many.held_back.load(Ordering::Relaxed) && !held_back(&many));
-        drop((requests, last));
-        assert_eq!(traffic.requests.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -165,6 +165,12 @@ fn check_head(request: &Request) -> Result<(), Problem> {
     if request.version() == Version::HTTP_11 && !headers.contains_key(header::HOST) {
         return Err(Problem::bad_request("host_required", "A request over HTTP/1.1 must have a `Host` header."));
     }
+    // the HTTP library looks at the last coding alone: `chunked, chunked` would be read as `chunked`
+    if headers.get(header::TRANSFER_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        let detail = "`Transfer-Encoding` must be `chunked` or left out.";
+        return Err(Problem::bad_request("invalid_transfer_encoding", detail));
+    }
     // as many lines as names: none is there twice
     if headers.len() == headers.keys_len() {
         return Ok(());

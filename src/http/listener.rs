@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
-use super::connection::{Activity, Connection, Traffic};
+use super::connection::{Activity, Connection};
 use super::server::Limits;
 use crate::telemetry::Throttle;
 
@@ -20,6 +20,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A connection keeps its place for so long after each request, whatever else waits: closing those between two requests
 /// of an active client would only make it connect again.
 const PLACE_TIME: Duration = Duration::from_millis(250);
+/// The same before its first request, which most clients send as soon as they are connected.
+const FIRST_PLACE_TIME: Duration = Duration::from_millis(50);
 /// One in so many places is freed at a time, which bounds what looking for them costs each new connection.
 const PLACES_PER_FREED: usize = 64;
 
@@ -35,22 +37,23 @@ pub(super) struct Connections {
 }
 
 /// The connections that are open, by their number.
-#[derive(Debug)]
-struct Places {
-    open: Mutex<(u64, HashMap<u64, Arc<Activity>>)>,
-    traffic: Arc<Traffic>,
-}
+#[derive(Debug, Default)]
+struct Places(Mutex<(u64, HashMap<u64, Arc<Activity>>)>);
 
 impl Places {
     fn lock(&self) -> MutexGuard<'_, (u64, HashMap<u64, Arc<Activity>>)> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the connections that have been idle for longest, this many at most, to end.
     fn ask_for(&self, count: usize, now: Instant) {
         let open = self.lock();
         let idle = open.1.values().filter_map(|activity| Some((activity.idle_since()?, activity)));
-        let mut idle: Vec<_> = idle.filter(|(since, _)| now.saturating_duration_since(*since) >= PLACE_TIME).collect();
+        let is_over = |since: Instant, activity: &Activity| {
+            let place_time = if activity.has_answered() { PLACE_TIME } else { FIRST_PLACE_TIME };
+            now.saturating_duration_since(since) >= place_time
+        };
+        let mut idle: Vec<_> = idle.filter(|(since, activity)| is_over(*since, activity)).collect();
         let count = count.min(idle.len());
         if count < idle.len() {
             idle.select_nth_unstable_by_key(count, |(since, _)| *since);
@@ -64,18 +67,25 @@ pub(super) struct Place {
     places: Arc<Places>,
     number: u64,
     activity: Arc<Activity>,
+    /// How many were taken by then, this one included.
+    taken: usize,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Place {
     fn take(places: &Arc<Places>, permit: OwnedSemaphorePermit) -> Self {
-        let activity = Arc::new(Activity::new(Arc::clone(&places.traffic)));
+        let activity = Arc::new(Activity::new());
         let mut open = places.lock();
         let number = open.0;
         open.0 += 1;
         open.1.insert(number, Arc::clone(&activity));
+        let taken = open.1.len();
         drop(open);
-        Self { places: Arc::clone(places), number, activity, _permit: permit }
+        Self { places: Arc::clone(places), number, activity, taken, _permit: permit }
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken
     }
 
     pub(super) fn activity(&self) -> &Arc<Activity> {
@@ -93,15 +103,7 @@ impl Connections {
     /// On this socket.
     pub(super) fn on(listener: TcpListener, limits: Limits) -> Self {
         let free = Arc::new(Semaphore::new(limits.connections));
-        let traffic = Arc::new(Traffic::new(limits.crowd));
-        Self {
-            listener,
-            limits,
-            places: Arc::new(Places { open: Mutex::default(), traffic }),
-            free,
-            failed_accepts: Throttle::default(),
-            waiting: None,
-        }
+        Self { listener, limits, places: Arc::default(), free, failed_accepts: Throttle::default(), waiting: None }
     }
 
     /// The next one, and where it comes from. It is accepted before there is a place for it, since only then it is known

@@ -22,9 +22,9 @@ pub mod types;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use hyper::body::Bytes;
 use poem::endpoint::make_sync;
 use poem::http::{StatusCode, header};
-use poem::web::Html;
 use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, IntoResponse as _, Response, Route};
 use poem_openapi::OpenApiService;
 use serde_json::Value;
@@ -74,7 +74,8 @@ fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
         "Flash-sale checkout. Read a product's stock, take a hold, make an order of it, and let the payment webhook \
          settle it.\n\nMoney is in integer minor units with an ISO 4217 code; times are RFC 3339 in UTC. Every error is \
          `application/problem+json` with a stable `code`. A request over HTTP/1.1 without `Host` is refused with 400 \
-         `host_required`, one with `Host`, `Content-Type` or `Transfer-Encoding` twice with 400 `repeated_header`. No answer may be stored by a cache (`Cache-Control: no-store`).",
+         `host_required`, one with `Host`, `Content-Type` or `Transfer-Encoding` twice with 400 `repeated_header`, one with a \
+         `Transfer-Encoding` other than `chunked` with 400 `invalid_transfer_encoding`. No answer may be stored by a cache (`Cache-Control: no-store`).",
     )
 }
 
@@ -91,12 +92,8 @@ pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
     let service = service(app);
     let document = document(app);
     let routes = patterns(&document);
-    let page = service.swagger_ui_html();
-    let page = make_sync(move |_| Html(page.clone()).with_header(header::CACHE_CONTROL, REVALIDATE));
-    let document = make_sync(move |_| {
-        let head = Response::builder().header(header::CONTENT_TYPE, "application/json");
-        head.header(header::CACHE_CONTROL, REVALIDATE).body(document.clone())
-    });
+    let page = constant("text/html; charset=utf-8", service.swagger_ui_html());
+    let document = constant("application/json", document);
     let no_icon = make_sync(|_| StatusCode::NO_CONTENT.with_header(header::CACHE_CONTROL, "public, max-age=86400"));
     let operators = Arc::clone(app);
     let introduced = move |request| std::future::ready(Ok(admin::introduce(request, &operators)));
@@ -107,6 +104,15 @@ pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
         .at("/favicon.ico", poem::get(no_icon))
         .nest("/", service.into_endpoint().before(introduced));
     gate::Gate::new(Arc::clone(app), hot::Handlers::new(app), route, routes)
+}
+
+/// A text that all responses share: clients that do not read it cannot make it use more memory.
+fn constant(content_type: &'static str, text: String) -> impl Endpoint<Output = Response> {
+    let text = Bytes::from(text);
+    make_sync(move |_| {
+        let head = Response::builder().header(header::CONTENT_TYPE, content_type);
+        head.header(header::CACHE_CONTROL, REVALIDATE).body(text.clone())
+    })
 }
 
 /// The routes by the framework's patterns: `/api/holds/{hold_id}` in the document is `/api/holds/:param0` there.

@@ -4,7 +4,6 @@
 //! request; the endpoint and all that is in it stay the framework's.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,17 +26,14 @@ use tracing::debug;
 use super::connection::Connection;
 use super::listener::Connections;
 
-/// Requests that one HTTP/2 connection may have open; the library's own default is no limit.
-const STREAMS: u32 = 200;
-
 /// What clients may use of a server, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Connections that may be open at once. When all are, those that are idle for longest end where others wait.
     pub connections: usize,
-    /// Requests under way in all from which on a connection of HTTP/2 that has several of them is not read. It is less than
-    /// one queue of jobs holds, so that few connections cannot fill it; and more than any batch takes.
-    pub crowd: usize,
+    /// Requests that connections of HTTP/2 may have under way together, roughly: each gets its share of what is left when it
+    /// is accepted, 16 at least and 100 at most. Few connections cannot fill a queue of 20,000.
+    pub streams: usize,
     /// A connection on which nothing happens for so long is closed; HTTP/2 must have a request under way in that time.
     pub idle: Duration,
     /// How long a client of HTTP/1 may take from the first byte of a request to its last.
@@ -46,7 +42,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 20_000, crowd: 8192, idle: Duration::from_secs(75), request: Duration::from_secs(30) }
+        Self { connections: 20_000, streams: 4096, idle: Duration::from_secs(75), request: Duration::from_secs(30) }
     }
 }
 
@@ -76,7 +72,6 @@ where
     let mut http = Builder::new(TokioExecutor::new());
     // small answers are cheaper copied behind their heads than sent in two pieces
     http.http1().writev(false);
-    http.http2().max_concurrent_streams(STREAMS);
     let server = Arc::new(Server { http, endpoint: Arc::new(endpoint), local });
     let mut connections = Connections::on(listener, limits);
     let (stopping, stopped) = watch::channel(());
@@ -102,7 +97,6 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
     /// Serves one connection until it ends; once the service stops, it ends after the request that is under way.
     async fn connection(self: Arc<Self>, connection: Connection, remote: RemoteAddr, mut stopped: watch::Receiver<()>) {
         let activity = Arc::clone(connection.activity());
-        let turns = Arc::clone(&activity);
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let under_way = activity.begin();
             // streams of HTTP/2 are tasks of their own
@@ -119,13 +113,12 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                 Ok::<hyper::Response<_>, Infallible>(response.into())
             }
         });
-        let mut connection = std::pin::pin!(self.http.serve_connection(TokioIo::new(connection), service));
+        let mut http = self.http.clone();
+        http.http2().max_concurrent_streams(connection.streams());
+        let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(connection), service));
         let ended = tokio::select! {
             biased;
-            ended = poll_fn(|context| {
-                turns.begin_turn();
-                connection.as_mut().poll(context)
-            }) => ended,
+            ended = connection.as_mut() => ended,
             _ = stopped.changed() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

@@ -1,5 +1,8 @@
 //! The headers that tell who sent a message.
 
+use std::sync::LazyLock;
+use std::time::Instant;
+
 use chrono::Utc;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
@@ -9,6 +12,7 @@ use tracing::info;
 use super::problem::Problem;
 use super::types::IdempotencyKey;
 use crate::domain::signature::{Distrust, Secrets, Standard, verify_stripe};
+use crate::telemetry::Throttle;
 
 /// A header that counts only when it is sent once: of two, others on the way could have looked at the other one.
 #[derive(Debug)]
@@ -109,7 +113,12 @@ fn now_seconds() -> i64 {
     Utc::now().timestamp()
 }
 
+/// Every client can send messages that are not signed.
+static REJECTED: LazyLock<Throttle> = LazyLock::new(Throttle::default);
+
 fn disbelieved(header: &'static str, reason: Distrust) -> Problem {
-    info!(header, %reason, "a message is not believed");
+    if let Some(count) = REJECTED.count(Instant::now()) {
+        info!(header, %reason, count, "signatures were rejected");
+    }
     Problem::unauthorized("invalid_signature", reason.to_string(), header)
 }

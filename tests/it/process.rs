@@ -1,11 +1,13 @@
 //! The real binary: its commands, its configuration, and how it ends.
 
 use std::collections::BTreeSet;
+use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdfast::db::migrations;
 use mysql_async::prelude::Queryable;
+use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -406,6 +408,28 @@ async fn a_log_that_is_not_read_stops_no_request_and_not_the_end() {
     let dropped = async || statsd.all("log.dropped", "c", &[]).iter().sum::<f64>() > 0.0;
     assert!(eventually(dropped).await, "{:#?}", statsd.lines());
     process.terminate().await.expect(0);
+}
+
+#[tokio::test]
+async fn a_log_that_is_read_again_says_how_many_lines_it_lacks() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let (unread, log) = std::io::pipe().expect("a pipe");
+    let settings = [("HOLDFAST_LOG", "info,holdfast::http=debug"), statsd.setting()];
+    let (process, client) = Process::serve_logging_to(log, &shop.database.url, &settings).await;
+    let path = format!("/{}", "x".repeat(8000));
+    let dropped = || statsd.all("log.dropped", "c", &[]).iter().sum::<f64>();
+    let filled = eventually(async || {
+        client.get(&path).await.expect(404);
+        dropped() > 0.0
+    });
+    assert!(filled.await, "the queue is full");
+    let lines = std::io::BufReader::new(unread).lines().map_while(Result::ok);
+    let lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    let told = |line: Value| line["message"].as_str()?.starts_with("log lines were dropped").then_some(line);
+    let line = tokio::task::spawn_blocking(move || lines.filter_map(told).next());
+    let line = tokio::time::timeout(Duration::from_secs(60), line).await.expect("it is told").expect("no panic");
+    assert!(line.is_some_and(|line| line["lines"].as_u64() > Some(0)));
+    process.kill().await;
 }
 
 #[tokio::test]

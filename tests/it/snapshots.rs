@@ -158,6 +158,24 @@ async fn a_deadline_that_was_moved_behind_the_horizon_is_found_by_the_walk_for_s
     assert_eq!(shop.reserved(product_id).await, 0);
 }
 
+#[tokio::test]
+async fn a_walk_for_stragglers_that_fails_keeps_no_other_from_its_page() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let held = app.checkout.create_hold(product_id, 2, None).await.expect("enough units").hold;
+    app.checkout.create_order(held.id, None, None).await.expect("an active hold");
+    app.checkout.expire_holds().await.expect("the step runs");
+    app.checkout.cancel_overdue_orders().await.expect("the step runs");
+    let past = "UTC_TIMESTAMP(6) - INTERVAL 60 SECOND";
+    shop.execute(&format!("UPDATE orders SET pay_by = {past}")).await;
+    shop.execute(&format!("UPDATE holds SET returns_at = {past}")).await;
+    let broken = proxy.on(Rule::from("-- holds/list_due:").always(), Action::Error(1064, "42000", "broken"));
+    app.checkout.find_stragglers().await.expect_err("the walk over holds fails");
+    assert!(broken.hits() > 0);
+    assert_eq!(shop.reserved(product_id).await, 0, "the order is cancelled all the same");
+}
+
 /// How many transactions of a test's database have been open since an audit began them.
 async fn audits_open(shop: &Shop) -> i64 {
     let name = &shop.database.name;

@@ -343,3 +343,20 @@ async fn failed_admin_tokens_are_counted_and_logged_without_the_token() {
     assert!(first["peer"].as_str().is_some_and(|peer| peer.contains("127.0.0.1:")), "{first}");
     assert!(lines.iter().map(|line| line["count"].as_u64().unwrap_or(0)).sum::<u64>() <= 21, "{}", ended.err);
 }
+
+#[tokio::test]
+async fn rejected_signatures_fill_no_log() {
+    const MESSAGES: usize = 200;
+    let shop = Shop::open().await;
+    let secret = ("HOLDFAST_WEBHOOK_SECRETS", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let (process, client) = Process::serve(&shop.database.url, &[secret]).await;
+    let began = Instant::now();
+    for _ in 0..MESSAGES {
+        client.pay(&mint(), "paid", "unsigned").await.refused(401, "invalid_signature");
+    }
+    let seconds = began.elapsed().as_secs();
+    let lines = logged(&process.terminate().await.expect(0));
+    let rejected: Vec<_> = lines.iter().filter(|line| line["message"] == "signatures were rejected").collect();
+    assert!((1..=seconds + 2).contains(&(rejected.len() as u64)), "{} lines in {seconds} s", rejected.len());
+    assert_eq!(rejected[0]["count"], 1);
+}
