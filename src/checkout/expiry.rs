@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
+use tokio::time::Instant;
 
 use super::Checkout;
 use super::halves::in_halves;
@@ -27,6 +28,17 @@ pub(super) const LOOKS: u32 = 3;
 /// Rows that one look finds at most. Many batches per look, since a look has to pass all rows that were just changed and
 /// are not purged yet.
 pub(super) const LISTED: u32 = 20_000;
+
+/// What came of a page of due rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pass {
+    /// Everything on it was done or passed over.
+    Done(Seen),
+    /// Other workers are at the same rows.
+    Raced,
+    /// The database's clock has jumped: nothing was changed.
+    Paused,
+}
 
 /// Where a page of due rows was read.
 #[derive(Debug, Clone, Copy)]
@@ -52,11 +64,14 @@ impl Checkout {
     }
 
     /// How long until the next hold runs out that [`Checkout::expire_holds`] has not seen, by the database's clock; zero
-    /// when one already has, `None` when none does within a second.
+    /// when one already has, `None` when none does within a second. Not before the end of a pause.
     ///
     /// # Errors
     /// As every read.
     pub async fn next_hold_due(&self) -> Result<Option<Duration>, Error> {
+        if let Some(pause) = self.database.clock().paused_for() {
+            return Ok(Some(pause));
+        }
         let seen = self.due_holds.lock().await.seen();
         let due_in_us = self
             .database
@@ -70,6 +85,9 @@ impl Checkout {
     /// # Errors
     /// As every read.
     pub async fn next_order_due(&self) -> Result<Option<Duration>, Error> {
+        if let Some(pause) = self.database.clock().paused_for() {
+            return Ok(Some(pause));
+        }
         let seen = self.due_orders.lock().await.seen();
         let due_in_us = self
             .database
@@ -79,16 +97,19 @@ impl Checkout {
     }
 
     /// Moves a worker's horizon by what a page came to. Returns whether there may be more at once.
-    pub(super) async fn record(&self, horizon: &mut Horizon, seen: Result<Option<Seen>, Error>) -> Result<bool, Error> {
-        match seen {
-            Ok(Some(Seen { read_at, last, .. })) => {
+    pub(super) async fn record(&self, horizon: &mut Horizon, pass: Result<Pass, Error>) -> Result<bool, Error> {
+        match pass {
+            Ok(Pass::Done(Seen { read_at, last, .. })) => {
                 horizon.record(read_at, last);
                 Ok(last.is_some())
             }
-            // other workers are at the same rows: there may be more
-            Ok(None) => {
+            Ok(Pass::Raced) => {
                 horizon.restart();
                 Ok(true)
+            }
+            Ok(Pass::Paused) => {
+                horizon.restart();
+                Ok(false)
             }
             Err(error) => {
                 horizon.restart();
@@ -103,28 +124,32 @@ impl Checkout {
 }
 
 /// Gives back a page of holds that have run out, of one product or of all, a batch per transaction; looks again when another
-/// worker was faster with some of them. `None` when others still are.
+/// worker was faster with some of them.
 pub(super) async fn expire_due(
     database: &Database,
     passed_over: &PassedOver,
     product_id: Option<i64>,
     window: Window,
-) -> Result<Option<Seen>, Error> {
+) -> Result<Pass, Error> {
     for _ in 0..LOOKS {
+        let asked = Instant::now();
         let page = database
             .read("holds.list_due", |tx| async move { holds::list_due(tx, product_id, window).await }.boxed())
             .await?;
+        if !database.clock().admits(page.read_at, asked) {
+            return Ok(Pass::Paused);
+        }
         match expire_batches(database, passed_over, &page.rows).await {
             Err(Error::Stale(_)) => {}
             Err(error) => return Err(error),
             Ok(done) => {
                 let full = page.rows.len() == window.limit as usize;
                 let last = page.rows.last().filter(|_| full).map(Due::place);
-                return Ok(Some(Seen { read_at: page.read_at, last, done }));
+                return Ok(Pass::Done(Seen { read_at: page.read_at, last, done }));
             }
         }
     }
-    Ok(None)
+    Ok(Pass::Raced)
 }
 
 /// Gives back what has run out of one product, for a late payment. That is rare, so nothing is remembered for the next one.

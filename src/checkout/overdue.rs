@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Checkout;
-use super::expiry::{LOOKS, Seen, reserved};
+use super::expiry::{LOOKS, Pass, Seen, reserved};
 use super::halves::in_halves;
 use super::passed_over::{Findings, PassedOver};
 use crate::db::due::Window;
@@ -35,15 +36,14 @@ impl Checkout {
 }
 
 /// Cancels a page of orders that were not paid in time; looks again when something else was faster with some of them.
-/// `None` when others still are.
-pub(super) async fn cancel_due(
-    database: &Database,
-    passed_over: &PassedOver,
-    window: Window,
-) -> Result<Option<Seen>, Error> {
+pub(super) async fn cancel_due(database: &Database, passed_over: &PassedOver, window: Window) -> Result<Pass, Error> {
     for _ in 0..LOOKS {
+        let asked = Instant::now();
         let page =
             database.read("orders.list_due", |tx| async move { orders::list_due(tx, window).await }.boxed()).await?;
+        if !database.clock().admits(page.read_at, asked) {
+            return Ok(Pass::Paused);
+        }
         let due = without_missing(database, passed_over, &page.rows).await?;
         let count = due.len();
         let cancelled = match cancel_batch(database, &due).await {
@@ -56,11 +56,11 @@ pub(super) async fn cancel_due(
             Ok(done) => {
                 let full = page.rows.len() == window.limit as usize;
                 let last = page.rows.last().filter(|_| full).map(Due::place);
-                return Ok(Some(Seen { read_at: page.read_at, last, done }));
+                return Ok(Pass::Done(Seen { read_at: page.read_at, last, done }));
             }
         }
     }
-    Ok(None)
+    Ok(Pass::Raced)
 }
 
 /// One transaction: all of these orders, or none.

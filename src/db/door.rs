@@ -12,6 +12,7 @@ use rand::RngExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, error, warn};
 
+use super::clock::Clock;
 use super::error::{Class, Error, Failure, classify, explain, label};
 use crate::telemetry;
 
@@ -43,6 +44,7 @@ const GOODBYE: Duration = Duration::from_millis(200);
 pub struct Database {
     pool: Pool,
     complained: Arc<Mutex<Option<Instant>>>,
+    clock: Arc<Clock>,
 }
 
 /// A connection inside the door: inside a transaction, or for a single plain read.
@@ -53,6 +55,7 @@ pub struct Tx<'env> {
     mode: Mode,
     begun: bool,
     after_unknown: bool,
+    clock: Arc<Clock>,
     environment: PhantomData<&'env ()>,
 }
 
@@ -191,6 +194,11 @@ impl Tx<'_> {
         self.conn.last_insert_id()
     }
 
+    /// What is known of the database's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// True when an earlier attempt of this very closure may have been committed: what is found under our own ids may
     /// be our own work.
     pub fn after_unknown(&self) -> bool {
@@ -201,7 +209,18 @@ impl Tx<'_> {
 impl Database {
     /// A door on this pool.
     pub fn new(pool: Pool) -> Self {
-        Self { pool, complained: Arc::default() }
+        Self { pool, complained: Arc::default(), clock: Arc::default() }
+    }
+
+    /// The same with this clock, which may pause for another time after a jump.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock: Arc::new(clock), ..self }
+    }
+
+    /// What is known of the database's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Runs `body` in one transaction and commits it. `body` may run several times and must therefore do nothing
@@ -302,7 +321,8 @@ impl Database {
         {
             *lost = None;
         }
-        let mut tx = Tx { conn, mode, begun: false, after_unknown, environment: PhantomData };
+        let mut tx =
+            Tx { conn, mode, begun: false, after_unknown, clock: Arc::clone(&self.clock), environment: PhantomData };
         let mut committing = false;
         let work = async {
             let value = body(&mut tx).await?;

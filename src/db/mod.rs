@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod charges;
+pub mod clock;
 pub mod door;
 pub mod due;
 pub mod error;
@@ -23,6 +24,7 @@ pub mod pool;
 pub mod products;
 pub mod sql;
 
+pub use clock::Clock;
 pub use door::{Database, Tx};
 pub use error::{Error, Failure};
 

@@ -42,6 +42,8 @@ pub struct Stored {
     pub accepted_amount: bool,
     /// It has waited for its order as long as one may.
     pub overdue: bool,
+    /// The database's clock when it was read, UTC.
+    pub read_at: NaiveDateTime,
 }
 
 fn stored(row: &Row) -> Result<Stored, Failure> {
@@ -59,6 +61,7 @@ fn stored(row: &Row) -> Result<Stored, Failure> {
         cumulative: column(row, "cumulative")?,
         accepted_amount: column(row, "accepted_amount")?,
         overdue: column(row, "overdue")?,
+        read_at: column(row, "read_at")?,
     })
 }
 
@@ -277,7 +280,8 @@ impl Due {
     }
 }
 
-/// A page of events that a worker has to look at now, the longest due first; events have no place behind their deadline.
+/// A page of received events that a worker has to look at now, and one of parked ones, the longest due first; events have no
+/// place behind their deadline.
 pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Failure> {
     type Row = (Option<i64>, Option<String>, Option<String>, Option<u32>);
     type Columns = (NaiveDateTime, Option<i64>, Option<String>, Option<String>, Option<u32>);

@@ -17,10 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// All is well.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename = "Health")]
+#[oai(rename = "Health", skip_serializing_if_is_none)]
 pub struct HealthBody {
     /// `ok`
     status: Text,
+    /// Of `/readyz`: what an operator should know although it can serve, such as clocks that differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
 /// The routes.
@@ -29,7 +32,7 @@ pub struct Health {
     pub app: Arc<App>,
 }
 
-const OK: Json<HealthBody> = Json(HealthBody { status: Text("ok") });
+const OK: Json<HealthBody> = Json(HealthBody { status: Text("ok"), detail: None });
 
 /// Of `GET /readyz`.
 #[derive(Debug)]
@@ -61,7 +64,11 @@ impl Health {
                 let detail = format!("The schema is at version {present}, {needed} is needed: run `holdfast migrate`.");
                 Err(Problem::unavailable("schema_outdated", detail).into())
             }
-            Ok(answer) => Ok(answer.map(|_| OK)?),
+            Ok(answer) => {
+                answer?;
+                let detail = self.app.checkout.clock_detail();
+                Ok(Json(HealthBody { status: Text("ok"), detail }))
+            }
             Err(_) => Err(Problem::unavailable("database_unavailable", "The database does not answer.").into()),
         }
     }

@@ -29,6 +29,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const SWEEP_SHARE: u32 = 10;
 /// How often the depth of the inbox is told.
 const TELL_INBOX_EVERY: Duration = Duration::from_secs(5);
+/// How often the database's clock is read.
+const READ_CLOCK_EVERY: Duration = Duration::from_secs(2);
 /// How often gauges are told.
 const GAUGE_EVERY: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,10 @@ enum Next {
 
 /// Starts every worker; they stop between two steps once `stop` is cancelled.
 pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
+    spawn(app, tasks, stop, "read_clock", |app| async move {
+        app.checkout.read_clock().await?;
+        Ok(Next::After(READ_CLOCK_EVERY))
+    });
     spawn(app, tasks, stop, "expire_holds", |app| async move {
         if app.checkout.expire_holds().await? {
             return Ok(Next::Now);

@@ -8,6 +8,7 @@ mod batch;
 mod batch_faults;
 mod boundary;
 mod caching;
+mod clocks;
 mod document;
 mod door;
 mod expiry;

@@ -12,7 +12,10 @@ use std::{
     collections::HashMap,
     io::{self, ErrorKind},
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -190,6 +193,8 @@ struct Shared {
     statements: Mutex<Vec<String>>,
     /// None while connections are refused.
     connections: Mutex<Option<JoinSet<()>>>,
+    /// How many seconds the server's clock is ahead for whoever comes through the proxy.
+    clock: AtomicI64,
 }
 
 impl Shared {
@@ -232,6 +237,7 @@ impl Proxy {
             rules: Mutex::default(),
             statements: Mutex::default(),
             connections: Mutex::new(Some(JoinSet::new())),
+            clock: AtomicI64::new(0),
         });
         let listening = tokio::spawn(listen(listener, Arc::clone(&shared))).abort_handle();
         Self { address, shared, listening }
@@ -270,6 +276,11 @@ impl Proxy {
         lock(&self.shared.connections).get_or_insert_default();
     }
 
+    /// Puts the server's clock forward by so many seconds, or back, for every statement that is sent from now on.
+    pub(crate) fn set_clock(&self, seconds: i64) {
+        self.shared.clock.store(seconds, Ordering::SeqCst);
+    }
+
     /// The SQL texts seen so far, in order, whether or not a rule applied: queries, and one for
     /// each execution of a prepared statement. `mysql_async` adds a `SELECT @@...` of its own to
     /// every new connection and puts transactions in words (`START TRANSACTION`, `COMMIT`).
@@ -306,6 +317,8 @@ struct Relay {
     client: TcpStream,
     server: TcpStream,
     shared: Arc<Shared>,
+    /// How many seconds the clock of this session is ahead.
+    clock: i64,
     /// Bytes of the server that the client has not got yet.
     answer: Vec<u8>,
     /// The text whose preparation the server has yet to answer.
@@ -324,6 +337,7 @@ impl Relay {
             client,
             server,
             shared,
+            clock: 0,
             answer: Vec::with_capacity(BUFFER),
             preparing: None,
             prepared: HashMap::new(),
@@ -365,6 +379,9 @@ impl Relay {
     /// Treats the client's packets as the rules say. An error ends the connection.
     async fn on_command(&mut self, packets: &[u8]) -> io::Result<()> {
         let statement = self.statement(packets);
+        if statement.is_some() {
+            self.set_clock().await?;
+        }
         let Some(strike) = statement.and_then(|statement| self.shared.strike(&statement)) else {
             return self.server.write_all(packets).await;
         };
@@ -393,6 +410,25 @@ impl Relay {
                 swallowed.and(Err(ErrorKind::ConnectionAborted.into()))
             }
         }
+    }
+
+    /// Sets the clock of the session, which stands still from then on and is therefore set before every command.
+    async fn set_clock(&mut self) -> io::Result<()> {
+        let seconds = self.shared.clock.load(Ordering::SeqCst);
+        if seconds == 0 && self.clock == 0 {
+            return Ok(());
+        }
+        let clock = if seconds == 0 { "DEFAULT".into() } else { format!("UNIX_TIMESTAMP(SYSDATE(6)) + {seconds}") };
+        let statement = format!("SET timestamp = {clock}");
+        let length = u8::try_from(statement.len() + 1).expect("a short statement");
+        self.server.write_all(&[&[length, 0, 0, 0, COM_QUERY], statement.as_bytes()].concat()).await?;
+        let mut header = [0; PACKET_HEADER];
+        self.server.read_exact(&mut header).await?;
+        let mut answer = vec![0; usize::from(u16::from_le_bytes([header[0], header[1]]))];
+        self.server.read_exact(&mut answer).await?;
+        assert_eq!(answer.first(), Some(&0), "{}", String::from_utf8_lossy(&answer));
+        self.clock = seconds;
+        Ok(())
     }
 
     /// The SQL text that the packets execute, if they do. Keeps account of prepared statements.
