@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
-use mysql_async::{Params, Row, params};
+use mysql_async::{Params, Row, Value, params};
 use uuid::Uuid;
 
 use super::door::Reply;
@@ -78,27 +78,12 @@ pub struct Beginning {
 
 /// Takes an event in. `Some(id)` for the first delivery, `None` for a copy, which is counted.
 pub async fn insert(tx: &mut Tx<'_>, event: &Event, beginning: Beginning) -> Result<Option<i64>, Failure> {
-    let params = params! {
-        "provider" => event.provider,
-        "idempotency_key" => &event.idempotency_key,
-        "fingerprint" => event.fingerprint().to_vec(),
-        "meaning" => event.meaning.as_str(),
-        "order_id" => event.reference.order_id.map(bytes),
-        "hold_id" => event.reference.hold_id.map(bytes),
-        "amount" => &event.amount,
-        "currency" => &event.currency,
-        "txn_id" => &event.txn_id,
-        "restock" => event.restock,
-        "cumulative" => event.cumulative,
-        "provider_timestamp" => &event.provider_timestamp,
-        "source" => &event.source,
-        "correlation_id" => &event.correlation_id,
-        "headers" => &event.headers,
-        "body" => &event.body,
-        "attempts" => beginning.attempts,
-        "pause_us" => us(beginning.pause),
-        "park_seconds" => beginning.park_seconds,
-    };
+    let mut params = of_event(event, event.reference);
+    params.extend([
+        ("attempts", beginning.attempts.into()),
+        ("pause_us", us(beginning.pause).into()),
+        ("park_seconds", beginning.park_seconds.into()),
+    ]);
     let affected = tx.execute(sql::payment_events::INSERT, params).await?;
     new_id(tx, affected)
 }
@@ -111,27 +96,32 @@ pub async fn insert_settled(
     reference: Reference,
     status: EventStatus,
 ) -> Result<Option<i64>, Failure> {
-    let params = params! {
-        "provider" => event.provider,
-        "idempotency_key" => &event.idempotency_key,
-        "fingerprint" => event.fingerprint().to_vec(),
-        "status" => status.as_str(),
-        "meaning" => event.meaning.as_str(),
-        "order_id" => reference.order_id.map(bytes),
-        "hold_id" => reference.hold_id.map(bytes),
-        "amount" => &event.amount,
-        "currency" => &event.currency,
-        "txn_id" => &event.txn_id,
-        "restock" => event.restock,
-        "cumulative" => event.cumulative,
-        "provider_timestamp" => &event.provider_timestamp,
-        "source" => &event.source,
-        "correlation_id" => &event.correlation_id,
-        "headers" => &event.headers,
-        "body" => &event.body,
-    };
+    let mut params = of_event(event, reference);
+    params.push(("status", status.as_str().into()));
     let affected = tx.execute(sql::payment_events::INSERT_SETTLED, params).await?;
     new_id(tx, affected)
+}
+
+/// The columns that an event fills, whatever its state.
+fn of_event(event: &Event, reference: Reference) -> Vec<(&'static str, Value)> {
+    vec![
+        ("provider", event.provider.into()),
+        ("idempotency_key", (&event.idempotency_key).into()),
+        ("fingerprint", event.fingerprint().to_vec().into()),
+        ("meaning", event.meaning.as_str().into()),
+        ("order_id", reference.order_id.map(bytes).into()),
+        ("hold_id", reference.hold_id.map(bytes).into()),
+        ("amount", (&event.amount).into()),
+        ("currency", (&event.currency).into()),
+        ("txn_id", (&event.txn_id).into()),
+        ("restock", event.restock.into()),
+        ("cumulative", event.cumulative.into()),
+        ("provider_timestamp", (&event.provider_timestamp).into()),
+        ("source", (&event.source).into()),
+        ("correlation_id", (&event.correlation_id).into()),
+        ("headers", (&event.headers).into()),
+        ("body", (&event.body).into()),
+    ]
 }
 
 /// The id of the row that an INSERT made; `None` when the row was there.
