@@ -14,7 +14,6 @@ use super::event_batch::{part_plain, unless_locked};
 use super::horizon::SLACK;
 use super::payments::{Receipt, Way, apply_waiting, list_touched, look_again, settle, wake_others_of, wake_parked};
 use super::settlement::{Resolved, resolve};
-use crate::db::audit;
 use crate::db::due::{Place, Window};
 use crate::db::orders::Order;
 use crate::db::payment_batch::{self, Success};
@@ -43,16 +42,16 @@ impl Checkout {
         let mut horizon = self.due_events.lock().await;
         let window = Window { after: horizon.place(), age: Duration::ZERO, limit: PAGE };
         let worked = self.work_off_page(window).await;
-        if horizon.is_unknown() && matches!(worked, Err(Error::Unavailable(_))) {
-            let read = self.database.read("payments.find_time", |tx| audit::find_time(tx).boxed());
-            horizon.skip_to(read.await?);
+        if let Err(error) = &worked {
+            self.skip(&mut horizon, error).await?;
         }
         let (read_at, found, settled) = worked?;
         // what is still due stays in front of the horizon
-        if found == settled && found < PAGE as usize {
+        let all = found == settled && found < PAGE as usize;
+        if all {
             horizon.record(read_at, None);
         }
-        Ok(found >= PAGE as usize && settled > 0)
+        Ok(found >= PAGE as usize && settled > 0 || all && horizon.goes_back())
     }
 
     /// The same for a page of events that are due behind the horizon. Returns how many got their outcome.
@@ -237,6 +236,11 @@ impl Checkout {
             }
         }
         telemetry::inbox_oldest(oldest);
+        let unmatched = self
+            .database
+            .read("payments.count_unmatched", |tx| payment_events::count_unmatched_successes(tx).boxed())
+            .await?;
+        telemetry::inbox_depth(EventStatus::Unmatched.as_str(), unmatched);
         Ok(())
     }
 

@@ -375,6 +375,12 @@ pub async fn replay(tx: &mut Tx<'_>, event_id: i64, accept_amount: bool) -> Resu
     single("payment_events/replay", affected)
 }
 
+/// How many successes name no order or hold of this shop, as far as is known.
+pub async fn count_unmatched_successes(tx: &mut Tx<'_>) -> Result<i64, Failure> {
+    let count = tx.row(sql::payment_events::COUNT_UNMATCHED_SUCCESSES, Params::Empty).await?;
+    count.ok_or_else(|| Failure::Broken("a count has no row".to_owned()))
+}
+
 /// How many events are in one of the states in which somebody may have to do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Open {

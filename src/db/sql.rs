@@ -81,6 +81,7 @@ statements! {
         LIST_READY = "list_ready",
         LIST_WAITING_FOR = "list_waiting_for",
         COUNT_OPEN = "count_open",
+        COUNT_UNMATCHED_SUCCESSES = "count_unmatched_successes",
         COUNT_WAITING_SUCCESSES = "count_waiting_successes",
         CLAIM = "claim",
         LEASE = "lease",

@@ -39,7 +39,8 @@ const WEBHOOK_WOKEN: &str = "webhook.woken";
 const WEBHOOK_PROCESSING: &str = "webhook.processing_ms";
 /// Further attempts to apply an event.
 const WEBHOOK_RETRIED: &str = "webhook.retried";
-/// Events in the inbox that somebody may have to do something about, by `state`.
+/// Events in the inbox that an operator may have to do something about, by `state`; of unmatched ones only the successes, which
+/// are money of another shop as far as is known.
 const INBOX_DEPTH: &str = "inbox.depth";
 /// For how long the oldest event has waited to be applied, in seconds.
 const INBOX_OLDEST: &str = "inbox.oldest_unapplied_s";

@@ -510,7 +510,7 @@ fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
             page(rows).brace("ids", ids(order, &PENDING, rows)).brace("hold_ids", "NULL"),
             page(rows).brace("ids", "NULL").brace("hold_ids", ids(hold, &PENDING, rows)),
         ],
-        "count_open" => once(at, hits(1)),
+        "count_open" | "count_unmatched_successes" => once(at, hits(1)),
         "count_waiting_successes" => {
             once(at, names(hits(1), bytes(order(CANCELLED.start)), bytes(hold(CANCELLED.start))))
                 .into_iter()
