@@ -156,6 +156,9 @@ pub(super) async fn do_page<'a, T>(
     place: impl Fn(&T) -> Place,
 ) -> Result<Pass, Error> {
     for _ in 0..LOOKS {
+        if database.clock().paused_for().is_some() {
+            return Ok(Pass::Paused);
+        }
         let asked = Instant::now();
         let Page { read_at, rows } = read().await?;
         if !database.clock().admits(read_at, asked) {

@@ -362,7 +362,7 @@ async fn a_client_reference_that_is_no_order_leaves_the_payment_to_the_metadata_
 }
 
 #[tokio::test]
-async fn a_customer_who_is_the_client_reference_of_two_payments_pays_two_orders() {
+async fn a_client_reference_that_two_payments_share_is_no_link_between_them() {
     let (shop, client, _other, first) = two_instances().await;
     let second = Payment::of(&client.hold_and_order(1, 1).await.1);
     let customer = mint();

@@ -193,7 +193,7 @@ struct Shared {
     statements: Mutex<Vec<String>>,
     /// None while connections are refused.
     connections: Mutex<Option<JoinSet<()>>>,
-    /// How many seconds the server's clock is ahead for whoever comes through the proxy.
+    /// How many seconds the server's clock is ahead for connections through the proxy.
     clock: AtomicI64,
 }
 
