@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 
 use crate::checkout::{Checkout, Policy, WholeReads};
 use crate::config::Config;
-use crate::db::{Database, Error};
+use crate::db::{Clock, Database, Error};
 use crate::domain::AdminToken;
 use crate::domain::signature::Secrets;
 use crate::telemetry::Throttle;
@@ -37,7 +37,8 @@ pub struct App {
 impl App {
     /// By this configuration; nothing is connected yet.
     pub fn new(config: &Config) -> Self {
-        let database = Database::new(config.database.clone(), config.pool_size);
+        let clock = Clock::new(Duration::from_secs(config.clock_jump_seconds));
+        let database = Database::new(config.database.clone(), config.pool_size).with_clock(clock);
         let policy = Policy {
             hold_ttl_seconds: config.hold_ttl_seconds,
             order_ttl_seconds: config.order_ttl_seconds,

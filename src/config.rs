@@ -44,6 +44,10 @@ pub struct Settings {
     /// [default: apply]
     #[arg(long, env = "HOLDFAST_WEBHOOK_MODE", value_name = "MODE")]
     pub webhook_mode: Option<String>,
+    /// How long no hold and no order runs out after the database's clock jumped by more than 5 s, 0 to 86400; 0: not at all
+    /// [default: 60]
+    #[arg(long, env = "HOLDFAST_CLOCK_JUMP_SECONDS", value_name = "SECONDS")]
+    pub clock_jump_seconds: Option<String>,
     /// Connections to the database, 2 to 500 [default: 16]
     #[arg(long, env = "HOLDFAST_POOL_SIZE", value_name = "CONNECTIONS")]
     pub pool_size: Option<String>,
@@ -88,6 +92,8 @@ pub struct Config {
     pub park_seconds: u64,
     /// When payment events are applied.
     pub webhook_mode: WebhookMode,
+    /// How long nothing runs out after the database's clock jumped; 0: jumps do not matter.
+    pub clock_jump_seconds: u64,
     /// Connections to the database.
     pub pool_size: usize,
     /// How long requests may take to finish when the service stops.
@@ -205,6 +211,7 @@ impl Settings {
         let hold_ttl_seconds = number("HOLDFAST_HOLD_TTL_SECONDS", &self.hold_ttl_seconds, 120, 1..=86_400);
         let order_ttl_seconds = number("HOLDFAST_ORDER_TTL_SECONDS", &self.order_ttl_seconds, 900, 1..=2_592_000);
         let park_seconds = number("HOLDFAST_PARK_SECONDS", &self.park_seconds, 86_400, 1..=31_536_000);
+        let clock_jump_seconds = number("HOLDFAST_CLOCK_JUMP_SECONDS", &self.clock_jump_seconds, 60, 0..=86_400);
         let drain_seconds = number("HOLDFAST_DRAIN_SECONDS", &self.drain_seconds, 10, 0..=300);
         let linger_seconds = number("HOLDFAST_LINGER_SECONDS", &self.linger_seconds, 0, 0..=300);
         let max_qty = problems.number("HOLDFAST_MAX_QTY", set(&self.max_qty).as_ref(), 10, 1..=1000);
@@ -223,6 +230,7 @@ impl Settings {
                 max_qty,
                 park_seconds,
                 webhook_mode: webhook_mode.unwrap_or(WebhookMode::Apply),
+                clock_jump_seconds,
                 pool_size,
                 drain_seconds,
                 linger_seconds,
@@ -272,6 +280,7 @@ mod tests {
             hold_ttl_seconds: Some("0".into()),
             order_ttl_seconds: Some("soon".into()),
             max_qty: Some("-1".into()),
+            clock_jump_seconds: Some("86401".into()),
             pool_size: Some("1".into()),
             webhook_secrets: Some("whsec_c2VjcmV0,MfKQ9r8G".into()),
             stripe_secrets: Some("s3cr3t,".into()),
@@ -287,6 +296,7 @@ mod tests {
             "HOLDFAST_HOLD_TTL_SECONDS",
             "HOLDFAST_ORDER_TTL_SECONDS",
             "HOLDFAST_MAX_QTY",
+            "HOLDFAST_CLOCK_JUMP_SECONDS",
             "HOLDFAST_POOL_SIZE",
             "HOLDFAST_WEBHOOK_SECRETS: secret 1 of 2",
             "HOLDFAST_WEBHOOK_SECRETS: secret 2 of 2",

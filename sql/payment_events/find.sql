@@ -1,5 +1,5 @@
 -- payment_events/find: what applying an event needs to know
 SELECT id, status, meaning, order_id, hold_id, amount, currency, txn_id, provider, fingerprint, restock, cumulative,
-       accepted_amount, COALESCE(park_until, received_at + INTERVAL 1 DAY) <= NOW(6) AS overdue
+       accepted_amount, COALESCE(park_until, received_at + INTERVAL 1 DAY) <= NOW(6) AS overdue, NOW(6) AS read_at
 FROM payment_events
 WHERE id = :event_id

@@ -1,5 +1,5 @@
 -- payment_events/list_due: what a worker looks at now, from a moment on: received events to be tried again, parked ones to be
--- given up; each along its index, so that a long queue is not sorted for every look. The clock is returned also where
+-- given up; each along its index and in a page of its own, so that neither keeps the other waiting. The clock is returned also where
 -- nothing is due
 -- reads up to 8 rows for each: an event passes the UNION of both states, is sorted, and passes the derived table
 -- reads more while purge waits: only a first look and the walk for stragglers begin at the oldest deadline, and that walk rests
@@ -15,6 +15,4 @@ LEFT JOIN (
    WHERE status = 'parked' AND due_at > :from AND due_at <= NOW(6) - INTERVAL :age SECOND
    ORDER BY due_at
    LIMIT :limit)
-  ORDER BY due_at
-  LIMIT :limit
 ) AS due ON TRUE

@@ -155,28 +155,27 @@ impl<W: Work> Lane<W> {
         self.waiting.iter().take(self.shared.limits.batch).take_while(fits).count().max(1)
     }
 
-    /// Whether a batch may leave now as far as places go. If not: when the first of those under way is late, where a late
-    /// one gives up its place.
-    fn has_place(&self) -> Result<(), Option<Instant>> {
+    /// While all places are taken: until when the lane rests. A batch that is late gives up its place.
+    fn rests(&self) -> Option<Next> {
         let Limits { in_flight, late, gather, .. } = self.shared.limits;
         if self.under_way.len() < in_flight {
-            return Ok(());
+            return None;
         }
         let now = Instant::now();
         let late_at = self.batches.values().map(|batch| batch.left + gather);
         let (late_ones, in_time): (Vec<_>, Vec<_>) = late_at.partition(|&at| at <= now);
         if in_time.len() + late_ones.len().saturating_sub(late) < in_flight {
-            return Ok(());
+            return None;
         }
-        Err(in_time.into_iter().min().filter(|_| late_ones.len() < late))
+        Some(Next::Rests { until: in_time.into_iter().min().filter(|_| late_ones.len() < late) })
     }
 
     /// Starts batches as long as jobs wait and the work allows one more. One that leaves beside the one before is at least as
     /// large as that, or full, or has waited long enough.
     fn start_batches(&mut self) -> Next {
         loop {
-            if let Err(until) = self.has_place() {
-                return Next::Rests { until };
+            if let Some(next) = self.rests() {
+                return next;
             }
             if self.waiting.is_empty() {
                 return Next::Leaves;

@@ -180,7 +180,9 @@ impl Audit {
         let first_range = *range.start() == i64::MIN;
         let (mut rows, mut first) = (0, Some(HOLDS.first()));
         while let Some(page) = self.next_page(tx, &HOLDS, &mut first).await? {
+            let mut ahead = 0;
             for sum in audit::sum_holds(tx, &page).await? {
+                ahead += sum.ahead;
                 rows += sum.rows;
                 match units.get_mut(&sum.product_id) {
                     Some(of_product) => of_product.held += sum.held,
@@ -192,10 +194,15 @@ impl Audit {
                     self.sums.holds += sum.ordered;
                 }
             }
+            if first_range && ahead > 0 {
+                self.make_own_checks(tx, &HOLDS, &page).await?;
+            }
         }
         let mut first = Some(ORDERS.first());
         while let Some(page) = self.next_page(tx, &ORDERS, &mut first).await? {
+            let mut ahead = 0;
             for sum in audit::sum_units(tx, &page).await? {
+                ahead += sum.ahead;
                 if let Some(of_product) = sum.product_id.and_then(|product_id| units.get_mut(&product_id)) {
                     of_product.add(sum.units);
                 }
@@ -204,8 +211,19 @@ impl Audit {
                     self.sums.holds -= sum.ordered;
                 }
             }
+            if first_range && ahead > 0 {
+                self.make_own_checks(tx, &ORDERS, &page).await?;
+            }
         }
         Ok(rows)
+    }
+
+    /// Looks for what a page shows by itself.
+    async fn make_own_checks(&mut self, tx: &mut Tx<'_>, table: &Table, page: &Page) -> Result<(), Failure> {
+        for &kind in table.own_checks {
+            self.findings.add(audit::check(tx, kind, page).await?);
+        }
+        Ok(())
     }
 
     /// The trails of all orders. Returns how many orders there are.
@@ -253,9 +271,7 @@ impl Audit {
 
     /// What the inbox has in a page besides applied successes and failures.
     async fn look_at_other_events(&mut self, tx: &mut Tx<'_>, page: &Page) -> Result<(), Failure> {
-        for &kind in EVENTS.own_checks {
-            self.findings.add(audit::check(tx, kind, page).await?);
-        }
+        self.make_own_checks(tx, &EVENTS, page).await?;
         self.sums.odd += audit::check_refunds(tx, page).await?.len() as i64;
         let (charges, odd) = audit::sum_due_charges(tx, page).await?;
         self.sums.charges -= charges;
@@ -272,9 +288,7 @@ impl Audit {
         while let Some(page) = self.next_page(tx, &CHARGES, &mut first).await? {
             let sums = audit::sum_charges(tx, &page).await?;
             if sums.iter().any(|sum| sum.odd > 0) {
-                for &kind in CHARGES.own_checks {
-                    self.findings.add(audit::check(tx, kind, &page).await?);
-                }
+                self.make_own_checks(tx, &CHARGES, &page).await?;
             }
             for sum in sums {
                 rows += sum.count;

@@ -3,10 +3,11 @@
 //! those whose keys or orders are found to be taken by then; whom that does not serve is taken in alone, too.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::Span;
 use uuid::Uuid;
 
@@ -20,6 +21,10 @@ use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference};
 
 /// A body up to this size, in bytes, may travel with others.
 const SMALL: usize = 4096;
+
+/// How long the statements of a batch may take before its COMMIT. A row that another client keeps locked would keep all of the
+/// batch waiting, and longer than a client waits for its answer if the batch were tried again.
+const LOCKED: Duration = Duration::from_millis(1500);
 
 /// One delivery that waits.
 pub(super) struct EventJob {
@@ -161,13 +166,12 @@ impl EventWork {
                         idempotency_keys::wait_for_disk(tx).await?;
                         return Ok(event_ids);
                     }
-                    let replies = tx.packet(&payment_batch::pay(&successes)).await?;
+                    let replies = unless_locked(tx.packet(&payment_batch::pay(&successes))).await?;
                     payment_batch::paid(replies, &successes).map_err(|failure| match failure {
                         Failure::Stale(guard) => tx.stale(guard),
                         other => other,
                     })
                 }
-                .map(|done| done.map_err(Failure::of_locked_row))
                 .boxed()
             })
             .await
@@ -213,6 +217,12 @@ impl EventWork {
 
 fn success((job, order): &(EventJob, Order)) -> Success<'_> {
     Success { event_id: None, event: &job.delivery.event, order, processing: job.delivery.arrived.elapsed() }
+}
+
+/// Does what a batch needs its rows for, unless one of them stays locked: then it is given up, and each is done alone.
+pub(super) async fn unless_locked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let done = timeout(LOCKED, work).await;
+    done.unwrap_or(Err(Failure::Abandoned("a row of the batch stays locked")))
 }
 
 /// Parts successes that their orders wait for, each with its order, from all others. Of several for one order, under one key or

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::Checkout;
 use super::halves::in_halves;
 use super::horizon::Horizon;
-use super::passed_over::{Findings, PassedOver};
-use crate::db::due::{Place, Window};
+use super::passed_over::{Findings, PassedOver, Unfit};
+use crate::db::due::{Page, Place, Window};
 use crate::db::holds::{self, Due, Units, sum};
 use crate::db::{Database, Error, Failure, audit, orders, products};
 use crate::telemetry;
@@ -23,10 +25,21 @@ use crate::telemetry;
 /// which take little longer for many rows than for few.
 const BATCH: usize = 2_000;
 /// How often a step looks again because another worker was faster.
-pub(super) const LOOKS: u32 = 3;
+const LOOKS: u32 = 3;
 /// Rows that one look finds at most. Many batches per look, since a look has to pass all rows that were just changed and
 /// are not purged yet.
 pub(super) const LISTED: u32 = 20_000;
+
+/// What came of a page of due rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pass {
+    /// Everything on it was done or passed over.
+    Done(Seen),
+    /// Other workers are at the same rows.
+    Raced,
+    /// The database's clock has jumped: nothing was changed.
+    Paused,
+}
 
 /// Where a page of due rows was read.
 #[derive(Debug, Clone, Copy)]
@@ -52,11 +65,14 @@ impl Checkout {
     }
 
     /// How long until the next hold runs out that [`Checkout::expire_holds`] has not seen, by the database's clock; zero
-    /// when one already has, `None` when none does within a second.
+    /// when one already has, `None` when none does within a second. Not before the end of a pause.
     ///
     /// # Errors
     /// As every read.
     pub async fn next_hold_due(&self) -> Result<Option<Duration>, Error> {
+        if let Some(pause) = self.database.clock().paused_for() {
+            return Ok(Some(pause));
+        }
         let seen = self.due_holds.lock().await.seen();
         let due_in_us = self
             .background
@@ -70,6 +86,9 @@ impl Checkout {
     /// # Errors
     /// As every read.
     pub async fn next_order_due(&self) -> Result<Option<Duration>, Error> {
+        if let Some(pause) = self.database.clock().paused_for() {
+            return Ok(Some(pause));
+        }
         let seen = self.due_orders.lock().await.seen();
         let due_in_us = self
             .background
@@ -79,52 +98,81 @@ impl Checkout {
     }
 
     /// Moves a worker's horizon by what a page came to. Returns whether there may be more at once.
-    pub(super) async fn record(&self, horizon: &mut Horizon, seen: Result<Option<Seen>, Error>) -> Result<bool, Error> {
-        match seen {
-            Ok(Some(Seen { read_at, last, .. })) => {
+    pub(super) async fn record(&self, horizon: &mut Horizon, pass: Result<Pass, Error>) -> Result<bool, Error> {
+        match pass {
+            Ok(Pass::Done(Seen { read_at, last, .. })) => {
                 horizon.record(read_at, last);
-                Ok(last.is_some())
+                Ok(last.is_some() || horizon.goes_back())
             }
-            // other workers are at the same rows: there may be more
-            Ok(None) => {
+            Ok(Pass::Raced) => {
                 horizon.restart();
                 Ok(true)
             }
+            Ok(Pass::Paused) => {
+                horizon.restart();
+                Ok(false)
+            }
             Err(error) => {
                 horizon.restart();
-                if horizon.is_unknown() && matches!(error, Error::Unavailable(_)) {
-                    let read = self.background.read("expiry.find_time", |tx| audit::find_time(tx).boxed());
-                    horizon.skip_to(read.await?);
-                }
+                self.skip(horizon, &error).await?;
                 Err(error)
             }
         }
     }
+
+    /// Moves a worker's horizon where a page took too long to read; a database that is away moves none.
+    pub(super) async fn skip(&self, horizon: &mut Horizon, error: &Error) -> Result<(), Error> {
+        if (horizon.is_unknown() || horizon.goes_back()) && matches!(error, Error::Unavailable(_)) {
+            let read = self.database.read("expiry.find_time", |tx| audit::find_time(tx).boxed());
+            horizon.skip_to(read.await?);
+        }
+        Ok(())
+    }
 }
 
-/// Gives back a page of holds that have run out, of one product or of all, a batch per transaction; looks again when another
-/// worker was faster with some of them. `None` when others still are.
+/// Gives back a page of holds that have run out, of one product or of all, a batch per transaction.
 pub(super) async fn expire_due(
     database: &Database,
     passed_over: &PassedOver,
     product_id: Option<i64>,
     window: Window,
-) -> Result<Option<Seen>, Error> {
-    for _ in 0..LOOKS {
+) -> Result<Pass, Error> {
+    let read = || {
         let page = database
-            .read("holds.list_due", |tx| async move { holds::list_due(tx, product_id, window).await }.boxed())
-            .await?;
-        match expire_batches(database, passed_over, &page.rows).await {
+            .read("holds.list_due", move |tx| async move { holds::list_due(tx, product_id, window).await }.boxed());
+        page.boxed()
+    };
+    let work = |rows| expire_batches(database, passed_over, rows).boxed();
+    do_page(database, window, read, work, Due::place).await
+}
+
+/// Reads a page of due rows and does them; looks again when another worker was faster with some of them. Nothing is done by a
+/// clock that has jumped.
+pub(super) async fn do_page<'a, T>(
+    database: &Database,
+    window: Window,
+    read: impl Fn() -> BoxFuture<'a, Result<Page<T>, Error>>,
+    work: impl Fn(Vec<T>) -> BoxFuture<'a, Result<usize, Error>>,
+    place: impl Fn(&T) -> Place,
+) -> Result<Pass, Error> {
+    for _ in 0..LOOKS {
+        if database.clock().paused_for().is_some() {
+            return Ok(Pass::Paused);
+        }
+        let asked = Instant::now();
+        let Page { read_at, rows } = read().await?;
+        if !database.clock().admits(read_at, asked) {
+            return Ok(Pass::Paused);
+        }
+        let full = rows.len() == window.limit as usize;
+        let last = rows.last().filter(|_| full).map(&place);
+        match work(rows).await {
             Err(Error::Stale(_)) => {}
             Err(error) => return Err(error),
-            Ok(done) => {
-                let full = page.rows.len() == window.limit as usize;
-                let last = page.rows.last().filter(|_| full).map(Due::place);
-                return Ok(Some(Seen { read_at: page.read_at, last, done }));
-            }
+            Ok(done) => return Ok(Pass::Done(Seen { read_at, last, done })),
         }
     }
-    Ok(None)
+    Ok(Pass::Raced)
 }
 
 /// Gives back what has run out of one product, for a late payment. That is rare, so nothing is remembered for the next one.
@@ -134,7 +182,7 @@ pub(super) async fn expire_product(database: &Database, product_id: i64) -> Resu
 }
 
 /// Returns how many of these rows were given back.
-async fn expire_batches(database: &Database, passed_over: &PassedOver, due: &[Due]) -> Result<usize, Error> {
+async fn expire_batches(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
     let mut done = 0;
     for batch in due.chunks(BATCH) {
         let batch = passed_over.without(batch);
@@ -175,19 +223,13 @@ async fn expire_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
 async fn expire_apart(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
     let product_ids = due.iter().map(|row| row.units.product_id);
     let mut reserved = reserved(database, product_ids).await?;
-    let (mut fitting, mut findings) = (Vec::with_capacity(due.len()), Findings::of("hold"));
+    let (mut fitting, mut unfit) = (Vec::with_capacity(due.len()), Vec::new());
     for row in due {
         let Units { product_id, qty, .. } = row.units;
         match reserved.get_mut(&product_id) {
-            None => {
-                passed_over.pass_missing(product_id);
-                findings.add(row.place(), || format!("there is no product {product_id}"));
-            }
-            Some(left) if *left < qty => {
-                // the deadlines ascend, so the last row of the product counts
-                passed_over.pass_unreserved(product_id, row.at);
-                findings.add(row.place(), || format!("the product {product_id} has no such units reserved"));
-            }
+            None => unfit.push((row.place(), Unfit::Missing(product_id))),
+            // the deadlines ascend, so the last row of the product counts
+            Some(left) if *left < qty => unfit.push((row.place(), Unfit::Unreserved(product_id))),
             Some(left) => {
                 *left -= qty;
                 fitting.push(row);
@@ -196,14 +238,28 @@ async fn expire_apart(database: &Database, passed_over: &PassedOver, due: Vec<Du
     }
     // rows of a product stand together, so that halves part the products first
     fitting.sort_by_key(|row| row.units.product_id);
-    let rest = in_halves(&fitting, |set| expire_batch(database, set).boxed()).await;
-    let rest = rest.inspect_err(|_| findings.report())?;
+    let work = |set| expire_batch(database, set).boxed();
+    do_apart(passed_over, "hold", (&fitting, unfit), Due::place, work).await
+}
+
+/// Does the rows that fit, by halves, and passes over those that do not, `(place, why)`. Nothing is passed over unless all that
+/// fits was found as it was read: another worker may have changed the products in between. Returns how many rows were done.
+pub(super) async fn do_apart<'rows, T: Clone + Sync>(
+    passed_over: &PassedOver,
+    kind: &'static str,
+    (fitting, unfit): (&'rows [T], Vec<(Place, Unfit)>),
+    place: impl Fn(&T) -> Place,
+    work: impl Fn(&'rows [T]) -> BoxFuture<'rows, Result<(), Error>>,
+) -> Result<usize, Error> {
+    let rest = in_halves(fitting, work).await?;
     let done = fitting.len() - rest.bad.len() - rest.untried.len();
-    for (row, why) in rest.bad {
-        passed_over.pass_row(row.place());
-        findings.add(row.place(), || why);
+    let bad = rest.bad.into_iter().map(|(row, why)| (place(&row), Unfit::Row(why)));
+    let mut findings = Findings::of(kind);
+    for (place, why) in unfit.into_iter().chain(bad) {
+        passed_over.pass(place, &why);
+        findings.add(place, || why.to_string());
     }
-    rest.untried.iter().for_each(|row| passed_over.leave_row(row.place()));
+    rest.untried.iter().for_each(|row| passed_over.leave_row(place(row)));
     findings.report();
     Ok(done)
 }

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tracing::Span;
 use uuid::Uuid;
 
-use super::expiry::{Seen, expire_due};
+use super::expiry::{Pass, Seen, expire_due};
 use super::holds::{Taken, as_taken};
 use super::keys::{self, Keyable, Sorted};
 use super::outlook::Outlooks;
@@ -305,10 +305,10 @@ impl Batch<'_> {
         let after = passed_over.place_of(self.product_id).into_iter().fold(Place::before(first), Place::max);
         let mut window = Window { after, age: Duration::ZERO, limit: DUE };
         for _ in 0..PAGES {
-            let seen = expire_due(database, passed_over, Some(self.product_id), window).await?;
-            match seen {
+            let pass = expire_due(database, passed_over, Some(self.product_id), window).await?;
+            match pass {
                 // a page of rows that are passed over
-                Some(Seen { last: Some(last), done: 0, .. }) => window.after = last,
+                Pass::Done(Seen { last: Some(last), done: 0, .. }) => window.after = last,
                 _ => break,
             }
         }

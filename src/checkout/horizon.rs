@@ -17,6 +17,9 @@ use crate::db::due::Place;
 /// How long a transaction may take to commit a row whose deadline passes meanwhile: longer than the door waits for one.
 pub(super) const SLACK: Duration = Duration::from_secs(5);
 
+/// How far back a worker looks for what became due while no worker did, where it cannot begin at the oldest deadline.
+const FARTHEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// How far one worker has seen. All times are the database's, UTC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Horizon {
@@ -24,6 +27,8 @@ pub(super) struct Horizon {
     seen: Option<NaiveDateTime>,
     /// A pass that is under way: when it began, and behind which place it goes on.
     pass: Option<(NaiveDateTime, Place)>,
+    /// How far back the next pass begins, after the beginning of the index could not be read.
+    back: Option<Duration>,
 }
 
 impl Horizon {
@@ -31,7 +36,7 @@ impl Horizon {
     pub(super) fn place(&self) -> Place {
         match (self.pass, self.seen) {
             (Some((_, place)), _) => place,
-            (None, Some(seen)) => Place::before(seen - SLACK),
+            (None, Some(seen)) => Place::before(seen - self.back.unwrap_or(SLACK)),
             (None, None) => Place::first(),
         }
     }
@@ -42,7 +47,10 @@ impl Horizon {
         let began = self.pass.map_or(read_at, |(began, _)| began);
         match last {
             Some(place) => self.pass = Some((began, place)),
-            None => *self = Self { seen: Some(began), pass: None },
+            None => {
+                let back = self.back.map(|back| back * 2).filter(|&back| back < FARTHEST);
+                *self = Self { seen: Some(began), pass: None, back };
+            }
         }
     }
 
@@ -51,9 +59,16 @@ impl Horizon {
         self.pass = None;
     }
 
-    /// A first pass from the oldest deadline on takes too long: begin at this time, and leave what is older.
+    /// A pass cannot be read in time, at this time. One that began at the oldest deadline begins near this time instead, and the
+    /// passes behind it go back twice as far each, over what became due while no worker looked, until one cannot be read.
     pub(super) fn skip_to(&mut self, now: NaiveDateTime) {
+        self.back = self.seen.is_none().then_some(SLACK);
         self.seen.get_or_insert(now);
+    }
+
+    /// Whether the next pass looks farther back than the last one.
+    pub(super) fn goes_back(&self) -> bool {
+        self.back.is_some()
     }
 
     /// Whether the next page begins at the oldest deadline.
@@ -122,5 +137,30 @@ mod tests {
         assert_eq!(horizon.place(), Place::before(at(95)));
         horizon.skip_to(at(200));
         assert_eq!(horizon.place(), Place::before(at(95)));
+        assert!(!horizon.goes_back());
+    }
+
+    #[test]
+    fn a_worker_that_cannot_begin_at_the_oldest_deadline_goes_back_as_far_as_it_can_be_read() {
+        let mut horizon = Horizon::default();
+        horizon.skip_to(at(100));
+        for (second, back) in [(101, 10), (102, 20), (103, 40)] {
+            horizon.record(at(second), None);
+            assert_eq!(horizon.place(), Place::before(at(second - back)));
+        }
+        horizon.restart();
+        assert_eq!(horizon.place(), Place::before(at(63)), "one that was disturbed begins there once more");
+        horizon.skip_to(at(108));
+        assert_eq!((horizon.place(), horizon.goes_back()), (Place::before(at(98)), false));
+        horizon.record(at(110), None);
+        assert_eq!(horizon.place(), Place::before(at(105)));
+
+        let mut horizon = Horizon::default();
+        horizon.skip_to(at(100));
+        let passes = (0..100).take_while(|_| {
+            horizon.record(at(100), None);
+            horizon.goes_back()
+        });
+        assert!(passes.count() < 30, "it does not go back for ever");
     }
 }

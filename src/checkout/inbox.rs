@@ -10,11 +10,10 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::Checkout;
-use super::event_batch::part_plain;
+use super::event_batch::{part_plain, unless_locked};
 use super::horizon::SLACK;
 use super::payments::{Receipt, Way, apply_waiting, list_touched, look_again, settle, wake_others_of, wake_parked};
 use super::settlement::{Resolved, resolve};
-use crate::db::audit;
 use crate::db::due::{Place, Window};
 use crate::db::orders::Order;
 use crate::db::payment_batch::{self, Success};
@@ -43,16 +42,16 @@ impl Checkout {
         let mut horizon = self.due_events.lock().await;
         let window = Window { after: horizon.place(), age: Duration::ZERO, limit: PAGE };
         let worked = self.work_off_page(window).await;
-        if horizon.is_unknown() && matches!(worked, Err(Error::Unavailable(_))) {
-            let read = self.database.read("payments.find_time", |tx| audit::find_time(tx).boxed());
-            horizon.skip_to(read.await?);
+        if let Err(error) = &worked {
+            self.skip(&mut horizon, error).await?;
         }
         let (read_at, found, settled) = worked?;
         // what is still due stays in front of the horizon
-        if found == settled && found < PAGE as usize {
+        let all = found == settled && found < PAGE as usize;
+        if all {
             horizon.record(read_at, None);
         }
-        Ok(found == PAGE as usize && settled > 0)
+        Ok(found >= PAGE as usize && settled > 0 || all && horizon.goes_back())
     }
 
     /// The same for a page of events that are due behind the horizon. Returns how many got their outcome.
@@ -66,11 +65,16 @@ impl Checkout {
 
     /// Returns when the page was read, how many events were on it, and how many of them got their outcome.
     async fn work_off_page(&self, window: Window) -> Result<(NaiveDateTime, usize, usize), Error> {
-        let page = self
+        let asked = Instant::now();
+        let mut page = self
             .database
             .read("payments.list_due", |tx| async move { payment_events::list_due(tx, window).await }.boxed())
             .await?;
         let found = page.rows.len();
+        // nothing is given up by a clock that has jumped
+        if !self.database.clock().admits(page.read_at, asked) {
+            page.rows.retain(|due| due.status != EventStatus::Parked);
+        }
         Ok((page.read_at, found, self.work_off_in_order(page.rows, AT_ONCE).await))
     }
 
@@ -163,10 +167,9 @@ impl Checkout {
                 async move {
                     let processing = began.elapsed();
                     let successes: Vec<Success<'_>> = plain.iter().map(|paid| success(paid, processing)).collect();
-                    let replies = tx.packet(&payment_batch::apply(&successes)).await?;
+                    let replies = unless_locked(tx.packet(&payment_batch::apply(&successes))).await?;
                     payment_batch::applied(replies, successes.len())
                 }
-                .map(|done| done.map_err(Failure::of_locked_row))
                 .boxed()
             })
             .await
@@ -188,11 +191,14 @@ impl Checkout {
     }
 
     /// How long until [`Checkout::work_off_inbox`] has something to do; zero when it has, `None` when it has not within a
-    /// second.
+    /// second, or while the database's clock is not trusted: then a look every second is enough.
     ///
     /// # Errors
     /// As every read.
     pub async fn next_event_due(&self) -> Result<Option<Duration>, Error> {
+        if self.database.clock().paused_for().is_some() {
+            return Ok(None);
+        }
         let from = self.due_events.lock().await.place().at;
         let due_in_us = self
             .database
@@ -230,6 +236,11 @@ impl Checkout {
             }
         }
         telemetry::inbox_oldest(oldest);
+        let unmatched = self
+            .database
+            .read("payments.count_unmatched", |tx| payment_events::count_unmatched_successes(tx).boxed())
+            .await?;
+        telemetry::inbox_depth(EventStatus::Unmatched.as_str(), unmatched);
         Ok(())
     }
 

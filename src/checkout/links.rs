@@ -20,7 +20,7 @@ use super::{Checkout, Error};
 use crate::db::order_events::{self, Reason, Transition};
 use crate::db::payment_events;
 use crate::db::payment_links::{self, Link};
-use crate::db::{Tx, orders, payment_event_deliveries};
+use crate::db::{Failure, Tx, orders, payment_event_deliveries};
 use crate::domain::payment::DeliveryStatus;
 use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference, WebhookMode};
 
@@ -40,6 +40,9 @@ pub enum Effect {
 pub struct Report {
     /// What was delivered. Its reference is empty where it names no order or hold of this shop.
     pub event: Event,
+    /// Its reference is an order's id only perhaps: it counts where nothing else is known of the payment, once there is such an
+    /// order.
+    pub hint: bool,
     /// What it asks for.
     pub effect: Effect,
     /// The provider's ids of the payment's objects, at least one.
@@ -56,9 +59,9 @@ impl Checkout {
     /// As [`Checkout::receive_event`].
     pub async fn receive_report(&self, report: Report) -> Result<Option<Receipt>, Error> {
         let arrived = Instant::now();
-        let Report { event, effect, objects } = report;
+        let Report { event, hint, effect, objects } = report;
         let objects: Vec<Vec<u8>> = objects.into_iter().map(String::into_bytes).collect();
-        let named = event.reference.is_some();
+        let named = event.reference.is_some() && (!hint || self.hint_counts(&event, &objects).await?);
         if named {
             self.link(&event, &objects).await?;
         }
@@ -66,7 +69,7 @@ impl Checkout {
             // what waited for this link was applied before: a success goes before the failure that links it
             Effect::Settles if named => return self.receive_event(event).await.map(Some),
             Effect::Settles => self.receive_unmatched(&event, &objects).await?,
-            Effect::AttemptFailed => self.note_attempt(&event, &objects).await?,
+            Effect::AttemptFailed => self.note_attempt(&event, &objects, named).await?,
             Effect::Links if named => return Ok(None),
             Effect::Links => return self.adopt(&event, &objects).await.map(|()| None),
         };
@@ -74,7 +77,22 @@ impl Checkout {
         Ok(Some(receipt))
     }
 
-    /// Finds unmatched events of which an object is linked: a crash kept both sides from looking. One call looks at one
+    /// Whether there is an order that an event hints at, and nothing tells that the payment is for another one.
+    async fn hint_counts(&self, event: &Event, objects: &[Vec<u8>]) -> Result<bool, Error> {
+        let found = self.database.read("payments.find_hinted", |tx| {
+            async move {
+                let known = payment_links::list_known(tx, event.provider.as_bytes(), objects).await?;
+                match link_of(&known, charge_name(event)) {
+                    Some(link) => Ok(link.reference.order_id == event.reference.order_id),
+                    None => hinted(tx, event.reference).await,
+                }
+            }
+            .boxed()
+        });
+        found.await
+    }
+
+    /// Finds unmatched events of which an object is linked, or that hint at an order that was made meanwhile: a crash kept both sides from looking. One call looks at one
     /// page and keeps its place. Returns whether there may be more.
     ///
     /// # Errors
@@ -194,7 +212,13 @@ impl Checkout {
                     let known = payment_links::list_known(tx, &provider, &objects).await?;
                     let Some(event) = payment_events::find(tx, event_id).await? else { return Ok(None) };
                     let own_name = event.txn_id.unwrap_or_default();
-                    let Some(link) = link_of(&known, &own_name) else { return Ok(None) };
+                    let hint =
+                        Link { object_id: own_name.clone(), charge_name: own_name.clone(), reference: event.reference };
+                    let link = match link_of(&known, &own_name) {
+                        Some(link) => link,
+                        None if hinted(tx, event.reference).await? => &hint,
+                        None => return Ok(None),
+                    };
                     // the object that names the payment may be another name of a charge that is known
                     let charge_name = if link.object_id == own_name { &link.charge_name } else { &own_name };
                     if !payment_events::match_to(tx, event_id, link.reference, charge_name, park_seconds).await? {
@@ -213,7 +237,8 @@ impl Checkout {
         Ok(matched)
     }
 
-    /// Takes in an event that names no order or hold of this shop: it waits, unless one of its objects is known.
+    /// Takes in an event that names no order or hold of this shop: it waits, unless one of its objects is known. A hint at an
+    /// order that is not there yet is kept with it.
     async fn receive_unmatched(&self, event: &Event, objects: &[Vec<u8>]) -> Result<Receipt, Error> {
         let receipt = self
             .database
@@ -245,11 +270,11 @@ impl Checkout {
     }
 
     /// Keeps a failed attempt to pay, and shows it in the trail of its order while that is pending.
-    async fn note_attempt(&self, event: &Event, objects: &[Vec<u8>]) -> Result<Receipt, Error> {
+    async fn note_attempt(&self, event: &Event, objects: &[Vec<u8>], named: bool) -> Result<Receipt, Error> {
         self.database
             .transaction("payments.note_attempt", |tx| {
                 async move {
-                    let reference = reference_of(tx, event, objects).await?;
+                    let reference = reference_of(tx, event, objects, named).await?;
                     let status = EventStatus::Ignored;
                     let Some(event_id) = payment_events::insert_settled(tx, event, reference, status).await? else {
                         return copy_of(tx, event).await;
@@ -294,12 +319,21 @@ fn turn(meaning: Meaning) -> u8 {
 }
 
 /// The order or hold that an event names, or that one of its objects is known to belong to.
-async fn reference_of(tx: &mut Tx<'_>, event: &Event, objects: &[Vec<u8>]) -> Result<Reference, crate::db::Failure> {
-    if event.reference.is_some() {
+async fn reference_of(tx: &mut Tx<'_>, event: &Event, objects: &[Vec<u8>], named: bool) -> Result<Reference, Failure> {
+    if named {
         return Ok(event.reference);
     }
     let known = payment_links::list_known(tx, event.provider.as_bytes(), objects).await?;
-    Ok(link_of(&known, charge_name(event)).map_or(event.reference, |link| link.reference))
+    let nothing = Reference { order_id: None, hold_id: None };
+    Ok(link_of(&known, charge_name(event)).map_or(nothing, |link| link.reference))
+}
+
+/// Whether there is an order that an event only hints at.
+async fn hinted(tx: &mut Tx<'_>, reference: Reference) -> Result<bool, Failure> {
+    match reference.order_id {
+        Some(order_id) => Ok(orders::find(tx, order_id).await?.is_some()),
+        None => Ok(false),
+    }
 }
 
 /// What is known of the object that names the payment, or else of any other.

@@ -47,7 +47,7 @@ pub use crate::db::holds::Hold;
 pub use crate::db::idempotency_keys::{Keyed, Operation};
 pub use crate::db::order_events::{OrderEvent, Reason};
 pub use crate::db::products::Product;
-use crate::db::{Database, Share, idempotency_keys};
+use crate::db::{Database, Share, audit as audit_rows, idempotency_keys};
 use crate::domain::WebhookMode;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicI64;
@@ -206,6 +206,42 @@ impl Checkout {
     /// The database, for those who start, watch and stop it.
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// Reads the database's clock, and tells how far this machine's differs.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn read_clock(&self) -> Result<(), Error> {
+        let read = self.database.read("clock.find_time", |tx| {
+            async move {
+                let asked = Instant::now();
+                let shown = audit_rows::find_time(tx).await?;
+                tx.clock().read(shown, asked);
+                Ok(())
+            }
+            .boxed()
+        });
+        read.await
+    }
+
+    /// Seconds since 1970 by the database's clock, as far as it is known; before it was read, by this machine's.
+    pub fn now_seconds(&self) -> i64 {
+        self.database.clock().now().and_utc().timestamp()
+    }
+
+    /// What an operator should know of the clocks while nothing is wrong otherwise; `None` when there is nothing to tell.
+    pub fn clock_detail(&self) -> Option<String> {
+        let clock = self.database.clock();
+        let paused = clock.paused_for().map(|left| {
+            format!("The database's clock has jumped: nothing runs out for another {} s.", left.as_secs() + 1)
+        });
+        let differs = clock.difference().map(|ahead| {
+            let seconds = ahead.as_seconds_f64();
+            format!("The database's clock is {seconds:.1} s ahead of this machine's.")
+        });
+        let told: Vec<String> = paused.into_iter().chain(differs).collect();
+        (!told.is_empty()).then(|| told.join(" "))
     }
 
     /// Forgets idempotency keys that nobody can rely on any more. Returns whether there are more.

@@ -7,9 +7,8 @@ use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::Checkout;
-use super::expiry::{LOOKS, Seen, reserved};
-use super::halves::in_halves;
-use super::passed_over::{Findings, PassedOver};
+use super::expiry::{Pass, do_apart, do_page, reserved};
+use super::passed_over::{PassedOver, Unfit};
 use crate::db::due::Window;
 use crate::db::holds::{self, Units, sum};
 use crate::db::order_events::{self, Reason, Transition};
@@ -34,33 +33,24 @@ impl Checkout {
     }
 }
 
-/// Cancels a page of orders that were not paid in time; looks again when something else was faster with some of them.
-/// `None` when others still are.
-pub(super) async fn cancel_due(
-    database: &Database,
-    passed_over: &PassedOver,
-    window: Window,
-) -> Result<Option<Seen>, Error> {
-    for _ in 0..LOOKS {
+/// Cancels a page of orders that were not paid in time.
+pub(super) async fn cancel_due(database: &Database, passed_over: &PassedOver, window: Window) -> Result<Pass, Error> {
+    let read = || {
         let page =
-            database.read("orders.list_due", |tx| async move { orders::list_due(tx, window).await }.boxed()).await?;
-        let due = without_missing(database, passed_over, &page.rows).await?;
-        let count = due.len();
-        let cancelled = match cancel_batch(database, &due).await {
-            Err(Error::Unfit(_)) => cancel_apart(database, passed_over, due).await,
-            done => done.map(|()| count),
-        };
-        match cancelled {
-            Err(Error::Stale(_)) => {}
-            Err(error) => return Err(error),
-            Ok(done) => {
-                let full = page.rows.len() == window.limit as usize;
-                let last = page.rows.last().filter(|_| full).map(Due::place);
-                return Ok(Some(Seen { read_at: page.read_at, last, done }));
-            }
-        }
+            database.read("orders.list_due", move |tx| async move { orders::list_due(tx, window).await }.boxed());
+        page.boxed()
+    };
+    let work = |rows| cancel_orders(database, passed_over, rows).boxed();
+    do_page(database, window, read, work, Due::place).await
+}
+
+/// Returns how many of these orders were cancelled.
+async fn cancel_orders(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
+    let due = without_missing(database, passed_over, due).await?;
+    match cancel_batch(database, &due).await {
+        Err(Error::Unfit(_)) => cancel_apart(database, passed_over, due).await,
+        done => done.map(|()| due.len()),
     }
-    Ok(None)
 }
 
 /// One transaction: all of these orders, or none.
@@ -89,8 +79,8 @@ async fn cancel_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
 }
 
 /// The orders that are not passed over. Products are looked for only while one is known to be missing.
-async fn without_missing(database: &Database, passed_over: &PassedOver, due: &[Due]) -> Result<Vec<Due>, Error> {
-    let mut due: Vec<Due> = due.iter().filter(|row| !passed_over.passes_order(row.place())).copied().collect();
+async fn without_missing(database: &Database, passed_over: &PassedOver, mut due: Vec<Due>) -> Result<Vec<Due>, Error> {
+    due.retain(|row| !passed_over.passes_order(row.place()));
     if !due.is_empty() && passed_over.knows_missing() {
         let units = units_of(database, &due).await?;
         let is_missing = |row: &Due| units.get(&row.hold_id).is_some_and(|units| misses(passed_over, units));
@@ -122,36 +112,28 @@ async fn cancel_apart(database: &Database, passed_over: &PassedOver, due: Vec<Du
     let units = units_of(database, &due).await?;
     let product_ids: BTreeSet<i64> = units.values().flatten().map(|units| units.product_id).collect();
     let mut reserved = reserved(database, product_ids.into_iter()).await?;
-    let (mut fitting, mut findings) = (Vec::with_capacity(due.len()), Findings::of("order"));
+    let (mut fitting, mut unfit) = (Vec::with_capacity(due.len()), Vec::new());
     for row in due {
         let units = units.get(&row.hold_id).map_or(&[][..], Vec::as_slice);
         let missing = units.iter().map(|units| units.product_id).find(|product_id| !reserved.contains_key(product_id));
         let wanted = sum(units.iter().copied());
         let fits = wanted.iter().all(|(product_id, qty)| reserved.get(product_id).is_some_and(|left| left >= qty));
-        if let Some(product_id) = missing {
-            passed_over.pass_missing(product_id);
-            findings.add(row.place(), || format!("there is no product {product_id}"));
-        } else if units.is_empty() || !fits {
-            passed_over.pass_row(row.place());
-            let why = if units.is_empty() { "there is no hold" } else { "there are no such units reserved" };
-            findings.add(row.place(), || format!("{why}, {}", row.hold_id));
-        } else {
-            for (product_id, qty) in wanted {
-                reserved.entry(product_id).and_modify(|left| *left -= qty);
+        let why = match missing {
+            Some(product_id) => Unfit::Missing(product_id),
+            None if units.is_empty() => Unfit::Row(format!("there is no hold {}", row.hold_id)),
+            None if !fits => Unfit::Row(format!("there are no such units reserved, {}", row.hold_id)),
+            None => {
+                for (product_id, qty) in wanted {
+                    reserved.entry(product_id).and_modify(|left| *left -= qty);
+                }
+                fitting.push(row);
+                continue;
             }
-            fitting.push(row);
-        }
+        };
+        unfit.push((row.place(), why));
     }
-    let rest = in_halves(&fitting, |set| cancel_batch(database, set).boxed()).await;
-    let rest = rest.inspect_err(|_| findings.report())?;
-    let done = fitting.len() - rest.bad.len() - rest.untried.len();
-    for (row, why) in rest.bad {
-        passed_over.pass_row(row.place());
-        findings.add(row.place(), || why);
-    }
-    rest.untried.iter().for_each(|row| passed_over.leave_row(row.place()));
-    findings.report();
-    Ok(done)
+    let work = |set| cancel_batch(database, set).boxed();
+    do_apart(passed_over, "order", (&fitting, unfit), Due::place, work).await
 }
 
 fn overdue(order_id: Uuid) -> Transition {

@@ -5,6 +5,7 @@
 //! all rows. An entry that is lost costs a try.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,27 @@ const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 const UNTRIED_FOR: Duration = Duration::from_secs(1);
 /// Products, and rows, that are remembered at most.
 const REMEMBERED: usize = 100_000;
+
+/// Why the units of a row cannot be given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// This product does not exist: that holds for all of its rows.
+    Missing(i64),
+    /// This product has fewer units reserved: that holds for its holds up to the deadline of the row.
+    Unreserved(i64),
+    /// This concerns the row alone.
+    Row(String),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(product_id) => write!(formatter, "there is no product {product_id}"),
+            Self::Unreserved(product_id) => write!(formatter, "the product {product_id} has no such units reserved"),
+            Self::Row(why) => formatter.write_str(why),
+        }
+    }
+}
 
 /// What is passed over at present.
 #[derive(Debug, Default)]
@@ -68,19 +90,14 @@ impl PassedOver {
         self.memory().place_of(product_id, Instant::now())
     }
 
-    /// Passes over all rows of a product that does not exist.
-    pub(super) fn pass_missing(&self, product_id: i64) {
-        self.memory().pass_missing(product_id, Instant::now());
-    }
-
-    /// Passes over a product's holds up to this deadline.
-    pub(super) fn pass_unreserved(&self, product_id: i64, up_to: NaiveDateTime) {
-        self.memory().pass_unreserved(product_id, up_to, Instant::now());
-    }
-
-    /// Passes over one row.
-    pub(super) fn pass_row(&self, place: Place) {
-        self.memory().pass_row(place, TRIED_AGAIN_AFTER, Instant::now());
+    /// Passes over the row at this place, and over what else it is known for.
+    pub(super) fn pass(&self, place: Place, why: &Unfit) {
+        let (mut memory, now) = (self.memory(), Instant::now());
+        match why {
+            Unfit::Missing(product_id) => memory.pass_missing(*product_id, now),
+            Unfit::Unreserved(product_id) => memory.pass_unreserved(*product_id, place.at, now),
+            Unfit::Row(_) => memory.pass_row(place, TRIED_AGAIN_AFTER, now),
+        }
     }
 
     /// Leaves one row for a later look.

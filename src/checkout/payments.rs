@@ -237,9 +237,11 @@ async fn attempt(database: &Database, way: Way<'_>, supply: Supply) -> Result<Op
                         false => return Ok(None),
                     },
                 };
+                let asked = Instant::now();
                 let event = find(tx, event_id).await?;
+                let ends = event.overdue && tx.clock().admits(event.read_at, asked);
                 let (outcome, order_status) = match apply(tx, &event, supply).await? {
-                    (Outcome::Parked, order_status) if event.overdue => (give_up(tx, &event).await?, order_status),
+                    (Outcome::Parked, order_status) if ends => (give_up(tx, &event).await?, order_status),
                     settled => settled,
                 };
                 let status = outcome.event_status();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Checkout;
-use super::expiry::{LISTED, Seen, expire_due};
+use super::expiry::{LISTED, Pass, expire_due};
 use super::horizon::SLACK;
 use super::overdue::{ORDERS, cancel_due};
 use crate::db::Error;
@@ -76,6 +76,9 @@ impl Checkout {
     }
 }
 
-fn moved(seen: Option<Seen>, done: usize) -> (Option<Place>, usize) {
-    seen.map_or((None, done), |seen| (seen.last, done + seen.done))
+fn moved(pass: Pass, done: usize) -> (Option<Place>, usize) {
+    match pass {
+        Pass::Done(seen) => (seen.last, done + seen.done),
+        Pass::Raced | Pass::Paused => (None, done),
+    }
 }

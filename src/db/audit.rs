@@ -42,10 +42,14 @@ kinds! {
     HoldOrderMismatch = "hold_order_mismatch" HOLD_ORDER_MISMATCH,
     /// Its units would come back too early, too late, never, or although they are sold (a hold).
     HoldReturnsWrongly = "hold_returns_wrongly" HOLD_RETURNS_WRONGLY,
+    /// It was made later than now, by a clock that ran ahead, and keeps its units for too long: release it (a hold).
+    HoldDeadlineTooLate = "hold_deadline_too_late" HOLD_DEADLINE_TOO_LATE,
     /// Its product does not exist (a hold).
     HoldWithoutProduct = "hold_without_product" HOLD_WITHOUT_PRODUCT,
     /// Its hold does not exist (an order).
     OrderWithoutHold = "order_without_hold" ORDER_WITHOUT_HOLD,
+    /// It was made later than now, by a clock that ran ahead, and keeps its units for too long: cancel it (an order).
+    OrderDeadlineTooLate = "order_deadline_too_late" ORDER_DEADLINE_TOO_LATE,
     /// Its trail does not lead to its state (an order).
     OrderStatusUnexplained = "order_status_unexplained" ORDER_STATUS_UNEXPLAINED,
     /// A transition does not begin where the one before ended (an order).
@@ -204,7 +208,7 @@ pub const HOLDS: Table = Table {
     find_page: sql::audit::FIND_PAGE_OF_HOLDS,
     kind_of_key: KindOfKey::Id,
     checks: &[Kind::HoldOrderMismatch, Kind::HoldReturnsWrongly, Kind::HoldWithoutProduct],
-    own_checks: &[],
+    own_checks: &[Kind::HoldDeadlineTooLate],
 };
 /// Orders.
 pub const ORDERS: Table = Table {
@@ -218,7 +222,7 @@ pub const ORDERS: Table = Table {
         Kind::OrderWithoutCharge,
         Kind::OrderRefundMismatch,
     ],
-    own_checks: &[],
+    own_checks: &[Kind::OrderDeadlineTooLate],
 };
 /// Transitions of orders.
 pub const TRANSITIONS: Table = Table {
@@ -347,12 +351,14 @@ pub struct HoldSum {
     pub held: i64,
     /// How many come back at another time than their own state says.
     pub odd: i64,
+    /// How many were made later than now.
+    pub ahead: i64,
 }
 
 /// What a page of holds tells without the orders, by product.
 pub async fn sum_holds(tx: &mut Tx<'_>, page: &Page) -> Result<Vec<HoldSum>, Failure> {
-    let found: Vec<(i64, i64, i64, i64, i64)> = tx.rows(sql::audit::SUM_HOLDS, page.params()).await?;
-    let sum = |(product_id, rows, ordered, held, odd)| HoldSum { product_id, rows, ordered, held, odd };
+    let found: Vec<(i64, i64, i64, i64, i64, i64)> = tx.rows(sql::audit::SUM_HOLDS, page.params()).await?;
+    let sum = |(product_id, rows, ordered, held, odd, ahead)| HoldSum { product_id, rows, ordered, held, odd, ahead };
     Ok(found.into_iter().map(sum).collect())
 }
 
@@ -367,16 +373,20 @@ pub struct UnitSum {
     pub units: Units,
     /// How many rows do not fit their order.
     pub odd: i64,
+    /// How many rows are of orders that were made later than now.
+    pub ahead: i64,
 }
 
 /// What a page of orders says about its holds, by product.
 pub async fn sum_units(tx: &mut Tx<'_>, page: &Page) -> Result<Vec<UnitSum>, Failure> {
-    let found: Vec<(Option<i64>, i64, i64, i64, i64, i64)> = tx.rows(sql::audit::SUM_UNITS, page.params()).await?;
-    let sum = |(product_id, ordered, active, awaiting, sold, odd): (_, _, i64, _, _, _)| UnitSum {
+    type Columns = (Option<i64>, i64, i64, i64, i64, i64, i64);
+    let found: Vec<Columns> = tx.rows(sql::audit::SUM_UNITS, page.params()).await?;
+    let sum = |(product_id, ordered, active, awaiting, sold, odd, ahead): Columns| UnitSum {
         product_id,
         ordered,
         units: Units { held: -active, awaiting, sold },
         odd,
+        ahead,
     };
     Ok(found.into_iter().map(sum).collect())
 }

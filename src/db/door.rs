@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, error, warn};
 
 use super::breaker::{Breaker, Doubt};
+use super::clock::Clock;
 use super::error::{Class, Error, Failure, classify, explain, label};
 use super::pool::{GOODBYE, Lease, Pool};
 use super::server::Trace;
@@ -46,6 +47,7 @@ pub struct Database {
     troubles: Arc<Troubles>,
     /// Bounds the log of transactions that were given up.
     given_up: Arc<Throttle>,
+    clock: Arc<Clock>,
 }
 
 /// A connection inside the door: inside a transaction, or for a single plain read.
@@ -58,6 +60,7 @@ pub struct Tx<'env> {
     /// Whether the server has answered anything.
     answered: bool,
     after_unknown: bool,
+    clock: Arc<Clock>,
     environment: PhantomData<&'env ()>,
 }
 
@@ -233,6 +236,11 @@ impl Tx<'_> {
         self.conn.last_insert_id()
     }
 
+    /// What is known of the database's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// True when an earlier attempt of this very closure may have been committed: what is found under our own ids may
     /// be our own work.
     pub fn after_unknown(&self) -> bool {
@@ -245,7 +253,8 @@ impl Database {
     pub fn new(options: Opts, size: usize) -> Self {
         let pool = Pool::new(options, size);
         let breaker = Breaker::new(pool.clone());
-        Self { pool, share: Share::Requests, breaker, troubles: Arc::default(), given_up: Arc::default() }
+        let (troubles, given_up, clock) = Default::default();
+        Self { pool, share: Share::Requests, breaker, troubles, given_up, clock }
     }
 
     /// The same door for callers of another share of its connections.
@@ -263,6 +272,17 @@ impl Database {
     /// What the server said if it lacked space to write in the last seconds.
     pub fn lacks_space(&self) -> Option<String> {
         self.troubles.lacks_space()
+    }
+
+    /// The same with this clock, which may pause for another time after a jump.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock: Arc::new(clock), ..self }
+    }
+
+    /// What is known of the database's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Runs `body` in one transaction and commits it. `body` may run several times and must therefore do nothing
@@ -378,7 +398,8 @@ impl Database {
         let began = Instant::now();
         let conn = self.connection(name, deadline).await?;
         let is_kept = conn.is_kept();
-        let mut tx = Tx { conn, mode, begun: false, answered: false, after_unknown, environment: PhantomData };
+        let clock = Arc::clone(&self.clock);
+        let mut tx = Tx { conn, mode, begun: false, answered: false, after_unknown, clock, environment: PhantomData };
         let mut before = std::mem::take(lost);
         // until its end is known, and also when this attempt is cancelled
         lost.push(tx.conn.trace());

@@ -33,21 +33,7 @@ impl Failure {
             other => other,
         }
     }
-
-    /// For a transaction over a set of rows that others need at once: a row that stayed locked for as long as a statement
-    /// waits is one of them. The caller does them one by one, and only that one waits again.
-    pub fn of_locked_row(self) -> Self {
-        match self {
-            Self::Database(DriverOrServer::Server(error)) if error.code == LOCK_WAIT_TIMEOUT => {
-                Self::Unfit(error.to_string())
-            }
-            other => other,
-        }
-    }
 }
-
-/// A statement waited too long for a locked row.
-const LOCK_WAIT_TIMEOUT: u16 = 1205;
 
 impl From<DriverOrServer> for Failure {
     fn from(error: DriverOrServer) -> Self {

@@ -3,6 +3,7 @@
 pub mod audit;
 mod breaker;
 pub mod charges;
+pub mod clock;
 pub mod door;
 pub mod due;
 pub mod error;
@@ -28,6 +29,7 @@ pub mod share;
 pub mod sql;
 mod trouble;
 
+pub use clock::Clock;
 pub use door::{Database, Tx};
 pub use error::{Error, Failure};
 pub use share::Share;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
-use mysql_async::{Params, Row, params};
+use mysql_async::{Params, Row, Value, params};
 use uuid::Uuid;
 
 use super::door::Reply;
@@ -42,6 +42,8 @@ pub struct Stored {
     pub accepted_amount: bool,
     /// It has waited for its order as long as one may.
     pub overdue: bool,
+    /// The database's clock when it was read, UTC.
+    pub read_at: NaiveDateTime,
 }
 
 fn stored(row: &Row) -> Result<Stored, Failure> {
@@ -59,6 +61,7 @@ fn stored(row: &Row) -> Result<Stored, Failure> {
         cumulative: column(row, "cumulative")?,
         accepted_amount: column(row, "accepted_amount")?,
         overdue: column(row, "overdue")?,
+        read_at: column(row, "read_at")?,
     })
 }
 
@@ -75,27 +78,12 @@ pub struct Beginning {
 
 /// Takes an event in. `Some(id)` for the first delivery, `None` for a copy, which is counted.
 pub async fn insert(tx: &mut Tx<'_>, event: &Event, beginning: Beginning) -> Result<Option<i64>, Failure> {
-    let params = params! {
-        "provider" => event.provider,
-        "idempotency_key" => &event.idempotency_key,
-        "fingerprint" => event.fingerprint().to_vec(),
-        "meaning" => event.meaning.as_str(),
-        "order_id" => event.reference.order_id.map(bytes),
-        "hold_id" => event.reference.hold_id.map(bytes),
-        "amount" => &event.amount,
-        "currency" => &event.currency,
-        "txn_id" => &event.txn_id,
-        "restock" => event.restock,
-        "cumulative" => event.cumulative,
-        "provider_timestamp" => &event.provider_timestamp,
-        "source" => &event.source,
-        "correlation_id" => &event.correlation_id,
-        "headers" => &event.headers,
-        "body" => &event.body,
-        "attempts" => beginning.attempts,
-        "pause_us" => us(beginning.pause),
-        "park_seconds" => beginning.park_seconds,
-    };
+    let mut params = of_event(event, event.reference);
+    params.extend([
+        ("attempts", beginning.attempts.into()),
+        ("pause_us", us(beginning.pause).into()),
+        ("park_seconds", beginning.park_seconds.into()),
+    ]);
     let affected = tx.execute(sql::payment_events::INSERT, params).await?;
     new_id(tx, affected)
 }
@@ -108,27 +96,32 @@ pub async fn insert_settled(
     reference: Reference,
     status: EventStatus,
 ) -> Result<Option<i64>, Failure> {
-    let params = params! {
-        "provider" => event.provider,
-        "idempotency_key" => &event.idempotency_key,
-        "fingerprint" => event.fingerprint().to_vec(),
-        "status" => status.as_str(),
-        "meaning" => event.meaning.as_str(),
-        "order_id" => reference.order_id.map(bytes),
-        "hold_id" => reference.hold_id.map(bytes),
-        "amount" => &event.amount,
-        "currency" => &event.currency,
-        "txn_id" => &event.txn_id,
-        "restock" => event.restock,
-        "cumulative" => event.cumulative,
-        "provider_timestamp" => &event.provider_timestamp,
-        "source" => &event.source,
-        "correlation_id" => &event.correlation_id,
-        "headers" => &event.headers,
-        "body" => &event.body,
-    };
+    let mut params = of_event(event, reference);
+    params.push(("status", status.as_str().into()));
     let affected = tx.execute(sql::payment_events::INSERT_SETTLED, params).await?;
     new_id(tx, affected)
+}
+
+/// The columns that an event fills, whatever its state.
+fn of_event(event: &Event, reference: Reference) -> Vec<(&'static str, Value)> {
+    vec![
+        ("provider", event.provider.into()),
+        ("idempotency_key", (&event.idempotency_key).into()),
+        ("fingerprint", event.fingerprint().to_vec().into()),
+        ("meaning", event.meaning.as_str().into()),
+        ("order_id", reference.order_id.map(bytes).into()),
+        ("hold_id", reference.hold_id.map(bytes).into()),
+        ("amount", (&event.amount).into()),
+        ("currency", (&event.currency).into()),
+        ("txn_id", (&event.txn_id).into()),
+        ("restock", event.restock.into()),
+        ("cumulative", event.cumulative.into()),
+        ("provider_timestamp", (&event.provider_timestamp).into()),
+        ("source", (&event.source).into()),
+        ("correlation_id", (&event.correlation_id).into()),
+        ("headers", (&event.headers).into()),
+        ("body", (&event.body).into()),
+    ]
 }
 
 /// The id of the row that an INSERT made; `None` when the row was there.
@@ -277,7 +270,8 @@ impl Due {
     }
 }
 
-/// A page of events that a worker has to look at now, the longest due first; events have no place behind their deadline.
+/// A page of received events that a worker has to look at now, and one of parked ones, the longest due first; events have no
+/// place behind their deadline.
 pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Failure> {
     type Row = (Option<i64>, Option<String>, Option<String>, Option<u32>);
     type Columns = (NaiveDateTime, Option<i64>, Option<String>, Option<String>, Option<u32>);
@@ -379,6 +373,12 @@ pub async fn bury(tx: &mut Tx<'_>, event_id: i64, attempts: u32) -> Result<bool,
 pub async fn replay(tx: &mut Tx<'_>, event_id: i64, accept_amount: bool) -> Result<bool, Failure> {
     let affected = tx.execute(sql::payment_events::REPLAY, params! { event_id, accept_amount }).await?;
     single("payment_events/replay", affected)
+}
+
+/// How many successes name no order or hold of this shop, as far as is known.
+pub async fn count_unmatched_successes(tx: &mut Tx<'_>) -> Result<i64, Failure> {
+    let count = tx.row(sql::payment_events::COUNT_UNMATCHED_SUCCESSES, Params::Empty).await?;
+    count.ok_or_else(|| Failure::Broken("a count has no row".to_owned()))
 }
 
 /// How many events are in one of the states in which somebody may have to do something.

@@ -35,14 +35,17 @@ pub async fn insert(
     Ok(())
 }
 
-/// What is known of these objects, by links and by charges; of one object, its link comes first.
+/// What is known of these objects, by charges and by links; of one object, the charge comes first: it has the money, and a link
+/// may be older than that.
 pub async fn list_known(tx: &mut Tx<'_>, provider: &[u8], objects: &[Vec<u8>]) -> Result<Vec<Link>, Failure> {
     let found: Vec<Row> = tx.rows_text(&of_objects(sql::payment_links::LIST, provider, objects)).await?;
+    let (charges, links): (Vec<Row>, Vec<Row>) =
+        found.into_iter().partition(|row| column::<bool>(row, "is_charge").unwrap_or(false));
     let link = |row: &Row| {
         let reference = Reference { order_id: id_column(row, "order_id")?, hold_id: id_column(row, "hold_id")? };
         Ok(Link { object_id: column(row, "object_id")?, charge_name: column(row, "charge_name")?, reference })
     };
-    found.iter().map(link).collect()
+    charges.iter().chain(&links).map(link).collect()
 }
 
 /// Writes down of which objects a new unmatched event speaks.
@@ -70,7 +73,7 @@ pub async fn list_of_event(tx: &mut Tx<'_>, event_id: i64) -> Result<Vec<(Vec<u8
 }
 
 /// A page of the objects of unmatched events with ids greater than `after`, by event: the event, and whether something is
-/// known of the object.
+/// known of the object, or the order is there that the event hints at.
 pub async fn list_page(tx: &mut Tx<'_>, after: i64, limit: u32) -> Result<Vec<(i64, bool)>, Failure> {
     let mut page: Vec<(i64, bool)> = tx.rows(sql::unmatched_objects::LIST_PAGE, params! { after, limit }).await?;
     page.sort_unstable();

@@ -18,10 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// All is well.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename = "Health")]
+#[oai(rename = "Health", skip_serializing_if_is_none)]
 pub struct HealthBody {
     /// `ok`
     status: Text,
+    /// Of `/readyz`: what an operator should know although it can serve, such as clocks that differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
 /// The routes.
@@ -30,7 +33,7 @@ pub struct Health {
     pub app: Arc<App>,
 }
 
-const OK: Json<HealthBody> = Json(HealthBody { status: Text("ok") });
+const OK: Json<HealthBody> = Json(HealthBody { status: Text("ok"), detail: None });
 
 /// Of `GET /readyz`.
 #[derive(Debug)]
@@ -58,7 +61,10 @@ impl Health {
         let app = Arc::clone(&self.app);
         let asked = self.app.run_to_its_end(async move { app.checkout.readiness().await });
         match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(Ok(())) => Ok(OK),
+            Ok(Ok(())) => {
+                let detail = self.app.checkout.clock_detail();
+                Ok(Json(HealthBody { status: Text("ok"), detail }))
+            }
             Ok(Err(Unready::Database(error))) => Err(error.into()),
             Ok(Err(outdated)) => Err(Problem::unavailable("schema_outdated", outdated.to_string()).into()),
             Err(_) => Err(Problem::unavailable("database_unavailable", "The database does not answer.").into()),

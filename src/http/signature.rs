@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use chrono::Utc;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
@@ -86,31 +85,26 @@ pub struct StandardHeaders {
 }
 
 impl StandardHeaders {
-    /// Believes the body and returns the message's id.
+    /// Verifies the body and returns the message's id. `now`: seconds since 1970.
     ///
     /// # Errors
     /// 401 `invalid_signature`.
-    pub fn verify(&self, secrets: &Secrets, body: &[u8]) -> Result<&str, Problem> {
+    pub fn verify(&self, secrets: &Secrets, body: &[u8], now: i64) -> Result<&str, Problem> {
         let verified = || {
             let (id, timestamp, signatures) = (self.id.get()?, self.timestamp.get()?, self.signatures.get()?);
-            Standard { id, timestamp, signatures }.verify(secrets, body, now_seconds())
+            Standard { id, timestamp, signatures }.verify(secrets, body, now)
         };
         verified().map_err(|reason| disbelieved("Webhook-Signature", reason))
     }
 }
 
-/// Believes a body that Stripe signed.
+/// Verifies a body that Stripe signed. `now`: seconds since 1970.
 ///
 /// # Errors
 /// 401 `invalid_signature`.
-pub fn check_stripe(header: &Once, secrets: &Secrets, body: &[u8]) -> Result<(), Problem> {
-    let verified = header.get().and_then(|header| verify_stripe(header, secrets, body, now_seconds()));
+pub fn check_stripe(header: &Once, secrets: &Secrets, body: &[u8], now: i64) -> Result<(), Problem> {
+    let verified = header.get().and_then(|header| verify_stripe(header, secrets, body, now));
     verified.map_err(|reason| disbelieved("Stripe-Signature", reason))
-}
-
-/// The service's clock: it guards against old recordings, and nothing about stock depends on it.
-fn now_seconds() -> i64 {
-    Utc::now().timestamp()
 }
 
 /// Every client can send messages that are not signed.

@@ -49,7 +49,7 @@ impl Stripe {
     /// Every other type is answered `ignored` and not kept.
     ///
     /// The shop writes `order_id` or `hold_id` into the metadata of the session, of its `payment_intent_data`, or of both;
-    /// a session's `client_reference_id` is a second place for the order's id. One object that names the order is enough:
+    /// a session's `client_reference_id` is a second place for the order's id, and counts once there is such an order. One object that names the order is enough:
     /// the others are found by the ids that they share. Session and PaymentIntent are one charge, under the intent's id.
     ///
     /// An event that names no order or hold, or one that is not a UUID, and whose objects are not known, is `unmatched`:
@@ -64,7 +64,7 @@ impl Stripe {
     ) -> Result<Delivered, Denied<StripeDenials>> {
         let secrets = self.app.stripe_secrets.as_ref().ok_or_else(Problem::not_found)?;
         let bytes = body.bytes?;
-        check_stripe(&signature, secrets, &bytes)?;
+        check_stripe(&signature, secrets, &bytes, self.app.checkout.now_seconds())?;
         let Some(report) = read_event(bytes, body.headers)? else { return Ok(Delivered::ignored()) };
         let app = Arc::clone(&self.app);
         let receipt = self.app.run(async move { app.checkout.receive_report(report).await }).await?;

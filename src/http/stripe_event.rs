@@ -56,6 +56,8 @@ pub(super) struct StripeEvent {
     kind: String,
     /// When it happened, in seconds since 1970.
     created: Option<i64>,
+    /// The version of Stripe's API that it is written in, such as `2025-03-31.basil`.
+    api_version: Option<String>,
     /// What it happened to.
     data: StripeData,
 }
@@ -96,7 +98,7 @@ pub(super) struct StripeObject {
     mode: Option<String>,
     /// Of a session: `paid`, `unpaid` or `no_payment_required`.
     payment_status: Option<String>,
-    /// Of a session: the order, unless `metadata` names it.
+    /// Of a session: perhaps the order. It counts where no `metadata` names one, and once there is such an order.
     client_reference_id: Option<String>,
     /// What the shop wrote on the object. Stripe copies that of a PaymentIntent to its charge, and that of a session to
     /// nothing.
@@ -111,6 +113,10 @@ pub(super) struct StripeMetadata {
     /// The hold that the order was, or will be, made from.
     hold_id: Option<String>,
 }
+
+/// The version of Stripe's API from which on a charge does not count money as refunded that was never taken
+/// (<https://docs.stripe.com/changelog/basil/2025-03-31/remove-refund-from-partial-capture-and-payment-cancellation-flow>).
+const RELEASES_APART: &str = "2025-03-31";
 
 /// The types that are read; see [`reading`].
 const TYPES: [&str; 13] = [
@@ -144,7 +150,7 @@ enum Reading {
 ///
 /// The money of a charge that has an intent is told by the intent, and the money of a refund by its charge, as a total:
 /// counting it again for the charge or the refund would count it twice.
-fn reading(kind: &str, object: &StripeObject) -> Option<Reading> {
+fn reading(kind: &str, object: &StripeObject, api_version: Option<&str>) -> Option<Reading> {
     use Meaning::{Failed, Refunded, Succeeded};
     use Reading::{AttemptFailed, Links, Settles};
     // a session of this mode keeps a card for later, and nothing is paid
@@ -165,6 +171,8 @@ fn reading(kind: &str, object: &StripeObject) -> Option<Reading> {
             (Some(_), _) | (None, Some(false)) => Links,
             (None, _) => Settles(Succeeded),
         },
+        // money that was reserved and not taken is released, and not given back
+        "charge.refunded" if object.given_back(api_version) == Some(0) => Links,
         "charge.refunded" => Settles(Refunded),
         "refund.created" | "refund.updated" | "charge.refund.updated" => Links,
         _ => return None,
@@ -210,25 +218,39 @@ impl StripeObject {
         objects
     }
 
-    /// The order or hold of ours that it names, if any.
-    fn reference(&self) -> Reference {
+    /// The order or hold of ours that it names, if any, and whether it only hints at that.
+    fn reference(&self) -> (Reference, bool) {
         let id = |text: &Option<String>| Uuid::parse_str(text.as_deref()?).ok();
         let metadata = self.metadata.as_ref();
         let order_id = metadata.and_then(|metadata| id(&metadata.order_id));
         let hold_id = metadata.and_then(|metadata| id(&metadata.hold_id));
-        let order_id = match hold_id {
-            Some(_) => order_id,
-            None => order_id.or_else(|| id(&self.client_reference_id)),
+        let named = Reference { order_id, hold_id };
+        if named.is_some() {
+            return (named, false);
+        }
+        let order_id = id(&self.client_reference_id);
+        (Reference { order_id, hold_id: None }, order_id.is_some())
+    }
+
+    /// How much of what was taken was given back so far, in Stripe's minor units. Until [`RELEASES_APART`], `amount_refunded`
+    /// also counts what was reserved and released without having been taken.
+    fn given_back(&self, api_version: Option<&str>) -> Option<u64> {
+        let refunded = self.amount_refunded?;
+        let taken = if self.captured == Some(false) { Some(0) } else { self.amount_captured };
+        let Some(taken) = taken else { return Some(refunded) };
+        let released = match api_version {
+            Some(version) if version >= RELEASES_APART => 0,
+            _ => self.amount.unwrap_or(taken).saturating_sub(taken),
         };
-        Reference { order_id, hold_id }
+        Some(refunded.saturating_sub(released).min(taken))
     }
 
     /// How much money it speaks of, in Stripe's minor units.
-    fn amount(&self, meaning: Meaning) -> Option<u64> {
+    fn amount(&self, meaning: Meaning, api_version: Option<&str>) -> Option<u64> {
         match meaning {
             Meaning::Succeeded => self.amount_total.or(self.amount_received).or(self.amount_captured).or(self.amount),
             Meaning::Failed => self.amount_total.or(self.amount),
-            Meaning::Refunded => self.amount_refunded,
+            Meaning::Refunded => self.given_back(api_version),
         }
     }
 }
@@ -239,8 +261,10 @@ pub(super) fn read_event(bytes: Vec<u8>, headers: String) -> Result<Option<Repor
     if !TYPES.contains(&kind.as_str()) {
         return Ok(None);
     }
-    let StripeEvent { id, created, data: StripeData { object }, .. } = parse(&bytes).map_err(unreadable)?;
-    let Some(reading) = reading(&kind, &object) else { return Ok(None) };
+    let StripeEvent { id, created, api_version, data: StripeData { object }, .. } =
+        parse(&bytes).map_err(unreadable)?;
+    let api_version = api_version.as_deref();
+    let Some(reading) = reading(&kind, &object, api_version) else { return Ok(None) };
     let incomplete = |what: &str| Problem::unprocessable("invalid_body", format!("A `{kind}` needs `{what}`."));
     IdempotencyKey::check(id.as_bytes()).ok_or_else(|| incomplete("id"))?;
     let meaning = reading.meaning();
@@ -248,7 +272,7 @@ pub(super) fn read_event(bytes: Vec<u8>, headers: String) -> Result<Option<Repor
     for id in objects.iter().chain([&charge]) {
         bounded("id", Some(id.clone()), NAME_BYTES)?;
     }
-    let (reference, amount) = (object.reference(), object.amount(meaning));
+    let ((reference, hint), amount) = (object.reference(), object.amount(meaning, api_version));
     let currency = bounded("currency", object.currency, 8)?;
     if matches!(reading, Reading::Settles(Meaning::Succeeded | Meaning::Refunded)) {
         amount.ok_or_else(|| incomplete("amount"))?;
@@ -270,7 +294,7 @@ pub(super) fn read_event(bytes: Vec<u8>, headers: String) -> Result<Option<Repor
         headers,
         body: bytes,
     };
-    Ok(Some(Report { event, effect: reading.effect(), objects }))
+    Ok(Some(Report { event, hint, effect: reading.effect(), objects }))
 }
 
 #[cfg(test)]
@@ -337,22 +361,57 @@ mod tests {
     }
 
     #[test]
+    fn money_that_was_reserved_and_never_taken_is_not_given_back() {
+        let refunded = |version: &str, captured: &str, amounts: [&str; 3]| {
+            let [all, taken, back] = amounts;
+            let object = format!(
+                r#"{{"id":"ch_1","payment_intent":"pi_1","currency":"eur","captured":{captured},"amount":{all},
+                    "amount_captured":{taken},"amount_refunded":{back}}}"#
+            );
+            let body = format!(
+                r#"{{"id":"evt_1","type":"charge.refunded","api_version":{version},"data":{{"object":{object}}}}}"#
+            );
+            let report = read_event(body.into_bytes(), String::new()).expect("an event").expect("it is read");
+            (report.effect == Effect::Settles).then(|| report.event.amount.expect("an amount"))
+        };
+        let [before, since] = [r#""2024-12-18.acacia""#, r#""2025-03-31.basil""#];
+        for (version, captured, amounts, given_back) in [
+            (before, "true", ["100", "100", "100"], Some("1.00")),
+            (before, "true", ["100", "100", "30"], Some("0.30")),
+            (before, "true", ["100", "60", "40"], None),
+            (before, "true", ["100", "60", "50"], Some("0.10")),
+            (before, "true", ["100", "60", "100"], Some("0.60")),
+            (before, "false", ["100", "null", "100"], None),
+            (before, "false", ["100", "0", "100"], None),
+            (since, "true", ["100", "60", "40"], Some("0.40")),
+            (since, "true", ["100", "60", "60"], Some("0.60")),
+            (since, "true", ["100", "60", "70"], Some("0.60")),
+            (since, "false", ["100", "0", "0"], None),
+            ("null", "true", ["100", "60", "40"], None),
+            ("null", "true", ["100", "null", "40"], Some("0.40")),
+        ] {
+            let found = refunded(version, captured, amounts);
+            assert_eq!(found.as_deref(), given_back, "{version} {captured} {amounts:?}");
+        }
+    }
+
+    #[test]
     fn an_order_is_named_by_metadata_or_by_the_client_reference_and_only_as_a_uuid() {
         let [order, other] = [Uuid::from_u128(1), Uuid::from_u128(2)];
         let reference = |metadata: &str, client: &str| {
             let object = format!(r#"{{"id":"cs_1","metadata":{metadata},"client_reference_id":{client}}}"#);
             let report = read("checkout.session.expired", &object).expect("it is read");
-            (report.event.reference.order_id, report.event.reference.hold_id)
+            (report.event.reference.order_id, report.event.reference.hold_id, report.hint)
         };
         let named = |name: &str, id: &str| format!(r#"{{"{name}":"{id}"}}"#);
         let client = format!(r#""{other}""#);
-        assert_eq!(reference(&named("order_id", &order.to_string()), "null"), (Some(order), None));
-        assert_eq!(reference(&named("order_id", &order.to_string()), &client), (Some(order), None));
-        assert_eq!(reference(&named("order_id", "A-1001"), &client), (Some(other), None));
-        assert_eq!(reference(&named("hold_id", &order.to_string()), &client), (None, Some(order)));
-        assert_eq!(reference("null", &client), (Some(other), None));
-        assert_eq!(reference("{}", r#""cart 7""#), (None, None));
-        assert_eq!(reference(&named("order_id", "A-1001"), "null"), (None, None));
+        assert_eq!(reference(&named("order_id", &order.to_string()), "null"), (Some(order), None, false));
+        assert_eq!(reference(&named("order_id", &order.to_string()), &client), (Some(order), None, false));
+        assert_eq!(reference(&named("order_id", "A-1001"), &client), (Some(other), None, true));
+        assert_eq!(reference(&named("hold_id", &order.to_string()), &client), (None, Some(order), false));
+        assert_eq!(reference("null", &client), (Some(other), None, true));
+        assert_eq!(reference("{}", r#""cart 7""#), (None, None, false));
+        assert_eq!(reference(&named("order_id", "A-1001"), "null"), (None, None, false));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::fmt;
 use std::panic::PanicHookInfo;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use metrics::{counter, gauge, histogram};
 use tracing::{Level, enabled, error};
 use tracing_subscriber::EnvFilter;
@@ -44,7 +45,8 @@ const WEBHOOK_WOKEN: &str = "webhook.woken";
 const WEBHOOK_PROCESSING: &str = "webhook.processing_ms";
 /// Further attempts to apply an event.
 const WEBHOOK_RETRIED: &str = "webhook.retried";
-/// Events in the inbox that somebody may have to do something about, by `state`.
+/// Events in the inbox that an operator may have to do something about, by `state`; of unmatched ones only the successes, which
+/// are money of another shop as far as is known.
 const INBOX_DEPTH: &str = "inbox.depth";
 /// For how long the oldest event has waited to be applied, in seconds.
 const INBOX_OLDEST: &str = "inbox.oldest_unapplied_s";
@@ -55,6 +57,12 @@ const EXPIRY_LAG: &str = "expiry.lag_ms";
 /// Rows that ran out and whose units cannot be given back, by `kind` (hold, order); counted whenever they are tried, about
 /// once a minute. Of a missing product, only those of the set in which it was found.
 const PASSED_OVER: &str = "expiry.passed_over";
+/// How far the database's clock is ahead of this machine's, in seconds; negative: behind.
+const CLOCK_DIFFERENCE: &str = "clock.difference_s";
+/// Times that the database's clock jumped.
+const CLOCK_JUMPS: &str = "clock.jumps";
+/// 1 while nothing runs out because the database's clock has jumped, 0 otherwise.
+const EXPIRY_PAUSED: &str = "expiry.paused";
 /// Worker steps that failed, by `worker`.
 const WORKER_FAILED: &str = "worker.failed";
 /// Transactions from first attempt to commit, in ms, by `transaction`.
@@ -206,6 +214,15 @@ pub(crate) fn expired(kind: &'static str, lags: impl ExactSizeIterator<Item = Du
 
 pub(crate) fn passed_over(kind: &'static str, rows: u64) {
     counter!(PASSED_OVER, "kind" => kind).increment(rows);
+}
+
+pub(crate) fn clock_read(ahead: TimeDelta, paused: bool) {
+    gauge!(CLOCK_DIFFERENCE).set(ahead.as_seconds_f64());
+    gauge!(EXPIRY_PAUSED).set(if paused { 1.0 } else { 0.0 });
+}
+
+pub(crate) fn clock_jumped() {
+    counter!(CLOCK_JUMPS).increment(1);
 }
 
 pub(crate) fn worker_failed(worker: &'static str) {

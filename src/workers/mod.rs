@@ -32,6 +32,8 @@ const SWEEP_SHARE: u32 = 10;
 const TELL_INBOX_EVERY: Duration = Duration::from_secs(5);
 /// How often the schema is looked at; every [`NAP`] while it is not known to be current.
 const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(5);
+/// How often the database's clock is read.
+const READ_CLOCK_EVERY: Duration = Duration::from_secs(2);
 /// How often gauges are told.
 const GAUGE_EVERY: Duration = Duration::from_secs(1);
 
@@ -49,6 +51,10 @@ enum Next {
 
 /// Starts every worker; they stop between two steps once `stop` is cancelled.
 pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
+    work(app, tasks, stop, "read_clock", |app| async move {
+        app.checkout.read_clock().await?;
+        Ok(Next::After(READ_CLOCK_EVERY))
+    });
     work(app, tasks, stop, "expire_holds", |app| async move {
         if app.checkout.expire_holds().await? {
             return Ok(Next::Now);

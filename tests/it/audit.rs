@@ -111,6 +111,12 @@ impl Scene {
             damage(Kind::HoldOrderMismatch, &self.pending.0, hold(&binary(&self.pending.0), "status = 'expired'")),
             damage(Kind::HoldReturnsWrongly, &self.paid.0, hold(&binary(&self.paid.0), "returns_at = expires_at")),
             damage(Kind::HoldReturnsWrongly, &self.held, hold(&held, "returns_at = NULL")),
+            damage(Kind::HoldDeadlineTooLate, &self.held, hold(&held, "created_at = NOW(6) + INTERVAL 1 MINUTE")),
+            damage(
+                Kind::OrderDeadlineTooLate,
+                &self.pending.1,
+                order(&pending, "created_at = NOW(6) + INTERVAL 1 MINUTE"),
+            ),
             damage(Kind::HoldWithoutProduct, &self.held, hold(&held, "product_id = 1000000")),
             damage(
                 Kind::OrderWithoutHold,
@@ -255,6 +261,7 @@ const DAMAGES: [(&str, &str, &[&str]); 5] = [
             "status = 'released'",
             "returns_at = NULL",
             "returns_at = expires_at",
+            "created_at = NOW(6) + INTERVAL 1 HOUR",
         ],
     ),
     (
@@ -268,6 +275,7 @@ const DAMAGES: [(&str, &str, &[&str]); 5] = [
             "refunded_minor = 4999",
             "restocked = TRUE",
             "pay_by = NOW(6)",
+            "created_at = NOW(6) + INTERVAL 1 HOUR",
             "hold_id = UNHEX(REPLACE(UUID(), '-', ''))",
         ],
     ),

@@ -39,8 +39,18 @@ fn filled(name: &str, statement: &str) -> String {
     let row = format!("({})", vec!["NULL"; width].join(", "));
     let mut text = statement.replace("{rows}", &row).replace("{ids}", "NULL").replace("{direction}", "ASC");
     text = text.replace("{cases}", "WHEN 1 THEN 1").replace("{ranges}", "returns_at >= '2000-01-01'");
-    let numbers =
-        ["{product_id}", "{limit}", "{qty}", "{ttl_seconds}", "{hold_ids}", "{status}", "{last}", "{provider}"];
+    let numbers = [
+        "{product_id}",
+        "{limit}",
+        "{qty}",
+        "{ttl_seconds}",
+        "{hold_ids}",
+        "{status}",
+        "{last}",
+        "{provider}",
+        "{pause_us}",
+        "{processing_us}",
+    ];
     for number in numbers {
         text = text.replace(number, "1");
     }

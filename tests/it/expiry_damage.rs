@@ -1,12 +1,14 @@
 //! Rows that have run out and whose units cannot be given back, since the tables were changed by hand: they are found, and
 //! keep no other row waiting.
 
+use std::sync::Arc;
+
 use holdfast::app::App;
 use holdfast::checkout::audit_report::Kind;
 use mysql_async::prelude::Queryable;
 use uuid::Uuid;
 
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Action, Proxy, Rule};
 use crate::support::{Shop, together};
 
 /// A product, and rows of one unit each that ran out `age` ms ago.
@@ -138,6 +140,60 @@ async fn units_that_are_not_reserved_any_more_keep_no_others_waiting() {
     assert_eq!(active(&shop, short).await, 23, "a hold that runs out later comes back at once");
     drain(&shop.app()).await;
     assert_eq!((shop.reserved(short).await, active(&shop, short).await), (0, 0));
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn holds_that_another_worker_gives_back_meanwhile_do_not_make_their_product_look_damaged() {
+    let shop = Shop::open().await;
+    let (sound, short) = (shop.product(500).await, shop.product(500).await);
+    let holds = Batch::holds(sound, 2000, 10).make(&shop).await;
+    Batch::holds(short, 1000, 10).make(&shop).await;
+    shop.execute(&format!("UPDATE products SET reserved = 3 WHERE id = {short}")).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let read = proxy.on("-- products/list_reserved:", Action::PauseBefore);
+    let worker = Arc::clone(&app);
+    let step = tokio::spawn(async move { worker.checkout.expire_holds().await });
+    read.reached().await;
+    let ids: Vec<String> = holds[..5].iter().map(|id| format!("x'{}'", id.simple())).collect();
+    for statement in [
+        format!("UPDATE holds SET status = 'expired', returns_at = NULL WHERE id IN ({})", ids.join(", ")),
+        format!("UPDATE products SET reserved = reserved - 5 WHERE id = {sound}"),
+    ] {
+        shop.execute(&statement).await;
+    }
+    read.release();
+    step.await.expect("no panic").expect("the step runs");
+    drain(&app).await;
+    assert_eq!((shop.reserved(sound).await, active(&shop, sound).await), (0, 0), "no row of it is passed over");
+    assert_eq!(active(&shop, short).await, 7);
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_read_from_the_oldest_deadline_gives_back_what_became_due_before_it_started() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(500).await;
+    Batch::holds(product_id, 90_000, 10).make(&shop).await;
+    Batch::orders(product_id, 90_000, 10).make(&shop).await;
+    let event = "INSERT INTO payment_events (provider, idempotency_key, fingerprint, meaning, hold_id, body, due_at)
+                 VALUES ('default', 'k', REPEAT('x', 32), 'failed', REPEAT('y', 16), '', NOW(6) - INTERVAL 90 SECOND)";
+    let mut conn = shop.sql().await;
+    conn.query_drop("SET time_zone = '+00:00'").await.expect("the statement runs");
+    conn.query_drop(event).await.expect("the statement runs");
+    let (app, proxy) = shop.app_through_proxy().await;
+    let too_long = Action::Error(3024, "HY000", "the query takes too long");
+    let failing: Vec<_> = ["-- holds/list_due:", "-- orders/list_due:", "-- payment_events/list_due:"]
+        .into_iter()
+        .map(|name| proxy.on(Rule::from(name).always(), too_long))
+        .collect();
+    app.checkout.expire_holds().await.expect_err("it takes too long");
+    app.checkout.cancel_overdue_orders().await.expect_err("it takes too long");
+    app.checkout.work_off_inbox().await.expect_err("it takes too long");
+    drop(failing);
+    drain(&app).await;
+    while app.checkout.work_off_inbox().await.expect("the step runs") {}
+    assert_eq!(shop.reserved(product_id).await, 0);
+    assert_eq!(shop.count("SELECT COUNT(*) FROM payment_events WHERE status = 'parked'").await, 1);
     shop.assert_conserved().await;
 }
 

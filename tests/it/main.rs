@@ -8,6 +8,7 @@ mod batch;
 mod batch_faults;
 mod boundary;
 mod caching;
+mod clocks;
 mod connections;
 mod document;
 mod door;

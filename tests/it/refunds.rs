@@ -33,6 +33,28 @@ impl Shop {
 }
 
 #[tokio::test]
+async fn two_equal_refunds_without_keys_are_one_and_with_keys_they_are_two() {
+    let (shop, product_id, client) = Shop::selling(1).await;
+    let (_, order_id) = client.hold_and_order(product_id, 1).await;
+    report(&client, &order_id, "paid", charge("T1")).await.expect(200);
+    let refund = |key: Option<&str>, amount: &str| {
+        let refund = with(&part("T1", amount), json!({ "order_id": order_id, "status": "refunded" }));
+        with(&refund, json!({ "idempotency_key": key }))
+    };
+    let refunded = async || shop.count("SELECT refunded_minor FROM charges").await;
+    // nothing tells the second one from a copy, and money is not counted twice by a retry
+    assert_eq!(outcome(&client.webhook(&refund(None, "10.00")).await), ("processed", "paid"));
+    assert_eq!(outcome(&client.webhook(&refund(None, "10.00")).await), ("duplicate", "paid"));
+    client.webhook(&refund(None, "5.00")).await.refused(422, "idempotency_key_reuse");
+    assert_eq!(refunded().await, 1000);
+    for (key, sum) in [("one", 2000), ("two", 3000)] {
+        assert_eq!(outcome(&client.webhook(&refund(Some(key), "10.00")).await), ("processed", "paid"));
+        assert_eq!(refunded().await, sum);
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
 async fn refunds_of_a_part_add_up_to_the_whole_and_not_beyond() {
     let (shop, product_id, client) = Shop::selling(1).await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;

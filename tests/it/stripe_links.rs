@@ -333,6 +333,107 @@ async fn the_client_reference_is_a_second_place_for_the_order() {
     shop.assert_paid_once(&client, &payment).await;
 }
 
+/// A session with nothing but this UUID of the shop's.
+fn session_with_reference(payment: &Payment, reference: &str) -> Value {
+    let mut event = payment.event("checkout.session.completed", Shown::Nothing);
+    event["data"]["object"]["client_reference_id"] = json!(reference);
+    event
+}
+
+#[tokio::test]
+async fn a_client_reference_that_is_no_order_leaves_the_payment_to_the_metadata_of_its_intent() {
+    for turn in 0..2 {
+        let (shop, client, other, payment) = two_instances().await;
+        let customer = mint();
+        let mut events =
+            [session_with_reference(&payment, &customer), payment.event("payment_intent.succeeded", Shown::Order)];
+        events.rotate_left(turn);
+        for event in &events {
+            assert_eq!(deliver(&client, event).await.status, 200, "{event}");
+        }
+        // a copy is one, whatever is known by then
+        assert_eq!(outcome(&deliver(&other, &events[0]).await), (200, "duplicate"));
+        shop.assert_paid_once(&client, &payment).await;
+        // nothing waits for an order that never comes, and a refund that names nothing finds the charge
+        assert_eq!(deliver(&other, &refunded(&payment)).await.expect(200).text("order_status"), "refunded");
+        assert_eq!(shop.count("SELECT COUNT(*) FROM payment_events WHERE status = 'parked'").await, 0);
+        shop.assert_conserved().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_reference_that_two_payments_share_is_no_link_between_them() {
+    let (shop, client, _other, first) = two_instances().await;
+    let second = Payment::of(&client.hold_and_order(1, 1).await.1);
+    let customer = mint();
+    for payment in [&first, &second] {
+        deliver(&client, &session_with_reference(payment, &customer)).await.expect(200);
+    }
+    for payment in [&first, &second] {
+        deliver(&client, &payment.event("payment_intent.succeeded", Shown::Order)).await.expect(200);
+    }
+    shop.assert_paid_once(&client, &first).await;
+    shop.assert_paid_once(&client, &second).await;
+}
+
+#[tokio::test]
+async fn an_order_that_is_made_after_the_session_that_hints_at_it_is_paid_by_the_sweep() {
+    let (shop, client, _other, _) = two_instances().await;
+    let (hold_id, order_id) = (client.hold(1, 1).await, mint());
+    let payment = Payment::of(&order_id);
+    let answer = deliver(&client, &session_with_reference(&payment, &order_id)).await;
+    assert_eq!(outcome(&answer), (200, "unmatched"));
+    client.post("/api/orders", &json!({ "hold_id": hold_id, "order_id": order_id })).await.expect(201);
+    client.app.checkout.sweep_unmatched().await.expect("the step runs");
+    assert_eq!(client.order_status(&order_id).await, "paid");
+    deliver(&client, &intent(&payment)).await.expect(200);
+    shop.assert_paid_once(&client, &payment).await;
+}
+
+#[tokio::test]
+async fn a_refund_that_names_nothing_belongs_to_the_charge_whatever_an_old_link_says() {
+    let (shop, client, _other, payment) = two_instances().await;
+    // the intent was first meant for another order
+    let (_, other_order) = client.hold_and_order(1, 1).await;
+    let mut early = payment.event("checkout.session.completed.unpaid", Shown::Order);
+    early["data"]["object"]["metadata"] = json!({ "order_id": other_order });
+    deliver(&client, &early).await.expect(200);
+    deliver(&client, &payment.event("payment_intent.succeeded", Shown::Order)).await.expect(200);
+    let answer = deliver(&client, &refunded(&payment)).await.expect(200);
+    assert_eq!((outcome(&answer), answer.text("order_status")), ((200, "processed"), "refunded".to_owned()));
+    assert_eq!(client.order_status(&payment.order_id).await, "refunded");
+    assert_eq!(client.order_status(&other_order).await, "pending");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_authorisation_that_is_released_or_taken_in_part_gives_nothing_back() {
+    let (shop, client, _other, payment) = two_instances().await;
+    deliver(&client, &payment.event("payment_intent.succeeded", Shown::Order)).await.expect(200);
+    let refund = |name: &str, captured: bool, amounts: [u32; 3]| {
+        let mut event = refunded(&payment);
+        event["id"] = json!(name);
+        event["api_version"] = json!("2024-12-18.acacia");
+        let object = &mut event["data"]["object"];
+        object["captured"] = json!(captured);
+        for (field, amount) in ["amount", "amount_captured", "amount_refunded"].into_iter().zip(amounts) {
+            object[field] = json!(amount);
+        }
+        event
+    };
+    for (name, captured, amounts) in
+        [("evt_released", false, [4999, 0, 4999]), ("evt_taken_in_part", true, [9999, 4999, 5000])]
+    {
+        let answer = deliver(&client, &refund(name, captured, amounts)).await.expect(200);
+        assert_eq!(answer.body, json!({ "status": "ignored" }), "{name}");
+    }
+    assert_eq!(client.order_status(&payment.order_id).await, "paid");
+    let back = refund("evt_given_back", true, [9999, 4999, 9999]);
+    assert_eq!(deliver(&client, &back).await.expect(200).text("order_status"), "refunded");
+    assert_eq!(shop.count("SELECT refunded_minor FROM charges").await, 4999);
+    shop.assert_conserved().await;
+}
+
 #[tokio::test]
 async fn money_of_another_shop_is_kept_and_listed_and_nothing_is_due_for_it() {
     let (shop, client, _other, payment) = two_instances().await;

@@ -43,6 +43,19 @@ async fn every_hold_that_is_taken_or_refused_is_counted() {
 }
 
 #[tokio::test]
+async fn money_that_names_no_order_of_this_shop_is_a_gauge_of_its_own() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let columns = "provider, idempotency_key, fingerprint, status, meaning, body, due_at, settled_at";
+    let row = |key: u32, meaning: &str| {
+        format!("('stripe', '{key}', REPEAT('x', 32), 'unmatched', '{meaning}', '', NULL, NOW(6))")
+    };
+    let rows = [row(1, "succeeded"), row(2, "failed"), row(3, "succeeded"), row(4, "refunded")].join(", ");
+    shop.execute(&format!("INSERT INTO payment_events ({columns}) VALUES {rows}")).await;
+    let (_process, _client) = serve(&shop, &statsd).await;
+    statsd.gauged("inbox.depth", &["state:unmatched"], |count| count == 2.0).await;
+}
+
+#[tokio::test]
 async fn every_delivery_is_counted_by_its_outcome() {
     let (shop, statsd) = (Shop::open().await, StatsD::start().await);
     let product_id = shop.product(5).await;

@@ -511,7 +511,7 @@ fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
             page(rows).brace("ids", ids(order, &PENDING, rows)).brace("hold_ids", "NULL"),
             page(rows).brace("ids", "NULL").brace("hold_ids", ids(hold, &PENDING, rows)),
         ],
-        "count_open" => once(at, hits(1)),
+        "count_open" | "count_unmatched_successes" => once(at, hits(1)),
         "count_waiting_successes" => {
             once(at, names(hits(1), bytes(order(CANCELLED.start)), bytes(hold(CANCELLED.start))))
                 .into_iter()
@@ -736,14 +736,17 @@ fn audit(verb: &str, rows: i64) -> Option<Vec<Sample>> {
         }
         "list_products" => vec![hits(rows).bind("first", i64::MIN).bind("limit", rows)],
         "count_statements" | "count_own_statements" => vec![hits(1)],
-        "hold_order_mismatch" | "hold_returns_wrongly" | "hold_without_product" | "sum_holds" => {
-            ids_between(hold, rows)
-        }
+        "hold_deadline_too_late"
+        | "hold_order_mismatch"
+        | "hold_returns_wrongly"
+        | "hold_without_product"
+        | "sum_holds" => ids_between(hold, rows),
         "order_paid_twice"
         | "order_refund_mismatch"
         | "order_status_unexplained"
         | "order_without_charge"
         | "order_without_hold"
+        | "order_deadline_too_late"
         | "sum_trails"
         | "sum_units"
         | "trail_broken" => ids_between(order, rows),

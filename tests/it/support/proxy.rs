@@ -14,7 +14,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -197,6 +197,8 @@ struct Shared {
     silent: watch::Sender<bool>,
     /// How many connections were made, those that were refused included.
     connects: AtomicUsize,
+    /// How many seconds the server's clock is ahead for connections through the proxy.
+    clock: AtomicI64,
 }
 
 impl Shared {
@@ -241,6 +243,7 @@ impl Proxy {
             connections: Mutex::new(Some(JoinSet::new())),
             silent: watch::Sender::new(false),
             connects: AtomicUsize::new(0),
+            clock: AtomicI64::new(0),
         });
         let listening = tokio::spawn(listen(listener, Arc::clone(&shared))).abort_handle();
         Self { address, shared, listening }
@@ -299,6 +302,11 @@ impl Proxy {
         self.shared.silent.send_replace(false);
     }
 
+    /// Puts the server's clock forward by so many seconds, or back, for every statement that is sent from now on.
+    pub(crate) fn set_clock(&self, seconds: i64) {
+        self.shared.clock.store(seconds, Ordering::SeqCst);
+    }
+
     /// The SQL texts seen so far, in order, whether or not a rule applied: queries, and one for
     /// each execution of a prepared statement. `mysql_async` adds a `SELECT @@...` of its own to
     /// every new connection and puts transactions in words (`START TRANSACTION`, `COMMIT`).
@@ -336,6 +344,8 @@ struct Relay {
     client: TcpStream,
     server: TcpStream,
     shared: Arc<Shared>,
+    /// How many seconds the clock of this session is ahead.
+    clock: i64,
     /// Bytes of the server that the client has not got yet.
     answer: Vec<u8>,
     /// The text whose preparation the server has yet to answer.
@@ -355,6 +365,7 @@ impl Relay {
             client,
             server,
             shared,
+            clock: 0,
             answer: Vec::with_capacity(BUFFER),
             preparing: None,
             prepared: HashMap::new(),
@@ -404,6 +415,9 @@ impl Relay {
     /// Treats the client's packets as the rules say. An error ends the connection.
     async fn on_command(&mut self, packets: &[u8]) -> io::Result<()> {
         let statement = self.statement(packets);
+        if statement.is_some() {
+            self.set_clock().await?;
+        }
         let Some(strike) = statement.and_then(|statement| self.shared.strike(&statement)) else {
             return self.server.write_all(packets).await;
         };
@@ -432,6 +446,25 @@ impl Relay {
                 swallowed.and(Err(ErrorKind::ConnectionAborted.into()))
             }
         }
+    }
+
+    /// Sets the clock of the session, which stands still from then on and is therefore set before every command.
+    async fn set_clock(&mut self) -> io::Result<()> {
+        let seconds = self.shared.clock.load(Ordering::SeqCst);
+        if seconds == 0 && self.clock == 0 {
+            return Ok(());
+        }
+        let clock = if seconds == 0 { "DEFAULT".into() } else { format!("UNIX_TIMESTAMP(SYSDATE(6)) + {seconds}") };
+        let statement = format!("SET timestamp = {clock}");
+        let length = u8::try_from(statement.len() + 1).expect("a short statement");
+        self.server.write_all(&[&[length, 0, 0, 0, COM_QUERY], statement.as_bytes()].concat()).await?;
+        let mut header = [0; PACKET_HEADER];
+        self.server.read_exact(&mut header).await?;
+        let mut answer = vec![0; usize::from(u16::from_le_bytes([header[0], header[1]]))];
+        self.server.read_exact(&mut answer).await?;
+        assert_eq!(answer.first(), Some(&0), "{}", String::from_utf8_lossy(&answer));
+        self.clock = seconds;
+        Ok(())
     }
 
     /// The SQL text that the packets execute, if they do. Keeps account of prepared statements.
