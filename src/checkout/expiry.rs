@@ -123,7 +123,7 @@ impl Checkout {
     /// Moves a worker's horizon where a page took too long to read; a database that is away moves none.
     pub(super) async fn skip(&self, horizon: &mut Horizon, error: &Error) -> Result<(), Error> {
         if (horizon.is_unknown() || horizon.goes_back()) && matches!(error, Error::Unavailable(_)) {
-            let read = self.database.read("expiry.find_time", |tx| audit::find_time(tx).boxed());
+            let read = self.background.read("expiry.find_time", |tx| audit::find_time(tx).boxed());
             horizon.skip_to(read.await?);
         }
         Ok(())
