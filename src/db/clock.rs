@@ -89,15 +89,18 @@ impl Clock {
     /// Takes down a reading that was asked for at this moment and answered just now, and compares it with this machine's clock.
     pub fn read(&self, shown: NaiveDateTime, asked: Instant) {
         let answered = Instant::now();
-        let middle = asked + answered.duration_since(asked) / 2;
+        let middle = middle(asked, answered);
         let local = Utc::now().naive_utc() - signed(answered, middle);
         let mut known = self.known();
         self.meet(&mut known, shown, (asked, answered));
-        if known.reading.is_none_or(|reading| asked >= reading.at || reading.at == answered) {
+        if known.reading.is_none_or(|reading| asked >= reading.at) {
             known.reading = Some(Reading { shown, at: middle });
         }
         telemetry::clock_read(shown - local, known.is_paused(answered));
-        known.compare(shown - local);
+        // a slow answer does not tell the clocks apart
+        if signed(answered, asked) <= DIFFERENCE {
+            known.compare(shown - local);
+        }
     }
 
     /// Whether rows may run out by a time that the database showed between this moment and now. Not during a pause, nor if this
@@ -125,8 +128,9 @@ impl Clock {
 
     /// A jump begins a pause, and the clock goes on from there, unless it was asked for before the last reading.
     fn meet(&self, known: &mut Known, shown: NaiveDateTime, (asked, answered): (Instant, Instant)) {
+        let now = Reading { shown, at: middle(asked, answered) };
         let Some(reading) = known.reading else {
-            known.reading = Some(Reading { shown, at: answered });
+            known.reading = Some(now);
             return;
         };
         let jump = reading.jump_to(shown, (asked, answered));
@@ -135,12 +139,15 @@ impl Clock {
         }
         let newer = asked >= reading.at;
         if newer {
-            known.reading = Some(Reading { shown, at: answered });
+            known.reading = Some(now);
         }
         if newer || !known.is_paused(answered) {
             telemetry::clock_jumped();
             let (seconds, pause_seconds) = (jump.as_seconds_f64(), self.pause.as_secs());
-            warn!(seconds, pause_seconds, "the database's clock has jumped; no hold and no order runs out for a while");
+            warn!(
+                seconds,
+                pause_seconds, "the database's clock has jumped; holds and orders run out again after the pause"
+            );
             known.paused_until = Some(answered + self.pause);
         }
     }
@@ -170,6 +177,11 @@ impl Known {
         }
         self.differs = differs.then_some(difference);
     }
+}
+
+/// The likely moment of a reading.
+fn middle(asked: Instant, answered: Instant) -> Instant {
+    asked + answered.duration_since(asked) / 2
 }
 
 /// How long one moment is after another.
