@@ -81,7 +81,9 @@ async fn serving_without_a_schema_waits_for_it_and_creates_nothing() {
     assert_eq!(shop.count(TABLES).await, 0);
 
     Process::run(&["migrate"], &url(&shop)).await.expect(0);
-    client.get("/readyz").await.expect(200);
+    // what was found is good for a second
+    let ready = eventually(async || client.get("/readyz").await.status == 200).await;
+    assert!(ready, "it needs no restart");
     let product_id = shop.product(1).await;
     client.hold(product_id, 1).await;
     process.terminate().await.expect(0);
