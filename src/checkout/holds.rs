@@ -50,7 +50,8 @@ impl Checkout {
             return Err(Refusal::InvalidQuantity { max: self.policy.max_qty }.into());
         }
         let (deadline, span) = (Instant::now() + PATIENCE, Span::current());
-        if !self.was_seen(product_id) {
+        // a key tells more than the product: what it stands for is looked for in the batch
+        if keyed.is_none() && !self.was_seen(product_id) {
             self.product_until(deadline, product_id).await?;
             self.products_seen().put(product_id, ());
         }

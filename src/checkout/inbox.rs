@@ -67,7 +67,7 @@ impl Checkout {
     async fn work_off_page(&self, window: Window) -> Result<(NaiveDateTime, usize, usize), Error> {
         let asked = Instant::now();
         let mut page = self
-            .database
+            .background
             .read("payments.list_due", |tx| async move { payment_events::list_due(tx, window).await }.boxed())
             .await?;
         let found = page.rows.len();
@@ -108,7 +108,7 @@ impl Checkout {
             let done: Vec<Option<i64>> = tried.buffer_unordered(at_once).collect().await;
             settled.extend(done.into_iter().flatten());
         }
-        let woken = stream::iter(settled.clone()).map(|event_id| wake_others_of(&self.database, event_id));
+        let woken = stream::iter(settled.clone()).map(|event_id| wake_others_of(&self.background, event_id));
         woken.buffer_unordered(at_once).collect::<()>().await;
         self.wake_touched(&paid).await;
         settled.len() + paid.len()
@@ -119,7 +119,7 @@ impl Checkout {
     async fn apply_batch(&self, batch: Vec<i64>) -> Applied {
         let began = Instant::now();
         let (batch, pause) = (&batch, pause_after(1, rand::random()));
-        let leased = self.database.transaction("payments.lease_batch", |tx| {
+        let leased = self.background.transaction("payments.lease_batch", |tx| {
             async move { payment_events::leased(tx.packet(&payment_events::lease_all(batch, pause)).await?) }.boxed()
         });
         let leased = match leased.await {
@@ -140,7 +140,7 @@ impl Checkout {
             }
         });
         let known: Vec<(i64, Event)> = known.collect();
-        let (plain, others) = part_plain(&self.database, known, |(_, event)| event).await;
+        let (plain, others) = part_plain(&self.background, known, |(_, event)| event).await;
         alone.extend(others.into_iter().map(|(event_id, _)| event_id));
         match self.pay(&plain, began).await {
             Ok(()) => {
@@ -162,7 +162,7 @@ impl Checkout {
         if plain.is_empty() {
             return Ok(());
         }
-        self.database
+        self.background
             .transaction("payments.apply_batch", |tx| {
                 async move {
                     let processing = began.elapsed();
@@ -179,10 +179,10 @@ impl Checkout {
     async fn wake_touched(&self, paid: &[(Uuid, Uuid)]) {
         for paid in paid.chunks(BATCH) {
             let order_ids: Vec<Uuid> = paid.iter().map(|&(order_id, _)| order_id).collect();
-            let touched = list_touched(&self.database, &order_ids, OrderStatus::Paid).await;
+            let touched = list_touched(&self.background, &order_ids, OrderStatus::Paid).await;
             let touched: Vec<_> = paid.iter().copied().filter(|(order_id, _)| touched.contains(order_id)).collect();
             if !touched.is_empty()
-                && let Err(error) = wake_parked(&self.database, &touched).await
+                && let Err(error) = wake_parked(&self.background, &touched).await
             {
                 // the sweep finds it
                 warn!(%error, "could not look for events that wait for orders");
@@ -201,7 +201,7 @@ impl Checkout {
         }
         let from = self.due_events.lock().await.place().at;
         let due_in_us = self
-            .database
+            .background
             .read("payments.find_next_due", |tx| async move { payment_events::find_next_due(tx, from).await }.boxed())
             .await?;
         Ok(due_in_us.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0))))
@@ -218,7 +218,7 @@ impl Checkout {
     /// As every read.
     pub async fn tell_inbox(&self) -> Result<(), Error> {
         let open = self
-            .database
+            .background
             .read("payments.count_open", |tx| async move { payment_events::count_open(tx).await }.boxed())
             .await?;
         let mut oldest = Duration::ZERO;
@@ -237,7 +237,7 @@ impl Checkout {
         }
         telemetry::inbox_oldest(oldest);
         let unmatched = self
-            .database
+            .background
             .read("payments.count_unmatched", |tx| payment_events::count_unmatched_successes(tx).boxed())
             .await?;
         telemetry::inbox_depth(EventStatus::Unmatched.as_str(), unmatched);
@@ -256,7 +256,7 @@ impl Checkout {
             false => note.to_owned(),
         };
         let detail = &detail;
-        self.database
+        self.background
             .transaction("payments.replay", |tx| {
                 async move {
                     if accept_amount {
@@ -278,7 +278,7 @@ impl Checkout {
         info!(event_id, accept_amount, note, "an operator replays a payment event");
         self.work_off(event_id).await;
         let receipt = Receipt { event_id, status: EventStatus::Received, duplicate: false, order_status: None };
-        look_again(&self.database, receipt).await
+        look_again(&self.background, receipt).await
     }
 
     /// Tries an event that was made due just now, and then what waits for its order.
@@ -292,7 +292,7 @@ impl Checkout {
         let done = match due.status {
             EventStatus::Received if due.attempts >= ATTEMPTS => self.bury(due).await,
             EventStatus::Received => self.try_again(due).await,
-            _ => return apply_waiting(&self.database, due.event_id).await,
+            _ => return apply_waiting(&self.background, due.event_id).await,
         };
         done.unwrap_or_else(|error| {
             warn!(event_id = due.event_id, %error, "a payment event could not be tried");
@@ -304,7 +304,7 @@ impl Checkout {
         let Due { event_id, attempts, .. } = due;
         let pause = pause_after(attempts + 1, rand::random());
         let leased = self
-            .database
+            .background
             .transaction("payments.lease", |tx| {
                 async move { payment_events::lease(tx, event_id, attempts, pause).await }.boxed()
             })
@@ -319,7 +319,7 @@ impl Checkout {
     /// Makes the attempt for which the event was taken, and which is counted. Returns whether it got its outcome here.
     async fn settle_leased(&self, event_id: i64, attempt: u32) -> bool {
         let began = Instant::now();
-        let failed = match settle(&self.database, Way::Waiting { event_id, counted: false }).await {
+        let failed = match settle(&self.background, Way::Waiting { event_id, counted: false }).await {
             Ok(Some(receipt)) => {
                 telemetry::webhook_woken(receipt.status.as_str(), began.elapsed());
                 return true;
@@ -336,7 +336,7 @@ impl Checkout {
 
     async fn tell(&self, event_id: i64, action: Action, detail: String) -> Result<(), Error> {
         let detail = &detail;
-        self.database
+        self.background
             .transaction("payments.tell", |tx| {
                 async move { payment_event_trail::insert(tx, event_id, action, detail).await }.boxed()
             })
@@ -346,7 +346,7 @@ impl Checkout {
     async fn bury(&self, due: Due) -> Result<bool, Error> {
         let event_id = due.event_id;
         let buried = self
-            .database
+            .background
             .transaction("payments.bury", |tx| {
                 async move {
                     let buried = payment_events::bury(tx, event_id, ATTEMPTS).await?;

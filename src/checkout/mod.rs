@@ -54,7 +54,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, Utc};
 use futures_util::FutureExt as _;
 use lru::LruCache;
 use tokio::sync::{Notify, oneshot};
@@ -94,8 +94,10 @@ impl Default for Policy {
 pub struct Checkout {
     /// For single requests.
     database: Database,
-    /// For workers that give units back.
+    /// For workers that give units back or apply payments.
     background: Database,
+    /// For looks at the database itself, which no flood of requests may delay.
+    checks: Database,
     policy: Policy,
     holds: Lanes<HoldWork>,
     reads: Lanes<ReadWork>,
@@ -169,6 +171,7 @@ impl Checkout {
         let events = Lanes::new(EventWork { database: batches }, EVENT_LIMITS);
         Self {
             background: database.share(Share::Workers),
+            checks: database.share(Share::Checks),
             database,
             policy,
             products_seen: Mutex::new(LruCache::new(PRODUCTS_SEEN)),
@@ -213,7 +216,7 @@ impl Checkout {
     /// # Errors
     /// As every read.
     pub async fn read_clock(&self) -> Result<(), Error> {
-        let read = self.database.read("clock.find_time", |tx| {
+        let read = self.checks.read("clock.find_time", |tx| {
             async move {
                 let asked = Instant::now();
                 let shown = audit_rows::find_time(tx).await?;
@@ -225,9 +228,9 @@ impl Checkout {
         read.await
     }
 
-    /// Seconds since 1970 by the database's clock, as far as it is known; before it was read, by this machine's.
-    pub fn now_seconds(&self) -> i64 {
-        self.database.clock().now().and_utc().timestamp()
+    /// Seconds since 1970 by the database's clock, as far as it is known, and by this machine's.
+    pub fn clocks(&self) -> [i64; 2] {
+        [self.database.clock().now().and_utc().timestamp(), Utc::now().timestamp()]
     }
 
     /// What an operator should know of the clocks while nothing is wrong otherwise; `None` when there is nothing to tell.
@@ -238,7 +241,8 @@ impl Checkout {
         });
         let differs = clock.difference().map(|ahead| {
             let seconds = ahead.as_seconds_f64();
-            format!("The database's clock is {seconds:.1} s ahead of this machine's.")
+            let side = if seconds < 0.0 { "behind" } else { "ahead of" };
+            format!("The database's clock is {:.1} s {side} this machine's.", seconds.abs())
         });
         let told: Vec<String> = paused.into_iter().chain(differs).collect();
         (!told.is_empty()).then(|| told.join(" "))

@@ -58,7 +58,7 @@ impl Checkout {
     /// # Errors
     /// Why they cannot.
     pub async fn readiness(&self) -> Result<(), Unready> {
-        // whoever comes while a check is under way waits for its result
+        // a request that arrives during a check waits for its result
         let mut last = self.readiness.last.lock().await;
         if let Some((at, result)) = &*last
             && at.elapsed() < FRESH
@@ -72,7 +72,7 @@ impl Checkout {
 
     async fn check_readiness(&self) -> Result<(), Unready> {
         self.look_at_schema().await?;
-        let checked = self.database.transaction("readiness.check", |tx| readiness::check(tx).boxed()).await;
+        let checked = self.checks.transaction("readiness.check", |tx| readiness::check(tx).boxed()).await;
         let checked = checked.and_then(|()| match self.database.lacks_space() {
             None => Ok(()),
             Some(said) => Err(Error::Unavailable(said)),
@@ -96,7 +96,7 @@ impl Checkout {
     /// # Errors
     /// [`Unready::SchemaOutdated`], and as every read.
     pub async fn look_at_schema(&self) -> Result<(), Unready> {
-        let (present, needed) = (migrations::version(&self.database).await?.unwrap_or(0), migrations::latest());
+        let (present, needed) = (migrations::version(&self.checks).await?.unwrap_or(0), migrations::latest());
         let state = &self.readiness;
         let is_outdated = present < needed;
         let was_outdated = state.schema_is_outdated.swap(is_outdated, Ordering::Relaxed);

@@ -75,7 +75,7 @@ impl Checkout {
         let (page, more) = {
             let mut sweep = self.sweep.lock().await;
             let (from, began) = (*sweep, Instant::now());
-            let read = self.database.read("payments.list_ready", |tx| {
+            let read = self.background.read("payments.list_ready", |tx| {
                 async move {
                     let mut sweep = from;
                     let page = sweep.read(tx).await?;

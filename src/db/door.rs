@@ -396,16 +396,17 @@ impl Database {
         body: &mut impl Body<'env, T>,
     ) -> Result<T, Ended> {
         let began = Instant::now();
-        let conn = self.connection(name, deadline).await?;
+        let conn = self.connection(name, mode, deadline).await?;
         let is_kept = conn.is_kept();
         let clock = Arc::clone(&self.clock);
         let mut tx = Tx { conn, mode, begun: false, answered: false, after_unknown, clock, environment: PhantomData };
-        let mut before = std::mem::take(lost);
+        let mut before = lost.clone();
         // until its end is known, and also when this attempt is cancelled
-        lost.push(tx.conn.trace());
+        lost.insert(0, tx.conn.trace());
         let mut committing = false;
         let work = async {
             let ended = tx.end_lost(&mut before).await;
+            lost.truncate(1);
             lost.append(&mut before);
             ended?;
             let value = body(&mut tx).await?;
@@ -436,7 +437,7 @@ impl Database {
         let was_dead = is_kept && !tx.answered && is_lost(&failure);
         if is_lost(&failure) {
             self.breaker.suspect(began, Doubt::Silent);
-        } else {
+        } else if !matches!(failure, Failure::Abandoned(_)) {
             self.breaker.answered();
         }
         let told = match &failure {
@@ -464,9 +465,11 @@ impl Database {
         });
     }
 
-    async fn connection(&self, name: &'static str, deadline: Instant) -> Result<Lease, Ended> {
+    async fn connection(&self, name: &'static str, mode: Mode, deadline: Instant) -> Result<Lease, Ended> {
         let started = Instant::now();
-        let taken = timeout_at(deadline, self.pool.take(self.share)).await;
+        // a snapshot may keep its connection for an hour, and no place that others wait for
+        let share = if mode == Mode::Snapshot { Share::Batches } else { self.share };
+        let taken = timeout_at(deadline, self.pool.take(share)).await;
         telemetry::pool_waited(started.elapsed());
         match taken {
             Ok(Ok(conn)) => Ok(conn),

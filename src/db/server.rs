@@ -13,8 +13,11 @@ use super::pool;
 
 /// The connection's id as the server itself knows it, the server's name, and for how long it has run. MySQL and MariaDB each
 /// take the other one's variable for a comment.
-const IDENTIFY: &str = "SELECT CONNECTION_ID(), CONCAT_WS('/', @@hostname, @@port, @@server_id \
+const IDENTIFY_WITH_ID: &str = "SELECT CONNECTION_ID(), CONCAT_WS('/', @@hostname, @@port, @@server_id \
      /*!50700 , @@server_uuid */ /*M!101100 , @@server_uid */); SHOW GLOBAL STATUS LIKE 'Uptime'";
+/// The same without an identity that the server generated itself.
+const IDENTIFY: &str = "SELECT CONNECTION_ID(), CONCAT_WS('/', @@hostname, @@port, @@server_id); \
+     SHOW GLOBAL STATUS LIKE 'Uptime'";
 /// By how much two readings of one server's running time may differ: whole seconds, and the time that the reading takes.
 const TOLERANCE: Duration = Duration::from_secs(2);
 /// How many connections are opened to find the server of a lost one.
@@ -47,7 +50,12 @@ impl Server {
     /// # Errors
     /// When the connection does not work.
     pub(super) async fn of(conn: &mut Conn) -> Result<Option<Self>, Error> {
-        match ask(conn).await {
+        let asked = match ask(conn, IDENTIFY_WITH_ID).await {
+            // MariaDB has that variable since 10.11.9, 11.1.6, 11.2.5 and 11.4.3
+            Err(Error::Server(_)) => ask(conn, IDENTIFY).await,
+            asked => asked,
+        };
+        match asked {
             Ok(Some((id, name, uptime))) if id == u64::from(conn.id()) => {
                 let uptime = Duration::from_secs(uptime);
                 Ok(Some(Self { name: name.into(), uptime, asked: Instant::now() }))
@@ -66,8 +74,8 @@ impl Server {
     }
 }
 
-async fn ask(conn: &mut Conn) -> Result<Option<(u64, Vec<u8>, u64)>, Error> {
-    let mut result = conn.query_iter(IDENTIFY).await?;
+async fn ask(conn: &mut Conn, question: &str) -> Result<Option<(u64, Vec<u8>, u64)>, Error> {
+    let mut result = conn.query_iter(question).await?;
     let identity: Vec<Row> = result.collect().await?;
     let uptime: Vec<Row> = result.collect().await?;
     let id_and_name = identity.first().and_then(|row| Some((row.get(0)?, row.get(1)?)));

@@ -1,4 +1,5 @@
-//! Shares of the pool: batches of the hot path always find connections, however many other callers wait for one.
+//! Shares of the pool: batches of the hot path find connections, however many other callers wait for one. In a pool of less than
+//! eight connections they wait for the turn of a few others at most.
 //!
 //! A caller of a bounded share waits in a queue of its own, in order of arrival, before it asks the pool. So a flood of
 //! requests that each need a statement of their own waits for itself, and not in front of the batches.
@@ -14,10 +15,12 @@ pub enum Share {
     Batches,
     /// Batches of one job, in which very many lanes take turns: three eighths.
     LoneJobs,
-    /// Requests that do not travel in batches: three eighths.
+    /// Requests that do not travel in batches: a quarter.
     Requests,
-    /// Workers that give units back: an eighth.
+    /// Workers that give units back or apply payments: a quarter.
     Workers,
+    /// Checks of readiness, schema and clock: one connection.
+    Checks,
 }
 
 impl Share {
@@ -33,13 +36,14 @@ pub(super) struct Shares {
     lone_jobs: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     workers: Arc<Semaphore>,
+    checks: Arc<Semaphore>,
 }
 
 impl Shares {
-    /// Of a pool of `size` connections. Each share has one place at least.
+    /// Of a pool of `size` connections. Each of these shares has two places at least.
     pub(super) fn of(size: usize) -> Self {
-        let places = |eighths: usize| Arc::new(Semaphore::new((size * eighths / 8).max(1)));
-        Self { lone_jobs: places(3), requests: places(3), workers: places(1) }
+        let places = |eighths: usize| Arc::new(Semaphore::new((size * eighths / 8).max(2)));
+        Self { lone_jobs: places(3), requests: places(2), workers: places(2), checks: Arc::new(Semaphore::new(1)) }
     }
 
     /// Waits for a place, which is kept until the permit is dropped; `None` where none is needed.
@@ -49,6 +53,7 @@ impl Shares {
             Share::LoneJobs => &self.lone_jobs,
             Share::Requests => &self.requests,
             Share::Workers => &self.workers,
+            Share::Checks => &self.checks,
         };
         Arc::clone(places).acquire_owned().await.ok()
     }

@@ -65,7 +65,9 @@ impl Health {
                 let detail = self.app.checkout.clock_detail();
                 Ok(Json(HealthBody { status: Text("ok"), detail }))
             }
-            Ok(Err(Unready::Database(error))) => Err(error.into()),
+            Ok(Err(Unready::Database(_))) => {
+                Err(Problem::unavailable("database_unavailable", "The database takes no writes.").into())
+            }
             Ok(Err(outdated)) => Err(Problem::unavailable("schema_outdated", outdated.to_string()).into()),
             Err(_) => Err(Problem::unavailable("database_unavailable", "The database does not answer.").into()),
         }

@@ -75,7 +75,7 @@ fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
          settle it.\n\nMoney is in integer minor units with an ISO 4217 code; times are RFC 3339 in UTC. Every error is \
          `application/problem+json` with a stable `code`. A request over HTTP/1.1 without `Host` is refused with 400 \
          `host_required`, one with `Host`, `Content-Type` or `Transfer-Encoding` twice with 400 `repeated_header`, one with a \
-         `Transfer-Encoding` other than `chunked` with 400 `invalid_transfer_encoding`. No answer may be stored by a cache (`Cache-Control: no-store`).",
+         `Transfer-Encoding` of several codings, `chunked` the last, with 400 `invalid_transfer_encoding`. No answer may be stored by a cache (`Cache-Control: no-store`).",
     )
 }
 

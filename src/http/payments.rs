@@ -154,9 +154,7 @@ impl Payments {
         let bytes = body.bytes?;
         let headers = StandardHeaders { id, timestamp, signatures };
         let key = match &self.app.webhook_secrets {
-            Some(secrets) => {
-                OuterKey::Signed(headers.verify(secrets, &bytes, self.app.checkout.now_seconds())?.to_owned())
-            }
+            Some(secrets) => OuterKey::Signed(headers.verify(secrets, &bytes, self.app.checkout.clocks())?.to_owned()),
             None => OuterKey::Unsigned(key.0?),
         };
         let event = read_event(key, bytes, body.headers)?;

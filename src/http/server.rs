@@ -31,8 +31,8 @@ use super::listener::Connections;
 pub struct Limits {
     /// Connections that may be open at once. When all are, those that are idle for longest end where others wait.
     pub connections: usize,
-    /// Requests that connections of HTTP/2 may have under way together, roughly: each gets its share of what is left when it
-    /// is accepted, 16 at least and 100 at most. Few connections cannot fill a queue of 20,000.
+    /// How many requests a connection of HTTP/2 may have under way: this, divided by the connections that are open when it is
+    /// accepted, 16 at least and 100 at most. Hundreds of connections cannot fill a queue of 20,000.
     pub streams: usize,
     /// A connection on which nothing happens for so long is closed; HTTP/2 must have a request under way in that time.
     pub idle: Duration,

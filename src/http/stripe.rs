@@ -64,7 +64,7 @@ impl Stripe {
     ) -> Result<Delivered, Denied<StripeDenials>> {
         let secrets = self.app.stripe_secrets.as_ref().ok_or_else(Problem::not_found)?;
         let bytes = body.bytes?;
-        check_stripe(&signature, secrets, &bytes, self.app.checkout.now_seconds())?;
+        check_stripe(&signature, secrets, &bytes, self.app.checkout.clocks())?;
         let Some(report) = read_event(bytes, body.headers)? else { return Ok(Delivered::ignored()) };
         let app = Arc::clone(&self.app);
         let receipt = self.app.run(async move { app.checkout.receive_report(report).await }).await?;

@@ -6,10 +6,12 @@ use std::iter;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::warn;
 
+/// How often the log says what it lacks while it is read too slowly.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How much may wait, in bytes, each line with [`LINE_BYTES`] beside its text.
 const QUEUE_BYTES: usize = 8 * 1024 * 1024;
 /// About what a waiting line costs beside its text.
@@ -128,6 +130,8 @@ fn write_all(mut writer: impl Write, messages: &Receiver<Message>, load: &Load) 
 struct Piece {
     text: Vec<u8>,
     load: usize,
+    /// When the log last said that lines were dropped.
+    told: Option<Instant>,
 }
 
 impl Piece {
@@ -140,18 +144,22 @@ impl Piece {
         self.text.clear();
         let waiting = load.bytes.fetch_sub(self.load, Ordering::Relaxed) - self.load;
         self.load = 0;
-        if waiting == 0 {
-            tell_dropped(load);
+        // also while the reader is slower than the log for long
+        let is_due = self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
+        let has_room = waiting + PIECE_BYTES < QUEUE_BYTES;
+        if (waiting == 0 || is_due && has_room) && tell_dropped(load) {
+            self.told = Some(Instant::now());
         }
     }
 }
 
-/// Once the queue is empty again, the log itself says what it lacks.
-fn tell_dropped(load: &Load) {
+/// The log itself says what it lacks. Returns whether it lacks anything.
+fn tell_dropped(load: &Load) -> bool {
     let lines = load.dropped.swap(0, Ordering::Relaxed);
     if lines > 0 {
         warn!(lines, "log lines were dropped because standard error was not read in time");
     }
+    lines > 0
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ fn filled(name: &str, statement: &str) -> String {
         "{provider}",
         "{pause_us}",
         "{processing_us}",
+        "{row}",
     ];
     for number in numbers {
         text = text.replace(number, "1");

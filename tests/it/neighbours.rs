@@ -122,14 +122,14 @@ async fn requests_that_wait_leave_the_batches_and_the_workers_their_connections(
         let app = Arc::clone(&app);
         async move { app.checkout.hold(hold_id).await }
     }));
-    finds.reached_by(3).await;
+    finds.reached_by(2).await;
     let lone = hold(&app, other, 1, None);
     let crowd = in_order((0..20).map(|_| hold(&app, hot, 1, None)));
     assert!(all(crowd).await.iter().all(Result::is_ok));
     lone.await.expect("a lone job has its own share");
     shop.let_hold_run_out(&hold_id.to_string()).await;
     app.checkout.expire_holds().await.expect("a worker has its own share");
-    assert_eq!(finds.hits(), 3, "the share of requests, of a pool of 8");
+    assert_eq!(finds.hits(), 2, "the share of requests, of a pool of 8");
     drop(finds);
     assert!(all(requests).await.iter().all(Result::is_ok));
     assert_eq!(shop.reserved(hot).await, 20);

@@ -43,7 +43,7 @@ pub enum Distrust {
     #[error("The signature is older than {TOLERANCE_SECONDS} seconds.")]
     TooOld,
     /// The message is from the future.
-    #[error("The signature is more than {TOLERANCE_SECONDS} seconds ahead of the service's clock.")]
+    #[error("The signature is more than {TOLERANCE_SECONDS} seconds ahead of the clock.")]
     TooNew,
     /// None of the signatures was made with one of our secrets over these bytes.
     #[error("No signature fits the request.")]

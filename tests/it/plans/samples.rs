@@ -331,7 +331,7 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
         "payment_links" => links(verb, at),
         "unmatched_objects" => objects(verb, at),
         "audit" => audit(verb, rows),
-        "readiness" => Some(once(at, hits(0))),
+        "readiness" => Some(once(at, hits(0).brace("row", "1"))),
         _ => None,
     }
 }
