@@ -210,7 +210,7 @@ impl EventWork {
     }
 
     async fn alone(&self, job: EventJob) {
-        let received = receive_alone(&self.database.share(Share::Requests), &job.delivery).await;
+        let received = receive_alone(&self.database.share(Share::LoneJobs), &job.delivery).await;
         let _ = job.answer.send(received);
     }
 }

@@ -85,7 +85,7 @@ impl Work for OrderWork {
     /// Whatever is wrong with it is found out here.
     async fn run_alone(&self, (): (), job: OrderJob) {
         let mut jobs = wanted(vec![job]);
-        let work = Self { database: self.database.share(Share::Requests), ..*self };
+        let work = Self { database: self.database.share(Share::LoneJobs), ..*self };
         for _ in 0..TRIES {
             let Attempt { again, spoiled } = work.attempt(jobs).await;
             jobs = spoiled.into_iter().chain(again).collect();

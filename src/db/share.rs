@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub enum Share {
     /// Batches of several jobs: the whole pool.
     Batches,
-    /// Batches of one job, in which very many lanes take turns: three eighths.
+    /// Batches of one job, in which very many lanes take turns, and jobs that are done alone: three eighths.
     LoneJobs,
     /// Requests that do not travel in batches: a quarter.
     Requests,
