@@ -85,7 +85,8 @@ pub struct StandardHeaders {
 }
 
 impl StandardHeaders {
-    /// Verifies the body and returns the message's id. `clocks`: see [`by_either`].
+    /// Verifies the body and returns the message's id. `clocks`: seconds since 1970 by two clocks; one of
+    /// them must find the time of the message near.
     ///
     /// # Errors
     /// 401 `invalid_signature`.
@@ -98,7 +99,8 @@ impl StandardHeaders {
     }
 }
 
-/// Verifies a body that Stripe signed. `clocks`: see [`by_either`].
+/// Verifies a body that Stripe signed. `clocks`: seconds since 1970 by two clocks; one of
+/// them must find the time of the message near.
 ///
 /// # Errors
 /// 401 `invalid_signature`.
