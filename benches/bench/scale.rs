@@ -294,7 +294,7 @@ async fn audit_alone(ground: &Ground, bounds: &mut Bounds) {
         times(count),
         times(beside),
     );
-    bounds.add("scale: audit / COUNT(*)", Some(times(count)), Target::AtMost(15.0));
+    bounds.add("scale: audit / COUNT(*) beside it", Some(times(beside)), Target::AtMost(15.0));
 }
 
 /// What buyers get during an audit: whole flows until it ends, holds and reads for a while.
