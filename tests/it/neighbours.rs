@@ -108,6 +108,17 @@ async fn a_product_is_looked_up_once_before_its_first_hold() {
     hold(&app, product_id + 1, 1, None).await.expect("enough units");
 }
 
+/// What a key stands for is known, whatever is known of the product.
+#[tokio::test]
+async fn a_known_key_is_told_also_where_the_product_is_not_known() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let key = |body| Some(keyed(Operation::Hold, "key", body));
+    hold(&shop.app(), product_id, 1, key(0)).await.expect("enough units");
+    let reused = hold(&shop.app(), product_id + 1, 1, key(1)).await;
+    assert!(matches!(reused, Err(Error::Refused(Refusal::IdempotencyKeyReuse))), "{reused:?}");
+}
+
 /// Each of them waits for as long as the database lets it, at as many connections as it gets.
 #[tokio::test]
 async fn requests_that_wait_leave_the_batches_and_the_workers_their_connections() {
@@ -129,6 +140,7 @@ async fn requests_that_wait_leave_the_batches_and_the_workers_their_connections(
     lone.await.expect("a lone job has its own share");
     shop.let_hold_run_out(&hold_id.to_string()).await;
     app.checkout.expire_holds().await.expect("a worker has its own share");
+    app.checkout.readiness().await.expect("so has a check of readiness");
     assert_eq!(finds.hits(), 2, "the share of requests, of a pool of 8");
     drop(finds);
     assert!(all(requests).await.iter().all(Result::is_ok));
