@@ -1,4 +1,4 @@
-//! One lane: a queue, and the batches that are under way.
+//! One lane: a queue and its running batches.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,58 +10,59 @@ use tracing::{Instrument as _, error, info_span};
 
 use super::{Done, Limits, Shared, Work};
 
-/// A task that ended, and what its batch came to unless it panicked.
+/// The result of a batch's task; an error when it panicked.
 type Returned<W> = Result<(task::Id, Done<<W as Work>::Job>), JoinError>;
 
-/// A batch under way.
+/// A running batch.
 struct Batch {
     number: u64,
     /// How much of the lane's supply it may take.
     weight: i64,
-    /// When it left.
+    /// When it started.
     left: Instant,
 }
 
-/// The batch that left last.
+/// The batch that started last.
 struct Last {
     number: u64,
-    /// How many jobs it has; none when it is back.
+    /// The number of its jobs; 0 after it has returned.
     size: usize,
-    /// When it left.
+    /// When it started.
     left: Instant,
 }
 
 struct Lane<W: Work> {
     shared: Arc<Shared<W>>,
     key: W::Key,
-    /// Taken from the queue, not yet under way; jobs to be done again come first.
+    /// Jobs taken from the queue and not yet started; jobs to be run again come first.
     waiting: VecDeque<W::Job>,
-    /// What they add to a packet, in bytes.
+    /// The bytes that they add to a packet.
     waiting_bytes: usize,
     under_way: JoinSet<Done<W::Job>>,
-    /// What is known of each of them, also when it panics.
+    /// The data of each running batch, which outlives a panic of its task.
     batches: HashMap<task::Id, Batch>,
-    /// To be done alone, not yet under way.
+    /// Single jobs not yet started.
     strays: VecDeque<W::Job>,
     strays_under_way: JoinSet<()>,
     last: Last,
-    /// What was left when a batch last came back.
+    /// What was left when a batch last returned.
     supply: Option<i64>,
 }
 
-/// What becomes of a job that comes now.
+/// How a job that arrives now is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// It leaves at once.
+    /// It starts at once.
     Leaves,
-    /// It leaves when it has enough company, or at this moment.
+    /// It starts when enough jobs have gathered, or at this moment.
     Gathers { until: Instant },
-    /// It stays in the queue until a batch comes back, or until this moment, when a batch is late and gives up its place.
+    /// It stays in the queue until a batch returns, or until this moment, when a batch becomes overdue and gives up its
+    /// slot.
     Rests { until: Option<Instant> },
 }
 
 impl Next {
-    /// When the lane looks again by itself.
+    /// Returns the moment when the lane must check again even if nothing happens before.
     fn until(self) -> Option<Instant> {
         match self {
             Self::Leaves => None,
@@ -75,7 +76,7 @@ impl Next {
     }
 }
 
-/// Runs one lane until it has been idle for a moment, or nobody can reach it any more.
+/// Runs one lane until it has been idle for a moment, or its queue is closed and all jobs are finished.
 pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queue: mpsc::Receiver<W::Job>) {
     let cap = shared.limits.batch;
     let linger = shared.limits.linger;
@@ -144,7 +145,7 @@ impl<W: Work> Lane<W> {
         self.waiting.push_back(job);
     }
 
-    /// How many of those who wait travel in the next batch: at least one.
+    /// Returns how many waiting jobs go into the next batch: at least one.
     fn next_batch(&self) -> usize {
         let mut room = self.shared.limits.bytes;
         let fits = |job: &&W::Job| {
@@ -155,7 +156,7 @@ impl<W: Work> Lane<W> {
         self.waiting.iter().take(self.shared.limits.batch).take_while(fits).count().max(1)
     }
 
-    /// While all places are taken: until when the lane rests. A batch that is late gives up its place.
+    /// Returns `Rests` while all slots are in use. An overdue batch gives up its slot.
     fn rests(&self) -> Option<Next> {
         let Limits { in_flight, late, gather, .. } = self.shared.limits;
         if self.under_way.len() < in_flight {
@@ -170,8 +171,8 @@ impl<W: Work> Lane<W> {
         Some(Next::Rests { until: in_time.into_iter().min().filter(|_| late_ones.len() < late) })
     }
 
-    /// Starts batches as long as jobs wait and the work allows one more. One that leaves beside the one before is at least as
-    /// large as that, or full, or has waited long enough.
+    /// Starts batches as long as jobs wait and the work allows another batch. A batch that starts beside an earlier one is
+    /// at least as large as that one, or full, or has gathered long enough.
     fn start_batches(&mut self) -> Next {
         loop {
             if let Some(next) = self.rests() {
@@ -211,7 +212,7 @@ impl<W: Work> Lane<W> {
         }
     }
 
-    /// Starts those who are to be done alone, as long as there is a place.
+    /// Starts single jobs as long as fewer than the limit run.
     fn start_strays(&mut self) {
         while self.strays_under_way.len() < self.shared.limits.alone
             && let Some(job) = self.strays.pop_front()
@@ -223,7 +224,7 @@ impl<W: Work> Lane<W> {
 
     fn told_if_panicked(&self, ended: Result<(), JoinError>) {
         if let Err(panicked) = ended {
-            error!(key = ?self.key, error = %panicked, "a job that was done alone panicked");
+            error!(key = ?self.key, error = %panicked, "a single job panicked");
         }
     }
 
@@ -234,7 +235,7 @@ impl<W: Work> Lane<W> {
         };
         let number = self.batches.remove(&task_id).map(|batch| batch.number);
         if number == Some(self.last.number) {
-            // batches that are under way still were overtaken: no job gathers behind them
+            // the batches that still run were overtaken: no job gathers behind them
             self.last.size = 0;
         }
         match returned {
@@ -252,14 +253,14 @@ impl<W: Work> Lane<W> {
                 }
             }
             Err(panicked) => {
-                // Its jobs were dropped, so their askers know. What it left of the supply is not known.
+                // The jobs were dropped, which closes their channels. The supply that the batch left is unknown.
                 error!(key = ?self.key, error = %panicked, "a batch panicked");
                 self.supply = None;
             }
         }
     }
 
-    /// Takes this lane off the list, unless a job came in the meantime: jobs are sent under the same lock.
+    /// Removes this lane from the list, unless a job has arrived: `submit` holds the same lock while it sends a job.
     fn leave(&self, queue: &mpsc::Receiver<W::Job>) -> bool {
         let mut lanes = self.shared.lanes();
         if !queue.is_empty() {

@@ -1,21 +1,21 @@
-//! The hot path's machinery: requests that arrive while a database round trip is under way travel together in the next
-//! one. It knows neither HTTP nor SQL; what a batch does is a [`Work`]'s business.
+//! Batching for the hot path: requests that arrive while a database round trip is in flight share the next one. This module
+//! knows neither HTTP nor SQL; a [`Work`] defines what a batch does.
 //!
-//! A [`Lanes`] has one lane per key (a product, a page of a list). A lane appears when its first job arrives, and goes
-//! away when it has been idle for a moment, so that memory follows what is asked for and not what ever was. A lane takes
-//! whatever waits, up to a cap, and runs it as one batch; while that is under way, jobs gather. A batch is as large as the
-//! last one was slow, and a job that finds nothing under way never waits for company.
+//! A [`Lanes`] has one lane per key, such as a product or a page of a list. A lane is created with its first job and
+//! removed after it has been idle for a moment, so memory follows the keys in use. A lane takes all jobs that wait, up to a
+//! cap, and runs them as one batch; while the batch runs, further jobs gather. So a slower batch is followed by a larger
+//! one, and a job that finds no batch running starts at once.
 //!
-//! Where the work allows it, a second batch leaves before the first one is back, as soon as it is as large as that: a
-//! smaller one would make all that follow smaller than they need be. A lane tells its work how much supply was left when a
-//! batch last came back, and starts a further one only if [`Work::may_overlap`] agrees. There is no timer, except that
-//! nobody gathers long behind a batch that does not come back.
+//! If the work allows it, a second batch starts before the first one returns, as soon as it is as large as the first: a
+//! smaller one would make all later batches smaller than necessary. The lane passes on how much supply was left when a
+//! batch last returned, and starts another batch only if [`Work::may_overlap`] agrees. No job waits for a timer, with one
+//! exception: jobs gather for a limited time behind a batch that does not return.
 //!
-//! A job that turns out not to fit in with others is handed back to be done alone. That happens beside the batches, a few
-//! at a time, and takes no batch's place: a bad neighbour slows nobody but his like.
+//! A batch can hand back a job that must run alone. Single jobs run beside the batches, a few at a time, and do not use a
+//! batch slot, so they delay only each other.
 //!
-//! A job is taken by exactly one batch that starts after it arrived: what a batch reads is never older than any of its
-//! jobs' questions.
+//! A job runs only in a batch that starts after the job arrived, so what the batch reads is never older than the job's
+//! request.
 
 mod lane;
 
@@ -30,14 +30,14 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::task::TaskTracker;
 use tracing::Span;
 
-/// What a lane does with a batch.
+/// Defines how a lane processes its jobs.
 pub trait Work: Send + Sync + 'static {
-    /// What a lane is for.
+    /// Identifies a lane.
     type Key: Copy + Debug + Eq + Hash + Send + Sync + 'static;
-    /// One request, together with the way to answer it.
+    /// One request, together with the means to answer it.
     type Job: Send + 'static;
 
-    /// Does one batch and answers its jobs. `supply` is what the last batch of this lane reported, if there was one.
+    /// Runs one batch and answers its jobs. `supply` is what the last returned batch of this lane reported, if any.
     fn run(
         &self,
         key: Self::Key,
@@ -45,75 +45,76 @@ pub trait Work: Send + Sync + 'static {
         supply: Option<i64>,
     ) -> impl Future<Output = Done<Self::Job>> + Send;
 
-    /// How much of the lane's supply a job may take.
+    /// Returns how much of the lane's supply a job may take.
     fn weight(&self, _job: &Self::Job) -> i64 {
         0
     }
 
-    /// How many bytes a job adds to the largest packet of its batch.
+    /// Returns how many bytes a job adds to the largest packet of its batch.
     fn bytes(&self, _job: &Self::Job) -> usize {
         0
     }
 
-    /// Does one job that a batch handed back to be done alone.
+    /// Runs one job that a batch handed back to run alone.
     fn run_alone(&self, _key: Self::Key, _job: Self::Job) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 
-    /// Answers a job that would have to be done alone when too many of its like wait already.
+    /// Answers a job that must run alone when too many such jobs wait already.
     fn turn_away(&self, _job: Self::Job) {}
 
-    /// The span of the request that a job is for: a batch of one logs under it.
+    /// Returns the span of a job's request; a batch of one job logs under it.
     fn span(&self, _job: &Self::Job) -> Span {
         Span::none()
     }
 
-    /// Whether a batch may start while others are under way: `supply` is what was left when one last came back,
-    /// `weight` what those under way and this one may take of it together. More weight is never easier to carry.
+    /// Decides whether a batch may start while others run. `supply` is what was left when a batch last returned, `weight`
+    /// what the running batches and this one may take of it together. If it accepts a weight, it must accept every smaller
+    /// one.
     fn may_overlap(&self, supply: Option<i64>, weight: i64) -> bool;
 }
 
-/// How a batch ended.
+/// The result of a batch.
 #[derive(Debug)]
 pub struct Done<Job> {
-    /// Jobs that were not answered and come first in the next batch, in this order.
+    /// Jobs that were not answered; they come first in the next batch, in this order.
     pub again: Vec<Job>,
-    /// Jobs that were not answered and cannot travel with others.
+    /// Jobs that were not answered and must run alone.
     pub alone: Vec<Job>,
-    /// What is left of the lane's supply, if the batch knows.
+    /// The supply that is left in the lane, if the batch knows it.
     pub supply: Option<i64>,
 }
 
 impl<Job> Done<Job> {
-    /// Everybody was answered.
+    /// Returns the result of a batch that answered all its jobs.
     pub fn all(supply: Option<i64>) -> Self {
         Self { again: Vec::new(), alone: Vec::new(), supply }
     }
 }
 
-/// The bounds of every lane.
+/// The limits of every lane.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Jobs that may wait in one lane.
+    /// Jobs in the queue of one lane.
     pub queue: usize,
     /// Jobs in one batch.
     pub batch: usize,
-    /// What the jobs of one batch may add to a packet, in bytes; a single job may exceed it.
+    /// Bytes that the jobs of one batch may add to a packet; a single job may exceed it.
     pub bytes: usize,
-    /// Batches under way at the same time.
+    /// Batches that run at the same time.
     pub in_flight: usize,
-    /// Batches that are not back when jobs have gathered behind them as long as they may, and take no place any more, at most:
-    /// what they wait for, a locked row for instance, does not concern the jobs behind them. 0 where it does.
+    /// Overdue batches that give up their slot. A batch is overdue when it has run for longer than `gather`; it waits for
+    /// something, such as a locked row, that may not concern the jobs behind it. 0 where it does concern them.
     pub late: usize,
-    /// Jobs that are done alone at the same time; of their like as many may wait as in the queue.
+    /// Single jobs that run at the same time; up to `queue` more may wait.
     pub alone: usize,
-    /// How long jobs gather at most behind a batch, which has met trouble when it is not back by then.
+    /// How long jobs gather behind a batch at most. A batch that runs for longer is in trouble.
     pub gather: Duration,
-    /// How long a lane waits for another job before it goes away.
+    /// How long an idle lane waits for another job before it is removed.
     pub linger: Duration,
 }
 
-/// A lane's queue is full; the job comes back.
+/// The lane's queue is full; gives the job back.
 #[derive(Debug)]
 pub struct Full<Job>(pub Job);
 
@@ -130,7 +131,7 @@ struct Shared<W: Work> {
 }
 
 impl<W: Work> Lanes<W> {
-    /// No lanes yet.
+    /// Starts without lanes.
     pub fn new(work: W, limits: Limits) -> Self {
         let (lanes, tasks) = (Mutex::default(), TaskTracker::new());
         Self { shared: Arc::new(Shared { work, limits, lanes, tasks }) }
@@ -139,7 +140,7 @@ impl<W: Work> Lanes<W> {
     /// Puts a job into its lane's queue.
     ///
     /// # Errors
-    /// [`Full`] when there is no place for it.
+    /// [`Full`] when the queue has no room.
     pub fn submit(&self, key: W::Key, job: W::Job) -> Result<(), Full<W::Job>> {
         let mut lanes = self.shared.lanes();
         let job = match lanes.get(&key) {
@@ -147,7 +148,7 @@ impl<W: Work> Lanes<W> {
             Some(lane) => match lane.try_send(job) {
                 Ok(()) => return Ok(()),
                 Err(TrySendError::Full(job)) => return Err(Full(job)),
-                // a lane that ended without leaving the list: its task panicked
+                // a lane whose task panicked is still in the list
                 Err(TrySendError::Closed(job)) => job,
             },
         };
@@ -158,12 +159,12 @@ impl<W: Work> Lanes<W> {
         accepted.map_err(|error| Full(error.into_inner()))
     }
 
-    /// How many lanes there are.
+    /// Returns the number of lanes.
     pub fn count(&self) -> usize {
         self.shared.lanes().len()
     }
 
-    /// Lets every lane finish what it has, and go.
+    /// Closes all lanes and waits until they have finished their jobs.
     pub async fn finish(&self) {
         self.shared.lanes().clear();
         self.shared.tasks.close();

@@ -4,7 +4,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::*;
 
-/// Work that tells which batch it got, and then waits until the test lets it go on.
+/// Work that reports each batch it receives and then waits until the test releases it.
 struct Watched {
     started: mpsc::UnboundedSender<Vec<i64>>,
     gate: Arc<Semaphore>,
@@ -22,11 +22,11 @@ impl Work for Watched {
     type Job = Job;
 
     async fn run(&self, _key: i64, mut jobs: Vec<Job>, supply: Option<i64>) -> Done<Job> {
-        self.started.send(jobs.iter().map(|job| job.number).collect()).expect("the test listens");
+        self.started.send(jobs.iter().map(|job| job.number).collect()).expect("the test receives");
         if jobs.iter().any(|job| job.number == STUCK) {
             std::future::pending::<()>().await;
         }
-        assert!(jobs.iter().all(|job| job.number != PANICKING), "as the test wants");
+        assert!(jobs.iter().all(|job| job.number != PANICKING), "the test asks for a panic");
         self.gate.acquire().await.expect("the gate stays").forget();
         let size = jobs.len();
         let again = match self.again_once.swap(0, Ordering::Relaxed) {
@@ -52,9 +52,9 @@ impl Work for Watched {
     }
 }
 
-/// The number of a job that fills a packet with one like it.
+/// The number of a job of which two do not fit into one packet.
 const LARGE: i64 = 0;
-/// The number of a job whose batch never comes back.
+/// The number of a job whose batch never returns.
 const STUCK: i64 = -1;
 /// The number of a job whose batch panics.
 const PANICKING: i64 = -7;
@@ -89,7 +89,7 @@ impl Bench {
         self.lanes.submit(key, Job { number, answer }).map(|()| answered)
     }
 
-    /// One batch of that size is under way, and the lane believes that there is supply for another one.
+    /// Leaves one batch of `size` jobs running, after an earlier batch reported enough supply for another one.
     async fn warm_up_with(&mut self, size: usize) {
         let _before = self.submit(1, 1).expect("there is room");
         assert_eq!(self.next_batch().await.len(), 1);
@@ -106,14 +106,14 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn what_arrives_while_a_batch_is_under_way_travels_together_in_the_next_one() {
+async fn jobs_that_arrive_while_a_batch_runs_share_the_next_one() {
     let mut bench = Bench::new(LIMITS, 0);
     let first = bench.submit(1, 100).expect("there is room");
-    assert_eq!(bench.next_batch().await, [100], "a lone job does not wait for company");
+    assert_eq!(bench.next_batch().await, [100], "a job that finds no batch running starts at once");
     let later: Vec<_> = (1..=3).map(|number| bench.submit(1, number).expect("there is room")).collect();
     bench.gate.add_permits(1);
     assert_eq!(first.await, Ok(1));
-    assert_eq!(bench.next_batch().await, [1, 2, 3], "in the order of their arrival");
+    assert_eq!(bench.next_batch().await, [1, 2, 3], "in order of arrival");
     bench.gate.add_permits(1);
     for answered in later {
         assert_eq!(answered.await, Ok(3));
@@ -121,7 +121,7 @@ async fn what_arrives_while_a_batch_is_under_way_travels_together_in_the_next_on
 }
 
 #[tokio::test]
-async fn a_second_batch_leaves_only_when_supply_suffices_for_both() {
+async fn a_second_batch_starts_only_when_the_supply_suffices_for_both() {
     let mut bench = Bench::new(LIMITS, 0);
     let warm = bench.submit(1, 1).expect("there is room");
     assert_eq!(bench.next_batch().await, [1]);
@@ -151,12 +151,12 @@ async fn a_second_batch_is_as_large_as_the_first_one_or_full() {
         bench.warm_up_with(first).await;
         let mut accepted: Vec<_> = (1..enough).map(|_| bench.submit(1, 1).expect("there is room")).collect();
         tokio::task::yield_now().await;
-        assert!(bench.started.try_recv().is_err(), "fewer than {first} gather");
+        assert!(bench.started.try_recv().is_err(), "fewer than {first} jobs gather");
         accepted.push(bench.submit(1, 1).expect("there is room"));
         assert_eq!(bench.next_batch().await.len(), enough);
         bench.gate.add_permits(10);
     }
-    // a second large one does not fit into the packet, so that a third one is not waited for
+    // a second large job does not fit into the packet, so the lane does not wait for a third one
     let mut bench = Bench::new(LIMITS, 0);
     bench.warm_up_with(3).await;
     let _accepted = [LARGE; 2].map(|number| bench.submit(1, number).expect("there is room"));
@@ -165,7 +165,7 @@ async fn a_second_batch_is_as_large_as_the_first_one_or_full() {
 }
 
 #[tokio::test]
-async fn nobody_gathers_behind_a_batch_that_was_overtaken() {
+async fn jobs_do_not_gather_behind_a_batch_that_was_overtaken() {
     let mut bench = Bench::new(LIMITS, 0);
     let _before = bench.submit(1, 1).expect("there is room");
     assert_eq!(bench.next_batch().await, [1]);
@@ -184,17 +184,17 @@ async fn nobody_gathers_behind_a_batch_that_was_overtaken() {
 }
 
 #[tokio::test]
-async fn nobody_gathers_for_long_behind_a_batch_that_does_not_come_back() {
+async fn jobs_gather_only_for_a_while_behind_a_batch_that_does_not_return() {
     let mut bench = Bench::new(Limits { gather: Duration::from_millis(1), ..LIMITS }, 0);
     bench.warm_up_with(3).await;
     let answered = bench.submit(1, 1).expect("there is room");
-    assert_eq!(bench.next_batch().await, [1], "after a while it leaves alone");
+    assert_eq!(bench.next_batch().await, [1], "after a while a batch of one job starts");
     bench.gate.add_permits(10);
     answered.await.expect("answered");
 }
 
 #[tokio::test]
-async fn jobs_to_be_done_again_come_first_and_in_order() {
+async fn jobs_to_be_run_again_come_first_and_in_order() {
     let mut bench = Bench::new(Limits { in_flight: 1, ..LIMITS }, 0);
     let _first = bench.submit(1, 100).expect("there is room");
     assert_eq!(bench.next_batch().await, [100]);
@@ -206,12 +206,12 @@ async fn jobs_to_be_done_again_come_first_and_in_order() {
     assert_eq!(bench.next_batch().await, [2, 3, 4]);
     bench.gate.add_permits(1);
     for answered in waiting {
-        answered.await.expect("everybody is answered once");
+        answered.await.expect("every job is answered once");
     }
 }
 
 #[tokio::test]
-async fn a_batch_is_as_large_as_a_packet_may_be() {
+async fn a_batch_is_as_large_as_its_packet_allows() {
     for (bytes, expected) in [(90, 3), (89, 2), (60, 2), (10, 1)] {
         let mut bench = Bench::new(Limits { in_flight: 1, bytes, ..LIMITS }, 0);
         let _first = bench.submit(1, 100).expect("there is room");
@@ -224,7 +224,7 @@ async fn a_batch_is_as_large_as_a_packet_may_be() {
 }
 
 #[tokio::test]
-async fn a_full_queue_says_so_at_once_and_other_lanes_do_not_notice() {
+async fn a_full_queue_refuses_at_once_and_other_lanes_still_accept_jobs() {
     let mut bench = Bench::new(LIMITS, 0);
     let mut accepted = vec![bench.submit(1, 100).expect("there is room")];
     assert_eq!(bench.next_batch().await, [100]);
@@ -241,12 +241,12 @@ async fn a_full_queue_says_so_at_once_and_other_lanes_do_not_notice() {
     assert_eq!(bench.next_batch().await, [7]);
     bench.gate.add_permits(100);
     for answered in accepted {
-        answered.await.expect("whoever was accepted is answered");
+        answered.await.expect("every accepted job is answered");
     }
 }
 
 #[tokio::test]
-async fn a_lane_goes_away_when_idle_and_comes_back_when_needed() {
+async fn an_idle_lane_is_removed_and_created_again_when_needed() {
     let mut bench = Bench::new(LIMITS, 0);
     bench.gate.add_permits(1000);
     for key in 0..100 {
@@ -260,7 +260,7 @@ async fn a_lane_goes_away_when_idle_and_comes_back_when_needed() {
 }
 
 #[tokio::test]
-async fn finishing_answers_what_was_accepted() {
+async fn finishing_answers_every_accepted_job() {
     let bench = Bench::new(LIMITS, 0);
     let waiting: Vec<_> = (1..=4).map(|number| bench.submit(1, number).expect("there is room")).collect();
     bench.gate.add_permits(100);
@@ -271,7 +271,7 @@ async fn finishing_answers_what_was_accepted() {
     }
 }
 
-/// Work that panics for one job.
+/// Work that panics on a job with its flag set.
 struct Fragile;
 
 impl Work for Fragile {
@@ -280,7 +280,7 @@ impl Work for Fragile {
 
     async fn run(&self, _key: (), jobs: Vec<Self::Job>, _supply: Option<i64>) -> Done<Self::Job> {
         for (panics, answer) in jobs {
-            assert!(!panics, "as the test wants");
+            assert!(!panics, "the test asks for a panic");
             let _ = answer.send(());
         }
         Done::all(None)
@@ -292,19 +292,19 @@ impl Work for Fragile {
 }
 
 #[tokio::test]
-async fn a_batch_that_panics_tells_its_askers_and_the_lane_goes_on() {
+async fn a_batch_that_panics_closes_the_channels_of_its_jobs_and_the_lane_continues() {
     let lanes = Lanes::new(Fragile, LIMITS);
     let ask = |panics| {
         let (answer, answered) = oneshot::channel();
         lanes.submit((), (panics, answer)).expect("there is room");
         answered
     };
-    assert!(ask(true).await.is_err(), "whoever asked is told by a closed channel");
-    ask(false).await.expect("the next one is answered");
+    assert!(ask(true).await.is_err(), "the channel of the job is closed");
+    ask(false).await.expect("the next job is answered");
 }
 
 #[tokio::test]
-async fn a_batch_that_panics_leaves_no_weight_behind_while_another_is_under_way() {
+async fn a_batch_that_panics_leaves_no_weight_behind_while_another_one_runs() {
     let mut bench = Bench::new(Limits { in_flight: 3, ..LIMITS }, 0);
     bench.warm_up_with(1).await;
     let first = bench.submit(1, 1).expect("there is room");
@@ -312,22 +312,22 @@ async fn a_batch_that_panics_leaves_no_weight_behind_while_another_is_under_way(
     let panicking = bench.submit(1, PANICKING).expect("there is room");
     assert_eq!(bench.next_batch().await, [PANICKING], "ten units suffice for all three");
     panicking.await.expect_err("its batch panicked");
-    // one of the two others comes back and reports ten units: eight of them suffice for the next one
+    // one of the two others returns and reports ten units: enough for the running one and eight units more
     bench.gate.add_permits(1);
     let _next = bench.submit(1, 8).expect("there is room");
-    assert_eq!(bench.next_batch().await, [8], "what panicked takes nothing any more");
+    assert_eq!(bench.next_batch().await, [8], "the batch that panicked takes no supply any more");
     bench.gate.add_permits(10);
     first.await.expect("answered");
 }
 
 #[tokio::test]
-async fn a_batch_that_is_late_gives_up_its_place_and_a_bounded_number_do() {
+async fn a_limited_number_of_overdue_batches_give_up_their_slots() {
     let mut bench = Bench::new(Limits { late: 2, gather: Duration::ZERO, ..LIMITS }, 0);
     let warm = bench.submit(1, 1).expect("there is room");
     assert_eq!(bench.next_batch().await, [1]);
     bench.gate.add_permits(1);
     warm.await.expect("answered");
-    // two places, and two batches that have given up theirs
+    // two slots, and two batches that have given up theirs
     for _ in 0..4 {
         let _stuck = bench.submit(1, STUCK).expect("there is room");
         assert_eq!(bench.next_batch().await, [STUCK]);
@@ -337,10 +337,10 @@ async fn a_batch_that_is_late_gives_up_its_place_and_a_bounded_number_do() {
         waiting.push(answered);
         tokio::task::yield_now().await;
     }
-    assert!(bench.started.try_recv().is_err(), "no further one gives up its place, so that the queue is full");
+    assert!(bench.started.try_recv().is_err(), "no further batch gives up its slot, so the queue is full");
 }
 
-/// Work that leaves odd ones alone, who wait until the test lets them go on.
+/// Work that hands back odd jobs to run alone; they wait until the test releases them.
 struct Picky {
     gate: Arc<Semaphore>,
     alone: Arc<AtomicUsize>,
@@ -374,7 +374,7 @@ impl Work for Picky {
 }
 
 #[tokio::test]
-async fn whoever_is_done_alone_takes_nobodys_place() {
+async fn single_jobs_use_no_batch_slot() {
     let (gate, alone) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let lanes = Lanes::new(Picky { gate: Arc::clone(&gate), alone: Arc::clone(&alone) }, LIMITS);
     let ask = |number| {
@@ -385,13 +385,13 @@ async fn whoever_is_done_alone_takes_nobodys_place() {
     let mut odd = Vec::new();
     for number in 0..10 {
         odd.push(ask(2 * number + 1));
-        assert_eq!(ask(2 * number).await, Ok("together"), "the others do not wait");
+        assert_eq!(ask(2 * number).await, Ok("together"), "even jobs do not wait for odd ones");
     }
-    assert_eq!(alone.load(Ordering::Relaxed), LIMITS.alone, "a few at a time");
+    assert_eq!(alone.load(Ordering::Relaxed), LIMITS.alone, "single jobs run a few at a time");
     gate.add_permits(10);
     let mut told = Vec::new();
     for answered in odd {
-        told.push(answered.await.expect("everybody is answered"));
+        told.push(answered.await.expect("every job is answered"));
     }
     let turned_away = 10 - LIMITS.alone - LIMITS.queue;
     assert_eq!(told.iter().filter(|&&word| word == "turned away").count(), turned_away, "{told:?}");

@@ -1,5 +1,5 @@
-//! Dumb loops around steps that can be called by themselves: when and how often, nothing else. Any number of instances
-//! run them at the same time.
+//! Loops that decide when and how often a step runs, and nothing else; a test can call each step directly. Any number of
+//! instances run them at the same time.
 
 use std::future::{Future, ready};
 use std::panic::AssertUnwindSafe;
@@ -17,39 +17,40 @@ use crate::checkout::Error;
 use crate::checkout::readiness::Unready;
 use crate::telemetry::{self, Throttle};
 
-/// How long a worker sleeps at most. Nothing is due earlier than a second after it was made, so whoever looks every
-/// second is never late.
+/// How long a worker sleeps at most. A row is due a second after it was created at the earliest, so checking every second
+/// is never too late.
 const NAP: Duration = Duration::from_secs(1);
-/// How often parked events whose order exists, and rows that became due unseen, are looked for.
+/// How often the sweeps begin at most: for parked and unmatched events that can be applied, and for rows that became due
+/// behind the horizons.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// How often old idempotency keys are forgotten.
+/// How often old idempotency keys are deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
-/// How long a worker waits at least where what is due could not be done.
+/// The shortest pause before due events are tried again that could not be applied.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How many times as long as it read a worker rests whose reads grow with the inbox.
+/// A worker whose reads grow with the inbox rests this many times as long as it read.
 const SWEEP_SHARE: u32 = 10;
-/// How often the depth of the inbox is told.
+/// How often the gauges of the inbox are sent.
 const TELL_INBOX_EVERY: Duration = Duration::from_secs(5);
-/// How often the schema is looked at; every [`NAP`] while it is not known to be current.
+/// How often the schema version is checked; every [`NAP`] while it is not known to be current.
 const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(5);
 /// How often the database's clock is read.
 const READ_CLOCK_EVERY: Duration = Duration::from_secs(2);
-/// How often gauges are told.
+/// How often the gauges of the pool are sent.
 const GAUGE_EVERY: Duration = Duration::from_secs(1);
 
-/// What a step says about the next one.
+/// When the next step runs.
 enum Next {
-    /// There is more to do at once.
+    /// At once: there is more to do.
     Now,
-    /// Not before this time has passed.
+    /// After this time.
     After(Duration),
-    /// When this time has passed, or when a payment event was left to a worker.
+    /// After this time, or as soon as a payment event is queued for a worker.
     AfterOrQueued(Duration),
-    /// The step failed; not before this time has passed.
+    /// After this time, because the step failed.
     Failed(Error, Duration),
 }
 
-/// Starts every worker; they stop between two steps once `stop` is cancelled.
+/// Starts every worker. Workers stop between two steps once `stop` is cancelled.
 pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
     work(app, tasks, stop, "read_clock", |app| async move {
         app.checkout.read_clock().await?;
@@ -85,7 +86,7 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         if app.checkout.work_off_inbox().await? {
             return Ok(Next::Now);
         }
-        // what could not be done now is not tried again in the same moment
+        // events that could not be applied now are not tried again at once
         Ok(Next::AfterOrQueued(pause_until(app.checkout.next_event_due().await?).max(LOOK_AGAIN)))
     });
     work(app, tasks, stop, "tell_inbox", |app| async move {
@@ -118,7 +119,7 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
     });
 }
 
-/// Rests in proportion to what was read (not to what was applied), also when that failed.
+/// Rests in proportion to the time that the read took (not the work after it), also when it failed.
 fn after_sweep(swept: Result<bool, Error>, took: Duration) -> Next {
     let rest = took * SWEEP_SHARE;
     match swept {
@@ -128,7 +129,7 @@ fn after_sweep(swept: Result<bool, Error>, took: Duration) -> Next {
     }
 }
 
-/// Sleeps exactly until the next due time, a second at most.
+/// Sleeps exactly until the next due time, [`NAP`] at most.
 fn until(due: Option<Duration>) -> Next {
     Next::After(pause_until(due))
 }
@@ -169,16 +170,16 @@ where
                 }
                 Err(_) => {
                     telemetry::worker_failed(name);
-                    error!(worker = name, "a worker's step panicked; it will be tried again");
+                    error!(worker = name, "a worker's step panicked; it will be retried");
                     NAP
                 }
                 Ok(Next::Failed(error, pause)) => {
                     telemetry::worker_failed(name);
-                    // a database that is away has its own line in the log
+                    // an outage of the database has its own line in the log
                     if app.checkout.database().is_available()
                         && let Some(count) = failures.count(std::time::Instant::now())
                     {
-                        warn!(worker = name, %error, count, "a worker's step failed; it will be tried again");
+                        warn!(worker = name, %error, count, "a worker's step failed; it will be retried");
                     }
                     pause
                 }
@@ -197,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sweep_rests_in_proportion_to_what_it_read_also_when_that_failed() {
+    fn a_sweep_rests_in_proportion_to_its_read_time_also_when_the_read_failed() {
         let pause = |swept, took| match after_sweep(swept, Duration::from_millis(took)) {
             Next::After(pause) | Next::Failed(_, pause) => pause,
             Next::Now | Next::AfterOrQueued(_) => Duration::ZERO,
