@@ -1,25 +1,26 @@
-//! A set of rows that cannot be changed together is halved until the rows that cannot be changed stand alone.
+//! Finds the rows of a set that cannot be changed: a set that fails is halved until each such row stands alone.
 
 use futures_util::future::BoxFuture;
 
 use crate::db::Error;
 
-/// How often this is tried for one set: enough to find a few rows among thousands.
+/// How many sets are tried at most: enough to find a few rows among thousands.
 const TRIES: u32 = 64;
 
-/// What is left of a set.
+/// The rows of a set that were not changed.
 #[derive(Debug, Default)]
 pub(super) struct Rest<T> {
     /// Rows that cannot be changed, and why.
     pub(super) bad: Vec<(T, String)>,
-    /// Rows for which no try was left.
+    /// Rows that were not tried, because the limit was reached.
     pub(super) untried: Vec<T>,
 }
 
-/// Does `work` for all of `rows`, or as many of them as can be done. A set for which it says [`Error::Unfit`] is halved.
+/// Does `work` for all of `rows`, or for as many of them as possible. A set for which it fails with [`Error::Unfit`] is
+/// halved.
 ///
 /// # Errors
-/// Every other error of `work`, at once: what was done before it stays done.
+/// Every other error of `work`, at once; sets that were changed before stay changed.
 pub(super) async fn in_halves<'rows, T: Clone + Sync>(
     rows: &'rows [T],
     work: impl Fn(&'rows [T]) -> BoxFuture<'rows, Result<(), Error>>,
@@ -58,7 +59,7 @@ mod tests {
 
     use super::*;
 
-    /// Does everything but the rows in `bad`; returns what was done, what is left, and the number of tries.
+    /// Changes all rows but those in `bad`; returns the changed rows, the rest, and the number of tries.
     async fn run(rows: &[u32], bad: &[u32]) -> (Vec<u32>, Rest<u32>, usize) {
         let (done, tries) = (Mutex::new(Vec::new()), Mutex::new(0));
         let rest = in_halves(rows, |set| {
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_bad_row_among_thousands_stands_alone_after_a_few_tries() {
+    async fn one_bad_row_among_thousands_is_found_after_a_few_tries() {
         let rows: Vec<u32> = (0..2000).collect();
         for bad in [0, 1, 999, 1000, 1999] {
             let (done, rest, tries) = run(&rows, &[bad]).await;
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_for_which_no_try_is_left_are_told_apart_from_bad_ones() {
+    async fn rows_that_were_not_tried_are_reported_apart_from_bad_ones() {
         let rows: Vec<u32> = (0..2000).collect();
         let (done, rest, tries) = run(&rows, &rows).await;
         assert_eq!((done.len(), tries), (0, 64));
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_done_for_no_rows() {
+    async fn an_empty_set_needs_no_try() {
         let (done, rest, tries) = run(&[], &[]).await;
         assert_eq!((done.len(), rest.bad.len(), rest.untried.len(), tries), (0, 0, 0, 0));
     }

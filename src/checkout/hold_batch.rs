@@ -1,16 +1,17 @@
-//! Holds of one product travel in batches: this is what one batch does. The machinery is [`crate::batch`]'s.
+//! One batch of holds of one product. [`crate::batch`] forms the batches.
 //!
-//! Why this is fast: the hot row is locked once per batch, from the guarded update to the commit, and the disk is waited
-//! for once per batch, whoever many buyers are in it. While that happens the next batch gathers.
+//! Why this is fast: the product's row is locked once per batch, from the guarded update to the commit, and the disk is
+//! waited for once per batch, however many requests are in it. Meanwhile the next batch gathers.
 //!
 //! Why this is right:
-//! - The guard decides. `UPDATE … SET reserved = reserved + sum WHERE available >= sum` either speaks for every buyer of
-//!   the batch or for none, and COMMIT is sent only after its count was seen.
-//! - What a batch believes about the supply, from an earlier batch or from its own read, only decides what it tries.
-//! - Ids are minted before the first attempt. A COMMIT whose answer was lost is settled by looking for them.
-//! - Nobody is refused from memory. A refusal rests on one read, begun after the buyer arrived and after holds that had
-//!   run out were given back.
-//! - Buyers are taken in the order of their arrival as long as they fit; a smaller one may pass a larger one.
+//! - The guard decides. `UPDATE … SET reserved = reserved + sum WHERE available >= sum` reserves units for every request of
+//!   the batch or for none, and COMMIT is sent only after its row count was checked.
+//! - The supply that a batch knows, from an earlier batch or from its own read, decides only what it tries.
+//! - Ids are created before the first attempt. If the response to COMMIT is lost, a read of these ids shows whether it took
+//!   effect.
+//! - No request is refused from memory. A refusal rests on a read that began after the request arrived and after expired
+//!   holds were given back.
+//! - Requests are served in order of arrival as long as they fit; a smaller one may pass a larger one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -35,25 +36,25 @@ use crate::db::idempotency_keys::{self, KeyId, Keyed, Made};
 use crate::db::{Database, Error, Failure, Share, Tx};
 use crate::domain::{HoldStatus, Refusal};
 
-/// One buyer who waits.
+/// A waiting request for a hold.
 pub(super) struct HoldJob {
-    /// Minted on arrival.
+    /// Created on arrival.
     pub(super) hold_id: Uuid,
-    /// How many units.
+    /// The number of units.
     pub(super) qty: i64,
-    /// The client's own name for the request.
+    /// The client's idempotency key, if it sent one.
     pub(super) keyed: Option<Keyed>,
-    /// When the answer is not wanted any more.
+    /// When the request stops waiting.
     pub(super) deadline: Instant,
-    /// The request's, for the log.
+    /// The span of the request, for the log.
     pub(super) span: Span,
-    /// Where the answer goes.
+    /// Where the response goes.
     pub(super) answer: oneshot::Sender<Result<Taken, Error>>,
 }
 
 impl HoldJob {
     fn reply(self, result: Result<Taken, Error>) {
-        // Whoever has gone does not hear it; a hold that was taken for him runs out.
+        // The client may have disconnected; its hold then simply expires.
         let _ = self.answer.send(result);
     }
 }
@@ -64,7 +65,7 @@ impl Keyable for HoldJob {
     }
 }
 
-/// What a batch of holds needs.
+/// The dependencies of a batch of holds.
 pub(super) struct HoldWork {
     pub(super) database: Database,
     pub(super) ttl_seconds: u64,
@@ -72,21 +73,21 @@ pub(super) struct HoldWork {
     pub(super) outlooks: Outlooks,
 }
 
-/// What one transaction wrote.
+/// The rows that one transaction wrote.
 enum Written {
     Now(Terms),
-    /// By an earlier attempt, whose commit had been lost from sight.
+    /// By an earlier attempt, whose COMMIT got no response.
     Before(Vec<Hold>),
 }
 
-/// Holds that have run out and are given back before anybody is refused, at most.
+/// Maximum number of expired holds per page that are given back before a request is refused.
 const DUE: u32 = 500;
-/// Pages of them that are read at most, as long as nothing on them can be given back.
+/// Maximum number of these pages. The next page is read only if no row of the last one could be given back.
 const PAGES: u32 = 4;
 
-/// Buyers who are to be refused, and why.
+/// Requests to be refused, and why.
 type Refused = Vec<(Refusal, HoldJob)>;
-/// Copies of requests that were answered before, with what was made then.
+/// Copies of requests that were answered before, each with the stored result.
 type Replays = Vec<(HoldJob, Made)>;
 
 impl Work for HoldWork {
@@ -123,13 +124,13 @@ impl Work for HoldWork {
         job.span.clone()
     }
 
-    /// Near the boundary one batch at a time, so that the order of arrival holds where it matters.
+    /// When units may run short, one batch runs at a time, so that requests are served in order of arrival.
     fn may_overlap(&self, supply: Option<i64>, weight: i64) -> bool {
         supply.is_some_and(|supply| supply >= weight)
     }
 }
 
-/// Drops who has gone, and tells who waited too long.
+/// Drops the jobs of disconnected clients, and refuses jobs that have waited too long.
 fn wanted(jobs: Vec<HoldJob>) -> Vec<HoldJob> {
     let now = Instant::now();
     let (in_time, late): (Vec<_>, Vec<_>) =
@@ -147,7 +148,7 @@ fn refuse_all(jobs: Vec<HoldJob>, error: &Error) -> Done<HoldJob> {
     Done::all(None)
 }
 
-/// Whether an earlier attempt was committed after all: then all of its rows are there.
+/// Returns the holds of an earlier attempt if it was committed after all: then all of its rows are there.
 async fn stored_before(tx: &mut Tx<'_>, rows: &[(Uuid, i64)]) -> Result<Option<Vec<Hold>>, Failure> {
     let ids: Vec<Uuid> = rows.iter().map(|&(id, _)| id).collect();
     if ids.is_empty() {
@@ -161,18 +162,18 @@ async fn stored_before(tx: &mut Tx<'_>, rows: &[(Uuid, i64)]) -> Result<Option<V
     Ok(Some(stored))
 }
 
-/// One batch on its way.
+/// A running batch.
 struct Batch<'work> {
     work: &'work HoldWork,
     database: Database,
     product_id: i64,
-    /// Who comes first in the next batch.
+    /// Jobs that come first in the next batch.
     again: Vec<HoldJob>,
 }
 
 impl Batch<'_> {
-    /// One transaction for everybody in `jobs` and every copy in `replays`. It changes a row for each, so that every
-    /// answer is durable.
+    /// Takes the holds of all `jobs` and counts every copy in `replays`, in one transaction. It changes a row for each of
+    /// them, so that every response is durable.
     async fn take(&self, jobs: &[HoldJob], replays: &Replays) -> Result<Option<Written>, Error> {
         let mut rows: Vec<(Uuid, i64)> = jobs.iter().map(|job| (job.hold_id, job.qty)).collect();
         rows.sort_unstable();
@@ -211,7 +212,7 @@ impl Batch<'_> {
             .await
     }
 
-    /// What there is, and what may come back.
+    /// Reads the available units, and those that may come back.
     async fn find_supply(&self, enough: i64) -> Result<Supply, Error> {
         let (product_id, outlooks, began) = (self.product_id, &self.work.outlooks, Instant::now());
         let within = outlooks.ranges(product_id, began);
@@ -232,7 +233,7 @@ impl Batch<'_> {
         outlooks.record(product_id, (began, began.elapsed()), within, limit, &supply);
         Ok(supply)
     }
-    /// There may not be enough: reads what there is, tries who fits, refuses who does not.
+    /// Serves jobs for which the units may not suffice: reads the supply, tries the jobs that fit, and refuses the others.
     async fn look_first(mut self, jobs: Vec<HoldJob>, replays: Replays) -> Done<HoldJob> {
         let most = jobs.iter().map(|job| job.qty).max().unwrap_or(0);
         let sum: i64 = jobs.iter().map(|job| job.qty).sum();
@@ -268,8 +269,9 @@ impl Batch<'_> {
         self.write(fitting, rest, replays).await
     }
 
-    /// Nobody is refused for units that an earlier request under the same key has taken: its key is looked for once more,
-    /// after the supply was read. Whose key is known by now comes again in the next batch.
+    /// Returns the jobs that may be refused. No request may be refused because of units that an earlier request with the
+    /// same key has taken, so the keys are looked up once more after the supply was read. Jobs whose key is known by now
+    /// come again in the next batch.
     async fn still_unknown(&mut self, rest: Refused) -> Result<Refused, (Vec<HoldJob>, Error)> {
         if rest.iter().all(|(_, job)| job.keyed.is_none()) {
             return Ok(rest);
@@ -284,7 +286,7 @@ impl Batch<'_> {
         Ok(rest.filter_map(|job| Some((refusals.remove(&job.hold_id)?, job))).collect())
     }
 
-    /// What there is, after holds that have run out were given back, here or by somebody else meanwhile.
+    /// Reads the supply after expired holds were given back, by this batch or by another transaction.
     async fn supply(&self, most: i64, sum: i64) -> Result<Supply, Error> {
         let supply = self.find_supply(most).await?;
         let due = supply.returning > 0 && supply.first_returns_in_us <= 0;
@@ -292,14 +294,14 @@ impl Batch<'_> {
             && due
             && let Some(&first) = supply.returns.first()
         {
-            // boxed, since it is rare and every batch would carry it
+            // boxed: it is rare, and it would enlarge the future of every batch
             Box::pin(self.expire_due(first)).await?;
             return self.find_supply(most).await;
         }
         Ok(supply)
     }
 
-    /// Gives back what has run out of this product; the first row that may come back has this deadline.
+    /// Gives back this product's expired holds; `first` is the deadline of the first row that may come back.
     async fn expire_due(&self, first: NaiveDateTime) -> Result<(), Error> {
         let (database, passed_over) = (&self.database, &self.work.passed_over);
         let after = passed_over.place_of(self.product_id).into_iter().fold(Place::before(first), Place::max);
@@ -307,7 +309,7 @@ impl Batch<'_> {
         for _ in 0..PAGES {
             let pass = expire_due(database, passed_over, Some(self.product_id), window).await?;
             match pass {
-                // a page of rows that are passed over
+                // all rows of the page are passed over: read the next one
                 Pass::Done(Seen { last: Some(last), done: 0, .. }) => window.after = last,
                 _ => break,
             }
@@ -315,7 +317,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Takes everybody in `jobs`, and then refuses everybody in `rest`, who were passed for them.
+    /// Takes the holds of all `jobs`, and then refuses `rest`, which did not fit beside them.
     async fn write(mut self, jobs: Vec<HoldJob>, rest: Refused, replays: Replays) -> Done<HoldJob> {
         if jobs.is_empty() && replays.is_empty() {
             return Done { again: self.again, ..Done::all(None) };
@@ -347,18 +349,18 @@ impl Batch<'_> {
         Done { again: self.again, ..Done::all(left) }
     }
 
-    /// Nothing was written: everybody comes first in the next batch, in the order of arrival.
+    /// Puts all jobs first into the next batch, in order of arrival, after nothing was written.
     fn start_over(&mut self, jobs: Vec<HoldJob>, rest: Refused, replays: Replays) {
         let again = std::mem::take(&mut self.again);
         let rest = rest.into_iter().map(|(_, job)| job);
         let replays = replays.into_iter().map(|(job, _)| job);
         self.again = jobs.into_iter().chain(rest).chain(replays).chain(again).collect();
-        // everybody is equally patient, so the deadlines tell who came first
+        // all jobs wait equally long, so the deadlines give the order of arrival
         self.again.sort_by_key(|job| job.deadline);
     }
 }
 
-/// Why `qty` units cannot be had when `left` units are left for this buyer.
+/// Returns why a request for `qty` units is refused when `left` units are left for it.
 fn explain(supply: &Supply, left: i64, qty: i64) -> Refusal {
     if supply.available + supply.returning < qty {
         return Refusal::SoldOut { available_stock: left };
@@ -367,7 +369,7 @@ fn explain(supply: &Supply, left: i64, qty: i64) -> Refusal {
     Refusal::AllHeld { available_stock: left, retry_after_seconds: wait_us.div_ceil(1_000_000).max(1) }
 }
 
-/// Tells everybody in `jobs` what was written for him. Returns what is left.
+/// Answers all `jobs` with the holds that were written. Returns how many units are left, if known.
 fn answer(jobs: Vec<HoldJob>, written: Option<&Written>, product_id: i64) -> Option<i64> {
     match written {
         None => None,
@@ -382,7 +384,7 @@ fn answer(jobs: Vec<HoldJob>, written: Option<&Written>, product_id: i64) -> Opt
             let stored: HashMap<Uuid, &Hold> = stored.iter().map(|hold| (hold.id, hold)).collect();
             for job in jobs {
                 let found = stored.get(&job.hold_id).map(|&hold| as_taken(hold.clone()));
-                let found = found.ok_or_else(|| Error::Broken("a committed batch has lost a hold".to_owned()));
+                let found = found.ok_or_else(|| Error::Broken("a hold of a committed batch is missing".to_owned()));
                 job.reply(found.map(|hold| Taken { hold, replayed: false }));
             }
             None
@@ -404,7 +406,7 @@ fn hold(job: &HoldJob, product_id: i64, terms: &Terms) -> Hold {
     }
 }
 
-/// Tells everybody in `replays` what was made when the request first came.
+/// Answers all `replays` with the holds that the first requests took.
 async fn replay(database: &Database, replays: Replays) {
     if replays.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! Holds: units spoken for, for a short time.
+//! Holds: units that are reserved for a short time.
 
 use std::sync::{MutexGuard, PoisonError};
 
@@ -20,7 +20,7 @@ use crate::telemetry;
 /// A hold that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
-    /// As it was when it was taken.
+    /// The hold as it was when it was taken.
     pub hold: Hold,
     /// True when an earlier request under the same key took it.
     pub replayed: bool,
@@ -32,7 +32,7 @@ impl Checkout {
     /// # Errors
     /// [`Refusal::InvalidQuantity`], [`Refusal::ProductNotFound`], [`Refusal::IdempotencyKeyReuse`]; when there are not
     /// enough units, [`Refusal::AllHeld`] if enough may come back, else [`Refusal::SoldOut`]; [`Error::Overloaded`] when
-    /// too many buyers wait for this product.
+    /// too many requests wait for this product.
     pub async fn create_hold(&self, product_id: i64, qty: i64, keyed: Option<Keyed>) -> Result<Taken, Error> {
         let result = self.queue_for_hold(product_id, qty, keyed).await;
         match &result {
@@ -50,7 +50,7 @@ impl Checkout {
             return Err(Refusal::InvalidQuantity { max: self.policy.max_qty }.into());
         }
         let (deadline, span) = (Instant::now() + PATIENCE, Span::current());
-        // a key tells more than the product: what it stands for is looked for in the batch
+        // a request with a key may be a copy, whatever its product: the batch looks up its key first
         if keyed.is_none() && !self.was_seen(product_id) {
             self.product_until(deadline, product_id).await?;
             self.products_seen().put(product_id, ());
@@ -61,8 +61,8 @@ impl Checkout {
         answer(deadline, answered).await
     }
 
-    /// Whether a lane may be opened for this product without a look: an id that no product has costs a share of a read
-    /// round, and not a lane and a transaction of its own.
+    /// Returns whether the product is known to exist, so that its lane may be created without a read. An id that no product
+    /// has then costs a share of a batched read, and not a lane and a transaction of its own.
     fn was_seen(&self, product_id: i64) -> bool {
         self.products_seen().get(&product_id).is_some()
     }
@@ -71,7 +71,7 @@ impl Checkout {
         self.products_seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A hold as it is now, also after it ended.
+    /// Returns a hold as it is now, also after it ended.
     ///
     /// # Errors
     /// [`Refusal::HoldNotFound`].
@@ -79,7 +79,7 @@ impl Checkout {
         self.database.read("holds.find", |tx| async move { only(tx, hold_id).await }.boxed()).await
     }
 
-    /// Gives a hold back early. One that has ended without an order stays as it is.
+    /// Gives a hold back early. A hold that has ended without an order stays as it is.
     ///
     /// # Errors
     /// [`Refusal::HoldNotFound`], [`Refusal::HoldUsed`].
@@ -114,12 +114,12 @@ impl Checkout {
     }
 }
 
-/// The row of a hold that speaks for one product.
+/// Returns the row of a hold of one product.
 async fn only(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Hold, Failure> {
     holds::find(tx, hold_id).await?.into_iter().next().ok_or(Failure::Refused(Refusal::HoldNotFound))
 }
 
-/// What the first answer said, whatever became of the hold since.
+/// Returns a hold as the first response showed it, whatever has happened to it since.
 pub(super) fn as_taken(hold: Hold) -> Hold {
     Hold { status: HoldStatus::Active, order_id: None, ..hold }
 }

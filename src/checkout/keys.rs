@@ -1,4 +1,4 @@
-//! Idempotency keys of a batch: who comes first under a key, who is a copy, and who means something else.
+//! Sorts the jobs of a batch by their idempotency keys: first requests, copies, and requests that reuse a key.
 
 use std::collections::HashSet;
 
@@ -9,23 +9,23 @@ use crate::db::{Database, Error};
 
 /// A request that may have a key.
 pub(super) trait Keyable {
-    /// Its key.
+    /// Returns its key.
     fn keyed(&self) -> Option<&Keyed>;
 }
 
-/// The jobs of a batch, sorted by what their keys say.
+/// The jobs of a batch, sorted by their keys.
 pub(super) struct Sorted<Job> {
-    /// To be done: without a key, or the first one under its key.
+    /// Jobs to run: without a key, or the first one with its key.
     pub(super) first: Vec<Job>,
-    /// Copies of somebody in `first`: again in the next batch, when that one's outcome is known.
+    /// Copies of a job in `first`: they run in the next batch, when the outcome of that job is known.
     pub(super) again: Vec<Job>,
-    /// Copies of requests that were answered before, with what was made then.
+    /// Copies of requests that were answered before, each with the stored result.
     pub(super) replays: Vec<(Job, Made)>,
-    /// Those whose key stands for another request.
+    /// Jobs whose key belongs to a different request.
     pub(super) reused: Vec<Job>,
 }
 
-/// Reads the keys that are known, in one statement, and sorts the jobs by them. On an error the jobs come back.
+/// Reads the stored keys in one statement and sorts the jobs by them. On an error, gives the jobs back.
 pub(super) async fn sort<Job: Keyable + Sync>(
     database: &Database,
     jobs: Vec<Job>,

@@ -1,7 +1,8 @@
-//! The use cases. One public function is one transaction, or two where both sides of a meeting commit their own row
-//! first and look for the other's afterwards.
+//! The use cases. A public function is one transaction; or two, where two sides may write their rows at the same time: each
+//! commits its own row first and then looks for the other's.
 //!
-//! Every transaction takes its locks in the same order: idempotency key or inbox, orders, holds, products by id.
+//! Every transaction takes its locks in the same order: idempotency key or inbox, charges or links, orders, holds, products
+//! by id.
 
 pub mod audit;
 pub mod audit_report;
@@ -60,20 +61,20 @@ use lru::LruCache;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-/// What a shop decides.
+/// The rules of a shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// How long a hold lasts.
     pub hold_ttl_seconds: u64,
     /// How long an order may stay unpaid.
     pub order_ttl_seconds: u64,
-    /// Units that one hold may ask for.
+    /// The most units that one hold may ask for.
     pub max_qty: i64,
     /// How long a payment event waits for its order.
     pub park_seconds: u64,
-    /// When deliveries of payment events are applied.
+    /// Whether payment events are applied at delivery or by a worker.
     pub webhook_mode: WebhookMode,
-    /// When a refusal does not read everything that may come back.
+    /// When a refusal reads only a part of the rows that may come back.
     pub whole_reads: WholeReads,
 }
 
@@ -92,40 +93,40 @@ impl Default for Policy {
 
 /// The use cases over one database.
 pub struct Checkout {
-    /// For single requests.
+    /// For requests that are not batched.
     database: Database,
     /// For workers that give units back or apply payments.
     background: Database,
-    /// For looks at the database itself, which no flood of requests may delay.
+    /// For checks of the database itself, which must not wait behind requests.
     checks: Database,
     policy: Policy,
     holds: Lanes<HoldWork>,
     reads: Lanes<ReadWork>,
     orders: Lanes<OrderWork>,
     events: Lanes<EventWork>,
-    /// Products that were there when they were last looked up: a hold of one of them is queued without a look.
+    /// Products that existed when they were last read: a hold of one of them is queued without another read.
     products_seen: Mutex<LruCache<i64, ()>>,
     event_queued: Notify,
-    /// Where the sweep of unmatched events is: the last event that it has looked at.
+    /// The last event that the sweep of unmatched events has read.
     unmatched_swept: AtomicI64,
-    /// How far the workers have seen.
+    /// How far each worker has read its index of deadlines.
     due_holds: tokio::sync::Mutex<Horizon>,
     due_orders: tokio::sync::Mutex<Horizon>,
     due_events: tokio::sync::Mutex<Horizon>,
     stragglers: tokio::sync::Mutex<Stragglers>,
     passed_over: Arc<PassedOver>,
     sweep: tokio::sync::Mutex<Sweep>,
-    /// When the last idempotency key was taken that was forgotten, UTC. While a snapshot is open, a look from the beginning
-    /// walks over the index entries of all that were forgotten.
+    /// When the last deleted idempotency key was taken, UTC. While a snapshot is open, a read from the beginning of the
+    /// index walks over the entries of all deleted keys.
     keys_forgotten: tokio::sync::Mutex<NaiveDateTime>,
-    /// Taken by the audit that is under way.
+    /// Held by the running audit.
     auditing: tokio::sync::Mutex<()>,
     readiness: Readiness,
 }
 
-/// Of the queues of every kind. A packet of a batch stays well below 1 MB, the smallest `max_allowed_packet` that a server
-/// is likely to have; those who are done alone leave most of the connections to the batches. Beyond 2,048 a batch of holds
-/// takes longer for each of them, and so does everything that waits for its place.
+/// Limits for holds and reads. A packet of a batch stays well below 1 MB, the smallest `max_allowed_packet` that a server
+/// is likely to have. Single jobs leave most of the connections to the batches. Beyond 2,048 jobs, a batch of holds takes
+/// longer per job and delays the batches behind it.
 const LIMITS: Limits = Limits {
     queue: 20_000,
     batch: 2048,
@@ -136,19 +137,19 @@ const LIMITS: Limits = Limits {
     gather: GATHER,
     linger: LINGER,
 };
-/// Of the queue of orders. A batch that waits for a locked row gives up its place, since others have other rows.
+/// Limits for orders. A batch that waits for a locked row gives up its slot, since other orders have other rows.
 const ORDER_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
-/// Of the queue of webhook deliveries, likewise.
+/// Limits for webhook deliveries, for the same reason.
 const EVENT_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
-/// How long jobs gather behind a batch: it is back in a few milliseconds, unless something is wrong with it.
+/// How long jobs gather behind a batch. A batch returns within a few milliseconds unless something is wrong.
 const GATHER: Duration = Duration::from_millis(50);
-/// How many products are remembered as seen, the latest ones.
+/// How many products are remembered as existing, the most recent ones.
 const PRODUCTS_SEEN: NonZeroUsize = NonZeroUsize::new(65_536).expect("it is not zero");
-/// How long a lane waits for its next job before it goes away.
+/// How long an idle lane waits for its next job before it is removed.
 const LINGER: Duration = Duration::from_millis(500);
 
 impl Checkout {
-    /// Over this database, by this policy.
+    /// Creates the use cases over this database, with this policy.
     pub fn new(database: Database, policy: Policy) -> Self {
         let passed_over = Arc::<PassedOver>::default();
         let batches = database.share(Share::Batches);
@@ -193,7 +194,7 @@ impl Checkout {
         }
     }
 
-    /// Lets every batch finish; nothing may be asked after this.
+    /// Lets every batch finish. No request may follow.
     pub async fn finish(&self) {
         self.holds.finish().await;
         self.reads.finish().await;
@@ -201,17 +202,17 @@ impl Checkout {
         self.events.finish().await;
     }
 
-    /// How many queues there are, of all kinds. One that nobody needs any more goes away.
+    /// Returns the number of lanes of all kinds. A lane that is idle is removed.
     pub fn lanes(&self) -> usize {
         self.holds.count() + self.reads.count() + self.orders.count() + self.events.count()
     }
 
-    /// The database, for those who start, watch and stop it.
+    /// Returns the database, for the code that starts, monitors and stops it.
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// Reads the database's clock, and tells how far this machine's differs.
+    /// Reads the database's clock, and reports how far this machine's differs.
     ///
     /// # Errors
     /// As every read.
@@ -228,12 +229,13 @@ impl Checkout {
         read.await
     }
 
-    /// Seconds since 1970 by the database's clock, as far as it is known, and by this machine's.
+    /// Returns the seconds since 1970 by the database's clock, as far as it is known, and by this machine's.
     pub fn clocks(&self) -> [i64; 2] {
         [self.database.clock().now().and_utc().timestamp(), Utc::now().timestamp()]
     }
 
-    /// What an operator should know of the clocks while nothing is wrong otherwise; `None` when there is nothing to tell.
+    /// Describes a pause after a jump of the database's clock and a difference from this machine's, for operators; `None`
+    /// without either.
     pub fn clock_detail(&self) -> Option<String> {
         let clock = self.database.clock();
         let paused = clock.paused_for().map(|left| {
@@ -248,7 +250,7 @@ impl Checkout {
         (!told.is_empty()).then(|| told.join(" "))
     }
 
-    /// Forgets idempotency keys that nobody can rely on any more. Returns whether there are more.
+    /// Deletes idempotency keys that no client can rely on any more. Returns whether there are more.
     ///
     /// # Errors
     /// As every transaction.
@@ -267,15 +269,15 @@ impl Checkout {
     }
 }
 
-/// How long a request waits for the answer of a batch, in the queue and under way.
+/// How long a request waits for its batch, in the queue and while the batch runs.
 const PATIENCE: Duration = Duration::from_millis(4800);
 
-/// Waits for the answer of a batch until `deadline`. A job whose request does not wait any more is dropped from a batch that
-/// has not started.
+/// Waits for the response of a batch until `deadline`. A batch that starts later drops the jobs of requests that no longer
+/// wait.
 async fn answer<T>(deadline: Instant, answered: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
     match timeout_at(deadline, answered).await {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Error::Broken("a batch ended without an answer".to_owned())),
-        Err(_) => Err(Error::Unavailable("it takes too long".to_owned())),
+        Ok(Err(_)) => Err(Error::Broken("a batch ended without answering a request".to_owned())),
+        Err(_) => Err(Error::Unavailable("no answer before the deadline".to_owned())),
     }
 }

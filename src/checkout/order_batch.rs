@@ -1,7 +1,7 @@
-//! Orders travel in batches too, for the sake of the disk: nobody waits for another's row, but everybody waits for a
-//! commit. One packet makes all orders of a batch, or none. What would spoil a batch (a hold that is used or has run out, an
-//! id or a key that is taken) is seen by reads before it. What changes between the reads and the packet spoils it, and is
-//! seen by the reads of a second attempt; whom that does not serve is tried alone, beside the batches.
+//! Orders are batched to save commits: they do not wait for each other's rows, but each waits for a commit. One packet
+//! creates all orders of a batch, or none. Reads before it find the jobs that would make it fail: those whose hold is used
+//! or expired, or whose id or key is taken. When another transaction changes such a row between the reads and the packet,
+//! the batch rolls back and is tried once more, reads included; jobs that fail again are tried alone, beside the batches.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -21,32 +21,33 @@ use crate::db::orders::{self, Draft, Order, Terms};
 use crate::db::{Database, Error, Failure, Share, Tx};
 use crate::domain::{HoldStatus, OrderStatus, Refusal};
 
-/// How often an order alone is tried when what was read changed in between.
+/// How often a single order is tried when a row changes after it was read.
 const TRIES: u32 = 3;
 
-/// One buyer who waits.
+/// A waiting request for an order.
 pub(super) struct OrderJob {
-    /// Chosen by the client, or minted on arrival.
+    /// Chosen by the client, or created on arrival.
     pub(super) order_id: Uuid,
-    /// Whether the client chose it: then it may be another order's.
+    /// Whether the client chose the id; then it may be another order's.
     pub(super) chosen: bool,
-    /// What he holds.
+    /// The hold to be ordered.
     pub(super) hold_id: Uuid,
-    /// The client's own name for the request.
+    /// The client's idempotency key, if it sent one.
     pub(super) keyed: Option<Keyed>,
-    /// When the answer is not wanted any more.
+    /// When the request stops waiting.
     pub(super) deadline: Instant,
-    /// The request's, for the log.
+    /// The span of the request, for the log.
     pub(super) span: Span,
-    /// Where the answer goes.
+    /// Where the response goes.
     pub(super) answer: oneshot::Sender<Result<Ordered, Error>>,
 }
 
-/// What became of one order.
+/// The result of a request for an order.
 pub(super) enum Ordered {
-    /// It was made, and its key tells `pending`. `woken`: events had waited for it, so its state may be another by now.
+    /// The order was created, and its key stores `pending`. `woken`: events waited for it, so its state may have changed.
     Now { placed: Box<Placed>, woken: bool },
-    /// An earlier request under the same key made this one; with what the key told after this copy was counted.
+    /// An earlier request with the same key created the order. The status is the one that the key stored after this copy
+    /// was counted.
     Before(Made),
 }
 
@@ -62,13 +63,13 @@ impl Keyable for OrderJob {
     }
 }
 
-/// What a batch of orders needs.
+/// The dependencies of a batch of orders.
 pub(super) struct OrderWork {
     pub(super) database: Database,
     pub(super) ttl_seconds: u64,
 }
 
-/// An order that may be made, with the rows of its hold.
+/// A request whose order can be created, with the rows of its hold.
 type Candidate = (OrderJob, Vec<Hold>);
 
 impl Work for OrderWork {
@@ -82,7 +83,7 @@ impl Work for OrderWork {
         Done { again, alone, supply: None }
     }
 
-    /// Whatever is wrong with it is found out here.
+    /// Tries a job again until it is answered, a few times at most.
     async fn run_alone(&self, (): (), job: OrderJob) {
         let mut jobs = wanted(vec![job]);
         let work = Self { database: self.database.share(Share::LoneJobs), ..*self };
@@ -113,7 +114,7 @@ impl Work for OrderWork {
     }
 }
 
-/// Drops who has gone, and tells who waited too long.
+/// Drops the jobs of disconnected clients, and refuses jobs that have waited too long.
 fn wanted(jobs: Vec<OrderJob>) -> Vec<OrderJob> {
     let now = Instant::now();
     let (in_time, late): (Vec<_>, Vec<_>) =
@@ -128,11 +129,11 @@ fn refuse_all(jobs: impl IntoIterator<Item = OrderJob>, error: &Error) {
     }
 }
 
-/// What an attempt left over.
+/// The jobs that an attempt did not answer.
 struct Attempt {
-    /// Whoever has to see first what becomes of another one in the batch.
+    /// Jobs that need the outcome of another job in the batch first.
     again: Vec<OrderJob>,
-    /// Nobody in the batch was served, since what was read of somebody does not hold any more.
+    /// All jobs of a batch that rolled back, because a row had changed since it was read.
     spoiled: Vec<OrderJob>,
 }
 
@@ -143,17 +144,17 @@ impl Attempt {
     }
 }
 
-/// What is stored of the orders that a batch is to make, as it was read before.
+/// The stored rows that decide which orders a batch can create, as they were read before.
 #[derive(Default)]
 struct Stored {
-    /// The rows of their holds.
+    /// The rows of the holds.
     rows: HashMap<Uuid, Vec<Hold>>,
-    /// Which of the chosen ids are orders already, and of which holds.
+    /// Chosen ids that are orders already, each with the hold of its order.
     taken: HashMap<Uuid, Uuid>,
 }
 
 impl Stored {
-    /// Refuses those who chose an id that is taken.
+    /// Refuses jobs whose chosen id is taken.
     fn without_taken(&self, jobs: Vec<OrderJob>) -> Vec<OrderJob> {
         let mut free = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -169,7 +170,7 @@ impl Stored {
         free
     }
 
-    /// Refuses those of whose holds no order can be made.
+    /// Refuses jobs whose hold cannot become an order.
     fn candidates(mut self, jobs: Vec<OrderJob>) -> Vec<Candidate> {
         let mut candidates = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -183,7 +184,8 @@ impl Stored {
     }
 }
 
-/// Leaves one order per hold and per id in the batch; the others come again, when it is known what became of that.
+/// Keeps one job per hold and per order id. The others come again in the next batch, when the outcome of the first one is
+/// known.
 fn unique(jobs: Vec<OrderJob>, again: &mut Vec<OrderJob>) -> Vec<OrderJob> {
     let (mut holds, mut orders) = (HashSet::new(), HashSet::new());
     let (first, later): (Vec<_>, Vec<_>) =
@@ -192,7 +194,7 @@ fn unique(jobs: Vec<OrderJob>, again: &mut Vec<OrderJob>) -> Vec<OrderJob> {
     first
 }
 
-/// Why no order can be made of a hold with these rows; `None` when one can.
+/// Returns why no order can be created from a hold with these rows; `None` when one can.
 fn refusal(rows: &[Hold]) -> Option<Refusal> {
     let Some(row) = rows.first() else { return Some(Refusal::HoldNotFound) };
     match (row.order_id, row.status) {
@@ -204,8 +206,8 @@ fn refusal(rows: &[Hold]) -> Option<Refusal> {
 }
 
 impl OrderWork {
-    /// Tries all of them in one transaction. Holds and orders are read before keys: a hold that was used under the same key
-    /// is seen as used only when the key is seen, too.
+    /// Tries all jobs in one transaction. Holds and orders are read before keys: so a hold that was used with the same key
+    /// is seen as used only if the key is seen, too.
     async fn attempt(&self, jobs: Vec<OrderJob>) -> Attempt {
         let stored = match self.stored(&jobs).await {
             Ok(stored) => stored,
@@ -236,7 +238,7 @@ impl OrderWork {
         Attempt { again, spoiled }
     }
 
-    /// Looks for all holds, and for all ids that clients chose, in one statement each.
+    /// Reads all holds, and all orders with an id that a client chose, in one statement each.
     async fn stored(&self, jobs: &[OrderJob]) -> Result<Stored, Error> {
         if jobs.is_empty() {
             return Ok(Stored::default());
@@ -262,10 +264,11 @@ impl OrderWork {
             .await
     }
 
-    /// One transaction for all of them; every copy in `replays` is counted in it, so that its answer is durable.
+    /// Creates all orders in one transaction. It also counts every copy in `replays`, so that the response to it is
+    /// durable.
     async fn place(&self, candidates: &[Candidate], replays: &[(OrderJob, Made)]) -> Result<Option<Terms>, Error> {
         let mut drafts: Vec<Draft> = candidates.iter().map(|(job, rows)| draft(job, rows)).collect();
-        // by the unique key that two instances may contend for
+        // in order of the unique key for which two instances may contend
         drafts.sort_unstable_by_key(|draft| draft.hold_id);
         let new = candidates.iter().filter_map(|(job, _)| Some((job.keyed.as_ref()?, job.order_id)));
         let copied = replays.iter().filter_map(|(job, made)| Some((job.keyed.as_ref()?, made.resource_id)));
@@ -305,7 +308,7 @@ impl OrderWork {
             .await
     }
 
-    /// Tells everybody what was made; those whose orders events wait for, after these took effect.
+    /// Answers all jobs. If events wait for an order, they are applied before its job is answered.
     async fn answer(&self, candidates: Vec<Candidate>, replays: Vec<(OrderJob, Made)>, terms: Option<Terms>) {
         let order_ids: Vec<Uuid> = candidates.iter().map(|(job, _)| job.order_id).collect();
         let touched = list_touched(&self.database, &order_ids, OrderStatus::Pending).await;
@@ -322,8 +325,8 @@ impl OrderWork {
         self.replay(replays).await;
     }
 
-    /// Answers copies, each with the status that its key has now. No first answer changes that any more, since every copy
-    /// was counted in a transaction that has committed.
+    /// Answers copies, each with the status that its key has now. That status is final, since every copy was counted in a
+    /// transaction that has committed.
     async fn replay(&self, replays: Vec<(OrderJob, Made)>) {
         if replays.is_empty() {
             return;
@@ -342,18 +345,19 @@ impl OrderWork {
                     continue;
                 }
             };
-            // a key that was forgotten meanwhile tells what it told before
+            // a key that was deleted in the meantime: its status as it was read before
             let made = counted.cloned().unwrap_or(made);
             job.reply(Ok(Ordered::Before(made)));
         }
     }
 
-    /// Nobody else waits until the events of one order have taken effect.
+    /// Applies the events that wait for one order and then answers its job, in a task of its own: no other job waits for
+    /// that.
     fn answer_later(&self, job: OrderJob, placed: Box<Placed>) {
         let database = self.database.share(Share::Requests);
         tokio::spawn(async move {
             if let Err(error) = wake_parked(&database, &[(job.order_id, job.hold_id)]).await {
-                warn!(%error, "could not apply what waits for a new order; a worker will do it");
+                warn!(%error, "could not apply the events that wait for a new order; a worker will");
             }
             job.reply(Ok(Ordered::Now { placed, woken: true }));
         });
@@ -387,7 +391,8 @@ fn placed(job: &OrderJob, items: Vec<Hold>, terms: Terms) -> Placed {
     Placed { order, items, replayed: false }
 }
 
-/// Whether an earlier attempt was committed after all: then all of its orders are there, each from its hold.
+/// Returns the terms of an earlier attempt if it was committed after all: then all of its orders are there, each with its
+/// hold.
 async fn placed_before(tx: &mut Tx<'_>, drafts: &[Draft]) -> Result<Option<Terms>, Failure> {
     let ids: Vec<Uuid> = drafts.iter().map(|draft| draft.order_id).collect();
     if ids.is_empty() {

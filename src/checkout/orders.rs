@@ -1,4 +1,4 @@
-//! Orders: a hold that somebody means to pay for.
+//! Orders: holds that a buyer is going to pay for.
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
@@ -17,22 +17,22 @@ use crate::db::{Error, Failure, Tx, payment_events, products};
 use crate::domain::{OrderStatus, Refusal, mint_id};
 use crate::telemetry;
 
-/// How often giving up is tried again because a payment went first.
+/// How often a cancellation is tried again because a payment had to be applied first.
 const TRIES: u32 = 3;
 
-/// An order with what it is for.
+/// An order with its items.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     /// The order.
     pub order: Order,
     /// Its items: the rows of its hold.
     pub items: Vec<Hold>,
-    /// True when an earlier request under the same key made it.
+    /// True when an earlier request under the same key created it.
     pub replayed: bool,
 }
 
 impl Checkout {
-    /// Makes an order of a hold, once; then lets events that came before it take effect.
+    /// Creates the order of a hold, once; then applies the events that arrived before it.
     ///
     /// # Errors
     /// [`Refusal::HoldNotFound`], [`Refusal::HoldUsed`], [`Refusal::HoldExpired`], [`Refusal::HoldReleased`],
@@ -50,7 +50,7 @@ impl Checkout {
         self.orders.submit((), job).map_err(|_| Error::Overloaded)?;
         let (mut placed, told) = match answer(deadline, answered).await? {
             Ordered::Now { placed, woken: false } => (*placed, Some(OrderStatus::Pending)),
-            // the order is made, whether or not it can be read again now
+            // the order exists, whether or not it can be read again now
             Ordered::Now { placed, woken: true } => (self.order(order_id).await.unwrap_or(*placed), None),
             Ordered::Before(made) => (self.placed_before(&made).await?, made.answered_status),
         };
@@ -63,15 +63,15 @@ impl Checkout {
                 Some(status) => status,
                 None => self.first_answer(&keyed, placed.order.status).await?,
             };
-            // a copy tells what the first answer told, whatever was given back since
+            // a copy repeats the first response, whatever was refunded since
             placed.order.refunded_minor = if status == OrderStatus::Refunded { placed.order.total_minor } else { 0 };
             placed.order.status = status;
         }
         Ok(placed)
     }
 
-    /// An order that an earlier request under the same key made. Where it is not settled what that request answers, it may
-    /// not have looked for waiting events yet, and may never do it.
+    /// Returns the order that an earlier request with the same key created. While the response to that request is not
+    /// settled, it may not have looked for waiting events yet, and may never do so; then this function does.
     async fn placed_before(&self, made: &Made) -> Result<Placed, Error> {
         let order_id = made.resource_id;
         if made.answered_status.is_none() {
@@ -82,7 +82,8 @@ impl Checkout {
         Ok(Placed { replayed: true, ..placed })
     }
 
-    /// Settles which status the answers under a key tell, and returns it: this one, unless a copy may have told another.
+    /// Settles which status the responses under a key show, and returns it: `status`, unless a copy may have shown another
+    /// one.
     async fn first_answer(&self, keyed: &Keyed, status: OrderStatus) -> Result<OrderStatus, Error> {
         self.database
             .transaction("orders.first_answer", |tx| {
@@ -99,7 +100,7 @@ impl Checkout {
             .await
     }
 
-    /// An order with its items.
+    /// Returns an order with its items.
     ///
     /// # Errors
     /// [`Refusal::OrderNotFound`].
@@ -116,7 +117,7 @@ impl Checkout {
             .await
     }
 
-    /// Everything that happened to an order, oldest first.
+    /// Returns everything that happened to an order, oldest first.
     ///
     /// # Errors
     /// [`Refusal::OrderNotFound`].
@@ -133,7 +134,7 @@ impl Checkout {
             .await
     }
 
-    /// The buyer gives up: the units go back on sale, once. An order that is cancelled already stays so.
+    /// Cancels an order for its buyer: the units go back on sale, once. An order that is already cancelled stays as it is.
     ///
     /// # Errors
     /// [`Refusal::OrderNotFound`], [`Refusal::OrderPaid`].
@@ -141,7 +142,7 @@ impl Checkout {
         let mut cancelled = self.try_cancel(order_id).await;
         for _ in 0..TRIES {
             let Err(Error::Stale(_)) = cancelled else { break };
-            // A payment that came before the order has not been applied yet; it goes first.
+            // A payment that waits for the order has not been applied yet; it goes first.
             let hold_id = self.order(order_id).await?.order.hold_id;
             wake_parked(&self.database, &[(order_id, hold_id)]).await?;
             cancelled = self.try_cancel(order_id).await;
@@ -152,7 +153,7 @@ impl Checkout {
         self.order(order_id).await
     }
 
-    /// Returns false when it was cancelled before.
+    /// Returns false when the order was cancelled before.
     async fn try_cancel(&self, order_id: Uuid) -> Result<bool, Error> {
         self.database
             .transaction("orders.cancel", |tx| {
@@ -184,7 +185,7 @@ fn given_up(order_id: Uuid) -> Transition {
     Transition { order_id, from, to, reason: Reason::BuyerCancelled }
 }
 
-/// The units of an order that was just cancelled go back on sale.
+/// Puts the units of an order that was just cancelled back on sale.
 pub(super) async fn give_back_units(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<(), Failure> {
     holds::settle(tx, &[hold_id]).await?;
     let units = sum(holds::list_units(tx, &[hold_id]).await?);
