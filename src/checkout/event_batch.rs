@@ -1,6 +1,6 @@
-//! Payments of a sale come in a crowd as well. The plain case, a first success for an order that waits for it, travels in
-//! batches; every other event is taken in alone, beside the batches. A batch that somebody spoiled is tried once more, without
-//! those whose keys or orders are found to be taken by then; whom that does not serve is taken in alone, too.
+//! Webhooks are batched as well, since a sale brings many payments at once. The plain case, a first success for a pending
+//! order, is batched; every other event is taken in alone, beside the batches. A batch that rolls back is tried once more,
+//! without the events whose keys or orders are found to be taken by then; events that fail again are taken in alone, too.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -19,26 +19,26 @@ use crate::db::{Database, Error, Failure, Share, idempotency_keys};
 use crate::domain::payment::amount_fits;
 use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference};
 
-/// A body up to this size, in bytes, may travel with others.
+/// The largest body of a batched event, in bytes.
 const SMALL: usize = 4096;
 
-/// How long the statements of a batch may take before its COMMIT. A row that another client keeps locked would keep all of the
-/// batch waiting, and longer than a client waits for its answer if the batch were tried again.
+/// How long the statements of a batch may take before its COMMIT. A row that another client keeps locked delays the whole
+/// batch, and a second attempt of the batch would take longer than clients wait.
 const LOCKED: Duration = Duration::from_millis(1500);
 
-/// One delivery that waits.
+/// A waiting delivery.
 pub(super) struct EventJob {
-    /// What was delivered.
+    /// The delivery.
     pub(super) delivery: Delivery,
-    /// When the answer is not wanted any more.
+    /// When the request stops waiting.
     pub(super) deadline: Instant,
-    /// The request's, for the log.
+    /// The span of the request, for the log.
     pub(super) span: Span,
-    /// Where the answer goes.
+    /// Where the response goes.
     pub(super) answer: oneshot::Sender<Result<Receipt, Error>>,
 }
 
-/// What a batch of deliveries needs.
+/// The dependencies of a batch of deliveries.
 pub(super) struct EventWork {
     pub(super) database: Database,
 }
@@ -48,7 +48,7 @@ impl Work for EventWork {
     type Job = EventJob;
 
     async fn run(&self, (): (), jobs: Vec<EventJob>, _supply: Option<i64>) -> Done<EventJob> {
-        // Nothing was promised to whoever has gone; the provider delivers again.
+        // A client that has disconnected was promised nothing; the provider delivers again.
         let now = Instant::now();
         let (jobs, late): (Vec<_>, Vec<_>) =
             jobs.into_iter().filter(|job| !job.answer.is_closed()).partition(|job| job.deadline > now);
@@ -88,26 +88,26 @@ impl Work for EventWork {
     }
 }
 
-/// Who travels how.
+/// The events of a batch, by how they are taken in.
 struct Sorted {
-    /// Successes that their orders wait for, each with its order, sorted by key.
+    /// Successes for pending orders, each with its order, sorted by key.
     plain: Vec<(EventJob, Order)>,
-    /// A success that has no company. It keeps the place of its batch, so that those behind it find company.
+    /// The only success of a batch. It uses the batch's slot, so that the events behind it gather.
     lone: Option<EventJob>,
-    /// Whatever has to be taken in alone.
+    /// Events to be taken in alone.
     others: Vec<EventJob>,
 }
 
-/// What an attempt left over.
+/// The events that an attempt did not answer.
 struct Attempt {
-    /// Who has to be taken in alone.
+    /// Events to be taken in alone.
     alone: Vec<EventJob>,
-    /// Plain ones of whom nobody was served, since what was read of somebody does not hold any more.
+    /// All plain events of a batch that rolled back, because a row had changed since it was read.
     spoiled: Vec<EventJob>,
 }
 
 impl EventWork {
-    /// Takes the plain ones in together.
+    /// Takes in the plain events together.
     async fn attempt(&self, jobs: Vec<EventJob>) -> Attempt {
         let Sorted { plain, lone, others: mut alone } = self.sort(jobs).await;
         let mut spoiled = Vec::new();
@@ -117,13 +117,13 @@ impl EventWork {
         match self.pay(&plain).await {
             Ok(event_ids) => self.answer(plain, &event_ids).await,
             Err(Error::Stale(_)) => spoiled.extend(plain.into_iter().map(|(job, _)| job)),
-            // the database does not answer, or worse: alone, everybody finds out
+            // the database does not answer, or worse: alone, each event gets its own result
             Err(_) => alone.extend(plain.into_iter().map(|(job, _)| job)),
         }
         Attempt { alone, spoiled }
     }
 
-    /// Tells those whose keys the inbox knows by now from the others.
+    /// Separates the events whose keys the inbox knows by now from the others.
     async fn part_by_keys(&self, jobs: Vec<EventJob>) -> (Vec<EventJob>, Vec<EventJob>) {
         let events: Vec<&Event> = jobs.iter().map(|job| &job.delivery.event).collect();
         let events = &events;
@@ -135,7 +135,7 @@ impl EventWork {
         jobs.into_iter().partition(|job| known.contains(&job.delivery.event.idempotency_key))
     }
 
-    /// Tells the plain ones from the others.
+    /// Separates the plain events from the others.
     async fn sort(&self, jobs: Vec<EventJob>) -> Sorted {
         let (may_be_plain, mut others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| {
             job.delivery.event.meaning == Meaning::Succeeded && job.delivery.event.body.len() <= SMALL
@@ -151,7 +151,7 @@ impl EventWork {
         Sorted { plain, lone: None, others }
     }
 
-    /// One transaction for all of them. Returns their ids in the inbox, by key.
+    /// Takes in all plain events in one transaction. Returns their ids in the inbox, by key.
     async fn pay(&self, plain: &[(EventJob, Order)]) -> Result<HashMap<Vec<u8>, i64>, Error> {
         if plain.is_empty() {
             return Ok(HashMap::new());
@@ -177,7 +177,8 @@ impl EventWork {
             .await
     }
 
-    /// Tells everybody; those whose orders were touched by other events, after these took effect.
+    /// Answers the plain events. If other events wait for an order or have changed it, they are applied before its event is
+    /// answered.
     async fn answer(&self, plain: Vec<(EventJob, Order)>, event_ids: &HashMap<Vec<u8>, i64>) {
         let paid: Vec<Uuid> = plain.iter().map(|(_, order)| order.id).collect();
         let touched = list_touched(&self.database, &paid, OrderStatus::Paid).await;
@@ -194,12 +195,13 @@ impl EventWork {
                     self.answer_later(job, receipt, &order);
                 }
                 Some(receipt) => drop(job.answer.send(Ok(receipt))),
-                None => drop(job.answer.send(Err(Error::Broken("the inbox has lost an event".to_owned())))),
+                None => drop(job.answer.send(Err(Error::Broken("a committed event is missing".to_owned())))),
             }
         }
     }
 
-    /// What waits for this payment takes effect before it is answered; nobody else waits for that.
+    /// Applies the events that wait for this payment and then answers it, in a task of its own: no other event waits for
+    /// that.
     fn answer_later(&self, job: EventJob, receipt: Receipt, order: &Order) {
         let (database, order) = (self.database.share(Share::Requests), (order.id, order.hold_id));
         tokio::spawn(async move {
@@ -219,14 +221,14 @@ fn success((job, order): &(EventJob, Order)) -> Success<'_> {
     Success { event_id: None, event: &job.delivery.event, order, processing: job.delivery.arrived.elapsed() }
 }
 
-/// Does what a batch needs its rows for, unless one of them stays locked: then it is given up, and each is done alone.
+/// Runs the statements of a batch, or abandons the batch when a row stays locked; then each event is applied alone.
 pub(super) async fn unless_locked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let done = timeout(LOCKED, work).await;
     done.unwrap_or(Err(Failure::Abandoned("a row of the batch stays locked")))
 }
 
-/// Parts successes that their orders wait for, each with its order, from all others. Of several for one order, under one key or
-/// of one charge, the first counts. Where the orders cannot be read, none is plain.
+/// Separates successes for pending orders, each with its order, from all others. Of several for one order, with one key or
+/// of one charge, the first counts. If the orders cannot be read, no success is plain.
 pub(super) async fn part_plain<T>(
     database: &Database,
     successes: Vec<T>,
@@ -281,7 +283,7 @@ async fn find_orders(database: &Database, references: impl Iterator<Item = Refer
         .await
 }
 
-/// Orders of a batch, by what events name them.
+/// The orders of a batch, by the ids with which events name them.
 #[derive(Default)]
 struct Found {
     by_id: HashMap<Uuid, Order>,
@@ -300,7 +302,7 @@ impl Found {
     }
 }
 
-/// Whether this success is the plain one that its order waits for, as far as a read tells; the guard decides.
+/// Returns whether this success is one that its pending order waits for, as far as a read shows; the guard decides.
 fn fits(event: &Event, order: &Order) -> bool {
     let (amount, currency) = (event.amount.as_deref(), event.currency.as_deref());
     order.status == OrderStatus::Pending && amount_fits(amount, currency, order.total_minor, &order.currency)

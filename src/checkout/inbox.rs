@@ -1,4 +1,4 @@
-//! The inbox of payment events as workers and operators see it: what is tried again, what is given up, what is replayed.
+//! The inbox of payment events for workers and operators: retries, giving up, and replays.
 
 use std::time::Duration;
 
@@ -25,16 +25,16 @@ use crate::domain::retry::{ATTEMPTS, pause_after};
 use crate::domain::{Event, EventStatus, Meaning, Named as _, OrderStatus, Refusal};
 use crate::telemetry;
 
-/// Events that one step takes at most.
+/// Maximum number of events per step.
 const PAGE: u32 = 1000;
-/// Events that one transaction applies at most.
+/// Maximum number of events per transaction.
 const BATCH: usize = 250;
-/// Events that a step has under way at the same time.
+/// Events that a step applies at the same time.
 const AT_ONCE: usize = 4;
 
 impl Checkout {
-    /// Applies received events that are due for it, and gives up parked ones that have waited as long as one may. One that
-    /// cannot be applied never keeps others waiting. Returns whether there may be more.
+    /// Applies received events that are due, and gives up parked ones that have waited for too long. An event that cannot
+    /// be applied never keeps others waiting. Returns whether there may be more.
     ///
     /// # Errors
     /// As every read.
@@ -46,7 +46,7 @@ impl Checkout {
             self.skip(&mut horizon, error).await?;
         }
         let (read_at, found, settled) = worked?;
-        // what is still due stays in front of the horizon
+        // events that are still due must stay in front of the horizon
         let all = found == settled && found < PAGE as usize;
         if all {
             horizon.record(read_at, None);
@@ -54,7 +54,7 @@ impl Checkout {
         Ok(found >= PAGE as usize && settled > 0 || all && horizon.goes_back())
     }
 
-    /// The same for a page of events that are due behind the horizon. Returns how many got their outcome.
+    /// Does the same for a page of due events behind the horizon. Returns how many got their outcome.
     pub(super) async fn work_off_stragglers(&self) -> Result<usize, Error> {
         if self.due_events.lock().await.is_unknown() {
             return Ok(0);
@@ -71,7 +71,7 @@ impl Checkout {
             .read("payments.list_due", |tx| async move { payment_events::list_due(tx, window).await }.boxed())
             .await?;
         let found = page.rows.len();
-        // nothing is given up by a clock that has jumped
+        // by a clock that has jumped, no event is given up
         if !self.database.clock().admits(page.read_at, asked) {
             page.rows.retain(|due| due.status != EventStatus::Parked);
         }
@@ -79,8 +79,8 @@ impl Checkout {
     }
 
     /// Tries these events, up to `at_once` at the same time: all successes, then all failures, then all refunds, because a
-    /// refund that names no charge is applied only when one charge is open. Successes that nothing has tried yet go in
-    /// batches. What waits for their orders follows at the end. Returns how many of them got their outcome.
+    /// refund that names no charge is applied only when one charge is open. Successes that were never tried go in batches.
+    /// At the end, the events that wait for their orders are applied. Returns how many of these events got their outcome.
     pub(super) async fn work_off_in_order(&self, events: Vec<Due>, at_once: usize) -> usize {
         let (mut settled, mut paid) = (Vec::new(), Vec::new());
         for &meaning in Meaning::ALL {
@@ -114,8 +114,8 @@ impl Checkout {
         settled.len() + paid.len()
     }
 
-    /// Takes a batch of successes for their first attempt, and applies the plain ones among them together: each pays an order
-    /// that waits for it.
+    /// Leases a batch of successes for their first attempt, and applies the plain ones among them together: each pays its
+    /// pending order.
     async fn apply_batch(&self, batch: Vec<i64>) -> Applied {
         let began = Instant::now();
         let (batch, pause) = (&batch, pause_after(1, rand::random()));
@@ -125,8 +125,8 @@ impl Checkout {
         let leased = match leased.await {
             Ok(leased) => leased,
             Err(error) => {
-                // they are due still, or, where the commit was lost from sight, soon
-                warn!(%error, "a batch of payment events could not be taken");
+                // they are still due, or will be soon if the lease was committed without a response
+                warn!(%error, "a batch of payment events could not be leased");
                 return Applied::default();
             }
         };
@@ -149,7 +149,7 @@ impl Checkout {
                 let orders = plain.into_iter().map(|(_, order)| (order.id, order.hold_id)).collect();
                 Applied { orders, alone }
             }
-            // something changed in between, or one of them cannot be applied: one by one, all others can
+            // a row changed in between, or one of them cannot be applied: one by one, all others can
             Err(_) => {
                 alone.extend(plain.into_iter().map(|((event_id, _), _)| event_id));
                 Applied { orders: Vec::new(), alone }
@@ -157,7 +157,7 @@ impl Checkout {
         }
     }
 
-    /// One transaction for all of these leased successes, each with its order, or for none.
+    /// Applies all of these leased successes, each with its order, in one transaction, or none.
     async fn pay(&self, plain: &[((i64, Event), Order)], began: Instant) -> Result<(), Error> {
         if plain.is_empty() {
             return Ok(());
@@ -175,7 +175,7 @@ impl Checkout {
             .await
     }
 
-    /// Applies what waits for these orders (each with its hold), which were just paid.
+    /// Applies the events that wait for these orders (each with its hold), which were just paid.
     async fn wake_touched(&self, paid: &[(Uuid, Uuid)]) {
         for paid in paid.chunks(BATCH) {
             let order_ids: Vec<Uuid> = paid.iter().map(|&(order_id, _)| order_id).collect();
@@ -184,17 +184,15 @@ impl Checkout {
             if !touched.is_empty()
                 && let Err(error) = wake_parked(&self.background, &touched).await
             {
-                // the sweep finds it
-                warn!(%error, "could not look for events that wait for orders");
+                // the sweep will find them
+                warn!(%error, "could not look for events that wait for orders; the sweep will find them");
             }
         }
     }
 
-    /// How long until [`Checkout::work_off_inbox`] has something to do; zero when it has, `None` when it has not within a
-    /// second, or while the database's clock is not trusted: then a look every second is enough.
-    ///
-    /// # Errors
-    /// As every read.
+    /// Returns how long until [`Checkout::work_off_inbox`] has something to do: zero when it has, `None` when it has
+    /// nothing within a second. While the database's clock is not trusted, always `None`: a check every second is enough
+    /// then.
     pub async fn next_event_due(&self) -> Result<Option<Duration>, Error> {
         if self.database.clock().paused_for().is_some() {
             return Ok(None);
@@ -207,12 +205,12 @@ impl Checkout {
         Ok(due_in_us.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0))))
     }
 
-    /// Resolves when an event was left to a worker.
+    /// Resolves when an event was queued for a worker.
     pub async fn event_queued(&self) {
         self.event_queued.notified().await;
     }
 
-    /// Tells how many events are open, and for how long.
+    /// Sends the gauges of open events: how many there are, and for how long.
     ///
     /// # Errors
     /// As every read.
@@ -244,12 +242,12 @@ impl Checkout {
         Ok(())
     }
 
-    /// Has a dead, parked or quarantined event tried anew, now. `accept_amount`: whatever it says was taken counts as what
-    /// the order costs; that and `note` stay in its trail.
+    /// Tries a dead, parked or quarantined event again, now. `accept_amount`: the amount that it states counts as what the
+    /// order costs. That and `note` stay in its trail.
     ///
     /// # Errors
-    /// [`Refusal::EventNotFound`], [`Refusal::EventNotReplayable`]; [`Refusal::AmountNotAcceptable`] when the event states no
-    /// positive amount.
+    /// [`Refusal::EventNotFound`], [`Refusal::EventNotReplayable`]; [`Refusal::AmountNotAcceptable`] when the event states
+    /// no positive amount.
     pub async fn replay_event(&self, event_id: i64, accept_amount: bool, note: &str) -> Result<Receipt, Error> {
         let detail = match accept_amount {
             true => format!("amount accepted as it is; {note}"),
@@ -281,7 +279,7 @@ impl Checkout {
         look_again(&self.background, receipt).await
     }
 
-    /// Tries an event that was made due just now, and then what waits for its order.
+    /// Tries an event that was just made due, and then the events that wait for its order.
     pub(super) async fn work_off(&self, event_id: i64) {
         let due = Due { event_id, meaning: Meaning::Succeeded, status: EventStatus::Received, attempts: 0 };
         self.work_off_in_order(vec![due], 1).await;
@@ -316,7 +314,8 @@ impl Checkout {
         Ok(self.settle_leased(event_id, attempts + 1).await)
     }
 
-    /// Makes the attempt for which the event was taken, and which is counted. Returns whether it got its outcome here.
+    /// Makes the attempt for which the event was leased; it is already counted. Returns whether the event got its outcome
+    /// here.
     async fn settle_leased(&self, event_id: i64, attempt: u32) -> bool {
         let began = Instant::now();
         let failed = match settle(&self.background, Way::Waiting { event_id, counted: false }).await {
@@ -370,16 +369,16 @@ fn success(((event_id, event), order): &((i64, Event), Order), processing: Durat
     Success { event_id: Some(*event_id), event, order, processing }
 }
 
-/// What became of a batch of successes.
+/// The result of a batch of successes.
 #[derive(Debug, Default)]
 struct Applied {
     /// The orders that were paid, each with its hold.
     orders: Vec<(Uuid, Uuid)>,
-    /// Events that this worker has taken and that have to be applied alone.
+    /// Events that this worker has leased and that have to be applied alone.
     alone: Vec<i64>,
 }
 
-/// The ids of these events, batch by batch. Workers begin at different batches, so that they seldom meet.
+/// Returns the ids of these events in batches. Each worker begins at another batch, so that workers seldom conflict.
 fn batches(events: &[Due]) -> Vec<Vec<i64>> {
     let mut batches: Vec<Vec<i64>> =
         events.chunks(BATCH).map(|batch| batch.iter().map(|due| due.event_id).collect()).collect();
@@ -388,7 +387,7 @@ fn batches(events: &[Due]) -> Vec<Vec<i64>> {
     batches
 }
 
-/// An operator accepts nothing but a positive amount, in the currency that the event states or else in its order's.
+/// Checks that an operator may accept the amount: it must be positive, in the currency of the event or else of its order.
 async fn check_acceptable(tx: &mut Tx<'_>, event: &Stored) -> Result<(), Failure> {
     let order_currency = match resolve(tx, event.reference).await? {
         Resolved::Order(order) => Some(order.currency),

@@ -1,10 +1,10 @@
 //! Reports of a provider that spreads one payment over several objects, such as Stripe: a session, an intent, a charge.
-//! Only some of them name the order. Whatever names both an order and an object links the two; an event that names no
+//! Only some of them name the order. A report that names both an order and an object links the two. An event that names no
 //! order is `unmatched` until one of its objects is linked, and is then applied like any other.
 //!
-//! A link and an unmatched event may arrive in either order, or at once, on two instances. Each side commits its own rows
-//! first and looks for the other side's in a second transaction. A crash between the two steps leaves both sides committed
-//! and unaware of each other: the sweep finds them.
+//! A link and an unmatched event may arrive in any sequence, or at once, on two instances. Each side commits its own rows
+//! first and looks for the other side's in a second transaction. If a crash prevents the second step, neither side knows of
+//! the other, and the sweep finds them.
 //!
 //! Locks are taken in the order inbox, links, orders.
 
@@ -24,26 +24,26 @@ use crate::db::{Failure, Tx, orders, payment_event_deliveries};
 use crate::domain::payment::DeliveryStatus;
 use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference, WebhookMode};
 
-/// What a report asks for.
+/// The effect that a report asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Money came, will not come, or went back: the event is applied to its order.
+    /// Money was taken, will not be taken, or was given back: the event is applied to its order.
     Settles,
     /// One attempt to pay failed and another may follow: the order's trail shows it, and nothing else changes.
     AttemptFailed,
-    /// Nothing but which objects belong together; the event is not kept.
+    /// Objects are linked, and nothing else; the event is not stored.
     Links,
 }
 
 /// One delivery of such a provider.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// What was delivered. Its reference is empty where it names no order or hold of this shop.
+    /// The event. Its reference is empty when it names no order or hold of this shop.
     pub event: Event,
-    /// Its reference is an order's id only perhaps: it counts where nothing else is known of the payment, once there is such an
-    /// order.
+    /// Whether its reference is only a hint at an order. A hint counts when nothing else is known of the payment and the
+    /// order exists.
     pub hint: bool,
-    /// What it asks for.
+    /// The effect that it asks for.
     pub effect: Effect,
     /// The provider's ids of the payment's objects, at least one.
     pub objects: Vec<String>,
@@ -53,7 +53,7 @@ pub struct Report {
 const PAGE: u32 = 1000;
 
 impl Checkout {
-    /// Takes in one delivery. `None`: it only linked objects, and nothing was kept of it.
+    /// Takes in one delivery. Returns `None` if it only linked objects and was not stored.
     ///
     /// # Errors
     /// As [`Checkout::receive_event`].
@@ -66,7 +66,7 @@ impl Checkout {
             self.link(&event, &objects).await?;
         }
         let receipt = match effect {
-            // what waited for this link was applied before: a success goes before the failure that links it
+            // the events that waited for this link are applied already: a success goes before the failure that links it
             Effect::Settles if named => return self.receive_event(event).await.map(Some),
             Effect::Settles => self.receive_unmatched(&event, &objects).await?,
             Effect::AttemptFailed => self.note_attempt(&event, &objects, named).await?,
@@ -77,7 +77,8 @@ impl Checkout {
         Ok(Some(receipt))
     }
 
-    /// Whether there is an order that an event hints at, and nothing tells that the payment is for another one.
+    /// Returns whether the hint of an event counts: the payment is linked to this order, or it has no link and the order
+    /// exists.
     async fn hint_counts(&self, event: &Event, objects: &[Vec<u8>]) -> Result<bool, Error> {
         let found = self.database.read("payments.find_hinted", |tx| {
             async move {
@@ -92,8 +93,8 @@ impl Checkout {
         found.await
     }
 
-    /// Finds unmatched events of which an object is linked, or that hint at an order that was made meanwhile: a crash kept both sides from looking. One call looks at one
-    /// page and keeps its place. Returns whether there may be more.
+    /// Finds unmatched events of which an object is linked by now, or whose hint names an order that exists by now: a crash
+    /// kept both sides from looking. One call reads one page and keeps its place. Returns whether there may be more.
     ///
     /// # Errors
     /// As every transaction.
@@ -106,7 +107,7 @@ impl Checkout {
             })
             .await?;
         let more = page.len() == PAGE as usize;
-        // a full page may end within an event, which begins the next page then
+        // a full page may end within an event; the next page begins with that event
         let next = page.last().filter(|_| more).map_or(0, |&(event_id, _)| (event_id - 1).max(after + 1));
         self.unmatched_swept.store(next, Ordering::Relaxed);
         let mut known: Vec<i64> = page.into_iter().filter(|&(_, known)| known).map(|(event_id, _)| event_id).collect();
@@ -115,7 +116,7 @@ impl Checkout {
         Ok(more)
     }
 
-    /// Links the objects of an event to the order or hold that it names, and applies what waited for that.
+    /// Links the objects of an event to the order or hold that it names, and applies the events that waited for that.
     async fn link(&self, event: &Event, objects: &[Vec<u8>]) -> Result<(), Error> {
         let (provider, reference) = (event.provider.as_bytes(), event.reference);
         let charge_name = charge_name(event);
@@ -128,7 +129,7 @@ impl Checkout {
         Ok(())
     }
 
-    /// The same for an event that names no order itself, as far as one of its objects is known.
+    /// Does the same for an event that names no order, if one of its objects is linked.
     async fn adopt(&self, event: &Event, objects: &[Vec<u8>]) -> Result<(), Error> {
         let provider = event.provider.as_bytes();
         let charge_name = charge_name(event);
@@ -150,13 +151,14 @@ impl Checkout {
         Ok(())
     }
 
-    /// Applies the unmatched events that speak of these objects.
+    /// Applies the unmatched events that name these objects.
     async fn match_waiting(&self, provider: &[u8], objects: &[Vec<u8>]) {
         let waiting = self.list_waiting(provider, objects).await;
         self.match_all(waiting).await;
     }
 
-    /// Unmatched events that speak of these objects, up to a hundred: the sweep finds more. Where they cannot be read now, the sweep finds them.
+    /// Lists unmatched events that name these objects, a hundred at most. The sweep finds further ones, and all of them if
+    /// they cannot be read now.
     async fn list_waiting(&self, provider: &[u8], objects: &[Vec<u8>]) -> Vec<i64> {
         let waiting = self
             .database
@@ -170,9 +172,9 @@ impl Checkout {
         })
     }
 
-    /// Matches those of these events that can be, and those that wait for their objects in turn; then applies them. All
-    /// are matched before the first is applied, and successes are applied first, so that no failure or refund goes before
-    /// its success. An event that cannot be matched keeps no other one waiting.
+    /// Matches these events where possible, and in turn the events that wait for their objects; then applies them. All are
+    /// matched before the first is applied, and successes are applied first, so that no failure or refund goes before its
+    /// success. An event that cannot be matched keeps no other one waiting.
     async fn match_all(&self, mut event_ids: Vec<i64>) {
         let mut matched = Vec::new();
         while !event_ids.is_empty() {
@@ -198,8 +200,8 @@ impl Checkout {
         }
     }
 
-    /// Gives an unmatched event the order or hold that one of its objects belongs to, and links its other objects. `None`
-    /// when nothing is known of them, or another transaction was first.
+    /// Gives an unmatched event the order or hold that one of its objects is linked to, or else the order of its hint, and
+    /// links its other objects. Returns `None` if neither is known, or another transaction was first.
     async fn match_event(&self, event_id: i64) -> Result<Option<Matched>, Error> {
         let park_seconds = self.policy.park_seconds;
         let matched = self
@@ -219,7 +221,7 @@ impl Checkout {
                         None if hinted(tx, event.reference).await? => &hint,
                         None => return Ok(None),
                     };
-                    // the object that names the payment may be another name of a charge that is known
+                    // the object that names the payment may be another name of a known charge
                     let charge_name = if link.object_id == own_name { &link.charge_name } else { &own_name };
                     if !payment_events::match_to(tx, event_id, link.reference, charge_name, park_seconds).await? {
                         return Ok(None);
@@ -232,13 +234,13 @@ impl Checkout {
             })
             .await?;
         if matched.is_some() {
-            info!(event_id, "an unmatched payment event is linked to an order now");
+            info!(event_id, "an unmatched payment event is now linked to an order");
         }
         Ok(matched)
     }
 
-    /// Takes in an event that names no order or hold of this shop: it waits, unless one of its objects is known. A hint at an
-    /// order that is not there yet is kept with it.
+    /// Takes in an event that names no order or hold of this shop: it waits, unless one of its objects is linked. A hint at
+    /// an order that does not exist yet is stored with it.
     async fn receive_unmatched(&self, event: &Event, objects: &[Vec<u8>]) -> Result<Receipt, Error> {
         let receipt = self
             .database
@@ -259,9 +261,9 @@ impl Checkout {
         if receipt.status != EventStatus::Unmatched {
             return Ok(receipt);
         }
-        // The event is committed: a link that was committed before is seen now, and a later one sees the event.
+        // The event is committed: it finds a link that was committed before, and a later link finds the event.
         self.match_all(vec![receipt.event_id]).await;
-        // it is durable, whether or not it can be read again now
+        // the event is durable, whether or not it can be read again now
         let answered = look_again(&self.database, receipt).await.unwrap_or(receipt);
         if !answered.duplicate && answered.status != EventStatus::Unmatched {
             correct_answer(&self.database, &answered).await;
@@ -269,7 +271,7 @@ impl Checkout {
         Ok(answered)
     }
 
-    /// Keeps a failed attempt to pay, and shows it in the trail of its order while that is pending.
+    /// Stores a failed attempt to pay, and shows it in the trail of its order while that is pending.
     async fn note_attempt(&self, event: &Event, objects: &[Vec<u8>], named: bool) -> Result<Receipt, Error> {
         self.database
             .transaction("payments.note_attempt", |tx| {
@@ -301,15 +303,15 @@ impl Checkout {
     }
 }
 
-/// An event that was unmatched.
+/// An event that was just matched.
 struct Matched {
-    /// When it is applied among those that are matched together.
+    /// The order in which events that are matched together are applied.
     turn: u8,
     provider: Vec<u8>,
     objects: Vec<Vec<u8>>,
 }
 
-/// Successes are applied first, refunds last.
+/// Returns the turn of an event: successes come first, refunds last.
 fn turn(meaning: Meaning) -> u8 {
     match meaning {
         Meaning::Succeeded => 0,
@@ -318,7 +320,7 @@ fn turn(meaning: Meaning) -> u8 {
     }
 }
 
-/// The order or hold that an event names, or that one of its objects is known to belong to.
+/// Returns the order or hold that an event names, or else the one that its objects are linked to.
 async fn reference_of(tx: &mut Tx<'_>, event: &Event, objects: &[Vec<u8>], named: bool) -> Result<Reference, Failure> {
     if named {
         return Ok(event.reference);
@@ -328,7 +330,7 @@ async fn reference_of(tx: &mut Tx<'_>, event: &Event, objects: &[Vec<u8>], named
     Ok(link_of(&known, charge_name(event)).map_or(nothing, |link| link.reference))
 }
 
-/// Whether there is an order that an event only hints at.
+/// Returns whether the order of a hint exists.
 async fn hinted(tx: &mut Tx<'_>, reference: Reference) -> Result<bool, Failure> {
     match reference.order_id {
         Some(order_id) => Ok(orders::find(tx, order_id).await?.is_some()),
@@ -336,13 +338,13 @@ async fn hinted(tx: &mut Tx<'_>, reference: Reference) -> Result<bool, Failure> 
     }
 }
 
-/// What is known of the object that names the payment, or else of any other.
+/// Returns the link of the object that names the payment, or else of any other object.
 fn link_of<'a>(known: &'a [Link], charge_name: &[u8]) -> Option<&'a Link> {
     let own = known.iter().find(|link| link.object_id == charge_name);
     own.or_else(|| known.iter().min_by(|one, other| one.object_id.cmp(&other.object_id)))
 }
 
-/// What the payment of an event is called in the charges.
+/// Returns the name of the event's payment among the charges.
 fn charge_name(event: &Event) -> &[u8] {
     event.txn_id.as_deref().unwrap_or_default().as_bytes()
 }

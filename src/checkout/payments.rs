@@ -1,8 +1,8 @@
-//! Payments: what a provider reports is durable first, and then applied to its order.
+//! Payments: an event that a provider reports is first made durable, and then applied to its order.
 //!
-//! A webhook and its order may arrive in either order, or at once. Both commit their own row first and look for the
-//! other's afterwards, in a second transaction; looking before committing would lose both, since neither sees the
-//! other's uncommitted row. What a crash leaves between the two steps, a worker finds (see [`super::inbox`]).
+//! A webhook and its order may arrive in any sequence, or at once. Both commit their own row first and look for the other's
+//! afterwards, in a second transaction. If they looked before they commit, both could miss the other, since neither sees
+//! the other's uncommitted row. If a crash prevents the second step, a worker finds the event (see [`super::sweep`]).
 
 use std::collections::HashSet;
 
@@ -25,21 +25,21 @@ use crate::domain::{
 };
 use crate::telemetry;
 
-/// What became of a delivery.
+/// The result of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
-    /// The event in the inbox.
+    /// The id of the event in the inbox.
     pub event_id: i64,
-    /// Where the event is now.
+    /// The state of the event now.
     pub status: EventStatus,
-    /// True when an earlier delivery brought it.
+    /// True when the event was delivered before.
     pub duplicate: bool,
-    /// Its order's state, when there is one.
+    /// The state of its order, if there is one.
     pub order_status: Option<OrderStatus>,
 }
 
 impl Receipt {
-    /// What the delivery is answered.
+    /// Returns the status in the response to the delivery.
     pub fn answer(&self) -> DeliveryStatus {
         match (self.duplicate, self.status) {
             (true, _) => DeliveryStatus::Duplicate,
@@ -54,24 +54,25 @@ impl Receipt {
     }
 }
 
-/// One delivery, and how it is taken in.
+/// One delivery of an event.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    /// What was delivered.
+    /// The event.
     pub(super) event: Event,
     /// When it arrived.
     pub(super) arrived: Instant,
-    /// How long it may wait for its order.
+    /// How long the event may wait for its order, in seconds.
     pub(super) park_seconds: u64,
 }
 
-/// How often an event is tried again because something else had to go first.
+/// How often an event is tried again because another event had to be applied first.
 const TRIES: u32 = 3;
-/// How often those that wait for an order are looked for: a payment that took effect lets its refunds take effect.
+/// How often the events that wait for an order are looked for: after a payment is applied, its refunds can be.
 const ROUNDS: u32 = 3;
 
 impl Checkout {
-    /// Takes in one delivery: durable when this returns, and applied if its order exists, unless a worker does that.
+    /// Takes in one delivery: when this returns, the event is durable, and applied if its order exists, unless a worker
+    /// does that.
     ///
     /// # Errors
     /// [`Refusal::IdempotencyKeyReuse`] when the key stands for another event; [`Error::Overloaded`] when too many
@@ -97,7 +98,7 @@ impl Checkout {
     }
 }
 
-/// Counts a delivery by what became of it.
+/// Counts a delivery by its result.
 pub(super) fn record_delivery(receipt: Receipt, arrived: Instant) {
     if receipt.status != EventStatus::Received {
         telemetry::webhook_processed(arrived.elapsed());
@@ -110,12 +111,12 @@ pub(super) fn record_delivery(receipt: Receipt, arrived: Instant) {
     });
 }
 
-/// Takes in one delivery in a transaction of its own. An event that cannot be applied is kept all the same, and a worker
+/// Takes in one delivery in a transaction of its own. An event that cannot be applied is stored nevertheless, and a worker
 /// tries it again.
 pub(super) async fn receive_alone(database: &Database, delivery: &Delivery) -> Result<Receipt, Error> {
     match receive_and_apply(database, delivery).await {
         Err(error @ (Error::Broken(_) | Error::Contended { .. } | Error::Stale(_))) => {
-            warn!(%error, "a payment event could not be applied; it will be tried again");
+            warn!(%error, "a payment event could not be applied; it will be retried");
             enqueue(database, delivery, Some(&error)).await
         }
         result => result,
@@ -131,16 +132,16 @@ async fn receive_and_apply(database: &Database, delivery: &Delivery) -> Result<R
         wake_others(database, reference).await?;
         receipt = settle(database, Way::First(delivery)).await;
     }
-    let receipt = receipt?.ok_or_else(|| Error::Broken("a delivery was not taken in".to_owned()))?;
+    let receipt = receipt?.ok_or_else(|| Error::Broken("a new delivery got no result".to_owned()))?;
     let took_money = matches!(receipt.status, EventStatus::Applied | EventStatus::RefundDue)
         && delivery.event.meaning == Meaning::Succeeded;
     if receipt.duplicate || !(took_money || receipt.status == EventStatus::Parked) {
         return Ok(receipt);
     }
-    // Our row is committed; an order that committed its own before that is seen now, and so is a refund that came before
-    // its success. Whatever waits for the same order takes effect.
+    // Our row is committed. Now apply the events that wait for the same order: an order that committed before us is seen
+    // now, and so is a refund that arrived before its success.
     let woken = wake_others(database, reference).await?;
-    // whoever made the order may have applied the event first
+    // the request that created the order may have applied the event first
     match woken > 0 || receipt.status == EventStatus::Parked {
         true => {
             let answered = look_again(database, receipt).await?;
@@ -153,7 +154,7 @@ async fn receive_and_apply(database: &Database, delivery: &Delivery) -> Result<R
     }
 }
 
-/// The answer that was written with the event is no longer the one that is sent.
+/// Replaces the answer that was stored with the event by the one that is sent.
 pub(super) async fn correct_answer(database: &Database, receipt: &Receipt) {
     let (event_id, answer) = (receipt.event_id, receipt.answer());
     let corrected = database.transaction("payments.correct_answer", |tx| {
@@ -164,7 +165,7 @@ pub(super) async fn correct_answer(database: &Database, receipt: &Receipt) {
     }
 }
 
-/// Keeps an event for a worker: to be applied at once, or, after an attempt that failed, later.
+/// Stores an event for a worker, to be applied at once, or later if an attempt has failed.
 async fn enqueue(database: &Database, delivery: &Delivery, failed: Option<&Error>) -> Result<Receipt, Error> {
     let attempts = u32::from(failed.is_some());
     let pause = pause_after(attempts, rand::random());
@@ -188,17 +189,17 @@ async fn enqueue(database: &Database, delivery: &Delivery, failed: Option<&Error
         .await
 }
 
-/// How an event comes to be applied.
+/// Where an event to be applied comes from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Way<'a> {
-    /// It is delivered for the first time, as far as is known.
+    /// A delivery, the first one as far as is known.
     First(&'a Delivery),
-    /// It is in the inbox and waits. `counted`: nothing else has counted this attempt.
+    /// The inbox, where it waits. `counted`: this is an attempt that nothing else has counted.
     Waiting { event_id: i64, counted: bool },
 }
 
-/// Applies an event and gives it its outcome, in one transaction. `None`: somebody else did. A late payment that finds
-/// nothing on sale gets what has run out before it is due for refund.
+/// Applies an event and stores its outcome, in one transaction. Returns `None` if another transaction did that first. If a
+/// late payment finds no units on sale, expired holds are given back before it becomes due for refund.
 pub(super) async fn settle(database: &Database, way: Way<'_>) -> Result<Option<Receipt>, Error> {
     match attempt(database, way, Supply::Unknown).await {
         Err(Error::Stale(OUT_OF_STOCK)) => {}
@@ -256,7 +257,7 @@ async fn attempt(database: &Database, way: Way<'_>, supply: Supply) -> Result<Op
                     payment_event_quarantines::insert(tx, event_id, quarantine).await?;
                 }
                 let receipt = Receipt { event_id, status, duplicate: false, order_status };
-                // the answer of a success that pays its order follows from the event
+                // the answer of a success that pays its order needs no row: it follows from the event
                 let plain = event.meaning == Meaning::Succeeded && outcome == Outcome::Applied;
                 if matches!(way, Way::First(_)) && !plain {
                     payment_event_deliveries::insert(tx, event_id, receipt.answer()).await?;
@@ -283,12 +284,12 @@ async fn find(tx: &mut Tx<'_>, event_id: i64) -> Result<Stored, Failure> {
     payment_events::find(tx, event_id).await?.ok_or(Failure::Raced("payment_events/find"))
 }
 
-/// Applies what waits for the order of an event that has its outcome now.
+/// Applies the events that wait for the order of an event that has its outcome now.
 pub(super) async fn wake_others_of(database: &Database, event_id: i64) {
     let woken = async { wake_others(database, stored(database, event_id).await?.reference).await };
     if let Err(error) = woken.await {
-        // the sweep finds it
-        warn!(event_id, %error, "could not look for events that wait for the same order");
+        // the sweep will find them
+        warn!(event_id, %error, "could not look for events that wait for the same order; the sweep will find them");
     }
 }
 
@@ -296,7 +297,7 @@ async fn stored(database: &Database, event_id: i64) -> Result<Stored, Error> {
     database.read("payments.find", |tx| async move { find(tx, event_id).await }.boxed()).await
 }
 
-/// Gives back what has run out of the products of an order: nobody loses to a hold that has run out.
+/// Gives back the expired holds of an order's products, so that no payment fails because of them.
 async fn expire_for(database: &Database, reference: Reference) -> Result<(), Error> {
     let units = database
         .read("holds.list_units", |tx| {
@@ -315,7 +316,7 @@ async fn expire_for(database: &Database, reference: Reference) -> Result<(), Err
     Ok(())
 }
 
-/// The same delivery, with where its event and its order are now.
+/// Returns the receipt with the present states of its event and its order.
 pub(super) async fn look_again(database: &Database, before: Receipt) -> Result<Receipt, Error> {
     database
         .read("payments.receipt", |tx| {
@@ -329,13 +330,13 @@ pub(super) async fn look_again(database: &Database, before: Receipt) -> Result<R
         .await
 }
 
-/// Applies what waited for these orders (each with its hold), which exist now. Returns how many events that were.
+/// Applies the events that waited for these orders (each with its hold), which exist now. Returns how many were found.
 pub(super) async fn wake_parked(database: &Database, orders: &[(Uuid, Uuid)]) -> Result<usize, Error> {
     let both = |&(order_id, hold_id)| Reference { order_id: Some(order_id), hold_id: Some(hold_id) };
     wake(database, &orders.iter().map(both).collect::<Vec<_>>()).await
 }
 
-/// Applies what waits for these orders and holds and can be applied now. Returns how many events that were.
+/// Applies the events that wait for these orders and holds and can be applied now. Returns how many were found.
 async fn wake(database: &Database, references: &[Reference]) -> Result<usize, Error> {
     let mut woken = 0;
     for _ in 0..ROUNDS {
@@ -352,7 +353,7 @@ async fn wake(database: &Database, references: &[Reference]) -> Result<usize, Er
     Ok(woken)
 }
 
-/// The same for the order that is named, by whatever name the others know it.
+/// Does the same for the order of this reference, by its id and by its hold.
 async fn wake_others(database: &Database, reference: Reference) -> Result<usize, Error> {
     let found =
         database.read("orders.find_reference", |tx| async move { resolve(tx, reference).await }.boxed()).await?;
@@ -363,9 +364,9 @@ async fn wake_others(database: &Database, reference: Reference) -> Result<usize,
     wake(database, &[reference]).await
 }
 
-/// Which of these orders, that were just committed in the state `left`, an event has changed by now or waits for: one that
-/// committed its own row before is seen to wait, and one that did it later sees the orders itself. What cannot be looked
-/// for now is found by a worker.
+/// Returns which of these orders, just committed in the state `left`, an event has changed or waits for. An event that
+/// committed its row before is seen to wait, and one that commits later sees the orders itself. If the orders cannot be
+/// read now, a worker finds the events.
 pub(super) async fn list_touched(database: &Database, order_ids: &[Uuid], left: OrderStatus) -> HashSet<Uuid> {
     if order_ids.is_empty() {
         return HashSet::new();
@@ -379,7 +380,7 @@ pub(super) async fn list_touched(database: &Database, order_ids: &[Uuid], left: 
     })
 }
 
-/// What waits for these orders and holds and can be applied now.
+/// Lists the events that wait for these orders and holds and can be applied now.
 async fn list_waiting_for(database: &Database, references: &[Reference]) -> Result<Vec<i64>, Error> {
     if references.is_empty() {
         return Ok(Vec::new());
@@ -391,8 +392,8 @@ async fn list_waiting_for(database: &Database, references: &[Reference]) -> Resu
         .await
 }
 
-/// Applies one waiting event. Returns whether it got its outcome here. One that cannot be applied is tried again later by
-/// a worker: those behind it must not wait for that.
+/// Applies one waiting event. Returns whether it got its outcome here. If it cannot be applied, a worker tries it again
+/// later, so that the events behind it do not wait for it.
 pub(super) async fn apply_waiting(database: &Database, event_id: i64) -> bool {
     let began = Instant::now();
     let error = match settle(database, Way::Waiting { event_id, counted: true }).await {
@@ -407,7 +408,7 @@ pub(super) async fn apply_waiting(database: &Database, event_id: i64) -> bool {
     if matches!(error, Error::Broken(_) | Error::Contended { .. } | Error::Stale(_))
         && let Err(error) = postpone(database, event_id, &error).await
     {
-        warn!(event_id, %error, "its next attempt could not be set");
+        warn!(event_id, %error, "the next attempt of a payment event could not be scheduled");
     }
     false
 }
@@ -428,7 +429,7 @@ async fn postpone(database: &Database, event_id: i64, failed: &Error) -> Result<
         .await
 }
 
-/// Answers a delivery whose key is already taken: a copy, unless it means something else.
+/// Answers a delivery whose key is already taken: as a copy, or with a refusal if it is a different event.
 pub(super) async fn copy_of(tx: &mut Tx<'_>, event: &Event) -> Result<Receipt, Failure> {
     let stored = payment_events::find_by_key(tx, event.provider, &event.idempotency_key).await?;
     let stored = stored.ok_or(Failure::Raced("payment_events/insert"))?;
@@ -436,7 +437,7 @@ pub(super) async fn copy_of(tx: &mut Tx<'_>, event: &Event) -> Result<Receipt, F
         return Err(Refusal::IdempotencyKeyReuse.into());
     }
     let order_status = resolve(tx, stored.reference).await?.status();
-    // After a commit that we lost sight of, what we find is most likely our own first delivery.
+    // If our COMMIT got no response, the event found here is most likely from our own first attempt.
     let receipt = Receipt { event_id: stored.id, status: stored.status, duplicate: !tx.after_unknown(), order_status };
     payment_event_deliveries::insert(tx, stored.id, receipt.answer()).await?;
     Ok(receipt)

@@ -1,7 +1,7 @@
-//! What a payment event does to its order and to the money: every row of the design's table "What happens when".
+//! Applies payment events to their orders and charges: every row of the table "What happens when" in docs/payments.md.
 //!
-//! All of it runs in the transaction that gives the event its outcome. What is read only says what to try; the guard of
-//! each statement decides, and where it says no, the transaction runs again and reads what is true by then.
+//! All of it runs in the transaction that stores the event's outcome. Reads only suggest what to try. The guard of each
+//! statement decides; if one fails, the transaction runs again and reads the rows as they are by then.
 //!
 //! Locks are taken in the order inbox, charges, orders, holds, products.
 
@@ -24,21 +24,21 @@ use crate::domain::{
 /// Whether a payment for a cancelled order may still get units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Supply {
-    /// It tries; [`OUT_OF_STOCK`] says that there were not enough.
+    /// It tries; [`OUT_OF_STOCK`] reports that there were not enough.
     Unknown,
     /// There are not enough: it is due for refund.
     Gone,
 }
 
-/// What a transaction is stale by when units for a late payment are missing.
+/// Marker: a late payment found no stock.
 pub(super) const OUT_OF_STOCK: &str = "products/reserve";
 
 /// The order that a reference names.
 pub(super) enum Resolved {
     Order(Box<Order>),
-    /// It does not exist yet.
+    /// The order does not exist yet.
     Missing,
-    /// The order and the hold that were named do not belong together.
+    /// The order and the hold in the reference do not belong together.
     Contradiction(Box<Quarantine>),
 }
 
@@ -51,7 +51,7 @@ impl Resolved {
     }
 }
 
-/// Finds the order that is named.
+/// Finds the order that a reference names.
 pub(super) async fn resolve(tx: &mut Tx<'_>, reference: Reference) -> Result<Resolved, Failure> {
     let by_order = match reference.order_id {
         Some(order_id) => orders::find(tx, order_id).await?,
@@ -66,7 +66,7 @@ pub(super) async fn resolve(tx: &mut Tx<'_>, reference: Reference) -> Result<Res
             let got = Reference { order_id: None, ..reference };
             contradiction(Reference { order_id: None, hold_id: Some(order.hold_id) }, got)
         }
-        // the same one when it was made between the two reads
+        // equal ids: the order was created between the two reads
         (None, Some(order)) if reference.order_id.is_some_and(|order_id| order_id != order.id) => {
             contradiction(Reference { order_id: Some(order.id), hold_id: None }, reference)
         }
@@ -80,10 +80,10 @@ fn contradiction(expected: Reference, got: Reference) -> Resolved {
     Resolved::Contradiction(Box::new(Quarantine::new(QuarantineReason::OrderReferenceMismatch, expected, got)))
 }
 
-/// What an event comes to, and its order's state after that.
+/// The outcome of an event, and the state of its order after that.
 type Settled = (Outcome, Option<OrderStatus>);
 
-/// Applies an event. [`Outcome::Parked`] changed nothing: it has to wait.
+/// Applies an event. [`Outcome::Parked`]: nothing was changed, and the event has to wait.
 pub(super) async fn apply(tx: &mut Tx<'_>, event: &Stored, supply: Supply) -> Result<Settled, Failure> {
     let order = match resolve(tx, event.reference).await? {
         Resolved::Order(order) => *order,
@@ -101,8 +101,8 @@ pub(super) async fn apply(tx: &mut Tx<'_>, event: &Stored, supply: Supply) -> Re
     }
 }
 
-/// What becomes of an event that has waited for its order as long as one may: money is due for refund. A refund goes on
-/// waiting ([`Outcome::Parked`]) while a success does: that may be the one which it belongs to.
+/// Gives an outcome to an event that has waited for its order for too long: money is due for refund. A refund goes on
+/// waiting ([`Outcome::Parked`]) while a success waits, since it may belong to that one.
 pub(super) async fn give_up(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failure> {
     match event.meaning {
         Meaning::Succeeded => {
@@ -111,7 +111,7 @@ pub(super) async fn give_up(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, 
         }
         Meaning::Failed => Ok(Outcome::Dead),
         Meaning::Refunded if payment_events::success_waits(tx, event.reference).await? => Ok(Outcome::Parked),
-        // a success that got its outcome just now has left its charge
+        // a success that got its outcome just now has stored its charge
         Meaning::Refunded => match apply(tx, event, Supply::Unknown).await? {
             (Outcome::Parked, _) => Ok(Outcome::Dead),
             (outcome, _) => Ok(outcome),
@@ -119,7 +119,7 @@ pub(super) async fn give_up(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, 
     }
 }
 
-/// The check of the event's money that fails; `None` when it fits, or an operator has accepted it.
+/// Returns the check of the event's money that fails; `None` when it fits, or an operator has accepted it.
 fn misfit(event: &Stored, order: &Order) -> Option<Outcome> {
     if event.accepted_amount {
         return None;
@@ -136,7 +136,7 @@ async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, supply: Supply)
     let pays = match order.status {
         OrderStatus::Pending => true,
         OrderStatus::Cancelled => supply == Supply::Unknown,
-        // a success that names no charge may speak of the one that paid the order
+        // a success that names no charge may report the one that paid the order
         OrderStatus::Paid | OrderStatus::Refunded
             if event.txn_id.is_none() && charges::paid(tx, &event.provider, order.id).await? =>
         {
@@ -156,13 +156,13 @@ async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, supply: Supply)
     record(tx, event, order.id, (order.status, OrderStatus::Paid), Reason::PaymentSucceeded).await?;
     match order.status {
         OrderStatus::Cancelled => reserve_again(tx, order.hold_id).await?,
-        // No product row is touched: the units were reserved at the hold.
+        // No product row is changed: the units were reserved with the hold.
         _ => holds::settle(tx, &[order.hold_id]).await?,
     }
     Ok((Outcome::Applied, Some(OrderStatus::Paid)))
 }
 
-/// The units of a cancelled order went back on sale: a payment that comes late takes them again, or none.
+/// Reserves the units of a cancelled order again for a late payment, all of them or none: they went back on sale.
 async fn reserve_again(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<(), Failure> {
     for (product_id, qty) in holds::sum(holds::list_units(tx, &[hold_id]).await?) {
         if !products::reserve(tx, product_id, qty).await? {
@@ -172,8 +172,8 @@ async fn reserve_again(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes down the charge that a success speaks of. Another event may own it already: then this one says nothing new, or
-/// claims for one order what was taken for another.
+/// Stores the charge of a success. If another event owns it already, the success is a repetition, or it names another order
+/// than the one that the charge was taken for.
 async fn own_charge(
     tx: &mut Tx<'_>,
     event: &Stored,
@@ -187,7 +187,7 @@ async fn own_charge(
             ChargeStatus::RefundDue | ChargeStatus::Refunded => Outcome::RefundDue,
         });
     }
-    let name = event.txn_id.as_deref().ok_or_else(|| Failure::Broken("a charge without a name is known".to_owned()))?;
+    let name = event.txn_id.as_deref().ok_or_else(|| Failure::Broken("an unnamed charge exists already".to_owned()))?;
     let charge = charges::find(tx, &event.provider, name).await?.ok_or(Failure::Raced("charges/find"))?;
     Ok(match belongs(&charge, reference) {
         true => Outcome::Ignored,
@@ -195,13 +195,13 @@ async fn own_charge(
     })
 }
 
-/// The event names another order than its charge does.
+/// Quarantines an event that names another order than its charge does.
 fn of_another_order(charge: &Charge, reference: Reference) -> Outcome {
     let (expected, got) = (reference_text(charge.reference), reference_text(reference));
     Outcome::Quarantined(Box::new(Quarantine::new(QuarantineReason::ChargeOfAnotherOrder, expected, got)))
 }
 
-/// Whether a charge was taken for the order or the hold that is named.
+/// Returns whether a charge was taken for the order or the hold of this reference.
 fn belongs(charge: &Charge, reference: Reference) -> bool {
     let same = |one: Option<Uuid>, other: Option<Uuid>| one.is_some() && one == other;
     same(charge.reference.order_id, reference.order_id) || same(charge.reference.hold_id, reference.hold_id)
@@ -223,8 +223,8 @@ async fn fail(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Settled,
     Ok((Outcome::Applied, Some(OrderStatus::Cancelled)))
 }
 
-/// An event whose order does not exist waits for it, unless it never will: money for a hold that ended without an order
-/// is due for refund at once; and the refund of money that is due needs no order.
+/// Applies an event whose order does not exist. It waits for the order, with two exceptions: money for a hold that ended
+/// without an order is due for refund at once, and a refund of money that is due needs no order.
 async fn without_order(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failure> {
     match (event.meaning, event.reference.hold_id) {
         (Meaning::Refunded, _) => refund(tx, event, None).await,
@@ -235,8 +235,8 @@ async fn without_order(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failu
     }
 }
 
-/// Whether no order can be made of a hold any more. One that has run out may be on its way to become an order in a
-/// transaction that began in time: the guarded update waits for that, and only its word counts.
+/// Returns whether a hold can no longer become an order. An expired hold may still become one in a transaction that began
+/// in time. The guarded update waits for that transaction, so only its result counts.
 async fn has_ended(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
     let ended = |rows: &[Hold]| {
         rows.first().is_some_and(|row| matches!(row.status, HoldStatus::Released | HoldStatus::Expired))
@@ -246,7 +246,7 @@ async fn has_ended(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
     if !ended(&found) {
         return Ok(false);
     }
-    // by a clock that has jumped, none has run out
+    // a hold that has expired only by a clock that has jumped has not ended
     let ran_out = found.first().filter(|row| row.status == HoldStatus::Expired);
     if ran_out.is_some_and(|row| !tx.clock().admits(row.server_time, asked)) {
         return Ok(false);
@@ -262,7 +262,7 @@ async fn has_ended(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
     }
 }
 
-/// A refund belongs to a charge, whatever its order has come to since; before the success of its charge, it waits.
+/// Applies a refund to its charge, whatever the state of the order. Before the success of its charge, it waits.
 async fn refund(tx: &mut Tx<'_>, event: &Stored, order: Option<&Order>) -> Result<Outcome, Failure> {
     let reference = match order {
         Some(order) => Reference { order_id: Some(order.id), hold_id: Some(order.hold_id) },
@@ -305,7 +305,7 @@ async fn refund(tx: &mut Tx<'_>, event: &Stored, order: Option<&Order>) -> Resul
         Refund::Part(minor) => (minor, false),
         Refund::Whole(minor) => (minor, true),
         Refund::Known => return Ok(Outcome::Ignored),
-        // an operator says that this was given back, whatever its amount looks like
+        // an operator confirmed that this was given back, whatever its amount says
         Refund::Unfit(_) if event.accepted_amount => (charge.amount_minor.unwrap_or(charge.refunded_minor), true),
         Refund::Unfit(unfit) => return Ok(Outcome::Quarantined(Box::new(unfit_refund(unfit, taken, back)))),
     };
@@ -313,7 +313,7 @@ async fn refund(tx: &mut Tx<'_>, event: &Stored, order: Option<&Order>) -> Resul
     Ok(Outcome::Applied)
 }
 
-/// The check that a refund of a charge fails, with both values.
+/// Returns the check that a refund of a charge fails, with both values.
 fn unfit_refund(unfit: Unfit, taken: Taken<'_>, back: GivenBack<'_>) -> Quarantine {
     let currency = taken.currency.or(back.currency);
     let got = stated_text(back.amount, back.currency.or(taken.currency));
@@ -335,8 +335,8 @@ fn unfit_refund(unfit: Unfit, taken: Taken<'_>, back: GivenBack<'_>) -> Quaranti
     }
 }
 
-/// Of the charge that paid the order, the order remembers what was given back; one that is due for refund is settled with
-/// its event, and the order stays as it is.
+/// Gives back a charge, or a part of it. If the charge paid the order, the order stores the amount; if it is due for
+/// refund, its event is settled and the order stays as it is.
 async fn give_back(
     tx: &mut Tx<'_>,
     event: &Stored,
@@ -357,7 +357,7 @@ async fn give_back(
     if due {
         return Ok(());
     }
-    // a charge that paid an order has one, whatever was seen before it was read
+    // a charge that paid an order has one: the order was created after it was looked up
     let order = order.ok_or(Failure::Raced("orders/find"))?;
     let (status, reason) = match whole {
         true => (OrderStatus::Refunded, Reason::PaymentRefunded),
@@ -370,7 +370,7 @@ async fn give_back(
     if !orders::refund(tx, order, refunded).await? {
         return Err(Failure::Raced("orders/refund"));
     }
-    // a success that was applied after the order was read may have paid it; the guard says that it was paid
+    // the order may have been paid after it was read; the guard ensures that it was paid
     record(tx, event, order.id, (OrderStatus::Paid, status), reason).await?;
     if restocked {
         let units = holds::sum(holds::list_units(tx, &[order.hold_id]).await?);
@@ -390,8 +390,8 @@ async fn record(
     order_events::insert_for_payment(tx, transition, event.id).await
 }
 
-/// How much was taken, as the event says. The order's total stands in for an amount that is missing or cannot be read, and
-/// only where the event does not state another currency.
+/// Returns the amount that was taken according to the event. The order's total replaces an amount that is missing or cannot
+/// be read, unless the event states another currency.
 pub(super) fn money_of(event: &Stored, order: Option<&Order>) -> Money {
     let order_currency = order.and_then(|order| Currency::parse(&order.currency));
     let currency = match &event.currency {
