@@ -1,11 +1,12 @@
-//! The audit: whether everything that must hold does, proven in one snapshot of all tables while the sale goes on.
+//! The audit checks every invariant in one snapshot of all tables while the sale goes on.
 //!
-//! It adds up first, each table once: how many rows fit their neighbours, seen from either side. When the sums agree,
-//! every row has its counterpart and nothing is wrong. When they do not, the checks look at every page and name what is.
+//! First it adds up each table once: how many rows match their counterparts, seen from either side. When the sums agree,
+//! every row has its counterpart and nothing is wrong. When they do not, the checks read every page and name the rows that
+//! are wrong.
 //!
 //! It reads page by page along the primary keys, locks nothing, and keeps no more than a page, a window of products and a
-//! bounded report in memory. While other clients use the server it rests after each page. What it costs: one connection,
-//! and old versions of rows that the database keeps meanwhile.
+//! bounded report in memory. While other clients use the server it rests after each page. It costs one connection, and the
+//! old versions of rows that the database keeps meanwhile.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -24,19 +25,19 @@ use crate::db::audit::{
 use crate::db::{Error, Failure, Tx};
 use crate::domain::Refusal;
 
-/// Rows that one statement looks at.
+/// Rows per statement.
 const PAGE: u32 = 5000;
-/// Products whose units are summed up in memory at a time; all holds are read once per so many products.
+/// Products whose units are added up in memory at a time; all holds are read once per window.
 const WINDOW: u32 = 20_000;
-/// How often the server is asked how busy others keep it. An audit that ends sooner never rests.
+/// How often the audit checks how busy other clients keep the server. An audit that ends sooner never rests.
 const LOOK_AROUND: Duration = Duration::from_millis(250);
-/// Statements of other clients per second from which on the server counts as busy.
+/// Statements of other clients per second above which the server counts as busy.
 const BUSY: f64 = 100.0;
-/// How long an audit rests on a busy server, in times of what the page before took.
+/// How long the audit rests on a busy server, as a multiple of the time that the last page took.
 const REST: f64 = 3.0;
 
 impl Checkout {
-    /// Looks at everything, in one snapshot; one at a time per instance.
+    /// Checks all tables in one snapshot; one audit at a time per instance.
     ///
     /// # Errors
     /// [`Refusal::AuditRunning`]; as every read, and when the snapshot takes longer than an hour.
@@ -44,10 +45,10 @@ impl Checkout {
         self.audit_until(&CancellationToken::new()).await
     }
 
-    /// The same until `ended`: then the snapshot ends at once, also in the middle of a statement.
+    /// Does the same until `ended` is cancelled: then the snapshot ends at once, even during a statement.
     ///
     /// # Errors
-    /// As [`Checkout::audit`]; [`Error::Unavailable`] when it was ended.
+    /// As [`Checkout::audit`]; [`Error::Unavailable`] when `ended` was cancelled.
     pub async fn audit_until(&self, ended: &CancellationToken) -> Result<Report, Error> {
         let Ok(_turn) = self.auditing.try_lock() else { return Err(Refusal::AuditRunning.into()) };
         let started = Instant::now();
@@ -62,7 +63,7 @@ impl Checkout {
     }
 }
 
-/// What an audit knows so far.
+/// The state of a running audit.
 struct Audit {
     stock: Stock,
     products: Vec<(i64, Stock)>,
@@ -72,37 +73,37 @@ struct Audit {
     pace: Pace,
 }
 
-/// What was counted from both sides, as the difference of the two.
+/// Counts that are taken from both sides, as the difference of the two.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sums {
-    /// Rows that do not fit their neighbours.
+    /// Rows that do not match their counterparts.
     odd: i64,
-    /// Ordered holds, less those of orders.
+    /// Ordered holds, less those that orders name.
     holds: i64,
-    /// Transitions, less those of orders.
+    /// Transitions, less those found by order.
     transitions: i64,
     /// Applied successes, less the transitions that they explain.
     successes: i64,
     /// Applied failures, less the transitions that they explain.
     failures: i64,
-    /// Charges, less those of successes.
+    /// Charges, less those that successes account for.
     charges: i64,
 }
 
 impl Sums {
-    /// Whether every row has its counterpart.
+    /// Returns whether every row has its counterpart.
     fn add_up(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// Does the work, or abandons it when `ended` is.
+/// Does the work, or abandons it when `ended` is cancelled.
 async fn unless_ended<T>(
     ended: &CancellationToken,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     tokio::select! {
-        () = ended.cancelled() => Err(Failure::Abandoned("the audit was ended")),
+        () = ended.cancelled() => Err(Failure::Abandoned("the audit was cancelled")),
         done = work => done,
     }
 }
@@ -135,14 +136,14 @@ async fn look_at_everything(tx: &mut Tx<'_>) -> Result<Report, Failure> {
 }
 
 impl Audit {
-    /// The next page of a table; `first` is where it begins, and moves on behind it.
+    /// Reads the next page of a table. `first` is the key at which it begins, and is moved behind the page.
     async fn next_page(
         &mut self,
         tx: &mut Tx<'_>,
         table: &Table,
         first: &mut Option<Key>,
     ) -> Result<Option<Page>, Failure> {
-        // Between two pages a change of the schema does not have to wait.
+        // Releases the tables between two pages, so that a change of the schema does not have to wait.
         tx.let_go().await?;
         self.pace.rest(tx).await?;
         let Some(begin) = first.take() else { return Ok(None) };
@@ -151,7 +152,7 @@ impl Audit {
         Ok(Some(page))
     }
 
-    /// Compares what products say with what holds and orders say. Returns how many products and rows of holds there are.
+    /// Compares the counters of products with holds and orders. Returns how many products and rows of holds there are.
     async fn add_up_products(&mut self, tx: &mut Tx<'_>) -> Result<(i64, i64), Failure> {
         let (mut products, mut holds, mut first) = (0, 0, Some(i64::MIN));
         while let Some(begin) = first {
@@ -168,15 +169,15 @@ impl Audit {
         Ok((products, holds))
     }
 
-    /// Adds up what holds and orders speak for, of the products of this range; `units` has all that exist there. Returns
-    /// how many rows of holds there are.
+    /// Adds up the units in holds and orders of the products in this range; `units` has an entry for each product that
+    /// exists. Returns how many rows of holds there are.
     async fn add_up_units(
         &mut self,
         tx: &mut Tx<'_>,
         range: &RangeInclusive<i64>,
         units: &mut HashMap<i64, Units>,
     ) -> Result<i64, Failure> {
-        // What does not depend on the range is counted with the first one.
+        // Sums that do not depend on the range are added up with the first one.
         let first_range = *range.start() == i64::MIN;
         let (mut rows, mut first) = (0, Some(HOLDS.first()));
         while let Some(page) = self.next_page(tx, &HOLDS, &mut first).await? {
@@ -218,7 +219,7 @@ impl Audit {
         Ok(rows)
     }
 
-    /// Looks for what a page shows by itself.
+    /// Makes the checks that need no sums of other pages.
     async fn make_own_checks(&mut self, tx: &mut Tx<'_>, table: &Table, page: &Page) -> Result<(), Failure> {
         for &kind in table.own_checks {
             self.findings.add(audit::check(tx, kind, page).await?);
@@ -226,7 +227,7 @@ impl Audit {
         Ok(())
     }
 
-    /// The trails of all orders. Returns how many orders there are.
+    /// Adds up the trails of all orders. Returns how many orders there are.
     async fn add_up_orders(&mut self, tx: &mut Tx<'_>) -> Result<i64, Failure> {
         let (mut rows, mut first) = (0, Some(ORDERS.first()));
         while let Some(page) = self.next_page(tx, &ORDERS, &mut first).await? {
@@ -238,7 +239,7 @@ impl Audit {
         Ok(rows)
     }
 
-    /// What caused all transitions. Returns how many there are.
+    /// Adds up the causes of all transitions. Returns how many there are.
     async fn add_up_transitions(&mut self, tx: &mut Tx<'_>) -> Result<i64, Failure> {
         let (mut rows, mut first) = (0, Some(TRANSITIONS.first()));
         while let Some(page) = self.next_page(tx, &TRANSITIONS, &mut first).await? {
@@ -248,13 +249,13 @@ impl Audit {
             self.sums.transitions += sum.rows;
             self.sums.successes -= sum.paid;
             self.sums.failures -= sum.failed;
-            // each of them owns its charge
+            // each paid transition has its own charge
             self.sums.charges -= sum.paid;
         }
         Ok(rows)
     }
 
-    /// The inbox, and what was reported and has no charge yet. Returns how many events there are.
+    /// Adds up the inbox, and the money of events that have no charge yet. Returns how many events there are.
     async fn add_up_events(&mut self, tx: &mut Tx<'_>) -> Result<i64, Failure> {
         let (mut rows, mut first) = (0, Some(EVENTS.first()));
         while let Some(page) = self.next_page(tx, &EVENTS, &mut first).await? {
@@ -269,7 +270,7 @@ impl Audit {
         Ok(rows)
     }
 
-    /// What the inbox has in a page besides applied successes and failures.
+    /// Checks and adds up the events of a page that are not applied successes or failures.
     async fn look_at_other_events(&mut self, tx: &mut Tx<'_>, page: &Page) -> Result<(), Failure> {
         self.make_own_checks(tx, &EVENTS, page).await?;
         self.sums.odd += audit::check_refunds(tx, page).await?.len() as i64;
@@ -282,7 +283,7 @@ impl Audit {
         Ok(())
     }
 
-    /// The money that charges show. Returns how many there are.
+    /// Adds up the money of all charges. Returns how many there are.
     async fn add_up_charges(&mut self, tx: &mut Tx<'_>) -> Result<i64, Failure> {
         let (mut rows, mut first) = (0, Some(CHARGES.first()));
         while let Some(page) = self.next_page(tx, &CHARGES, &mut first).await? {
@@ -299,7 +300,7 @@ impl Audit {
         Ok(rows)
     }
 
-    /// Makes every check of every table that the sums could have spared.
+    /// Makes every check of every table that is not needed while the sums agree.
     async fn name_what_is_wrong(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
         let mut named = 0;
         for table in [&HOLDS, &ORDERS, &TRANSITIONS, &EVENTS, &CHARGES] {
@@ -313,7 +314,7 @@ impl Audit {
             }
         }
         if named == 0 {
-            let detail = format!("rows less their counterparts: {:?}", self.sums);
+            let detail = format!("rows minus their counterparts: {:?}", self.sums);
             self.findings.add([Finding { kind: Kind::SumsDisagree, id: "all".to_owned(), detail }]);
         }
         Ok(())
@@ -335,11 +336,11 @@ impl Audit {
     }
 }
 
-/// How much an audit takes of a server that others use.
+/// Limits how much an audit burdens a server that others use.
 struct Pace {
-    /// When the page under way was begun.
+    /// When the current page began.
     page_begun: Instant,
-    /// When the server was asked last, and how many statements others had sent by then.
+    /// When the server was last asked, and how many statements other clients had sent by then.
     asked: (Instant, Option<i64>),
     busy: bool,
 }
@@ -350,7 +351,7 @@ impl Pace {
         Self { page_begun: now, asked: (now, None), busy: false }
     }
 
-    /// Between two pages.
+    /// Rests between two pages if the server is busy.
     async fn rest(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
         let worked = self.page_begun.elapsed();
         let (asked_at, before) = self.asked;

@@ -1,4 +1,4 @@
-//! What an audit tells, bounded however much there is to tell.
+//! The report of an audit; its size is bounded.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,29 +11,29 @@ pub use crate::db::audit::{Finding, Kind};
 use crate::domain::status::named;
 use crate::domain::{Amount, Currency, EventStatus, Named as _};
 
-/// Findings of one kind that are told; all are counted.
+/// Maximum number of findings of one kind in a report; all are counted.
 pub const FINDINGS: usize = 100;
-/// Products that are told one by one; all are in the sums.
+/// Maximum number of products that a report lists; all are in the sums.
 pub const PRODUCTS: usize = 100;
 
-/// What an audit found in one snapshot.
+/// The result of an audit of one snapshot.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// When the snapshot was taken, by the database's clock, UTC.
     pub taken_at: NaiveDateTime,
-    /// How long it took to look at everything.
+    /// How long the audit took.
     pub took: Duration,
-    /// How many rows that were.
+    /// How many rows it looked at.
     pub looked_at: LookedAt,
     /// The units of all products together.
     pub stock: Stock,
     /// The first [`PRODUCTS`] products, by id.
     pub products: Vec<(i64, Stock)>,
-    /// Where the money is, by state and currency.
+    /// The money by state and currency.
     pub money: Vec<Money>,
-    /// How many findings of each kind there are, none left out.
+    /// The number of all findings of each kind.
     pub counts: Vec<(Kind, i64)>,
-    /// The first [`FINDINGS`] of each kind.
+    /// The first [`FINDINGS`] findings of each kind.
     pub findings: Vec<Finding>,
 }
 
@@ -42,7 +42,7 @@ pub struct Report {
 pub struct LookedAt {
     /// Products.
     pub products: i64,
-    /// Holds; one of several products has several rows.
+    /// Rows of holds; a hold of several products has several.
     pub holds: i64,
     /// Orders.
     pub orders: i64,
@@ -54,7 +54,7 @@ pub struct LookedAt {
     pub charges: i64,
 }
 
-/// Where units are: the first number is the sum of the others.
+/// Where units are; `stock` is the sum of the others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stock {
     /// Put on sale.
@@ -63,7 +63,7 @@ pub struct Stock {
     pub available: i64,
     /// In active holds.
     pub held: i64,
-    /// In orders that wait for their payment.
+    /// In orders that wait for payment.
     pub awaiting: i64,
     /// In paid orders, and in refunded ones whose units stayed sold.
     pub sold: i64,
@@ -80,7 +80,7 @@ impl Stock {
 }
 
 named! {
-    /// Where money is that was taken.
+    /// The state of money that was taken.
     MoneyState {
         /// It pays for an order.
         Paid = "paid",
@@ -88,7 +88,7 @@ named! {
         RefundDue = "refund_due",
         /// It was given back.
         Refunded = "refunded",
-        /// Its event does not fit its order and waits for somebody to look at it.
+        /// Its event does not fit its order and waits for an operator.
         Quarantined = "quarantined",
         /// Its event waits for its order.
         Parked = "parked",
@@ -96,7 +96,7 @@ named! {
         Received = "received",
         /// Its event was given up.
         Dead = "dead",
-        /// Its event names no order of this shop: as far as is known, it is money of another one.
+        /// Its event names no order of this shop; as far as is known, the money belongs to another shop.
         Unmatched = "unmatched",
     }
 }
@@ -104,26 +104,26 @@ named! {
 /// The money of one state and currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Money {
-    /// Where it is.
+    /// Its state.
     pub state: MoneyState,
-    /// ISO 4217; `None` when nobody said.
+    /// ISO 4217; `None` when it is not known.
     pub currency: Option<String>,
-    /// How much, in minor units of `currency`.
+    /// The amount, in minor units of `currency`.
     pub amount_minor: i64,
-    /// How many charges, or events without one, are in this state. A charge that was refunded in part counts as paid.
+    /// The number of charges, or of events without one, in this state. A charge that was refunded in part counts as paid.
     pub count: i64,
-    /// Of how many of them nobody said an amount that can be read: they are not in `amount_minor`.
+    /// The number of those without a readable amount; they are not in `amount_minor`.
     pub unknown: i64,
 }
 
 impl Report {
-    /// Whether nothing was found.
+    /// Returns whether the audit found nothing.
     pub fn is_clean(&self) -> bool {
         self.counts.is_empty()
     }
 }
 
-/// Findings as they come.
+/// Collects findings.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     counts: HashMap<Kind, i64>,
@@ -141,14 +141,14 @@ impl Findings {
         }
     }
 
-    /// How many there are of each kind, and the first of each.
+    /// Returns the count of each kind, and the first findings of each.
     pub(super) fn into_parts(self) -> (Vec<(Kind, i64)>, Vec<Finding>) {
         let count = |&kind: &Kind| Some((kind, *self.counts.get(&kind)?));
         (Kind::ALL.iter().filter_map(count).collect(), self.told)
     }
 }
 
-/// Money as it is counted.
+/// Collects sums of money.
 #[derive(Debug, Default)]
 pub(super) struct Purse(HashMap<(MoneyState, Option<String>), (i64, i64, i64)>);
 
@@ -158,7 +158,7 @@ impl Purse {
         *sum = (sum.0.saturating_add(amount_minor), sum.1 + count, sum.2 + unknown);
     }
 
-    /// A charge that was given back in part is in two states.
+    /// Adds charges. A charge that was given back in part is in two states.
     pub(super) fn add_charges(&mut self, sum: ChargeSum) {
         let state = MoneyState::from_name(&sum.status).unwrap_or(MoneyState::Dead);
         if state != MoneyState::Refunded && sum.refunded_minor != 0 {
@@ -184,7 +184,7 @@ impl Purse {
         self.add(state, currency.map(|currency| currency.to_string()), (total, sum.count, unknown));
     }
 
-    /// The sums, by state and currency.
+    /// Returns the sums, by state and currency.
     pub(super) fn sums(self) -> Vec<Money> {
         let money = |((state, currency), (amount_minor, count, unknown))| Money {
             state,
@@ -229,7 +229,7 @@ impl fmt::Display for Money {
     }
 }
 
-/// For people: every finding on a line of its own.
+/// Prints the report for people: each finding is a line of its own.
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let taken_at = self.taken_at.and_utc().to_rfc3339_opts(SecondsFormat::Micros, true);
@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_is_bounded_and_what_is_counted_is_not() {
+    fn listed_findings_are_bounded_and_counted_ones_are_not() {
         let mut findings = Findings::default();
         let finding = |id: usize| Finding { kind: Kind::SuccessDead, id: id.to_string(), detail: String::new() };
         findings.add((0..FINDINGS + 50).map(finding));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn money_is_counted_where_it_is() {
+    fn money_is_added_up_by_state_and_currency() {
         let mut purse = Purse::default();
         let charges = |status: &str, kept_minor, refunded_minor| ChargeSum {
             status: status.to_owned(),

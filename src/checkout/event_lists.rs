@@ -1,4 +1,4 @@
-//! Operators' lists of the inbox: each filter is a range of an index, whatever the size of the tables.
+//! Lists of the inbox for operators: each filter is a range of an index, whatever the size of the tables.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,19 +12,19 @@ use crate::db::{Error, Failure, Tx, charges, orders, payment_event_deliveries};
 use crate::domain::payment::Provider;
 use crate::domain::{EventStatus, Named as _};
 
-/// Ids ascend with the time of their rows, apart from transactions at the same moment.
+/// Ids ascend with the time of their rows, except within concurrent transactions.
 const JITTER: TimeDelta = TimeDelta::seconds(1);
 
-/// Some lines of a list, and the id that the next page begins behind; `None` on the last one.
+/// One page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// The lines. With a filter by charge, or by order and hold, there may be fewer of them than were asked for.
+    /// The lines. With a filter by charge, or by order and hold, there may be fewer of them than the limit.
     pub items: Vec<T>,
-    /// Where the next page begins.
+    /// The id behind which the next page begins; `None` on the last page.
     pub next_after: Option<i64>,
 }
 
-/// What a list of events is narrowed to; `None` does not narrow it.
+/// The filters of a list of events; `None` does not filter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventFilter {
     /// Events of this state.
@@ -37,18 +37,18 @@ pub struct EventFilter {
     pub charge: Option<String>,
     /// The provider of the charge.
     pub provider: Option<Provider>,
-    /// Events that came first at this time, UTC, or later.
+    /// Events first received at this time, UTC, or later.
     pub received_from: Option<NaiveDateTime>,
-    /// Events that came first before this time, UTC.
+    /// Events first received before this time, UTC.
     pub received_to: Option<NaiveDateTime>,
 }
 
-/// The part of a list that a page shows.
+/// The position and the size of a page.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
-    /// The page begins behind this id.
+    /// The id behind which the page begins; `None`: the first page.
     pub behind: Option<i64>,
-    /// How many lines it has at most.
+    /// The maximum number of lines.
     pub limit: u32,
 }
 
@@ -60,7 +60,7 @@ struct Names {
 }
 
 impl Names {
-    /// Whether an event names the order by one of them.
+    /// Returns whether an event names the order by one of them.
     fn are_of(self, line: &EventLine) -> bool {
         let same = |one: Option<Uuid>, other: Option<Uuid>| one.is_some() && one == other;
         same(self.order_id, line.reference.order_id) || same(self.hold_id, line.reference.hold_id)
@@ -68,7 +68,7 @@ impl Names {
 }
 
 impl Checkout {
-    /// A page of the inbox: of one state the oldest first, of all states the newest first.
+    /// Returns a page of the inbox: of one state the oldest first, of all states the newest first.
     ///
     /// # Errors
     /// As every read.
@@ -86,7 +86,8 @@ impl Checkout {
             .await
     }
 
-    /// A page of what has to be given back, the oldest first, each with its charge. The filter's state does not count.
+    /// Returns a page of the refunds that are due, the oldest first, each with its charge. The state in `filter` is
+    /// ignored.
     ///
     /// # Errors
     /// As every read.
@@ -109,7 +110,7 @@ impl Checkout {
     }
 }
 
-/// The ids of a page, in its order, and what else its lines have to fit.
+/// The ids of a page, in its order, and the names that its lines must match.
 struct Found {
     ids: Vec<i64>,
     next_after: Option<i64>,
@@ -125,7 +126,7 @@ impl Found {
     }
 }
 
-/// Ids are found by one filter or two; lines have to fit all of them, also when they changed since.
+/// Returns whether a line matches all filters: its id was found by one or two of them, and it may have changed since.
 fn fits(filter: &EventFilter, names: &[Names], line: &EventLine) -> bool {
     filter.status.is_none_or(|status| status == line.status)
         && filter.charge.as_ref().is_none_or(|charge| line.txn_id.as_ref() == Some(charge))
@@ -159,7 +160,7 @@ async fn find(tx: &mut Tx<'_>, filter: &EventFilter, place: Place, direction: Di
     Ok(Found { ids, next_after, names })
 }
 
-/// The names that each of the filters by order and by hold asks for.
+/// Returns the names to match: one entry each for the filters by order and by hold.
 async fn names(tx: &mut Tx<'_>, filter: &EventFilter) -> Result<Vec<Names>, Failure> {
     let mut all = Vec::new();
     if let Some(order_id) = filter.order_id {
@@ -173,7 +174,7 @@ async fn names(tx: &mut Tx<'_>, filter: &EventFilter) -> Result<Vec<Names>, Fail
     Ok(all)
 }
 
-/// The events that name an order or its hold, state by state.
+/// Finds the events that name an order or its hold, state by state.
 async fn of_order(
     tx: &mut Tx<'_>,
     status: Option<EventStatus>,
@@ -192,7 +193,7 @@ async fn of_order(
     Ok(ids)
 }
 
-/// The events that name a charge: those that own it, and those whose first delivery kept its name.
+/// Finds the events that name a charge: those that own it, and those whose first delivery stored its name.
 async fn of_charge(
     tx: &mut Tx<'_>,
     filter: &EventFilter,
@@ -209,7 +210,7 @@ async fn of_charge(
     Ok(ids)
 }
 
-/// The ids that events of the filter's time can have.
+/// Returns the range of ids that events within the filter's times can have.
 async fn time_range(
     tx: &mut Tx<'_>,
     filter: &EventFilter,
@@ -230,7 +231,7 @@ async fn time_range(
     Ok(IdRange { first, last, received_from: *received_from, received_to: *received_to, limit, direction })
 }
 
-/// The first id, `end` at most, whose event was received at `at` or later: by bisection along the primary key.
+/// Returns the first id, `end` at most, whose event was received at `at` or later: by bisection along the primary key.
 async fn find_time(tx: &mut Tx<'_>, at: NaiveDateTime, end: i64) -> Result<i64, Failure> {
     let (mut low, mut high) = (0, end);
     while low < high {

@@ -1,8 +1,9 @@
-//! What runs out: holds and unpaid orders give their units back. Set-based, and in batches, so that buyers never wait long
-//! behind it; a row can be marked once, so any number of instances may do this at the same time.
+//! Expiry: holds and unpaid orders that have run out give their units back. Each statement changes a batch of rows, small
+//! enough that buyers do not wait long behind it. A row can be marked only once, so any number of instances may do this at
+//! the same time.
 //!
-//! Rows whose units cannot be given back (their product was deleted, fewer units are reserved than they hold) are set apart
-//! and passed over: see `passed_over.rs`.
+//! Rows whose units cannot be given back (their product was deleted, or has fewer units reserved than they hold) are set
+//! apart and passed over: see `passed_over.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,39 +22,39 @@ use crate::db::holds::{self, Due, Units, sum};
 use crate::db::{Database, Error, Failure, audit, orders, products};
 use crate::telemetry;
 
-/// Rows that one transaction takes at most. Buyers of the same product wait behind its last statement and its commit,
+/// Maximum number of rows per transaction. Requests for the same product wait behind its last statement and its commit,
 /// which take little longer for many rows than for few.
 const BATCH: usize = 2_000;
-/// How often a step looks again because another worker was faster.
+/// How often a step reads its page again because another worker was faster.
 const LOOKS: u32 = 3;
-/// Rows that one look finds at most. Many batches per look, since a look has to pass all rows that were just changed and
+/// Maximum number of rows per page. A page is many batches, since each read walks over all rows that were just changed and
 /// are not purged yet.
 pub(super) const LISTED: u32 = 20_000;
 
-/// What came of a page of due rows.
+/// The result of a page of due rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pass {
-    /// Everything on it was done or passed over.
+    /// Every row was processed or passed over.
     Done(Seen),
-    /// Other workers are at the same rows.
+    /// Other workers process the same rows.
     Raced,
     /// The database's clock has jumped: nothing was changed.
     Paused,
 }
 
-/// Where a page of due rows was read.
+/// A page of due rows that was processed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
-    /// The database's clock then, UTC.
+    /// The database's clock when the page was read, UTC.
     pub(super) read_at: NaiveDateTime,
-    /// The last row when the page was full: there may be more behind it.
+    /// The last row if the page was full: more rows may follow.
     pub(super) last: Option<Place>,
-    /// How many rows of the page were done.
+    /// How many rows of the page were processed and not passed over.
     pub(super) done: usize,
 }
 
 impl Checkout {
-    /// Gives back one batch of holds that have run out. Returns whether there may be more.
+    /// Gives back a page of holds that have run out. Returns whether there may be more.
     ///
     /// # Errors
     /// As every transaction.
@@ -64,8 +65,9 @@ impl Checkout {
         self.record(&mut horizon, seen).await
     }
 
-    /// How long until the next hold runs out that [`Checkout::expire_holds`] has not seen, by the database's clock; zero
-    /// when one already has, `None` when none does within a second. Not before the end of a pause.
+    /// Returns how long, by the database's clock, until the next hold runs out that [`Checkout::expire_holds`] has not
+    /// seen: zero when one already has, `None` when none does within a second. During a pause, returns the rest of the
+    /// pause.
     ///
     /// # Errors
     /// As every read.
@@ -81,7 +83,7 @@ impl Checkout {
         Ok(due_in_us.map(from_us))
     }
 
-    /// The same for unpaid orders and [`Checkout::cancel_overdue_orders`].
+    /// Does the same for unpaid orders and [`Checkout::cancel_overdue_orders`].
     ///
     /// # Errors
     /// As every read.
@@ -97,7 +99,7 @@ impl Checkout {
         Ok(due_in_us.map(from_us))
     }
 
-    /// Moves a worker's horizon by what a page came to. Returns whether there may be more at once.
+    /// Moves a worker's horizon by the result of a page. Returns whether there may be more at once.
     pub(super) async fn record(&self, horizon: &mut Horizon, pass: Result<Pass, Error>) -> Result<bool, Error> {
         match pass {
             Ok(Pass::Done(Seen { read_at, last, .. })) => {
@@ -120,7 +122,7 @@ impl Checkout {
         }
     }
 
-    /// Moves a worker's horizon where a page took too long to read; a database that is away moves none.
+    /// Moves a worker's horizon after a page took too long to read. If the database is unavailable, the horizon stays.
     pub(super) async fn skip(&self, horizon: &mut Horizon, error: &Error) -> Result<(), Error> {
         if (horizon.is_unknown() || horizon.goes_back()) && matches!(error, Error::Unavailable(_)) {
             let read = self.background.read("expiry.find_time", |tx| audit::find_time(tx).boxed());
@@ -146,8 +148,8 @@ pub(super) async fn expire_due(
     do_page(database, window, read, work, Due::place).await
 }
 
-/// Reads a page of due rows and does them; looks again when another worker was faster with some of them. Nothing is done by a
-/// clock that has jumped.
+/// Reads a page of due rows and processes them; reads again when another worker was faster with some of them. If the
+/// database's clock has jumped, nothing is processed.
 pub(super) async fn do_page<'a, T>(
     database: &Database,
     window: Window,
@@ -175,7 +177,8 @@ pub(super) async fn do_page<'a, T>(
     Ok(Pass::Raced)
 }
 
-/// Gives back what has run out of one product, for a late payment. That is rare, so nothing is remembered for the next one.
+/// Gives back the holds of one product that have run out, for a late payment. This is rare, so it keeps no record of
+/// passed-over rows.
 pub(super) async fn expire_product(database: &Database, product_id: i64) -> Result<(), Error> {
     let window = Window { after: Place::first(), age: Duration::ZERO, limit: LISTED };
     expire_due(database, &PassedOver::default(), Some(product_id), window).await.map(drop)
@@ -196,7 +199,7 @@ async fn expire_batches(database: &Database, passed_over: &PassedOver, due: Vec<
     Ok(done)
 }
 
-/// One transaction: all of these rows, or none.
+/// Gives back all of these rows in one transaction, or none.
 async fn expire_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
     if due.is_empty() {
         return Ok(());
@@ -218,7 +221,7 @@ async fn expire_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives back as many of these rows as can be, and passes over the others. Most of what can be wrong is seen by one read
+/// Gives back as many of these rows as possible, and passes over the others. Most of what can be wrong is seen by one read
 /// of the products; halving finds the rest. Returns how many rows were given back.
 async fn expire_apart(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
     let product_ids = due.iter().map(|row| row.units.product_id);
@@ -236,14 +239,14 @@ async fn expire_apart(database: &Database, passed_over: &PassedOver, due: Vec<Du
             }
         }
     }
-    // rows of a product stand together, so that halves part the products first
+    // rows of one product stand together, so that halving separates the products first
     fitting.sort_by_key(|row| row.units.product_id);
     let work = |set| expire_batch(database, set).boxed();
     do_apart(passed_over, "hold", (&fitting, unfit), Due::place, work).await
 }
 
-/// Does the rows that fit, by halves, and passes over those that do not, `(place, why)`. Nothing is passed over unless all that
-/// fits was found as it was read: another worker may have changed the products in between. Returns how many rows were done.
+/// Processes the rows that fit, by halves, and passes over those that do not, `(place, why)`. If processing fails, no row
+/// is passed over: another worker may have changed the products since they were read. Returns how many rows were processed.
 pub(super) async fn do_apart<'rows, T: Clone + Sync>(
     passed_over: &PassedOver,
     kind: &'static str,
@@ -264,7 +267,7 @@ pub(super) async fn do_apart<'rows, T: Clone + Sync>(
     Ok(done)
 }
 
-/// How many units of these products are reserved.
+/// Reads how many units of these products are reserved.
 pub(super) async fn reserved(
     database: &Database,
     product_ids: impl Iterator<Item = i64>,

@@ -1,12 +1,12 @@
-//! How far a worker has seen along an index of deadlines.
+//! How far a worker has read along an index of deadlines.
 //!
-//! An index entry stays, marked as deleted, until no snapshot can see it any more, and a read walks over it. A worker that
-//! began each read at the oldest deadline would walk over everything that was ever sold while one client keeps a
-//! transaction open. So it begins where its last pass began to read, less a slack: a row becomes due at its deadline, and
-//! the transaction that wrote it ended within seconds. Rows that become due further back (another program moved the
-//! deadline) are found by [`super::stragglers`], which reads everything at a bounded share of the time.
+//! An index entry of a changed row stays, marked as deleted, until no snapshot can see it any more, and reads walk over it.
+//! While one client keeps a transaction open, a read that began at the oldest deadline would walk over the entries of
+//! everything that was ever sold. So a pass begins at the time when the last pass began, less a slack: a row becomes due at
+//! its deadline, and the transaction that wrote it ended within seconds. Rows that become due further back (another program
+//! moved the deadline) are found by [`super::stragglers`], which reads everything at a bounded share of the time.
 //!
-//! The same holds for rows that cannot be done: they stay due and lie behind the horizon.
+//! The same holds for rows that cannot be processed: they stay due and lie behind the horizon.
 
 use std::time::Duration;
 
@@ -14,25 +14,26 @@ use chrono::NaiveDateTime;
 
 use crate::db::due::Place;
 
-/// How long a transaction may take to commit a row whose deadline passes meanwhile: longer than the door waits for one.
+/// How long a transaction may take to commit a row whose deadline passes meanwhile: longer than the time limit of a
+/// transaction.
 pub(super) const SLACK: Duration = Duration::from_secs(5);
 
-/// How far back a worker looks for what became due while no worker did, where it cannot begin at the oldest deadline.
+/// How far back a worker looks for rows that became due while no worker ran, if it cannot begin at the oldest deadline.
 const FARTHEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// How far one worker has seen. All times are the database's, UTC.
+/// How far one worker has read. All times are the database's, UTC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Horizon {
-    /// When the last whole pass began: everything that was due by then was done or passed over.
+    /// When the last whole pass began: every row that was due by then was processed or passed over.
     seen: Option<NaiveDateTime>,
-    /// A pass that is under way: when it began, and behind which place it goes on.
+    /// The running pass: when it began, and behind which place it goes on.
     pass: Option<(NaiveDateTime, Place)>,
     /// How far back the next pass begins, after the beginning of the index could not be read.
     back: Option<Duration>,
 }
 
 impl Horizon {
-    /// Behind which place the next page begins.
+    /// Returns the place behind which the next page begins.
     pub(super) fn place(&self) -> Place {
         match (self.pass, self.seen) {
             (Some((_, place)), _) => place,
@@ -41,8 +42,8 @@ impl Horizon {
         }
     }
 
-    /// A page was read at this time and everything on it was done or passed over. `last`: its last row when there may be
-    /// more behind it.
+    /// Records that a page was read at this time, and that all its rows were processed or passed over. `last`: its last row
+    /// when more rows may follow.
     pub(super) fn record(&mut self, read_at: NaiveDateTime, last: Option<Place>) {
         let began = self.pass.map_or(read_at, |(began, _)| began);
         match last {
@@ -54,29 +55,30 @@ impl Horizon {
         }
     }
 
-    /// Something on a page could not be done: the pass begins anew.
+    /// Begins the pass anew, after a page could not be processed.
     pub(super) fn restart(&mut self) {
         self.pass = None;
     }
 
-    /// A pass cannot be read in time, at this time. One that began at the oldest deadline begins near this time instead, and the
-    /// passes behind it go back twice as far each, over what became due while no worker looked, until one cannot be read.
+    /// Skips a pass that takes too long to read, at this time. If it began at the oldest deadline, the worker begins near
+    /// this time instead. Each later pass then goes back twice as far, over rows that became due while no worker ran, until
+    /// one takes too long.
     pub(super) fn skip_to(&mut self, now: NaiveDateTime) {
         self.back = self.seen.is_none().then_some(SLACK);
         self.seen.get_or_insert(now);
     }
 
-    /// Whether the next pass looks farther back than the last one.
+    /// Returns whether the next pass goes farther back than the last one.
     pub(super) fn goes_back(&self) -> bool {
         self.back.is_some()
     }
 
-    /// Whether the next page begins at the oldest deadline.
+    /// Returns whether no pass has been finished or skipped yet.
     pub(super) fn is_unknown(&self) -> bool {
         self.seen.is_none()
     }
 
-    /// Up to when everything that was due was done or passed over; the beginning of time before the first pass.
+    /// Returns the time up to which every due row was processed or passed over; before the first pass, the earliest time.
     pub(super) fn seen(&self) -> NaiveDateTime {
         self.seen.unwrap_or(Place::first().at)
     }
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_begins_where_the_last_one_began_less_the_slack() {
+    fn a_pass_begins_when_the_last_one_began_less_the_slack() {
         let mut horizon = Horizon::default();
         assert_eq!((horizon.place(), horizon.seen()), (Place::first(), Place::first().at));
         horizon.record(at(100), None);
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_over_several_pages_has_seen_what_was_due_when_it_began() {
+    fn a_pass_over_several_pages_covers_the_rows_that_were_due_when_it_began() {
         let mut horizon = Horizon::default();
         horizon.record(at(100), Some(place(50)));
         assert_eq!((horizon.place(), horizon.seen()), (place(50), Place::first().at));
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_cannot_begin_at_the_oldest_deadline_goes_back_as_far_as_it_can_be_read() {
+    fn a_worker_that_cannot_begin_at_the_oldest_deadline_goes_back_as_far_as_it_can_read() {
         let mut horizon = Horizon::default();
         horizon.skip_to(at(100));
         for (second, back) in [(101, 10), (102, 20), (103, 40)] {
@@ -149,7 +151,7 @@ mod tests {
             assert_eq!(horizon.place(), Place::before(at(second - back)));
         }
         horizon.restart();
-        assert_eq!(horizon.place(), Place::before(at(63)), "one that was disturbed begins there once more");
+        assert_eq!(horizon.place(), Place::before(at(63)), "a pass that failed begins there again");
         horizon.skip_to(at(108));
         assert_eq!((horizon.place(), horizon.goes_back()), (Place::before(at(98)), false));
         horizon.record(at(110), None);

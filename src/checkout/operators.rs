@@ -1,4 +1,4 @@
-//! What operators look at, and what they do by hand. All of it is in the trail of its event and in the log.
+//! Views and actions of operators. Every action is stored with its event and logged.
 
 use futures_util::FutureExt as _;
 use tracing::info;
@@ -16,24 +16,24 @@ use crate::db::{
 use crate::domain::payment::DeliveryStatus;
 use crate::domain::{ChargeStatus, Event, EventStatus, Meaning, Refusal};
 
-/// What is shown at most of what happened to one event.
+/// Maximum number of trail entries shown for one event.
 const HAPPENINGS: u32 = 100;
 
-/// An event with all that belongs to it.
+/// An event with everything that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFile {
     /// The event.
     pub record: EventRecord,
-    /// The charge that it speaks of, whoever owns that.
+    /// The charge that it names, even if another event owns the charge.
     pub charge: Option<ChargeLine>,
-    /// What happened to it, beside its outcome, the oldest first; the last hundred.
+    /// Its trail, apart from its outcome, the oldest first; the last hundred entries.
     pub happenings: Vec<Happening>,
-    /// What its deliveries were answered, the oldest first: the first one, as far as that is known, and the last 99.
+    /// The answers to its deliveries, the oldest first: the first one, as far as it is known, and the last 99.
     pub deliveries: Vec<Delivered>,
 }
 
-/// The answer of a first delivery that has no row. An event that was never claimed after its first transaction got its
-/// outcome there; where that outcome may have changed since, the answer is unknown.
+/// Returns the answer of a first delivery that has no row. An event that was not claimed after its first transaction got
+/// its outcome there; if that outcome may have changed since, the answer is unknown.
 fn first_delivery(record: &EventRecord) -> Option<Delivered> {
     let answer = match record.line.status {
         EventStatus::Applied => DeliveryStatus::Processed,
@@ -46,7 +46,7 @@ fn first_delivery(record: &EventRecord) -> Option<Delivered> {
 }
 
 impl Checkout {
-    /// Everything about one event.
+    /// Returns everything about one event.
     ///
     /// # Errors
     /// [`Refusal::EventNotFound`].
@@ -74,8 +74,8 @@ impl Checkout {
             .await
     }
 
-    /// An operator gave back money that was due for refund, or quarantined; `note` stays in its trail. Done before, it is
-    /// done.
+    /// Records that an operator gave back money that was due for refund, or quarantined; `note` stays in its trail. A
+    /// repetition changes nothing.
     ///
     /// # Errors
     /// [`Refusal::EventNotFound`], [`Refusal::NotRefundable`]; [`Refusal::ChargePaysOrder`] and
@@ -109,8 +109,8 @@ impl Checkout {
         Ok(line)
     }
 
-    /// An operator dismissed a quarantined failure or refund: it changes nothing. Done before, it is done, and the first note
-    /// stays.
+    /// Dismisses a quarantined failure or refund for an operator: the event becomes `ignored`. A repetition changes
+    /// nothing, and the first note stays.
     ///
     /// # Errors
     /// [`Refusal::EventNotFound`], [`Refusal::SuccessNotDismissible`], [`Refusal::NotDismissible`].
@@ -139,9 +139,10 @@ impl Checkout {
     }
 }
 
-/// Another event owns the charge, which this transaction holds: only one that was given back lets this event be `refunded`.
+/// Checks a charge that another event owns, and that this transaction has locked: only if it was given back may this event
+/// be `refunded`.
 async fn check_owner(tx: &mut Tx<'_>, event: &Stored) -> Result<(), Failure> {
-    // a charge without a name has a name that no other event can have
+    // without a name from the provider, a charge is named after its event, and no other event can own it
     let name = event.txn_id.as_deref().unwrap_or_default();
     let charge = charges::find(tx, &event.provider, name).await?.ok_or(Failure::Raced("charges/find"))?;
     let (owner_event_id, order_id) = (charge.event_id, charge.reference.order_id);
@@ -152,7 +153,7 @@ async fn check_owner(tx: &mut Tx<'_>, event: &Stored) -> Result<(), Failure> {
     }
 }
 
-/// An event that cannot be dismissed now was dismissed before, or is refused.
+/// Checks that an event which cannot be dismissed now was dismissed before.
 async fn check_dismissed(tx: &mut Tx<'_>, event_id: i64) -> Result<(), Failure> {
     let event = payment_events::find(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
     if event.meaning == Meaning::Succeeded {

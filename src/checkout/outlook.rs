@@ -1,13 +1,13 @@
-//! When units of a product may come back, as far as it is known from the last read.
+//! When units of a product may come back, as far as is known from the last read.
 //!
-//! A refusal reads the earliest rows of a product that may still come back. Where a snapshot keeps index entries of rows
-//! that were sold meanwhile, a read from the beginning walks over all of them. But new rows come back at known times only:
-//! a hold after the holds' time from now, an order after the orders'. So after a read, a later one need look only at what
-//! that one found, at what is due, and at these two fronts.
+//! A refusal reads the earliest rows of a product that may still come back. While a snapshot keeps the index entries of
+//! rows that were sold since, a read from the beginning walks over all of them. But new rows come back at known times only:
+//! a hold after the lifetime of holds from now, an order after that of orders. So after a read, a later one needs to look
+//! only at the rows that the first one found, at those that are due, and at these two fronts.
 //!
-//! Another program may move a deadline, and another instance may have other times. So this is used only for products whose
-//! whole read was slow, and a whole read is made again soon, at a bounded share of the time. It decides only between
-//! "sold out" and "all held": what is available is always read from the product.
+//! Another program may move a deadline, and another instance may have other lifetimes. So this is used only for products
+//! whose whole read was slow, and the whole read is soon repeated, at a bounded share of the time. It decides only between
+//! "sold out" and "all held": the available units are always read from the product.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,17 +19,17 @@ use tokio::time::Instant;
 use super::horizon::SLACK;
 use crate::db::holds::Supply;
 
-/// How many times as long as it took a slow one serves.
+/// How many times its own duration a slow whole read serves.
 const WHOLE_SHARE: u32 = 10;
-/// Products that are remembered at most; those beyond are always read whole.
+/// Maximum number of remembered products; others are always read whole.
 const REMEMBERED: usize = 1_000;
 
-/// How often everything is read that may come back.
+/// How often all rows that may come back are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WholeReads {
-    /// A whole read that took this long is not made for every refusal.
+    /// A whole read that takes this long is not repeated for every refusal.
     pub slow: Duration,
-    /// How long a slow one serves at least.
+    /// How long a slow whole read serves at least.
     pub every: Duration,
 }
 
@@ -39,30 +39,30 @@ impl Default for WholeReads {
     }
 }
 
-/// A range of deadlines, both ends included; without an end, everything from its beginning on.
+/// A range of deadlines, both ends included; without an end, it is open.
 pub(super) type Range = (NaiveDateTime, Option<NaiveDateTime>);
 
-/// After how long new rows come back by themselves.
+/// How long after its creation a row comes back by itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fronts {
     pub(super) hold_ttl: Duration,
     pub(super) order_ttl: Duration,
 }
 
-/// What a read found of one product.
+/// The result of the last read of a product.
 #[derive(Debug, Clone)]
 struct Outlook {
-    /// When that read began, by our clock and by the database's.
+    /// When that read began, by this machine's clock and by the database's.
     began: Instant,
     read_at: NaiveDateTime,
-    /// Outside these ranges there was no row then that might come back.
+    /// Outside these ranges, no row could come back then.
     ranges: Vec<Range>,
     /// When the last whole read began, and how long it took.
     whole: (Instant, Duration),
 }
 
 impl Outlook {
-    /// Where there may be rows now; `None` when it is time to look everywhere.
+    /// Returns the ranges that may have rows now; `None` when a whole read is due.
     fn ranges(&self, now: Instant, fronts: Fronts, every: Duration) -> Option<Vec<Range>> {
         let (whole, took) = self.whole;
         if now.duration_since(whole) >= every.max(took * WHOLE_SHARE) {
@@ -76,8 +76,8 @@ impl Outlook {
     }
 }
 
-/// Where there was a row that might come back, as a read of these ranges (or of everything) tells that found rows with
-/// these deadlines. `complete`: it found all of them.
+/// Returns the ranges that had rows that might come back, after a read of the ranges `read` (or of everything) found rows
+/// with these deadlines. `complete`: it found all of them.
 fn found(read: Option<&[Range]>, deadlines: &[NaiveDateTime], complete: bool) -> Vec<Range> {
     let points = deadlines.iter().map(|&at| (at, Some(at)));
     let last = deadlines.last().copied().filter(|_| !complete);
@@ -90,7 +90,7 @@ fn found(read: Option<&[Range]>, deadlines: &[NaiveDateTime], complete: bool) ->
     merged(points.chain(behind))
 }
 
-/// In their order, and none beside or within another.
+/// Sorts the ranges, and merges those that overlap or touch.
 fn merged(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
     let mut ranges: Vec<Range> = ranges.into_iter().collect();
     ranges.sort_unstable_by_key(|&(from, _)| from);
@@ -115,24 +115,25 @@ pub(super) struct Outlooks {
 }
 
 impl Outlooks {
-    /// None yet.
+    /// Starts without outlooks.
     pub(super) fn new(fronts: Fronts, whole_reads: WholeReads) -> Self {
         Self { fronts, whole_reads, products: Mutex::default() }
     }
 
-    /// Where a read that begins now has to look; `None`: everywhere.
+    /// Returns the ranges that a read which begins now has to cover; `None`: everything.
     pub(super) fn ranges(&self, product_id: i64, now: Instant) -> Option<Vec<Range>> {
         self.products().get(&product_id)?.ranges(now, self.fronts, self.whole_reads.every)
     }
 
-    /// A whole read that began at this time failed after so long: what is known of the product serves until the next one.
+    /// Records a whole read that failed: when it began, and how long it took. The known ranges serve until the next one.
     pub(super) fn put_off(&self, product_id: i64, whole: (Instant, Duration)) {
         if let Some(known) = self.products().get_mut(&product_id) {
             known.whole = whole;
         }
     }
 
-    /// A read that began at this time and took so long looked there for up to `limit` rows, and found this.
+    /// Records a read of the ranges `read` (or of everything) for up to `limit` rows: when it began, how long it took, and
+    /// what it found.
     pub(super) fn record(
         &self,
         product_id: i64,
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_that_touch_are_one_and_an_open_end_takes_all_behind_it() {
+    fn ranges_that_touch_are_merged_and_an_open_end_includes_all_behind_it() {
         assert_eq!(merged([to(5, 6), to(1, 2), to(2, 4), to(8, 9)]), [to(1, 4), to(5, 6), to(8, 9)]);
         assert_eq!(merged([to(1, 9), to(2, 3)]), [to(1, 9)]);
         assert_eq!(merged([to(1, 2), (at(4), None), to(5, 6)]), [to(1, 2), (at(4), None)]);
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_that_may_have_left_rows_leaves_what_it_read_behind_the_last_one() {
+    fn a_read_that_may_have_missed_rows_keeps_its_ranges_behind_the_last_one() {
         assert_eq!(found(None, &[at(3), at(7)], false), [to(3, 3), (at(7), None)]);
         let read = [to(1, 4), to(6, 8), to(10, 12)];
         assert_eq!(found(Some(&read), &[at(3), at(7)], false), [to(3, 3), to(7, 8), to(10, 12)]);
@@ -222,7 +223,7 @@ mod tests {
         let ranges = outlooks.ranges(1, second).expect("the whole read serves for two seconds");
         assert_eq!(ranges, [to(-5, 1), to(50, 50), to(115, 126), to(895, 906)]);
         outlooks.record(1, (second, MS), Some(&ranges), 2, &supply(1, &[50, 120]));
-        let ranges = outlooks.ranges(1, began + 1999 * MS).expect("it still does");
+        let ranges = outlooks.ranges(1, began + 1999 * MS).expect("it still serves");
         assert_eq!(ranges.len(), 4);
         assert_eq!((ranges[0].0, ranges[1], ranges[2].0), (at(-4), to(50, 50), at(116)));
         assert_eq!(outlooks.ranges(1, began + 2000 * MS), None);

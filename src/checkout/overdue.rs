@@ -17,11 +17,11 @@ use crate::db::{Database, Error, Failure, products};
 use crate::domain::OrderStatus;
 use crate::telemetry;
 
-/// Orders that one transaction takes at most, and one look finds.
+/// Maximum number of orders per transaction and per page.
 pub(super) const ORDERS: u32 = 500;
 
 impl Checkout {
-    /// Cancels one batch of orders that were not paid in time. Returns whether there may be more.
+    /// Cancels one page of orders that were not paid in time. Returns whether there may be more.
     ///
     /// # Errors
     /// As every transaction.
@@ -53,7 +53,7 @@ async fn cancel_orders(database: &Database, passed_over: &PassedOver, due: Vec<D
     }
 }
 
-/// One transaction: all of these orders, or none.
+/// Cancels all of these orders in one transaction, or none.
 async fn cancel_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
     if due.is_empty() {
         return Ok(());
@@ -78,7 +78,7 @@ async fn cancel_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The orders that are not passed over. Products are looked for only while one is known to be missing.
+/// Returns the orders that are not passed over. Their products are read only while one is known to be missing.
 async fn without_missing(database: &Database, passed_over: &PassedOver, mut due: Vec<Due>) -> Result<Vec<Due>, Error> {
     due.retain(|row| !passed_over.passes_order(row.place()));
     if !due.is_empty() && passed_over.knows_missing() {
@@ -93,7 +93,7 @@ fn misses(passed_over: &PassedOver, units: &[Units]) -> bool {
     units.iter().any(|units| passed_over.is_missing(units.product_id))
 }
 
-/// What the holds of these orders speak for.
+/// Reads the units in the holds of these orders.
 async fn units_of(database: &Database, due: &[Due]) -> Result<HashMap<Uuid, Vec<Units>>, Error> {
     let hold_ids: Vec<Uuid> = due.iter().map(|row| row.hold_id).collect();
     let hold_ids = &hold_ids;
@@ -106,7 +106,7 @@ async fn units_of(database: &Database, due: &[Due]) -> Result<HashMap<Uuid, Vec<
     Ok(units)
 }
 
-/// Cancels as many of these orders as can be, and passes over the others. Most of what can be wrong is seen by one read
+/// Cancels as many of these orders as possible, and passes over the others. Most of what can be wrong is seen by one read
 /// of the holds and one of the products; halving finds the rest. Returns how many were cancelled.
 async fn cancel_apart(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
     let units = units_of(database, &due).await?;
@@ -121,7 +121,7 @@ async fn cancel_apart(database: &Database, passed_over: &PassedOver, due: Vec<Du
         let why = match missing {
             Some(product_id) => Unfit::Missing(product_id),
             None if units.is_empty() => Unfit::Row(format!("there is no hold {}", row.hold_id)),
-            None if !fits => Unfit::Row(format!("there are no such units reserved, {}", row.hold_id)),
+            None if !fits => Unfit::Row(format!("too few units are reserved for hold {}", row.hold_id)),
             None => {
                 for (product_id, qty) in wanted {
                     reserved.entry(product_id).and_modify(|left| *left -= qty);

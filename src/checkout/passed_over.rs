@@ -1,8 +1,8 @@
-//! Rows that have run out and whose units cannot be given back, since the tables were changed by hand. They are passed over
-//! for a while, so that the rows behind them go on; then they are tried again.
+//! Expired rows whose units cannot be given back, because the tables were changed by hand. They are passed over for a
+//! while, so that the rows behind them are processed; then they are tried again.
 //!
-//! The memory is bounded: of a product that is missing, or that has fewer units reserved than are due, one entry stands for
-//! all rows. An entry that is lost costs a try.
+//! The memory is bounded: for a product that is missing, or that has fewer units reserved than are due, one entry stands
+//! for all rows. An entry that is lost costs one more try.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,21 +19,21 @@ use crate::db::due::Place;
 use crate::db::holds;
 use crate::telemetry;
 
-/// After how long a row is tried again.
+/// How long a row is passed over before it is tried again.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// After how long a row is tried that nothing is known of, since too many others in its set were bad.
+/// How long a row is passed over that was not tried, because too many others in its set were bad.
 const UNTRIED_FOR: Duration = Duration::from_secs(1);
-/// Products, and rows, that are remembered at most.
+/// Maximum number of remembered products, and of remembered rows.
 const REMEMBERED: usize = 100_000;
 
 /// Why the units of a row cannot be given back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unfit {
-    /// This product does not exist: that holds for all of its rows.
+    /// This product does not exist; applies to all of its rows.
     Missing(i64),
-    /// This product has fewer units reserved: that holds for its holds up to the deadline of the row.
+    /// This product has too few units reserved; applies to its holds up to the deadline of the row.
     Unreserved(i64),
-    /// This concerns the row alone.
+    /// Applies to the row alone.
     Row(String),
 }
 
@@ -41,13 +41,13 @@ impl fmt::Display for Unfit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(product_id) => write!(formatter, "there is no product {product_id}"),
-            Self::Unreserved(product_id) => write!(formatter, "the product {product_id} has no such units reserved"),
+            Self::Unreserved(product_id) => write!(formatter, "product {product_id} has too few units reserved"),
             Self::Row(why) => formatter.write_str(why),
         }
     }
 }
 
-/// What is passed over at present.
+/// The rows that are passed over at present.
 #[derive(Debug, Default)]
 pub(super) struct PassedOver(Mutex<Memory>);
 
@@ -55,42 +55,42 @@ pub(super) struct PassedOver(Mutex<Memory>);
 struct Memory {
     /// Products that do not exist.
     missing: HashMap<i64, Instant>,
-    /// Products with too few units reserved, and up to which deadline their holds are passed over.
+    /// Products with too few units reserved, and the deadline up to which their holds are passed over.
     unreserved: HashMap<i64, (Instant, NaiveDateTime)>,
-    /// Single holds and orders, by their places' ids.
+    /// Single holds and orders, by the ids of their places.
     rows: HashMap<(Uuid, i64), Instant>,
 }
 
 impl PassedOver {
-    /// The holds that may be tried.
+    /// Returns the holds that may be tried.
     pub(super) fn without(&self, due: &[holds::Due]) -> Vec<holds::Due> {
         let (memory, now) = (self.memory(), Instant::now());
         due.iter().filter(|due| !memory.passes(due.place(), now)).copied().collect()
     }
 
-    /// Whether this order may not be tried.
+    /// Returns whether this order is passed over.
     pub(super) fn passes_order(&self, place: Place) -> bool {
         self.memory().passes_row(place, Instant::now())
     }
 
-    /// Whether this product does not exist, as far as is remembered.
+    /// Returns whether this product is remembered as missing.
     pub(super) fn is_missing(&self, product_id: i64) -> bool {
         self.memory().is_missing(product_id, Instant::now())
     }
 
-    /// Whether any product does not exist, as far as is remembered.
+    /// Returns whether any product is remembered as missing.
     pub(super) fn knows_missing(&self) -> bool {
         let (mut memory, now) = (self.memory(), Instant::now());
         memory.missing.retain(|_, until| now < *until);
         !memory.missing.is_empty()
     }
 
-    /// Behind which place a product's holds may be tried.
+    /// Returns the place behind which the holds of a product may be tried; `None`: all of them.
     pub(super) fn place_of(&self, product_id: i64) -> Option<Place> {
         self.memory().place_of(product_id, Instant::now())
     }
 
-    /// Passes over the row at this place, and over what else it is known for.
+    /// Passes over the row at this place, and over all others to which the reason applies.
     pub(super) fn pass(&self, place: Place, why: &Unfit) {
         let (mut memory, now) = (self.memory(), Instant::now());
         match why {
@@ -100,7 +100,7 @@ impl PassedOver {
         }
     }
 
-    /// Leaves one row for a later look.
+    /// Passes over one row that was not tried, for a short time.
     pub(super) fn leave_row(&self, place: Place) {
         self.memory().pass_row(place, UNTRIED_FOR, Instant::now());
     }
@@ -142,7 +142,7 @@ impl Memory {
     }
 }
 
-/// Adds an entry. Where there is no room, entries whose time is over go, and then any: they are tried once more.
+/// Adds an entry. If there is no room, removes the entries whose time is over, or else all: their rows are tried once more.
 fn remember<K: Copy + Eq + Hash, V>(
     map: &mut HashMap<K, V>,
     key: K,
@@ -159,7 +159,7 @@ fn remember<K: Copy + Eq + Hash, V>(
     map.insert(key, value);
 }
 
-/// What was found wrong in one set, for the log and the metric: one line for a set.
+/// The bad rows of one set, for one line in the log and for the metric.
 #[derive(Debug)]
 pub(super) struct Findings {
     kind: &'static str,
@@ -168,12 +168,12 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Nothing yet; `kind` is `hold` or `order`.
+    /// Starts without rows; `kind` is `hold` or `order`.
     pub(super) fn of(kind: &'static str) -> Self {
         Self { kind, rows: 0, first: None }
     }
 
-    /// A row that is passed over, and why.
+    /// Adds a row that is passed over, and why.
     pub(super) fn add(&mut self, place: Place, why: impl FnOnce() -> String) {
         self.rows += 1;
         self.first.get_or_insert_with(|| format!("{}: {}", place.id, why()));
@@ -183,7 +183,7 @@ impl Findings {
     pub(super) fn report(&self) {
         let Self { kind, rows, first: Some(first) } = self else { return };
         telemetry::passed_over(kind, *rows);
-        error!(kind, rows, first, "rows have run out and their units cannot be given back; run an audit");
+        error!(kind, rows, first, "the units of expired rows cannot be given back; run an audit");
     }
 }
 
@@ -217,7 +217,7 @@ mod tests {
         memory.pass_unreserved(2, at(2), now);
         memory.pass_row(rows[3].place(), TRIED_AGAIN_AFTER, now);
         memory.pass_row(rows[4].place(), UNTRIED_FOR, now);
-        assert_eq!(kept(&memory, &rows, now), [(2, at(3))], "a deadline behind the last one is tried");
+        assert_eq!(kept(&memory, &rows, now), [(2, at(3))], "a row with a later deadline is tried");
         assert_eq!(memory.place_of(2, now), Some(Place::behind(at(2))));
         assert_eq!((memory.is_missing(1, now), memory.is_missing(2, now)), (true, false));
         assert_eq!(kept(&memory, &rows, now + UNTRIED_FOR), [(2, at(3)), (3, at(5))]);
@@ -233,6 +233,6 @@ mod tests {
             remember(&mut map, key, now + TRIED_AGAIN_AFTER, now, |&until| until);
         }
         assert!(map.len() <= REMEMBERED, "{}", map.len());
-        assert!(map.contains_key(&(2 * REMEMBERED - 1)), "the newest stays");
+        assert!(map.contains_key(&(2 * REMEMBERED - 1)), "the newest entry stays");
     }
 }

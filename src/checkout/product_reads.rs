@@ -1,5 +1,5 @@
-//! Reads of products travel in rounds: a round starts after the last of its askers arrived and asks for all their products
-//! in one statement, so its answers are as fresh as a query per request, at a fraction of the cost.
+//! Batched reads of products. A round (one batch) starts after the last of its requests arrived and reads all their
+//! products in one statement. So its responses are as fresh as with a query per request, at a fraction of the cost.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,24 +12,24 @@ use crate::db::products::{self, Product};
 use crate::db::{Database, Error, Share};
 use crate::domain::Refusal;
 
-/// What a round is about.
+/// The subject of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Round {
-    /// Single products, of everybody who asks for any.
+    /// Single products, for all requests that name one.
     Products,
     /// One page of the list: up to `limit` products with ids greater than `after`.
     Page { after: i64, limit: u32 },
 }
 
-/// One asker.
+/// A waiting request.
 pub(super) enum ReadJob {
     /// For one product.
     Product(i64, oneshot::Sender<Result<Product, Error>>),
-    /// For the page that the round is about.
+    /// For the page of the round.
     Page(oneshot::Sender<Result<Page, Error>>),
 }
 
-/// What a round needs.
+/// The dependencies of a round.
 pub(super) struct ReadWork {
     pub(super) database: Database,
 }
@@ -86,8 +86,8 @@ impl ReadWork {
         if jobs.is_empty() {
             return;
         }
-        // one row more than is shown tells whether there is a next page
-        // every page that is asked for has a round of its own
+        // one row more than the page has tells whether there is a next page; each page has a round of its own, often for
+        // one job
         let found = self
             .database
             .share(Share::of_batch(jobs.len()))

@@ -1,4 +1,4 @@
-//! What is on sale.
+//! Products on sale.
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -12,14 +12,14 @@ use futures_util::FutureExt as _;
 /// One page of products.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// By id.
+    /// The products, by id.
     pub items: Vec<Product>,
     /// The id that the next page begins after; `None` on the last page.
     pub next_after: Option<i64>,
 }
 
 impl Checkout {
-    /// One product, read after the question arrived.
+    /// Returns one product, read after the request arrived.
     ///
     /// # Errors
     /// [`Refusal::ProductNotFound`].
@@ -29,7 +29,7 @@ impl Checkout {
         self.product_until(Instant::now() + PATIENCE, product_id).await
     }
 
-    /// The same, waiting until `deadline`.
+    /// Does the same, waiting until `deadline`.
     pub(super) async fn product_until(&self, deadline: Instant, product_id: i64) -> Result<Product, Error> {
         let (sender, answered) = oneshot::channel();
         let job = ReadJob::Product(product_id, sender);
@@ -37,7 +37,7 @@ impl Checkout {
         answer(deadline, answered).await
     }
 
-    /// Up to `limit` products with ids greater than `after`; one query whatever the limit.
+    /// Returns up to `limit` products with ids greater than `after`; one query whatever the limit.
     ///
     /// # Errors
     /// As every read.
@@ -48,7 +48,8 @@ impl Checkout {
         answer(Instant::now() + PATIENCE, answered).await
     }
 
-    /// Makes product 1 with this name, price and stock, where there is none. Returns whether it was made.
+    /// Creates product 1 with this name, price (in minor units) and stock, if it does not exist. Returns whether it was
+    /// created.
     ///
     /// # Errors
     /// As every transaction.

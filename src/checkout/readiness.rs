@@ -10,32 +10,32 @@ use super::Checkout;
 use crate::db::{Error, migrations, readiness};
 use crate::telemetry::Throttle;
 
-/// For how long the result of a check is good: however many load balancers ask, the database is asked once.
+/// How long the result of a check is valid: however many load balancers ask, the database is asked once.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Why it cannot serve.
+/// Why the instance cannot serve.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Unready {
     /// The schema is older than this program needs.
-    #[error("The schema is at version {present}, {needed} is needed: run `holdfast migrate`.")]
+    #[error("The schema is at version {present}, but {needed} is needed: run `holdfast migrate`.")]
     SchemaOutdated {
         /// The version that the database has; 0 for none.
         present: u32,
         /// The version that this program was built for.
         needed: u32,
     },
-    /// The database is away or takes no writes.
+    /// The database is unavailable or takes no writes.
     #[error(transparent)]
     Database(#[from] Error),
 }
 
-/// What is known of it.
+/// The results of the last checks.
 #[derive(Debug)]
 pub(super) struct Readiness {
     last: tokio::sync::Mutex<Option<(Instant, Result<(), Unready>)>>,
     is_unready: AtomicBool,
     schema_is_outdated: AtomicBool,
-    /// Bounds the log of each state.
+    /// Bounds the log lines of each state.
     unready: Throttle,
     outdated: Throttle,
 }
@@ -53,10 +53,10 @@ impl Default for Readiness {
 }
 
 impl Checkout {
-    /// Whether requests can be served, by a check that is a second old at most.
+    /// Checks whether requests can be served; the result is a second old at most.
     ///
     /// # Errors
-    /// Why they cannot.
+    /// The reason why they cannot.
     pub async fn readiness(&self) -> Result<(), Unready> {
         // a request that arrives during a check waits for its result
         let mut last = self.readiness.last.lock().await;
@@ -82,7 +82,7 @@ impl Checkout {
         match &checked {
             Ok(()) if was_unready => info!("the database takes writes again"),
             Ok(()) => {}
-            // a database that is away has its own line in the log
+            // an outage of the database has its own line in the log
             Err(error) if self.database.is_available() && state.unready.count(Instant::now()).is_some() => {
                 warn!(%error, "the database takes no writes: not ready");
             }
@@ -112,7 +112,7 @@ impl Checkout {
         Err(Unready::SchemaOutdated { present, needed })
     }
 
-    /// Whether the schema was too old when it was last looked at. Then no request can be served.
+    /// Returns whether the schema was too old when it was last checked. Then no request can be served.
     pub fn schema_is_outdated(&self) -> bool {
         self.readiness.schema_is_outdated.load(Ordering::Relaxed)
     }

@@ -1,8 +1,8 @@
-//! Rows that became due behind the horizons of the workers: their deadline was moved by another program, or they were passed
-//! over and can be tried again.
+//! Rows that became due behind the horizons of the workers: another program moved their deadline, or they were passed over
+//! and can be tried again.
 //!
-//! This reads along the whole index of deadlines, and so over every entry that a snapshot keeps. A step is one page of
-//! each table; the worker rests in proportion to what it took.
+//! This reads along the whole index of deadlines, and so over every entry that a snapshot keeps. A step is one page of each
+//! table; the worker rests in proportion to the time that it took.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use super::overdue::{ORDERS, cancel_due};
 use crate::db::Error;
 use crate::db::due::{Place, Window};
 
-/// Where the walks along the indexes are; `None` at their beginnings.
+/// The positions of the walks along the indexes; `None`: at the beginning.
 #[derive(Debug, Default)]
 pub(super) struct Stragglers {
     holds: Option<Place>,
     orders: Option<Place>,
-    /// How long the last step took, when it found nothing to do.
+    /// How long the last step took; zero when it found something to do.
     took: Duration,
 }
 
@@ -31,8 +31,8 @@ impl Stragglers {
 }
 
 impl Checkout {
-    /// Gives back a page of holds, orders and payment events that have been due for a while and were not seen. Returns
-    /// whether one of the walks goes on.
+    /// Processes a page of holds, orders and payment events that have been due for a while and were missed. Returns whether
+    /// one of the walks goes on.
     ///
     /// # Errors
     /// As every transaction.
@@ -44,15 +44,16 @@ impl Checkout {
         done.map(|_| stragglers.holds.is_some() || stragglers.orders.is_some())
     }
 
-    /// How long the last step of [`Checkout::find_stragglers`] took, whether or not it succeeded; zero when it found something
-    /// to do.
+    /// Returns how long the last step of [`Checkout::find_stragglers`] took, also if it failed; zero when it found
+    /// something to do.
     pub async fn stragglers_took(&self) -> Duration {
         self.stragglers.lock().await.took
     }
 
-    /// Returns how many rows were done. A worker that has not finished its first pass sees everything by itself.
+    /// Returns how many rows were processed. The rows of a worker that has not finished its first pass are left to that
+    /// pass.
     async fn step_stragglers(&self, stragglers: &mut Stragglers) -> Result<usize, Error> {
-        // a walk that fails keeps none of the others from its page
+        // if one walk fails, the others still process their pages
         let (mut done, mut failed) = (0, None);
         if !self.due_holds.lock().await.is_unknown() {
             let window = Stragglers::window(stragglers.holds.take(), LISTED);

@@ -1,9 +1,9 @@
-//! The sweep: parked events that wait for nothing any more, since a crash kept both sides from looking, are found and
-//! applied.
+//! The sweep finds and applies parked events that have nothing to wait for any more, because a crash kept both sides from
+//! looking.
 //!
 //! Very many events may be parked. So a step reads one page along the index of states and keeps its place for the next
-//! step, and the worker rests in proportion to what the page took: a walk over all of them takes its time, and never all of
-//! the database's.
+//! step, and the worker rests in proportion to the time that the page took. A walk over all events takes long, but only a
+//! bounded share of the database's time.
 
 use std::time::Duration;
 
@@ -16,16 +16,15 @@ use crate::db::{Error, Failure, Tx};
 use crate::domain::EventStatus;
 use crate::domain::retry::ATTEMPTS;
 
-/// Events that one step reads at most.
+/// Maximum number of events per step.
 const PAGE: usize = 1000;
 /// Where a walk begins: behind no id.
 const BEGINNING: i64 = i64::MIN;
 
-/// Where the sweep is.
+/// The position of the sweep.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sweep {
-    /// The state whose events it walks over: parked ones first, then dead ones, among which may be refunds that were given
-    /// up.
+    /// The state whose events it reads: parked ones first, then dead ones, which may include refunds that were given up.
     status: EventStatus,
     /// The last id that it has read.
     after: i64,
@@ -40,7 +39,7 @@ impl Default for Sweep {
 }
 
 impl Sweep {
-    /// Reads a page, of both states where the first one ends on it, and moves behind it.
+    /// Reads a page and moves behind it; if the events of one state end on the page, those of the other one follow.
     async fn read(&mut self, tx: &mut Tx<'_>) -> Result<Vec<Waiting>, Failure> {
         let mut page = Vec::new();
         loop {
@@ -66,8 +65,8 @@ impl Sweep {
 }
 
 impl Checkout {
-    /// Looks through the next page of parked events and of refunds that were given up, and applies those that wait for
-    /// nothing any more. Returns whether the walk goes on; after its last page it begins anew.
+    /// Reads the next page of parked events and of refunds that were given up, and applies those that have nothing to wait
+    /// for any more. Returns whether the walk goes on; after its last page it begins anew.
     ///
     /// # Errors
     /// As every read.
@@ -97,7 +96,7 @@ impl Checkout {
         Ok(more)
     }
 
-    /// How long the last page of [`Checkout::sweep_parked`] took to read, whether or not it could be.
+    /// Returns how long the last page of [`Checkout::sweep_parked`] took to read, also if the read failed.
     pub async fn sweep_took(&self) -> Duration {
         self.sweep.lock().await.took
     }
