@@ -39,13 +39,13 @@ struct Lane<W: Work> {
     /// The bytes that they add to a packet.
     waiting_bytes: usize,
     under_way: JoinSet<Done<W::Job>>,
-    /// The data of each running batch, which outlives a panic of its task.
+    /// The running batches; an entry outlives a panic of its task.
     batches: HashMap<task::Id, Batch>,
     /// Single jobs not yet started.
     strays: VecDeque<W::Job>,
     strays_under_way: JoinSet<()>,
     last: Last,
-    /// What was left when a batch last returned.
+    /// The supply that was left when a batch last returned.
     supply: Option<i64>,
 }
 
@@ -56,8 +56,7 @@ enum Next {
     Leaves,
     /// It starts when enough jobs have gathered, or at this moment.
     Gathers { until: Instant },
-    /// It stays in the queue until a batch returns, or until this moment, when a batch becomes overdue and gives up its
-    /// slot.
+    /// It stays in the queue until a batch returns, or until this moment, when a batch becomes overdue and gives up its slot.
     Rests { until: Option<Instant> },
 }
 
@@ -171,8 +170,8 @@ impl<W: Work> Lane<W> {
         Some(Next::Rests { until: in_time.into_iter().min().filter(|_| late_ones.len() < late) })
     }
 
-    /// Starts batches as long as jobs wait and the work allows another batch. A batch that starts beside an earlier one is
-    /// at least as large as that one, or full, or has gathered long enough.
+    /// Starts batches as long as jobs wait and the work allows another batch. A batch that starts beside an earlier one is at
+    /// least as large as that one, or full, or has gathered long enough.
     fn start_batches(&mut self) -> Next {
         loop {
             if let Some(next) = self.rests() {
@@ -212,7 +211,7 @@ impl<W: Work> Lane<W> {
         }
     }
 
-    /// Starts single jobs as long as fewer than the limit run.
+    /// Starts single jobs up to their limit.
     fn start_strays(&mut self) {
         while self.strays_under_way.len() < self.shared.limits.alone
             && let Some(job) = self.strays.pop_front()
@@ -235,7 +234,7 @@ impl<W: Work> Lane<W> {
         };
         let number = self.batches.remove(&task_id).map(|batch| batch.number);
         if number == Some(self.last.number) {
-            // the batches that still run were overtaken: no job gathers behind them
+            // the batches that still run are older than this one: no job gathers behind them
             self.last.size = 0;
         }
         match returned {

@@ -1,21 +1,20 @@
 //! Batching for the hot path: requests that arrive while a database round trip is in flight share the next one. This module
 //! knows neither HTTP nor SQL; a [`Work`] defines what a batch does.
 //!
-//! A [`Lanes`] has one lane per key, such as a product or a page of a list. A lane is created with its first job and
-//! removed after it has been idle for a moment, so memory follows the keys in use. A lane takes all jobs that wait, up to a
-//! cap, and runs them as one batch; while the batch runs, further jobs gather. So a slower batch is followed by a larger
-//! one, and a job that finds no batch running starts at once.
+//! A [`Lanes`] has one lane per key, such as a product or a page of a list. A lane is created with its first job and removed
+//! after it has been idle for a moment, so memory follows the keys in use. A lane takes all jobs that wait, up to a cap, and
+//! runs them as one batch; while the batch runs, further jobs gather. So a slower batch is followed by a larger one, and a job
+//! that finds no batch running starts at once.
 //!
-//! If the work allows it, a second batch starts before the first one returns, as soon as it is as large as the first: a
-//! smaller one would make all later batches smaller than necessary. The lane passes on how much supply was left when a
-//! batch last returned, and starts another batch only if [`Work::may_overlap`] agrees. No job waits for a timer, with one
-//! exception: jobs gather for a limited time behind a batch that does not return.
+//! If the work allows it, a second batch starts before the first one returns, as soon as it is as large as the first: a smaller
+//! one would make all later batches smaller than necessary. The lane passes on how much supply was left when a batch last
+//! returned, and starts another batch only if [`Work::may_overlap`] agrees. No job waits for a timer, with one exception: jobs
+//! gather for a limited time behind a batch that does not return.
 //!
-//! A batch can hand back a job that must run alone. Single jobs run beside the batches, a few at a time, and do not use a
-//! batch slot, so they delay only each other.
+//! A batch can hand back a job that must run alone. Single jobs run beside the batches, a few at a time, and do not use a batch
+//! slot, so they delay only each other.
 //!
-//! A job runs only in a batch that starts after the job arrived, so what the batch reads is never older than the job's
-//! request.
+//! A job runs only in a batch that starts after the job arrived, so what the batch reads is never older than the job's request.
 
 mod lane;
 
@@ -68,9 +67,8 @@ pub trait Work: Send + Sync + 'static {
         Span::none()
     }
 
-    /// Decides whether a batch may start while others run. `supply` is what was left when a batch last returned, `weight`
-    /// what the running batches and this one may take of it together. If it accepts a weight, it must accept every smaller
-    /// one.
+    /// Decides whether a batch may start while others run. `supply` is what was left when a batch last returned; `weight` is
+    /// what the running batches and this one may take of it together. If a weight is accepted, so must be every smaller one.
     fn may_overlap(&self, supply: Option<i64>, weight: i64) -> bool;
 }
 
@@ -92,7 +90,7 @@ impl<Job> Done<Job> {
     }
 }
 
-/// The limits of every lane.
+/// The limits of every lane. Each number is a maximum.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Jobs in the queue of one lane.
@@ -104,17 +102,17 @@ pub struct Limits {
     /// Batches that run at the same time.
     pub in_flight: usize,
     /// Overdue batches that give up their slot. A batch is overdue when it has run for longer than `gather`; it waits for
-    /// something, such as a locked row, that may not concern the jobs behind it. 0 where it does concern them.
+    /// something, such as a locked row, that may not concern the jobs behind it. 0 where it does.
     pub late: usize,
     /// Single jobs that run at the same time; up to `queue` more may wait.
     pub alone: usize,
-    /// How long jobs gather behind a batch at most. A batch that runs for longer is in trouble.
+    /// How long jobs gather behind a batch. A batch that runs for longer is in trouble.
     pub gather: Duration,
     /// How long an idle lane waits for another job before it is removed.
     pub linger: Duration,
 }
 
-/// The lane's queue is full; gives the job back.
+/// The lane's queue is full; holds the rejected job.
 #[derive(Debug)]
 pub struct Full<Job>(pub Job);
 

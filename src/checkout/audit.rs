@@ -1,12 +1,11 @@
 //! The audit checks every invariant in one snapshot of all tables while the sale goes on.
 //!
-//! First it adds up each table once: how many rows match their counterparts, seen from either side. When the sums agree,
-//! every row has its counterpart and nothing is wrong. When they do not, the checks read every page and name the rows that
-//! are wrong.
+//! First it adds up each table once: how many rows match their counterparts, seen from either side. When the sums agree, every
+//! row has its counterpart and nothing is wrong. When they do not, the checks read every page and name the rows that are wrong.
 //!
 //! It reads page by page along the primary keys, locks nothing, and keeps no more than a page, a window of products and a
-//! bounded report in memory. While other clients use the server it rests after each page. It costs one connection, and the
-//! old versions of rows that the database keeps meanwhile.
+//! bounded report in memory. While other clients use the server it rests after each page. It costs one connection, and the old
+//! versions of rows that the database keeps meanwhile.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -73,7 +72,7 @@ struct Audit {
     pace: Pace,
 }
 
-/// Counts that are taken from both sides, as the difference of the two.
+/// Differences of counts that are taken from both sides.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sums {
     /// Rows that do not match their counterparts.
@@ -169,8 +168,8 @@ impl Audit {
         Ok((products, holds))
     }
 
-    /// Adds up the units in holds and orders of the products in this range; `units` has an entry for each product that
-    /// exists. Returns how many rows of holds there are.
+    /// Adds up the units in holds and orders of the products in this range; `units` has an entry for each product that exists.
+    /// Returns how many rows of holds there are.
     async fn add_up_units(
         &mut self,
         tx: &mut Tx<'_>,
@@ -219,7 +218,7 @@ impl Audit {
         Ok(rows)
     }
 
-    /// Makes the checks that need no sums of other pages.
+    /// Makes the checks that need nothing but this page.
     async fn make_own_checks(&mut self, tx: &mut Tx<'_>, table: &Table, page: &Page) -> Result<(), Failure> {
         for &kind in table.own_checks {
             self.findings.add(audit::check(tx, kind, page).await?);
@@ -270,7 +269,7 @@ impl Audit {
         Ok(rows)
     }
 
-    /// Checks and adds up the events of a page that are not applied successes or failures.
+    /// Checks and adds up the events of a page that are neither applied successes nor applied failures.
     async fn look_at_other_events(&mut self, tx: &mut Tx<'_>, page: &Page) -> Result<(), Failure> {
         self.make_own_checks(tx, &EVENTS, page).await?;
         self.sums.odd += audit::check_refunds(tx, page).await?.len() as i64;
@@ -300,7 +299,7 @@ impl Audit {
         Ok(rows)
     }
 
-    /// Makes every check of every table that is not needed while the sums agree.
+    /// Makes the checks of every table that are skipped while the sums agree.
     async fn name_what_is_wrong(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
         let mut named = 0;
         for table in [&HOLDS, &ORDERS, &TRANSITIONS, &EVENTS, &CHARGES] {

@@ -28,13 +28,10 @@ const LOCKED: Duration = Duration::from_millis(1500);
 
 /// A waiting delivery.
 pub(super) struct EventJob {
-    /// The delivery.
     pub(super) delivery: Delivery,
     /// When the request stops waiting.
     pub(super) deadline: Instant,
-    /// The span of the request, for the log.
     pub(super) span: Span,
-    /// Where the response goes.
     pub(super) answer: oneshot::Sender<Result<Receipt, Error>>,
 }
 
@@ -107,7 +104,6 @@ struct Attempt {
 }
 
 impl EventWork {
-    /// Takes in the plain events together.
     async fn attempt(&self, jobs: Vec<EventJob>) -> Attempt {
         let Sorted { plain, lone, others: mut alone } = self.sort(jobs).await;
         let mut spoiled = Vec::new();
@@ -117,7 +113,7 @@ impl EventWork {
         match self.pay(&plain).await {
             Ok(event_ids) => self.answer(plain, &event_ids).await,
             Err(Error::Stale(_)) => spoiled.extend(plain.into_iter().map(|(job, _)| job)),
-            // the database does not answer, or worse: alone, each event gets its own result
+            // after any other error, each event is taken in alone and gets its own result
             Err(_) => alone.extend(plain.into_iter().map(|(job, _)| job)),
         }
         Attempt { alone, spoiled }
@@ -135,7 +131,6 @@ impl EventWork {
         jobs.into_iter().partition(|job| known.contains(&job.delivery.event.idempotency_key))
     }
 
-    /// Separates the plain events from the others.
     async fn sort(&self, jobs: Vec<EventJob>) -> Sorted {
         let (may_be_plain, mut others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| {
             job.delivery.event.meaning == Meaning::Succeeded && job.delivery.event.body.len() <= SMALL
@@ -200,8 +195,7 @@ impl EventWork {
         }
     }
 
-    /// Applies the events that wait for this payment and then answers it, in a task of its own: no other event waits for
-    /// that.
+    /// Applies the events that wait for this payment and then answers it, in a task of its own: no other event waits for that.
     fn answer_later(&self, job: EventJob, receipt: Receipt, order: &Order) {
         let (database, order) = (self.database.share(Share::Requests), (order.id, order.hold_id));
         tokio::spawn(async move {
@@ -227,8 +221,8 @@ pub(super) async fn unless_locked<T>(work: impl Future<Output = Result<T, Failur
     done.unwrap_or(Err(Failure::Abandoned("a row of the batch stays locked")))
 }
 
-/// Separates successes for pending orders, each with its order, from all others. Of several for one order, with one key or
-/// of one charge, the first counts. If the orders cannot be read, no success is plain.
+/// Separates successes for pending orders, each with its order, from all others. Of several for one order, with one key or of
+/// one charge, the first counts. If the orders cannot be read, no success is plain.
 pub(super) async fn part_plain<T>(
     database: &Database,
     successes: Vec<T>,

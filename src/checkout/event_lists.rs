@@ -12,7 +12,7 @@ use crate::db::{Error, Failure, Tx, charges, orders, payment_event_deliveries};
 use crate::domain::payment::Provider;
 use crate::domain::{EventStatus, Named as _};
 
-/// Ids ascend with the time of their rows, except within concurrent transactions.
+/// By how much the times of rows may disagree with the order of their ids, because of concurrent transactions.
 const JITTER: TimeDelta = TimeDelta::seconds(1);
 
 /// One page of a list.
@@ -86,8 +86,7 @@ impl Checkout {
             .await
     }
 
-    /// Returns a page of the refunds that are due, the oldest first, each with its charge. The state in `filter` is
-    /// ignored.
+    /// Returns a page of the refunds that are due, the oldest first, each with its charge. The state in `filter` is ignored.
     ///
     /// # Errors
     /// As every read.
@@ -126,7 +125,7 @@ impl Found {
     }
 }
 
-/// Returns whether a line matches all filters: its id was found by one or two of them, and it may have changed since.
+/// Returns whether a line matches all filters. Its id was found by only one or two of them, and it may have changed since.
 fn fits(filter: &EventFilter, names: &[Names], line: &EventLine) -> bool {
     filter.status.is_none_or(|status| status == line.status)
         && filter.charge.as_ref().is_none_or(|charge| line.txn_id.as_ref() == Some(charge))

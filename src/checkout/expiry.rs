@@ -1,9 +1,9 @@
 //! Expiry: holds and unpaid orders that have run out give their units back. Each statement changes a batch of rows, small
-//! enough that buyers do not wait long behind it. A row can be marked only once, so any number of instances may do this at
-//! the same time.
+//! enough that buyers do not wait long behind it. A row can be marked only once, so any number of instances may do this at the
+//! same time.
 //!
-//! Rows whose units cannot be given back (their product was deleted, or has fewer units reserved than they hold) are set
-//! apart and passed over: see `passed_over.rs`.
+//! Rows whose units cannot be given back (their product was deleted, or has fewer units reserved than they hold) are set apart
+//! and passed over: see `passed_over.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,13 +22,13 @@ use crate::db::holds::{self, Due, Units, sum};
 use crate::db::{Database, Error, Failure, audit, orders, products};
 use crate::telemetry;
 
-/// Maximum number of rows per transaction. Requests for the same product wait behind its last statement and its commit,
-/// which take little longer for many rows than for few.
+/// Maximum number of rows per transaction. Requests for the same product wait behind its last statement and its commit, which
+/// take little longer for many rows than for few.
 const BATCH: usize = 2_000;
 /// How often a step reads its page again because another worker was faster.
 const LOOKS: u32 = 3;
-/// Maximum number of rows per page. A page is many batches, since each read walks over all rows that were just changed and
-/// are not purged yet.
+/// Maximum number of rows per page: many batches, since each read walks over all rows that were just changed and are not purged
+/// yet.
 pub(super) const LISTED: u32 = 20_000;
 
 /// The result of a page of due rows.
@@ -65,9 +65,8 @@ impl Checkout {
         self.record(&mut horizon, seen).await
     }
 
-    /// Returns how long, by the database's clock, until the next hold runs out that [`Checkout::expire_holds`] has not
-    /// seen: zero when one already has, `None` when none does within a second. During a pause, returns the rest of the
-    /// pause.
+    /// Returns the time, by the database's clock, until the next hold runs out that [`Checkout::expire_holds`] has not seen:
+    /// zero when one already has, `None` when none does within a second. During a pause, returns the rest of the pause.
     ///
     /// # Errors
     /// As every read.
@@ -148,8 +147,8 @@ pub(super) async fn expire_due(
     do_page(database, window, read, work, Due::place).await
 }
 
-/// Reads a page of due rows and processes them; reads again when another worker was faster with some of them. If the
-/// database's clock has jumped, nothing is processed.
+/// Reads a page of due rows and processes them; reads again when another worker was faster with some of them. If the database's
+/// clock has jumped, nothing is processed.
 pub(super) async fn do_page<'a, T>(
     database: &Database,
     window: Window,
@@ -221,8 +220,8 @@ async fn expire_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives back as many of these rows as possible, and passes over the others. Most of what can be wrong is seen by one read
-/// of the products; halving finds the rest. Returns how many rows were given back.
+/// Gives back as many of these rows as possible, and passes over the others. Most of what can be wrong is seen by one read of
+/// the products; halving finds the rest. Returns how many rows were given back.
 async fn expire_apart(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
     let product_ids = due.iter().map(|row| row.units.product_id);
     let mut reserved = reserved(database, product_ids).await?;
@@ -245,8 +244,8 @@ async fn expire_apart(database: &Database, passed_over: &PassedOver, due: Vec<Du
     do_apart(passed_over, "hold", (&fitting, unfit), Due::place, work).await
 }
 
-/// Processes the rows that fit, by halves, and passes over those that do not, `(place, why)`. If processing fails, no row
-/// is passed over: another worker may have changed the products since they were read. Returns how many rows were processed.
+/// Processes the `fitting` rows by halves, and passes over the `unfit` ones, `(place, why)`. If processing fails, no row is
+/// passed over: another worker may have changed the products since they were read. Returns how many rows were processed.
 pub(super) async fn do_apart<'rows, T: Clone + Sync>(
     passed_over: &PassedOver,
     kind: &'static str,

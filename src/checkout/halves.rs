@@ -16,8 +16,7 @@ pub(super) struct Rest<T> {
     pub(super) untried: Vec<T>,
 }
 
-/// Does `work` for all of `rows`, or for as many of them as possible. A set for which it fails with [`Error::Unfit`] is
-/// halved.
+/// Does `work` for all of `rows`, or for as many of them as possible. A set for which it fails with [`Error::Unfit`] is halved.
 ///
 /// # Errors
 /// Every other error of `work`, at once; sets that were changed before stay changed.

@@ -1,16 +1,16 @@
 //! One batch of holds of one product. [`crate::batch`] forms the batches.
 //!
-//! Why this is fast: the product's row is locked once per batch, from the guarded update to the commit, and the disk is
-//! waited for once per batch, however many requests are in it. Meanwhile the next batch gathers.
+//! Why this is fast: the product's row is locked once per batch, from the guarded update to the commit, and each batch waits
+//! for the disk once, however many requests are in it. Meanwhile the next batch gathers.
 //!
 //! Why this is right:
-//! - The guard decides. `UPDATE … SET reserved = reserved + sum WHERE available >= sum` reserves units for every request of
-//!   the batch or for none, and COMMIT is sent only after its row count was checked.
+//! - The guard decides. `UPDATE … SET reserved = reserved + sum WHERE available >= sum` reserves units for every request of the
+//!   batch or for none, and COMMIT is sent only after its row count was checked.
 //! - The supply that a batch knows, from an earlier batch or from its own read, decides only what it tries.
 //! - Ids are created before the first attempt. If the response to COMMIT is lost, a read of these ids shows whether it took
 //!   effect.
-//! - No request is refused from memory. A refusal rests on a read that began after the request arrived and after expired
-//!   holds were given back.
+//! - No request is refused from memory. A refusal rests on a read that began after the request arrived and after expired holds
+//!   were given back.
 //! - Requests are served in order of arrival as long as they fit; a smaller one may pass a larger one.
 
 use std::collections::{BTreeMap, HashMap};
@@ -40,15 +40,12 @@ use crate::domain::{HoldStatus, Refusal};
 pub(super) struct HoldJob {
     /// Created on arrival.
     pub(super) hold_id: Uuid,
-    /// The number of units.
     pub(super) qty: i64,
     /// The client's idempotency key, if it sent one.
     pub(super) keyed: Option<Keyed>,
     /// When the request stops waiting.
     pub(super) deadline: Instant,
-    /// The span of the request, for the log.
     pub(super) span: Span,
-    /// Where the response goes.
     pub(super) answer: oneshot::Sender<Result<Taken, Error>>,
 }
 
@@ -172,8 +169,8 @@ struct Batch<'work> {
 }
 
 impl Batch<'_> {
-    /// Takes the holds of all `jobs` and counts every copy in `replays`, in one transaction. It changes a row for each of
-    /// them, so that every response is durable.
+    /// Takes the holds of all `jobs` and counts every copy in `replays`, in one transaction. It changes a row for each of them,
+    /// so that every response is durable.
     async fn take(&self, jobs: &[HoldJob], replays: &Replays) -> Result<Option<Written>, Error> {
         let mut rows: Vec<(Uuid, i64)> = jobs.iter().map(|job| (job.hold_id, job.qty)).collect();
         rows.sort_unstable();
@@ -269,9 +266,9 @@ impl Batch<'_> {
         self.write(fitting, rest, replays).await
     }
 
-    /// Returns the jobs that may be refused. No request may be refused because of units that an earlier request with the
-    /// same key has taken, so the keys are looked up once more after the supply was read. Jobs whose key is known by now
-    /// come again in the next batch.
+    /// Returns the jobs that may be refused. No request may be refused because of units that an earlier request with the same
+    /// key has taken, so the keys are looked up once more after the supply was read. Jobs whose key is known by now come again
+    /// in the next batch.
     async fn still_unknown(&mut self, rest: Refused) -> Result<Refused, (Vec<HoldJob>, Error)> {
         if rest.iter().all(|(_, job)| job.keyed.is_none()) {
             return Ok(rest);

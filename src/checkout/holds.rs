@@ -30,9 +30,9 @@ impl Checkout {
     /// Takes a hold on `qty` units of one product.
     ///
     /// # Errors
-    /// [`Refusal::InvalidQuantity`], [`Refusal::ProductNotFound`], [`Refusal::IdempotencyKeyReuse`]; when there are not
-    /// enough units, [`Refusal::AllHeld`] if enough may come back, else [`Refusal::SoldOut`]; [`Error::Overloaded`] when
-    /// too many requests wait for this product.
+    /// [`Refusal::InvalidQuantity`], [`Refusal::ProductNotFound`], [`Refusal::IdempotencyKeyReuse`]; when there are not enough
+    /// units, [`Refusal::AllHeld`] if enough may come back, else [`Refusal::SoldOut`]; [`Error::Overloaded`] when too many
+    /// requests wait for this product.
     pub async fn create_hold(&self, product_id: i64, qty: i64, keyed: Option<Keyed>) -> Result<Taken, Error> {
         let result = self.queue_for_hold(product_id, qty, keyed).await;
         match &result {
@@ -61,8 +61,8 @@ impl Checkout {
         answer(deadline, answered).await
     }
 
-    /// Returns whether the product is known to exist, so that its lane may be created without a read. An id that no product
-    /// has then costs a share of a batched read, and not a lane and a transaction of its own.
+    /// Returns whether the product is known to exist, so that its lane may be created without a read. An id that no product has
+    /// then costs a share of a batched read, and not a lane and a transaction of its own.
     fn was_seen(&self, product_id: i64) -> bool {
         self.products_seen().get(&product_id).is_some()
     }

@@ -2,9 +2,9 @@
 //!
 //! An index entry of a changed row stays, marked as deleted, until no snapshot can see it any more, and reads walk over it.
 //! While one client keeps a transaction open, a read that began at the oldest deadline would walk over the entries of
-//! everything that was ever sold. So a pass begins at the time when the last pass began, less a slack: a row becomes due at
-//! its deadline, and the transaction that wrote it ended within seconds. Rows that become due further back (another program
-//! moved the deadline) are found by [`super::stragglers`], which reads everything at a bounded share of the time.
+//! everything that was ever sold. So a pass begins at the time when the last pass began, less a slack: a row becomes due at its
+//! deadline, and the transaction that wrote it ended within seconds. Rows that become due further back (another program moved
+//! the deadline) are found by [`super::stragglers`], which reads everything at a bounded share of the time.
 //!
 //! The same holds for rows that cannot be processed: they stay due and lie behind the horizon.
 
@@ -14,8 +14,7 @@ use chrono::NaiveDateTime;
 
 use crate::db::due::Place;
 
-/// How long a transaction may take to commit a row whose deadline passes meanwhile: longer than the time limit of a
-/// transaction.
+/// How long a transaction may take to commit a row whose deadline passes meanwhile: longer than its time limit.
 pub(super) const SLACK: Duration = Duration::from_secs(5);
 
 /// How far back a worker looks for rows that became due while no worker ran, if it cannot begin at the oldest deadline.
@@ -60,9 +59,8 @@ impl Horizon {
         self.pass = None;
     }
 
-    /// Skips a pass that takes too long to read, at this time. If it began at the oldest deadline, the worker begins near
-    /// this time instead. Each later pass then goes back twice as far, over rows that became due while no worker ran, until
-    /// one takes too long.
+    /// Skips a pass that takes too long to read. If it began at the oldest deadline, the worker begins near `now` instead. Each
+    /// later pass then goes back twice as far, over rows that became due while no worker ran, until one takes too long.
     pub(super) fn skip_to(&mut self, now: NaiveDateTime) {
         self.back = self.seen.is_none().then_some(SLACK);
         self.seen.get_or_insert(now);

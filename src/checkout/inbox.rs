@@ -33,8 +33,8 @@ const BATCH: usize = 250;
 const AT_ONCE: usize = 4;
 
 impl Checkout {
-    /// Applies received events that are due, and gives up parked ones that have waited for too long. An event that cannot
-    /// be applied never keeps others waiting. Returns whether there may be more.
+    /// Applies received events that are due, and gives up parked ones that have waited for too long. An event that cannot be
+    /// applied never keeps others waiting. Returns whether there may be more.
     ///
     /// # Errors
     /// As every read.
@@ -71,7 +71,7 @@ impl Checkout {
             .read("payments.list_due", |tx| async move { payment_events::list_due(tx, window).await }.boxed())
             .await?;
         let found = page.rows.len();
-        // by a clock that has jumped, no event is given up
+        // no event is given up by a clock that has jumped
         if !self.database.clock().admits(page.read_at, asked) {
             page.rows.retain(|due| due.status != EventStatus::Parked);
         }
@@ -79,8 +79,8 @@ impl Checkout {
     }
 
     /// Tries these events, up to `at_once` at the same time: all successes, then all failures, then all refunds, because a
-    /// refund that names no charge is applied only when one charge is open. Successes that were never tried go in batches.
-    /// At the end, the events that wait for their orders are applied. Returns how many of these events got their outcome.
+    /// refund that names no charge is applied only when one charge is open. Successes that were never tried go in batches. At
+    /// the end, the events that wait for their orders are applied. Returns how many of these events got their outcome.
     pub(super) async fn work_off_in_order(&self, events: Vec<Due>, at_once: usize) -> usize {
         let (mut settled, mut paid) = (Vec::new(), Vec::new());
         for &meaning in Meaning::ALL {
@@ -125,7 +125,7 @@ impl Checkout {
         let leased = match leased.await {
             Ok(leased) => leased,
             Err(error) => {
-                // they are still due, or will be soon if the lease was committed without a response
+                // they are still due; if the lease was committed without a response, they will be due again soon
                 warn!(%error, "a batch of payment events could not be leased");
                 return Applied::default();
             }
@@ -149,7 +149,7 @@ impl Checkout {
                 let orders = plain.into_iter().map(|(_, order)| (order.id, order.hold_id)).collect();
                 Applied { orders, alone }
             }
-            // a row changed in between, or one of them cannot be applied: one by one, all others can
+            // a row changed in between, or one of them cannot be applied: tried alone, all others can be
             Err(_) => {
                 alone.extend(plain.into_iter().map(|((event_id, _), _)| event_id));
                 Applied { orders: Vec::new(), alone }
@@ -190,9 +190,8 @@ impl Checkout {
         }
     }
 
-    /// Returns how long until [`Checkout::work_off_inbox`] has something to do: zero when it has, `None` when it has
-    /// nothing within a second. While the database's clock is not trusted, always `None`: a check every second is enough
-    /// then.
+    /// Returns how long until [`Checkout::work_off_inbox`] has something to do: zero when it has, `None` when it has nothing
+    /// within a second. While the database's clock is not trusted, always `None`: a check every second is enough then.
     pub async fn next_event_due(&self) -> Result<Option<Duration>, Error> {
         if self.database.clock().paused_for().is_some() {
             return Ok(None);
@@ -205,7 +204,7 @@ impl Checkout {
         Ok(due_in_us.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0))))
     }
 
-    /// Resolves when an event was queued for a worker.
+    /// Resolves when an event is queued for a worker.
     pub async fn event_queued(&self) {
         self.event_queued.notified().await;
     }
@@ -246,8 +245,8 @@ impl Checkout {
     /// order costs. That and `note` stay in its trail.
     ///
     /// # Errors
-    /// [`Refusal::EventNotFound`], [`Refusal::EventNotReplayable`]; [`Refusal::AmountNotAcceptable`] when the event states
-    /// no positive amount.
+    /// [`Refusal::EventNotFound`], [`Refusal::EventNotReplayable`]; [`Refusal::AmountNotAcceptable`] when the event states no
+    /// positive amount.
     pub async fn replay_event(&self, event_id: i64, accept_amount: bool, note: &str) -> Result<Receipt, Error> {
         let detail = match accept_amount {
             true => format!("amount accepted as it is; {note}"),
@@ -314,8 +313,7 @@ impl Checkout {
         Ok(self.settle_leased(event_id, attempts + 1).await)
     }
 
-    /// Makes the attempt for which the event was leased; it is already counted. Returns whether the event got its outcome
-    /// here.
+    /// Makes the attempt for which the event was leased; it is already counted. Returns whether the event got its outcome here.
     async fn settle_leased(&self, event_id: i64, attempt: u32) -> bool {
         let began = Instant::now();
         let failed = match settle(&self.background, Way::Waiting { event_id, counted: false }).await {

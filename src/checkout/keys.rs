@@ -9,7 +9,6 @@ use crate::db::{Database, Error};
 
 /// A request that may have a key.
 pub(super) trait Keyable {
-    /// Returns its key.
     fn keyed(&self) -> Option<&Keyed>;
 }
 

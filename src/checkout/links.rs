@@ -1,10 +1,10 @@
-//! Reports of a provider that spreads one payment over several objects, such as Stripe: a session, an intent, a charge.
-//! Only some of them name the order. A report that names both an order and an object links the two. An event that names no
-//! order is `unmatched` until one of its objects is linked, and is then applied like any other.
+//! Reports of a provider that spreads one payment over several objects, such as Stripe: a session, an intent, a charge. Only
+//! some of them name the order. A report that names both an order and an object links the two. An event that names no order is
+//! `unmatched` until one of its objects is linked, and is then applied like any other.
 //!
-//! A link and an unmatched event may arrive in any sequence, or at once, on two instances. Each side commits its own rows
-//! first and looks for the other side's in a second transaction. If a crash prevents the second step, neither side knows of
-//! the other, and the sweep finds them.
+//! A link and an unmatched event may arrive in any sequence, or at once, on two instances. Each side commits its own rows first
+//! and looks for the other side's in a second transaction. If a crash prevents the second step, neither side knows of the
+//! other, and the sweep finds them.
 //!
 //! Locks are taken in the order inbox, links, orders.
 
@@ -40,8 +40,8 @@ pub enum Effect {
 pub struct Report {
     /// The event. Its reference is empty when it names no order or hold of this shop.
     pub event: Event,
-    /// Whether its reference is only a hint at an order. A hint counts when nothing else is known of the payment and the
-    /// order exists.
+    /// Whether its reference is only a hint at an order. A hint counts when nothing else is known of the payment and the order
+    /// exists.
     pub hint: bool,
     /// The effect that it asks for.
     pub effect: Effect,
@@ -116,7 +116,7 @@ impl Checkout {
         Ok(more)
     }
 
-    /// Links the objects of an event to the order or hold that it names, and applies the events that waited for that.
+    /// Links the objects of an event to the order or hold that it names, and applies the events that waited for the link.
     async fn link(&self, event: &Event, objects: &[Vec<u8>]) -> Result<(), Error> {
         let (provider, reference) = (event.provider.as_bytes(), event.reference);
         let charge_name = charge_name(event);
@@ -157,8 +157,8 @@ impl Checkout {
         self.match_all(waiting).await;
     }
 
-    /// Lists unmatched events that name these objects, a hundred at most. The sweep finds further ones, and all of them if
-    /// they cannot be read now.
+    /// Lists unmatched events that name these objects, a hundred at most. The sweep finds further ones, and all of them if they
+    /// cannot be read now.
     async fn list_waiting(&self, provider: &[u8], objects: &[Vec<u8>]) -> Vec<i64> {
         let waiting = self
             .database
@@ -239,8 +239,8 @@ impl Checkout {
         Ok(matched)
     }
 
-    /// Takes in an event that names no order or hold of this shop: it waits, unless one of its objects is linked. A hint at
-    /// an order that does not exist yet is stored with it.
+    /// Takes in an event that names no order or hold of this shop: it waits, unless one of its objects is linked. A hint at an
+    /// order that does not exist yet is stored with it.
     async fn receive_unmatched(&self, event: &Event, objects: &[Vec<u8>]) -> Result<Receipt, Error> {
         let receipt = self
             .database
@@ -305,7 +305,7 @@ impl Checkout {
 
 /// An event that was just matched.
 struct Matched {
-    /// The order in which events that are matched together are applied.
+    /// Of events that are matched together, those with a lower turn are applied first.
     turn: u8,
     provider: Vec<u8>,
     objects: Vec<Vec<u8>>,

@@ -1,8 +1,8 @@
 //! The use cases. A public function is one transaction; or two, where two sides may write their rows at the same time: each
 //! commits its own row first and then looks for the other's.
 //!
-//! Every transaction takes its locks in the same order: idempotency key or inbox, charges or links, orders, holds, products
-//! by id.
+//! Every transaction takes its locks in the same order: idempotency key or inbox, charges or links, orders, holds, products by
+//! id.
 
 pub mod audit;
 pub mod audit_report;
@@ -116,17 +116,17 @@ pub struct Checkout {
     stragglers: tokio::sync::Mutex<Stragglers>,
     passed_over: Arc<PassedOver>,
     sweep: tokio::sync::Mutex<Sweep>,
-    /// When the last deleted idempotency key was taken, UTC. While a snapshot is open, a read from the beginning of the
-    /// index walks over the entries of all deleted keys.
+    /// When the last deleted idempotency key was taken, UTC. While a snapshot is open, a read from the beginning of the index
+    /// walks over the entries of all deleted keys.
     keys_forgotten: tokio::sync::Mutex<NaiveDateTime>,
     /// Held by the running audit.
     auditing: tokio::sync::Mutex<()>,
     readiness: Readiness,
 }
 
-/// Limits for holds and reads. A packet of a batch stays well below 1 MB, the smallest `max_allowed_packet` that a server
-/// is likely to have. Single jobs leave most of the connections to the batches. Beyond 2,048 jobs, a batch of holds takes
-/// longer per job and delays the batches behind it.
+/// Limits for holds and reads. A packet of a batch stays well below 1 MB, the smallest `max_allowed_packet` that a server is
+/// likely to have. Single jobs leave most of the connections to the batches. Beyond 2,048 jobs, a batch of holds takes longer
+/// per job and delays the batches behind it.
 const LIMITS: Limits = Limits {
     queue: 20_000,
     batch: 2048,
@@ -194,7 +194,7 @@ impl Checkout {
         }
     }
 
-    /// Lets every batch finish. No request may follow.
+    /// Lets every batch finish. No request may be made after this.
     pub async fn finish(&self) {
         self.holds.finish().await;
         self.reads.finish().await;
@@ -234,8 +234,7 @@ impl Checkout {
         [self.database.clock().now().and_utc().timestamp(), Utc::now().timestamp()]
     }
 
-    /// Describes a pause after a jump of the database's clock and a difference from this machine's, for operators; `None`
-    /// without either.
+    /// Describes a jump of the database's clock and its difference from this machine's, for operators; `None` without either.
     pub fn clock_detail(&self) -> Option<String> {
         let clock = self.database.clock();
         let paused = clock.paused_for().map(|left| {
@@ -272,8 +271,7 @@ impl Checkout {
 /// How long a request waits for its batch, in the queue and while the batch runs.
 const PATIENCE: Duration = Duration::from_millis(4800);
 
-/// Waits for the response of a batch until `deadline`. A batch that starts later drops the jobs of requests that no longer
-/// wait.
+/// Waits for the response of a batch until `deadline`. When a batch starts, it drops the jobs of requests that no longer wait.
 async fn answer<T>(deadline: Instant, answered: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
     match timeout_at(deadline, answered).await {
         Ok(Ok(result)) => result,

@@ -32,8 +32,8 @@ pub struct EventFile {
     pub deliveries: Vec<Delivered>,
 }
 
-/// Returns the answer of a first delivery that has no row. An event that was not claimed after its first transaction got
-/// its outcome there; if that outcome may have changed since, the answer is unknown.
+/// Returns the answer of a first delivery that has no row. An event that was not claimed after its first transaction got its
+/// outcome there; if that outcome may have changed since, the answer is unknown.
 fn first_delivery(record: &EventRecord) -> Option<Delivered> {
     let answer = match record.line.status {
         EventStatus::Applied => DeliveryStatus::Processed,
@@ -78,8 +78,8 @@ impl Checkout {
     /// repetition changes nothing.
     ///
     /// # Errors
-    /// [`Refusal::EventNotFound`], [`Refusal::NotRefundable`]; [`Refusal::ChargePaysOrder`] and
-    /// [`Refusal::ChargeDueElsewhere`] when another event owns the charge and it was not given back.
+    /// [`Refusal::EventNotFound`], [`Refusal::NotRefundable`]; [`Refusal::ChargePaysOrder`] and [`Refusal::ChargeDueElsewhere`]
+    /// when another event owns the charge and it was not given back.
     pub async fn refund_done(&self, event_id: i64, note: &str) -> Result<EventLine, Error> {
         let (line, now) = self
             .database
@@ -109,8 +109,8 @@ impl Checkout {
         Ok(line)
     }
 
-    /// Dismisses a quarantined failure or refund for an operator: the event becomes `ignored`. A repetition changes
-    /// nothing, and the first note stays.
+    /// Dismisses a quarantined failure or refund for an operator: the event becomes `ignored`. A repetition changes nothing,
+    /// and the first note stays.
     ///
     /// # Errors
     /// [`Refusal::EventNotFound`], [`Refusal::SuccessNotDismissible`], [`Refusal::NotDismissible`].
@@ -139,8 +139,8 @@ impl Checkout {
     }
 }
 
-/// Checks a charge that another event owns, and that this transaction has locked: only if it was given back may this event
-/// be `refunded`.
+/// Checks a charge that another event owns, and that this transaction has locked: only if it was given back may this event be
+/// `refunded`.
 async fn check_owner(tx: &mut Tx<'_>, event: &Stored) -> Result<(), Failure> {
     // without a name from the provider, a charge is named after its event, and no other event can own it
     let name = event.txn_id.as_deref().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Orders are batched to save commits: they do not wait for each other's rows, but each waits for a commit. One packet
-//! creates all orders of a batch, or none. Reads before it find the jobs that would make it fail: those whose hold is used
-//! or expired, or whose id or key is taken. When another transaction changes such a row between the reads and the packet,
-//! the batch rolls back and is tried once more, reads included; jobs that fail again are tried alone, beside the batches.
+//! Orders are batched to save commits: they do not wait for each other's rows, but each waits for a commit. One packet creates
+//! all orders of a batch, or none. Reads before it find the jobs that would make it fail: those whose hold is used or expired,
+//! or whose id or key is taken. When another transaction changes such a row between the reads and the packet, the batch rolls
+//! back and is tried once more, reads included; jobs that fail again are tried alone, beside the batches.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -36,9 +36,7 @@ pub(super) struct OrderJob {
     pub(super) keyed: Option<Keyed>,
     /// When the request stops waiting.
     pub(super) deadline: Instant,
-    /// The span of the request, for the log.
     pub(super) span: Span,
-    /// Where the response goes.
     pub(super) answer: oneshot::Sender<Result<Ordered, Error>>,
 }
 
@@ -46,8 +44,8 @@ pub(super) struct OrderJob {
 pub(super) enum Ordered {
     /// The order was created, and its key stores `pending`. `woken`: events waited for it, so its state may have changed.
     Now { placed: Box<Placed>, woken: bool },
-    /// An earlier request with the same key created the order. The status is the one that the key stored after this copy
-    /// was counted.
+    /// An earlier request with the same key created the order. The status is the one that the key stored after this copy was
+    /// counted.
     Before(Made),
 }
 
@@ -147,7 +145,6 @@ impl Attempt {
 /// The stored rows that decide which orders a batch can create, as they were read before.
 #[derive(Default)]
 struct Stored {
-    /// The rows of the holds.
     rows: HashMap<Uuid, Vec<Hold>>,
     /// Chosen ids that are orders already, each with the hold of its order.
     taken: HashMap<Uuid, Uuid>,
@@ -206,8 +203,8 @@ fn refusal(rows: &[Hold]) -> Option<Refusal> {
 }
 
 impl OrderWork {
-    /// Tries all jobs in one transaction. Holds and orders are read before keys: so a hold that was used with the same key
-    /// is seen as used only if the key is seen, too.
+    /// Tries all jobs in one transaction. Holds and orders are read before keys: so a hold that was used with the same key is
+    /// seen as used only if the key is seen, too.
     async fn attempt(&self, jobs: Vec<OrderJob>) -> Attempt {
         let stored = match self.stored(&jobs).await {
             Ok(stored) => stored,
@@ -264,8 +261,7 @@ impl OrderWork {
             .await
     }
 
-    /// Creates all orders in one transaction. It also counts every copy in `replays`, so that the response to it is
-    /// durable.
+    /// Creates all orders in one transaction. It also counts every copy in `replays`, so that the response to it is durable.
     async fn place(&self, candidates: &[Candidate], replays: &[(OrderJob, Made)]) -> Result<Option<Terms>, Error> {
         let mut drafts: Vec<Draft> = candidates.iter().map(|(job, rows)| draft(job, rows)).collect();
         // in order of the unique key for which two instances may contend
@@ -351,8 +347,7 @@ impl OrderWork {
         }
     }
 
-    /// Applies the events that wait for one order and then answers its job, in a task of its own: no other job waits for
-    /// that.
+    /// Applies the events that wait for one order and then answers its job, in a task of its own: no other job waits for that.
     fn answer_later(&self, job: OrderJob, placed: Box<Placed>) {
         let database = self.database.share(Share::Requests);
         tokio::spawn(async move {
@@ -391,8 +386,7 @@ fn placed(job: &OrderJob, items: Vec<Hold>, terms: Terms) -> Placed {
     Placed { order, items, replayed: false }
 }
 
-/// Returns the terms of an earlier attempt if it was committed after all: then all of its orders are there, each with its
-/// hold.
+/// Returns the terms of an earlier attempt if it was committed after all: then all of its orders are there, each with its hold.
 async fn placed_before(tx: &mut Tx<'_>, drafts: &[Draft]) -> Result<Option<Terms>, Failure> {
     let ids: Vec<Uuid> = drafts.iter().map(|draft| draft.order_id).collect();
     if ids.is_empty() {

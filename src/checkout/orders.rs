@@ -70,8 +70,8 @@ impl Checkout {
         Ok(placed)
     }
 
-    /// Returns the order that an earlier request with the same key created. While the response to that request is not
-    /// settled, it may not have looked for waiting events yet, and may never do so; then this function does.
+    /// Returns the order that an earlier request with the same key created. While the response to that request is not settled,
+    /// it may not have looked for waiting events yet, and may never do so; then this function does.
     async fn placed_before(&self, made: &Made) -> Result<Placed, Error> {
         let order_id = made.resource_id;
         if made.answered_status.is_none() {
@@ -82,8 +82,7 @@ impl Checkout {
         Ok(Placed { replayed: true, ..placed })
     }
 
-    /// Settles which status the responses under a key show, and returns it: `status`, unless a copy may have shown another
-    /// one.
+    /// Settles which status the responses under a key show, and returns it: `status`, unless a copy may have shown another one.
     async fn first_answer(&self, keyed: &Keyed, status: OrderStatus) -> Result<OrderStatus, Error> {
         self.database
             .transaction("orders.first_answer", |tx| {

@@ -1,13 +1,13 @@
 //! When units of a product may come back, as far as is known from the last read.
 //!
-//! A refusal reads the earliest rows of a product that may still come back. While a snapshot keeps the index entries of
-//! rows that were sold since, a read from the beginning walks over all of them. But new rows come back at known times only:
-//! a hold after the lifetime of holds from now, an order after that of orders. So after a read, a later one needs to look
-//! only at the rows that the first one found, at those that are due, and at these two fronts.
+//! A refusal reads the earliest rows of a product that may still come back. While a snapshot keeps the index entries of rows
+//! that were sold since, a read from the beginning walks over all of them. But new rows come back at known times only: a hold
+//! one hold lifetime from now, an order one order lifetime from now. So after a read, a later one needs to look only at the
+//! rows that the first one found, at those that are due, and at these two fronts.
 //!
-//! Another program may move a deadline, and another instance may have other lifetimes. So this is used only for products
-//! whose whole read was slow, and the whole read is soon repeated, at a bounded share of the time. It decides only between
-//! "sold out" and "all held": the available units are always read from the product.
+//! Another program may move a deadline, and another instance may have other lifetimes. So this is used only for products whose
+//! whole read was slow, and the whole read is soon repeated, at a bounded share of the time. It decides only between "sold out"
+//! and "all held": the available units are always read from the product.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -39,7 +39,7 @@ impl Default for WholeReads {
     }
 }
 
-/// A range of deadlines, both ends included; without an end, it is open.
+/// A range of deadlines, both ends included; `None`: no end.
 pub(super) type Range = (NaiveDateTime, Option<NaiveDateTime>);
 
 /// How long after its creation a row comes back by itself.
@@ -55,7 +55,7 @@ struct Outlook {
     /// When that read began, by this machine's clock and by the database's.
     began: Instant,
     read_at: NaiveDateTime,
-    /// Outside these ranges, no row could come back then.
+    /// Outside these ranges, no row could come back at that time.
     ranges: Vec<Range>,
     /// When the last whole read began, and how long it took.
     whole: (Instant, Duration),
@@ -76,8 +76,8 @@ impl Outlook {
     }
 }
 
-/// Returns the ranges that had rows that might come back, after a read of the ranges `read` (or of everything) found rows
-/// with these deadlines. `complete`: it found all of them.
+/// Returns the ranges in which rows might come back, given that a read of the ranges `read` (or of everything) found these
+/// deadlines. `complete`: it found all of them.
 fn found(read: Option<&[Range]>, deadlines: &[NaiveDateTime], complete: bool) -> Vec<Range> {
     let points = deadlines.iter().map(|&at| (at, Some(at)));
     let last = deadlines.last().copied().filter(|_| !complete);
@@ -132,8 +132,8 @@ impl Outlooks {
         }
     }
 
-    /// Records a read of the ranges `read` (or of everything) for up to `limit` rows: when it began, how long it took, and
-    /// what it found.
+    /// Records a read of the ranges `read` (or of everything) for up to `limit` rows: when it began, how long it took, and what
+    /// it found.
     pub(super) fn record(
         &self,
         product_id: i64,

@@ -1,4 +1,4 @@
-//! Orders that were not paid in time: they are cancelled in batches, as holds are expired.
+//! Orders that were not paid in time are cancelled in batches, as holds are expired.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -106,8 +106,8 @@ async fn units_of(database: &Database, due: &[Due]) -> Result<HashMap<Uuid, Vec<
     Ok(units)
 }
 
-/// Cancels as many of these orders as possible, and passes over the others. Most of what can be wrong is seen by one read
-/// of the holds and one of the products; halving finds the rest. Returns how many were cancelled.
+/// Cancels as many of these orders as possible, and passes over the others. Most of what can be wrong is seen by one read of
+/// the holds and one of the products; halving finds the rest. Returns how many were cancelled.
 async fn cancel_apart(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
     let units = units_of(database, &due).await?;
     let product_ids: BTreeSet<i64> = units.values().flatten().map(|units| units.product_id).collect();

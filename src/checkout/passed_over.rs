@@ -1,8 +1,8 @@
-//! Expired rows whose units cannot be given back, because the tables were changed by hand. They are passed over for a
-//! while, so that the rows behind them are processed; then they are tried again.
+//! Expired rows whose units cannot be given back, because the tables were changed by hand. They are passed over for a while, so
+//! that the rows behind them are processed; then they are tried again.
 //!
-//! The memory is bounded: for a product that is missing, or that has fewer units reserved than are due, one entry stands
-//! for all rows. An entry that is lost costs one more try.
+//! The memory is bounded: for a product that is missing, or that has fewer units reserved than are due, one entry stands for
+//! all rows. An entry that is lost costs one more try.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -179,7 +179,6 @@ impl Findings {
         self.first.get_or_insert_with(|| format!("{}: {}", place.id, why()));
     }
 
-    /// Logs and counts them.
     pub(super) fn report(&self) {
         let Self { kind, rows, first: Some(first) } = self else { return };
         telemetry::passed_over(kind, *rows);

@@ -1,8 +1,8 @@
 //! Payments: an event that a provider reports is first made durable, and then applied to its order.
 //!
 //! A webhook and its order may arrive in any sequence, or at once. Both commit their own row first and look for the other's
-//! afterwards, in a second transaction. If they looked before they commit, both could miss the other, since neither sees
-//! the other's uncommitted row. If a crash prevents the second step, a worker finds the event (see [`super::sweep`]).
+//! afterwards, in a second transaction. If they looked before they commit, both could miss the other, since neither sees the
+//! other's uncommitted row. If a crash prevents the second step, a worker finds the event (see [`super::sweep`]).
 
 use std::collections::HashSet;
 
@@ -57,9 +57,7 @@ impl Receipt {
 /// One delivery of an event.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    /// The event.
     pub(super) event: Event,
-    /// When it arrived.
     pub(super) arrived: Instant,
     /// How long the event may wait for its order, in seconds.
     pub(super) park_seconds: u64,
@@ -71,12 +69,12 @@ const TRIES: u32 = 3;
 const ROUNDS: u32 = 3;
 
 impl Checkout {
-    /// Takes in one delivery: when this returns, the event is durable, and applied if its order exists, unless a worker
-    /// does that.
+    /// Takes in one delivery: when this returns, the event is durable, and applied if its order exists, unless that is left to
+    /// a worker.
     ///
     /// # Errors
-    /// [`Refusal::IdempotencyKeyReuse`] when the key stands for another event; [`Error::Overloaded`] when too many
-    /// deliveries wait.
+    /// [`Refusal::IdempotencyKeyReuse`] when the key stands for another event; [`Error::Overloaded`] when too many deliveries
+    /// wait.
     pub async fn receive_event(&self, event: Event) -> Result<Receipt, Error> {
         let arrived = Instant::now();
         let delivery = Delivery { event, arrived, park_seconds: self.policy.park_seconds };
@@ -138,8 +136,8 @@ async fn receive_and_apply(database: &Database, delivery: &Delivery) -> Result<R
     if receipt.duplicate || !(took_money || receipt.status == EventStatus::Parked) {
         return Ok(receipt);
     }
-    // Our row is committed. Now apply the events that wait for the same order: an order that committed before us is seen
-    // now, and so is a refund that arrived before its success.
+    // Our row is committed. Now apply the events that wait for the same order: an order that committed before us is seen now,
+    // and so is a refund that arrived before its success.
     let woken = wake_others(database, reference).await?;
     // the request that created the order may have applied the event first
     match woken > 0 || receipt.status == EventStatus::Parked {
@@ -198,8 +196,8 @@ pub(super) enum Way<'a> {
     Waiting { event_id: i64, counted: bool },
 }
 
-/// Applies an event and stores its outcome, in one transaction. Returns `None` if another transaction did that first. If a
-/// late payment finds no units on sale, expired holds are given back before it becomes due for refund.
+/// Applies an event and stores its outcome, in one transaction. Returns `None` if another transaction did that first. If a late
+/// payment finds no units on sale, expired holds are given back before it becomes due for refund.
 pub(super) async fn settle(database: &Database, way: Way<'_>) -> Result<Option<Receipt>, Error> {
     match attempt(database, way, Supply::Unknown).await {
         Err(Error::Stale(OUT_OF_STOCK)) => {}
@@ -365,8 +363,8 @@ async fn wake_others(database: &Database, reference: Reference) -> Result<usize,
 }
 
 /// Returns which of these orders, just committed in the state `left`, an event has changed or waits for. An event that
-/// committed its row before is seen to wait, and one that commits later sees the orders itself. If the orders cannot be
-/// read now, a worker finds the events.
+/// committed before the orders is found here, and one that commits later finds the orders itself. If nothing can be read now, a
+/// worker finds the events.
 pub(super) async fn list_touched(database: &Database, order_ids: &[Uuid], left: OrderStatus) -> HashSet<Uuid> {
     if order_ids.is_empty() {
         return HashSet::new();
@@ -392,8 +390,8 @@ async fn list_waiting_for(database: &Database, references: &[Reference]) -> Resu
         .await
 }
 
-/// Applies one waiting event. Returns whether it got its outcome here. If it cannot be applied, a worker tries it again
-/// later, so that the events behind it do not wait for it.
+/// Applies one waiting event. Returns whether it got its outcome here. If it cannot be applied, a worker tries it again later,
+/// so that the events behind it do not wait for it.
 pub(super) async fn apply_waiting(database: &Database, event_id: i64) -> bool {
     let began = Instant::now();
     let error = match settle(database, Way::Waiting { event_id, counted: true }).await {

@@ -1,5 +1,5 @@
-//! Batched reads of products. A round (one batch) starts after the last of its requests arrived and reads all their
-//! products in one statement. So its responses are as fresh as with a query per request, at a fraction of the cost.
+//! Batched reads of products. A round (one batch) starts after the last of its requests arrived and reads all their products in
+//! one statement. So its responses are as fresh as with a query per request, at a fraction of the cost.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -86,8 +86,8 @@ impl ReadWork {
         if jobs.is_empty() {
             return;
         }
-        // one row more than the page has tells whether there is a next page; each page has a round of its own, often for
-        // one job
+        // one row more than the page has tells whether there is a next page; each page has a round of its own, often for one
+        // job
         let found = self
             .database
             .share(Share::of_batch(jobs.len()))

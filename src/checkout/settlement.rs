@@ -24,9 +24,9 @@ use crate::domain::{
 /// Whether a payment for a cancelled order may still get units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Supply {
-    /// It tries; [`OUT_OF_STOCK`] reports that there were not enough.
+    /// The payment tries; [`OUT_OF_STOCK`] reports that there were not enough.
     Unknown,
-    /// There are not enough: it is due for refund.
+    /// There are not enough: the payment is due for refund.
     Gone,
 }
 
@@ -101,7 +101,7 @@ pub(super) async fn apply(tx: &mut Tx<'_>, event: &Stored, supply: Supply) -> Re
     }
 }
 
-/// Gives an outcome to an event that has waited for its order for too long: money is due for refund. A refund goes on
+/// Gives an outcome to an event that has waited for its order for too long: money becomes due for refund. A refund goes on
 /// waiting ([`Outcome::Parked`]) while a success waits, since it may belong to that one.
 pub(super) async fn give_up(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failure> {
     match event.meaning {
@@ -235,8 +235,8 @@ async fn without_order(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failu
     }
 }
 
-/// Returns whether a hold can no longer become an order. An expired hold may still become one in a transaction that began
-/// in time. The guarded update waits for that transaction, so only its result counts.
+/// Returns whether a hold can no longer become an order. An expired hold may still become one in a transaction that began in
+/// time. The guarded update waits for that transaction, so only its result counts.
 async fn has_ended(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
     let ended = |rows: &[Hold]| {
         rows.first().is_some_and(|row| matches!(row.status, HoldStatus::Released | HoldStatus::Expired))
@@ -246,7 +246,7 @@ async fn has_ended(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
     if !ended(&found) {
         return Ok(false);
     }
-    // a hold that has expired only by a clock that has jumped has not ended
+    // a hold that has run out only because the clock jumped has not ended
     let ran_out = found.first().filter(|row| row.status == HoldStatus::Expired);
     if ran_out.is_some_and(|row| !tx.clock().admits(row.server_time, asked)) {
         return Ok(false);
@@ -335,8 +335,8 @@ fn unfit_refund(unfit: Unfit, taken: Taken<'_>, back: GivenBack<'_>) -> Quaranti
     }
 }
 
-/// Gives back a charge, or a part of it. If the charge paid the order, the order stores the amount; if it is due for
-/// refund, its event is settled and the order stays as it is.
+/// Gives back a charge, or a part of it. If the charge paid the order, the order stores the amount; if it is due for refund,
+/// its event is settled and the order stays as it is.
 async fn give_back(
     tx: &mut Tx<'_>,
     event: &Stored,
@@ -357,7 +357,7 @@ async fn give_back(
     if due {
         return Ok(());
     }
-    // a charge that paid an order has one: the order was created after it was looked up
+    // a charge that paid an order has an order: it was created after it was looked up
     let order = order.ok_or(Failure::Raced("orders/find"))?;
     let (status, reason) = match whole {
         true => (OrderStatus::Refunded, Reason::PaymentRefunded),
@@ -370,7 +370,7 @@ async fn give_back(
     if !orders::refund(tx, order, refunded).await? {
         return Err(Failure::Raced("orders/refund"));
     }
-    // the order may have been paid after it was read; the guard ensures that it was paid
+    // the order may have been paid after it was read; the guard ensures that it is `paid`
     record(tx, event, order.id, (OrderStatus::Paid, status), reason).await?;
     if restocked {
         let units = holds::sum(holds::list_units(tx, &[order.hold_id]).await?);
@@ -390,8 +390,8 @@ async fn record(
     order_events::insert_for_payment(tx, transition, event.id).await
 }
 
-/// Returns the amount that was taken according to the event. The order's total replaces an amount that is missing or cannot
-/// be read, unless the event states another currency.
+/// Returns the amount that was taken according to the event. The order's total replaces an amount that is missing or cannot be
+/// read, unless the event states another currency.
 pub(super) fn money_of(event: &Stored, order: Option<&Order>) -> Money {
     let order_currency = order.and_then(|order| Currency::parse(&order.currency));
     let currency = match &event.currency {

@@ -1,5 +1,5 @@
-//! Rows that became due behind the horizons of the workers: another program moved their deadline, or they were passed over
-//! and can be tried again.
+//! Rows that became due behind the horizons of the workers: another program moved their deadline, or they were passed over and
+//! can be tried again.
 //!
 //! This reads along the whole index of deadlines, and so over every entry that a snapshot keeps. A step is one page of each
 //! table; the worker rests in proportion to the time that it took.
@@ -31,8 +31,8 @@ impl Stragglers {
 }
 
 impl Checkout {
-    /// Processes a page of holds, orders and payment events that have been due for a while and were missed. Returns whether
-    /// one of the walks goes on.
+    /// Processes a page of holds, orders and payment events that have been due for a while and were missed. Returns whether one
+    /// of the walks goes on.
     ///
     /// # Errors
     /// As every transaction.
@@ -44,14 +44,13 @@ impl Checkout {
         done.map(|_| stragglers.holds.is_some() || stragglers.orders.is_some())
     }
 
-    /// Returns how long the last step of [`Checkout::find_stragglers`] took, also if it failed; zero when it found
-    /// something to do.
+    /// Returns how long the last step of [`Checkout::find_stragglers`] took, also if it failed; zero when it found something to
+    /// do.
     pub async fn stragglers_took(&self) -> Duration {
         self.stragglers.lock().await.took
     }
 
-    /// Returns how many rows were processed. The rows of a worker that has not finished its first pass are left to that
-    /// pass.
+    /// Returns how many rows were processed. The rows of a worker that has not finished its first pass are left to that pass.
     async fn step_stragglers(&self, stragglers: &mut Stragglers) -> Result<usize, Error> {
         // if one walk fails, the others still process their pages
         let (mut done, mut failed) = (0, None);

@@ -1,9 +1,9 @@
 //! The sweep finds and applies parked events that have nothing to wait for any more, because a crash kept both sides from
 //! looking.
 //!
-//! Very many events may be parked. So a step reads one page along the index of states and keeps its place for the next
-//! step, and the worker rests in proportion to the time that the page took. A walk over all events takes long, but only a
-//! bounded share of the database's time.
+//! Very many events may be parked. So a step reads one page along the index of states and keeps its place for the next step,
+//! and the worker rests in proportion to the time that the page took. A walk over all events takes long, but only a bounded
+//! share of the database's time.
 
 use std::time::Duration;
 
@@ -65,8 +65,8 @@ impl Sweep {
 }
 
 impl Checkout {
-    /// Reads the next page of parked events and of refunds that were given up, and applies those that have nothing to wait
-    /// for any more. Returns whether the walk goes on; after its last page it begins anew.
+    /// Reads the next page of parked events and of refunds that were given up, and applies those that have nothing to wait for
+    /// any more. Returns whether the walk goes on; after its last page it begins anew.
     ///
     /// # Errors
     /// As every read.

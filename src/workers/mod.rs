@@ -17,15 +17,14 @@ use crate::checkout::Error;
 use crate::checkout::readiness::Unready;
 use crate::telemetry::{self, Throttle};
 
-/// How long a worker sleeps at most. A row is due a second after it was created at the earliest, so checking every second
-/// is never too late.
+/// How long a worker sleeps at most. A row is due a second after it was created at the earliest, so checking every second is
+/// never too late.
 const NAP: Duration = Duration::from_secs(1);
-/// How often the sweeps begin at most: for parked and unmatched events that can be applied, and for rows that became due
-/// behind the horizons.
+/// The shortest pause after a whole sweep for parked or unmatched events that can be applied, or for due rows behind a horizon.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often old idempotency keys are deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
-/// The shortest pause before due events are tried again that could not be applied.
+/// The shortest pause before due events that could not be applied are tried again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// A worker whose reads grow with the inbox rests this many times as long as it read.
 const SWEEP_SHARE: u32 = 10;
