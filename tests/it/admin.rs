@@ -527,7 +527,7 @@ async fn an_answer_that_changed_before_it_was_sent_is_shown_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_refund_is_not_done_while_the_charge_pays_an_order_under_another_event() {
+async fn a_refund_cannot_be_marked_done_while_the_charge_pays_an_order_under_another_event() {
     let (shop, product_id, client) = open_shop().await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     let wrong = client.report(&order_id, "paid", json!({ "txn_id": "T-1", "amount": "49.98" })).await;
@@ -555,7 +555,7 @@ async fn a_refund_is_not_done_while_the_charge_pays_an_order_under_another_event
 }
 
 #[tokio::test]
-async fn a_refund_of_a_charge_that_is_due_under_another_event_is_done_there() {
+async fn a_charge_that_is_due_under_another_event_has_to_be_marked_refunded_there_first() {
     let (shop, product_id, client) = open_shop().await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     client.report(&order_id, "paid", json!({ "txn_id": "T-1" })).await;

@@ -64,8 +64,8 @@ async fn partly_sold(shop: &Shop, stock: i64, sold: i64) -> i64 {
     product_id
 }
 
-/// Queues a wave of requests behind a first hold, and a second wave behind the commit of the first wave; returns the results of
-/// both waves. `served`: the first wave takes units.
+/// Queues a wave of requests behind a first hold, and a second wave behind the commit of the first wave. Returns the results
+/// of both waves. `served`: the first wave takes units.
 async fn two_waves(
     app: &Arc<App>,
     proxy: &Proxy,

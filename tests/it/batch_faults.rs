@@ -1,4 +1,4 @@
-//! Batches whose connection is cut, at every point of the transaction: each job gets the result that it would get alone.
+//! Batches whose connection is cut at any point of the transaction: each job gets the result that it would get alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ fn ask(app: &Arc<App>, product_id: i64, wishes: &[Wish]) -> Vec<JoinHandle<Resul
     in_order(wishes.iter().map(|(qty, key)| hold(app, product_id, *qty, key.clone())))
 }
 
-/// Asserts that every hold that was returned is stored, once for each request, and once for each key.
+/// Asserts that every returned hold is stored, that no two requests share one, and that a key has one hold.
 async fn assert_each_held_once(shop: &Shop, product_id: i64, wishes: &[Wish], answers: &[Result<Taken, Error>]) {
     let query = format!("SELECT id, qty FROM holds WHERE product_id = {product_id} AND status = 'active'");
     let rows: Vec<(Vec<u8>, i64)> = shop.rows(&query).await;

@@ -4,7 +4,7 @@ use crate::support::proxy::Action;
 use crate::support::{Answer, Shop};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_hundred_buyers_on_two_instances_never_reserve_more_than_there_is() {
+async fn five_hundred_buyers_on_two_instances_never_reserve_more_than_the_stock() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let instances = [shop.serve().await, shop.serve().await];

@@ -53,7 +53,7 @@ async fn a_webhook_is_accepted_if_its_time_fits_the_clock_of_the_database_or_of_
     shop.assert_conserved().await;
 }
 
-/// Rows that can run out, and have not.
+/// Rows that can run out, none of which has.
 struct Sale {
     product_id: i64,
     hold_id: Uuid,
@@ -74,7 +74,7 @@ impl Sale {
         Self { product_id, hold_id, order_id, paid_hold }
     }
 
-    /// Runs each worker's step that ends rows which have run out.
+    /// Runs each worker's step that ends overdue rows.
     async fn step(app: &App) {
         app.checkout.expire_holds().await.expect("the step runs");
         app.checkout.cancel_overdue_orders().await.expect("the step runs");

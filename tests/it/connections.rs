@@ -127,7 +127,7 @@ async fn an_http2_client_that_disconnects_leaves_no_request_behind() {
     let (address, _serving) = server(Limits::default(), slow(&permits)).await;
     let (mut requests, mut pings, driver) = http2(address).await;
     let (_response, _) = requests.send_request(get("/slow"), true).expect("the connection is open");
-    pings.ping(Ping::opaque()).await.expect("the request has arrived before it");
+    pings.ping(Ping::opaque()).await.expect("the request has arrived before the ping");
     // one each for the server's endpoint, this test and the request
     assert!(eventually(async || Arc::strong_count(&permits) == 3).await);
     drop(driver);
@@ -162,7 +162,7 @@ async fn a_stop_waits_for_the_whole_body_of_a_request_over_http2() {
 }
 
 #[tokio::test]
-async fn an_http2_body_that_does_not_come_is_refused_and_leaves_nothing_behind() {
+async fn an_http2_request_whose_body_never_arrives_is_refused_and_frees_its_stream() {
     let (_shop, product_id, instance) = Shop::selling(5).await;
     let (mut requests, _, _driver) = http2(instance.client.address()).await;
     let head = || Request::post("http://localhost/api/holds").header("content-type", "application/json");
@@ -176,7 +176,7 @@ async fn an_http2_body_that_does_not_come_is_refused_and_leaves_nothing_behind()
     for (response, _body) in waiting {
         assert_eq!(response.await.expect("it is answered").status(), 408);
     }
-    requests = requests.ready().await.expect("its streams are over");
+    requests = requests.ready().await.expect("its streams have ended");
     let body = json!({ "product_id": product_id, "qty": 1 }).to_string();
     let request = head().body(()).expect("a request");
     let (response, mut sender) = requests.send_request(request, false).expect("the connection is open");
@@ -312,7 +312,7 @@ async fn idle_clients_beyond_the_soft_limit_of_open_files_delay_no_client_and_ta
 }
 
 #[tokio::test]
-async fn idle_clients_beyond_the_hard_limit_of_open_files_are_closed_for_new_ones() {
+async fn idle_connections_beyond_the_hard_limit_of_open_files_are_closed_for_new_ones() {
     let (shop, product_id) = (Shop::open().await, 1);
     shop.product(100).await;
     let (process, client) = Process::serve_within("-n 256", &shop.database.url).await;

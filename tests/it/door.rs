@@ -299,7 +299,7 @@ async fn a_panic_inside_a_transaction_rolls_it_back() {
         });
         work.await
     });
-    assert!(panicked.await.expect_err("the panic is the caller's").is_panic());
+    assert!(panicked.await.expect_err("the caller gets the panic").is_panic());
     // The pool has one connection: the next transaction would commit what was left open on it.
     let reserved = door.transaction("test.next", |tx| {
         async move { tx.execute("UPDATE products SET reserved = reserved + 5 WHERE id = ?", (product_id,)).await }

@@ -165,7 +165,11 @@ async fn holds_that_another_worker_gives_back_meanwhile_do_not_make_their_produc
     read.release();
     step.await.expect("no panic").expect("the step runs");
     drain(&app).await;
-    assert_eq!((shop.reserved(sound).await, active(&shop, sound).await), (0, 0), "no row of it is passed over");
+    assert_eq!(
+        (shop.reserved(sound).await, active(&shop, sound).await),
+        (0, 0),
+        "no row of this product is passed over"
+    );
     assert_eq!(active(&shop, short).await, 7);
 }
 

@@ -24,9 +24,9 @@ struct Span {
 /// All calls about one product.
 #[derive(Default)]
 struct History {
-    /// Acknowledged, with the units that they took.
+    /// Acknowledged holds, with the units that they took.
     holds: Vec<(Span, i64)>,
-    /// Acknowledged, with the units that they gave back.
+    /// Acknowledged releases, with the units that they gave back.
     releases: Vec<(Span, i64)>,
     /// The units that were on sale according to a read, with the kind of the read.
     reads: Vec<(Span, i64, &'static str)>,
@@ -174,7 +174,7 @@ async fn a_read_on_either_of_two_instances_shows_what_was_acknowledged_before_it
 }
 
 #[test]
-fn the_checker_knows_a_stale_read_from_a_fresh_one() {
+fn the_checker_distinguishes_a_stale_read_from_a_fresh_one() {
     let start = Instant::now();
     let at = |ms: u64| start + std::time::Duration::from_millis(ms);
     let span = |called, returned| Span { called: at(called), returned: at(returned) };

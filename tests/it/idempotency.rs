@@ -412,7 +412,7 @@ async fn an_order_that_an_earlier_version_left_without_a_recorded_status_gets_on
             true => paid_hold(&instances[0], product_id, key).await,
             false => json!({ "hold_id": instances[0].hold(product_id, 1).await }),
         };
-        // the request ends after it has made its order; an earlier version records no status with the order
+        // the look for waiting payments fails once the order is made; an earlier version records no status with the order
         let looking = instances[0].proxy.on("-- orders/list_touched:", Action::Error(1146, "42S02", "No such table"));
         let first = instances[0].post_keyed(ORDERS, key, &body).await.expect(201);
         assert_eq!((looking.hits(), first.text("status")), (1, "pending".to_owned()));

@@ -123,7 +123,7 @@ mod earlier {
              WHERE (scope, operation, idempotency_key) IN (({})) AND answered_status IS NULL",
             name("order", key)
         );
-        conn.query_drop(text).await.expect("an earlier version can answer");
+        conn.query_drop(text).await.expect("an earlier version can record a response");
         conn.affected_rows() == 1
     }
 

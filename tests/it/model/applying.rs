@@ -3,7 +3,7 @@
 use super::scenario::{Part, Resolved, Scenario};
 use super::shop::{Charge, Meaning, Order, Shop, Status};
 
-/// What a transaction read before it writes. Only guards see what others have committed since.
+/// The result of a transaction's read, before it writes. Only guards see what others have committed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Sight {
     /// No order; for a refund: no success of its charge with an outcome.

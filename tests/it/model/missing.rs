@@ -51,7 +51,10 @@ fn without_the_sweep_a_crash_between_the_steps_loses_a_payment() {
     assert_lost(&world);
     let looking = Task::Looking { caller: Caller::Request(0) };
     assert!(path.ends_with(&[Step::Crash(looking)]), "{path:#?}");
-    assert!(path.contains(&Step::Go(Task::Looking { caller: Caller::Delivery(0) })), "the payment looked: {path:#?}");
+    assert!(
+        path.contains(&Step::Go(Task::Looking { caller: Caller::Delivery(0) })),
+        "the payment has looked for its order: {path:#?}"
+    );
 }
 
 /// Returns parts to leave out, each with a scenario and the promise that breaks in it.
@@ -96,7 +99,7 @@ fn every_part_is_needed_and_every_promise_can_be_broken() {
     for (part, mut scenario, broken) in what_is_missed() {
         scenario.without.push(part);
         let (steps, _) = counterexample(&scenario, broken);
-        println!("{broken}? Not without {part:?}: {steps:?}");
+        println!("without {part:?}, \"{broken}\" breaks: {steps:?}");
         promises.remove(broken);
         parts.retain(|other| *other != part);
     }

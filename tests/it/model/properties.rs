@@ -9,8 +9,8 @@ use super::world::{Caller, Step, Task, World};
 
 type Condition = fn(&Scenario, &World) -> bool;
 
-pub(super) const CONSERVED: &str = "the units of holds and orders are the reserved ones";
-pub(super) const NOT_OVERSOLD: &str = "never more units are reserved than there are";
+pub(super) const CONSERVED: &str = "the reserved units are those of the holds and orders";
+pub(super) const NOT_OVERSOLD: &str = "never more units are reserved than the stock";
 pub(super) const ONE_ORDER_PER_HOLD: &str = "a hold becomes one order at most";
 pub(super) const PAID_ONCE: &str = "an order is paid by one success";
 pub(super) const ONE_OUTCOME: &str = "an event gets its outcome once";
@@ -26,7 +26,7 @@ pub(super) const NOBODY_IS_STUCK: &str = "while tasks are under way, one of them
 pub(super) const GIVEN_BACK_ONCE: &str = "a charge that was given back neither pays nor is due";
 
 pub(super) const PARKED_PAID: &str = "a payment that came before its order paid it";
-pub(super) const LATE: &str = "a late payment meets a cancelled order and stock";
+pub(super) const LATE: &str = "a late payment finds its order cancelled and a unit in stock";
 pub(super) const DUE: &str = "a charge is due for refund";
 pub(super) const SETTLED: &str = "a refund settled a charge that was due";
 pub(super) const RESTOCKED: &str = "a refund put its unit back on sale";
@@ -231,7 +231,7 @@ fn acknowledged_pays(scenario: &Scenario, world: &World) -> bool {
         || received(scenario, world).filter(|&event| world.acknowledged[event]).all(|event| !beside_its_order(event))
 }
 
-/// No set of tasks blocks itself. Without this, a run that is never quiet would keep all promises about quiet states.
+/// Some task under way can always go on. Without this, a run that is never quiet would keep all promises about quiet states.
 fn nobody_is_stuck(scenario: &Scenario, world: &World) -> bool {
     let goes_on = |task: &Task| scenario.next_state(world, Step::Go(task.clone())).is_some();
     world.tasks.is_empty() || world.tasks.iter().any(goes_on)

@@ -30,7 +30,7 @@ pub(super) enum Task {
     Waking { caller: Caller, waiting: Vec<usize> },
     /// Has claimed a waiting event and looked for its order.
     Applying { caller: Caller, event: usize, saw: Sight, waiting: Vec<usize> },
-    /// Has found an order to cancel, at the buyer's request or overdue, for which no payment waits.
+    /// Has found an order to cancel (at the buyer's request, or overdue); no payment waits for it.
     Cancelling { order: usize },
     /// Has found an event that has waited too long, and no order for it.
     EndingParking { event: usize },
