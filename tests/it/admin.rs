@@ -41,7 +41,6 @@ impl Instance {
         self.ask(&format!("payment-events/{event_id}")).await.expect(200).body
     }
 
-    /// Returns every page of a list, from the first to the last.
     async fn pages(&self, list: &str) -> Vec<Vec<Value>> {
         let (mut pages, mut path) = (Vec::new(), list.to_owned());
         loop {

@@ -69,7 +69,7 @@ async fn a_second_batch_is_sent_before_the_first_returns_if_there_are_units_for_
         if leaves {
             packets.reached_by(2).await;
         }
-        // once a later read has returned, every batch that can be sent has been sent
+        // when a later read has returned, no batch is left that can be sent
         app.checkout.product(product_id).await.expect("it is there");
         assert_eq!(packets.hits() == 2, leaves, "{qty} units each");
         drop(packets);
@@ -215,7 +215,6 @@ async fn a_read_never_joins_a_round_that_is_under_way() {
     }
 }
 
-/// Returns the result of a job as text.
 fn word(answer: Result<bool, Error>) -> String {
     match answer {
         Ok(copy) => format!("copy: {copy}"),

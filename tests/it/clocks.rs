@@ -83,7 +83,6 @@ impl Sale {
         app.checkout.sweep_parked().await.expect("the step runs");
     }
 
-    /// Asserts that nothing has run out.
     async fn assert_untouched(&self, shop: &Shop) {
         assert_eq!(shop.count("SELECT COUNT(*) FROM holds WHERE status = 'active'").await, 2);
         assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'pending'").await, 1);

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::process::Process;
 use crate::support::{Client, Shop, eventually};
 
-/// The most that a client waits in these tests; less than the time that a connection may be idle.
+/// The most that a client waits here; less than a connection may be idle.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves the endpoint within these limits until the returned set of tasks is dropped.
@@ -48,7 +48,6 @@ async fn server_until(
     (address, serving)
 }
 
-/// Opens an HTTP/2 connection.
 async fn http2(address: SocketAddr) -> (SendRequest<Bytes>, PingPong, JoinSet<()>) {
     let stream = TcpStream::connect(address).await.expect("it listens");
     let (requests, mut connection) = handshake(stream).await.expect("it speaks HTTP/2");
@@ -92,7 +91,7 @@ async fn other_tasks_run_between_the_requests_that_one_connection_pipelines() {
     stream.read_to_string(&mut answers).await.expect("it is answered");
     assert_eq!(answers.matches("HTTP/1.1 204 ").count(), REQUESTS);
     let seen = seen.lock().expect("no panic");
-    // the runtime may swap the two tasks at each yield: another turn is certain only after every second request
+    // the runtime may swap the two tasks at each yield, so a turn is certain only after two requests
     assert!(seen.iter().zip(&seen[2..]).all(|(one, next_but_one)| one < next_but_one), "{seen:?}");
 }
 
@@ -260,7 +259,6 @@ async fn at_the_limit_idle_http2_connections_and_half_sent_requests_are_closed()
     is_closed(&mut half).await;
 }
 
-/// Opens connections that send nothing.
 async fn idle_clients(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     rlimit::increase_nofile_limit(u64::MAX).expect("the test may open files");
     let mut idle = Vec::new();
@@ -270,7 +268,7 @@ async fn idle_clients(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     idle
 }
 
-/// Returns the number of connections that the database server has for this shop.
+/// Returns the shop's number of connections on the database server.
 async fn connections(shop: &Shop) -> usize {
     let rows: Vec<mysql_async::Row> = shop.sql().await.query("SHOW PROCESSLIST").await.expect("the query runs");
     let database = |row: &mysql_async::Row| row.get::<Option<String>, _>("db").flatten();
@@ -384,7 +382,7 @@ async fn a_request_with_both_lengths_is_read_by_its_chunks_and_the_connection_cl
     assert_eq!(shop.count("SELECT COUNT(*) FROM holds").await, 2);
 }
 
-/// A few connections with many streams each could fill every queue, and fill it again when they repeat what was refused.
+/// Otherwise, a few connections with many streams each could fill every queue.
 #[tokio::test]
 async fn the_more_connections_the_fewer_requests_each_may_have_under_way() {
     let endpoint = make_sync(|_| StatusCode::NO_CONTENT.into_response());

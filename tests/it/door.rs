@@ -19,7 +19,7 @@ use crate::support::{Answer, Shop, eventually, payment};
 
 const RESERVE_ONE: &str = "UPDATE products SET reserved = reserved + 1 WHERE id = ?";
 
-/// The longest that a client waits for a response, whatever the database does.
+/// The most that a client waits for a response, whatever the database does.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Returns the answer, which must come within [`PATIENCE`].
@@ -27,7 +27,7 @@ async fn in_time<T>(answer: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, answer).await.expect("every answer comes within 5 seconds")
 }
 
-/// Reserves a unit of one product and then of another. Between the two, the first attempts of two callers wait for each other.
+/// Reserves a unit of one product and then of another; the first attempts of two callers meet in between.
 async fn reserve_both(door: Database, ids: [i64; 2], meeting: &Barrier, attempts: &AtomicU32) {
     let reserved = door.transaction("test.reserve_both", |tx| {
         async move {

@@ -171,7 +171,7 @@ async fn an_instance_that_is_killed_leaves_its_holds_to_the_others() {
     shop.assert_conserved().await;
 }
 
-/// The points between marking rows and giving their units back, or at the commit of both, where a connection is cut.
+/// Cuts between marking rows and giving their units back, and at the commit of both.
 fn crashes() -> [(Rule, Action); 4] {
     [
         (Rule::from("-- products/give_back"), Action::CutBefore),

@@ -76,7 +76,7 @@ async fn drain(app: &App) {
     while app.checkout.cancel_overdue_orders().await.expect("the step runs") {}
 }
 
-/// Returns how often ending a set of holds or of orders was tried.
+/// Returns how many sets of holds and of orders were tried.
 fn tries(proxy: &Proxy) -> usize {
     let tries = |name: &str| proxy.statements().iter().filter(|statement| statement.starts_with(name)).count();
     tries("-- holds/expire:") + tries("-- orders/cancel:")

@@ -132,7 +132,7 @@ async fn a_copy_that_waited_for_a_refused_request_is_served_as_the_first() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let (client, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
-    // the first instance must not have read yet that no unit is left, or it would not write the key
+    // the first instance must not know yet that no unit is left, or it would not write the key
     let hold_id = other.hold(product_id, 1).await;
     let body = json!({ "product_id": product_id, "qty": 1 });
 
@@ -412,7 +412,7 @@ async fn an_order_that_an_earlier_version_left_without_a_recorded_status_gets_on
             true => paid_hold(&instances[0], product_id, key).await,
             false => json!({ "hold_id": instances[0].hold(product_id, 1).await }),
         };
-        // the look for waiting payments fails once the order is made; an earlier version records no status with the order
+        // the order is made, and the next step fails; an earlier version records no status with the order
         let looking = instances[0].proxy.on("-- orders/list_touched:", Action::Error(1146, "42S02", "No such table"));
         let first = instances[0].post_keyed(ORDERS, key, &body).await.expect(201);
         assert_eq!((looking.hits(), first.text("status")), (1, "pending".to_owned()));

@@ -22,7 +22,7 @@ async fn assert_nothing_changed(shop: &Shop) {
     assert_eq!(shop.count("SELECT CAST(SUM(reserved) AS SIGNED) FROM products").await, 0);
 }
 
-/// Sends every body as JSON, and asserts that it is refused with its status and code.
+/// Sends every body as JSON, and compares the problem.
 async fn refuse_all(client: &Client, path: &str, cases: &[(&str, u16, &str)]) {
     for &(body, status, code) in cases {
         let answer = client.post_raw(path, "application/json", body.to_owned()).await;
@@ -358,13 +358,11 @@ async fn an_unknown_path_gets_404_and_an_unknown_method_405() {
     assert_nothing_changed(&shop).await;
 }
 
-/// Inserts this many products.
 async fn many_products(shop: &Shop, count: usize) {
     let rows = vec!["('One of many', 100, 'EUR', 5)"; count].join(", ");
     shop.execute(&format!("INSERT INTO products (name, price_minor, currency, stock) VALUES {rows}")).await;
 }
 
-/// Returns every page, from the first to the last.
 async fn pages(client: &Client, limit: usize) -> Vec<Vec<i64>> {
     let mut pages = Vec::new();
     let mut path = format!("/api/products?limit={limit}");

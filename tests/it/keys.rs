@@ -300,7 +300,6 @@ async fn a_key_of_this_version_is_the_same_key_for_an_earlier_one() {
     shop.assert_conserved().await;
 }
 
-/// Inserts this many keys and holds.
 async fn fill(conn: &mut Conn, product_id: i64, rows: u32) {
     const DIGIT: &str = "(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
         UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)";

@@ -231,7 +231,7 @@ fn acknowledged_pays(scenario: &Scenario, world: &World) -> bool {
         || received(scenario, world).filter(|&event| world.acknowledged[event]).all(|event| !beside_its_order(event))
 }
 
-/// Some task under way can always go on. Without this, a run that is never quiet would keep all promises about quiet states.
+/// Some task can always go on. Without this, a run that is never quiet would keep all promises about quiet states.
 fn nobody_is_stuck(scenario: &Scenario, world: &World) -> bool {
     let goes_on = |task: &Task| scenario.next_state(world, Step::Go(task.clone())).is_some();
     world.tasks.is_empty() || world.tasks.iter().any(goes_on)

@@ -4,11 +4,11 @@ use super::applying::Sight;
 use super::scenario::{Part, Scenario};
 use super::shop::Shop;
 
-/// The whole state: the database, which survives a crash; the tasks, which do not; and what external actors know.
+/// The database, which survives a crash; the tasks, which do not; and what external actors know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) shop: Shop,
-    /// Requests and workers under way, sorted: their order does not distinguish states.
+    /// Requests and workers under way, sorted: their order has no meaning.
     pub(super) tasks: Vec<Task>,
     /// How often each event may still be delivered.
     pub(super) deliveries_left: Vec<u8>,
