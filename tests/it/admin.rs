@@ -1,4 +1,4 @@
-//! Operators: they see everything that waits for somebody, and settle it by hand, behind their token.
+//! Operators list the events that need a decision and settle them by hand. Every route requires the operators' token.
 
 use holdfast::config::Config;
 use holdfast::domain::{AdminToken, WebhookMode};
@@ -10,7 +10,7 @@ use crate::support::{Answer, Instance, Shop, mint, together, with};
 
 const TOKEN: &str = "an-operators-token-of-these-tests";
 
-/// A shop with one product, and an instance whose operators' routes are open.
+/// Opens a shop with one product, and starts an instance with the operators' routes enabled.
 async fn open_shop() -> (Shop, i64, Instance) {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
@@ -27,7 +27,7 @@ impl Instance {
         self.send(self.request("POST", &format!("/api/admin/{path}")).bearer_auth(TOKEN).json(&body)).await
     }
 
-    /// Reports something about an order under a fresh key; returns the event's id.
+    /// Delivers an event about an order under a new key; returns the event's id.
     async fn report(&self, order_id: &str, status: &str, more: Value) -> i64 {
         let event = json!({ "order_id": order_id, "status": status, "idempotency_key": mint() });
         self.webhook(&with(&event, more)).await.body["event_id"].as_i64().expect("an id")
@@ -41,7 +41,6 @@ impl Instance {
         self.ask(&format!("payment-events/{event_id}")).await.expect(200).body
     }
 
-    /// Every page of a list, from the first to the last.
     async fn pages(&self, list: &str) -> Vec<Vec<Value>> {
         let (mut pages, mut path) = (Vec::new(), list.to_owned());
         loop {
@@ -60,7 +59,7 @@ fn ids(items: &[Value]) -> Vec<i64> {
     items.iter().map(|item| item["event_id"].as_i64().expect("an id")).collect()
 }
 
-/// Every route of operators, with a request that the parser of its parameters would refuse.
+/// Every route for operators; some are listed again with parameters that do not parse.
 const ROUTES: [(&str, &str); 10] = [
     ("GET", "payment-events"),
     ("GET", "payment-events?limit=none"),
@@ -75,7 +74,7 @@ const ROUTES: [(&str, &str); 10] = [
 ];
 
 #[tokio::test]
-async fn without_a_token_of_its_own_a_service_has_no_operators() {
+async fn without_a_configured_token_every_route_for_operators_is_closed() {
     let (_shop, _, client) = Shop::selling(1).await;
     for (method, path) in ROUTES {
         let request = || client.request(method, &format!("/api/admin/{path}"));
@@ -86,7 +85,7 @@ async fn without_a_token_of_its_own_a_service_has_no_operators() {
 }
 
 #[tokio::test]
-async fn who_does_not_show_the_token_learns_nothing_and_does_nothing() {
+async fn a_request_without_the_right_token_reads_nothing_and_changes_nothing() {
     let (shop, _, client) = open_shop().await;
     let wrong = [
         vec![],
@@ -142,7 +141,7 @@ async fn the_token_is_never_shown() {
 }
 
 #[tokio::test]
-async fn the_document_asks_for_the_token_where_it_is_needed() {
+async fn the_document_requires_the_token_on_the_routes_for_operators_only() {
     let (_shop, _, client) = Shop::selling(1).await;
     let document = client.get("/openapi.json").await.expect(200).body;
     assert_eq!(document["components"]["securitySchemes"]["operator"]["scheme"], "bearer");
@@ -196,7 +195,7 @@ async fn the_inbox_is_read_page_by_page() {
 }
 
 #[tokio::test]
-async fn an_event_is_shown_with_everything_that_is_known_of_it() {
+async fn an_event_is_shown_with_everything_that_is_known_about_it() {
     let (shop, product_id, client) = open_shop().await;
     let (hold_id, order_id) = client.hold_and_order(product_id, 1).await;
     let body = json!({
@@ -226,7 +225,7 @@ async fn an_event_is_shown_with_everything_that_is_known_of_it() {
     });
     assert_eq!(shown["charge"], charge);
     let copy = client.report(&order_id, "paid", json!({ "txn_id": "T-1" })).await;
-    assert_eq!(client.event(copy).await["charge"], charge, "the charge that it speaks of");
+    assert_eq!(client.event(copy).await["charge"], charge, "the charge that the copy names");
 
     shop.execute(&format!("UPDATE payment_events SET body = x'ff00', txn_id = NULL WHERE id = {copy}")).await;
     let shown = client.event(copy).await;
@@ -268,7 +267,7 @@ async fn money_that_was_given_back_by_hand_is_marked_once() {
     assert_eq!(client.pages("refunds?limit=20").await.concat().len(), 1);
 
     let late = client.report(&order_id, "refunded", json!({ "txn_id": "T-2" })).await;
-    assert_eq!(client.state(late).await, "ignored", "the provider tells what is known");
+    assert_eq!(client.state(late).await, "ignored", "the provider reports a refund that is known already");
     assert_eq!(client.order_status(&order_id).await, "paid");
     for settled in [paid, late] {
         client.act(&format!("refunds/{settled}/done"), json!({})).await.refused(409, "not_refundable");
@@ -291,7 +290,7 @@ async fn quarantined_money_may_be_given_back_instead() {
     let shown = client.event(wrong).await;
     assert_eq!((&shown["charge"]["amount_minor"], &shown["charge"]["state"]), (&json!(4998), &json!("refunded")));
     let again = client.report(&order_id, "paid", json!({ "txn_id": "T-1", "amount": "49.99" })).await;
-    assert_eq!(client.state(again).await, "ignored", "what was given back pays for nothing");
+    assert_eq!(client.state(again).await, "ignored", "a charge that was given back pays for no order");
     assert_eq!(client.order_status(&order_id).await, "pending");
     client.act(&format!("refunds/{refund}/done"), json!({})).await.refused(409, "not_refundable");
     shop.assert_conserved().await;
@@ -304,7 +303,7 @@ async fn quarantined_money_may_be_given_back_instead() {
 }
 
 #[tokio::test]
-async fn a_note_is_bounded_and_a_body_is_understood_or_refused() {
+async fn a_note_has_a_maximum_length_and_an_invalid_body_is_refused() {
     let (_shop, product_id, client) = open_shop().await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     let event_id = client.report(&order_id, "paid", json!({ "amount": "1" })).await;
@@ -344,7 +343,7 @@ async fn a_replayed_event_takes_effect_as_the_operator_decides() {
 }
 
 #[tokio::test]
-async fn an_audit_can_be_asked_for_and_one_runs_at_a_time() {
+async fn an_operator_can_request_an_audit_and_only_one_runs_at_a_time() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (config, proxy) = shop.config_through_proxy().await;
@@ -414,15 +413,23 @@ async fn a_quarantined_event_names_the_check_that_failed_and_both_values() {
     let wrong = expected[0].0;
     client.act(&format!("payment-events/{wrong}/replay"), json!({ "accept_amount": true })).await.expect(200);
     let shown = client.event(wrong).await["event"].clone();
-    assert_eq!((&shown["state"], &shown["quarantine"]), (&json!("applied"), &Value::Null), "not with another outcome");
+    assert_eq!(
+        (&shown["state"], &shown["quarantine"]),
+        (&json!("applied"), &Value::Null),
+        "an applied event has no reason"
+    );
     shop.execute("DELETE FROM payment_event_quarantines").await;
     let old = client.event(expected[1].0).await["event"].clone();
-    assert_eq!((&old["state"], &old["quarantine"]), (&json!("quarantined"), &Value::Null), "from before it was kept");
+    assert_eq!(
+        (&old["state"], &old["quarantine"]),
+        (&json!("quarantined"), &Value::Null),
+        "earlier versions stored no reason"
+    );
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn headers_that_were_kept_by_earlier_versions_are_not_shown() {
+async fn headers_that_only_earlier_versions_stored_are_not_shown() {
     let (shop, _, client) = open_shop().await;
     let event_id = client.report(&mint(), "paid", json!({})).await;
     let old = "webhook-signature: v1,secret\nx-api-key: secret\nuser-agent: a provider\nx-of-mine: secret\n";
@@ -430,7 +437,7 @@ async fn headers_that_were_kept_by_earlier_versions_are_not_shown() {
     assert_eq!(client.event(event_id).await["headers"], json!([{ "name": "user-agent", "value": "a provider" }]));
 }
 
-/// The answers of an event's deliveries, each with its number.
+/// Returns the number and the answer of each delivery of an event.
 fn answers(shown: &Value) -> Vec<(i64, &str)> {
     let answer = |item: &Value| item["number"].as_i64().expect("a number");
     let items = shown["deliveries"].as_array().expect("a list");
@@ -469,7 +476,7 @@ async fn each_delivery_of_an_event_is_shown_with_its_answer() {
 
     shop.execute("DELETE FROM payment_event_deliveries").await;
     client.webhook(&early).await.expect(200);
-    assert_eq!(answers(&client.event(event_id).await), [(4, "duplicate")], "what was not kept is not invented");
+    assert_eq!(answers(&client.event(event_id).await), [(4, "duplicate")], "deliveries without a row are not shown");
 }
 
 #[tokio::test]
@@ -519,7 +526,7 @@ async fn an_answer_that_changed_before_it_was_sent_is_shown_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_refund_is_not_done_while_the_charge_pays_an_order_under_another_event() {
+async fn a_refund_cannot_be_marked_done_while_the_charge_pays_an_order_under_another_event() {
     let (shop, product_id, client) = open_shop().await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     let wrong = client.report(&order_id, "paid", json!({ "txn_id": "T-1", "amount": "49.98" })).await;
@@ -537,7 +544,7 @@ async fn a_refund_is_not_done_while_the_charge_pays_an_order_under_another_event
         }
         client.report(&order_id, "refunded", part.clone()).await;
     }
-    // once all of the charge was given back, that is true of every event which names it
+    // once the whole charge is given back, every event that names it can be marked as refunded
     client.report(&order_id, "refunded", json!({ "txn_id": "T-1" })).await;
     assert_eq!(client.order_status(&order_id).await, "refunded");
     for event_id in [wrong, elsewhere] {
@@ -547,7 +554,7 @@ async fn a_refund_is_not_done_while_the_charge_pays_an_order_under_another_event
 }
 
 #[tokio::test]
-async fn a_refund_of_a_charge_that_is_due_under_another_event_is_done_there() {
+async fn a_charge_that_is_due_under_another_event_has_to_be_marked_refunded_there_first() {
     let (shop, product_id, client) = open_shop().await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     client.report(&order_id, "paid", json!({ "txn_id": "T-1" })).await;
@@ -564,7 +571,7 @@ async fn a_refund_of_a_charge_that_is_due_under_another_event_is_done_there() {
 }
 
 #[tokio::test]
-async fn a_charge_that_pays_an_order_at_that_moment_refuses_the_refund() {
+async fn a_refund_is_refused_when_its_charge_pays_an_order_at_the_same_moment() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let config = Config { admin_token: AdminToken::new(TOKEN), ..shop.config() };
@@ -600,7 +607,7 @@ async fn an_accepted_amount_in_another_currency_never_shows_as_the_orders_curren
     let refunded = async || client.get(&format!("/api/orders/{order_id}")).await.body["refunded_minor"].clone();
     let refund = json!({ "txn_id": order_id, "amount": "20", "currency": "USD" });
     client.report(&order_id, "refunded", refund).await;
-    assert_eq!(refunded().await, 0, "a part of 20 USD is no part of 49.99 EUR");
+    assert_eq!(refunded().await, 0, "a refund of 20 USD is no part of 49.99 EUR");
     let charge = client.event(event_id).await["charge"].clone();
     assert_eq!((&charge["refunded_minor"], &charge["currency"]), (&json!(2000), &json!("USD")));
     let sums = client.ask("audit").await.expect(200).body["money"].clone();
@@ -618,7 +625,7 @@ async fn an_accepted_amount_in_another_currency_never_shows_as_the_orders_curren
             (&json!("paid"), &Value::Null, &code)
         );
     }
-    // accepted by a version that accepted everything
+    // an earlier version also accepted events without an amount
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     let event_id = client.report(&order_id, "paid", json!({ "currency": "USD" })).await;
     shop.execute(&format!("UPDATE payment_events SET accepted_amount = TRUE WHERE id = {event_id}")).await;
@@ -693,7 +700,7 @@ async fn quarantined_failures_and_refunds_are_dismissed_with_a_reason() {
         let history = shown["history"].as_array().expect("a list");
         assert_eq!((history.len(), &history[0]["action"]), (1, &json!("dismissed")), "{shown}");
         assert!(history[0]["detail"].as_str().is_some_and(|note| note.starts_with("a typo")), "{shown}");
-        assert_eq!(shown["event"]["quarantine"].is_null(), event_id == old, "the reason stays in sight");
+        assert_eq!(shown["event"]["quarantine"].is_null(), event_id == old, "the reason is still shown");
         client.act(&format!("payment-events/{event_id}/replay"), json!({})).await.refused(409, "not_replayable");
     }
     let note = json!({ "note": "a typo" });
@@ -707,7 +714,7 @@ async fn quarantined_failures_and_refunds_are_dismissed_with_a_reason() {
     shop.assert_conserved().await;
 }
 
-/// The ids of a list, page by page, whatever the size of a page is.
+/// Returns the ids of a list, and asserts that the page size does not change them.
 async fn listed(client: &Instance, list: &str) -> Vec<i64> {
     let id = |item: &Value| item["event_id"].as_i64().or(item["event"]["event_id"].as_i64()).expect("an id");
     let all = client.pages(&format!("{list}&limit=100")).await.concat().iter().map(id).collect::<Vec<_>>();

@@ -1,5 +1,5 @@
-//! Who gets the last units: whoever came first, as far as it fits; a smaller wish may pass a larger one. Compared with
-//! buyers who come one by one.
+//! Requests for the last units are served in their order of arrival; a request that does not fit may be passed by a smaller
+//! one. The results must equal those of requests that are served one by one.
 //!
 //! `HOLDFAST_ARRIVAL_SEED` repeats the choices of a run that failed.
 
@@ -18,7 +18,7 @@ use crate::support::{Shop, payment};
 
 const CASES: usize = 40;
 
-/// What a buyer is told.
+/// The result of a request for units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Told {
     Held(i64),
@@ -40,7 +40,7 @@ impl From<Result<Taken, Error>> for Told {
     }
 }
 
-/// Buyers who come one by one. Of `unsold` units, which are not paid for, `available` are on sale.
+/// Returns the results of requests served one by one. `unsold` units are not paid for; `available` of them are on sale.
 fn one_by_one(unsold: i64, mut available: i64, wishes: &[i64]) -> Vec<Told> {
     let told = wishes.iter().map(|&qty| {
         if qty <= available {
@@ -52,7 +52,7 @@ fn one_by_one(unsold: i64, mut available: i64, wishes: &[i64]) -> Vec<Told> {
     told.collect()
 }
 
-/// A product of which some units are paid for.
+/// Creates a product with `stock` units, of which `sold` are paid for.
 async fn partly_sold(shop: &Shop, stock: i64, sold: i64) -> i64 {
     let product_id = shop.product(stock).await;
     if sold > 0 {
@@ -64,7 +64,8 @@ async fn partly_sold(shop: &Shop, stock: i64, sold: i64) -> i64 {
     product_id
 }
 
-/// What two waves of buyers are told who queue one after the other behind a first one.
+/// Queues a wave of requests behind a first hold, and a second wave behind the commit of the first wave. Returns the results
+/// of both waves. `served`: the first wave takes units.
 async fn two_waves(
     app: &Arc<App>,
     proxy: &Proxy,
@@ -78,7 +79,7 @@ async fn two_waves(
     let one = crowd(waves[0]);
     let commit = proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
     jam.release().await.remove(0).expect("enough units");
-    // who is refused leaves no commit to wait behind
+    // a wave without a hold sends no COMMIT
     if served {
         commit.reached().await;
     }
@@ -114,7 +115,7 @@ async fn buyers_at_the_boundary_are_served_as_if_they_came_one_by_one() {
 }
 
 #[tokio::test]
-async fn buyers_who_are_outrun_by_another_instance_keep_their_order() {
+async fn a_batch_that_another_instance_overtakes_still_serves_its_buyers_in_order() {
     let shop = Shop::open().await;
     let product_id = shop.product(20).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -124,7 +125,7 @@ async fn buyers_who_are_outrun_by_another_instance_keep_their_order() {
     let looked = proxy.on("-- holds/find_supply:", Action::PauseAfter);
     jam.release().await.remove(0).expect("enough units");
     looked.reached().await;
-    // nineteen were seen, but by the time the batch takes some there are six less
+    // the batch has read 19 units; another instance takes six of them before the batch writes
     hold(&shop.app(), product_id, 6, None).await.expect("enough units");
     drop(looked);
     let told: Vec<Told> = all(crowd).await.into_iter().map(Told::from).collect();
@@ -133,7 +134,7 @@ async fn buyers_who_are_outrun_by_another_instance_keep_their_order() {
 }
 
 #[tokio::test]
-async fn nobody_loses_to_a_hold_that_has_run_out() {
+async fn no_buyer_of_a_batch_is_refused_because_of_a_hold_that_has_run_out() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (app, proxy) = shop.app_through_proxy().await;

@@ -1,4 +1,4 @@
-//! The audit: it finds every kind of damage, and nothing else, and nobody waits for it.
+//! The audit finds every kind of damage, reports nothing else, and blocks no other transaction.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn text(id: &serde_json::Value) -> String {
     id.to_string()
 }
 
-/// Something of everything that there can be, for one damage.
+/// Rows in every state, so that each damage finds a row to change.
 struct Scene {
     held: String,
     pending: (String, String),
@@ -82,7 +82,7 @@ impl Scene {
         }
     }
 
-    /// Every kind of finding: the damage, and the id that it is found at.
+    /// Returns each kind of finding with the id that it is reported at and the statement that causes it.
     fn damages(&self, spare_product: i64) -> Vec<(Kind, String, String)> {
         let (held, pending, paid) = (binary(&self.held), binary(&self.pending.1), binary(&self.paid.1));
         let cancelled = binary(&self.cancelled);
@@ -213,7 +213,7 @@ impl Scene {
     }
 }
 
-/// Empties every table but the products, which have sold nothing then.
+/// Empties every table except `products`, and sets all their units free.
 async fn forget_everything(shop: &Shop) {
     for table in ["holds", "orders", "order_events", "payment_events", "charges"] {
         shop.execute(&format!("DELETE FROM {table}")).await;
@@ -223,16 +223,16 @@ async fn forget_everything(shop: &Shop) {
 
 #[tokio::test]
 async fn every_kind_of_damage_is_found_where_it_is() {
-    // no worker mends or moves what is damaged
+    // without workers, nothing repairs or moves the damaged rows
     let shop = Shop::open().await;
     let (product_id, client) = (shop.product(10_000).await, shop.serve_without_workers().await);
-    // the database itself refuses these
+    // this constraint would refuse some of the damages
     shop.execute("ALTER TABLE charges DROP CONSTRAINT charges_refunded").await;
     let app = shop.app();
     let mut found = BTreeSet::new();
     let count = Scene::make(&client, product_id).await.damages(0).len();
     for number in 0..count {
-        // each damage is the only one
+        // each damage is applied to clean tables
         forget_everything(&shop).await;
         let (scene, spare_product) = (Scene::make(&client, product_id).await, shop.product(5).await);
         let (kind, id, damage) = scene.damages(spare_product).swap_remove(number);
@@ -245,12 +245,12 @@ async fn every_kind_of_damage_is_found_where_it_is() {
         assert!(!report.is_clean());
         found.insert(kind.as_str());
     }
-    // SumsDisagree is for what no check names: no damage is known that the checks miss
+    // SumsDisagree reports damage that no check finds, and no such damage is known
     let named = Kind::ALL.iter().filter(|&&kind| kind != Kind::SumsDisagree);
     assert_eq!(found, named.map(|kind| kind.as_str()).collect());
 }
 
-/// Damages of one row, `{other}` being the value of that column in another row.
+/// Damages of one row. `{other}` stands for the value of the same column in another row.
 const DAMAGES: [(&str, &str, &[&str]); 5] = [
     (
         "holds",
@@ -338,7 +338,7 @@ const DAMAGES: [(&str, &str, &[&str]); 5] = [
     ),
 ];
 
-/// Everything that the checks find, each over its whole table.
+/// Runs every check over its whole table, and returns the findings.
 async fn make_all_checks(tx: &mut Tx<'_>) -> Result<BTreeSet<(&'static str, String)>, Failure> {
     let mut found = BTreeSet::new();
     for table in [&HOLDS, &ORDERS, &TRANSITIONS, &EVENTS, &CHARGES] {
@@ -350,7 +350,7 @@ async fn make_all_checks(tx: &mut Tx<'_>) -> Result<BTreeSet<(&'static str, Stri
     Ok(found)
 }
 
-/// One row of a table is damaged, or gone, or there twice.
+/// Returns the statement that damages one row of a table; without `set`, it deletes the row.
 fn damage(table: &str, key: &str, set: Option<&str>, rows: &[String], pick: usize) -> String {
     let (row, other) = (&rows[pick % rows.len()], &rows[pick / rows.len() % rows.len()]);
     let Some(set) = set else { return format!("DELETE FROM {table} WHERE {key} = {row}") };
@@ -364,7 +364,7 @@ async fn the_sums_of_an_audit_miss_nothing_that_a_check_finds() {
     const PAIRS: usize = 60;
     let shop = Shop::open().await;
     let product_id = shop.product(10_000).await;
-    // no worker repairs what is damaged
+    // without workers, nothing repairs the damaged rows
     let served = shop.serve_without_workers().await;
     let client = &served.client;
     shop.execute("ALTER TABLE charges DROP CONSTRAINT charges_refunded").await;
@@ -393,7 +393,7 @@ async fn the_sums_of_an_audit_miss_nothing_that_a_check_finds() {
             all.push((table, key, set, rows.clone()));
         }
     }
-    // each damage once, and then some in pairs; always the same ones
+    // each damage alone, then some in pairs; the seed is fixed
     let mut random = StdRng::seed_from_u64(9);
     let singles = (0..all.len()).map(|number| vec![number]);
     let pairs: Vec<Vec<usize>> =
@@ -406,7 +406,7 @@ async fn the_sums_of_an_audit_miss_nothing_that_a_check_finds() {
         });
         let statements: Vec<String> = statements.collect();
         for statement in &statements {
-            // one that breaks a unique key does nothing
+            // a statement that violates a unique key changes nothing
             let _ = conn.query_drop(statement).await;
         }
         let expected = app
@@ -427,11 +427,11 @@ async fn the_sums_of_an_audit_miss_nothing_that_a_check_finds() {
             shop.execute(&format!("INSERT INTO {table} SELECT {table}_before.* FROM {table}_before")).await;
         }
     }
-    assert!(found.len() > 15 && clean < 30, "{clean} damages did none, and {found:?} were all that was found");
+    assert!(found.len() > 15 && clean < 30, "{clean} damages had no finding; the others had {found:?}");
 }
 
 #[tokio::test]
-async fn a_report_tells_where_the_units_and_the_money_are() {
+async fn a_report_shows_where_the_units_and_the_money_are() {
     let (shop, product_id, client) = Shop::selling(10).await;
     Scene::make(&client, product_id).await;
     let wrong =
@@ -452,7 +452,7 @@ async fn a_report_tells_where_the_units_and_the_money_are() {
     assert!(money.iter().any(|line| line.starts_with("parked ") && line.contains(" 110 USD")), "{money:#?}");
 }
 
-/// Buys, pays, gives up, lets run out and refunds until told to stop.
+/// Buys, pays, cancels, lets holds run out and refunds until `over` is set; returns the number of turns.
 async fn buy(shop: Arc<Shop>, client: Client, product_id: i64, over: Arc<AtomicBool>) -> usize {
     let mut turns = 0;
     while !over.load(Ordering::SeqCst) {
@@ -514,7 +514,7 @@ async fn audits_during_a_sale_find_nothing_wrong() {
     let buying = tokio::spawn(together(buyers.collect::<Vec<_>>()));
     let app = shop.app();
     let (mut seen, mut wrong) = (Vec::new(), Vec::new());
-    // as many as it takes for the sale to go on between them, however slow the machine is
+    // a slow machine needs more audits until the sale has made this many transitions
     while seen.len() < AUDITS || seen.last().is_some_and(|&transitions| transitions < TRANSITIONS) {
         let report = audit(&app).await;
         if !report.is_clean() {
@@ -529,7 +529,7 @@ async fn audits_during_a_sale_find_nothing_wrong() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_an_audit() {
+async fn an_audit_blocks_neither_sales_nor_schema_changes() {
     let (shop, product_id, client) = Shop::selling(10).await;
     let (app, proxy) = shop.app_through_proxy().await;
     client.hold_and_order(product_id, 1).await;
@@ -547,16 +547,12 @@ async fn nobody_waits_for_an_audit() {
     paused.release();
     let report = auditing.await.expect("no panic").expect("an audit can be made");
     assert!(report.is_clean(), "{report}");
-    assert_eq!(
-        (report.looked_at.orders, report.looked_at.transitions),
-        (1, 1),
-        "what came later is not in the snapshot"
-    );
+    assert_eq!((report.looked_at.orders, report.looked_at.transitions), (1, 1), "later rows are not in the snapshot");
     assert_eq!(audit(&app).await.looked_at.transitions, 3);
 }
 
 #[tokio::test]
-async fn an_audit_begins_again_when_the_schema_or_the_connection_changes_under_it() {
+async fn an_audit_starts_again_when_the_schema_changes_or_the_connection_breaks() {
     let (shop, product_id, client) = Shop::selling(10).await;
     let (app, proxy) = shop.app_through_proxy().await;
     client.hold_and_order(product_id, 1).await;
@@ -573,7 +569,7 @@ async fn an_audit_begins_again_when_the_schema_or_the_connection_changes_under_i
 }
 
 #[tokio::test]
-async fn the_command_tells_by_its_exit_code_what_it_found() {
+async fn the_exit_code_of_the_command_shows_what_the_audit_found() {
     let (shop, product_id, client) = Shop::selling(10).await;
     client.hold_and_order(product_id, 1).await;
     let settings = [("HOLDFAST_DATABASE_URL", shop.database.url.as_str())];

@@ -1,5 +1,5 @@
-//! A backlog of payments in the inbox: it is applied in batches, each payment once, whatever other instances, crashes and bad
-//! events do meanwhile.
+//! A backlog of payments in the inbox is applied in batches, and each payment once, in spite of other instances, crashes and
+//! bad events.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::support::crowd::{all, deliver, in_order, orders, sent};
 use crate::support::proxy::{Action, Proxy, Rule};
 use crate::support::{Shop, payment};
 
-/// What is wrong afterwards where an event was applied twice or not at all.
+/// Each of these four counts is wrong when an event is applied twice or not at all.
 const PAID: &str = "SELECT COUNT(*) FROM orders WHERE status = 'paid'";
 const APPLIED: &str = "SELECT COUNT(*) FROM payment_events WHERE status = 'applied'";
 const TRANSITIONS: &str = "SELECT COUNT(*) FROM order_events WHERE to_status = 'paid'";
 const CHARGES: &str = "SELECT COUNT(*) FROM charges WHERE status = 'paid'";
 
-/// An instance that leaves what is delivered to its worker, and has none.
+/// Returns an instance in queue mode without a worker: it leaves every event in the inbox.
 async fn queueing(shop: &Shop) -> (Arc<App>, Proxy) {
     let (config, proxy) = shop.config_through_proxy().await;
     (Arc::new(App::new(&Config { webhook_mode: WebhookMode::Queue, ..config })), proxy)
 }
 
-/// Has these events delivered; all of them wait then.
+/// Delivers these events; all of them then wait in the inbox.
 async fn queue(app: &Arc<App>, events: impl IntoIterator<Item = Event>) {
     for receipt in all(in_order(events.into_iter().map(|event| deliver(app, event)))).await {
         assert_eq!(receipt.expect("it is taken in").status, EventStatus::Received);
@@ -53,14 +53,14 @@ impl Shop {
 }
 
 #[tokio::test]
-async fn a_backlog_of_payments_is_applied_in_one_transaction_and_what_is_not_plain_alone() {
+async fn plain_payments_of_a_backlog_are_applied_in_one_transaction_and_other_events_alone() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, proxy) = queueing(&shop).await;
     let placed = orders(&app, product_id, 40).await;
     let mut events: Vec<Event> = placed.iter().map(pay).collect();
     let of = |place: usize, key: &str| payment(placed[place], key);
-    // of the hold, which is another name of the order
+    // this payment names the hold instead of the order
     let hold_id: Vec<u8> = shop.row(&format!("SELECT hold_id FROM orders WHERE id = x'{}'", placed[39].simple())).await;
     events[39].reference = Reference { order_id: None, hold_id: Uuid::from_slice(&hold_id).ok() };
     events.extend([
@@ -94,7 +94,7 @@ async fn a_backlog_of_payments_is_applied_in_one_transaction_and_what_is_not_pla
 }
 
 #[tokio::test]
-async fn what_waited_for_a_payment_of_the_backlog_takes_effect_with_it() {
+async fn a_refund_that_waits_for_a_payment_of_the_backlog_takes_effect_with_it() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, _proxy) = queueing(&shop).await;
@@ -134,7 +134,7 @@ async fn two_instances_on_one_backlog_apply_every_payment_once() {
 }
 
 #[tokio::test]
-async fn a_payment_that_another_instance_applies_meanwhile_costs_its_batch_nothing_but_time() {
+async fn a_payment_that_another_instance_applies_meanwhile_only_delays_its_batch() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (slow, proxy) = queueing(&shop).await;
@@ -143,7 +143,7 @@ async fn a_payment_that_another_instance_applies_meanwhile_costs_its_batch_nothi
     let packet = proxy.on("-- payment_events/mark_all_applied:", Action::PauseBefore);
     let step = tokio::spawn(async move { slow.checkout.work_off_inbox().await });
     packet.reached().await;
-    // a payment that waits goes before the buyer's cancellation
+    // the cancellation applies the waiting payment first
     shop.app().checkout.cancel_order(placed[7]).await.expect_err("it is paid by then");
     packet.release();
     step.await.expect("no panic").expect("the step runs");
@@ -151,7 +151,7 @@ async fn a_payment_that_another_instance_applies_meanwhile_costs_its_batch_nothi
 }
 
 #[tokio::test]
-async fn one_payment_that_cannot_be_applied_keeps_no_other_of_its_batch_waiting() {
+async fn one_payment_that_cannot_be_applied_does_not_delay_the_others_of_its_batch() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, _proxy) = queueing(&shop).await;
@@ -175,7 +175,7 @@ async fn one_payment_that_cannot_be_applied_keeps_no_other_of_its_batch_waiting(
 }
 
 #[tokio::test]
-async fn a_crash_anywhere_in_a_batch_of_the_backlog_loses_and_doubles_nothing() {
+async fn a_crash_anywhere_in_a_batch_of_the_backlog_loses_no_payment_and_applies_none_twice() {
     let cuts = |packet: &str| {
         let commit = || Rule::exactly("COMMIT");
         [
@@ -200,13 +200,13 @@ async fn a_crash_anywhere_in_a_batch_of_the_backlog_loses_and_doubles_nothing() 
         let cut = proxy.on(rule.clone().skip(skip), action);
         let step = tokio::spawn(async move { dying.checkout.work_off_inbox().await });
         cut.reached().await;
-        // nothing gets through any more, and the process ends
+        // from here on no packet reaches the database, and the process ends
         proxy.refuse().await;
         step.abort();
         let next = shop.app();
         shop.let_backlog_be_due().await;
         work_off(&next).await;
-        // the server undoes a broken connection's transaction in its own time
+        // the server may roll back the transaction of the broken connection only later
         if shop.count(APPLIED).await < 10 {
             shop.let_backlog_be_due().await;
             work_off(&next).await;

@@ -1,5 +1,4 @@
-//! Who arrives while a round trip is under way travels together with all others in the next one, and a bad neighbour
-//! never fails the others.
+//! Jobs that arrive during a round trip share the next one, and a bad job never fails the others of its batch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +18,14 @@ use crate::support::crowd::{all, deliver, held_up, hold, holds, in_order, keyed,
 use crate::support::proxy::{Action, Handle, Proxy, Rule};
 use crate::support::{Shop, payment};
 
-/// Whatever else the database was sent.
+/// Returns the statements that were sent under any other name.
 fn others(proxy: &Proxy, name: &str) -> Vec<String> {
     let name = format!("-- {name}:");
     proxy.statements().into_iter().filter(|statement| !statement.starts_with(&name)).collect()
 }
 
 #[tokio::test]
-async fn buyers_who_wait_behind_a_commit_travel_in_one_packet() {
+async fn holds_that_wait_for_a_commit_are_sent_in_one_packet() {
     let shop = Shop::open().await;
     let product_id = shop.product(10_000).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -55,7 +54,7 @@ async fn products_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
-async fn a_second_batch_leaves_before_the_first_is_back_if_there_is_enough_for_both() {
+async fn a_second_batch_is_sent_before_the_first_returns_if_there_are_units_for_both() {
     let shop = Shop::open().await;
     let (app, proxy) = shop.app_through_proxy().await;
     for (qty, leaves) in [(4, true), (5, false)] {
@@ -70,7 +69,7 @@ async fn a_second_batch_leaves_before_the_first_is_back_if_there_is_enough_for_b
         if leaves {
             packets.reached_by(2).await;
         }
-        // whatever could leave has left when a later question is answered
+        // when a later read has returned, no batch is left that can be sent
         app.checkout.product(product_id).await.expect("it is there");
         assert_eq!(packets.hits() == 2, leaves, "{qty} units each");
         drop(packets);
@@ -81,7 +80,7 @@ async fn a_second_batch_leaves_before_the_first_is_back_if_there_is_enough_for_b
 }
 
 #[tokio::test]
-async fn the_refusals_of_a_crowd_cost_one_read_and_no_write() {
+async fn many_refusals_at_once_cost_one_read_and_no_write() {
     let shop = Shop::open().await;
     let product_id = shop.product(2).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -101,7 +100,7 @@ async fn the_refusals_of_a_crowd_cost_one_read_and_no_write() {
     assert_eq!(statements.len(), 1);
 }
 
-/// Holds up both rounds that may be under way.
+/// Starts both rounds that may be under way, and stops them before their statement.
 async fn rounds_held_up(shop: &Shop, app: &Arc<App>, proxy: &Proxy, name: &str) -> Rounds {
     let product_id = shop.product(1).await;
     let selects = proxy.on(Rule::from(name).times(2), Action::PauseBefore);
@@ -160,7 +159,7 @@ async fn reads_of_many_products_in_one_round_are_one_statement() {
 }
 
 #[tokio::test]
-async fn a_page_that_many_ask_for_is_read_once() {
+async fn a_page_that_many_clients_request_at_once_is_read_once() {
     let shop = Shop::open().await;
     for stock in 0..5 {
         shop.product(stock).await;
@@ -190,7 +189,7 @@ async fn a_read_never_joins_a_round_that_is_under_way() {
     let other = shop.app();
     let path = format!("/api/products/{product_id}");
     for place in 0..3 {
-        // with up to two rounds under way, whose answers are known already and have not come back
+        // up to two rounds are under way: the server has executed them, and their responses are still to come
         let answers = service.proxy.on(Rule::from("-- products/list_some:").times(place), Action::PauseAfter);
         let mut early = Vec::new();
         for count in 1..=place {
@@ -203,9 +202,9 @@ async fn a_read_never_joins_a_round_that_is_under_way() {
         let (client, late_path) = (service.client.clone(), path.clone());
         let mut late = tokio::spawn(async move { client.get(&late_path).await.expect(200) });
         if place == 2 {
-            // no third round leaves before one is back
+            // no third round starts before one returns
             service.get("/healthz").await.expect(200);
-            assert!((&mut late).now_or_never().is_none(), "it waits for a round of its own");
+            assert!((&mut late).now_or_never().is_none(), "the read waits for a later round");
             answers.release();
         }
         assert_eq!(late.await.expect("no panic").body["available_stock"], before - 1, "{place} rounds under way");
@@ -216,7 +215,6 @@ async fn a_read_never_joins_a_round_that_is_under_way() {
     }
 }
 
-/// What a bad neighbour was told.
 fn word(answer: Result<bool, Error>) -> String {
     match answer {
         Ok(copy) => format!("copy: {copy}"),
@@ -226,7 +224,7 @@ fn word(answer: Result<bool, Error>) -> String {
 }
 
 #[tokio::test]
-async fn orders_of_a_crowd_share_a_packet_and_bad_neighbours_do_not_matter() {
+async fn orders_that_wait_share_a_packet_and_bad_jobs_do_not_fail_the_others() {
     let shop = Shop::open().await;
     let product_id = shop.product(1000).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -258,13 +256,13 @@ async fn orders_of_a_crowd_share_a_packet_and_bad_neighbours_do_not_matter() {
     let told: Vec<String> = bad.into_iter().map(|answer| word(answer.map(|placed| placed.replayed))).collect();
     let refusals = ["hold_used", "hold_released", "hold_not_found", "hold_used", "copy: true", "idempotency_key_reuse"];
     assert_eq!(told, refusals);
-    assert_eq!(sent(&proxy, "orders/insert"), 1, "the good ones travelled together");
+    assert_eq!(sent(&proxy, "orders/insert"), 1, "the good orders shared one packet");
     assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, 61);
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn an_order_id_that_is_taken_fails_nobody_else() {
+async fn an_order_id_that_is_taken_fails_no_other_order() {
     let shop = Shop::open().await;
     let product_id = shop.product(1000).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -293,10 +291,10 @@ async fn an_order_id_that_is_taken_fails_nobody_else() {
     shop.assert_conserved().await;
 }
 
-/// How many packets of payments were sent, and how many payments alone.
+/// The number of packets of payments, and of payments that were sent alone.
 type Sent = (usize, usize);
 
-/// A batch of payments: whoever is in `bad` gets another event, told by its place.
+/// Delivers 30 payments while the lane is held up; `bad` may replace the event at each place.
 async fn pay_in_a_crowd(bad: impl Fn(usize, Event, Uuid) -> Event) -> (Shop, Vec<Result<Receipt, Error>>, Sent) {
     let shop = Shop::open().await;
     let product_id = shop.product(1000).await;
@@ -315,7 +313,7 @@ async fn pay_in_a_crowd(bad: impl Fn(usize, Event, Uuid) -> Event) -> (Shop, Vec
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_payment_that_pays_its_order_writes_nothing_about_its_answer() {
+async fn a_payment_that_pays_its_order_writes_no_row_about_its_delivery() {
     let (shop, answers, (packets, _)) = pay_in_a_crowd(|_, event, _| event).await;
     assert!(packets > 0 && answers.iter().all(is_paid), "{answers:?}");
     let rows =
@@ -339,7 +337,7 @@ fn is_paid(answer: &Result<Receipt, Error>) -> bool {
 }
 
 #[tokio::test]
-async fn payments_of_a_crowd_share_a_packet() {
+async fn payments_that_wait_share_a_packet() {
     let (shop, answers, sent) = pay_in_a_crowd(|_, event, _| event).await;
     assert!(answers.iter().all(is_paid), "{answers:?}");
     assert_eq!(sent, (1, 0));
@@ -348,7 +346,7 @@ async fn payments_of_a_crowd_share_a_packet() {
 }
 
 #[tokio::test]
-async fn a_payment_that_does_not_fit_fails_nobody_else() {
+async fn a_payment_that_does_not_fit_fails_no_other_payment() {
     let bad = |n: usize, event: Event, _| match n {
         5 => Event { amount: Some("0.01".to_owned()), ..event },
         6 => Event { idempotency_key: b"twice".to_vec(), ..event },
@@ -365,12 +363,12 @@ async fn a_payment_that_does_not_fit_fails_nobody_else() {
     assert!(is_paid(&bad[1]) && is_paid(&bad[3]), "{bad:?}");
     assert!(matches!(bad[2], Err(Error::Refused(Refusal::IdempotencyKeyReuse))), "{bad:?}");
     assert_eq!(status(&bad[4]), Some(EventStatus::Parked));
-    assert_eq!(sent, (1, 4), "only those who are not plain went alone");
+    assert_eq!(sent, (1, 4), "only the events that are not plain were sent alone");
     assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'paid'").await, 29);
 }
 
 #[tokio::test]
-async fn a_payment_whose_key_was_taken_before_spoils_one_packet_and_nobodys_payment() {
+async fn a_payment_whose_key_is_taken_rolls_back_one_packet_and_fails_no_other_payment() {
     let bad = |n: usize, event: Event, first: Uuid| match n {
         3 => Event { idempotency_key: first.to_string().into_bytes(), ..event },
         _ => event,
@@ -383,7 +381,7 @@ async fn a_payment_whose_key_was_taken_before_spoils_one_packet_and_nobodys_paym
     assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'paid'").await, 31);
 }
 
-/// New orders, each with its payment, in the order of the payments' keys.
+/// Makes orders, and returns each with its payment, sorted by the payments' keys.
 async fn payments_of(app: &Arc<App>, product_id: i64, count: usize) -> Vec<(Event, Order)> {
     let mut to_pay = Vec::new();
     for order_id in orders(app, product_id, count).await {
@@ -398,9 +396,9 @@ fn successes(to_pay: &[(Event, Order)]) -> Vec<Success<'_>> {
     to_pay.iter().map(|(event, order)| Success { event_id: None, event, order, processing: Duration::ZERO }).collect()
 }
 
-/// Servers of a cluster count in steps, so that no two of them give the same id.
+/// Servers of a cluster increment ids in steps, so that no two of them generate the same id.
 #[tokio::test]
-async fn a_batch_of_payments_knows_its_events_however_the_server_counts() {
+async fn a_batch_of_payments_finds_the_ids_of_its_events_whatever_the_increment_of_the_server() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, _proxy) = shop.app_through_proxy().await;
@@ -408,7 +406,7 @@ async fn a_batch_of_payments_knows_its_events_however_the_server_counts() {
     let mut conn = shop.sql().await;
     for (steps, half) in [("3, auto_increment_offset = 2", 0..3), ("1, auto_increment_offset = 1", 3..6)] {
         let successes = successes(&to_pay[half]);
-        conn.query_drop(format!("SET SESSION auto_increment_increment = {steps}")).await.expect("it counts so");
+        conn.query_drop(format!("SET SESSION auto_increment_increment = {steps}")).await.expect("the increment is set");
         conn.query_drop("BEGIN").await.expect("a transaction");
         let statements = payment_batch::pay(&successes);
         let (last, others) = statements.split_last().expect("statements");

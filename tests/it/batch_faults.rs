@@ -1,5 +1,4 @@
-//! Batches that something happens to: a connection that is cut anywhere, a deadlock, a key that comes twice, clients that
-//! leave, queues that are full. Everybody in a batch gets what he would have got alone.
+//! Batches whose connection is cut at any point of the transaction: each job gets the result that it would get alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,8 +14,8 @@ use crate::support::crowd::{all, deliver, held_up, hold, holds, in_order, keyed,
 use crate::support::proxy::{Action, Rule};
 use crate::support::{Shop, payment};
 
-/// Where a transaction can be cut: before its packet reaches the server, before the answer to that is back, and the same
-/// for its COMMIT.
+/// The points where a transaction can be cut: before its packet reaches the server, before the response to it is back, and the
+/// same for its COMMIT.
 fn cuts(packet: &str) -> [(Rule, Action); 4] {
     let commit = || Rule::exactly("COMMIT");
     [
@@ -27,10 +26,10 @@ fn cuts(packet: &str) -> [(Rule, Action); 4] {
     ]
 }
 
-/// What one of a crowd asks for.
+/// The quantity and the key of one request.
 type Wish = (i64, Option<Keyed>);
 
-/// Twenty wishes without a key, twenty with one, and five copies of the latter.
+/// Returns twenty requests without a key, twenty with one, and copies of five of the latter.
 fn wishes(tag: &str) -> Vec<Wish> {
     let key = |n: u8| keyed(Operation::Hold, format!("{tag}-{n}"), n);
     let qty = |n: u8| i64::from(n % 3) + 1;
@@ -46,7 +45,7 @@ fn ask(app: &Arc<App>, product_id: i64, wishes: &[Wish]) -> Vec<JoinHandle<Resul
     in_order(wishes.iter().map(|(qty, key)| hold(app, product_id, *qty, key.clone())))
 }
 
-/// Everybody who was told that he holds something does; one hold per wish, and one per key.
+/// Asserts that every returned hold is stored, that no two requests share one, and that a key has one hold.
 async fn assert_each_held_once(shop: &Shop, product_id: i64, wishes: &[Wish], answers: &[Result<Taken, Error>]) {
     let query = format!("SELECT id, qty FROM holds WHERE product_id = {product_id} AND status = 'active'");
     let rows: Vec<(Vec<u8>, i64)> = shop.rows(&query).await;
@@ -56,7 +55,7 @@ async fn assert_each_held_once(shop: &Shop, product_id: i64, wishes: &[Wish], an
     for ((qty, key), answer) in wishes.iter().zip(answers) {
         let Ok(Taken { hold, replayed }) = answer else { continue };
         assert_eq!(stored.get(&hold.id), Some(qty), "{hold:?}");
-        assert!(seen.insert(hold.id) || *replayed, "two buyers share {hold:?}");
+        assert!(seen.insert(hold.id) || *replayed, "two requests share {hold:?}");
         if let Some(Keyed { key, .. }) = key {
             assert_eq!(*by_key.entry(key).or_insert(hold.id), hold.id, "one key, one hold");
         }
@@ -74,7 +73,7 @@ async fn a_batch_of_holds_that_is_cut_anywhere_takes_every_hold_once() {
         let jam = held_up(&proxy, [hold(&app, product_id, 1, None)]).await;
         let crowd = ask(&app, product_id, &wishes);
         let cut = proxy.on(rule.clone(), action);
-        jam.release().await.remove(0).expect("whoever held the others up is served");
+        jam.release().await.remove(0).expect("the hold that blocked the lane is taken");
         let answers = all(crowd).await;
         assert_eq!(cut.hits(), 1, "{rule:?} {action:?}");
         assert!(answers.iter().all(Result::is_ok), "{rule:?} {action:?}: {answers:?}");
@@ -86,7 +85,7 @@ async fn a_batch_of_holds_that_is_cut_anywhere_takes_every_hold_once() {
     }
 }
 
-/// A crowd whose batch is cut at the same place every time, until it is given up; then everybody with a key asks again.
+/// Cuts every attempt of a batch at the same place until the batch fails; then sends the requests with a key again.
 async fn give_up_and_ask_again(rule: Rule, action: Action) {
     let shop = Shop::open().await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -95,7 +94,7 @@ async fn give_up_and_ask_again(rule: Rule, action: Action) {
     let jam = held_up(&proxy, [hold(&app, product_id, 1, None)]).await;
     let crowd = ask(&app, product_id, &wishes);
     let cut = proxy.on(rule.clone().always(), action);
-    jam.release().await.remove(0).expect("whoever held the others up is served");
+    jam.release().await.remove(0).expect("the hold that blocked the lane is taken");
     let answers = all(crowd).await;
     let unavailable = |answer: &Result<Taken, Error>| matches!(answer, Err(Error::Unavailable(_)));
     assert!(answers.iter().all(unavailable), "{rule:?} {action:?}: {answers:?}");
@@ -108,11 +107,11 @@ async fn give_up_and_ask_again(rule: Rule, action: Action) {
     let made = shop.count("SELECT COUNT(*) FROM holds").await - 1;
     let committed = matches!(action, Action::CutAfter) && rule == Rule::exactly("COMMIT");
     let without_key = if committed { plain.len() } else { 0 };
-    assert_eq!(made, without_key as i64 + 20, "{rule:?} {action:?}: a batch is taken as a whole or not at all");
+    assert_eq!(made, without_key as i64 + 20, "{rule:?} {action:?}: a batch commits as a whole or not at all");
 }
 
 #[tokio::test]
-async fn a_batch_that_is_given_up_took_every_hold_once_or_none() {
+async fn a_batch_that_fails_has_taken_every_hold_once_or_none() {
     join_all(cuts("-- holds/insert").map(|(rule, action)| give_up_and_ask_again(rule, action))).await;
 }
 
@@ -161,7 +160,10 @@ async fn a_batch_of_payments_that_is_cut_anywhere_pays_every_order_once() {
         assert_eq!(cut.hits(), 1, "{rule:?} {action:?}");
         assert!(answers.iter().all(Result::is_ok), "{rule:?} {action:?}: {answers:?}");
         let first_deliveries = answers.iter().flatten().all(|receipt| !receipt.duplicate);
-        assert!(first_deliveries, "{rule:?} {action:?}: our own first delivery is not a copy: {answers:?}");
+        assert!(
+            first_deliveries,
+            "{rule:?} {action:?}: an event that was delivered once is not a duplicate: {answers:?}"
+        );
         let expected = 42 * (place as i64 + 1);
         for query in [
             "SELECT COUNT(*) FROM orders WHERE status = 'paid'",

@@ -1,10 +1,10 @@
-//! The last units: many want them at once.
+//! Many buyers ask for the last units at once.
 
 use crate::support::proxy::Action;
 use crate::support::{Answer, Shop};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_hundred_buyers_on_two_instances_never_reserve_more_than_there_is() {
+async fn five_hundred_buyers_on_two_instances_never_reserve_more_than_the_stock() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let instances = [shop.serve().await, shop.serve().await];
@@ -23,14 +23,14 @@ async fn five_hundred_buyers_on_two_instances_never_reserve_more_than_there_is()
         assert!(refused.body["available_stock"].is_i64(), "{refused:?}");
         assert_eq!(refused.code() == "all_held", !refused.header("retry-after").is_empty(), "{refused:?}");
     }
-    assert!((96..=100).contains(&held), "{held} of 100 units are held although buyers of 1 unit went away");
+    assert!((96..=100).contains(&held), "{held} of 100 units are held although buyers of 1 unit were refused");
     assert_eq!(shop.count("SELECT reserved FROM products").await, held);
     assert_eq!(shop.count("SELECT CAST(SUM(qty) AS SIGNED) FROM holds WHERE status = 'active'").await, held);
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn a_refusal_tells_whether_units_may_come_back() {
+async fn a_refusal_states_whether_units_may_come_back() {
     let (shop, product_id, client) = Shop::selling(3).await;
     let held = client.hold(product_id, 2).await;
     let wanted = client.try_hold(product_id, 2).await.expect(409);
@@ -43,12 +43,12 @@ async fn a_refusal_tells_whether_units_may_come_back() {
     client.pay(&order, "paid", "k").await.expect(200);
     assert_eq!(client.try_hold(product_id, 3).await.expect(409).code(), "sold_out", "a paid one stays paid");
     assert_eq!(client.try_hold(product_id, 1).await.status, 201, "a smaller quantity still fits");
-    assert_eq!(client.try_hold(product_id, 4).await.expect(409).code(), "sold_out", "more than there ever was");
+    assert_eq!(client.try_hold(product_id, 4).await.expect(409).code(), "sold_out", "more than the stock");
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn a_buyer_never_loses_to_a_hold_that_has_run_out() {
+async fn a_buyer_is_never_refused_because_of_a_hold_that_has_run_out() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let app = shop.app();
@@ -59,14 +59,14 @@ async fn a_buyer_never_loses_to_a_hold_that_has_run_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_buyer_never_loses_to_a_hold_that_a_worker_gives_back_at_the_same_moment() {
+async fn a_buyer_is_never_refused_because_of_a_hold_that_a_worker_gives_back_at_the_same_moment() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let buying = shop.serve_without_workers().await;
     let worker = shop.app();
     worker.checkout.create_hold(product_id, 1, None).await.expect("the unit is free");
     shop.let_holds_run_out().await;
-    // he has seen that nothing is left, and looks for what has run out
+    // the request has found no units left, and looks for holds that have run out
     let look = buying.proxy.on("-- holds/list_due_of_product:", Action::PauseBefore);
     let client = buying.client.clone();
     let buyer = tokio::spawn(async move { client.try_hold(product_id, 1).await });

@@ -1,4 +1,4 @@
-//! A cache between clients and the service stores no answer of the API, whatever the answer is.
+//! No cache between clients and the service may store a response of the API, whatever its status.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::support::{Answer, Client, Shop, mint};
 const TOKEN: &str = "an-operators-token-of-these-tests";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// A client that checks what every answer tells caches, and keeps the statuses.
+/// A client that checks `Cache-Control` of every response, and collects the statuses.
 struct Checked<'client> {
     client: &'client Client,
     seen: BTreeSet<u16>,
@@ -38,7 +38,7 @@ impl Checked<'_> {
         self.send(self.client.request("POST", path).json(body)).await
     }
 
-    /// One operation with every kind of id, body and token, right and wrong.
+    /// Sends requests for one operation with every kind of id, body and token, right and wrong.
     async fn send_every_kind(&mut self, method: &str, path: &str) {
         let known = path.replace("{product_id}", "4711").replace("{event_id}", "4711");
         let known = known.replace("{hold_id}", &mint()).replace("{order_id}", &mint());
@@ -63,7 +63,7 @@ impl Checked<'_> {
 }
 
 #[tokio::test]
-async fn no_answer_of_the_api_may_be_stored() {
+async fn no_response_of_the_api_may_be_stored() {
     let shop = Shop::open().await;
     let product_id = shop.product(3).await;
     let secrets = Secrets::stripe("whsec_of_an_endpoint").ok();
@@ -100,7 +100,7 @@ async fn no_answer_of_the_api_may_be_stored() {
 }
 
 #[tokio::test]
-async fn a_refused_signature_and_a_shut_route_may_not_be_stored_either() {
+async fn the_refusals_of_a_bad_signature_and_of_a_closed_route_may_not_be_stored_either() {
     let shop = Shop::open().await;
     let webhook_secrets = Secrets::standard(SECRET).ok();
     let api = shop.serve_without_workers_as(Config { webhook_secrets, ..shop.config() }).await;
@@ -111,7 +111,7 @@ async fn a_refused_signature_and_a_shut_route_may_not_be_stored_either() {
 }
 
 #[tokio::test]
-async fn the_document_is_asked_for_anew_and_the_missing_icon_is_remembered() {
+async fn caches_revalidate_the_document_and_keep_the_missing_icon_for_a_day() {
     let (_shop, _, client) = Shop::selling(1).await;
     for path in ["/docs", "/openapi.json"] {
         assert_eq!(client.get(path).await.expect(200).header("cache-control"), "no-cache", "{path}");

@@ -1,5 +1,5 @@
-//! Clocks that are wrong: the service's own, and the database's, which jumps. The proxy puts the database's clock forward or back
-//! for everything that goes through it.
+//! Wrong clocks: the service's own, and the database's, which may also jump. The proxy puts the database's clock forward or
+//! back for every statement that it forwards.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::support::{Answer, Client, Shop, eventually, payment};
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const HOUR: i64 = 3600;
 
-/// Reports a payment, signed at this time.
+/// Delivers a payment that was signed at this time.
 async fn deliver(client: &Client, order_id: &str, at: i64) -> Answer {
     let body = json!({ "order_id": order_id, "status": "paid", "amount": "49.99", "txn_id": order_id }).to_string();
     let signature = Webhook::new(SECRET).expect("a secret").sign(order_id, at, body.as_bytes()).expect("a signature");
@@ -31,7 +31,7 @@ async fn deliver(client: &Client, order_id: &str, at: i64) -> Answer {
 }
 
 #[tokio::test]
-async fn a_webhook_is_believed_whose_time_fits_the_databases_clock_or_the_services() {
+async fn a_webhook_is_accepted_if_its_time_fits_the_clock_of_the_database_or_of_the_service() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let client = shop.serve_without_workers_as(shop.believing(SECRET)).await;
@@ -53,17 +53,17 @@ async fn a_webhook_is_believed_whose_time_fits_the_databases_clock_or_the_servic
     shop.assert_conserved().await;
 }
 
-/// What can run out, none of which has.
+/// Rows that can run out, none of which has.
 struct Sale {
     product_id: i64,
     hold_id: Uuid,
     order_id: Uuid,
-    /// A hold that a payment names.
+    /// The hold that a later payment names.
     paid_hold: Uuid,
 }
 
 impl Sale {
-    /// Through an instance that knows the clock.
+    /// Makes the rows, and runs a step so that the instance has read the database's clock.
     async fn open(shop: &Shop, app: &Arc<App>) -> Self {
         let product_id = shop.product(4).await;
         let hold = async || app.checkout.create_hold(product_id, 1, None).await.expect("enough units").hold.id;
@@ -74,7 +74,7 @@ impl Sale {
         Self { product_id, hold_id, order_id, paid_hold }
     }
 
-    /// Everything that a worker does about what has run out.
+    /// Runs each worker's step that ends overdue rows.
     async fn step(app: &App) {
         app.checkout.expire_holds().await.expect("the step runs");
         app.checkout.cancel_overdue_orders().await.expect("the step runs");
@@ -83,7 +83,6 @@ impl Sale {
         app.checkout.sweep_parked().await.expect("the step runs");
     }
 
-    /// Nothing has run out.
     async fn assert_untouched(&self, shop: &Shop) {
         assert_eq!(shop.count("SELECT COUNT(*) FROM holds WHERE status = 'active'").await, 2);
         assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'pending'").await, 1);
@@ -103,7 +102,7 @@ async fn a_database_clock_that_jumps_ahead_lets_nothing_run_out_until_the_pause_
     let (app, proxy) = app_with_pause(&shop, 600).await;
     let sale = Sale::open(&shop, &app).await;
     proxy.set_clock(HOUR);
-    // the page of due rows is the first that shows the new time
+    // the page of due rows is the first response with the new time
     app.checkout.expire_holds().await.expect("the step runs");
     sale.assert_untouched(&shop).await;
     Sale::step(&app).await;
@@ -112,12 +111,12 @@ async fn a_database_clock_that_jumps_ahead_lets_nothing_run_out_until_the_pause_
         let next = next.expect("it can be read").expect("the end of the pause");
         assert!(next.as_secs() > 500, "{next:?}");
     }
-    // a refusal gives nothing back either, and new holds go on
+    // a refused hold gives nothing back either, and new holds are still taken
     let refused = app.checkout.create_hold(sale.product_id, 2, None).await;
     assert!(matches!(refused, Err(Error::Refused(Refusal::AllHeld { available_stock: 1, .. }))), "{refused:?}");
     let ahead = app.checkout.create_hold(sale.product_id, 1, None).await.expect("a unit is free").hold;
     shop.execute("UPDATE products SET stock = 5").await;
-    // a payment for a hold waits, and one for an order pays it
+    // a payment that names a hold is parked, and one that names an order pays it
     let for_hold = holdfast::domain::Event {
         reference: Reference { order_id: None, hold_id: Some(sale.paid_hold) },
         ..payment(sale.order_id, "of a hold")
@@ -133,7 +132,7 @@ async fn a_database_clock_that_jumps_ahead_lets_nothing_run_out_until_the_pause_
 }
 
 #[tokio::test]
-async fn every_way_on_which_something_runs_out_stops_before_it_changes_a_row() {
+async fn every_code_path_that_ends_overdue_rows_stops_before_it_changes_one() {
     for place in 0..6 {
         let shop = Shop::open().await;
         let (app, proxy) = app_with_pause(&shop, 600).await;
@@ -160,7 +159,7 @@ async fn every_way_on_which_something_runs_out_stops_before_it_changes_a_row() {
 }
 
 #[tokio::test]
-async fn what_has_run_out_by_the_new_clock_runs_out_after_the_pause() {
+async fn rows_that_are_overdue_by_the_new_clock_are_ended_after_the_pause() {
     let shop = Shop::open().await;
     let (app, proxy) = app_with_pause(&shop, 1).await;
     let sale = Sale::open(&shop, &app).await;
@@ -177,14 +176,14 @@ async fn what_has_run_out_by_the_new_clock_runs_out_after_the_pause() {
         Sale::step(&app).await;
         shop.count("SELECT COUNT(*) FROM payment_events WHERE status = 'refund_due'").await == 1
     };
-    assert!(eventually(given_up).await, "and the payment of no order is given up");
+    assert!(eventually(given_up).await, "the payment without an order is given up");
 }
 
 #[tokio::test]
-async fn a_database_clock_that_jumps_back_pauses_and_leaves_nothing_behind() {
+async fn after_a_database_clock_jumps_back_expiry_pauses_and_then_misses_no_row() {
     let shop = Shop::open().await;
     let (app, proxy) = app_with_pause(&shop, 1).await;
-    // it was an hour ahead until now
+    // the clock is an hour ahead at first
     proxy.set_clock(HOUR);
     app.checkout.read_clock().await.expect("the database answers");
     Sale::step(&app).await;
@@ -198,12 +197,15 @@ async fn a_database_clock_that_jumps_back_pauses_and_leaves_nothing_behind() {
         app.checkout.cancel_overdue_orders().await.expect("the step runs");
         shop.reserved(sale.product_id).await == 1
     });
-    assert!(over.await, "what runs out by the right clock comes back, although the workers have seen a later time");
+    assert!(
+        over.await,
+        "rows that are overdue by the right clock are ended, although the workers have read a later time"
+    );
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn a_pause_of_zero_seconds_switches_it_off() {
+async fn with_a_pause_of_zero_seconds_a_clock_jump_does_not_stop_expiry() {
     let shop = Shop::open().await;
     let (app, proxy) = app_with_pause(&shop, 0).await;
     let sale = Sale::open(&shop, &app).await;
@@ -213,7 +215,7 @@ async fn a_pause_of_zero_seconds_switches_it_off() {
 }
 
 #[tokio::test]
-async fn holds_and_orders_that_were_made_by_a_clock_that_ran_ahead_are_found_and_can_be_ended() {
+async fn the_audit_finds_holds_and_orders_made_while_the_clock_was_ahead_and_they_can_be_ended() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let client = shop.serve_without_workers().await;
@@ -232,7 +234,7 @@ async fn holds_and_orders_that_were_made_by_a_clock_that_ran_ahead_are_found_and
 }
 
 #[tokio::test]
-async fn operators_are_told_of_clocks_that_differ_and_of_a_jump() {
+async fn metrics_readiness_and_logs_show_clocks_that_differ_and_a_jump() {
     let shop = Shop::open().await;
     let statsd = StatsD::start().await;
     let (_, proxy) = shop.config_through_proxy().await;

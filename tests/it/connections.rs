@@ -1,4 +1,4 @@
-//! What one connection may do to the others, and to the requests on it: pipelined requests, HTTP/2 that only PINGs,
+//! The effect of one connection on the others and on its own requests: pipelined requests, HTTP/2 that only sends PINGs,
 //! heads that can be read in two ways.
 
 use std::net::SocketAddr;
@@ -25,15 +25,15 @@ use tokio_util::sync::CancellationToken;
 use crate::support::process::Process;
 use crate::support::{Client, Shop, eventually};
 
-/// How long any client waits here, which is less than a connection may be idle.
+/// The most that a client waits here; less than a connection may be idle.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Serves this endpoint within these limits as long as the value that is returned with the address.
+/// Serves the endpoint within these limits until the returned set of tasks is dropped.
 async fn server(limits: Limits, endpoint: impl Endpoint<Output = Response> + 'static) -> (SocketAddr, JoinSet<()>) {
     server_until(CancellationToken::new(), limits, endpoint).await
 }
 
-/// The same until it is stopped.
+/// The same, until `stop` is cancelled.
 async fn server_until(
     stop: CancellationToken,
     limits: Limits,
@@ -48,7 +48,6 @@ async fn server_until(
     (address, serving)
 }
 
-/// A connection of HTTP/2.
 async fn http2(address: SocketAddr) -> (SendRequest<Bytes>, PingPong, JoinSet<()>) {
     let stream = TcpStream::connect(address).await.expect("it listens");
     let (requests, mut connection) = handshake(stream).await.expect("it speaks HTTP/2");
@@ -92,7 +91,7 @@ async fn other_tasks_run_between_the_requests_that_one_connection_pipelines() {
     stream.read_to_string(&mut answers).await.expect("it is answered");
     assert_eq!(answers.matches("HTTP/1.1 204 ").count(), REQUESTS);
     let seen = seen.lock().expect("no panic");
-    // of two tasks that yield, the runtime lets the first one go last the next time
+    // the runtime may swap the two tasks at each yield, so a turn is certain only after two requests
     assert!(seen.iter().zip(&seen[2..]).all(|(one, next_but_one)| one < next_but_one), "{seen:?}");
 }
 
@@ -127,8 +126,8 @@ async fn an_http2_client_that_disconnects_leaves_no_request_behind() {
     let (address, _serving) = server(Limits::default(), slow(&permits)).await;
     let (mut requests, mut pings, driver) = http2(address).await;
     let (_response, _) = requests.send_request(get("/slow"), true).expect("the connection is open");
-    pings.ping(Ping::opaque()).await.expect("the request has arrived before it");
-    // the server's endpoint, this test and the request
+    pings.ping(Ping::opaque()).await.expect("the request has arrived before the ping");
+    // one each for the server's endpoint, this test and the request
     assert!(eventually(async || Arc::strong_count(&permits) == 3).await);
     drop(driver);
     assert!(eventually(async || Arc::strong_count(&permits) == 2).await, "the request has ended");
@@ -162,12 +161,12 @@ async fn a_stop_waits_for_the_whole_body_of_a_request_over_http2() {
 }
 
 #[tokio::test]
-async fn an_http2_body_that_does_not_come_is_refused_and_leaves_nothing_behind() {
+async fn an_http2_request_whose_body_never_arrives_is_refused_and_frees_its_stream() {
     let (_shop, product_id, instance) = Shop::selling(5).await;
     let (mut requests, _, _driver) = http2(instance.client.address()).await;
     let head = || Request::post("http://localhost/api/holds").header("content-type", "application/json");
     let mut waiting = Vec::new();
-    // as many as one connection may have open
+    // as many streams as one connection may have open
     for _ in 0..100 {
         let request = head().body(()).expect("a request");
         requests = requests.ready().await.expect("the connection is open");
@@ -176,7 +175,7 @@ async fn an_http2_body_that_does_not_come_is_refused_and_leaves_nothing_behind()
     for (response, _body) in waiting {
         assert_eq!(response.await.expect("it is answered").status(), 408);
     }
-    requests = requests.ready().await.expect("its streams are over");
+    requests = requests.ready().await.expect("its streams have ended");
     let body = json!({ "product_id": product_id, "qty": 1 }).to_string();
     let request = head().body(()).expect("a request");
     let (response, mut sender) = requests.send_request(request, false).expect("the connection is open");
@@ -184,7 +183,7 @@ async fn an_http2_body_that_does_not_come_is_refused_and_leaves_nothing_behind()
     assert_eq!(response.await.expect("it is answered").status(), 201);
 }
 
-/// An endpoint that answers a request for `/slow` once there is a permit for it, and every other one at once.
+/// An endpoint that answers a request for `/slow` once it gets a permit, and every other request at once.
 fn slow(permits: &Arc<Semaphore>) -> impl Endpoint<Output = Response> + 'static + use<> {
     let permits = Arc::clone(permits);
     make(move |request| {
@@ -198,7 +197,7 @@ fn slow(permits: &Arc<Semaphore>) -> impl Endpoint<Output = Response> + 'static 
     })
 }
 
-/// Asks over a connection that stays open.
+/// Sends a request over a connection that stays open.
 async fn ask(stream: &mut TcpStream, path: &str) {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.expect("it is sent");
 }
@@ -216,7 +215,7 @@ async fn is_closed(stream: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn the_connection_that_is_idle_for_longest_leaves_its_place_and_none_with_a_request_under_way() {
+async fn at_the_limit_the_longest_idle_connection_is_closed_and_none_with_a_request_under_way() {
     let permits = Arc::new(Semaphore::new(0));
     let limits = Limits { connections: 3, ..Limits::default() };
     let (address, _serving) = server(limits, slow(&permits)).await;
@@ -241,7 +240,7 @@ async fn the_connection_that_is_idle_for_longest_leaves_its_place_and_none_with_
 }
 
 #[tokio::test]
-async fn http2_that_is_idle_and_clients_that_send_half_a_request_leave_their_places() {
+async fn at_the_limit_idle_http2_connections_and_half_sent_requests_are_closed() {
     let limits = Limits { connections: 2, ..Limits::default() };
     let (address, _serving) = server(limits, slow(&Arc::new(Semaphore::new(0)))).await;
     let (mut requests, mut pings, _driver) = http2(address).await;
@@ -260,7 +259,6 @@ async fn http2_that_is_idle_and_clients_that_send_half_a_request_leave_their_pla
     is_closed(&mut half).await;
 }
 
-/// Clients that connect and say nothing.
 async fn idle_clients(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     rlimit::increase_nofile_limit(u64::MAX).expect("the test may open files");
     let mut idle = Vec::new();
@@ -270,7 +268,7 @@ async fn idle_clients(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     idle
 }
 
-/// How many connections the database server has for this shop.
+/// Returns the shop's number of connections on the database server.
 async fn connections(shop: &Shop) -> usize {
     let rows: Vec<mysql_async::Row> = shop.sql().await.query("SHOW PROCESSLIST").await.expect("the query runs");
     let database = |row: &mysql_async::Row| row.get::<Option<String>, _>("db").flatten();
@@ -278,7 +276,7 @@ async fn connections(shop: &Shop) -> usize {
 }
 
 #[tokio::test]
-async fn idle_clients_beyond_the_soft_limit_of_open_files_keep_no_client_waiting_and_leave_the_pool_whole() {
+async fn idle_clients_beyond_the_soft_limit_of_open_files_delay_no_client_and_take_no_connection_from_the_pool() {
     let shop = Shop::open().await;
     let mut products = Vec::new();
     for _ in 0..32 {
@@ -286,7 +284,7 @@ async fn idle_clients_beyond_the_soft_limit_of_open_files_keep_no_client_waiting
     }
     let (process, client) = Process::serve_within("-Sn 1024", &shop.database.url).await;
     let idle = idle_clients(client.address(), 1200).await;
-    // a new connection, and one to the database for each of these as far as the pool goes
+    // each of the holds needs a database connection, as far as the pool goes, and waits for its row
     let mut lock = shop.sql().await;
     lock.query_drop("BEGIN").await.expect("a transaction begins");
     lock.query_drop("UPDATE products SET name = 'Locked'").await.expect("all rows are free");
@@ -312,7 +310,7 @@ async fn idle_clients_beyond_the_soft_limit_of_open_files_keep_no_client_waiting
 }
 
 #[tokio::test]
-async fn idle_clients_beyond_the_hard_limit_of_open_files_leave_their_places_to_new_ones() {
+async fn idle_connections_beyond_the_hard_limit_of_open_files_are_closed_for_new_ones() {
     let (shop, product_id) = (Shop::open().await, 1);
     shop.product(100).await;
     let (process, client) = Process::serve_within("-n 256", &shop.database.url).await;
@@ -328,7 +326,7 @@ async fn idle_clients_beyond_the_hard_limit_of_open_files_leave_their_places_to_
     assert!(!ended.err.contains("could not be accepted"), "{}", ended.err);
 }
 
-/// Sends this head with a body and a second request behind it, which must not be answered when the first is refused.
+/// Sends a head and a body with a second request behind them. When the first is refused, the second must get no response.
 async fn send(client: &Client, head: &str, body: &str) -> crate::support::Answer {
     let smuggled = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
     client.raw(format!("{head}\r\n\r\n{body}{smuggled}").as_bytes()).await
@@ -364,11 +362,11 @@ async fn a_head_that_can_be_read_in_two_ways_is_refused_and_the_connection_close
     }
     assert_eq!(shop.count("SELECT COUNT(*) FROM holds").await, 0);
     let old = instance.client.raw(b"GET /healthz HTTP/1.0\r\n\r\n").await;
-    assert_eq!(old.status, 200, "HTTP/1.0 knows no Host");
+    assert_eq!(old.status, 200, "HTTP/1.0 needs no Host");
 }
 
 #[tokio::test]
-async fn of_both_lengths_the_chunks_count_and_the_connection_is_closed() {
+async fn a_request_with_both_lengths_is_read_by_its_chunks_and_the_connection_closed() {
     let (shop, product_id, instance) = Shop::selling(5).await;
     let body = json!({ "product_id": product_id, "qty": 1 }).to_string();
     let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
@@ -384,7 +382,7 @@ async fn of_both_lengths_the_chunks_count_and_the_connection_is_closed() {
     assert_eq!(shop.count("SELECT COUNT(*) FROM holds").await, 2);
 }
 
-/// Few connections with many streams once filled every queue, and sent again whatever was refused.
+/// Otherwise, a few connections with many streams each could fill every queue.
 #[tokio::test]
 async fn the_more_connections_the_fewer_requests_each_may_have_under_way() {
     let endpoint = make_sync(|_| StatusCode::NO_CONTENT.into_response());
@@ -395,10 +393,10 @@ async fn the_more_connections_the_fewer_requests_each_may_have_under_way() {
         let mut requests = requests.ready().await.expect("it is open");
         let (answer, _) = requests.send_request(get("/"), true).expect("it is sent");
         assert_eq!(answer.await.expect("an answer").status(), StatusCode::NO_CONTENT);
-        // the server's settings come before its first answer
+        // the server's settings come before its first response
         allowed.push(requests.current_max_send_streams());
         connections.push((requests, pings, driver));
     }
     assert_eq!(allowed[..8], [100, 100, 100, 100, 80, 66, 57, 50]);
-    assert_eq!(allowed[24..], [16; 16], "each may have some");
+    assert_eq!(allowed[24..], [16; 16], "each connection keeps some");
 }

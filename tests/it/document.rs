@@ -1,4 +1,4 @@
-//! What is written down: the OpenAPI document, the SQL files, the rules about locks.
+//! Checks of the files: the OpenAPI document, the SQL statements, and the rule against explicit locks.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn file(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_document_is_the_one_that_is_checked_in_and_the_one_that_is_served() {
+async fn the_generated_document_equals_the_one_that_is_checked_in_and_the_one_that_is_served() {
     let (shop, _, client) = Shop::selling(1).await;
     let golden = file("openapi/openapi.json");
     let generated = holdfast::http::document(&shop.app());
@@ -22,7 +22,7 @@ async fn the_document_is_the_one_that_is_checked_in_and_the_one_that_is_served()
     assert_eq!(client.get("/openapi.json").await.expect(200).text, golden);
 }
 
-/// A statement with its lists and numbers filled in, as PREPARE wants it.
+/// Returns a statement with its placeholders filled in, so that PREPARE accepts it.
 fn filled(name: &str, statement: &str) -> String {
     let width = match name {
         "holds/insert" => 7,
@@ -63,8 +63,8 @@ async fn every_statement_prepares_on_the_migrated_schema() {
     let shop = Shop::open().await;
     let mut conn = shop.sql().await;
     for (name, statement) in sql::ALL {
-        assert!(statement.starts_with(&format!("-- {name}: ")), "{name} begins with its name and why it is there");
-        assert!(!statement.contains('*') || statement.contains(" * "), "{name} names its columns");
+        assert!(statement.starts_with(&format!("-- {name}: ")), "{name} must begin with its name and its reason");
+        assert!(!statement.contains('*') || statement.contains(" * "), "{name} must name its columns");
         let prepared = conn.prep(filled(name, statement)).await;
         prepared.unwrap_or_else(|error| panic!("{name} does not prepare: {error}"));
     }
@@ -103,7 +103,7 @@ fn there_is_no_explicit_lock_anywhere() {
             let text = std::fs::read_to_string(&path).expect("a text file").to_uppercase();
             let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
             for lock in ["FOR UPDATE", "FOR SHARE", "LOCK IN SHARE MODE", "GET_LOCK", "LOCK TABLE", "SKIP LOCKED"] {
-                assert!(!words.contains(lock), "{} says {lock}", path.display());
+                assert!(!words.contains(lock), "{} contains {lock}", path.display());
             }
             looked_at += 1;
         }

@@ -1,4 +1,4 @@
-//! The transaction door: what the database does to a transaction, and what its caller sees of that.
+//! The transaction door: how the database can fail a transaction, and what the caller sees.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,15 +19,15 @@ use crate::support::{Answer, Shop, eventually, payment};
 
 const RESERVE_ONE: &str = "UPDATE products SET reserved = reserved + 1 WHERE id = ?";
 
-/// How long a client waits for an answer at most, whatever the database does.
+/// The most that a client waits for a response, whatever the database does.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the answer is, which must come in time.
+/// Returns the answer, which must come within [`PATIENCE`].
 async fn in_time<T>(answer: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, answer).await.expect("every answer comes within 5 seconds")
 }
 
-/// Reserves a unit of one product and then of another; two first attempts meet between the two.
+/// Reserves a unit of one product and then of another; the first attempts of two callers meet in between.
 async fn reserve_both(door: Database, ids: [i64; 2], meeting: &Barrier, attempts: &AtomicU32) {
     let reserved = door.transaction("test.reserve_both", |tx| {
         async move {
@@ -40,11 +40,11 @@ async fn reserve_both(door: Database, ids: [i64; 2], meeting: &Barrier, attempts
         }
         .boxed()
     });
-    reserved.await.expect("a deadlock is not the end");
+    reserved.await.expect("the transaction is run again after a deadlock");
 }
 
 #[tokio::test]
-async fn a_deadlock_is_run_again_and_both_transactions_take_effect_once() {
+async fn after_a_deadlock_the_victim_is_run_again_and_both_transactions_take_effect_once() {
     let shop = Shop::open().await;
     let (one, other) = (shop.product(10).await, shop.product(10).await);
     let door = shop.app().checkout.database().clone();
@@ -58,7 +58,7 @@ async fn a_deadlock_is_run_again_and_both_transactions_take_effect_once() {
 }
 
 #[tokio::test]
-async fn a_row_that_somebody_holds_for_too_long_is_waited_for_again() {
+async fn a_transaction_that_waits_too_long_for_a_row_is_run_again() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let door = shop.app().checkout.database().clone();
@@ -73,7 +73,7 @@ async fn a_row_that_somebody_holds_for_too_long_is_waited_for_again() {
         async move { tx.execute(RESERVE_ONE, (product_id,)).await }.boxed()
     });
     let leaving = async {
-        in_time(begun.wait_for(|&count| count == 2)).await.expect("the sender lives");
+        in_time(begun.wait_for(|&count| count == 2)).await.expect("the sender exists");
         holder.query_drop("COMMIT").await.expect("the holder commits");
     };
     let (waited, ()) = tokio::join!(waiting, leaving);
@@ -82,13 +82,13 @@ async fn a_row_that_somebody_holds_for_too_long_is_waited_for_again() {
 }
 
 #[tokio::test]
-async fn a_lost_race_is_run_again_wherever_the_server_tells_of_it() {
+async fn a_transaction_that_loses_a_race_is_run_again_whichever_statement_fails() {
     let (shop, product_id, _) = Shop::selling(10).await;
     let (app, proxy) = shop.app_through_proxy().await;
     for (code, state) in [(1213, "40001"), (1205, "HY000"), (1020, "HY000"), (3101, "HY000")] {
         for rule in [Rule::from("-- holds/release"), Rule::from("-- products/give_back"), Rule::exactly("COMMIT")] {
             let hold = app.checkout.create_hold(product_id, 2, None).await.expect("enough units").hold;
-            let lost = proxy.on(rule.clone(), Action::Error(code, state, "somebody else was first"));
+            let lost = proxy.on(rule.clone(), Action::Error(code, state, "another transaction was first"));
             app.checkout.release_hold(hold.id).await.unwrap_or_else(|error| panic!("{code} at {rule:?}: {error}"));
             assert_eq!(lost.hits(), 1, "{code} at {rule:?}");
             assert_eq!(shop.count("SELECT reserved FROM products").await, 0, "{code} at {rule:?}");
@@ -98,7 +98,7 @@ async fn a_lost_race_is_run_again_wherever_the_server_tells_of_it() {
 }
 
 #[tokio::test]
-async fn an_error_that_says_nothing_about_the_request_is_tried_again_wherever_the_server_tells_of_it() {
+async fn a_transaction_is_run_again_after_an_error_unrelated_to_it_whichever_statement_fails() {
     let (shop, product_id, _) = Shop::selling(10).await;
     let (app, proxy) = shop.app_through_proxy().await;
     for code in [1041, 1615, 1969, 3024, 3100] {
@@ -114,7 +114,7 @@ async fn an_error_that_says_nothing_about_the_request_is_tried_again_wherever_th
 }
 
 #[tokio::test]
-async fn who_loses_every_time_is_told_to_come_back_and_nothing_was_changed() {
+async fn a_request_that_loses_every_race_gets_503_with_retry_after_and_changes_nothing() {
     let shop = Shop::open().await;
     let product_id = shop.product(3).await;
     let (instance, proxy) = shop.serve_through_proxy().await;
@@ -150,7 +150,7 @@ async fn a_refusal_is_not_run_again() {
     assert_eq!(shop.count("SELECT COUNT(*) FROM products").await, 0, "it is rolled back");
 }
 
-/// Lets one connection be lost at its next COMMIT; the work must succeed all the same.
+/// Breaks a connection at its next COMMIT; the work must succeed all the same.
 async fn losing_its_commit<T>(proxy: &Proxy, action: Action, work: impl Future<Output = Result<T, Error>>) -> T {
     let lost = proxy.on(Rule::exactly("COMMIT"), action);
     let value = work.await.unwrap_or_else(|error| panic!("{action:?}: {error}"));
@@ -158,7 +158,7 @@ async fn losing_its_commit<T>(proxy: &Proxy, action: Action, work: impl Future<O
     value
 }
 
-/// Everything that a buyer can do with units, each with a COMMIT that is lost.
+/// Does everything that a buyer can do with units, and breaks each COMMIT.
 async fn buy_losing_every_commit(app: &App, proxy: &Proxy, product_id: i64, action: Action) {
     let checkout = &app.checkout;
     let dropped = losing_its_commit(proxy, action, checkout.create_hold(product_id, 1, None)).await.hold;
@@ -179,7 +179,7 @@ async fn buy_losing_every_commit(app: &App, proxy: &Proxy, product_id: i64, acti
     };
     for event in [paid, refunded] {
         let receipt: Receipt = losing_its_commit(proxy, action, checkout.receive_event(event.clone())).await;
-        assert!(!receipt.duplicate, "{action:?}: our own first delivery is not a copy");
+        assert!(!receipt.duplicate, "{action:?}: an event that was delivered once is not a duplicate");
     }
 }
 
@@ -207,7 +207,7 @@ fn assert_unavailable(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_a_503_and_needs_no_restart_when_it_is_back() {
+async fn an_unreachable_database_gives_503_and_needs_no_restart_once_it_is_back() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (instance, proxy) = shop.serve_through_proxy().await;
@@ -234,7 +234,7 @@ async fn a_database_that_is_away_is_a_503_and_needs_no_restart_when_it_is_back()
 }
 
 #[tokio::test]
-async fn connections_that_died_while_they_were_idle_cost_no_request() {
+async fn connections_that_break_while_they_are_idle_fail_no_request() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -246,14 +246,14 @@ async fn connections_that_died_while_they_were_idle_cost_no_request() {
     assert_eq!(shop.count("SELECT reserved FROM products").await, 9);
 }
 
-/// Gives a hold back over a connection on which this happens to the last statement but the COMMIT.
+/// Releases a hold while `action` happens to the last statement before the COMMIT.
 async fn give_back_into_silence(action: Action) {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (instance, proxy) = shop.serve_through_proxy().await;
     let hold_id = instance.hold(product_id, 1).await;
     let path = format!("/api/holds/{hold_id}");
-    // The hold's row is locked by then.
+    // The transaction has locked the hold's row by then.
     let silence = proxy.on(Rule::from("-- products/give_back").always(), action);
     assert_unavailable(&in_time(instance.delete(&path)).await);
     assert!(silence.hits() > 0);
@@ -264,12 +264,12 @@ async fn give_back_into_silence(action: Action) {
 }
 
 #[tokio::test]
-async fn a_database_that_falls_silent_is_a_503_and_keeps_no_locks() {
+async fn a_database_that_stops_responding_gives_503_and_keeps_no_locks() {
     tokio::join!(give_back_into_silence(Action::Blackhole), give_back_into_silence(Action::Partition));
 }
 
 #[tokio::test]
-async fn one_silent_connection_costs_no_request() {
+async fn one_connection_that_stops_responding_fails_no_request() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (instance, proxy) = shop.serve_through_proxy().await;
@@ -281,7 +281,7 @@ async fn one_silent_connection_costs_no_request() {
 }
 
 #[tokio::test]
-async fn a_panic_inside_a_transaction_leaves_nothing_of_it_behind() {
+async fn a_panic_inside_a_transaction_rolls_it_back() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let door = Database::new(pool::options(&shop.database.url).expect("a URL"), 1);
@@ -299,8 +299,8 @@ async fn a_panic_inside_a_transaction_leaves_nothing_of_it_behind() {
         });
         work.await
     });
-    assert!(panicked.await.expect_err("the panic is the caller's").is_panic());
-    // The pool has one connection: whoever comes next would commit what was left open on it.
+    assert!(panicked.await.expect_err("the caller gets the panic").is_panic());
+    // The pool has one connection: the next transaction would commit what was left open on it.
     let reserved = door.transaction("test.next", |tx| {
         async move { tx.execute("UPDATE products SET reserved = reserved + 5 WHERE id = ?", (product_id,)).await }
             .boxed()
@@ -322,7 +322,7 @@ async fn a_request_that_is_cut_off_does_not_stop_its_transaction_half_way() {
     held_back.reached().await;
     let stopping = tokio::spawn(service.stop());
     let answer = in_time(cut_off).await.expect("no panic");
-    assert!(answer.is_err(), "nobody waits for the answer any more: {answer:?}");
+    assert!(answer.is_err(), "the client gets no response: {answer:?}");
     held_back.release();
     stopping.await.expect("it stops when the work is done");
     assert_eq!(shop.count("SELECT reserved FROM products").await, 0);

@@ -1,4 +1,4 @@
-//! What runs out: its units come back, once, soon, and whatever happens on the way.
+//! Holds and orders that run out: their units come back once, soon, and in spite of every fault.
 
 use holdfast::app::App;
 use holdfast::db::Error;
@@ -11,12 +11,12 @@ use crate::support::proxy::{Action, Rule};
 use crate::support::{Shop, payment};
 
 const RESERVED: &str = "SELECT CAST(SUM(reserved) AS SIGNED) FROM products";
-/// Holds that one transaction takes at most.
+/// The most holds that one transaction expires.
 const HOLDS: usize = 2_000;
-/// Orders that one transaction takes at most.
+/// The most orders that one transaction cancels.
 const ORDERS: usize = 500;
 
-/// Steps until there is nothing more to do; returns how many said that there was.
+/// Runs a step until there is nothing more to do; returns how often it reported more.
 async fn drain(mut step: impl AsyncFnMut() -> Result<bool, Error>) -> u32 {
     let mut more = 0;
     while step().await.expect("a step succeeds") {
@@ -25,7 +25,7 @@ async fn drain(mut step: impl AsyncFnMut() -> Result<bool, Error>) -> u32 {
     more
 }
 
-/// Holds of one unit each that ran out a second ago, `count` of them.
+/// Writes `count` holds of one unit each that ran out a second ago.
 async fn hold_long_ago(shop: &Shop, product_id: i64, count: usize) -> Vec<Uuid> {
     let ids: Vec<Uuid> = (0..count).map(|_| Uuid::now_v7()).collect();
     let row = |id: &Uuid| format!("(x'{}', {product_id}, 1, 4999, 'EUR', @past, @past)", id.simple());
@@ -43,7 +43,7 @@ async fn hold_long_ago(shop: &Shop, product_id: i64, count: usize) -> Vec<Uuid> 
     ids
 }
 
-/// Orders of one unit each that were due a second ago, `count` of them.
+/// Writes `count` orders of one unit each that were due a second ago.
 async fn order_long_ago(shop: &Shop, product_id: i64, count: usize) {
     hold_long_ago(shop, product_id, count).await;
     let mut conn = shop.sql().await;
@@ -57,7 +57,7 @@ async fn order_long_ago(shop: &Shop, product_id: i64, count: usize) {
     }
 }
 
-/// Four holds of one unit each that run out one after the other, out of step with whoever looks once a second.
+/// Writes four holds of one unit each that run out one after the other, out of step with a worker that looks once a second.
 async fn hold_until_soon(shop: &Shop) {
     let product_id = shop.product(9).await;
     hold_long_ago(shop, product_id, 4).await;
@@ -72,7 +72,7 @@ async fn hold_until_soon(shop: &Shop) {
 }
 
 #[tokio::test]
-async fn the_worker_alone_gives_units_back_after_their_deadline_and_soon() {
+async fn the_worker_alone_gives_units_back_within_a_second_after_their_deadline() {
     let shop = Shop::open().await;
     hold_until_soon(&shop).await;
     let _instance = shop.serve().await;
@@ -108,10 +108,10 @@ async fn two_workers_at_once_give_every_unit_back_once() {
         let held_back = proxy.on(rule, action);
         let slow_step = tokio::spawn(async move { slow.checkout.expire_holds().await });
         held_back.reached().await;
-        shop.app().checkout.expire_holds().await.expect("the quick one is not stopped");
+        shop.app().checkout.expire_holds().await.expect("the quick worker is not blocked");
         assert_eq!(shop.count(RESERVED).await, 0);
         held_back.release();
-        slow_step.await.expect("no panic").expect("the slow one finds nothing left");
+        slow_step.await.expect("no panic").expect("the slow worker finds nothing left");
         assert_eq!(shop.count(RESERVED).await, 0, "nothing is given back twice");
         shop.assert_conserved().await;
     }
@@ -141,7 +141,7 @@ async fn many_workers_on_holds_and_orders_give_every_unit_back_once() {
 }
 
 #[tokio::test]
-async fn a_crowd_of_due_rows_drains_batch_by_batch() {
+async fn many_due_rows_are_ended_batch_by_batch() {
     let shop = Shop::open().await;
     let product_id = shop.product(10_000).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -149,7 +149,7 @@ async fn a_crowd_of_due_rows_drains_batch_by_batch() {
     hold_long_ago(&shop, product_id, 2 * HOLDS + 1).await;
     drain(async || app.checkout.expire_holds().await).await;
     let batches = proxy.statements().iter().filter(|statement| statement.starts_with("-- holds/expire:")).count();
-    assert_eq!(batches, 3, "buyers wait behind one batch and not behind all");
+    assert_eq!(batches, 3, "buyers wait for one batch and not for all");
     assert_eq!(shop.count(RESERVED).await, 501);
     assert_eq!(drain(async || app.checkout.cancel_overdue_orders().await).await, 1);
     assert_eq!(shop.count(RESERVED).await, 0);
@@ -171,7 +171,7 @@ async fn an_instance_that_is_killed_leaves_its_holds_to_the_others() {
     shop.assert_conserved().await;
 }
 
-/// What is cut off between marking rows and giving their units back, or at the commit of both.
+/// Cuts between marking rows and giving their units back, and at the commit of both.
 fn crashes() -> [(Rule, Action); 4] {
     [
         (Rule::from("-- products/give_back"), Action::CutBefore),
@@ -211,7 +211,7 @@ async fn a_worker_that_dies_between_marking_and_giving_back_leaves_the_rows_to_t
         let _cut = proxy.on(rule.always(), action);
         assert!(matches!(dying.checkout.expire_holds().await, Err(Error::Unavailable(_))));
         assert!(matches!(dying.checkout.cancel_overdue_orders().await, Err(Error::Unavailable(_))));
-        // The server undoes a broken connection's transaction in its own time.
+        // The server may roll back the transaction of the broken connection only later.
         shop.until(RESERVED, 20).await;
         let next = shop.app();
         next.checkout.expire_holds().await.expect("the rows are still due");
@@ -222,7 +222,7 @@ async fn a_worker_that_dies_between_marking_and_giving_back_leaves_the_rows_to_t
 }
 
 #[tokio::test]
-async fn an_unpaid_order_is_cancelled_by_the_worker_alone_and_its_trail_says_why() {
+async fn an_unpaid_order_is_cancelled_by_the_worker_alone_and_its_trail_states_the_reason() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let instance = shop.serve_with_ttls(60, 1).await;
@@ -240,7 +240,7 @@ async fn an_unpaid_order_is_cancelled_by_the_worker_alone_and_its_trail_says_why
     shop.assert_conserved().await;
 }
 
-/// An order of three units that should have been paid a second ago, which no worker has noticed.
+/// Makes an order of three units that is overdue and that no worker has cancelled yet.
 async fn overdue_order(shop: &Shop, app: &App) -> Uuid {
     let product_id = shop.product(5).await;
     let hold = app.checkout.create_hold(product_id, 3, None).await.expect("enough units").hold;
@@ -250,7 +250,7 @@ async fn overdue_order(shop: &Shop, app: &App) -> Uuid {
 }
 
 #[tokio::test]
-async fn a_payment_after_the_deadline_and_before_the_worker_pays() {
+async fn a_payment_after_the_deadline_pays_if_the_order_is_not_cancelled_yet() {
     let shop = Shop::open().await;
     let app = shop.app();
     let order_id = overdue_order(&shop, &app).await;
@@ -262,7 +262,7 @@ async fn a_payment_after_the_deadline_and_before_the_worker_pays() {
 }
 
 #[tokio::test]
-async fn a_payment_that_overtakes_the_worker_in_the_middle_pays() {
+async fn a_payment_that_commits_before_the_workers_cancellation_pays() {
     let shop = Shop::open().await;
     let app = shop.app();
     let order_id = overdue_order(&shop, &app).await;
@@ -272,14 +272,14 @@ async fn a_payment_that_overtakes_the_worker_in_the_middle_pays() {
     held_back.reached().await;
     app.checkout.receive_event(payment(order_id, "late")).await.expect("it is taken in");
     held_back.release();
-    step.await.expect("no panic").expect("it looks again and finds nothing");
+    step.await.expect("no panic").expect("the step reads again and finds nothing");
     assert_eq!(shop.row::<String>("SELECT status FROM orders").await, "paid");
     assert_eq!(shop.count(RESERVED).await, 3);
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn a_hold_that_has_run_out_can_neither_be_ordered_nor_given_back() {
+async fn a_hold_that_has_run_out_can_neither_be_ordered_nor_released() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let app = shop.app();
@@ -287,9 +287,9 @@ async fn a_hold_that_has_run_out_can_neither_be_ordered_nor_given_back() {
     shop.let_holds_run_out().await;
     let refused = app.checkout.create_order(hold.id, None, None).await;
     assert!(matches!(refused, Err(Error::Refused(Refusal::HoldExpired))), "{refused:?}");
-    let ended = app.checkout.release_hold(hold.id).await.expect("it has ended, which is what was asked for");
+    let ended = app.checkout.release_hold(hold.id).await.expect("to release an ended hold is no error");
     assert_eq!(ended.status, HoldStatus::Expired);
-    app.checkout.expire_holds().await.expect("the worker comes");
+    app.checkout.expire_holds().await.expect("the step runs");
     assert_eq!(shop.count(RESERVED).await, 0, "its units came back once");
     let refused = app.checkout.create_order(hold.id, None, None).await;
     assert!(matches!(refused, Err(Error::Refused(Refusal::HoldExpired))), "{refused:?}");
@@ -298,7 +298,7 @@ async fn a_hold_that_has_run_out_can_neither_be_ordered_nor_given_back() {
 }
 
 #[tokio::test]
-async fn an_order_whose_hold_runs_out_under_its_hands_is_refused() {
+async fn an_order_whose_hold_runs_out_before_it_commits_is_refused() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let (buyer, proxy) = shop.app_through_proxy().await;
@@ -307,7 +307,7 @@ async fn an_order_whose_hold_runs_out_under_its_hands_is_refused() {
     let ordering = tokio::spawn(async move { buyer.checkout.create_order(hold.id, None, None).await });
     held_back.reached().await;
     shop.let_holds_run_out().await;
-    shop.app().checkout.expire_holds().await.expect("the worker comes");
+    shop.app().checkout.expire_holds().await.expect("the step runs");
     held_back.release();
     let refused = ordering.await.expect("no panic");
     assert!(matches!(refused, Err(Error::Refused(Refusal::HoldExpired))), "{refused:?}");
@@ -317,7 +317,7 @@ async fn an_order_whose_hold_runs_out_under_its_hands_is_refused() {
 }
 
 #[tokio::test]
-async fn a_hold_that_is_given_back_under_the_workers_hands_comes_back_once() {
+async fn a_hold_that_is_released_while_the_worker_expires_it_comes_back_once() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let due = hold_long_ago(&shop, product_id, 2).await;
@@ -325,13 +325,13 @@ async fn a_hold_that_is_given_back_under_the_workers_hands_comes_back_once() {
     let held_back = proxy.on("-- holds/expire", Action::PauseBefore);
     let step = tokio::spawn(async move { worker.checkout.expire_holds().await });
     held_back.reached().await;
-    // As if the buyer's own statement had seen the clock a moment before the deadline.
+    // The effect of a release that read the clock a moment before the deadline.
     let given_back =
         format!("UPDATE holds SET status = 'released', returns_at = NULL WHERE id = x'{}'", due[0].simple());
     assert_eq!(shop.execute(&given_back).await, 1);
     shop.execute("UPDATE products SET reserved = reserved - 1").await;
     held_back.release();
-    step.await.expect("no panic").expect("it looks again and finds the other one");
+    step.await.expect("no panic").expect("the step reads again and finds the other hold");
     assert_eq!(shop.count(RESERVED).await, 0);
     let ends = "SELECT CAST(GROUP_CONCAT(status ORDER BY status + 0) AS CHAR) FROM holds";
     assert_eq!(shop.row::<String>(ends).await, "released,expired");

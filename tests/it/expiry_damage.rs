@@ -1,5 +1,5 @@
-//! Rows that have run out and whose units cannot be given back, since the tables were changed by hand: they are found, and
-//! keep no other row waiting.
+//! Overdue rows whose units cannot be given back because the tables were changed by hand: the audit finds them, and they
+//! delay no other row.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::support::proxy::{Action, Proxy, Rule};
 use crate::support::{Shop, together};
 
-/// A product, and rows of one unit each that ran out `age` ms ago.
+/// Holds or orders of one product, of one unit each, that ran out `age` ms ago.
 struct Batch {
     product_id: i64,
     age: u32,
@@ -70,13 +70,13 @@ async fn restore_product(shop: &Shop, product_id: i64, stock: i64, reserved: i64
     shop.execute(&format!("INSERT INTO products ({columns}) VALUES {row}")).await;
 }
 
-/// Steps as the workers do, until there is nothing more to do.
+/// Runs the steps of the workers until there is nothing more to do.
 async fn drain(app: &App) {
     while app.checkout.expire_holds().await.expect("the step runs") {}
     while app.checkout.cancel_overdue_orders().await.expect("the step runs") {}
 }
 
-/// How many sets of holds and of orders were tried.
+/// Returns how many sets of holds and of orders were tried.
 fn tries(proxy: &Proxy) -> usize {
     let tries = |name: &str| proxy.statements().iter().filter(|statement| statement.starts_with(name)).count();
     tries("-- holds/expire:") + tries("-- orders/cancel:")
@@ -87,14 +87,14 @@ async fn active(shop: &Shop, product_id: i64) -> i64 {
     shop.count(&format!("SELECT COUNT(*) FROM holds WHERE product_id = {product_id} AND ({waiting})")).await
 }
 
-/// What an audit finds, without how often.
+/// Returns the kinds of the findings of an audit.
 async fn found(shop: &Shop) -> Vec<Kind> {
     let report = shop.app().checkout.audit().await.expect("an audit can be made");
     report.counts.iter().map(|&(kind, _)| kind).collect()
 }
 
 #[tokio::test]
-async fn a_deleted_product_keeps_no_other_product_waiting_and_its_units_come_back_when_it_does() {
+async fn a_deleted_product_delays_no_other_product_and_its_units_come_back_once_it_is_restored() {
     let shop = Shop::open().await;
     let (gone, other, third) = (shop.product(500).await, shop.product(500).await, shop.product(500).await);
     for (product_id, age) in [(gone, 2000), (other, 1500), (third, 1000)] {
@@ -111,7 +111,7 @@ async fn a_deleted_product_keeps_no_other_product_waiting_and_its_units_come_bac
     Batch::holds(other, 0, 5).make(&shop).await;
     Batch::orders(other, 0, 5).make(&shop).await;
     drain(&app).await;
-    assert_eq!(shop.reserved(other).await, 0, "and so do later ones");
+    assert_eq!(shop.reserved(other).await, 0, "units of later rows come back too");
 
     restore_product(&shop, gone, 500, 60).await;
     drain(&shop.app()).await;
@@ -120,7 +120,7 @@ async fn a_deleted_product_keeps_no_other_product_waiting_and_its_units_come_bac
 }
 
 #[tokio::test]
-async fn units_that_are_not_reserved_any_more_keep_no_others_waiting() {
+async fn units_that_are_not_reserved_any_more_delay_no_others() {
     let shop = Shop::open().await;
     let (short, other) = (shop.product(500).await, shop.product(500).await);
     for (product_id, age) in [(short, 2000), (other, 1000)] {
@@ -165,12 +165,16 @@ async fn holds_that_another_worker_gives_back_meanwhile_do_not_make_their_produc
     read.release();
     step.await.expect("no panic").expect("the step runs");
     drain(&app).await;
-    assert_eq!((shop.reserved(sound).await, active(&shop, sound).await), (0, 0), "no row of it is passed over");
+    assert_eq!(
+        (shop.reserved(sound).await, active(&shop, sound).await),
+        (0, 0),
+        "no row of this product is passed over"
+    );
     assert_eq!(active(&shop, short).await, 7);
 }
 
 #[tokio::test]
-async fn a_worker_that_cannot_read_from_the_oldest_deadline_gives_back_what_became_due_before_it_started() {
+async fn a_worker_whose_first_reads_fail_still_ends_rows_that_became_due_before_it_started() {
     let shop = Shop::open().await;
     let product_id = shop.product(500).await;
     Batch::holds(product_id, 90_000, 10).make(&shop).await;
@@ -198,7 +202,7 @@ async fn a_worker_that_cannot_read_from_the_oldest_deadline_gives_back_what_beca
 }
 
 #[tokio::test]
-async fn an_order_whose_hold_is_gone_keeps_no_other_order_waiting() {
+async fn an_order_whose_hold_was_deleted_delays_no_other_order() {
     let shop = Shop::open().await;
     let product_id = shop.product(500).await;
     let lost = Batch::orders(product_id, 2000, 2).make(&shop).await;
@@ -212,7 +216,7 @@ async fn an_order_whose_hold_is_gone_keeps_no_other_order_waiting() {
 }
 
 #[tokio::test]
-async fn one_row_that_the_server_refuses_to_change_stands_alone_after_a_few_tries() {
+async fn one_row_that_the_server_refuses_to_change_is_isolated_after_a_few_tries() {
     let shop = Shop::open().await;
     let product_id = shop.product(5000).await;
     let holds = Batch::holds(product_id, 2000, 700).make(&shop).await;
@@ -232,12 +236,12 @@ async fn one_row_that_the_server_refuses_to_change_stands_alone_after_a_few_trie
     assert!(tries(&proxy) <= 50, "{}", tries(&proxy));
     proxy.clear();
     drain(&app).await;
-    assert_eq!(tries(&proxy), 0, "it is passed over for a while");
+    assert_eq!(tries(&proxy), 0, "the two rows are passed over for a while");
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn any_number_of_holds_of_a_deleted_product_costs_a_try_and_no_place_in_front() {
+async fn any_number_of_holds_of_a_deleted_product_costs_a_few_tries_and_delays_no_other_product() {
     let shop = Shop::open().await;
     let (gone, other) = (shop.product(50_000).await, shop.product(500).await);
     Batch::holds(gone, 2000, 22_000).make(&shop).await;
@@ -258,13 +262,13 @@ async fn any_number_of_holds_of_a_deleted_product_costs_a_try_and_no_place_in_fr
 }
 
 #[tokio::test]
-async fn a_buyer_gets_what_can_be_given_back_of_a_product_whose_counter_was_changed_by_hand() {
+async fn a_buyer_gets_the_units_that_can_be_given_back_although_the_counter_was_changed_by_hand() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     Batch::holds(product_id, 2000, 8).make(&shop).await;
     shop.execute(&format!("UPDATE products SET reserved = 5 WHERE id = {product_id}")).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    let taken = app.checkout.create_hold(product_id, 9, None).await.expect("five and the five that come back");
+    let taken = app.checkout.create_hold(product_id, 9, None).await.expect("five are free and five come back");
     assert_eq!(taken.hold.qty, 9);
     assert_eq!((shop.reserved(product_id).await, active(&shop, product_id).await), (9, 4));
     proxy.clear();
@@ -273,7 +277,7 @@ async fn a_buyer_gets_what_can_be_given_back_of_a_product_whose_counter_was_chan
 }
 
 #[tokio::test]
-async fn two_workers_pass_over_the_same_rows_and_give_the_others_back_once() {
+async fn several_workers_pass_over_the_same_rows_and_give_the_others_back_once() {
     let shop = Shop::open().await;
     let (gone, other) = (shop.product(5000).await, shop.product(5000).await);
     for (product_id, age) in [(gone, 3000), (other, 2000), (gone, 1000)] {

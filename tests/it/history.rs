@@ -1,5 +1,5 @@
-//! What buyers see while others buy: a history of calls and returns in real time, checked afterwards. A read shows every
-//! change that was acknowledged before it began, and none that began after it ended.
+//! A history of concurrent calls and returns in real time, checked afterwards: a read shows every change that was acknowledged
+//! before it began, and none that began after it ended.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,25 +14,25 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::support::{Client, Shop, together};
 
-/// When something was asked for, and when the answer was there.
+/// The times when a call began and when it returned.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     called: Instant,
     returned: Instant,
 }
 
-/// Everything that happened to one product.
+/// All calls about one product.
 #[derive(Default)]
 struct History {
-    /// Acknowledged, with the units that they took.
+    /// Acknowledged holds, with the units that they took.
     holds: Vec<(Span, i64)>,
-    /// Acknowledged, with the units that they gave back.
+    /// Acknowledged releases, with the units that they gave back.
     releases: Vec<(Span, i64)>,
-    /// Who told how many units were on sale.
+    /// The units that were on sale according to a read, with the kind of the read.
     reads: Vec<(Span, i64, &'static str)>,
 }
 
-/// Units by time: how many there were up to a moment.
+/// Running totals of units by time.
 struct Sums(Vec<(Instant, i64)>);
 
 impl Sums {
@@ -54,7 +54,7 @@ impl Sums {
 }
 
 impl History {
-    /// The reads that no order of these changes explains.
+    /// Returns the reads that no order of these changes explains.
     fn wrong(&self, stock: i64) -> Vec<String> {
         let [held_first, given_first] = [&self.holds, &self.releases].map(|all| Sums::of(all, |span| span.called));
         let [held_last, given_last] = [&self.holds, &self.releases].map(|all| Sums::of(all, |span| span.returned));
@@ -74,7 +74,7 @@ async fn timed<T>(work: impl Future<Output = T>) -> (Span, T) {
     (Span { called, returned: Instant::now() }, value)
 }
 
-/// Somebody who takes holds and gives them back, and writes down what he is told.
+/// A client that takes holds and releases them, and records every result.
 struct Buyer {
     app: Arc<App>,
     product_id: i64,
@@ -85,7 +85,7 @@ struct Buyer {
 
 impl Buyer {
     fn note(&self, write: impl FnOnce(&mut History)) {
-        write(&mut self.history.lock().expect("nobody panics while holding this"));
+        write(&mut self.history.lock().expect("no panic while this is locked"));
     }
 
     async fn buy(mut self) {
@@ -120,25 +120,25 @@ impl Buyer {
     }
 }
 
-/// Reads by the use case and by HTTP in turn, until everybody has bought.
+/// Reads by the use case and by HTTP in turn, until `over` is set.
 async fn watch(app: Arc<App>, client: Client, product_id: i64, history: Arc<Mutex<History>>, over: Arc<AtomicBool>) {
     while !over.load(Ordering::SeqCst) {
         let (span, product) = timed(app.checkout.product(product_id)).await;
         let (http_span, available) = timed(client.available(product_id)).await;
-        let mut history = history.lock().expect("nobody panics while holding this");
+        let mut history = history.lock().expect("no panic while this is locked");
         history.reads.push((span, product.expect("it is there").available, "a read"));
         history.reads.push((http_span, available, "a GET"));
     }
 }
 
-/// Lets many buy and watch at once on so many instances, and checks what they saw.
+/// Runs buyers and readers at once on this many instances, and checks their history.
 async fn check_history(instances: usize) {
     const STOCK: i64 = 100;
     let shop = Shop::open().await;
     let product_id = shop.product(STOCK).await;
     let mut services = Vec::new();
     for _ in 0..instances {
-        // releases go by the share of single requests, which must not be what the history is made of
+        // releases are limited to a share of the pool, which must not limit the number of changes
         services.push(shop.serve_without_workers_as(Config { pool_size: 32, ..shop.config() }).await);
     }
     let (history, over) = (Arc::<Mutex<History>>::default(), Arc::<AtomicBool>::default());
@@ -155,7 +155,7 @@ async fn check_history(instances: usize) {
     together(buyers.collect::<Vec<_>>()).await;
     over.store(true, Ordering::SeqCst);
     watching.await.expect("no panic");
-    let history = std::mem::take(&mut *history.lock().expect("nobody panics while holding this"));
+    let history = std::mem::take(&mut *history.lock().expect("no panic while this is locked"));
     let (changes, reads) = (history.holds.len() + history.releases.len(), history.reads.len());
     assert!(changes > 800 && reads > 200, "{changes} changes, {reads} reads");
     let wrong = history.wrong(STOCK);
@@ -174,7 +174,7 @@ async fn a_read_on_either_of_two_instances_shows_what_was_acknowledged_before_it
 }
 
 #[test]
-fn the_checker_knows_a_stale_read_from_a_fresh_one() {
+fn the_checker_distinguishes_a_stale_read_from_a_fresh_one() {
     let start = Instant::now();
     let at = |ms: u64| start + std::time::Duration::from_millis(ms);
     let span = |called, returned| Span { called: at(called), returned: at(returned) };

@@ -1,4 +1,5 @@
-//! The same request again, at once or later, because its answer was lost: one effect, and the answer of the first.
+//! A request that is sent again, at once or later, because its response was lost: it takes effect once, and every copy gets
+//! the first response.
 
 use std::collections::BTreeSet;
 
@@ -17,13 +18,13 @@ fn post_keyed(client: &Client, path: &'static str, key: &'static str, body: &Val
     tokio::spawn(async move { client.post_keyed(path, key, &body).await })
 }
 
-/// The answer's text without `expires_in`, which every answer counts anew.
+/// Returns the response's text without `expires_in`, which each response computes anew.
 fn lasting(answer: &Answer) -> String {
     let Some((before, after)) = answer.text.split_once("\"expires_in\":") else { return answer.text.clone() };
     format!("{before}{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
-/// A replay says what the first success said.
+/// Asserts that a replay equals the first success.
 #[track_caller]
 fn assert_replays(replay: &Answer, first: &Answer) {
     assert!(replay.is_replayed() && !first.is_replayed(), "{first:?} {replay:?}");
@@ -32,7 +33,7 @@ fn assert_replays(replay: &Answer, first: &Answer) {
 }
 
 #[tokio::test]
-async fn a_hold_is_replayed_as_it_was_whatever_became_of_it() {
+async fn a_hold_is_replayed_as_it_was_whatever_happened_to_it_later() {
     let shop = Shop::open().await;
     let product_id = shop.product(9).await;
     let client = shop.serve_without_workers().await;
@@ -56,7 +57,7 @@ async fn a_hold_is_replayed_as_it_was_whatever_became_of_it() {
 }
 
 #[tokio::test]
-async fn the_replay_of_a_hold_that_ran_out_counts_the_seconds_anew() {
+async fn the_replay_of_a_hold_that_ran_out_shows_that_no_seconds_are_left() {
     let shop = Shop::open().await;
     let product_id = shop.product(3).await;
     let client = shop.serve_with_ttls(1, 900).await;
@@ -98,7 +99,7 @@ async fn fifty_copies_of_an_order_at_once_are_one_order() {
     shop.assert_conserved().await;
 }
 
-/// All of them say the same, and all but one that they are replays.
+/// Asserts that all responses are equal, and all but one are marked as replays.
 fn assert_one_answer(answers: Vec<Answer>) {
     assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
     let texts: BTreeSet<String> = answers.iter().map(lasting).collect();
@@ -107,7 +108,7 @@ fn assert_one_answer(answers: Vec<Answer>) {
 }
 
 #[tokio::test]
-async fn a_copy_waits_until_the_first_is_decided() {
+async fn a_copy_waits_until_the_first_request_commits() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (client, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
@@ -127,11 +128,11 @@ async fn a_copy_waits_until_the_first_is_decided() {
 }
 
 #[tokio::test]
-async fn a_copy_that_waited_for_a_refused_request_is_the_first() {
+async fn a_copy_that_waited_for_a_refused_request_is_served_as_the_first() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let (client, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
-    // the first instance must not know yet that nothing is left, or it would only read
+    // the first instance must not know yet that no unit is left, or it would not write the key
     let hold_id = other.hold(product_id, 1).await;
     let body = json!({ "product_id": product_id, "qty": 1 });
 
@@ -187,7 +188,7 @@ async fn a_refusal_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn keys_differ_by_case_and_by_what_is_asked_for() {
+async fn keys_differ_by_case_and_by_operation() {
     let (shop, product_id, client) = Shop::selling(10).await;
     let body = json!({ "product_id": product_id, "qty": 1 });
     let mut holds = BTreeSet::new();
@@ -203,7 +204,7 @@ async fn keys_differ_by_case_and_by_what_is_asked_for() {
 }
 
 #[tokio::test]
-async fn an_order_is_replayed_with_the_status_of_the_first_answer() {
+async fn an_order_is_replayed_with_the_status_of_the_first_response() {
     let (shop, product_id, client) = Shop::selling(10).await;
     let body = json!({ "hold_id": client.hold(product_id, 1).await });
     let first = client.post_keyed(ORDERS, "pending", &body).await.expect(201);
@@ -226,7 +227,7 @@ async fn an_order_is_replayed_with_the_status_of_the_first_answer() {
 
 const CUTS: [Action; 2] = [Action::CutAfter, Action::CutBefore];
 
-/// Sends a request whose COMMIT, after `skip` others, is cut; the client does not notice.
+/// Sends a request and cuts the COMMIT after `skip` others; the client does not notice.
 async fn post_cut(client: &Bare, cut: Action, skip: usize, path: &str, key: Option<&str>, body: &Value) -> Answer {
     let rule = client.proxy.on(Rule::exactly("COMMIT").skip(skip), cut);
     let answer = match key {
@@ -234,7 +235,7 @@ async fn post_cut(client: &Bare, cut: Action, skip: usize, path: &str, key: Opti
         None => client.post(path, body).await,
     };
     assert_eq!(rule.hits(), 1, "{cut:?} of the COMMIT after {skip} others: {answer:?}");
-    assert!(!answer.is_replayed(), "the client asked once: {answer:?}");
+    assert!(!answer.is_replayed(), "the client sent one request: {answer:?}");
     answer
 }
 
@@ -292,7 +293,7 @@ async fn an_order_whose_commit_is_cut_is_one_order() {
     shop.assert_conserved().await;
 }
 
-/// A hold for which a payment waits: an order of it is paid before it is answered.
+/// Takes a hold and parks a payment for it; an order of the hold is paid before the response. Returns the order's body.
 async fn paid_hold(client: &Client, product_id: i64, event: &str) -> Value {
     let hold_id = client.hold(product_id, 1).await;
     client.webhook(&json!({ "hold_id": hold_id, "status": "paid", "idempotency_key": event })).await.expect(202);
@@ -300,11 +301,11 @@ async fn paid_hold(client: &Client, product_id: i64, event: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_order_for_which_a_payment_waits_is_told_paid_whichever_commit_is_cut() {
+async fn the_response_to_an_order_with_a_waiting_payment_says_paid_whichever_commit_is_cut() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let client = shop.serve_without_workers().await;
-    // the commits of the order, of the payment, and of what is told
+    // the commits of the order, of the payment, and of the recorded response
     for (cut, skip) in CUTS.into_iter().flat_map(|cut| [(cut, 0), (cut, 1), (cut, 2)]) {
         let key = format!("{cut:?}-{skip}");
         let body = paid_hold(&client, product_id, &key).await;
@@ -315,20 +316,20 @@ async fn an_order_for_which_a_payment_waits_is_told_paid_whichever_commit_is_cut
     shop.assert_conserved().await;
 }
 
-/// How far the first request or its copy has come when the other one goes on.
+/// The order in which a first request and its copy read and write the key's row.
 #[derive(Clone, Copy, Debug)]
 enum Meeting {
-    /// The copy is counted and answered before the first answer is written down.
+    /// The copy is counted and gets its response before the first response is recorded.
     CopyBeforeAnswer,
-    /// The copy is counted, not committed, when the first answer is written down.
+    /// The copy is counted, but not committed, when the first response is recorded.
     CopyUncommitted,
-    /// The first answer is written down, not committed, when the copy is counted.
+    /// The first response is recorded, but not committed, when the copy is counted.
     AnswerUncommitted,
-    /// The copy has read what stands there; the first answer is written down and told before the copy is counted.
+    /// The copy has read the row; the first response is recorded and sent before the copy is counted.
     CopyHasReadBefore,
 }
 
-/// Lets a first request, for which a payment waits, and a copy of it meet. Returns both answers.
+/// Sends a request with a waiting payment and a copy of it at the same time. Returns both responses.
 async fn meet(shop: &Shop, [client, other]: [&Bare; 2], meeting: Meeting, body: &Value) -> [Answer; 2] {
     let answering = Rule::from("-- idempotency_keys/answer:");
     let counting = Rule::from("-- idempotency_keys/insert:");
@@ -381,7 +382,7 @@ async fn meet(shop: &Shop, [client, other]: [&Bare; 2], meeting: Meeting, body: 
 }
 
 #[tokio::test]
-async fn a_first_answer_and_a_copy_that_meet_tell_the_same_status() {
+async fn a_request_and_a_copy_at_the_same_time_return_the_same_status() {
     for (meeting, told) in [
         (Meeting::CopyBeforeAnswer, "pending"),
         (Meeting::CopyUncommitted, "pending"),
@@ -402,7 +403,7 @@ async fn a_first_answer_and_a_copy_that_meet_tell_the_same_status() {
 }
 
 #[tokio::test]
-async fn an_order_that_an_earlier_version_made_and_did_not_answer_is_settled_by_its_copies() {
+async fn an_order_that_an_earlier_version_left_without_a_recorded_status_gets_one_from_its_copies() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let instances = [shop.serve_without_workers().await, shop.serve_without_workers().await];
@@ -411,7 +412,7 @@ async fn an_order_that_an_earlier_version_made_and_did_not_answer_is_settled_by_
             true => paid_hold(&instances[0], product_id, key).await,
             false => json!({ "hold_id": instances[0].hold(product_id, 1).await }),
         };
-        // the request stops when its order is made; an earlier version writes no status with that
+        // the order is made, and the next step fails; an earlier version records no status with the order
         let looking = instances[0].proxy.on("-- orders/list_touched:", Action::Error(1146, "42S02", "No such table"));
         let first = instances[0].post_keyed(ORDERS, key, &body).await.expect(201);
         assert_eq!((looking.hits(), first.text("status")), (1, "pending".to_owned()));
@@ -434,7 +435,7 @@ async fn a_key_adds_one_read_to_an_order_and_no_commit() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let client = shop.serve_without_workers().await;
-    // the first one opens the connection
+    // the first order opens the connection
     client.hold_and_order(product_id, 1).await;
     let mut sent = Vec::new();
     for key in [None, Some("key")] {
@@ -480,7 +481,7 @@ async fn an_event_whose_commit_is_cut_is_one_event() {
 }
 
 #[tokio::test]
-async fn what_gives_units_back_gives_them_back_once_although_its_commit_is_cut() {
+async fn a_release_or_a_cancellation_whose_commit_is_cut_gives_units_back_once() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let client = shop.serve_without_workers().await;

@@ -1,4 +1,4 @@
-//! The inbox: what cannot be applied at once is applied later, given up, or replayed; nothing is lost from sight.
+//! The inbox: an event that cannot be applied at once is applied later, given up, or replayed; none is lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::support::proxy::{Action, Rule};
 use crate::support::{Answer, Instance, Shop, mint, together};
 
-/// An error that no retry helps: the kind that a bug or a broken row makes.
+/// An error that no retry resolves, such as a bug or a damaged row causes.
 const POISON: Action = Action::Error(3819, "HY000", "a check constraint is violated");
 
 fn outcome(answer: &Answer) -> (u16, &str) {
@@ -20,7 +20,7 @@ fn outcome(answer: &Answer) -> (u16, &str) {
 }
 
 impl Shop {
-    /// State and attempts of the event under a key.
+    /// Returns the state and the attempts of the event with this key.
     async fn event(&self, key: &str) -> (String, u32) {
         self.row(&format!("SELECT status, attempts FROM payment_events WHERE idempotency_key = '{key}'")).await
     }
@@ -29,7 +29,7 @@ impl Shop {
         self.execute("UPDATE payment_events SET due_at = UTC_TIMESTAMP(6) WHERE due_at IS NOT NULL").await;
     }
 
-    /// Seconds until the next attempt of the only event that waits for one.
+    /// Returns the seconds until the next attempt of the only event that waits for one.
     async fn next_attempt_in(&self) -> f64 {
         let left = "TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), due_at) / 1e6";
         self.row(&format!("SELECT CAST({left} AS DOUBLE) FROM payment_events WHERE status = 'received'")).await
@@ -109,7 +109,7 @@ async fn an_event_whose_retries_are_used_up_is_dead_and_can_be_replayed() {
 }
 
 #[tokio::test]
-async fn a_waiting_event_that_cannot_be_applied_is_tried_again_and_harms_no_order() {
+async fn a_waiting_event_that_cannot_be_applied_is_tried_again_and_does_not_fail_its_order() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let client = shop.serve_without_workers().await;
@@ -126,7 +126,7 @@ async fn a_waiting_event_that_cannot_be_applied_is_tried_again_and_harms_no_orde
 }
 
 #[tokio::test]
-async fn a_payment_that_cannot_be_applied_keeps_its_order_waiting_only_for_its_first_attempts() {
+async fn a_payment_that_cannot_be_applied_protects_its_order_only_during_its_first_attempts() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let client = shop.serve_without_workers().await;
@@ -135,7 +135,7 @@ async fn a_payment_that_cannot_be_applied_keeps_its_order_waiting_only_for_its_f
     client.pay(&order_id, "paid", "poison").await.expect(202);
     shop.let_order_run_out(&order_id).await;
     client.app.checkout.cancel_overdue_orders().await.expect("the step runs");
-    assert_eq!(client.order_status(&order_id).await, "pending", "it was paid in time, as far as is known");
+    assert_eq!(client.order_status(&order_id).await, "pending", "the payment still counts as in time");
     shop.execute("UPDATE payment_events SET attempts = 5").await;
     client.app.checkout.cancel_overdue_orders().await.expect("the step runs");
     assert_eq!(client.order_status(&order_id).await, "cancelled");
@@ -168,7 +168,7 @@ async fn two_workers_apply_every_event_once() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_ended_its_worker_is_counted_and_made_again() {
+async fn an_attempt_that_its_worker_did_not_finish_is_counted_and_made_again() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let queueing = Config { webhook_mode: WebhookMode::Queue, ..shop.config() };
@@ -191,7 +191,7 @@ async fn an_attempt_that_ended_its_worker_is_counted_and_made_again() {
 }
 
 #[tokio::test]
-async fn in_queue_mode_a_worker_applies_what_was_answered_before() {
+async fn in_queue_mode_a_worker_applies_events_after_their_response() {
     let shop = Shop::open().await;
     let product_id = shop.product(3).await;
     let client = Instance::start(Config { webhook_mode: WebhookMode::Queue, ..shop.config() }).await;
@@ -202,7 +202,7 @@ async fn in_queue_mode_a_worker_applies_what_was_answered_before() {
     shop.until("SELECT COUNT(*) FROM payment_events WHERE status = 'applied'", 1).await;
     assert_eq!(client.order_status(&order_id).await, "paid");
 
-    // its order comes later
+    // this payment comes before its order
     let (hold_id, order_id) = (client.hold(product_id, 1).await, mint());
     client.pay(&order_id, "paid", "early").await.expect(202);
     shop.until("SELECT COUNT(*) FROM payment_events WHERE status = 'parked'", 1).await;
@@ -224,7 +224,7 @@ async fn a_failure_never_overtakes_a_payment_that_was_queued_before_it() {
 }
 
 #[tokio::test]
-async fn what_waits_for_an_order_that_never_appears_is_due_for_refund_or_dead() {
+async fn an_event_whose_order_never_appears_is_due_for_refund_or_dead() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let client = shop.serve_without_workers_as(Config { park_seconds: 3600, ..shop.config() }).await;
@@ -238,7 +238,7 @@ async fn what_waits_for_an_order_that_never_appears_is_due_for_refund_or_dead() 
                    AND park_until BETWEEN received_at + INTERVAL 3599 SECOND AND received_at + INTERVAL 3601 SECOND";
     assert_eq!(shop.count(waits).await, 3);
     work_off(&client.app).await;
-    assert_eq!(shop.count(waits).await, 3, "not before its time");
+    assert_eq!(shop.count(waits).await, 3, "not before their deadline");
 
     let past = "SET park_until = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND, due_at = park_until";
     shop.execute(&format!("UPDATE payment_events {past}")).await;
@@ -246,7 +246,7 @@ async fn what_waits_for_an_order_that_never_appears_is_due_for_refund_or_dead() 
     for (key, status) in [("paid", "refund_due"), ("failed", "dead"), ("refunded", "dead")] {
         assert_eq!(shop.event(key).await.0, status, "{key}");
     }
-    // the same charge under another key says nothing new, and its refund settles it
+    // a refund of that charge under another key settles it
     let copy = json!({ "order_id": nowhere, "status": "refunded", "idempotency_key": "back" });
     assert_eq!(outcome(&client.webhook(&copy).await), (200, "processed"));
     assert_eq!(shop.event("paid").await.0, "refunded");
@@ -279,7 +279,7 @@ async fn a_refund_is_not_given_up_before_the_success_that_it_belongs_to() {
 }
 
 #[tokio::test]
-async fn a_refund_that_waited_in_vain_still_settles_its_charge_when_that_comes() {
+async fn a_refund_that_was_given_up_still_settles_its_charge_when_the_charge_is_reported() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let client = shop.serve_without_workers().await;
@@ -306,7 +306,7 @@ async fn a_refund_that_waited_in_vain_still_settles_its_charge_when_that_comes()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn money_for_a_hold_that_runs_out_while_it_becomes_an_order_pays_that_order() {
+async fn a_payment_for_a_hold_that_runs_out_while_it_becomes_an_order_pays_that_order() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let short = Config { hold_ttl_seconds: 1, ..shop.config() };
@@ -316,7 +316,7 @@ async fn money_for_a_hold_that_runs_out_while_it_becomes_an_order_pays_that_orde
     let (client, hold) = (ordering.client.clone(), hold_id.clone());
     let order = tokio::spawn(async move { client.try_order(&hold).await });
     commit.reached().await;
-    // for whoever looks now, the hold is still active, and its time is over
+    // other transactions still read an active hold, whose deadline has passed
     shop.until_holds_have_run_out().await;
     let client = paying.client.clone();
     let paid = json!({ "hold_id": hold_id, "status": "paid", "txn_id": "T1" });
@@ -369,7 +369,7 @@ async fn an_operator_may_accept_an_amount_and_that_is_recorded() {
     assert_eq!(trail.len(), 2);
     assert!(trail[1].0 == "replayed" && trail[1].2.contains("amount accepted") && trail[1].2.contains("by phone"));
     assert_eq!(shop.count("SELECT accepted_amount FROM payment_events").await, 1);
-    // what was taken is what can be given back
+    // no more than the amount taken can be given back
     let refund = |amount: &str| json!({ "order_id": order_id, "status": "refunded", "amount": amount, "txn_id": "T1" });
     assert_eq!(outcome(&client.webhook(&refund("49.99")).await), (200, "quarantined"));
     let rest = json!({ "order_id": order_id, "status": "refunded", "txn_id": "T1", "idempotency_key": "rest" });
@@ -378,7 +378,7 @@ async fn an_operator_may_accept_an_amount_and_that_is_recorded() {
 }
 
 #[tokio::test]
-async fn what_explains_an_event_is_kept_with_it() {
+async fn the_body_some_headers_and_the_processing_time_of_an_event_are_stored() {
     let shop = Shop::open().await;
     let product_id = shop.product(3).await;
     let client = shop.serve_without_workers().await;
@@ -407,7 +407,7 @@ async fn what_explains_an_event_is_kept_with_it() {
 }
 
 #[tokio::test]
-async fn neither_signatures_nor_keys_are_kept_of_the_headers() {
+async fn headers_with_signatures_or_keys_are_not_stored() {
     let shop = Shop::open().await;
     let client = shop.serve_without_workers().await;
     let secret = [

@@ -1,4 +1,4 @@
-//! Input that makes no sense gets a clear answer and changes nothing.
+//! Invalid input gets a clear error and changes nothing.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::support::shop::Instance;
 use crate::support::{Answer, Client, Shop};
 
-/// A whole problem with this status and code.
+/// Asserts a problem with this status and code, and a request id.
 #[track_caller]
 fn assert_problem(answer: &Answer, status: u16, code: &str, what: &str) {
     assert_eq!(answer.status, status, "{what}: {answer:?}");
@@ -14,7 +14,7 @@ fn assert_problem(answer: &Answer, status: u16, code: &str, what: &str) {
     assert!(!answer.header("x-request-id").is_empty(), "{what}: {answer:?}");
 }
 
-/// No row anywhere but the products, and no unit spoken for.
+/// Asserts that only `products` has rows and that no unit is reserved.
 async fn assert_nothing_changed(shop: &Shop) {
     for table in ["holds", "orders", "order_events", "payment_events", "idempotency_keys"] {
         assert_eq!(shop.count(&format!("SELECT COUNT(*) FROM {table}")).await, 0, "{table}");
@@ -22,7 +22,7 @@ async fn assert_nothing_changed(shop: &Shop) {
     assert_eq!(shop.count("SELECT CAST(SUM(reserved) AS SIGNED) FROM products").await, 0);
 }
 
-/// Sends every body as JSON and compares what comes back.
+/// Sends every body as JSON, and compares the problem.
 async fn refuse_all(client: &Client, path: &str, cases: &[(&str, u16, &str)]) {
     for &(body, status, code) in cases {
         let answer = client.post_raw(path, "application/json", body.to_owned()).await;
@@ -31,7 +31,7 @@ async fn refuse_all(client: &Client, path: &str, cases: &[(&str, u16, &str)]) {
 }
 
 #[tokio::test]
-async fn a_quantity_that_is_none_is_refused() {
+async fn an_invalid_quantity_is_refused() {
     let (shop, product_id, client) = Shop::selling(100).await;
     let of_no_sense = [
         ("0", "invalid_quantity"),
@@ -67,7 +67,7 @@ async fn a_quantity_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_with_fields_that_do_not_belong_is_refused() {
+async fn a_body_with_missing_unknown_or_repeated_fields_is_refused() {
     let (shop, _, client) = Shop::selling(100).await;
     refuse_all(
         &client,
@@ -93,7 +93,7 @@ async fn a_body_with_fields_that_do_not_belong_is_refused() {
 }
 
 #[tokio::test]
-async fn a_product_that_is_not_there_is_not_found() {
+async fn an_unknown_product_is_not_found_and_an_invalid_product_id_is_refused() {
     let (shop, _, client) = Shop::selling(100).await;
     for id in ["0", "-1", "999999", "9223372036854775807", "-9223372036854775808"] {
         let body = format!(r#"{{"product_id":{id},"qty":1}}"#);
@@ -114,7 +114,7 @@ async fn a_product_that_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_none_or_of_nothing_is_told_apart() {
+async fn an_invalid_id_and_an_unknown_id_get_different_errors() {
     let (shop, _, client) = Shop::selling(100).await;
     let nothing = Uuid::now_v7().to_string();
     let nil = Uuid::nil().to_string();
@@ -154,7 +154,7 @@ async fn an_id_that_is_none_or_of_nothing_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_object_is_refused() {
+async fn a_body_that_is_not_a_json_object_is_refused() {
     let (shop, product_id, client) = Shop::selling(100).await;
     let nested = |depth| format!(r#"{{"product_id":1,"qty":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
     let cases = [
@@ -208,7 +208,7 @@ async fn a_body_that_is_too_large_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_called_json_is_refused() {
+async fn a_body_with_a_content_type_other_than_json_is_refused() {
     let (shop, product_id, client) = Shop::selling(100).await;
     let body = json!({ "product_id": product_id, "qty": 1 }).to_string();
     for path in ["/api/holds", "/api/orders", "/api/payments/webhook"] {
@@ -228,7 +228,7 @@ async fn a_body_that_is_not_called_json_is_refused() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_that_is_none_is_refused() {
+async fn an_invalid_idempotency_key_is_refused() {
     let (shop, product_id, client) = Shop::selling(100).await;
     let hold = json!({ "product_id": product_id, "qty": 1 }).to_string();
     let order = json!({ "hold_id": Uuid::now_v7() }).to_string();
@@ -259,7 +259,7 @@ async fn an_idempotency_key_that_is_none_is_refused() {
             let answer = send(path, keys, body).await;
             assert_problem(&answer, 400, "invalid_idempotency_key", &format!("{path} {keys:?}"));
         }
-        // What may not stand in a header at all ends before any route is known.
+        // Bytes that no header may contain are refused before a route is chosen.
         for key in [&b"a\x01b"[..], b"a\x7fb", b"a\0b"] {
             assert_eq!(send(path, &[key], body).await.status, 400, "{path} {key:?}");
         }
@@ -269,7 +269,7 @@ async fn an_idempotency_key_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_says_nothing_usable_is_refused() {
+async fn an_invalid_webhook_is_refused() {
     let (shop, _, client) = Shop::selling(100).await;
     let id = Uuid::now_v7();
     let with = |rest: &str| format!(r#"{{"idempotency_key":"k","order_id":"{id}"{rest}}}"#);
@@ -304,7 +304,7 @@ async fn a_webhook_that_says_nothing_usable_is_refused() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_none_is_refused() {
+async fn an_invalid_limit_or_cursor_is_refused() {
     let (_shop, _, client) = Shop::selling(100).await;
     for limit in ["0", "101", "-1", "x", "", "1.5", "4294967296", "4294967297", "%00", "1e1", "+1"] {
         let answer = client.get(&format!("/api/products?limit={limit}")).await;
@@ -317,7 +317,7 @@ async fn a_page_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn a_path_or_a_method_that_is_not_known_is_told_as_such() {
+async fn an_unknown_path_gets_404_and_an_unknown_method_405() {
     let (shop, product_id, client) = Shop::selling(100).await;
     for path in [
         "/",
@@ -358,13 +358,11 @@ async fn a_path_or_a_method_that_is_not_known_is_told_as_such() {
     assert_nothing_changed(&shop).await;
 }
 
-/// Puts that many products on sale at once.
 async fn many_products(shop: &Shop, count: usize) {
     let rows = vec!["('One of many', 100, 'EUR', 5)"; count].join(", ");
     shop.execute(&format!("INSERT INTO products (name, price_minor, currency, stock) VALUES {rows}")).await;
 }
 
-/// Every page from the first to the last.
 async fn pages(client: &Client, limit: usize) -> Vec<Vec<i64>> {
     let mut pages = Vec::new();
     let mut path = format!("/api/products?limit={limit}");
@@ -381,7 +379,7 @@ async fn pages(client: &Client, limit: usize) -> Vec<Vec<i64>> {
 }
 
 #[tokio::test]
-async fn every_product_is_on_one_page_whatever_the_pages_size() {
+async fn every_product_is_on_one_page_whatever_the_page_size() {
     let shop = Shop::open().await;
     many_products(&shop, 120).await;
     shop.execute("DELETE FROM products WHERE id % 10 = 3 OR id > 110").await;
@@ -390,7 +388,7 @@ async fn every_product_is_on_one_page_whatever_the_pages_size() {
     for limit in [1, 7, 33, 98, 99, 100] {
         let pages = pages(&client, limit).await;
         assert_eq!(pages.concat(), ids, "in pages of {limit}");
-        assert_eq!(pages.len(), ids.len().div_ceil(limit), "full pages of {limit} but for the last one");
+        assert_eq!(pages.len(), ids.len().div_ceil(limit), "all pages but the last have {limit} items");
     }
     assert_eq!(client.get("/api/products").await.expect(200).body["items"].as_array().map(Vec::len), Some(20));
 }
@@ -409,14 +407,14 @@ async fn a_page_is_one_statement_whatever_its_size() {
     }
 }
 
-/// What the service says about a product, and whether it sells a unit.
+/// Returns the statuses of a read of a product and of a hold of one unit.
 async fn look_and_buy(client: &Instance, product_id: i64) -> (u16, u16) {
     let seen = client.get(&format!("/api/products/{product_id}")).await.status;
     (seen, client.try_hold(product_id, 1).await.status)
 }
 
 #[tokio::test]
-async fn what_another_hand_puts_on_sale_is_sold_at_once() {
+async fn products_and_units_that_are_added_directly_in_the_database_are_sold_at_once() {
     let (shop, first, client) = Shop::selling(1).await;
     assert_eq!(look_and_buy(&client, first + 1).await, (404, 404));
     let second = shop.product(1).await;

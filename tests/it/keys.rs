@@ -1,5 +1,5 @@
-//! Idempotency keys in their table: one column is what a key is found by, earlier versions of the program use the same
-//! table, and its size does not matter.
+//! The table of idempotency keys: a key is found by one column, earlier versions of the program use the same table, and its
+//! size does not slow lookups down.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::support::crowd::{all, held_up, hold, holds, in_order, keyed, order, sent};
 use crate::support::{Shop, together};
 
-/// Rows whose identity is not the one that the program computes.
+/// Counts the rows without the id that the program computes.
 const STRANGE: &str = "SELECT COUNT(*) FROM idempotency_keys
     WHERE id IS NULL OR id <> UNHEX(SHA2(CONCAT(scope, 0x00, operation, 0x00, idempotency_key), 256))";
 
@@ -63,7 +63,7 @@ async fn two_scopes_with_the_same_key_text_are_two_keys() {
     assert_eq!(sent(&proxy, "orders/insert"), 1, "none waits for another");
     assert!(held.iter().all(|taken| !taken.replayed) && placed.iter().all(|placed| !placed.replayed));
     assert_eq!(held.iter().map(|taken| taken.hold.id).collect::<BTreeSet<_>>().len(), 3);
-    // the other way round, each copy finds its own
+    // in reverse order, each copy finds its own hold and order
     for place in [2, 1, 0] {
         let copy = hold(&app, product_id, 1, key(scopes[place], Operation::Hold, 0)).await.expect("a copy");
         assert_eq!((copy.hold.id, copy.replayed), (held[place].hold.id, true));
@@ -71,13 +71,13 @@ async fn two_scopes_with_the_same_key_text_are_two_keys() {
         let copy = order(&app, hold_id, None, key(scopes[place], Operation::Order, 0)).await.expect("a copy");
         assert_eq!((copy.order.id, copy.replayed), (placed[place].order.id, true));
     }
-    // one scope's request says nothing about the other's
+    // another request under the same key text in another scope is no copy
     let other = hold(&app, product_id, 1, key("client 3", Operation::Hold, 1)).await.expect("another key");
     assert!(!other.replayed);
     shop.assert_conserved().await;
 }
 
-/// The statements of the version before V14, as it sent them.
+/// The statements of the version before V14.
 mod earlier {
     use mysql_async::prelude::Queryable as _;
 
@@ -89,7 +89,7 @@ mod earlier {
         format!("x'{}', '{operation}', x'{}'", hex(b"anonymous"), hex(key.as_bytes()))
     }
 
-    /// Takes keys or counts copies of them. Returns how many rows that changed; a copy counts two.
+    /// Inserts keys, or counts copies of them. Returns the number of affected rows; a copy counts as two.
     pub(super) async fn insert(conn: &mut Conn, operation: &str, keys: &[(String, Uuid)]) -> u64 {
         let print = hex(&[FINGERPRINT; 32]);
         let row = |(key, id): &(String, Uuid)| format!("({}, x'{print}', x'{}')", name(operation, key), id.simple());
@@ -103,7 +103,7 @@ mod earlier {
         conn.affected_rows()
     }
 
-    /// The resources of these keys, as far as they are known, and what their first answers told.
+    /// Returns the resources of those keys that exist, and the statuses in their first responses.
     pub(super) async fn list(conn: &mut Conn, operation: &str, keys: &[&str]) -> Vec<(Uuid, Option<String>)> {
         let keys: Vec<String> = keys.iter().map(|key| format!("x'{}'", hex(key.as_bytes()))).collect();
         let text = format!(
@@ -116,18 +116,18 @@ mod earlier {
         rows.into_iter().map(|(id, answered)| (Uuid::from_slice(&id).expect("an id"), answered)).collect()
     }
 
-    /// Writes down a first answer, where none stands there. Returns whether it did.
+    /// Records the status of a first response if none is recorded. Returns whether it did.
     pub(super) async fn answer(conn: &mut Conn, key: &str, status: &str) -> bool {
         let text = format!(
             "UPDATE idempotency_keys SET answered_status = '{status}'
              WHERE (scope, operation, idempotency_key) IN (({})) AND answered_status IS NULL",
             name("order", key)
         );
-        conn.query_drop(text).await.expect("an earlier version can answer");
+        conn.query_drop(text).await.expect("an earlier version can record a response");
         conn.affected_rows() == 1
     }
 
-    /// A row that comes and goes, for the sake of the disk.
+    /// Inserts and deletes a row, as that version does to wait for the disk.
     pub(super) async fn wait_for_disk(conn: &mut Conn) {
         let key = Uuid::now_v7().to_string();
         assert_eq!(insert(conn, "hold", &[(key.clone(), Uuid::now_v7())]).await, 1);
@@ -138,16 +138,16 @@ mod earlier {
     }
 }
 
-/// How many keys there were before V14, and how many of them share a moment: more than one part of V16 in both.
+/// The number of keys before V14, and how many of them have the same time. Both exceed one part of V16.
 const OLD_ROWS: usize = 3200;
 const SAME_MOMENT: usize = 1200;
 
-/// A database as it was before V14, with many keys in it.
+/// Opens a database as it was before V14, with many keys.
 async fn before_the_id() -> (Shop, Conn) {
     let shop = Shop::open().await;
     let mut conn = shop.sql().await;
     conn.query_drop("DROP TABLE idempotency_keys").await.expect("the table can be dropped");
-    conn.query_drop("DELETE FROM schema_migrations WHERE version >= 14").await.expect("versions can be forgotten");
+    conn.query_drop("DELETE FROM schema_migrations WHERE version >= 14").await.expect("versions can be deleted");
     conn.query_drop(statement_of(6)).await.expect("the table can be made");
     let rows: Vec<String> = (0..OLD_ROWS)
         .map(|n| {
@@ -167,13 +167,13 @@ fn statement_of(version: u32) -> &'static str {
     migrations::ALL.iter().find(|(number, ..)| *number == version).expect("a known version").2
 }
 
-/// What the earlier version did between two steps of a migration.
+/// The keys that the earlier version wrote between two steps of a migration.
 struct Written {
     hold_key: (String, Uuid),
     order_key: (String, Uuid),
 }
 
-/// Everything that the earlier version does with keys. `before` is what it did before the last step.
+/// Does everything that the earlier version does with keys. `before` are the keys that it wrote before.
 async fn work_as_earlier_version(conn: &mut Conn, tag: &str, before: &[Written]) -> Written {
     let written = Written {
         hold_key: (format!("{tag}-hold"), Uuid::now_v7()),
@@ -196,7 +196,7 @@ async fn work_as_earlier_version(conn: &mut Conn, tag: &str, before: &[Written])
     written
 }
 
-/// What the current version finds under keys of the earlier one.
+/// Asserts that the current version finds the keys of the earlier one.
 async fn assert_found_by_this_version(app: &Arc<App>, written: &[Written]) {
     for Written { hold_key, order_key } in written {
         for (operation, (key, id), told) in
@@ -222,12 +222,12 @@ async fn find(app: &Arc<App>, keyed: &Keyed) -> Option<holdfast::db::idempotency
 
 #[tokio::test]
 async fn keys_stay_the_same_while_the_table_is_migrated_beside_an_earlier_version() {
-    // a migration that stops after any of its steps, before it is written down, and is run again by two programs at once
+    // the migration stops after each of its steps, before the step is recorded, and two programs run it again at once
     for stopped_after in 13..=17 {
         let (shop, mut conn) = before_the_id().await;
         let mut written = vec![work_as_earlier_version(&mut conn, "13", &[]).await];
         for version in 14..=stopped_after {
-            // V16 alone changes a part of the rows
+            // only V16 changes the rows in parts
             conn.query_drop(statement_of(version)).await.unwrap_or_else(|error| panic!("V{version}: {error}"));
             if version == 16 && stopped_after > 16 {
                 while conn.affected_rows() > 0 {
@@ -278,7 +278,7 @@ async fn a_key_of_this_version_is_the_same_key_for_an_earlier_one() {
     for operation in ["hold", "order"] {
         assert_eq!(earlier::insert(&mut conn, operation, &[("new".to_owned(), Uuid::now_v7())]).await, 2, "a copy");
     }
-    assert!(!earlier::answer(&mut conn, "new", "paid").await, "it was answered");
+    assert!(!earlier::answer(&mut conn, "new", "paid").await, "a first response is recorded");
     // taken by the earlier version, sent again to this one
     let held = hold(&app, product_id, 1, None).await.expect("enough units").hold.id;
     let ordered = order(&app, held, None, None).await.expect("an active hold").order.id;
@@ -288,7 +288,7 @@ async fn a_key_of_this_version_is_the_same_key_for_an_earlier_one() {
     assert_eq!((copy.hold.id, copy.replayed), (held, true));
     let copy = order(&app, held, None, key(Operation::Order, "old")).await.expect("a copy");
     assert_eq!((copy.order.id, copy.replayed, copy.order.status), (ordered, true, OrderStatus::Pending));
-    assert!(!earlier::answer(&mut conn, "old", "paid").await, "the copy settled what is told");
+    assert!(!earlier::answer(&mut conn, "old", "paid").await, "the copy recorded the first response");
     assert_eq!(shop.count("SELECT CAST(SUM(replays) AS SIGNED) FROM idempotency_keys").await, 4);
     assert_eq!(shop.count(STRANGE).await, 0);
 
@@ -300,7 +300,6 @@ async fn a_key_of_this_version_is_the_same_key_for_an_earlier_one() {
     shop.assert_conserved().await;
 }
 
-/// Fills keys and holds with that many rows each.
 async fn fill(conn: &mut Conn, product_id: i64, rows: u32) {
     const DIGIT: &str = "(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
         UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)";
@@ -321,7 +320,7 @@ async fn fill(conn: &mut Conn, product_id: i64, rows: u32) {
     }
 }
 
-/// How many rows the last statements of a session looked at.
+/// Returns how many rows the session has read so far.
 async fn rows_read(conn: &mut Conn) -> u64 {
     let counters: Vec<(String, String)> =
         conn.query("SHOW SESSION STATUS LIKE 'Handler_read%'").await.expect("a session has counters");

@@ -1,4 +1,4 @@
-//! Connections that an operator or a tool ends on the server, again and again.
+//! Connections that an operator or a tool kills on the server, again and again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use mysql_async::{Conn, Row};
 
 use crate::support::{Instance, Shop, eventually, together};
 
-/// Ends up to so many connections to this database, those first that have a transaction open. Returns how many.
+/// Kills up to `count` connections to this database, first those with an open transaction. Returns how many.
 async fn kill(conn: &mut Conn, database: &str, count: usize) -> usize {
     let busy: Vec<u64> =
         conn.query("SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX").await.expect("the query runs");
@@ -20,7 +20,7 @@ async fn kill(conn: &mut Conn, database: &str, count: usize) -> usize {
     ids.sort_by_key(|id| !busy.contains(id));
     ids.truncate(count);
     for id in &ids {
-        // it may have gone meanwhile
+        // the connection may have ended meanwhile
         let _ = conn.query_drop(format!("KILL {id}")).await;
     }
     ids.len()
@@ -49,7 +49,7 @@ async fn orders_are_made_while_connections_are_killed_all_the_time() {
     let (shop, product_id, instance) = Shop::selling(1000).await;
     let done = Arc::new(AtomicUsize::new(0));
     let mut conn = shop.sql().await;
-    // as fast as orders are made: four connections after every four orders
+    // four connections are killed after every four orders
     let killing = async {
         let mut killed = 0;
         for orders in (4..CLIENTS * ORDERS).step_by(4) {
@@ -65,7 +65,7 @@ async fn orders_are_made_while_connections_are_killed_all_the_time() {
 }
 
 #[tokio::test]
-async fn more_connections_that_were_killed_while_they_were_idle_than_there_are_attempts_cost_no_request() {
+async fn killing_more_idle_connections_than_a_request_has_attempts_fails_no_request() {
     let shop = Shop::open().await;
     let product_id = shop.product(1000).await;
     let mut config = shop.config();

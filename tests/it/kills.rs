@@ -1,8 +1,8 @@
 //! `kill -9`, again and again, while orders and payments come in: nothing that was acknowledged is lost, nothing takes
 //! effect twice.
 //!
-//! `HOLDFAST_TEST_LONG=1` kills more often. `HOLDFAST_TEST_SEED` repeats the choices of a run that failed; when a process
-//! dies is the machine's.
+//! `HOLDFAST_TEST_LONG=1` kills more often. `HOLDFAST_TEST_SEED` repeats the choices of a run that failed; the moment of each
+//! kill still depends on the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ use crate::support::{Answer, Client, Shop, eventually, mint, together, with};
 
 const BUYERS: u64 = 24;
 const STOCKS: [i64; 3] = [20, 300, 100_000];
-/// How long a buyer or a provider waits for an answer.
+/// How long a buyer or a provider waits for a response.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// One place where the service runs, in one process after another.
@@ -39,21 +39,21 @@ impl Place {
     }
 
     fn tell(&self, client: Option<Client>) {
-        *self.client.lock().expect("nobody panics while holding this") = client;
+        *self.client.lock().expect("no panic while this is locked") = client;
     }
 
     fn client(&self) -> Option<Client> {
-        self.client.lock().expect("nobody panics while holding this").clone()
+        self.client.lock().expect("no panic while this is locked").clone()
     }
 }
 
-/// What was sent and what was acknowledged.
+/// The events that were sent, and the responses.
 #[derive(Default)]
 struct Known {
     sent: BTreeSet<String>,
-    /// By key, every answer.
+    /// Every response, by key.
     events: BTreeMap<String, Vec<Answer>>,
-    /// Each with its hold.
+    /// Each order with its hold.
     orders: BTreeMap<String, String>,
     unanswered: usize,
 }
@@ -65,7 +65,7 @@ struct World {
     over: AtomicBool,
 }
 
-/// One client with its luck: a buyer and his provider.
+/// A buyer and a payment provider, with a random generator.
 struct Buyer {
     world: Arc<World>,
     luck: StdRng,
@@ -76,7 +76,7 @@ impl Buyer {
         self.luck.random_range(0..chances) == 0
     }
 
-    /// Asks again until somebody answers, at any place.
+    /// Sends the request to random places until one responds.
     async fn ask(&mut self, path: &str, key: Option<&str>, body: &Value) -> Answer {
         loop {
             let place = self.luck.random_range(0..self.world.places.len());
@@ -127,12 +127,12 @@ impl Buyer {
                 assert_eq!(answer.text("order_id"), order_id);
                 self.world.known.lock().expect("no panic").orders.insert(order_id.to_owned(), hold_id.to_owned());
             }
-            // it took longer than the hold
+            // the hold ran out before the order
             _ => assert_eq!(answer.code(), "hold_expired", "{answer:?}"),
         }
     }
 
-    /// What the provider has to say, in an order of its own.
+    /// Returns the provider's events, sometimes shuffled.
     fn events(&mut self, hold_id: &str, order_id: &str) -> Vec<Value> {
         let by = match self.luck.random_range(0..3) {
             0 => json!({ "hold_id": hold_id }),
@@ -160,7 +160,7 @@ impl Buyer {
         events.into_iter().map(|event| with(&with(&event, by.clone()), json!({ "idempotency_key": mint() }))).collect()
     }
 
-    /// Delivers until it is acknowledged, and sometimes once more.
+    /// Delivers the event until it is acknowledged, and sometimes once more.
     async fn deliver(&mut self, event: Value) {
         let key = event["idempotency_key"].as_str().expect("a key").to_owned();
         self.world.known.lock().expect("no panic").sent.insert(key.clone());
@@ -177,7 +177,7 @@ fn long() -> bool {
     std::env::var("HOLDFAST_TEST_LONG").is_ok_and(|text| text == "1")
 }
 
-/// Lets everybody buy and pay while processes die, one after another in turn, and looks at what is left.
+/// Lets buyers buy and pay while processes are killed in turn, and checks the database afterwards.
 async fn storm(mode: &'static str, places: usize, kills: usize) {
     let began = Instant::now();
     let chosen = std::env::var("HOLDFAST_TEST_SEED").ok();
@@ -232,7 +232,7 @@ async fn storm(mode: &'static str, places: usize, kills: usize) {
     assert_every_order_is_there(&shop, &known).await;
 }
 
-/// Waits until workers have nothing left to do. What an attempt that was killed left for later is due now.
+/// Waits until the workers have nothing left to do. Events that a killed attempt left for later are made due.
 async fn drain(shop: &Shop) {
     let waiting = "SELECT (SELECT COUNT(*) FROM payment_events WHERE status = 'received')
         + (SELECT COUNT(*) FROM payment_events AS waiting JOIN orders ON orders.id = order_id
@@ -245,15 +245,15 @@ async fn drain(shop: &Shop) {
         + (SELECT COUNT(*) FROM orders WHERE status = 'pending')";
     let mut conn = shop.sql().await;
     let done = eventually(async || {
-        // workers may be at it; a deadlock with one of them harms nobody
+        // a deadlock with a worker does no harm
         let _ = conn.query_drop("UPDATE payment_events SET due_at = UTC_TIMESTAMP(6) WHERE status = 'received'").await;
         sleep(Duration::from_millis(50)).await;
         shop.count(waiting).await == 0
     });
-    assert!(done.await, "something waits that nothing keeps waiting");
+    assert!(done.await, "rows wait although nothing blocks them");
 }
 
-/// Every event is there once, with the outcome that was told, however often it was delivered.
+/// Asserts that every event is stored once, with the outcome that was returned, however often it was delivered.
 async fn assert_every_event_is_there(shop: &Shop, known: &Known) {
     let stored: Vec<(String, i64, String, i64)> =
         shop.rows("SELECT idempotency_key, id, status, deliveries FROM payment_events").await;
@@ -279,7 +279,7 @@ async fn assert_every_event_is_there(shop: &Shop, known: &Known) {
     }
 }
 
-/// Every order is there, was paid at most once, and its trail is one unbroken line.
+/// Asserts that every order is stored, was paid at most once, and has a trail without gaps.
 async fn assert_every_order_is_there(shop: &Shop, known: &Known) {
     let stored: Vec<(String, String)> =
         shop.rows("SELECT LOWER(HEX(id)), LOWER(HEX(hold_id)) FROM orders ORDER BY id").await;
@@ -328,6 +328,6 @@ async fn a_killed_service_loses_nothing_that_it_queued() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_instances_one_may_be_killed_at_any_time() {
+async fn two_instances_killed_in_turn_lose_nothing_and_do_nothing_twice() {
     storm("apply", 2, if long() { 60 } else { 5 }).await;
 }

@@ -1,4 +1,4 @@
-//! The promises of the service, each a test on a real database server.
+//! The promises of the service; each is a test on a real database server.
 
 mod admin;
 mod arrival;

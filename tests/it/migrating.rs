@@ -12,7 +12,7 @@ use crate::support::process::Process;
 use crate::support::proxy::Action;
 use crate::support::{Client, Shop, eventually};
 
-/// The migration that these tests undo, so that it has to be made again; it needs the lock of `holds`.
+/// The migration that these tests undo, so that it has to run again; it needs a lock on `holds`.
 const UNDONE: u32 = 13;
 
 async fn undo(shop: &Shop) {
@@ -24,7 +24,7 @@ async fn is_made(shop: &Shop) -> bool {
     shop.count(&format!("SELECT COUNT(version) FROM schema_migrations WHERE version = {UNDONE}")).await == 1
 }
 
-/// Another client's transaction that has read a table and stays open.
+/// Opens a transaction that has read a table and stays open.
 async fn open_transaction(shop: &Shop, table: &str) -> Conn {
     let mut conn = shop.sql().await;
     conn.query_drop("BEGIN").await.expect("a transaction begins");
@@ -37,7 +37,7 @@ async fn end(mut transaction: Conn) {
     transaction.disconnect().await.expect("the connection ends");
 }
 
-/// Whether a connection to this database changes the schema.
+/// Returns whether a connection to this database is altering `holds`.
 async fn is_altering(shop: &Shop) -> bool {
     let rows: Vec<Row> = shop.sql().await.query("SHOW FULL PROCESSLIST").await.expect("the query runs");
     let column = |row: &Row, name: &str| row.get::<Option<Vec<u8>>, _>(name).flatten().unwrap_or_default();
@@ -85,7 +85,7 @@ async fn buyers_take_holds_while_a_migration_waits_for_an_open_transaction() {
 }
 
 #[tokio::test]
-async fn a_migration_that_gives_up_says_on_what_and_may_be_run_again() {
+async fn a_migration_that_gives_up_names_the_table_and_the_connection_and_may_be_run_again() {
     let shop = Shop::open().await;
     undo(&shop).await;
     let transaction = open_transaction(&shop, "holds").await;
@@ -109,7 +109,7 @@ async fn ctrl_c_ends_a_migration_on_the_server_too() {
     let (_, proxy) = shop.config_through_proxy().await;
     let url = proxy.url(&shop.database.url);
     let transaction = open_transaction(&shop, "holds").await;
-    // What the server answers is held back: for the command, the change is under way until it is told to stop.
+    // The server's response is held back: for the command, the change is under way until it gets the signal.
     let altering = proxy.on("ALTER TABLE holds", Action::PauseAfter);
     let migrating = Process::start(&["migrate"], &[("HOLDFAST_DATABASE_URL", &url)]);
     altering.reached().await;
@@ -138,7 +138,7 @@ async fn a_session_waits_two_seconds_for_a_table_and_a_migration_one() {
 }
 
 #[tokio::test]
-async fn an_error_that_no_wait_mends_ends_a_migration_at_once() {
+async fn an_error_that_waiting_cannot_resolve_ends_a_migration_at_once() {
     let shop = Shop::open().await;
     undo(&shop).await;
     let (_, proxy) = shop.config_through_proxy().await;

@@ -1,28 +1,28 @@
-//! What an event comes to: the rows of the design's table "what happens when".
+//! The outcome of an event: the rows of the table "What happens when" in `docs/payments.md`.
 
 use super::scenario::{Part, Resolved, Scenario};
 use super::shop::{Charge, Meaning, Order, Shop, Status};
 
-/// What a transaction read before it wrote. Others may have committed since: only guards see that.
+/// The result of a transaction's read, before it writes. Only guards see what others have committed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Sight {
-    /// No order; of a refund: no success of its charge.
+    /// No order; for a refund: no success of its charge with an outcome.
     Nothing,
     HoldEnded,
     Contradiction,
-    /// `pending` is remembered only where a guard is missing: with it, nobody relies on what was read.
+    /// `pending` is kept only where the guard is missing: with the guard, no step relies on what was read.
     Order {
         order: usize,
         pending: bool,
     },
-    /// A payment waits for the order, and goes first.
+    /// A payment waits for the order and has to be applied first.
     PaymentWaits,
-    /// Of a refund: it is known what became of the charge that a refund gives back.
+    /// For a refund: a success of its charge has an outcome.
     Charge,
 }
 
 impl Scenario {
-    /// What a transaction that is about to apply an event reads.
+    /// Reads what a transaction needs before it applies an event.
     pub(super) fn look(&self, shop: &Shop, number: usize) -> Sight {
         let event = &self.events[number];
         if let Meaning::Refunded { .. } = event.meaning {
@@ -46,7 +46,7 @@ impl Scenario {
         failed && self.has(Part::PaymentsGoFirst) && self.payment_waits_for(shop, order)
     }
 
-    /// Applies an event to what was seen, and says where it is now.
+    /// Applies an event to what was read, and returns its new state.
     pub(super) fn apply(&self, shop: &mut Shop, number: usize, saw: Sight) -> Status {
         let event = &self.events[number];
         let counted = self.has(Part::ChargesCountOnce) && self.counted_before(shop, number);
@@ -64,13 +64,13 @@ impl Scenario {
         }
     }
 
-    /// Whether another success of the same charge has paid an order or is due. A unique key decides this: whoever
-    /// settles the charge second waits for the first to commit.
+    /// Returns whether another success of the same charge has paid an order or is due. A unique key decides this: the
+    /// second transaction that settles the charge waits for the first to commit.
     pub(super) fn counted_before(&self, shop: &Shop, number: usize) -> bool {
         self.successes(shop, self.events[number].charge).any(|(other, status)| other != number && status.counts())
     }
 
-    /// `pending`: what the transaction saw, which counts only where the guard is missing.
+    /// `pending`: what the transaction read, which is used only where the guard is missing.
     fn succeed(&self, shop: &mut Shop, charge: Charge, order: usize, pending: bool) -> Status {
         let state = shop.orders[order];
         match state {
@@ -84,7 +84,7 @@ impl Scenario {
         Status::Applied
     }
 
-    /// Cancels an order that is not paid. The unit goes back on sale, once.
+    /// Cancels an order that is not paid, and puts its unit back on sale, once.
     pub(super) fn cancel(&self, shop: &mut Shop, order: usize) -> bool {
         let ours = shop.orders[order] == Order::Pending || !self.has(Part::CancelGuard);
         if ours {
@@ -94,7 +94,7 @@ impl Scenario {
         ours
     }
 
-    /// A refund belongs to a charge: the one that paid an order, or one that is due.
+    /// Applies a refund to its charge: the one that paid an order, or one that is due.
     fn refund(&self, shop: &mut Shop, number: usize, restock: bool) -> Status {
         let charge = self.events[number].charge;
         let named = self.events[number].order.filter(|_| !self.has(Part::RefundsNameTheirCharge));

@@ -1,13 +1,13 @@
-//! How a link and the unmatched events that wait for it find each other, small enough to try every interleaving of it.
+//! A model of how links and the unmatched events that wait for them are matched, small enough to try every interleaving.
 //!
 //! A payment has three objects: session, intent and charge. One event names the order and some objects: it links them. The
-//! others name objects alone, and are unmatched until one of their objects is linked; from then on they are ordinary
-//! events, which the parent's model explores. One step is one transaction, or the half of one that reads and the half that
-//! changes and commits. Between any two steps an instance may die.
+//! others name only objects, and are unmatched until one of their objects is linked; from then on they are ordinary
+//! events, which the parent's model explores. One step is one transaction, or the half of one that reads, or the half that
+//! writes and commits. Between any two steps an instance may die.
 
 use stateright::{Checker as _, Model, Property};
 
-/// A set of objects, a bit each.
+/// A set of objects, one bit each.
 type Objects = u8;
 
 const SESSION: Objects = 1;
@@ -17,22 +17,22 @@ const CHARGE: Objects = 4;
 /// A part of the protocol that can be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// The link looks for events that wait, once it is committed.
+    /// After its commit, the link looks for waiting events.
     LinkLooks,
-    /// An event looks for a link, once it is committed.
+    /// After its commit, an event looks for a link.
     EventLooks,
-    /// An event that is matched links its other objects, and looks for what waits for them.
+    /// A matched event links its other objects, and looks for events that wait for them.
     Chain,
-    /// A worker looks for what a crash left.
+    /// A worker looks for events that a crash left unmatched.
     Sweep,
     /// The match is guarded by the state of the event.
     Guard,
 }
 
 struct Scenario {
-    /// What the linking event names.
+    /// The objects that the linking event names.
     link: Objects,
-    /// What each of the others names.
+    /// The objects that each of the other events names.
     events: Vec<Objects>,
     crashes: u8,
     without: Vec<Part>,
@@ -45,14 +45,14 @@ enum Status {
     Matched,
 }
 
-/// What an instance does next.
+/// The next step of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Task {
     /// Reads which events wait for these objects.
     Look(Objects),
-    /// Reads what is linked of the objects of this event.
+    /// Reads whether an object of this event is linked.
     Read(usize),
-    /// Changes this event, of which a link was read.
+    /// Matches this event, for which a link was read.
     Match(usize),
 }
 
@@ -61,7 +61,7 @@ struct World {
     linked: Objects,
     link_delivered: bool,
     events: Vec<Status>,
-    /// How often each was given its order.
+    /// How often each event was given its order.
     matches: Vec<u8>,
     tasks: Vec<Task>,
     crashes_left: u8,
@@ -110,7 +110,7 @@ impl Scenario {
         world.tasks.sort();
     }
 
-    /// Whether everything that belongs to the link is matched, once what is under way and the sweep have come to rest.
+    /// Returns whether every event of the link is matched once the tasks and the sweep have nothing left to do.
     fn comes_to_rest_matched(&self, world: &World) -> bool {
         let mut world = world.clone();
         loop {
@@ -194,7 +194,7 @@ impl Model for Scenario {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("what belongs to a link is matched", |scenario: &Self, world: &World| {
+            Property::always("every event that belongs to a link is matched", |scenario: &Self, world: &World| {
                 scenario.comes_to_rest_matched(world)
             }),
             Property::always("an event is matched once", |_, world: &World| {
@@ -208,7 +208,7 @@ fn one_payment() -> Scenario {
     Scenario { link: SESSION | INTENT, events: vec![INTENT | CHARGE, CHARGE, INTENT], crashes: 0, without: Vec::new() }
 }
 
-/// The promises that are broken in some state, by name; and how many states there are.
+/// Returns the names of the promises that are broken in some state, and the number of states.
 fn broken(scenario: Scenario) -> (Vec<&'static str>, usize) {
     let checker = scenario.checker().spawn_bfs().join();
     let mut names: Vec<&'static str> = checker.discoveries().into_keys().collect();
@@ -217,23 +217,23 @@ fn broken(scenario: Scenario) -> (Vec<&'static str>, usize) {
 }
 
 #[test]
-fn a_link_and_what_waits_for_it_find_each_other_whatever_crashes() {
+fn a_link_and_the_events_that_wait_for_it_are_matched_whatever_crashes() {
     let (names, states) = broken(Scenario { crashes: 1, ..one_payment() });
     assert!(names.is_empty() && states > 1_000, "{names:?} in {states} states");
 }
 
 #[test]
-fn without_a_crash_they_find_each_other_by_looking() {
+fn without_a_crash_a_link_and_its_events_are_matched_without_the_sweep() {
     let (names, states) = broken(Scenario { without: vec![Part::Sweep], ..one_payment() });
     assert!(names.is_empty() && states > 300, "{names:?} in {states} states");
 }
 
 #[test]
 fn every_part_of_the_matching_is_needed() {
-    let found = "what belongs to a link is matched";
+    let found = "every event that belongs to a link is matched";
     for (without, crashes, promise) in [
         (vec![Part::Sweep], 1, found),
-        // the sweep would mend what a side does not look for
+        // the sweep would find what one side does not look for
         (vec![Part::Sweep, Part::LinkLooks], 0, found),
         (vec![Part::Sweep, Part::EventLooks], 0, found),
         (vec![Part::Chain], 0, found),

@@ -1,5 +1,5 @@
-//! What happens when a part of the protocol is missing. Each of these runs has to end in a counterexample, which is how
-//! we know that the others could.
+//! Runs of the model without a part of the protocol. Each has to end in a counterexample, which shows that the runs of the
+//! whole protocol can fail.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use super::shop::{Event, Order, Status};
 use super::world::{Caller, Step, Task, World};
 use super::{T1, T2, failed, of_the_hold, one_buyer, paid, promise, refunded, two_buyers};
 
-/// A shortest way to break a promise: the steps, and where they lead.
+/// Returns a shortest path that breaks a promise: its steps and its last state.
 fn counterexample(scenario: &Scenario, broken: &'static str) -> (Vec<Step>, World) {
     let path = (2..30)
         .find_map(|depth| scenario.clone().checker().target_max_depth(depth).spawn_bfs().join().discovery(broken));
@@ -19,14 +19,14 @@ fn counterexample(scenario: &Scenario, broken: &'static str) -> (Vec<Step>, Worl
     (path.into_actions(), world)
 }
 
-/// The payment that came first was acknowledged, waits, and nothing will ever wake it.
+/// Asserts that the acknowledged payment waits beside its order, and that no task is left to apply it.
 fn assert_lost(world: &World) {
     assert!(world.acknowledged[0] && world.tasks.is_empty(), "{world:?}");
     assert_eq!((world.shop.orders[0], world.shop.status(0)), (Order::Pending, Some(Status::Parked)));
 }
 
 #[test]
-fn without_looking_again_a_payment_and_its_order_pass_each_other() {
+fn without_a_second_look_a_payment_and_its_order_can_miss_each_other() {
     use Part::{OrderLooksAgain, Sweep, WebhookLooksAgain};
     let base = Scenario { orders_end: false, ..one_buyer(&[paid(T1)]) };
     for (without, steps) in [
@@ -51,10 +51,13 @@ fn without_the_sweep_a_crash_between_the_steps_loses_a_payment() {
     assert_lost(&world);
     let looking = Task::Looking { caller: Caller::Request(0) };
     assert!(path.ends_with(&[Step::Crash(looking)]), "{path:#?}");
-    assert!(path.contains(&Step::Go(Task::Looking { caller: Caller::Delivery(0) })), "the payment looked: {path:#?}");
+    assert!(
+        path.contains(&Step::Go(Task::Looking { caller: Caller::Delivery(0) })),
+        "the payment has looked for its order: {path:#?}"
+    );
 }
 
-/// Something to leave out, where, and the promise that is broken then.
+/// Returns parts to leave out, each with a scenario and the promise that breaks in it.
 fn what_is_missed() -> Vec<(Part, Scenario, &'static str)> {
     use Part::*;
     let lone = || one_buyer(&[paid(T1)]);
@@ -90,16 +93,16 @@ fn what_is_missed() -> Vec<(Part, Scenario, &'static str)> {
 }
 
 #[test]
-fn every_part_is_missed_and_every_promise_can_be_broken() {
+fn every_part_is_needed_and_every_promise_can_be_broken() {
     let mut promises: HashSet<&str> = promise::ALWAYS.iter().map(|&(name, _)| name).collect();
     let mut parts = Part::ALL.to_vec();
     for (part, mut scenario, broken) in what_is_missed() {
         scenario.without.push(part);
         let (steps, _) = counterexample(&scenario, broken);
-        println!("{broken}? Not without {part:?}: {steps:?}");
+        println!("without {part:?}, \"{broken}\" breaks: {steps:?}");
         promises.remove(broken);
         parts.retain(|other| *other != part);
     }
     assert!(promises.is_empty(), "nothing breaks {promises:?}");
-    assert!(parts.is_empty(), "nobody misses {parts:?}");
+    assert!(parts.is_empty(), "no promise needs {parts:?}");
 }

@@ -1,24 +1,24 @@
-//! The protocol of holds, orders, payments and expiry, small enough to try every interleaving of it.
+//! A model of the protocol of holds, orders, payments and expiry, small enough to try every interleaving of it.
 //!
-//! A world is a database that survives everything, requests and workers that a crash forgets, and outsiders (buyers,
-//! a provider, operators, the clock) who may do anything at any moment, or never: deliveries are late, repeated,
-//! reordered or lost, clients vanish between two requests, deadlines pass. One step is one of these:
+//! A world is a database that survives every crash, requests and workers that a crash ends, and external actors (buyers,
+//! a provider, operators, the clock) that may act at any moment or never: deliveries are late, repeated, reordered or
+//! lost, clients disconnect between two requests, deadlines pass. One step is one of these:
 //!
-//! - A transaction of a single guarded statement, or what somebody does outside.
+//! - A transaction of a single guarded statement, or an action of an external actor.
 //! - The first half of a longer transaction: it locks what it inserts or claims, and reads what is committed by now.
 //! - Its second half: the guarded statements and the commit. Guards see the rows as they are now; what the first half
-//!   read may be stale, as it is in READ COMMITTED. A row that somebody has locked is waited for.
+//!   read may be stale, as in READ COMMITTED. A step waits for a row that another transaction has locked.
 //!
-//! Between any two steps an instance may die, and all that it was about to do is forgotten. A [`Scenario`] bounds how
-//! often things happen; breadth-first search then visits every state and asks every promise in `properties` of it. A
-//! scenario can also leave a [`Part`] of the protocol out: the tests in `missing` show for each part which promise is
-//! broken then, and for each promise that it can be.
+//! Between any two steps an instance may die, and its unfinished work is lost. A [`Scenario`] bounds how often things
+//! happen; breadth-first search then visits every state and checks every promise in `properties`. A scenario can also
+//! leave out a [`Part`] of the protocol: the tests in `missing` show which promise breaks without each part, and that
+//! each promise can break.
 //!
 //! Left out: quantities, carts and several products; amounts in part; events without a `txn_id`; `Idempotency-Key`s
 //! and copies of requests other than deliveries; batches (one is as atomic as its transaction); refusals, which
-//! change nothing; a COMMIT whose answer is lost (the same as a crash right after it, and a delivery repeated);
-//! answers other than 2xx; what the engine does by itself (locks in other orders, deadlocks: they roll back, and what
-//! is rolled back has not happened).
+//! change nothing; a COMMIT whose response is lost (the same as a crash right after it, and a delivery repeated);
+//! responses other than 2xx; what the engine does by itself (locks in other orders, deadlocks: they roll back, and a
+//! transaction that is rolled back has no effect).
 
 mod applying;
 mod linking;
@@ -56,12 +56,12 @@ fn restocked(charge: Charge) -> Event {
     Event { meaning: Meaning::Refunded { restock: true }, ..paid(charge) }
 }
 
-/// The same event, if it names the hold and no order.
+/// The same event, naming the hold instead of the order.
 fn of_the_hold(event: Event) -> Event {
     Event { order: None, hold: Some(0), ..event }
 }
 
-/// One buyer who holds the only unit and may order it, and these events.
+/// One buyer with a hold of the only unit, which may become an order, and these events.
 fn one_buyer(events: &[Event]) -> Scenario {
     Scenario {
         stock: 1,
@@ -76,13 +76,13 @@ fn one_buyer(events: &[Event]) -> Scenario {
     }
 }
 
-/// Two buyers and one unit: the second can have it when the first does not keep it.
+/// Two buyers and one unit: the second can hold it if the first does not keep it.
 fn two_buyers(events: &[Event]) -> Scenario {
     Scenario { holds: 2, orders: vec![0, 1], ..one_buyer(events) }
 }
 
-/// Visits every state, and sees that each promise holds in all of them. There are `at_least` so many: far fewer would
-/// mean that something does not happen any more.
+/// Visits every state, and asserts that each promise holds in all of them. There must be `at_least` this many states: far
+/// fewer would mean that some steps are never taken.
 fn explore(scenario: Scenario, at_least: usize) {
     let started = Instant::now();
     let checker = scenario.checker().spawn_bfs().join();
@@ -93,13 +93,13 @@ fn explore(scenario: Scenario, at_least: usize) {
 }
 
 #[test]
-fn a_payment_and_its_order_find_each_other_whatever_crashes() {
+fn a_payment_and_its_order_are_matched_whatever_crashes() {
     let shows = vec![promise::ANSWERED, promise::PARKED_PAID, promise::MENDED];
     explore(Scenario { deliveries: 3, crashes: 2, at_once: 4, shows, ..one_buyer(&[paid(T1)]) }, 1_900);
 }
 
 #[test]
-fn without_a_crash_both_find_each_other_by_looking_again() {
+fn without_a_crash_a_payment_and_its_order_are_matched_without_the_sweep() {
     let shows = vec![promise::ANSWERED, promise::PARKED_PAID];
     let without = vec![Part::Sweep];
     let base = one_buyer(&[paid(T1), failed()]);
@@ -138,13 +138,13 @@ fn a_late_payment_gets_the_unit_again_or_is_due() {
 }
 
 #[test]
-fn a_failure_never_takes_away_what_was_paid() {
+fn a_failure_never_cancels_a_paid_order() {
     let shows = vec![promise::ANSWERED, promise::PARKED_PAID, promise::RESTOCKED, promise::MENDED];
     explore(Scenario { crashes: 1, shows, ..one_buyer(&[paid(T1), failed(), restocked(T1)]) }, 50_000);
 }
 
 #[test]
-fn whatever_waits_too_long_is_not_forgotten() {
+fn an_event_that_waits_too_long_still_gets_an_outcome() {
     let shows = vec![promise::ANSWERED, promise::DUE, promise::SETTLED, promise::MENDED];
     explore(Scenario { crashes: 1, parking_ends: true, shows, ..one_buyer(&[paid(T1), refunded(T1)]) }, 11_000);
     let shows = vec![promise::ANSWERED, promise::DUE];
@@ -152,7 +152,7 @@ fn whatever_waits_too_long_is_not_forgotten() {
 }
 
 #[test]
-fn a_hold_becomes_one_order_and_events_that_doubt_it_are_quarantined() {
+fn a_hold_becomes_one_order_and_events_that_contradict_it_are_quarantined() {
     let shows = vec![promise::ANSWERED, promise::PARKED_PAID, promise::QUARANTINED];
     let both = Event { hold: Some(0), ..paid(T1) };
     let other = Event { order: Some(1), ..paid(T2) };

@@ -1,5 +1,5 @@
-//! The promises, each as a question about one state. A state is quiet when nothing is under way and the sweep would
-//! find nothing: only then is everything done that was ever going to be done without somebody from outside.
+//! The promises, each as a condition on one state. A state is quiet when no task is under way and the sweep would find
+//! nothing: no further step happens without an external actor.
 
 use stateright::{Model as _, Property};
 
@@ -9,30 +9,30 @@ use super::world::{Caller, Step, Task, World};
 
 type Condition = fn(&Scenario, &World) -> bool;
 
-pub(super) const CONSERVED: &str = "reserved is what holds and orders speak for";
-pub(super) const NOT_OVERSOLD: &str = "never more is reserved than there is";
+pub(super) const CONSERVED: &str = "the reserved units are those of the holds and orders";
+pub(super) const NOT_OVERSOLD: &str = "never more units are reserved than the stock";
 pub(super) const ONE_ORDER_PER_HOLD: &str = "a hold becomes one order at most";
 pub(super) const PAID_ONCE: &str = "an order is paid by one success";
 pub(super) const ONE_OUTCOME: &str = "an event gets its outcome once";
-pub(super) const DURABLE: &str = "what was acknowledged is in the inbox";
-pub(super) const NEVER_NOWHERE: &str = "no charge is lost from sight";
-pub(super) const NEVER_TWICE: &str = "no charge is in two places";
+pub(super) const DURABLE: &str = "an acknowledged event is in the inbox";
+pub(super) const NEVER_NOWHERE: &str = "no charge is lost";
+pub(super) const NEVER_TWICE: &str = "no charge is used twice";
 pub(super) const REFUNDED_BY_ITS_CHARGE: &str = "an order is refunded by a refund of its own charge";
-pub(super) const PAYMENTS_GO_FIRST: &str = "no order is cancelled while a payment that was acknowledged waits for it";
-pub(super) const DUE_WHEN_USELESS: &str = "no charge is due beside the pending order that it was meant for";
-pub(super) const NOBODY_WAITS: &str = "nothing waits beside what it waited for";
-pub(super) const ACKNOWLEDGED_PAYS: &str = "no payment that was acknowledged waits beside its order";
-pub(super) const NOBODY_IS_STUCK: &str = "somebody who is under way can always go on";
+pub(super) const PAYMENTS_GO_FIRST: &str = "no order is cancelled while an acknowledged payment waits for it";
+pub(super) const DUE_WHEN_USELESS: &str = "no charge is due while the order that it names is pending";
+pub(super) const NOBODY_WAITS: &str = "no event waits once it can be applied";
+pub(super) const ACKNOWLEDGED_PAYS: &str = "no acknowledged payment waits once its order exists";
+pub(super) const NOBODY_IS_STUCK: &str = "while tasks are under way, one of them can go on";
 pub(super) const GIVEN_BACK_ONCE: &str = "a charge that was given back neither pays nor is due";
 
-pub(super) const PARKED_PAID: &str = "a payment that came first paid its order";
-pub(super) const LATE: &str = "a late payment meets a cancelled order and stock";
+pub(super) const PARKED_PAID: &str = "a payment that came before its order paid it";
+pub(super) const LATE: &str = "a late payment finds its order cancelled and a unit in stock";
 pub(super) const DUE: &str = "a charge is due for refund";
 pub(super) const SETTLED: &str = "a refund settled a charge that was due";
 pub(super) const RESTOCKED: &str = "a refund put its unit back on sale";
-pub(super) const MENDED: &str = "the sweep mends what a crash left";
+pub(super) const MENDED: &str = "the sweep applies a payment that a crash left waiting";
 pub(super) const QUARANTINED: &str = "an event is quarantined";
-pub(super) const ANSWERED: &str = "everything was answered and is quiet";
+pub(super) const ANSWERED: &str = "every event is acknowledged and the state is quiet";
 
 pub(super) const ALWAYS: [(&str, Condition); 15] = [
     (CONSERVED, conserved),
@@ -87,7 +87,7 @@ const SOMETIMES: [(&str, Condition); 8] = [
     (ANSWERED, |scenario, world| quiet(scenario, world) && world.acknowledged.iter().all(|answered| *answered)),
 ];
 
-/// Every promise, and the states that this scenario has to reach.
+/// Returns every promise, and the states that this scenario has to reach.
 pub(super) fn of(scenario: &Scenario) -> Vec<Property<Scenario>> {
     let always = ALWAYS.into_iter().map(|(name, condition)| Property::always(name, condition));
     let shown = SOMETIMES.into_iter().filter(|(name, _)| scenario.shows.contains(name));
@@ -147,7 +147,7 @@ fn durable(_: &Scenario, world: &World) -> bool {
     world.acknowledged.iter().zip(&world.shop.inbox).all(|(answered, row)| !answered || row.is_some())
 }
 
-/// In how many places the money of a success is spent: an order that it paid, or its being due or refunded.
+/// Returns how often the charge of a success is used: by orders that it paid, and by successes that are due or refunded.
 fn spent(scenario: &Scenario, world: &World, event: usize) -> usize {
     let charge = scenario.events[event].charge;
     let orders = world.shop.orders.iter().filter(|order| order.charge() == Some(charge)).count();
@@ -155,7 +155,7 @@ fn spent(scenario: &Scenario, world: &World, event: usize) -> usize {
     orders + scenario.successes(&world.shop, charge).filter(due).count()
 }
 
-/// Whether it waits in sight.
+/// Returns whether a success of the same charge is parked or quarantined.
 fn waits(scenario: &Scenario, world: &World, event: usize) -> bool {
     let waiting = |status| matches!(status, Status::Parked | Status::Quarantined);
     scenario.successes(&world.shop, scenario.events[event].charge).any(|(_, status)| waiting(status))
@@ -166,17 +166,17 @@ fn received(scenario: &Scenario, world: &World) -> impl Iterator<Item = usize> {
 }
 
 /// "Every amount that a provider reports is accounted for: it paid for an order, it is due for refund or refunded, or
-/// it waits in sight (parked or quarantined)."
+/// it is parked or quarantined."
 fn never_nowhere(scenario: &Scenario, world: &World) -> bool {
     received(scenario, world).all(|event| spent(scenario, world, event) > 0 || waits(scenario, world, event))
 }
 
-/// The same, read the other way: what paid an order is not also due, and nothing is due twice.
+/// The reverse: a charge that paid an order is not also due, and no charge is due twice.
 fn never_twice(scenario: &Scenario, world: &World) -> bool {
     received(scenario, world).all(|event| spent(scenario, world, event) < 2)
 }
 
-/// "A refund belongs to a charge. Of a charge that is due for refund: settles that, the order stays."
+/// "A refund belongs to a charge. A refund of a charge that is due for refund settles that; the order stays."
 fn refunded_by_its_charge(scenario: &Scenario, world: &World) -> bool {
     world.shop.orders.iter().all(|order| match order {
         Order::Refunded { charge, .. } => (0..scenario.events.len()).any(|event| {
@@ -187,8 +187,8 @@ fn refunded_by_its_charge(scenario: &Scenario, world: &World) -> bool {
     })
 }
 
-/// "Several events waited for one order: successes are applied first"; whoever pays before the deadline keeps his
-/// order, although his payment has not been applied yet.
+/// "Several events waited for one order: successes are applied first"; a payment before the deadline protects its order,
+/// although it has not been applied yet.
 fn payments_go_first(scenario: &Scenario, world: &World) -> bool {
     received(scenario, world).filter(|&event| world.acknowledged[event]).all(|event| {
         let order = scenario.resolve(&world.shop, &scenario.events[event]);
@@ -206,9 +206,8 @@ fn due_when_useless(scenario: &Scenario, world: &World) -> bool {
     })
 }
 
-/// "Two sides that must find each other both commit their own row first and look for the other's afterwards": once
-/// all is quiet, no event is parked whose order exists, no payment for a hold that ended, and no refund whose success
-/// has its outcome.
+/// "Two sides that must find each other both commit their own row first and look for the other's afterwards": in a quiet
+/// state, no event is parked whose order exists, no payment whose hold ended, and no refund whose success has its outcome.
 fn nobody_waits(scenario: &Scenario, world: &World) -> bool {
     let found = |event: usize| {
         let (shop, event) = (&world.shop, &scenario.events[event]);
@@ -221,8 +220,8 @@ fn nobody_waits(scenario: &Scenario, world: &World) -> bool {
     !quiet(scenario, world) || !(0..scenario.events.len()).filter(parked).any(found)
 }
 
-/// The first promise, for those who were told that it is kept: once all is quiet, a payment whose order exists has paid
-/// it, or is due, refunded or quarantined.
+/// The first promise, for acknowledged payments: in a quiet state, a payment whose order exists has paid it, or is due,
+/// refunded or quarantined.
 fn acknowledged_pays(scenario: &Scenario, world: &World) -> bool {
     let beside_its_order = |event: usize| {
         let resolved = scenario.resolve(&world.shop, &scenario.events[event]);
@@ -232,14 +231,14 @@ fn acknowledged_pays(scenario: &Scenario, world: &World) -> bool {
         || received(scenario, world).filter(|&event| world.acknowledged[event]).all(|event| !beside_its_order(event))
 }
 
-/// Locks are held by those who go on. Without this, what never gets quiet would keep all promises about quiet states.
+/// Some task can always go on. Without this, a run that is never quiet would keep all promises about quiet states.
 fn nobody_is_stuck(scenario: &Scenario, world: &World) -> bool {
     let goes_on = |task: &Task| scenario.next_state(world, Step::Go(task.clone())).is_some();
     world.tasks.is_empty() || world.tasks.iter().any(goes_on)
 }
 
-/// "A refund of the charge that paid the order makes it `refunded`; of a charge that is due for refund: settles that";
-/// once all is quiet, whichever came first.
+/// "A refund of the charge that paid the order makes it `refunded`; a refund of a charge that is due settles that"; in a
+/// quiet state, whichever came first.
 fn given_back_once(scenario: &Scenario, world: &World) -> bool {
     let shop = &world.shop;
     let given_back = |event: &usize| {

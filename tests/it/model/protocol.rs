@@ -1,4 +1,4 @@
-//! The protocol: who does what, one transaction after the other. See the parent for what a step is.
+//! The protocol, one transaction after the other. The parent module defines what a step is.
 
 use stateright::{Model, Property};
 
@@ -46,7 +46,7 @@ impl Model for Scenario {
             Step::GiveHoldBack(hold) => self.end_hold(&mut world, hold, Hold::Active, Hold::Released),
             Step::ExpireHold(hold) => self.end_hold(&mut world, hold, Hold::RunOut, Hold::Expired),
             Step::HoldRunsOut(hold) => {
-                // only the clock moves: no lock can keep it from that
+                // only the clock moves, which no lock prevents
                 world.shop.holds[hold] = Hold::RunOut;
                 true
             }
@@ -79,7 +79,7 @@ impl Model for Scenario {
     }
 }
 
-/// What may be tried. Whether it is possible, guards and locks decide when it is.
+/// The steps that may be tried. Guards and locks decide then whether a step is possible.
 impl Scenario {
     fn steps_of_holds(&self, world: &World, steps: &mut Vec<Step>) {
         for (hold, state) in world.shop.holds.iter().enumerate() {
@@ -115,14 +115,14 @@ impl Scenario {
     }
 }
 
-/// What comes from outside, and from workers. Each says whether it is possible now.
+/// The steps of external actors and of workers. Each returns whether it is possible now.
 impl Scenario {
     fn take(&self, world: &mut World, hold: usize) -> bool {
         world.shop.holds[hold] = Hold::Active;
         world.shop.reserve(true)
     }
 
-    /// One guarded update: whoever changes the row gives the unit back.
+    /// One guarded update: the transaction that changes the row gives the unit back.
     fn end_hold(&self, world: &mut World, hold: usize, from: Hold, to: Hold) -> bool {
         let ours = world.shop.holds[hold] == from && !world.hold_is_locked(self, hold);
         if ours {
@@ -152,7 +152,7 @@ impl Scenario {
         ours
     }
 
-    /// A copy waits while another delivery has the unique key, and is then answered with what is there.
+    /// A copy waits while another delivery has the unique key, and then gets the stored outcome.
     fn deliver(&self, world: &mut World, event: usize) -> bool {
         if world.event_is_locked(event) {
             return false;
@@ -171,8 +171,8 @@ impl Scenario {
         }
     }
 
-    /// Begins the first transaction of a delivery. A payment that waits for the order goes first, and then it begins
-    /// again.
+    /// Begins the first transaction of a delivery. If a payment waits for the order, the delivery applies that first and
+    /// then begins again.
     fn receive(&self, world: &mut World, event: usize) -> bool {
         if !self.has(Part::AnswersFollowCommits) {
             world.acknowledged[event] = true;
@@ -219,7 +219,7 @@ impl Scenario {
 
     fn commit_received(&self, world: &mut World, event: usize, saw: Sight) -> bool {
         if saw == Sight::PaymentWaits {
-            // nobody woke it: rolled back, and again
+            // no task has applied the waiting payment: roll back, and begin again
             return self.receive(world, event);
         }
         let status = self.apply(&mut world.shop, event, saw);
@@ -241,7 +241,7 @@ impl Scenario {
         true
     }
 
-    /// One read: the successes first.
+    /// One read; it lists the successes first.
     fn list_waiting(&self, world: &mut World, caller: Caller) -> bool {
         let concerns = |&event: &usize| self.ready(&world.shop, event) && self.concerns(&world.shop, event, caller);
         let mut waiting: Vec<usize> = (0..self.events.len()).filter(concerns).collect();
@@ -249,7 +249,7 @@ impl Scenario {
         self.go_on(world, caller, waiting)
     }
 
-    /// Begins the transaction that applies the first of these. Whoever else has its row is waited for.
+    /// Begins the transaction that applies the first of these. It waits while another transaction has the event's row.
     fn claim(&self, world: &mut World, caller: Caller, waiting: &[usize]) -> bool {
         let [event, waiting @ ..] = waiting else { return self.answer(world, caller) };
         if self.has(Part::Claim) && world.event_is_locked(*event) {
@@ -288,7 +288,7 @@ impl Scenario {
     fn answer(&self, world: &mut World, caller: Caller) -> bool {
         let Caller::Delivery(event) = caller else { return true };
         if world.shop.inbox[event].is_none() {
-            // it let a payment go first, and begins again unless another delivery has the unique key
+            // the delivery has applied a payment first; it begins again unless another delivery has the unique key
             return !world.event_is_locked(event) && self.receive(world, event);
         }
         world.acknowledged[event] = true;
@@ -309,9 +309,9 @@ impl Scenario {
     }
 }
 
-/// What the statements that look for waiting events find.
+/// The conditions of the statements that look for waiting events.
 impl Scenario {
-    /// Whether an event has no outcome yet.
+    /// Returns whether an event has no outcome yet.
     fn waits(&self, shop: &Shop, event: usize) -> bool {
         let refund = matches!(self.events[event].meaning, Meaning::Refunded { .. });
         match shop.status(event) {
@@ -321,7 +321,7 @@ impl Scenario {
         }
     }
 
-    /// Whether what an event waits for is there.
+    /// Returns whether a waiting event can be applied.
     fn ready(&self, shop: &Shop, number: usize) -> bool {
         let event = &self.events[number];
         self.waits(shop, number)
@@ -342,7 +342,7 @@ impl Scenario {
             && (self.ready(shop, number) || self.pays_for_an_ended_hold(shop, event))
     }
 
-    /// Whether a waiting event is any business of a caller.
+    /// Returns whether a caller applies this waiting event.
     fn concerns(&self, shop: &Shop, number: usize, caller: Caller) -> bool {
         let event = &self.events[number];
         match caller {

@@ -1,17 +1,17 @@
-//! What a run of the model starts with, and how much may happen in it.
+//! The start of a run of the model, and the bounds of what may happen in it.
 
 use super::shop::{Charge, Event, Hold, Meaning, Order, Shop, Status};
 
-/// A part of the protocol that a run can leave out, to see that it is missed.
+/// A part of the protocol that a run can leave out, to show that it is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// A delivery that parked its event looks again for what waits for the order.
+    /// A delivery that parked its event looks again for events that wait for the order.
     WebhookLooksAgain,
     /// A request that made an order looks for events that came before it.
     OrderLooksAgain,
-    /// A worker looks for events that wait although nothing keeps them waiting.
+    /// A worker looks for events that wait although they could be applied.
     Sweep,
-    /// A delivery is answered when its transaction is committed, not before.
+    /// A delivery gets its response after its transaction has committed, not before.
     AnswersFollowCommits,
     /// `UPDATE holds SET status = 'ordered' … AND status = 'active'`, and `UNIQUE(hold_id)` on orders.
     HoldGuard,
@@ -23,17 +23,17 @@ pub(super) enum Part {
     StockGuard,
     /// `UPDATE payment_events … AND status = 'parked'` before a waiting event is applied, which also locks its row.
     Claim,
-    /// Who wants to cancel an order lets a payment that waits for it go first.
+    /// A cancellation first applies a payment that waits for the order.
     PaymentsGoFirst,
     /// A refund gives back the charge that it names, and no other.
     RefundsNameTheirCharge,
-    /// A charge pays or is due once, whatever keys its successes come under: a unique key on the charges that count.
+    /// A charge pays or is due once, whatever keys its successes have: a unique key on the charges that count.
     ChargesCountOnce,
-    /// A refund that waits is woken by any outcome of its success, not only by an order that was paid.
+    /// A waiting refund is applied after any outcome of its success, not only after the success has paid an order.
     DueChargesWakeRefunds,
-    /// A refund whose parking has ended is still woken by its success.
+    /// A refund whose parking has ended is still applied after its success.
     DeadRefundsWake,
-    /// A hold has ended when its row says so, not when the clock of a reader does.
+    /// A hold has ended when its row says so; the reader's clock does not decide.
     HoldsEndWhenMarked,
 }
 
@@ -62,10 +62,10 @@ impl Part {
 pub(super) struct Scenario {
     /// Units on sale.
     pub(super) stock: i8,
-    /// How many holds there may be, and how many of them are active when the story begins.
+    /// How many holds there may be, and how many of them are active at the start.
     pub(super) holds: usize,
     pub(super) taken: usize,
-    /// The hold from which each order would be made; its number is the id that the client minted.
+    /// The hold of each order; an order's number is the id that its client chose.
     pub(super) orders: Vec<usize>,
     pub(super) events: Vec<Event>,
     /// How often each event is delivered at most.
@@ -76,17 +76,17 @@ pub(super) struct Scenario {
     pub(super) at_once: usize,
     /// Whether holds are given back or run out.
     pub(super) holds_end: bool,
-    /// Whether orders are given up or not paid in time.
+    /// Whether orders are cancelled by their buyer or not paid in time.
     pub(super) orders_end: bool,
-    /// Whether events wait longer than they may, and operators help.
+    /// Whether events wait longer than they may, and operators replay events and give charges back.
     pub(super) parking_ends: bool,
-    /// What this protocol lacks.
+    /// The parts that this run leaves out.
     pub(super) without: Vec<Part>,
     /// The states that must be among those explored, by their names in `properties`.
     pub(super) shows: Vec<&'static str>,
 }
 
-/// What a reference leads to.
+/// The result of looking up an event's references.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resolved {
     Order(usize),
@@ -111,7 +111,7 @@ impl Scenario {
         }
     }
 
-    /// Which order an event speaks of.
+    /// Returns the order that an event names.
     pub(super) fn resolve(&self, shop: &Shop, event: &Event) -> Resolved {
         let exists = |order: &usize| shop.orders[*order] != Order::Absent;
         let by_order = event.order.filter(exists);
@@ -124,12 +124,12 @@ impl Scenario {
         }
     }
 
-    /// The order that a hold became.
+    /// Returns the order that a hold became.
     pub(super) fn order_of(&self, shop: &Shop, hold: usize) -> Option<usize> {
         (0..self.orders.len()).find(|&order| self.orders[order] == hold && shop.orders[order] != Order::Absent)
     }
 
-    /// Whether a success speaks of a hold alone, and that hold ended without an order.
+    /// Returns whether a success names only a hold, and that hold ended without an order.
     pub(super) fn pays_for_an_ended_hold(&self, shop: &Shop, event: &Event) -> bool {
         let (Meaning::Succeeded, None, Some(hold)) = (event.meaning, event.order, event.hold) else { return false };
         match shop.holds[hold] {
@@ -139,7 +139,7 @@ impl Scenario {
         }
     }
 
-    /// The successes of a charge in the inbox.
+    /// Returns the successes of a charge in the inbox, with their states.
     pub(super) fn successes<'a>(
         &'a self,
         shop: &'a Shop,
@@ -151,12 +151,12 @@ impl Scenario {
             .filter_map(|event| Some((event, shop.status(event)?)))
     }
 
-    /// Whether it is known what became of a charge.
+    /// Returns whether a success of the charge has an outcome.
     pub(super) fn charge_has_its_outcome(&self, shop: &Shop, charge: Charge) -> bool {
         self.successes(shop, charge).any(|(_, status)| status.counts() || status == Status::Quarantined)
     }
 
-    /// Whether a payment that came before the order has not been applied yet.
+    /// Returns whether a parked payment waits for the order.
     pub(super) fn payment_waits_for(&self, shop: &Shop, order: usize) -> bool {
         self.events.iter().enumerate().any(|(number, event)| {
             event.meaning == Meaning::Succeeded

@@ -1,5 +1,4 @@
-//! The model's database: the rows that committed transactions left, and the guarded statements that change them. It
-//! survives every crash.
+//! The model's database: the committed rows, and the guarded statements that change them. It survives every crash.
 
 /// A hold of one unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,7 +16,7 @@ pub(super) enum Hold {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Charge(pub(super) u8);
 
-/// An order; a settled one remembers the charge that paid it.
+/// An order; a paid or refunded one names the charge that paid it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Order {
     Absent,
@@ -28,7 +27,7 @@ pub(super) enum Order {
 }
 
 impl Order {
-    /// The charge that paid it, also when it was given back.
+    /// Returns the charge that paid the order, also after a refund.
     pub(super) fn charge(self) -> Option<Charge> {
         match self {
             Self::Paid(charge) | Self::Refunded { charge, .. } => Some(charge),
@@ -36,13 +35,13 @@ impl Order {
         }
     }
 
-    /// Whether its unit is spoken for.
+    /// Returns whether the order's unit stays reserved.
     pub(super) fn keeps_its_unit(self) -> bool {
         matches!(self, Self::Pending | Self::Paid(_) | Self::Refunded { restocked: false, .. })
     }
 }
 
-/// What a provider says happened.
+/// The meaning of a provider's event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Meaning {
     Succeeded,
@@ -61,7 +60,7 @@ pub(super) struct Event {
     pub(super) fits: bool,
 }
 
-/// Where an event is in the inbox. `received` is not among them: it never outlives the transaction that inserts.
+/// The state of an event in the inbox. `received` is missing: it never outlives the transaction that inserts the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Status {
     Parked,
@@ -74,7 +73,7 @@ pub(super) enum Status {
 }
 
 impl Status {
-    /// Of a success: its charge has paid an order, or is due or given back.
+    /// For a success: returns whether its charge has paid an order, is due, or was given back.
     pub(super) fn counts(self) -> bool {
         matches!(self, Self::Applied | Self::RefundDue | Self::Refunded)
     }
@@ -84,7 +83,7 @@ impl Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Row {
     pub(super) status: Status,
-    /// How often it was given an outcome: what a copy must not do again.
+    /// How often it was given an outcome; a copy must not give it another one.
     pub(super) outcomes: u8,
     /// Whether it was ever parked.
     pub(super) waited: bool,
@@ -101,8 +100,8 @@ pub(super) struct Shop {
 }
 
 impl Shop {
-    /// `UPDATE products SET reserved = reserved + 1 WHERE available >= 1`; the guard can be left out to see what it is
-    /// for.
+    /// `UPDATE products SET reserved = reserved + 1 WHERE available >= 1`; the guard can be left out to show that it is
+    /// needed.
     pub(super) fn reserve(&mut self, guarded: bool) -> bool {
         let fits = !guarded || self.reserved < self.stock;
         self.reserved += i8::from(fits);
@@ -113,7 +112,7 @@ impl Shop {
         self.reserved -= 1;
     }
 
-    /// Takes the event in with its outcome, or parked.
+    /// Inserts the event with its outcome, or parked.
     pub(super) fn insert(&mut self, event: usize, status: Status) {
         let waits = status == Status::Parked;
         self.inbox[event] = Some(Row { status, outcomes: u8::from(!waits), waited: waits });

@@ -1,14 +1,14 @@
-//! One state of the model, and what may happen in it.
+//! One state of the model, and the steps that may follow.
 
 use super::applying::Sight;
 use super::scenario::{Part, Scenario};
 use super::shop::Shop;
 
-/// The whole world: what survives a crash, what does not, and what others know.
+/// The database, which survives a crash; the tasks, which do not; and what external actors know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) shop: Shop,
-    /// Requests and workers under way, sorted: who they are does not matter, only where they are.
+    /// Requests and workers under way, sorted: their order has no meaning.
     pub(super) tasks: Vec<Task>,
     /// How often each event may still be delivered.
     pub(super) deliveries_left: Vec<u8>,
@@ -17,26 +17,26 @@ pub(super) struct World {
     pub(super) crashes_left: u8,
 }
 
-/// Where a request or a worker is: between two transactions, or in one that has read and not committed.
+/// The place of a request or a worker: between two transactions, or in one that has read and not committed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Task {
-    /// A delivery has inserted its event and looked for the order; nobody else sees the row yet.
+    /// A delivery has inserted its event and looked for the order; the row is not committed.
     Receiving { event: usize, saw: Sight },
-    /// A request has marked the hold and inserted the order; nobody else sees them yet.
+    /// A request has marked the hold and inserted the order; neither is committed.
     Placing { order: usize },
-    /// Everything of its own is committed; about to look for what waits.
+    /// Its own rows are committed; about to look for waiting events.
     Looking { caller: Caller },
-    /// Has found events that wait; applies one after the other.
+    /// Has found waiting events; applies one after the other.
     Waking { caller: Caller, waiting: Vec<usize> },
     /// Has claimed a waiting event and looked for its order.
     Applying { caller: Caller, event: usize, saw: Sight, waiting: Vec<usize> },
-    /// Has found an order that is given up or overdue, and for which no payment waits.
+    /// Has found an order to cancel (at the buyer's request, or overdue); no payment waits for it.
     Cancelling { order: usize },
-    /// Has found an event that waits too long, and no order for it.
+    /// Has found an event that has waited too long, and no order for it.
     EndingParking { event: usize },
 }
 
-/// For whom events are woken.
+/// The task for which waiting events are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Caller {
     Delivery(usize),
@@ -45,7 +45,7 @@ pub(super) enum Caller {
     Worker,
 }
 
-/// What may happen next.
+/// A step that may happen next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     TakeHold(usize),
@@ -54,17 +54,17 @@ pub(super) enum Step {
     ExpireHold(usize),
     /// `POST /orders` for the order of this number.
     Order(usize),
-    /// The buyer gives up, or the deadline has passed.
+    /// The buyer cancels, or the deadline has passed.
     Cancel(usize),
     /// The provider delivers, for the first time or again.
     Deliver(usize),
     Sweep(usize),
     EndParking(usize),
-    /// An operator has a dead event applied after all.
+    /// An operator replays a dead event.
     Replay(usize),
-    /// An operator gives back what is due.
+    /// An operator gives back a charge that is due.
     PayBack(usize),
-    /// A task takes its next transaction.
+    /// A task takes its next step.
     Go(Task),
     /// One instance dies, and a task with it.
     Crash(Task),
@@ -83,7 +83,7 @@ impl World {
         self.tasks.remove(at);
     }
 
-    /// A transaction under way has the event's row.
+    /// Returns whether a transaction under way has locked the event's row.
     pub(super) fn event_is_locked(&self, event: usize) -> bool {
         self.tasks.iter().any(|task| match task {
             Task::Receiving { event: other, .. } | Task::Applying { event: other, .. } => *other == event,
