@@ -1,6 +1,6 @@
-//! Requests do not harm each other. The jobs of one batch do not suffer from an order id that is taken, a hold that runs out
+//! Requests do not harm each other. The jobs of one batch are not harmed by an order id that is taken, a hold that runs out
 //! during the batch, keys so long that one packet of all would be too large, or a row that another client keeps locked. Other
-//! requests do not suffer from requests for products that do not exist, or from requests that wait.
+//! requests are not harmed by requests for products that do not exist, or by requests that wait.
 
 use std::sync::Arc;
 

@@ -122,7 +122,7 @@ async fn a_database_server_that_is_stopped_is_noticed_and_used_again_when_it_con
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stopped-{}", std::process::id()));
     let server = PrivateServer::start(&folder, &[]).await.expect("the private server starts");
     let url = server.url("shop");
-    migrations::migrate(&Opts::from_url(&url).expect("a URL")).await.expect("it can be migrated");
+    migrations::migrate(&Opts::from_url(&url).expect("a URL")).await.expect("the database can be migrated");
     let insert = "INSERT INTO products (name, price_minor, currency, stock) VALUES ('A thing', 4999, 'EUR', 100)";
     server::connect(&url).await.query_drop(insert).await.expect("a product can be inserted");
     let (process, client) = Process::serve(&url, &[]).await;

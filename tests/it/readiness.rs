@@ -197,7 +197,7 @@ async fn a_full_disk_is_a_503_and_nothing_is_lost_when_there_is_room_again() {
     };
     let server = PrivateServer::start(&small.0.join("server"), &[]).await.expect("the private server starts");
     let url = server.url("shop");
-    migrations::migrate(&Opts::from_url(&url).expect("a URL")).await.expect("it can be migrated");
+    migrations::migrate(&Opts::from_url(&url).expect("a URL")).await.expect("the database can be migrated");
     let insert = "INSERT INTO products (name, price_minor, currency, stock) VALUES ('A thing', 4999, 'EUR', 1000000)";
     connect(&url).await.query_drop(insert).await.expect("a product can be inserted");
     let (process, client) = Process::serve(&url, &[]).await;
@@ -241,7 +241,7 @@ async fn a_read_only_database_server_makes_the_service_unready_until_it_is_writa
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("read-only-{}", std::process::id()));
     let server = PrivateServer::start(&folder, &[]).await.expect("the private server starts");
     let url = server.url("shop");
-    migrations::migrate(&Opts::from_url(&url).expect("a URL")).await.expect("it can be migrated");
+    migrations::migrate(&Opts::from_url(&url).expect("a URL")).await.expect("the database can be migrated");
     let mut root = connect(&url).await;
     // `read_only` does not stop a user with root's privileges, so the service gets a user without them
     for statement in [
@@ -254,11 +254,11 @@ async fn a_read_only_database_server_makes_the_service_unready_until_it_is_writa
     let (process, client) = Process::serve(&url.replace("root@", "service@"), &[]).await;
     until_ready(&client).await;
     client.hold(1, 1).await;
-    root.query_drop("SET GLOBAL read_only = ON").await.expect("it can be set");
+    root.query_drop("SET GLOBAL read_only = ON").await.expect("`read_only` can be set");
     until_unready(&client).await;
     client.try_hold(1, 1).await.refused(503, "database_unavailable");
     client.get("/api/products/1").await.expect(200);
-    root.query_drop("SET GLOBAL read_only = OFF").await.expect("it can be set");
+    root.query_drop("SET GLOBAL read_only = OFF").await.expect("`read_only` can be set");
     until_ready(&client).await;
     client.hold(1, 1).await;
     let log = process.terminate().await.expect(0).err;

@@ -26,7 +26,7 @@ impl Own {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         let server = PrivateServer::start(&folder, &[]).await.expect("the private server starts");
         let own = Self { server, folder };
-        migrations::migrate(&Opts::from_url(&own.url()).expect("a URL")).await.expect("it can be migrated");
+        migrations::migrate(&Opts::from_url(&own.url()).expect("a URL")).await.expect("the database can be migrated");
         let insert = "INSERT INTO products (name, price_minor, currency, stock) VALUES ('A thing', 4999, 'EUR', 100)";
         own.sql().await.query_drop(insert).await.expect("a product can be inserted");
         own
@@ -88,7 +88,7 @@ async fn a_lost_connection_is_never_killed_on_another_server() {
 
     proxy.lead_to(second.address());
     all(held).await.remove(0).expect("the second server stores the hold");
-    let alive: Option<u8> = innocent.query_first("SELECT 1").await.expect("the innocent connection is alive");
+    let alive: Option<u8> = innocent.query_first("SELECT 1").await.expect("the other client's connection is alive");
     assert_eq!(alive, Some(1));
     let tries = || proxy.statements().iter().filter(|statement| statement.contains("CONNECTION_ID()")).count();
     let before = tries();
@@ -96,7 +96,7 @@ async fn a_lost_connection_is_never_killed_on_another_server() {
         eventually(async || tries() >= before + 3).await,
         "the service keeps looking for the server of the lost connection"
     );
-    let alive: Option<u8> = innocent.query_first("SELECT 1").await.expect("the innocent connection is alive");
+    let alive: Option<u8> = innocent.query_first("SELECT 1").await.expect("the other client's connection is alive");
     assert_eq!(alive, Some(1));
     drop(lost);
     first.stop().await;

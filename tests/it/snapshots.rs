@@ -173,7 +173,7 @@ async fn a_walk_for_stragglers_that_fails_does_not_stop_the_other_walks() {
     let broken = proxy.on(Rule::from("-- holds/list_due:").always(), Action::Error(1064, "42000", "broken"));
     app.checkout.find_stragglers().await.expect_err("the walk over holds fails");
     assert!(broken.hits() > 0);
-    assert_eq!(shop.reserved(product_id).await, 0, "the order is cancelled all the same");
+    assert_eq!(shop.reserved(product_id).await, 0, "the order is cancelled nevertheless");
 }
 
 /// Counts the open transactions of other connections in the test's database: those of an audit.

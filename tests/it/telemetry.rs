@@ -220,7 +220,7 @@ async fn a_statsd_server_that_is_unreachable_stops_no_request() {
     assert_eq!(shop.count("SELECT reserved FROM products").await, 15);
 }
 
-/// Every line that a process logged, which must all be JSON objects with a time, a level and a message.
+/// Returns every line that a process logged; each must be a JSON object with a time, a level and a message.
 fn logged(ended: &Ended) -> Vec<Value> {
     let lines: Vec<Value> = ended
         .err
@@ -235,7 +235,7 @@ fn logged(ended: &Ended) -> Vec<Value> {
     lines
 }
 
-/// The messages of the lines that belong to a request.
+/// Returns the messages of the lines that belong to a request.
 fn messages<'a>(lines: &'a [Value], request_id: &str) -> Vec<&'a str> {
     let own = lines.iter().filter(|line| line["span"]["request_id"] == request_id);
     own.map(|line| line["message"].as_str().expect("a message")).collect()

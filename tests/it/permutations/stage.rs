@@ -136,7 +136,7 @@ impl Stage {
         }
     }
 
-    /// Runs the attempts now that are due later.
+    /// Makes all postponed attempts due now, and runs the inbox worker.
     async fn work_off(&self, case: &Case) {
         let due = "UPDATE payment_events SET due_at = UTC_TIMESTAMP(6) WHERE status = 'received'";
         self.execute(&format!("{due} AND {}", case.ours())).await;

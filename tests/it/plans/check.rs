@@ -31,7 +31,7 @@ enum Pages {
     Server(i64),
 }
 
-/// What one run of a statement read.
+/// The measurements of one run of a statement.
 #[derive(Debug)]
 pub(super) struct Measured {
     plan: Vec<Step>,

@@ -9,7 +9,7 @@ pub(super) enum Engine {
     MySql,
 }
 
-/// What a statement's header allows it on one engine.
+/// The exceptions in a statement's header for one engine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Exceptions {
     /// Rows examined for each row returned or changed.

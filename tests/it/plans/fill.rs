@@ -59,7 +59,7 @@ pub(super) const RECEIVED: Range<i64> = 405_001..407_001;
 pub(super) const OVERDUE_EVENTS: Range<i64> = 407_001..409_001;
 /// Parked for orders that do not exist, with time left.
 pub(super) const PARKED: Range<i64> = 409_001..419_001;
-/// Parked although their orders are there: those of [`CANCELLED`].
+/// Parked although their orders exist: those of [`CANCELLED`].
 pub(super) const READY: Range<i64> = 419_001..421_001;
 /// Quarantined successes.
 pub(super) const QUARANTINED: Range<i64> = 421_001..422_001;
@@ -77,7 +77,7 @@ pub(super) const UNMATCHED: Range<i64> = 428_001..430_001;
 pub(super) const OBJECTS: Range<i64> = 424_001..524_001;
 const LATE_OBJECTS: Range<i64> = 1..100_001;
 
-/// Idempotency keys, and those of them that are old; the late ones are forgotten by [`settle_late`].
+/// Idempotency keys, and those of them that are old; the late ones are deleted by [`settle_late`].
 pub(super) const KEYS: Range<i64> = 1..203_001;
 /// See [`KEYS`].
 pub(super) const OLD_KEYS: Range<i64> = 203_001..205_001;
@@ -140,11 +140,11 @@ fn moment(seconds: i64) -> String {
     format!("@now + INTERVAL {seconds} SECOND + INTERVAL i * 1000 MICROSECOND")
 }
 
-/// Seconds from now until the late rows run out, without their numbers: two days ago, since the numbers add milliseconds.
+/// Seconds from now to the time when the first late row runs out: two days ago, since the rows' numbers add milliseconds.
 const LATE_SECONDS: i64 = -2 * 86_400;
-/// The same for the other overdue rows.
+/// The same for the other overdue rows, without their numbers.
 const OVERDUE_SECONDS: i64 = -3_600;
-/// The same for the receipt of events.
+/// The same for the receipt of events, without their numbers.
 const RECEIVED_SECONDS: i64 = -200_000;
 
 impl World {

@@ -25,7 +25,7 @@
 //! - `-- reads everything: <reason>` lifts them in both stages;
 //! - `-- reads no table: <reason>` is for data that the server keeps in memory: the statement is not run.
 //!
-//! They can be limited to one engine (`for each on MariaDB: …`). An exception that is not needed fails the test.
+//! Each can be limited to one engine (`for each on MariaDB: …`). An exception that is not needed fails the test.
 
 mod check;
 mod exception;
@@ -222,7 +222,7 @@ impl<'world> Guard<'world> {
     }
 }
 
-/// Whether a statement needs no sample: it creates something, or inserts values and looks for nothing.
+/// Whether a statement needs no sample: it creates something, or inserts values and reads nothing.
 fn reads_nothing(statement: &str) -> bool {
     let mut lines = statement.lines().filter(|line| !line.starts_with("--"));
     let first = lines.next().unwrap_or_default();

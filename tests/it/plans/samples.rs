@@ -74,7 +74,7 @@ impl Sample {
         Self { page, ..self }
     }
 
-    /// The text to run: `statement` with its braces filled.
+    /// Returns the text to run: `statement` with its braces filled.
     pub(super) fn text(&self, name: &str, statement: &str) -> String {
         if !self.packet.is_empty() {
             let heading = format!("-- {name}: ");
@@ -85,7 +85,7 @@ impl Sample {
         self.braces.iter().fold(statement.to_owned(), fill)
     }
 
-    /// The named parameters.
+    /// Returns the named parameters.
     pub(super) fn params(&self, text: &str) -> Params {
         let used = self.params.iter().filter(|(name, _)| text.contains(&format!(":{name}")));
         let used: HashMap<Vec<u8>, Value> =

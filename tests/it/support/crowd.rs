@@ -72,7 +72,7 @@ pub(crate) fn keyed(operation: Operation, key: impl Into<String>, body: u8) -> K
     Keyed::new("anonymous", operation, key.into(), [body; 32])
 }
 
-/// Requests a hold.
+/// A request that takes a hold.
 pub(crate) fn hold(
     app: &Arc<App>,
     product_id: i64,
@@ -83,7 +83,7 @@ pub(crate) fn hold(
     async move { app.checkout.create_hold(product_id, qty, key).await }
 }
 
-/// Requests an order of a hold.
+/// A request that orders a hold.
 pub(crate) fn order(
     app: &Arc<App>,
     hold_id: Uuid,
@@ -94,7 +94,7 @@ pub(crate) fn order(
     async move { app.checkout.create_order(hold_id, order_id, key).await }
 }
 
-/// Delivers a payment event.
+/// A delivery of a payment event.
 pub(crate) fn deliver(app: &Arc<App>, event: Event) -> impl Future<Output = Result<Receipt, Error>> + Send + use<> {
     let app = Arc::clone(app);
     async move { app.checkout.receive_event(event).await }

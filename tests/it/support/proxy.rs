@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How much is read at a time; without it, a `Vec` would offer 64 bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// What happens to a command that a [`Rule`] matches.
+/// The action on a command that a [`Rule`] matches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
     /// The command is held back until it is released; the server has not seen it.
@@ -86,7 +86,7 @@ impl Rule {
         rule
     }
 
-    /// The rule does not apply to this many first matches.
+    /// The rule skips this many matches first.
     pub(crate) fn skip(self, skip: usize) -> Self {
         Self { skip, ..self }
     }

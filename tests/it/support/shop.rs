@@ -131,7 +131,7 @@ impl Shop {
         self.sql().await.query(query).await.expect("the query runs")
     }
 
-    /// A single number.
+    /// Returns the number that a query gives.
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.row::<i64>(query).await
     }
