@@ -1,6 +1,6 @@
-//! What neighbours may do to each other: nothing. Those in the same batch neither by an id that is taken, nor by a hold that
-//! runs out at the wrong moment, nor by keys so long that a packet of all of them would be too large, nor by a row that another
-//! client keeps locked; others not by asking for what does not exist, and not by waiting.
+//! Requests do not harm each other. The jobs of one batch are not harmed by an order id that is taken, a hold that runs out
+//! during the batch, keys so long that one packet of all would be too large, or a row that another client keeps locked. Other
+//! requests are not harmed by requests for products that do not exist, or by requests that wait.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::support::proxy::{Action, Rule};
 use crate::support::{Shop, payment};
 
 #[tokio::test]
-async fn an_order_id_that_is_sent_again_and_again_makes_nobody_travel_alone() {
+async fn a_batch_with_order_ids_that_are_taken_still_needs_one_packet() {
     let shop = Shop::open().await;
     let product_id = shop.product(1000).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -32,12 +32,12 @@ async fn an_order_id_that_is_sent_again_and_again_makes_nobody_travel_alone() {
             answer => assert!(n % 3 != 0 && answer.is_ok(), "{n}: {answer:?}"),
         }
     }
-    assert_eq!((sent(&proxy, "orders/insert"), sent(&proxy, "orders/find")), (1, 1), "one look, one packet");
+    assert_eq!((sent(&proxy, "orders/insert"), sent(&proxy, "orders/find")), (1, 1), "one lookup, one packet");
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn a_hold_that_runs_out_under_way_costs_its_neighbours_one_more_packet() {
+async fn a_hold_that_runs_out_during_a_batch_costs_the_batch_one_more_packet() {
     let shop = Shop::open().await;
     let product_id = shop.product(1000).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -56,12 +56,12 @@ async fn a_hold_that_runs_out_under_way_costs_its_neighbours_one_more_packet() {
             answer => assert!(n != 3 && answer.is_ok(), "{n}: {answer:?}"),
         }
     }
-    assert_eq!(sent(&proxy, "orders/insert"), 2, "what spoiled the first was seen before the second");
+    assert_eq!(sent(&proxy, "orders/insert"), 2, "the second packet leaves out the hold that ran out");
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn a_crowd_with_long_keys_travels_in_packets_that_every_server_takes() {
+async fn many_requests_with_long_keys_are_sent_in_packets_that_every_server_accepts() {
     const BUYERS: usize = 2_000;
     let shop = Shop::open().await;
     let product_id = shop.product(10_000).await;
@@ -86,7 +86,7 @@ async fn holds_of_unknown_products_share_a_read_and_open_no_lane() {
     for answer in all(crowd).await {
         assert!(matches!(answer, Err(Error::Refused(Refusal::ProductNotFound))), "{answer:?}");
     }
-    assert_eq!(app.checkout.lanes(), 1, "the lane of reads");
+    assert_eq!(app.checkout.lanes(), 1, "only the lane of reads");
     assert_eq!(sent(&proxy, "products/reserve"), 0);
     let reads = sent(&proxy, "products/list_some");
     assert!(reads <= 3, "{reads} reads for 200 requests");
@@ -101,16 +101,16 @@ async fn a_product_is_looked_up_once_before_its_first_hold() {
         hold(&app, product_id, 1, None).await.expect("enough units");
     }
     assert_eq!(sent(&proxy, "products/list_some"), 1);
-    // one that is there later is found then
+    // a product that is inserted later is found by the next request
     let unknown = hold(&app, product_id + 1, 1, None).await;
     assert!(matches!(unknown, Err(Error::Refused(Refusal::ProductNotFound))), "{unknown:?}");
     assert_eq!(shop.product(1).await, product_id + 1);
     hold(&app, product_id + 1, 1, None).await.expect("enough units");
 }
 
-/// What a key stands for is known, whatever is known of the product.
+/// The refusal names the reused key, not the unknown product.
 #[tokio::test]
-async fn a_known_key_is_told_also_where_the_product_is_not_known() {
+async fn a_key_used_for_another_request_is_refused_even_if_the_product_is_unknown() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let key = |body| Some(keyed(Operation::Hold, "key", body));
@@ -119,9 +119,9 @@ async fn a_known_key_is_told_also_where_the_product_is_not_known() {
     assert!(matches!(reused, Err(Error::Refused(Refusal::IdempotencyKeyReuse))), "{reused:?}");
 }
 
-/// Each of them waits for as long as the database lets it, at as many connections as it gets.
+/// The requests wait on all connections that they may use, until the test lets them go on.
 #[tokio::test]
-async fn requests_that_wait_leave_the_batches_and_the_workers_their_connections() {
+async fn requests_that_wait_leave_connections_to_the_batches_and_the_workers() {
     let shop = Shop::open().await;
     let [hot, other] = [shop.product(100).await, shop.product(100).await];
     let (app, proxy) = shop.app_through_proxy().await;
@@ -137,20 +137,20 @@ async fn requests_that_wait_leave_the_batches_and_the_workers_their_connections(
     let lone = hold(&app, other, 1, None);
     let crowd = in_order((0..20).map(|_| hold(&app, hot, 1, None)));
     assert!(all(crowd).await.iter().all(Result::is_ok));
-    lone.await.expect("a lone job has its own share");
+    lone.await.expect("a single job has its own share of the connections");
     shop.let_hold_run_out(&hold_id.to_string()).await;
-    app.checkout.expire_holds().await.expect("a worker has its own share");
-    app.checkout.readiness().await.expect("so has a check of readiness");
-    assert_eq!(finds.hits(), 2, "the share of requests, of a pool of 8");
+    app.checkout.expire_holds().await.expect("a worker has its own share of the connections");
+    app.checkout.readiness().await.expect("a readiness check has its own share of the connections");
+    assert_eq!(finds.hits(), 2, "requests may use 2 of the 8 connections in the pool");
     drop(finds);
     assert!(all(requests).await.iter().all(Result::is_ok));
     assert_eq!(shop.reserved(hot).await, 20);
     shop.assert_conserved().await;
 }
 
-/// Many products, each with one buyer of nine units who waits for the database, beside one with a crowd.
+/// Many products have one request each, for nine units, that waits for the database; one product has many requests.
 #[tokio::test]
-async fn many_small_lanes_leave_a_crowd_its_connections() {
+async fn many_lanes_with_one_job_leave_a_busy_lane_its_connections() {
     let shop = Shop::open().await;
     let hot = shop.product(100).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -164,14 +164,14 @@ async fn many_small_lanes_leave_a_crowd_its_connections() {
     packets.reached_by(3).await;
     let mut crowd = in_order((0..21).map(|_| hold(&app, hot, 1, None)));
     let alone = crowd.remove(0);
-    assert!(all(crowd).await.iter().all(Result::is_ok), "all but the first, which left alone, travel together");
+    assert!(all(crowd).await.iter().all(Result::is_ok), "all but the first, which runs as a single job, share batches");
     drop(packets);
     assert!(all(others).await.iter().all(Result::is_ok));
     assert!(alone.await.expect("no panic").is_ok());
     shop.assert_conserved().await;
 }
 
-/// Another client that has locked these rows by their ids, until it ends.
+/// Locks the rows with these ids from another client, until the connection is dropped.
 async fn lock(shop: &Shop, table: &str, ids: &[Uuid]) -> Conn {
     let mut conn = shop.sql().await;
     conn.query_drop("BEGIN").await.expect("a transaction begins");
@@ -183,14 +183,14 @@ async fn lock(shop: &Shop, table: &str, ids: &[Uuid]) -> Conn {
 }
 
 #[tokio::test]
-async fn lone_payments_of_locked_orders_do_not_keep_other_payments_waiting() {
+async fn single_payments_for_locked_orders_do_not_delay_other_payments() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (app, proxy) = shop.app_through_proxy().await;
     let placed = orders(&app, product_id, 4).await;
     let pay = |order_id: &Uuid| deliver(&app, payment(*order_id, &order_id.to_string()));
     let locked = lock(&shop, "orders", &placed[..2]).await;
-    // both places are taken by payments that wait
+    // payments that wait occupy both places for single jobs
     let update = proxy.on("-- orders/mark_paid:", Action::PauseBefore);
     let mut waiting = in_order([pay(&placed[0])]);
     update.reached().await;
@@ -200,18 +200,18 @@ async fn lone_payments_of_locked_orders_do_not_keep_other_payments_waiting() {
     update.reached().await;
     drop(update);
     for order_id in &placed[2..] {
-        assert_eq!(pay(order_id).await.expect("it is taken in").status, EventStatus::Applied);
+        assert_eq!(pay(order_id).await.expect("the event is accepted").status, EventStatus::Applied);
     }
-    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "the others wait still");
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "the others still wait");
     drop(locked);
     for receipt in all(waiting).await {
-        assert_eq!(receipt.expect("it is taken in").status, EventStatus::Applied);
+        assert_eq!(receipt.expect("the event is accepted").status, EventStatus::Applied);
     }
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn orders_of_locked_holds_do_not_keep_other_orders_waiting() {
+async fn orders_of_locked_holds_do_not_delay_other_orders() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -224,7 +224,7 @@ async fn orders_of_locked_holds_do_not_keep_other_orders_waiting() {
         packet.reached().await;
     }
     order(&app, held[2], None, None).await.expect("an active hold");
-    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "the others wait still");
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "the others still wait");
     drop(locked);
     for placed in all(waiting).await {
         placed.expect("an active hold");
@@ -233,7 +233,7 @@ async fn orders_of_locked_holds_do_not_keep_other_orders_waiting() {
 }
 
 #[tokio::test]
-async fn a_locked_order_costs_its_neighbours_in_the_batch_one_wait_for_the_lock() {
+async fn a_locked_order_costs_the_other_payments_in_its_batch_one_lock_wait() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -246,9 +246,9 @@ async fn a_locked_order_costs_its_neighbours_in_the_batch_one_wait_for_the_lock(
     proxy.clear();
     jam.release().await;
     for receipt in all(crowd).await {
-        assert_eq!(receipt.expect("it is taken in").status, EventStatus::Applied);
+        assert_eq!(receipt.expect("the event is accepted").status, EventStatus::Applied);
     }
-    assert_eq!(sent(&proxy, "payment_events/insert_applied"), 1, "the batch is not tried a second time");
+    assert_eq!(sent(&proxy, "payment_events/insert_applied"), 1, "the batch runs only once");
     drop(locked);
     drop(all(last).await);
     shop.assert_conserved().await;

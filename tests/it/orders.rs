@@ -1,4 +1,4 @@
-//! Holds become orders, orders end, and whoever is late is told by name.
+//! Holds become orders, orders end, and a request that comes too late gets a refusal that names the reason.
 
 use serde_json::{Value, json};
 use tokio::spawn;
@@ -8,7 +8,7 @@ use crate::support::{Answer, Client, Shop, mint, together, with};
 
 const NOBODY: &str = "018f3c4e-0000-7000-8000-000000000000";
 
-/// Splits answers into the ones of this status and the others.
+/// Splits the answers into those with this status and the others.
 fn split(answers: Vec<Answer>, status: u16) -> (Vec<Answer>, Vec<Answer>) {
     answers.into_iter().partition(|answer| answer.status == status)
 }
@@ -19,7 +19,7 @@ fn ordering(client: &Client, hold_id: &str) -> tokio::task::JoinHandle<Answer> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_orders_of_one_hold_are_one_order_and_a_refusal_that_names_it() {
+async fn two_requests_to_order_one_hold_give_one_order_and_a_refusal_that_names_it() {
     let shop = Shop::open().await;
     let product_id = shop.product(30).await;
     let instances = [shop.serve().await, shop.serve().await];
@@ -37,7 +37,7 @@ async fn two_orders_of_one_hold_are_one_order_and_a_refusal_that_names_it() {
 }
 
 #[tokio::test]
-async fn the_second_order_of_a_hold_waits_for_the_first_to_be_decided() {
+async fn the_second_order_of_a_hold_waits_for_the_first_to_commit() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let (first, second) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
@@ -73,7 +73,7 @@ async fn an_order_made_in_time_keeps_its_units_although_the_expiry_runs_before_i
     commit.release();
 
     let order_id = order.await.expect("no panic").expect(201).text("order_id");
-    expiry.await.expect("no panic").expect("the step gives way");
+    expiry.await.expect("no panic").expect("the step runs");
     assert_eq!(buyer.hold_status(&hold_id).await, "ordered");
     assert_eq!(buyer.order_status(&order_id).await, "pending");
     assert_eq!(shop.reserved(product_id).await, 1);
@@ -81,7 +81,7 @@ async fn an_order_made_in_time_keeps_its_units_although_the_expiry_runs_before_i
 }
 
 #[tokio::test]
-async fn an_order_that_meets_the_expiry_before_its_commit_is_told_that_the_hold_expired() {
+async fn an_order_that_meets_the_expiry_before_its_commit_is_refused_because_the_hold_expired() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let (buyer, (worker, proxy)) = (shop.serve_without_workers().await, shop.app_through_proxy().await);
@@ -106,7 +106,7 @@ async fn an_order_that_meets_the_expiry_before_its_commit_is_told_that_the_hold_
 }
 
 #[tokio::test]
-async fn a_hold_that_runs_out_in_the_middle_of_an_order_is_not_ordered() {
+async fn a_hold_that_runs_out_while_it_is_being_ordered_is_not_ordered() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let buyer = shop.serve_without_workers().await;
@@ -120,7 +120,7 @@ async fn a_hold_that_runs_out_in_the_middle_of_an_order_is_not_ordered() {
 
     order.await.expect("no panic").refused(409, "hold_expired");
     assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, 0);
-    assert_eq!(shop.reserved(product_id).await, 1, "no worker has been here");
+    assert_eq!(shop.reserved(product_id).await, 1, "no worker has run yet");
     buyer.app.checkout.expire_holds().await.expect("the step runs");
     assert_eq!(shop.reserved(product_id).await, 0);
     shop.assert_conserved().await;
@@ -139,14 +139,14 @@ async fn two_expiries_at_once_give_every_unit_back_once() {
     shop.let_holds_run_out().await;
     let steps = apps.into_iter().cycle().take(6).map(|app| async move { app.checkout.expire_holds().await });
     for step in together(steps).await {
-        assert!(!step.expect("the step runs"), "one batch holds them all");
+        assert!(!step.expect("the step runs"), "one batch is enough for all of them");
     }
     assert_eq!(shop.reserved(product_id).await, 10);
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn a_hold_is_given_back_once() {
+async fn twenty_releases_at_once_give_the_units_back_once() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let client = shop.serve_without_workers().await;
@@ -167,14 +167,14 @@ async fn a_hold_is_given_back_once() {
 }
 
 #[tokio::test]
-async fn giving_back_what_ran_out_is_no_error_and_gives_nothing_back_twice() {
+async fn releasing_a_hold_that_ran_out_is_no_error_and_gives_no_units_back_twice() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let client = shop.serve_without_workers().await;
     let hold_id = client.hold(product_id, 5).await;
     shop.let_holds_run_out().await;
     assert_eq!(client.release(&hold_id).await.expect(200).text("status"), "expired");
-    assert_eq!(shop.reserved(product_id).await, 5, "the expiry gives it back, not the buyer");
+    assert_eq!(shop.reserved(product_id).await, 5, "the expiry gives the units back, not the release");
     client.app.checkout.expire_holds().await.expect("the step runs");
     assert_eq!(client.release(&hold_id).await.expect(200).text("status"), "expired");
     assert_eq!(shop.reserved(product_id).await, 0);
@@ -182,7 +182,7 @@ async fn giving_back_what_ran_out_is_no_error_and_gives_nothing_back_twice() {
 }
 
 #[tokio::test]
-async fn a_hold_that_is_an_order_is_not_given_back() {
+async fn a_hold_that_was_ordered_cannot_be_released() {
     let (shop, product_id, client) = Shop::selling(2).await;
     let (hold_id, order_id) = client.hold_and_order(product_id, 2).await;
     let refusal = client.release(&hold_id).await;
@@ -195,7 +195,7 @@ async fn a_hold_that_is_an_order_is_not_given_back() {
 }
 
 #[tokio::test]
-async fn a_release_that_meets_an_order_gives_way_to_whoever_was_first() {
+async fn when_a_release_meets_an_order_the_first_of_them_wins() {
     let shop = Shop::open().await;
     let product_id = shop.product(2).await;
     let (buyer, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
@@ -229,7 +229,7 @@ async fn a_release_that_meets_an_order_gives_way_to_whoever_was_first() {
 }
 
 #[tokio::test]
-async fn an_order_is_refused_by_name() {
+async fn a_refused_order_names_the_reason() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let client = shop.serve_without_workers().await;
@@ -257,7 +257,7 @@ async fn an_order_is_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_may_mint_the_id_of_its_order_and_only_one_gets_it() {
+async fn a_client_may_choose_the_id_of_its_order_and_only_one_order_gets_it() {
     let (shop, product_id, client) = Shop::selling(40).await;
     for _ in 0..10 {
         let order_id = mint();
@@ -299,7 +299,7 @@ async fn fifty_cancels_at_once_give_the_units_back_once() {
 }
 
 #[tokio::test]
-async fn a_paid_order_is_not_given_up() {
+async fn a_paid_order_cannot_be_cancelled() {
     let (shop, product_id, client) = Shop::selling(1).await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     client.pay(&order_id, "paid", "k").await.expect(200);
@@ -309,7 +309,7 @@ async fn a_paid_order_is_not_given_up() {
 }
 
 #[tokio::test]
-async fn a_cancel_that_meets_a_payment_gives_way_to_whoever_was_first() {
+async fn when_a_cancel_meets_a_payment_event_the_first_of_them_wins() {
     let shop = Shop::open().await;
     let product_id = shop.product(2).await;
     let (buyer, provider) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
@@ -357,10 +357,10 @@ async fn an_unpaid_order_is_cancelled_once_however_many_workers_see_it() {
     let (_, in_time) = client.hold_and_order(product_id, 1).await;
     let apps = (0..4).map(|_| shop.app());
     for step in together(apps.map(|app| async move { app.checkout.cancel_overdue_orders().await })).await {
-        assert!(!step.expect("the step runs"), "one batch holds them all");
+        assert!(!step.expect("the step runs"), "one batch is enough for all of them");
     }
     for order_id in &orders[..2] {
-        assert_eq!(client.order_status(order_id).await, "paid", "a payment before the worker counts");
+        assert_eq!(client.order_status(order_id).await, "paid", "a payment before the step of the worker counts");
     }
     for order_id in &orders[2..] {
         let trail = client.transitions(order_id).await;
@@ -372,7 +372,7 @@ async fn an_unpaid_order_is_cancelled_once_however_many_workers_see_it() {
 }
 
 #[tokio::test]
-async fn a_payment_that_meets_the_deadline_gives_way_to_whoever_was_first() {
+async fn when_a_payment_event_meets_the_cancellation_of_overdue_orders_the_first_of_them_wins() {
     let shop = Shop::open().await;
     let product_id = shop.product(2).await;
     let (client, (worker, proxy)) = (shop.serve_without_workers().await, shop.app_through_proxy().await);
@@ -394,7 +394,7 @@ async fn a_payment_that_meets_the_deadline_gives_way_to_whoever_was_first() {
     shop.until_running("orders/cancel").await;
     commit.release();
     assert_eq!(payment.await.expect("no panic").expect(200).text("status"), "processed");
-    overdue.await.expect("no panic").expect("the step gives way");
+    overdue.await.expect("no panic").expect("the step runs");
     assert_eq!((client.order_status(&paid).await.as_str(), shop.reserved(product_id).await), ("paid", 1));
 
     let (_, cancelled) = client.hold_and_order(product_id, 1).await;
@@ -415,7 +415,7 @@ async fn a_payment_that_meets_the_deadline_gives_way_to_whoever_was_first() {
 }
 
 #[tokio::test]
-async fn the_trail_tells_what_happened_to_an_order_and_what_the_provider_said() {
+async fn the_trail_shows_what_happened_to_an_order_and_what_the_provider_reported() {
     let (shop, product_id, client) = Shop::selling(2).await;
     let (_, order_id) = client.hold_and_order(product_id, 2).await;
     let said = json!({
@@ -450,7 +450,7 @@ async fn the_trail_tells_what_happened_to_an_order_and_what_the_provider_said() 
 }
 
 #[tokio::test]
-async fn a_hold_keeps_its_price_when_the_product_changes_its_own() {
+async fn a_hold_keeps_its_price_when_the_price_of_the_product_changes() {
     let (shop, product_id, client) = Shop::selling(10).await;
     let held = client.try_hold(product_id, 3).await.expect(201);
     shop.execute("UPDATE products SET price_minor = 9999, currency = 'USD'").await;

@@ -1,4 +1,4 @@
-//! A database that is gone or frozen: it is known soon, every request is refused at once, and nothing has to be restarted.
+//! A database that is unreachable or frozen: the service notices it soon, refuses every request at once, and needs no restart.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,18 +19,18 @@ use crate::support::proxy::{Action, Proxy, Rule};
 use crate::support::statsd::StatsD;
 use crate::support::{Client, Shop, eventually, mint, server};
 
-/// How many requests are sent one after the other. If each found out for itself that the database is away, they would take
-/// more than a minute.
+/// Number of requests that are sent one after the other. If each waited for its own timeout, they would take more than a
+/// minute.
 const REQUESTS: usize = 15;
-/// How long all of them may take.
+/// Time limit for all of these requests.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Waits until an instance knows that its database is away.
+/// Waits until an instance has noticed that its database is unavailable.
 async fn until_known(app: &App) {
-    assert!(eventually(async || !app.checkout.database().is_available()).await, "nothing was noticed");
+    assert!(eventually(async || !app.checkout.database().is_available()).await, "the outage was not noticed");
 }
 
-/// Sends all sorts of requests, one after the other, that must all be refused.
+/// Sends requests of all kinds, one after the other, and checks that each is refused.
 async fn is_refused_at_once(client: &Client, product_id: i64) {
     let requests = async {
         for _ in 0..REQUESTS.div_ceil(5) {
@@ -51,7 +51,7 @@ async fn is_refused_at_once(client: &Client, product_id: i64) {
     tokio::time::timeout(PATIENCE, requests).await.expect("requests are refused at once");
 }
 
-/// A fault that keeps a database away, and its end.
+/// A fault that makes a database unavailable.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Refuses,
@@ -85,18 +85,21 @@ async fn refuse_and_recover(fault: Fault) {
     is_refused_at_once(&instance.client, product_id).await;
 
     fault.end(&proxy);
-    assert!(eventually(async || instance.get("/readyz").await.status == 200).await, "{fault:?}: it needs no restart");
+    assert!(
+        eventually(async || instance.get("/readyz").await.status == 200).await,
+        "{fault:?}: it recovers without a restart"
+    );
     let held = instance.hold(product_id, 1).await;
     instance.order(&held).await;
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn a_database_that_is_gone_or_frozen_is_an_immediate_503_until_it_is_back() {
+async fn an_unreachable_or_frozen_database_is_an_immediate_503_until_it_is_back() {
     tokio::join!(refuse_and_recover(Fault::Refuses), refuse_and_recover(Fault::IsFrozen));
 }
 
-/// The process of a private server with this data folder.
+/// Returns the process id of the private server with this data folder.
 fn process_of(folder: &Path) -> String {
     let mark = format!("--datadir={}", folder.join("data").display());
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -115,11 +118,11 @@ async fn signal(name: &str, process: &str) {
 }
 
 #[tokio::test]
-async fn a_server_whose_process_is_stopped_is_known_to_be_away_and_serves_when_it_goes_on() {
+async fn a_database_server_that_is_stopped_is_noticed_and_used_again_when_it_continues() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stopped-{}", std::process::id()));
     let server = PrivateServer::start(&folder, &[]).await.expect("the private server starts");
     let url = server.url("shop");
-    migrations::migrate(&Opts::from_url(&url).expect("a URL")).await.expect("it can be migrated");
+    migrations::migrate(&Opts::from_url(&url).expect("a URL")).await.expect("the database can be migrated");
     let insert = "INSERT INTO products (name, price_minor, currency, stock) VALUES ('A thing', 4999, 'EUR', 100)";
     server::connect(&url).await.query_drop(insert).await.expect("a product can be inserted");
     let (process, client) = Process::serve(&url, &[]).await;
@@ -127,7 +130,7 @@ async fn a_server_whose_process_is_stopped_is_known_to_be_away_and_serves_when_i
     let stopped = process_of(&folder);
 
     signal("STOP", &stopped).await;
-    // most of them are under way when it becomes known
+    // most of these requests are in progress when the outage is noticed
     let under_way = join_all((0..50).map(|_| client.try_hold(1, 1))).await;
     signal("CONT", &stopped).await;
     for answer in under_way {
@@ -135,7 +138,10 @@ async fn a_server_whose_process_is_stopped_is_known_to_be_away_and_serves_when_i
     }
     let says_so = |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("is not available"));
     assert_eq!(lines(&process).iter().filter(|line| says_so(line)).count(), 1, "{}", process.err.text());
-    assert!(eventually(async || client.get("/readyz").await.status == 200).await, "it needs no restart");
+    assert!(
+        eventually(async || client.get("/readyz").await.status == 200).await,
+        "the service recovers without a restart"
+    );
     client.hold(1, 1).await;
     process.terminate().await.expect(0);
     server.stop().await;
@@ -147,26 +153,26 @@ fn lines(process: &Process) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn requests_that_wait_in_a_queue_are_answered_when_the_database_is_known_to_be_away() {
+async fn requests_that_wait_in_a_queue_are_answered_as_soon_as_the_outage_is_noticed() {
     let shop = Shop::open().await;
     let product_id = shop.product(100_000).await;
     let (app, proxy) = shop.app_through_proxy().await;
     proxy.freeze();
     let answers = all(in_order((0..6_000).map(|_| hold(&app, product_id, 1, None)))).await;
     for answer in answers {
-        // not one of them waited for the end of its own time
+        // no request waited for its own deadline
         let Err(Error::Unavailable(reason)) = answer else { panic!("{answer:?}") };
         assert!(reason.contains("it does not answer"), "{reason}");
     }
 }
 
 #[tokio::test]
-async fn while_the_database_is_away_only_the_probe_connects() {
+async fn while_the_database_is_unavailable_only_the_probe_connects() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, proxy) = shop.app_through_proxy().await;
     proxy.refuse().await;
-    all(in_order([hold(&app, product_id, 1, None)])).await.remove(0).expect_err("the database is away");
+    all(in_order([hold(&app, product_id, 1, None)])).await.remove(0).expect_err("the database is unavailable");
     until_known(&app).await;
     let before = proxy.connects();
     for _ in 0..400 {
@@ -178,7 +184,7 @@ async fn while_the_database_is_away_only_the_probe_connects() {
 }
 
 #[tokio::test]
-async fn a_locked_row_concerns_its_product_alone() {
+async fn a_locked_row_delays_only_requests_for_its_product() {
     let shop = Shop::open().await;
     let (locked, free) = (shop.product(100).await, shop.product(100).await);
     let (app, proxy) = shop.app_through_proxy().await;
@@ -188,24 +194,24 @@ async fn a_locked_row_concerns_its_product_alone() {
     holder.query_drop("BEGIN").await.expect("a transaction begins");
     holder.query_drop(format!("UPDATE products SET name = 'x' WHERE id = {locked}")).await.expect("the row is free");
     let waiting = in_order([hold(&app, locked, 1, None)]);
-    // nothing else is under way, so that the database is suspected, and answers
+    // no other statement is running, so the service probes the database, which answers
     let probed = async || proxy.statements().iter().any(|statement| statement == "SELECT 1");
-    assert!(eventually(probed).await, "a call that waits for so long is looked into");
+    assert!(eventually(probed).await, "a statement that waits for so long causes a probe");
     for _ in 0..20 {
         app.checkout.create_hold(free, 1, None).await.expect("another product is free");
-        assert!(app.checkout.database().is_available(), "the database is there");
+        assert!(app.checkout.database().is_available(), "the database stays available");
     }
     holder.query_drop("COMMIT").await.expect("the holder commits");
     all(waiting).await.remove(0).expect("the row is free again");
 }
 
 #[tokio::test]
-async fn a_connection_that_was_lost_in_an_outage_is_ended_after_it() {
+async fn a_connection_that_was_lost_in_an_outage_is_killed_after_it() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (instance, proxy) = shop.serve_through_proxy().await;
     let path = format!("/api/holds/{}", instance.hold(product_id, 1).await);
-    // the hold's row is locked by then, and the server is never told that this connection is closed
+    // the hold's row is locked by then, and the server does not learn that this connection is closed
     let partition = proxy.on(Rule::from("-- products/give_back"), Action::Partition);
     let client = instance.client.clone();
     let given_back = tokio::spawn({
@@ -223,7 +229,7 @@ async fn a_connection_that_was_lost_in_an_outage_is_ended_after_it() {
 }
 
 #[tokio::test]
-async fn an_outage_is_one_line_in_the_log_and_a_metric() {
+async fn an_outage_logs_its_beginning_and_its_end_once_and_sets_a_gauge() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (_, proxy) = shop.config_through_proxy().await;

@@ -1,7 +1,7 @@
-//! Everything that may happen to an order, in every order: what comes of it is what the design says, by a reference that
+//! Everything that can happen to an order, in every sequence. The result must be the one that the design demands: a reference
 //! takes the same steps in memory.
 //!
-//! `HOLDFAST_TEST_LONG=1` goes further. `HOLDFAST_TEST_SEED` repeats the choices of a run that failed.
+//! `HOLDFAST_TEST_LONG=1` runs more sequences. `HOLDFAST_TEST_SEED` repeats the random choices of a failed run.
 
 mod reference;
 mod stage;
@@ -24,9 +24,9 @@ use self::steps::{Event, NAMINGS, Step, arrangements, spell};
 use crate::support::proxy::{Action, Rule};
 use crate::support::together;
 
-/// As many stages at work at the same time.
+/// Number of stages that run at the same time.
 const STAGES: usize = 4;
-/// Scenarios that are prepared together.
+/// Number of scenarios that are prepared together.
 const CHUNK: usize = 100;
 
 fn long() -> bool {
@@ -40,7 +40,7 @@ fn seed() -> u64 {
     seed
 }
 
-/// Some steps one after the other, and then some at once.
+/// Steps that run one after the other, and then a crowd of steps that run at once.
 #[derive(Debug, Clone, Default)]
 struct Scenario {
     word: String,
@@ -50,14 +50,14 @@ struct Scenario {
     seed: u64,
 }
 
-/// How the crowd of a scenario comes.
+/// How the crowd of a scenario runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// There is none.
+    /// There is no crowd.
     InOrder,
-    /// Everybody at the same moment, on two instances.
+    /// All steps start at the same moment, on two instances.
     AtOnce,
-    /// The first one is held back before one of its statements, until the others are done or wait for it.
+    /// The first step is held back before one of its statements, until the others are done or wait for it.
     HeldBack,
 }
 
@@ -83,7 +83,7 @@ impl Scenario {
         }
     }
 
-    /// One step after the other: every answer is the reference's.
+    /// Takes one step after the other; every answer must be the reference's.
     async fn take_in_order(&self, way: Way, stage: &Stage, case: &Case) -> Result<World, String> {
         let mut world = World::new(self.stock);
         let mut luck = StdRng::seed_from_u64(self.seed);
@@ -92,18 +92,18 @@ impl Scenario {
             let instance = if way == Way::InOrder { luck.random_range(0..2) } else { 0 };
             let answer = stage.take(case, step, instance, luck.random()).await;
             if answer != expected {
-                return Err(format!("{self:?}\n{answer} instead of {expected}, to step {place}, {step:?}"));
+                return Err(format!("{self:?}\n{answer} instead of {expected}, at step {place}, {step:?}"));
             }
         }
         Ok(world)
     }
 
-    /// What may come of the crowd, whichever way it is ordered. What waited before it may take effect at any moment, too.
+    /// Returns the results of the crowd in every sequence. Events that waited before it may take effect at any moment, too.
     fn outcomes(&self, mut before: World) -> BTreeSet<State> {
         let waited = before.recall();
         let again = waited.iter().map(|&(event, _)| Step::Deliver(event));
         let steps: Vec<Step> = spell(&self.crowd, self.naming).into_iter().chain(again).collect();
-        // by what has been taken of them, all worlds that may be then
+        // indexed by the set of steps that were taken: all worlds that are possible then
         let mut worlds = vec![BTreeSet::new(); 1 << steps.len()];
         worlds[0].insert(before);
         for taken in 0..worlds.len() {
@@ -122,13 +122,13 @@ impl Scenario {
     }
 }
 
-/// Workers do what is left to do; what was delivered before counts again.
+/// Runs the workers to the end, and adds the deliveries that came before the crowd.
 fn end(mut world: World, waited: &[(Event, i64)]) -> State {
     for step in [Step::ExpireHolds, Step::Sweep, Step::CancelOverdue, Step::Sweep] {
         world.take(&step);
     }
     for (event, deliveries) in waited {
-        world.state.events.get_mut(event.key).expect("it was delivered").1 += deliveries - 1;
+        world.state.events.get_mut(event.key).expect("the event was delivered").1 += deliveries - 1;
     }
     world.state
 }
@@ -149,7 +149,7 @@ async fn take_at_once(stage: &Arc<Stage>, case: &Case, crowd: &[Step], luck: &mu
 }
 
 async fn hold_back(stage: &Arc<Stage>, case: &Case, crowd: &[Step], luck: &mut StdRng) -> Vec<String> {
-    let (&first, others) = crowd.split_first().expect("somebody is held back");
+    let (&first, others) = crowd.split_first().expect("the crowd has a first step");
     let statement = stage.instances[0].proxy.on(Rule::from("").skip(luck.random_range(0..14)), Action::PauseBefore);
     let mut held = start(stage, case, first, 0, luck);
     tokio::select! {
@@ -170,7 +170,7 @@ async fn hold_back(stage: &Arc<Stage>, case: &Case, crowd: &[Step], luck: &mut S
     join_all(waiting).await.into_iter().map(|joined| joined.expect("no panic")).collect()
 }
 
-/// Checks all of them, a few at the same time.
+/// Checks all scenarios, a few at the same time.
 async fn check(way: Way, scenarios: Vec<Scenario>) {
     let began = Instant::now();
     let count = scenarios.len();
@@ -196,13 +196,13 @@ async fn check(way: Way, scenarios: Vec<Scenario>) {
     wrong.sort_by_key(String::len);
     assert!(
         wrong.is_empty(),
-        "{} of {count}; the shortest:\n{}",
+        "{} of {count} scenarios fail; the shortest:\n{}",
         wrong.len(),
         wrong[..wrong.len().min(3)].join("\n\n")
     );
 }
 
-/// So many scenarios with a luck of their own.
+/// Draws this many random scenarios.
 fn draw(count: usize, mut scenario: impl FnMut(&mut StdRng) -> Scenario) -> Vec<Scenario> {
     let mut luck = StdRng::seed_from_u64(seed());
     let mut one = |_| {
@@ -218,10 +218,10 @@ fn word(luck: &mut StdRng, alphabet: &str, length: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_order_of_a_few_steps_comes_to_what_the_design_says() {
+async fn every_sequence_of_a_few_steps_has_the_result_that_the_design_demands() {
     const ALPHABET: &str = "OSsTFRPQUHXW";
     let with_order = |length| arrangements(ALPHABET, length).into_iter().filter(|word| word.contains('O'));
-    // all of three, and some of four, or all of four, and some of five
+    // all sequences of three steps and some of four, or all of four and some of five
     let (all, some) = if long() { (4, 5000) } else { (3, 100) };
     let mut more: Vec<String> = with_order(all + 1).collect();
     let mut scenarios =
@@ -235,7 +235,7 @@ async fn every_order_of_a_few_steps_comes_to_what_the_design_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_number_of_steps_comes_to_what_the_design_says() {
+async fn long_random_sequences_have_the_result_that_the_design_demands() {
     let scenario = |luck: &mut StdRng| {
         let length = luck.random_range(6..=14);
         let word = word(luck, "OOOSSssTTNBYFFEKRRPPQQUVMCZWWwhxHXG", length);
@@ -245,7 +245,7 @@ async fn any_number_of_steps_comes_to_what_the_design_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_in_vain_comes_to_what_the_design_says() {
+async fn events_that_wait_in_vain_have_the_result_that_the_design_demands() {
     let words = arrangements("OSTRUFZD", 5).into_iter();
     let mut words: Vec<String> = words.filter(|word| word.contains('D') && !word.starts_with(['D', 'O'])).collect();
     let scenario = |luck: &mut StdRng| {
@@ -255,28 +255,28 @@ async fn what_waits_in_vain_comes_to_what_the_design_says() {
     check(Way::InOrder, draw(if long() { 2000 } else { 60 }, scenario)).await;
 }
 
-/// Some steps in order, and then some that are not.
+/// Draws a scenario with some steps in order, and then a crowd of up to `most` steps.
 fn crowded(luck: &mut StdRng, before: &str, crowd: &str, most: usize) -> Scenario {
     let (ordered, crowded) = (luck.random_range(0..=3), luck.random_range(2..=most));
     Scenario { word: word(luck, before, ordered), crowd: word(luck, crowd, crowded), ..Scenario::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_happens_at_once_comes_to_what_some_order_of_it_comes_to() {
+async fn steps_at_the_same_moment_have_the_result_of_some_sequence_of_them() {
     let scenario = |luck: &mut StdRng| crowded(luck, "OOSTFRPUCWhx", "OOSSsTTNFFRRPQUMCWwhxHXG", 6);
     check(Way::AtOnce, draw(if long() { 4000 } else { 120 }, scenario)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_is_held_back_anywhere_comes_to_what_some_order_comes_to() {
+async fn steps_beside_one_that_is_held_back_have_the_result_of_some_sequence_of_them() {
     let scenario = |luck: &mut StdRng| crowded(luck, "OOOSTFRPUCWhx", "OOSSsTTNFFRRPQUMCWwXG", 4);
     check(Way::HeldBack, draw(if long() { 6000 } else { 150 }, scenario)).await;
 }
 
-/// The sweep once woke, behind the first success, a refund that names no charge: it was counted for that charge, although
-/// a second one waited. And a refund was given up beside the success that it belongs to.
+/// A refund that names no charge must not count for the first success while a second one waits, and a refund must not be
+/// given up beside the success that it belongs to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_successes_go_before_the_refunds_that_wait_with_them() {
+async fn waiting_successes_are_applied_before_the_refunds_that_wait_with_them() {
     let scenario = |(word, naming, stock): (&str, usize, i64)| Scenario {
         word: word.to_owned(),
         naming,

@@ -24,7 +24,7 @@ fn url(shop: &Shop) -> [(&'static str, &str); 1] {
     [("HOLDFAST_DATABASE_URL", &shop.database.url)]
 }
 
-/// A shop whose database does not exist (any more).
+/// A shop whose database does not exist.
 async fn shop_without_database() -> Shop {
     let shop = Shop::open().await;
     shop.execute(&format!("DROP DATABASE `{}`", shop.database.name)).await;
@@ -42,7 +42,7 @@ async fn shop_without_schema() -> Shop {
 }
 
 #[tokio::test]
-async fn a_wrong_configuration_is_told_all_at_once_and_nothing_starts() {
+async fn all_errors_in_a_configuration_are_reported_at_once_and_nothing_starts() {
     let wrong = [
         ("HOLDFAST_DATABASE_URL", "mysql://user:secret@db:3306"),
         ("HOLDFAST_LISTEN", "8080"),
@@ -81,9 +81,9 @@ async fn serving_without_a_schema_waits_for_it_and_creates_nothing() {
     assert_eq!(shop.count(TABLES).await, 0);
 
     Process::run(&["migrate"], &url(&shop)).await.expect(0);
-    // what was found is good for a second
+    // a readiness result is reused for a second
     let ready = eventually(async || client.get("/readyz").await.status == 200).await;
-    assert!(ready, "it needs no restart");
+    assert!(ready, "it becomes ready without a restart");
     let product_id = shop.product(1).await;
     client.hold(product_id, 1).await;
     process.terminate().await.expect(0);
@@ -97,12 +97,12 @@ async fn serving_without_a_database_waits_for_it_and_creates_nothing() {
     client.get("/readyz").await.expect(503).code();
     Process::run(&["migrate"], &url(&shop)).await.expect(0);
     let ready = eventually(async || client.get("/readyz").await.status == 200).await;
-    assert!(ready, "it needs no restart");
+    assert!(ready, "it becomes ready without a restart");
     process.terminate().await.expect(0);
 }
 
 #[tokio::test]
-async fn migrating_makes_the_database_and_may_be_done_again() {
+async fn migrating_creates_the_database_and_may_be_repeated() {
     let shop = shop_without_database().await;
     let first = Process::run(&["migrate"], &url(&shop)).await.expect(0);
     assert!(first.out.contains(&format!("version {}", migrations::latest())), "{}", first.out);
@@ -113,7 +113,7 @@ async fn migrating_makes_the_database_and_may_be_done_again() {
 }
 
 #[tokio::test]
-async fn a_change_whose_mark_was_lost_may_be_made_again() {
+async fn a_migration_whose_record_was_lost_may_be_applied_again() {
     let shop = Shop::open().await;
     shop.execute("DELETE FROM schema_migrations").await;
     let again = Process::run(&["migrate"], &url(&shop)).await.expect(0);
@@ -121,7 +121,7 @@ async fn a_change_whose_mark_was_lost_may_be_made_again() {
 }
 
 #[tokio::test]
-async fn two_can_migrate_at_once() {
+async fn several_processes_may_migrate_at_once() {
     let shop = shop_without_database().await;
     let settings = url(&shop);
     let migrations = (0..3).map(|_| Process::run(&["migrate"], &settings));
@@ -133,7 +133,7 @@ async fn two_can_migrate_at_once() {
 }
 
 #[tokio::test]
-async fn seeding_makes_the_first_product_once() {
+async fn seeding_creates_the_first_product_once() {
     let shop = Shop::open().await;
     let first = Process::run(&["seed", "--seed-stock", "7", "--seed-name", "Seven"], &url(&shop)).await.expect(0);
     assert!(first.out.contains("created"), "{}", first.out);
@@ -153,7 +153,7 @@ async fn the_document_can_be_printed_without_any_configuration() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_named() {
+async fn a_port_that_is_in_use_is_named_in_the_error() {
     let shop = Shop::open().await;
     let taken = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
     let address = taken.local_addr().expect("an address").to_string();
@@ -162,7 +162,7 @@ async fn a_port_that_is_taken_is_named() {
     assert!(ended.err.contains(&address) && ended.err.contains("in use"), "{}", ended.err);
 }
 
-/// The binary behind a proxy, with a hold of three units that is being given back and waits in the proxy.
+/// Starts the binary behind a proxy; returns it, a client, and the path of a hold of three units.
 async fn serve_and_wait_in(proxy: &Proxy, shop: &Shop, settings: &[(&str, &str)]) -> (Process, Client, String) {
     let (process, client) = Process::serve(&proxy.url(&shop.database.url), settings).await;
     let product_id = shop.product(5).await;
@@ -171,7 +171,7 @@ async fn serve_and_wait_in(proxy: &Proxy, shop: &Shop, settings: &[(&str, &str)]
 }
 
 #[tokio::test]
-async fn who_is_asked_to_stop_says_so_first_and_answers_what_is_under_way() {
+async fn a_process_that_is_asked_to_stop_becomes_unready_first_and_finishes_its_requests() {
     let shop = Shop::open().await;
     let (_, proxy) = shop.config_through_proxy().await;
     let settings = [("HOLDFAST_LINGER_SECONDS", "2"), ("HOLDFAST_DRAIN_SECONDS", "20")];
@@ -185,11 +185,11 @@ async fn who_is_asked_to_stop_says_so_first_and_answers_what_is_under_way() {
     client.get("/readyz").await.expect(200);
     process.signal("TERM").await;
     let told = eventually(async || client.get("/readyz").await.status == 503).await;
-    assert!(told, "load balancers are told while requests are still taken");
+    assert!(told, "/readyz fails while requests are still accepted");
     assert_eq!(client.get("/readyz").await.expect(503).code(), "draining");
     client.get("/api/products/1").await.expect(200);
     let refuses = async || TcpStream::connect(client.address()).await.is_err();
-    assert!(eventually(refuses).await, "then no more connections are taken");
+    assert!(eventually(refuses).await, "then no more connections are accepted");
     held_back.release();
     under_way.await.expect("no panic").expect(200);
     process.ended().await.expect(0);
@@ -198,7 +198,7 @@ async fn who_is_asked_to_stop_says_so_first_and_answers_what_is_under_way() {
 }
 
 #[tokio::test]
-async fn what_never_ends_is_cut_off_when_the_time_to_drain_is_over() {
+async fn requests_that_never_end_are_cut_off_when_the_drain_time_is_over() {
     let shop = Shop::open().await;
     let (_, proxy) = shop.config_through_proxy().await;
     let (process, client, path) = serve_and_wait_in(&proxy, &shop, &[("HOLDFAST_DRAIN_SECONDS", "1")]).await;
@@ -209,7 +209,7 @@ async fn what_never_ends_is_cut_off_when_the_time_to_drain_is_over() {
     let under_way = tokio::spawn(async move { client.try_send(request).await });
     held_back.reached().await;
     let ended = tokio::time::timeout(Duration::from_secs(15), process.terminate()).await;
-    ended.expect("it ends soon after the time to drain").expect(0);
+    ended.expect("the process ends soon after the drain time").expect(0);
     assert!(under_way.await.expect("no panic").is_err());
     drop(held_back);
     shop.until("SELECT COUNT(*) FROM holds WHERE status = 'active'", 1).await;
@@ -226,7 +226,7 @@ impl Folder {
         Self(path)
     }
 
-    /// The processes that work on the database in it.
+    /// Counts the server processes of the database in this folder.
     fn database_processes(&self) -> usize {
         let mark = format!("--datadir={}", self.0.join(".holdfast/data").display());
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -244,12 +244,12 @@ impl Drop for Folder {
 const DEV: [(&str, &str); 3] =
     [("HOLDFAST_LISTEN", "127.0.0.1:0"), ("HOLDFAST_STATSD", "off"), ("HOLDFAST_SEED_STOCK", "50")];
 
-/// `holdfast dev` in that folder, once it sells.
+/// Starts `holdfast dev` in that folder; returns once its banner is complete.
 async fn dev(folder: &Folder) -> (Process, Client) {
     dev_with(folder, &[]).await
 }
 
-/// The same with more settings.
+/// Like [`dev`], with more settings.
 async fn dev_with(folder: &Folder, settings: &[(&str, &str)]) -> (Process, Client) {
     let mut process = Process::start_in(&folder.0, &["dev"], &[&DEV, settings].concat());
     let client = Client::new(process.address().await);
@@ -257,13 +257,13 @@ async fn dev_with(folder: &Folder, settings: &[(&str, &str)]) -> (Process, Clien
     (process, client)
 }
 
-/// The commands that the banner offers.
+/// Returns the commands of the banner as one command line.
 fn commands(banner: &str) -> String {
     let lines = banner.lines().map(|line| line.trim().trim_start_matches("Sell").trim_start());
     lines.filter(|line| line.contains("curl")).collect::<Vec<_>>().join(" && ")
 }
 
-/// Where the database that the banner names keeps its temporary files.
+/// Returns the folder in which the database that the banner names keeps its temporary files.
 async fn temporary_files(banner: &str) -> PathBuf {
     let url =
         banner.split_whitespace().find(|word| word.starts_with("mysql://")).expect("the banner names its database");
@@ -281,12 +281,12 @@ async fn dev_sells_with_the_commands_of_its_banner_and_keeps_its_data() {
     let temporary = temporary_files(&banner).await;
     assert!(
         temporary.starts_with(&folder.0),
-        "another server that starts would remove them in {}",
+        "another server that starts would remove its files in {}",
         temporary.display()
     );
     let commands = commands(&banner);
     assert_eq!(commands.matches("curl").count(), 3, "{banner}");
-    let sold = Command::new("bash").args(["-c", &commands]).output().await.expect("there is a bash");
+    let sold = Command::new("bash").args(["-c", &commands]).output().await.expect("bash can be started");
     let said = String::from_utf8_lossy(&sold.stdout);
     assert!(sold.status.success() && said.contains(r#""status":"processed""#), "{commands}\n{sold:?}");
     assert_eq!(client.available(1).await, 49);
@@ -303,14 +303,14 @@ async fn dev_sells_with_the_commands_of_its_banner_and_keeps_its_data() {
     process.terminate().await.expect(0);
 }
 
-/// The options of curl in these commands; older ones than 7.50 know all of them.
+/// Returns the curl options in these commands; curl versions before 7.50 must know all of them.
 fn options_of_curl(commands: &str) -> BTreeSet<&str> {
     let curl = commands.split("curl ").skip(1).map(|rest| rest.split([')', '|']).next().unwrap_or_default());
     curl.flat_map(str::split_whitespace).filter(|word| word.starts_with('-')).collect()
 }
 
 #[tokio::test]
-async fn dev_sells_in_any_terminal_whatever_secrets_it_is_given_and_does_not_show_them() {
+async fn the_commands_of_the_dev_banner_work_in_any_terminal_with_any_secrets_and_do_not_show_them() {
     let folder = Folder::new("dev signs");
     let one = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let two = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -322,9 +322,9 @@ async fn dev_sells_in_any_terminal_whatever_secrets_it_is_given_and_does_not_sho
         }
         let commands = commands(&banner);
         assert_eq!(options_of_curl(&commands), BTreeSet::from(["-H", "-d", "-s"]), "{commands}");
-        // another terminal knows no secret, and its shell need not be bash
+        // another terminal has no secret in its environment, and its shell may not be bash
         let shell = Command::new("sh").args(["-c", &commands]).env_remove("HOLDFAST_WEBHOOK_SECRETS").output().await;
-        let sold = shell.expect("there is a shell");
+        let sold = shell.expect("sh can be started");
         let said = String::from_utf8_lossy(&sold.stdout);
         assert!(sold.status.success() && said.contains(r#""status":"processed""#), "{given}: {commands}\n{sold:?}");
         let unsigned = client.pay(&mint(), "paid", "unsigned").await;
@@ -334,7 +334,7 @@ async fn dev_sells_in_any_terminal_whatever_secrets_it_is_given_and_does_not_sho
 }
 
 #[tokio::test]
-async fn the_secrets_that_dev_is_given_are_accepted() {
+async fn dev_accepts_signatures_with_the_secrets_that_it_is_given() {
     let folder = Folder::new("dev accepts");
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let (process, client) = dev_with(&folder, &[("HOLDFAST_WEBHOOK_SECRETS", secret)]).await;
@@ -354,7 +354,7 @@ async fn the_secrets_that_dev_is_given_are_accepted() {
 }
 
 #[tokio::test]
-async fn a_command_whose_reader_is_gone_ends_quietly() {
+async fn a_command_whose_output_is_closed_ends_quietly() {
     let shop = Shop::open().await;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     for command in ["openapi", "migrate", "seed", "audit"] {
@@ -378,7 +378,7 @@ async fn dev_whose_log_has_no_reader_still_stops_its_database() {
 }
 
 #[tokio::test]
-async fn a_log_without_a_reader_stops_no_request() {
+async fn a_log_without_a_reader_blocks_no_request() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let (process, client) = Process::serve_unlogged(&shop.database.url, &[("HOLDFAST_LOG", "debug")]).await;
@@ -388,13 +388,13 @@ async fn a_log_without_a_reader_stops_no_request() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_not_read_stops_no_request_and_not_the_end() {
+async fn a_log_that_is_not_read_blocks_neither_requests_nor_the_shutdown() {
     const REQUESTS: u32 = 10_000;
     let (shop, statsd) = (Shop::open().await, StatsD::start().await);
     let (_unread, log) = std::io::pipe().expect("a pipe");
     let settings = [("HOLDFAST_LOG", "info,holdfast::http=debug"), statsd.setting()];
     let (process, client) = Process::serve_logging_to(log, &shop.database.url, &settings).await;
-    // so long that not all of their lines find a place in memory
+    // so long that not all log lines fit into memory
     let path = format!("/{}", "x".repeat(4000));
     let clients = (0..20).map(|_| {
         let (client, path) = (client.clone(), path.clone());
@@ -413,7 +413,7 @@ async fn a_log_that_is_not_read_stops_no_request_and_not_the_end() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_read_again_says_how_many_lines_it_lacks() {
+async fn a_log_that_is_read_again_says_how_many_lines_were_dropped() {
     let (shop, statsd) = (Shop::open().await, StatsD::start().await);
     let (unread, log) = std::io::pipe().expect("a pipe");
     let settings = [("HOLDFAST_LOG", "info,holdfast::http=debug"), statsd.setting()];
@@ -429,13 +429,14 @@ async fn a_log_that_is_read_again_says_how_many_lines_it_lacks() {
     let lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
     let told = |line: Value| line["message"].as_str()?.starts_with("log lines were dropped").then_some(line);
     let line = tokio::task::spawn_blocking(move || lines.filter_map(told).next());
-    let line = tokio::time::timeout(Duration::from_secs(60), line).await.expect("it is told").expect("no panic");
+    let line =
+        tokio::time::timeout(Duration::from_secs(60), line).await.expect("the log says it in time").expect("no panic");
     assert!(line.is_some_and(|line| line["lines"].as_u64() > Some(0)));
     process.kill().await;
 }
 
 #[tokio::test]
-async fn what_the_server_said_is_told() {
+async fn commands_show_the_error_of_the_database_server() {
     let shop = shop_without_database().await;
     let unknown = format!("Unknown database '{}'", shop.database.name);
     for (command, code) in [("audit", 3), ("seed", 1)] {
@@ -453,7 +454,7 @@ async fn what_the_server_said_is_told() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_turned_away_reads_why() {
+async fn a_refused_database_login_is_shown_with_its_reason_and_without_the_password() {
     let shop = Shop::open().await;
     let user = format!("refused_{}", std::process::id());
     shop.execute(&format!("CREATE USER '{user}'@'%' IDENTIFIED BY 'right'")).await;
@@ -468,7 +469,7 @@ async fn a_user_who_is_turned_away_reads_why() {
 }
 
 #[tokio::test]
-async fn nobody_serves_who_does_not_say_whom_he_believes() {
+async fn serve_does_not_start_without_webhook_secrets_or_an_explicit_off() {
     let shop = Shop::open().await;
     let ended = Process::run(&["serve"], &url(&shop)).await.expect(2);
     assert!(ended.err.contains("HOLDFAST_WEBHOOK_SECRETS: it is not set"), "{}", ended.err);
@@ -496,5 +497,8 @@ async fn dev_that_was_killed_leaves_nothing_running_and_starts_again() {
     let (process, client) = dev(&folder).await;
     assert_eq!(client.available(1).await, 48, "an acknowledged hold survives");
     process.kill().await;
-    assert!(eventually(async || folder.database_processes() == 0).await, "the database ends with its owner");
+    assert!(
+        eventually(async || folder.database_processes() == 0).await,
+        "the database ends with the process that owns it"
+    );
 }

@@ -1,5 +1,4 @@
-//! Who waits in a queue, and what happens to him there: a deadlock of the batch, a key that somebody else has too, a
-//! client that has gone, no place left.
+//! Jobs that wait in a queue: a deadlock of their batch, a key that several jobs have, a client that disconnects, a full queue.
 
 use std::sync::Arc;
 
@@ -18,11 +17,11 @@ use crate::support::crowd::{all, held_up, hold, in_order, keyed, sent};
 use crate::support::{Shop, eventually};
 
 #[tokio::test]
-async fn a_deadlock_in_the_middle_of_a_batch_costs_nobody_his_hold() {
+async fn a_deadlock_in_a_batch_loses_no_hold() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    // a product that was seen is not looked up, so that all of the crowd queue at once
+    // a known product is not looked up, so all of the crowd queue at once
     hold(&app, product_id, 1, None).await.expect("enough units");
     proxy.clear();
     let insert = format!(
@@ -30,7 +29,7 @@ async fn a_deadlock_in_the_middle_of_a_batch_costs_nobody_his_hold() {
         vec!["('Other', 1, 'EUR', 1)"; 200].join(", ")
     );
     shop.execute(&insert).await;
-    // It has changed so many rows that the batch, which has changed few, is the one to be undone.
+    // This transaction changes so many more rows than the batch that the server rolls the batch back.
     let mut heavy = shop.sql().await;
     heavy.query_drop("BEGIN").await.expect("a transaction begins");
     heavy.query_drop("UPDATE products SET name = 'Heavy'").await.expect("all rows are free");
@@ -39,17 +38,17 @@ async fn a_deadlock_in_the_middle_of_a_batch_costs_nobody_his_hold() {
     shop.until_running("products/reserve").await;
     let taken = "INSERT INTO idempotency_keys (scope, operation, idempotency_key, fingerprint, resource_id)
                  VALUES ('anonymous', 'hold', 'key', REPEAT('x', 32), REPEAT('x', 16))";
-    heavy.query_drop(taken).await.expect("the batch was the victim");
+    heavy.query_drop(taken).await.expect("the batch is the victim of the deadlock");
     heavy.query_drop("ROLLBACK").await.expect("the transaction ends");
     let answers = all(crowd).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    assert_eq!(sent(&proxy, "products/reserve"), 2, "one packet lost, and was sent again");
+    assert_eq!(sent(&proxy, "products/reserve"), 2, "the packet was rolled back once and sent again");
     assert_eq!(shop.count("SELECT COUNT(*) FROM holds").await, 21);
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn a_key_that_comes_several_times_in_a_batch_is_one_hold_and_harms_no_neighbour() {
+async fn a_key_that_a_batch_has_several_times_gives_one_hold_and_harms_no_other_job() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -78,13 +77,13 @@ async fn a_key_that_comes_several_times_in_a_batch_is_one_hold_and_harms_no_neig
     }
     let hold_of = |place: usize| answers[place].as_ref().expect("a hold").hold.id;
     assert_eq!((hold_of(2), hold_of(4)), (hold_of(0), known.hold.id));
-    assert_eq!(sent(&proxy, "holds/insert"), 1, "all new holds travelled together");
+    assert_eq!(sent(&proxy, "holds/insert"), 1, "all new holds were in one packet");
     assert_eq!(shop.count("SELECT CAST(SUM(qty) AS SIGNED) FROM holds").await, 2 + 2 + 3 + 1 + 2);
     shop.assert_conserved().await;
 }
 
 #[tokio::test]
-async fn whoever_leaves_while_he_queues_never_reaches_the_database() {
+async fn a_client_that_disconnects_while_queued_never_reaches_the_database() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -94,7 +93,7 @@ async fn whoever_leaves_while_he_queues_never_reaches_the_database() {
     let stay = crowd.split_off(30);
     for leaver in crowd {
         leaver.abort();
-        assert!(leaver.await.expect_err("he has gone").is_cancelled());
+        assert!(leaver.await.expect_err("the job was aborted").is_cancelled());
     }
     proxy.clear();
     jam.release().await;
@@ -105,7 +104,7 @@ async fn whoever_leaves_while_he_queues_never_reaches_the_database() {
 }
 
 #[tokio::test]
-async fn a_client_that_disconnects_while_it_queues_holds_nothing() {
+async fn a_connection_that_closes_while_its_request_is_queued_takes_no_hold() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let service = shop.serve_without_workers().await;
@@ -113,13 +112,16 @@ async fn a_client_that_disconnects_while_it_queues_holds_nothing() {
     let body = json!({ "product_id": product_id, "qty": 1 }).to_string();
     let head = "POST /api/holds HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length";
     let mut connection = TcpStream::connect(service.address()).await.expect("the service listens");
-    connection.write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await.expect("it is sent");
-    // a later request is answered, so the earlier one has come to its queue
+    connection
+        .write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes())
+        .await
+        .expect("the request is sent");
+    // a later request is answered, so the earlier one is in its queue
     service.get("/healthz").await.expect(200);
-    connection.shutdown().await.expect("the client goes");
+    connection.shutdown().await.expect("the client closes its side");
     let mut answer = Vec::new();
-    connection.read_to_end(&mut answer).await.expect("the service lets it go");
-    assert!(answer.is_empty(), "it went without an answer: {}", String::from_utf8_lossy(&answer));
+    connection.read_to_end(&mut answer).await.expect("the service closes the connection");
+    assert!(answer.is_empty(), "the connection closes without a response: {}", String::from_utf8_lossy(&answer));
     service.proxy.clear();
     jam.release().await.remove(0).expect("enough units");
     service.hold(product_id, 2).await;
@@ -129,7 +131,7 @@ async fn a_client_that_disconnects_while_it_queues_holds_nothing() {
 
 type Waiting = std::pin::Pin<Box<dyn Future<Output = Result<Taken, Error>> + Send>>;
 
-/// Queues until there is no place left, also after the lane had its chance to take some over.
+/// Queues jobs until the queue stays full, also after the lane had its chance to take some of them.
 async fn fill(app: &Arc<App>, product_id: i64) -> Vec<Waiting> {
     let mut waiting = Vec::new();
     let mut full = 0;
@@ -146,13 +148,13 @@ async fn fill(app: &Arc<App>, product_id: i64) -> Vec<Waiting> {
             }
             other => panic!("{other:?}"),
         }
-        assert!(waiting.len() < 100_000, "the queue has no end");
+        assert!(waiting.len() < 100_000, "the queue has no limit");
     }
     waiting
 }
 
 #[tokio::test]
-async fn a_full_queue_sends_buyers_away_at_once_and_others_do_not_notice() {
+async fn a_full_queue_refuses_requests_at_once_and_does_not_affect_other_products() {
     let shop = Shop::open().await;
     let (product_id, other) = (shop.product(100).await, shop.product(100).await);
     let service = shop.serve_without_workers().await;
@@ -161,18 +163,18 @@ async fn a_full_queue_sends_buyers_away_at_once_and_others_do_not_notice() {
     let refused = service.try_hold(product_id, 1).await;
     assert_eq!(refused.refused(503, "overloaded").header("retry-after"), "1");
     service.hold(other, 1).await;
-    assert_eq!(service.available(product_id).await, 100, "it is still held up");
+    assert_eq!(service.available(product_id).await, 100, "the lane is still held up");
     drop(crowd);
     service.proxy.clear();
     jam.release().await.remove(0).expect("enough units");
     let served = eventually(async || service.try_hold(product_id, 1).await.status == 201).await;
-    assert!(served, "there is room again");
-    assert_eq!(sent(&service.proxy, "holds/insert"), 1, "nobody else was left");
+    assert!(served, "the queue has room again");
+    assert_eq!(sent(&service.proxy, "holds/insert"), 1, "no other job was left");
     assert_eq!((shop.reserved(product_id).await, shop.reserved(other).await), (2, 1));
 }
 
 #[tokio::test]
-async fn queues_that_nobody_needs_any_more_go_away() {
+async fn queues_that_are_not_needed_any_more_are_removed() {
     const PAGES: usize = 20_000;
     let shop = Shop::open().await;
     let first = shop.product(100).await;
@@ -183,10 +185,10 @@ async fn queues_that_nobody_needs_any_more_go_away() {
     };
     let mut askers: Vec<_> = (1..=PAGES as i64).map(|n| asker(first + n)).collect();
     for asker in &mut askers {
-        assert!(asker.as_mut().now_or_never().is_none(), "it queues");
+        assert!(asker.as_mut().now_or_never().is_none(), "the request queues");
     }
     assert_eq!(service.app.checkout.lanes(), PAGES);
-    // some stay and are answered; the others have gone before their turn
+    // some requests stay and are answered; the others are dropped before their turn
     let stayed = askers.into_iter().step_by(200);
     for page in futures_util::future::join_all(stayed).await {
         assert!(page.expect("a page").items.is_empty());
@@ -197,7 +199,11 @@ async fn queues_that_nobody_needs_any_more_go_away() {
     let (_, order_id) = service.hold_and_order(first, 1).await;
     service.pay(&order_id, "paid", "key").await.expect(200);
     assert!(service.app.checkout.lanes() > 0);
-    assert!(eventually(async || service.app.checkout.lanes() == 0).await, "{} stay", service.app.checkout.lanes());
+    assert!(
+        eventually(async || service.app.checkout.lanes() == 0).await,
+        "{} lanes stay",
+        service.app.checkout.lanes()
+    );
     service.hold(first, 1).await;
     assert_eq!(service.available(first).await, 98);
 }

@@ -1,4 +1,4 @@
-//! What keeps the database from taking writes: `/readyz` says so, requests get a 503, and the log tells an operator once.
+//! A database that does not accept writes: `/readyz` fails, requests get a 503, and the log tells an operator once.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ use crate::support::server::connect;
 use crate::support::{Client, Instance, Shop, eventually, mint, together};
 
 async fn until_ready(client: &Client) {
-    assert!(eventually(async || client.get("/readyz").await.status == 200).await, "it needs no restart");
+    assert!(eventually(async || client.get("/readyz").await.status == 200).await, "it becomes ready without a restart");
 }
 
 async fn until_unready(client: &Client) {
@@ -38,7 +38,7 @@ const TABLES: [&str; 8] = [
 ];
 
 #[tokio::test]
-async fn a_table_that_is_missing_makes_it_unready_and_requests_a_503() {
+async fn with_a_missing_table_the_service_is_unready_and_requests_get_a_503() {
     let shop = Shop::open().await;
     let instance = shop.serve().await;
     until_ready(&instance).await;
@@ -59,7 +59,7 @@ async fn a_table_that_is_missing_makes_it_unready_and_requests_a_503() {
 }
 
 #[tokio::test]
-async fn a_table_that_another_client_has_locked_makes_it_unready() {
+async fn a_table_that_another_client_has_locked_makes_the_service_unready() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let instance = shop.serve().await;
@@ -72,7 +72,7 @@ async fn a_table_that_another_client_has_locked_makes_it_unready() {
     until_ready(&instance).await;
 }
 
-/// A user of this shop alone, with the privileges that a service needs on every table; removed with this value.
+/// Creates a database user with the privileges that the service needs on every table; returns its URL and its name.
 async fn url_of_user(shop: &Shop) -> (String, String) {
     let (name, database) = (format!("u{}", &mint().replace('-', "")[16..]), &shop.database.name);
     shop.execute(&format!("CREATE USER '{name}'@'%'")).await;
@@ -86,7 +86,7 @@ async fn url_of_user(shop: &Shop) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_privilege_that_was_lost_makes_it_unready_and_is_told_once() {
+async fn a_lost_privilege_makes_the_service_unready_and_is_logged_once() {
     let shop = Shop::open().await;
     let product_id = shop.product(50).await;
     let (url, user) = url_of_user(&shop).await;
@@ -118,7 +118,7 @@ async fn a_privilege_that_was_lost_makes_it_unready_and_is_told_once() {
 }
 
 #[tokio::test]
-async fn an_error_that_an_operator_has_to_mend_is_a_503() {
+async fn an_error_that_an_operator_has_to_fix_is_a_503() {
     let shop = Shop::open().await;
     let product_id = shop.product(50).await;
     let bare = shop.serve_without_workers().await;
@@ -147,7 +147,7 @@ async fn an_error_that_an_operator_has_to_mend_is_a_503() {
 }
 
 #[tokio::test]
-async fn many_checks_at_once_ask_the_database_once() {
+async fn many_readiness_checks_at_once_share_their_queries() {
     let shop = Shop::open().await;
     let (instance, proxy) = shop.serve_through_proxy().await;
     until_ready(&instance).await;
@@ -158,10 +158,10 @@ async fn many_checks_at_once_ask_the_database_once() {
     }))
     .await;
     let asked = sent(&proxy, "readiness/touch");
-    assert!(asked < 30, "300 checks asked {asked} times");
+    assert!(asked < 30, "300 checks sent {asked} queries");
 }
 
-/// A file system of its own, which is small.
+/// A small file system, which is unmounted with this value.
 struct Small(PathBuf);
 
 impl Small {
@@ -180,7 +180,7 @@ impl Small {
 
 impl Drop for Small {
     fn drop(&mut self) {
-        // its last user may take a moment to end
+        // the last process that uses it may take a moment to end
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
         let _ = std::fs::remove_dir(&self.0);
     }
@@ -197,12 +197,12 @@ async fn a_full_disk_is_a_503_and_nothing_is_lost_when_there_is_room_again() {
     };
     let server = PrivateServer::start(&small.0.join("server"), &[]).await.expect("the private server starts");
     let url = server.url("shop");
-    migrations::migrate(&Opts::from_url(&url).expect("a URL")).await.expect("it can be migrated");
+    migrations::migrate(&Opts::from_url(&url).expect("a URL")).await.expect("the database can be migrated");
     let insert = "INSERT INTO products (name, price_minor, currency, stock) VALUES ('A thing', 4999, 'EUR', 1000000)";
     connect(&url).await.query_drop(insert).await.expect("a product can be inserted");
     let (process, client) = Process::serve(&url, &[]).await;
     until_ready(&client).await;
-    // all that is left
+    // fills the rest of the disk
     let filler = small.0.join("filler");
     let _ = std::io::copy(&mut std::io::repeat(0), &mut std::fs::File::create(&filler).expect("a file"));
     let (mut taken, mut refused) = (0, 0);
@@ -229,7 +229,7 @@ async fn a_full_disk_is_a_503_and_nothing_is_lost_when_there_is_room_again() {
     client.hold(1, 1).await;
     let units = "SELECT CAST(SUM(qty) AS SIGNED) FROM holds WHERE status = 'active'";
     let held: i64 = connect(&url).await.query_first(units).await.expect("the query runs").expect("a row");
-    assert_eq!(held, taken + 1, "what was answered is there, and nothing else");
+    assert_eq!(held, taken + 1, "every confirmed hold is stored, and no other");
     let log = process.terminate().await.expect(0).err;
     let told = log.lines().filter(|line| line.contains("disk space")).count();
     assert!((1..=4).contains(&told), "once for each code: {log}");
@@ -237,13 +237,13 @@ async fn a_full_disk_is_a_503_and_nothing_is_lost_when_there_is_room_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_becomes_read_only_makes_it_unready_until_it_is_writable() {
+async fn a_read_only_database_server_makes_the_service_unready_until_it_is_writable() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("read-only-{}", std::process::id()));
     let server = PrivateServer::start(&folder, &[]).await.expect("the private server starts");
     let url = server.url("shop");
-    migrations::migrate(&Opts::from_url(&url).expect("a URL")).await.expect("it can be migrated");
+    migrations::migrate(&Opts::from_url(&url).expect("a URL")).await.expect("the database can be migrated");
     let mut root = connect(&url).await;
-    // whose user has a privilege above it, as root has, may write all the same
+    // `read_only` does not stop a user with root's privileges, so the service gets a user without them
     for statement in [
         "INSERT INTO products (name, price_minor, currency, stock) VALUES ('A thing', 4999, 'EUR', 100)",
         "CREATE USER 'service'@'%'",
@@ -254,11 +254,11 @@ async fn a_server_that_becomes_read_only_makes_it_unready_until_it_is_writable()
     let (process, client) = Process::serve(&url.replace("root@", "service@"), &[]).await;
     until_ready(&client).await;
     client.hold(1, 1).await;
-    root.query_drop("SET GLOBAL read_only = ON").await.expect("it can be set");
+    root.query_drop("SET GLOBAL read_only = ON").await.expect("`read_only` can be set");
     until_unready(&client).await;
     client.try_hold(1, 1).await.refused(503, "database_unavailable");
     client.get("/api/products/1").await.expect(200);
-    root.query_drop("SET GLOBAL read_only = OFF").await.expect("it can be set");
+    root.query_drop("SET GLOBAL read_only = OFF").await.expect("`read_only` can be set");
     until_ready(&client).await;
     client.hold(1, 1).await;
     let log = process.terminate().await.expect(0).err;
@@ -291,7 +291,7 @@ async fn a_schema_that_is_too_old_is_a_503_on_every_route_until_it_is_migrated()
         }
     }
     let asked = sent(&proxy, "schema_migrations/find_latest");
-    assert!(asked < 60, "180 requests asked {asked} times");
+    assert!(asked < 60, "180 requests sent {asked} queries");
     let migrated = Process::run(&["migrate"], &[("HOLDFAST_DATABASE_URL", &shop.database.url)]).await;
     migrated.expect(0);
     until_ready(&instance).await;

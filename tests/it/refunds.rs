@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use crate::support::proxy::Action;
 use crate::support::{Answer, Client, Shop, binary, mint, with};
 
-/// What became of a delivery, and its order's state.
+/// Returns the outcome of a delivery, and the state of its order.
 fn outcome(answer: &Answer) -> (&str, &str) {
     let word = |field: &str| answer.body[field].as_str().unwrap_or_default();
     (word("status"), word("order_status"))
 }
 
-/// Reports something about an order under a fresh key.
+/// Reports an event for an order under a new key.
 async fn report(client: &Client, order_id: &str, status: &str, more: Value) -> Answer {
     client.webhook(&with(&json!({ "order_id": order_id, "status": status, "idempotency_key": mint() }), more)).await
 }
@@ -25,7 +25,7 @@ fn part(name: &str, amount: &str) -> Value {
 }
 
 impl Shop {
-    /// The states of the successes for an order, in the order in which they came.
+    /// Returns the states of the successes for an order, in the order of receipt.
     async fn successes(&self, order_id: &str) -> Vec<String> {
         let of = format!("order_id = {} AND meaning = 'succeeded'", binary(order_id));
         self.rows(&format!("SELECT status FROM payment_events WHERE {of} ORDER BY id")).await
@@ -42,7 +42,7 @@ async fn two_equal_refunds_without_keys_are_one_and_with_keys_they_are_two() {
         with(&refund, json!({ "idempotency_key": key }))
     };
     let refunded = async || shop.count("SELECT refunded_minor FROM charges").await;
-    // nothing tells the second one from a copy, and money is not counted twice by a retry
+    // the second refund looks like a copy, and a retry must not count money twice
     assert_eq!(outcome(&client.webhook(&refund(None, "10.00")).await), ("processed", "paid"));
     assert_eq!(outcome(&client.webhook(&refund(None, "10.00")).await), ("duplicate", "paid"));
     client.webhook(&refund(None, "5.00")).await.refused(422, "idempotency_key_reuse");
@@ -55,7 +55,7 @@ async fn two_equal_refunds_without_keys_are_one_and_with_keys_they_are_two() {
 }
 
 #[tokio::test]
-async fn refunds_of_a_part_add_up_to_the_whole_and_not_beyond() {
+async fn partial_refunds_add_up_to_the_whole_charge_and_not_beyond() {
     let (shop, product_id, client) = Shop::selling(1).await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     report(&client, &order_id, "paid", charge("T1")).await.expect(200);
@@ -107,7 +107,7 @@ async fn refunds_at_the_same_moment_never_give_back_more_than_was_taken() {
 }
 
 #[tokio::test]
-async fn a_refund_puts_the_units_back_on_sale_only_where_it_says_so_and_once() {
+async fn a_refund_puts_the_units_back_on_sale_once_and_only_if_it_says_so() {
     let (shop, product_id, client) = Shop::selling(6).await;
     let mut orders = Vec::new();
     for _ in 0..3 {
@@ -122,7 +122,7 @@ async fn a_refund_puts_the_units_back_on_sale_only_where_it_says_so_and_once() {
     assert_eq!(client.available(product_id).await, 2);
     report(&client, &orders[1], "refunded", restock(charge(&orders[1]))).await.expect(200);
     assert_eq!(client.available(product_id).await, 2, "once");
-    // whichever part says so, the units go back when all of the money did
+    // if any part says so, the units go back once all of the money is refunded
     report(&client, &orders[2], "refunded", restock(part(&orders[2], "0.98"))).await.expect(200);
     assert_eq!(client.available(product_id).await, 2);
     report(&client, &orders[2], "refunded", charge(&orders[2])).await.expect(200);
@@ -139,7 +139,7 @@ async fn a_refund_that_comes_before_its_success_waits_for_it() {
     report(&client, &order_id, "refunded", charge("T1")).await.expect(202);
     assert_eq!(outcome(&report(&client, &order_id, "paid", charge("T1")).await), ("processed", "refunded"));
 
-    // both before the order, by other names
+    // both come before the order, under different names
     let (hold_id, order_id) = (client.hold(product_id, 1).await, mint());
     client.webhook(&json!({ "hold_id": hold_id, "status": "refunded", "txn_id": "T2" })).await.expect(202);
     report(&client, &order_id, "paid", charge("T2")).await.expect(202);
@@ -148,12 +148,12 @@ async fn a_refund_that_comes_before_its_success_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refund_that_overtakes_its_success_is_told_as_what_it_was() {
+async fn a_refund_that_overtakes_its_success_is_recorded_after_it() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let (slow, client) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
-    // it has read the order, and not yet the charge
+    // the refund has read the order, but not yet the charge
     let look = slow.proxy.on("-- charges/find:", Action::PauseBefore);
     let (instance, id) = (slow.client.clone(), order_id.clone());
     let refund = tokio::spawn(async move { report(&instance, &id, "refunded", charge("T1")).await });
@@ -169,7 +169,7 @@ async fn a_refund_that_overtakes_its_success_is_told_as_what_it_was() {
 }
 
 #[tokio::test]
-async fn a_refund_of_a_second_charge_settles_that_and_leaves_the_order_paid() {
+async fn a_refund_of_a_second_charge_settles_that_charge_and_leaves_the_order_paid() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let client = shop.serve_without_workers().await;
@@ -191,7 +191,7 @@ async fn a_refund_of_a_second_charge_settles_that_and_leaves_the_order_paid() {
 }
 
 #[tokio::test]
-async fn a_refund_without_a_name_takes_the_only_charge_there_is() {
+async fn a_refund_without_a_charge_name_applies_to_the_only_charge() {
     let (shop, product_id, client) = Shop::selling(3).await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     let nameless = json!({});
@@ -253,7 +253,7 @@ async fn a_late_payment_takes_units_again_or_is_due_for_refund() {
 }
 
 #[tokio::test]
-async fn a_late_payment_never_loses_to_a_hold_that_has_run_out() {
+async fn a_hold_that_has_run_out_keeps_no_units_from_a_late_payment() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let client = shop.serve_without_workers().await;
@@ -266,7 +266,7 @@ async fn a_late_payment_never_loses_to_a_hold_that_has_run_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn late_payments_in_a_crowd_never_oversell() {
+async fn many_late_payments_at_once_never_oversell() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let instances = [shop.serve().await, shop.serve().await];
@@ -309,7 +309,7 @@ async fn money_for_a_hold_that_ended_without_an_order_is_due_for_refund_and_can_
         let second = client.webhook(&event("paid", &format!("{name} again"))).await;
         assert_eq!(outcome(&second).0, "refund_due");
     }
-    // an order id beside the hold changes nothing: no order can be made of it any more
+    // an order id beside the hold changes nothing: no order can be made of this hold any more
     let hold_id = client.hold(product_id, 1).await;
     client.release(&hold_id).await.expect(200);
     let both = json!({ "hold_id": hold_id, "order_id": mint(), "status": "paid", "txn_id": "both" });
@@ -326,7 +326,11 @@ async fn a_charge_counts_once_and_for_one_order() {
     assert_eq!(outcome(&report(&client, &order_id, "paid", charge("T1")).await), ("ignored", "paid"));
     assert_eq!(outcome(&report(&client, &other, "paid", charge("T1")).await), ("quarantined", "pending"));
     assert_eq!(outcome(&report(&client, &other, "refunded", charge("T1")).await), ("quarantined", "pending"));
-    assert_eq!(outcome(&report(&client, &other, "paid", charge("t1")).await), ("processed", "paid"), "byte by byte");
+    assert_eq!(
+        outcome(&report(&client, &other, "paid", charge("t1")).await),
+        ("processed", "paid"),
+        "names are compared byte by byte"
+    );
     assert_eq!(client.order_status(&order_id).await, "paid");
     shop.assert_conserved().await;
 }
@@ -349,7 +353,7 @@ async fn one_charge_under_many_keys_at_once_pays_once() {
 }
 
 #[tokio::test]
-async fn a_refund_that_reads_its_order_before_that_is_paid_tells_the_trail_what_is_true() {
+async fn a_refund_that_reads_its_order_before_the_payment_leaves_the_right_trail() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let (provider, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
@@ -371,7 +375,7 @@ async fn a_refund_that_reads_its_order_before_that_is_paid_tells_the_trail_what_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refund_whose_order_is_made_and_paid_while_it_looks_refunds_that_order() {
+async fn a_refund_applies_to_an_order_that_is_made_and_paid_while_the_refund_looks_for_it() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let (refunding, selling) = (shop.serve_without_workers().await, shop.serve_without_workers().await);

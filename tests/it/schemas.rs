@@ -1,19 +1,19 @@
-//! Every answer is what the document says. The bodies of the API are written by serde and described by poem-openapi, and
-//! the requests of a crowd pass the framework's router: nothing but these tests keeps the two together.
+//! Every response fits the OpenAPI document. The bodies are written by serde and described by poem-openapi, and hot routes
+//! bypass the framework's router: only these tests keep the code and the document together.
 
 use serde_json::{Value, json};
 
 use crate::support::schema::Document;
 use crate::support::{Answer, Client, Shop, mint};
 
-/// A client whose every answer is checked.
+/// A client that checks every response against the document.
 struct Checked<'shop> {
     client: &'shop Client,
     document: Document,
 }
 
 impl Checked<'_> {
-    /// Sends a request to `path`, in which `{}` stands for `id`; `name` is what the document calls that.
+    /// Sends a request to `path`, in which `{}` stands for `id`; `name` is the name of that parameter in the document.
     async fn send(&self, method: &str, path: &str, (name, id): (&str, &str), body: Option<Value>) -> Answer {
         let request = self.client.request(method, &path.replace("{}", id));
         let answer = self.client.send(body.into_iter().fold(request, |request, body| request.json(&body))).await;
@@ -40,7 +40,7 @@ async fn checked(client: &Client) -> Checked<'_> {
 }
 
 #[tokio::test]
-async fn what_buyers_are_answered_is_what_the_document_says() {
+async fn responses_to_buyers_fit_the_document() {
     let (shop, product_id, client) = Shop::selling(5).await;
     let api = checked(&client).await;
     let product = "/api/products/{}";
@@ -77,7 +77,7 @@ async fn what_buyers_are_answered_is_what_the_document_says() {
 }
 
 #[tokio::test]
-async fn what_providers_are_answered_is_what_the_document_says() {
+async fn responses_to_providers_fit_the_document() {
     let (_shop, product_id, client) = Shop::selling(5).await;
     let api = checked(&client).await;
     let webhook = "/api/payments/webhook";
@@ -93,9 +93,9 @@ async fn what_providers_are_answered_is_what_the_document_says() {
 }
 
 #[tokio::test]
-async fn the_short_way_and_the_framework_s_answer_the_same() {
+async fn a_hot_route_and_the_router_of_the_framework_give_the_same_response() {
     let (_shop, product_id, client) = Shop::selling(5).await;
-    // an escaped digit is the router's to read
+    // only the router of the framework reads escaped digits
     let escaped: String = product_id.to_string().bytes().map(|digit| format!("%{digit:02x}")).collect();
     let [short, long] = [product_id.to_string(), escaped].map(|id| format!("/api/products/{id}"));
     let (short, long) = (client.get(&short).await.expect(200), client.get(&long).await.expect(200));

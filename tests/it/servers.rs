@@ -1,4 +1,4 @@
-//! Several servers behind one address: a connection is ended only on the server that it leads to.
+//! Several servers behind one address: a lost connection is killed only on the server that it was made to.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::support::proxy::{Action, Proxy, Rule};
 use crate::support::server::connect;
 use crate::support::{Shop, eventually};
 
-/// A server of the test's own that sells product 1.
+/// A private server with a shop that sells product 1.
 struct Own {
     server: PrivateServer,
     folder: PathBuf,
@@ -26,7 +26,7 @@ impl Own {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         let server = PrivateServer::start(&folder, &[]).await.expect("the private server starts");
         let own = Self { server, folder };
-        migrations::migrate(&Opts::from_url(&own.url()).expect("a URL")).await.expect("it can be migrated");
+        migrations::migrate(&Opts::from_url(&own.url()).expect("a URL")).await.expect("the database can be migrated");
         let insert = "INSERT INTO products (name, price_minor, currency, stock) VALUES ('A thing', 4999, 'EUR', 100)";
         own.sql().await.query_drop(insert).await.expect("a product can be inserted");
         own
@@ -51,17 +51,17 @@ impl Own {
     }
 }
 
-/// The id of the connection that is at its COMMIT, which its server has not seen.
+/// Returns the id of the connection whose COMMIT the server has not received.
 async fn id_of_the_only_transaction(server: &Own) -> u32 {
     let open = "SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX";
     server.sql().await.query_first(open).await.expect("the query runs").expect("a transaction is open")
 }
 
-/// A connection of another client that has this id on this server.
+/// Opens connections of another client until one has this id on this server.
 async fn connection_with_id(server: &Own, id: u32) -> Conn {
     loop {
         let conn = server.sql().await;
-        assert!(conn.id() <= id, "the servers have to be started in the other order");
+        assert!(conn.id() <= id, "this server has already used the id");
         if conn.id() == id {
             return conn;
         }
@@ -69,9 +69,9 @@ async fn connection_with_id(server: &Own, id: u32) -> Conn {
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_never_ended_on_another_server() {
+async fn a_lost_connection_is_never_killed_on_another_server() {
     let (first, second) = (Own::start("first-server").await, Own::start("second-server").await);
-    // the first one numbers its connections ahead of the second one
+    // the connection ids of the first server are ahead of those of the second
     for _ in 0..50 {
         let _ = first.sql().await.disconnect().await;
     }
@@ -87,13 +87,16 @@ async fn a_lost_connection_is_never_ended_on_another_server() {
     let mut innocent = connection_with_id(&second, id).await;
 
     proxy.lead_to(second.address());
-    all(held).await.remove(0).expect("the second server takes the hold");
-    let alive: Option<u8> = innocent.query_first("SELECT 1").await.expect("the innocent connection is alive");
+    all(held).await.remove(0).expect("the second server stores the hold");
+    let alive: Option<u8> = innocent.query_first("SELECT 1").await.expect("the other client's connection is alive");
     assert_eq!(alive, Some(1));
     let tries = || proxy.statements().iter().filter(|statement| statement.contains("CONNECTION_ID()")).count();
     let before = tries();
-    assert!(eventually(async || tries() >= before + 3).await, "the server of the lost connection is looked for");
-    let alive: Option<u8> = innocent.query_first("SELECT 1").await.expect("the innocent connection is alive");
+    assert!(
+        eventually(async || tries() >= before + 3).await,
+        "the service keeps looking for the server of the lost connection"
+    );
+    let alive: Option<u8> = innocent.query_first("SELECT 1").await.expect("the other client's connection is alive");
     assert_eq!(alive, Some(1));
     drop(lost);
     first.stop().await;

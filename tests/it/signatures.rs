@@ -1,4 +1,4 @@
-//! Who may speak: signed messages are believed, and nothing else is.
+//! Signatures: only messages with a valid signature are accepted.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,7 @@ const WEBHOOK: &str = "/api/payments/webhook";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
-/// HMAC-SHA256 as RFC 2104 defines it, by hand.
+/// Computes HMAC-SHA256 as RFC 2104 defines it, without a library for it.
 pub(crate) fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut block = [0; 64];
     block[..key.len()].copy_from_slice(key);
@@ -29,7 +29,7 @@ pub(crate) fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(padded(0x5c)).chain_update(inner).finalize().into()
 }
 
-/// The service's clock, which is this machine's.
+/// Returns the time in Unix seconds, by the clock that the service uses, too.
 pub(crate) fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
     i64::try_from(now.as_secs()).expect("a small number")
@@ -53,7 +53,7 @@ impl Message {
         Self { id: id.into(), timestamp, signatures: signature.into(), body: body.into() }
     }
 
-    /// The same, signed with both of two secrets, as a sender does that changes them.
+    /// Signed with both secrets, as a sender signs while it changes its secret.
     fn signed_with_both(secrets: [&str; 2], id: &str, body: &str) -> Self {
         let messages = secrets.map(|secret| Self::signed(secret, id, now(), body));
         let signatures = messages.each_ref().map(|message| message.signatures.clone()).join(&b' ');
@@ -61,7 +61,7 @@ impl Message {
         Self { signatures, ..message }
     }
 
-    /// As the service reads it, at a time of the test's choice.
+    /// Verifies the message as the service does, at a time that the test chooses.
     fn verify(&self, secrets: &Secrets, now: i64) -> Result<String, Distrust> {
         let Self { id, timestamp, signatures, body } = self;
         Standard { id, timestamp, signatures }.verify(secrets, body, now).map(str::to_owned)
@@ -80,7 +80,7 @@ impl Message {
         client.send(self.request(client)).await
     }
 
-    /// Its parts, to be damaged.
+    /// Returns its parts, to be damaged.
     fn parts(&mut self) -> [&mut Vec<u8>; 4] {
         [&mut self.id, &mut self.timestamp, &mut self.signatures, &mut self.body]
     }
@@ -106,7 +106,7 @@ fn paid(order_id: &str) -> Value {
 }
 
 impl Shop {
-    /// A configuration that believes who knows one of these secrets.
+    /// A configuration that accepts signatures with these secrets.
     pub(crate) fn believing(&self, list: &str) -> Config {
         Config { webhook_secrets: Some(secrets(list)), ..self.config() }
     }
@@ -116,7 +116,7 @@ impl Shop {
     }
 }
 
-/// A shop that believes in [`SECRET`], with an order.
+/// A shop with an order, and an instance that accepts signatures with [`SECRET`].
 async fn shop_with_order() -> (Shop, Instance, String) {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
@@ -132,7 +132,7 @@ fn any_text(most: usize) -> String {
 }
 
 #[test]
-fn what_the_schemes_own_library_signs_is_believed_and_it_believes_the_same() {
+fn signatures_of_the_schemes_own_library_are_accepted_and_it_accepts_ours() {
     let mut rng = rand::rng();
     for _ in 0..500 {
         let mut key = vec![0; rng.random_range(24..=64)];
@@ -155,7 +155,7 @@ fn what_the_schemes_own_library_signs_is_believed_and_it_believes_the_same() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_signed_as_they_are() {
+fn a_body_that_is_not_text_is_verified_byte_by_byte() {
     let key = STANDARD.decode(&SECRET[6..]).expect("base64");
     let body = b"{\"\xff\x00\": \r\n 1}".to_vec();
     let signature = STANDARD.encode(hmac(&key, &[b"msg.1614265330.", &body[..]].concat()));
@@ -169,7 +169,7 @@ fn bytes_that_are_no_text_are_signed_as_they_are() {
 }
 
 #[test]
-fn no_other_byte_anywhere_is_believed() {
+fn a_message_with_any_byte_changed_added_or_removed_is_rejected() {
     let at = 1_614_265_330;
     let body = r#"{"order_id":"00000000-0000-0000-0000-000000000000","status":"paid"}"#;
     let message = Message::signed(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", at, body);
@@ -193,7 +193,7 @@ fn no_other_byte_anywhere_is_believed() {
 }
 
 #[test]
-fn no_other_byte_of_what_stripe_sends_is_believed() {
+fn a_stripe_event_with_any_byte_changed_is_rejected() {
     let (secret, at) = ("whsec_5WbX5kEWLlfzsGNjH64I8lOOqUB6e8FH", 1_700_000_000);
     let body = br#"{"id":"evt_1","type":"payment_intent.succeeded"}"#.to_vec();
     let signature = hmac(secret.as_bytes(), &[b"1700000000.", &body[..]].concat());
@@ -214,12 +214,12 @@ fn no_other_byte_of_what_stripe_sends_is_believed() {
 }
 
 #[tokio::test]
-async fn a_signed_message_is_taken_in_under_its_own_id() {
+async fn a_signed_message_is_stored_under_its_own_id_unless_its_body_has_a_key() {
     let (shop, client, order_id) = shop_with_order().await;
     let event = paid(&order_id);
     let message = Message::signed(SECRET, "msg_1", now(), &event.to_string());
     assert_eq!(message.send(&client).await.expect(200).text("status"), "processed");
-    // sent again a little later, as its sender does who got no answer
+    // sent again with another timestamp, as by a sender that got no response
     let again = Message::signed(SECRET, "msg_1", now() - 60, &event.to_string());
     assert_eq!(again.send(&client).await.expect(200).text("status"), "duplicate");
 
@@ -232,7 +232,7 @@ async fn a_signed_message_is_taken_in_under_its_own_id() {
 }
 
 #[tokio::test]
-async fn no_byte_of_a_message_can_be_changed_on_its_way() {
+async fn the_webhook_refuses_a_message_with_any_byte_changed() {
     let (shop, client, order_id) = shop_with_order().await;
     let message = Message::signed(SECRET, "msg_1", now(), &paid(&order_id).to_string());
     let mut damaged = Vec::new();
@@ -253,7 +253,7 @@ async fn no_byte_of_a_message_can_be_changed_on_its_way() {
 }
 
 #[tokio::test]
-async fn a_message_without_a_whole_signature_is_not_believed() {
+async fn a_message_without_one_complete_signature_is_refused() {
     let (shop, client, order_id) = shop_with_order().await;
     let message = Message::signed(SECRET, "msg_1", now(), &paid(&order_id).to_string());
     let unsigned = client.webhook(&with(&paid(&order_id), json!({ "idempotency_key": "k" }))).await;
@@ -274,7 +274,7 @@ async fn a_message_without_a_whole_signature_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_message_from_another_time_is_not_believed() {
+async fn a_message_with_a_wrong_or_unreadable_timestamp_is_refused() {
     let (shop, client, order_id) = shop_with_order().await;
     let body = paid(&order_id).to_string();
     let times = [
@@ -311,7 +311,7 @@ async fn a_message_from_another_time_is_not_believed() {
 }
 
 #[tokio::test]
-async fn nothing_is_read_before_it_is_believed() {
+async fn a_body_is_not_read_before_its_signature_is_verified() {
     let (shop, client, _) = shop_with_order().await;
     for body in ["", "{", "[]", "{}", r#"{"status":"lost"}"#] {
         client.post_raw(WEBHOOK, "application/json", body).await.refused(401, "invalid_signature");
@@ -322,7 +322,7 @@ async fn nothing_is_read_before_it_is_believed() {
 }
 
 #[tokio::test]
-async fn a_recorded_message_sent_under_another_key_is_the_same_message() {
+async fn a_recorded_message_sent_under_another_key_is_a_duplicate() {
     let (shop, client, order_id) = shop_with_order().await;
     let message = Message::signed(SECRET, "msg_1", now(), &paid(&order_id).to_string());
     message.send(&client).await.expect(200);
@@ -343,7 +343,7 @@ async fn a_recorded_message_sent_under_another_key_is_the_same_message() {
 }
 
 #[tokio::test]
-async fn ten_signatures_in_one_header_are_looked_at() {
+async fn ten_signatures_in_one_header_are_checked() {
     let (_shop, client, order_id) = shop_with_order().await;
     let message = Message::signed(SECRET, "msg_1", now(), &paid(&order_id).to_string());
     let others = format!("v1,{} ", STANDARD.encode([0; 32])).repeat(9);
@@ -354,7 +354,7 @@ async fn ten_signatures_in_one_header_are_looked_at() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn secrets_change_while_payments_come_in_and_none_is_refused() {
+async fn secrets_can_change_while_payments_arrive_and_none_is_refused() {
     let shop = Shop::open().await;
     let product_id = shop.product(60).await;
     let both = format!("{OTHER_SECRET},{SECRET}");
@@ -385,7 +385,7 @@ async fn secrets_change_while_payments_come_in_and_none_is_refused() {
 }
 
 #[tokio::test]
-async fn where_verification_is_off_the_headers_of_a_signature_do_not_count() {
+async fn signature_headers_are_ignored_where_verification_is_off() {
     let (shop, product_id, client) = Shop::selling(1).await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     let message = Message {

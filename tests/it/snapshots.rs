@@ -1,4 +1,4 @@
-//! What a snapshot keeps, and what goes on beside it.
+//! Refusals that read only ranges, rows whose deadline was moved by hand, and the snapshot of an audit.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::support::{Shop, eventually, payment};
 const TOKEN: &str = "a-token-of-thirty-two-characters-or-so";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// An instance that reads everything that may come back once, and then not for an hour.
+/// An instance whose refusals read all units that may come back once, and then only ranges for an hour.
 fn by_ranges(shop: &Shop) -> Checkout {
     over(shop, WholeReads { slow: Duration::ZERO, every: HOUR })
 }
 
-/// An instance that reads everything for every refusal.
+/// An instance whose every refusal reads all units that may come back.
 fn whole(shop: &Shop) -> Checkout {
     over(shop, WholeReads { slow: HOUR, every: HOUR })
 }
@@ -32,7 +32,7 @@ fn over(shop: &Shop, whole_reads: WholeReads) -> Checkout {
     Checkout::new(Database::new(opts, 4), Policy { whole_reads, ..Policy::default() })
 }
 
-/// Whether units may come back for a buyer, and when; `None` when there are enough now.
+/// Returns code, stock left and seconds to wait of the refusal of a hold; `None` when there are enough units now.
 async fn refusal(checkout: &Checkout, product_id: i64, qty: i64) -> Option<(&'static str, i64, u64)> {
     match checkout.create_hold(product_id, qty, None).await {
         Err(Error::Refused(Refusal::SoldOut { available_stock })) => Some(("sold_out", available_stock, 0)),
@@ -47,7 +47,7 @@ async fn refusal(checkout: &Checkout, product_id: i64, qty: i64) -> Option<(&'st
     }
 }
 
-/// Holds and orders that two instances made.
+/// The holds and orders that were made.
 #[derive(Default)]
 struct Market {
     holds: Vec<Uuid>,
@@ -55,7 +55,7 @@ struct Market {
 }
 
 impl Market {
-    /// One thing that happens to a product while it is sold.
+    /// Does one random thing that can happen to a product while it is sold.
     async fn step(&mut self, shop: &Shop, app: &App, checkout: &Checkout, product_id: i64, random: &mut StdRng) {
         let hold = random.random_range(0..self.holds.len().max(1));
         let order = random.random_range(0..self.orders.len().max(1));
@@ -74,7 +74,7 @@ impl Market {
             }
             7 if !self.orders.is_empty() => {
                 let order = self.orders.swap_remove(order);
-                app.checkout.receive_event(payment(order, &order.to_string())).await.expect("it is taken in");
+                app.checkout.receive_event(payment(order, &order.to_string())).await.expect("the event is accepted");
             }
             8 if !self.orders.is_empty() => {
                 checkout.cancel_order(self.orders.swap_remove(order)).await.expect("it is pending");
@@ -88,7 +88,7 @@ impl Market {
 }
 
 #[tokio::test]
-async fn a_refusal_that_reads_only_ranges_tells_the_same_as_one_that_reads_everything() {
+async fn a_refusal_that_reads_only_ranges_is_the_same_as_one_that_reads_everything() {
     let shop = Shop::open().await;
     let (app, exact, instances) = (shop.app(), whole(&shop), [by_ranges(&shop), by_ranges(&shop)]);
     let mut random = StdRng::seed_from_u64(7);
@@ -131,7 +131,7 @@ async fn a_hold_whose_deadline_was_moved_by_hand_is_seen_by_the_next_whole_read(
 }
 
 #[tokio::test]
-async fn a_deadline_that_was_moved_behind_the_horizon_is_found_by_the_walk_for_stragglers() {
+async fn a_deadline_that_was_moved_before_the_horizon_is_found_by_the_walk_for_stragglers() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let app = shop.app();
@@ -153,13 +153,13 @@ async fn a_deadline_that_was_moved_behind_the_horizon_is_found_by_the_walk_for_s
         shop.execute(&statement).await;
     }
     step().await;
-    assert_eq!(shop.reserved(product_id).await, 3, "the workers look from their horizon on");
+    assert_eq!(shop.reserved(product_id).await, 3, "the workers read only from their horizon on");
     while app.checkout.find_stragglers().await.expect("the step runs") {}
     assert_eq!(shop.reserved(product_id).await, 0);
 }
 
 #[tokio::test]
-async fn a_walk_for_stragglers_that_fails_keeps_no_other_from_its_page() {
+async fn a_walk_for_stragglers_that_fails_does_not_stop_the_other_walks() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -173,10 +173,10 @@ async fn a_walk_for_stragglers_that_fails_keeps_no_other_from_its_page() {
     let broken = proxy.on(Rule::from("-- holds/list_due:").always(), Action::Error(1064, "42000", "broken"));
     app.checkout.find_stragglers().await.expect_err("the walk over holds fails");
     assert!(broken.hits() > 0);
-    assert_eq!(shop.reserved(product_id).await, 0, "the order is cancelled all the same");
+    assert_eq!(shop.reserved(product_id).await, 0, "the order is cancelled nevertheless");
 }
 
-/// How many transactions of a test's database have been open since an audit began them.
+/// Counts the open transactions of other connections in the test's database: those of an audit.
 async fn audits_open(shop: &Shop) -> i64 {
     let name = &shop.database.name;
     shop.count(&format!(
@@ -188,13 +188,13 @@ async fn audits_open(shop: &Shop) -> i64 {
 }
 
 #[tokio::test]
-async fn an_audit_ends_on_the_server_when_its_client_goes_away() {
+async fn an_audit_ends_on_the_server_when_its_client_disconnects() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let config = holdfast::config::Config { admin_token: holdfast::domain::AdminToken::new(TOKEN), ..shop.config() };
     let client = shop.serve_without_workers_as(config).await;
     client.app.checkout.create_hold(product_id, 1, None).await.expect("enough units");
-    // The server has run the statement, and the audit waits for its answer with its snapshot open.
+    // The server has run the statement, and the audit waits for the result with its snapshot open.
     let page = client.proxy.on(Rule::from("-- audit/sum_holds"), Action::PauseAfter);
     let request = client.client.clone();
     let asking =

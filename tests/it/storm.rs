@@ -1,6 +1,6 @@
-//! Everything at once, in an order that nobody chose: the law holds afterwards.
+//! Random requests of all kinds at the same time: the invariants hold afterwards.
 //!
-//! `HOLDFAST_STORM_SEED` repeats the choices of a storm that failed; how they interleave is the machine's.
+//! `HOLDFAST_STORM_SEED` repeats the random choices of a failed run, but not how the requests interleave.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,20 +17,20 @@ const STEPS: usize = 94;
 const STOCKS: [i64; 3] = [12, 60, 500];
 const WORDS: [&str; 8] = ["success", "succeeded", "paid", "paid", "failure", "failed", "cancelled", "refunded"];
 
-/// What the clients know together.
+/// The results that all clients share.
 #[derive(Default)]
 struct Known {
     holds: Vec<String>,
     orders: Vec<String>,
-    /// Ids that events already speak of and no order has yet.
+    /// Order ids that events name already and that no order has yet.
     minted: Vec<String>,
     deliveries: Vec<Value>,
-    /// The event that each key was acknowledged as.
+    /// By key, the id of the event that was acknowledged.
     acknowledged: BTreeMap<String, i64>,
     answers: BTreeMap<String, usize>,
 }
 
-/// One client with its luck.
+/// One client with its own random choices.
 struct Buyer {
     shop: Arc<Shop>,
     client: Client,
@@ -125,7 +125,7 @@ impl Buyer {
         }
     }
 
-    /// An event with any meaning; now and then of another amount or of a named transaction.
+    /// An event with a random meaning, sometimes with a wrong amount or a transaction id.
     fn event(&mut self, reference: Value) -> Value {
         let word = WORDS[self.luck.random_range(0..WORDS.len())];
         let mut event = with(&reference, json!({ "status": word, "idempotency_key": mint() }));
@@ -207,7 +207,7 @@ impl Buyer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_oversold_or_lost_in_a_storm() {
+async fn nothing_is_oversold_or_lost_by_random_requests_at_the_same_time() {
     let seed = seed();
     println!("HOLDFAST_STORM_SEED={seed}");
     let shop = Arc::new(Shop::open().await);
@@ -236,14 +236,14 @@ async fn nothing_is_oversold_or_lost_in_a_storm() {
     assert_only_orders_keep_units(&shop, &app).await;
 }
 
-/// Every event that was acknowledged is there once; none waits for an order that is there; no order was paid twice.
+/// Checks that every acknowledged event is stored once, none waits for an order that exists, and no order was paid twice.
 async fn assert_every_payment_is_accounted_for(shop: &Shop, known: &Known) {
     let inbox: Vec<(String, i64)> = shop.rows("SELECT idempotency_key, id FROM payment_events").await;
     let stored: BTreeMap<String, i64> = inbox.iter().cloned().collect();
     assert_eq!(stored.len(), inbox.len());
-    assert_eq!(stored, known.acknowledged, "what was acknowledged is what is stored");
+    assert_eq!(stored, known.acknowledged, "exactly the acknowledged events are stored");
 
-    // A refund that came before its success is woken by that or by the sweep; everything else found its order itself.
+    // A refund that came before its success is applied after it or by the sweep; every other event needs no sweep.
     assert_none_waits(shop, "meaning <> 'refunded'").await;
     let charged: Vec<(i64,)> = shop
         .rows(
@@ -256,7 +256,7 @@ async fn assert_every_payment_is_accounted_for(shop: &Shop, known: &Known) {
     assert!(charged.is_empty(), "orders that two charges paid: {charged:?}");
 }
 
-/// No event waits although its order is there, but for refunds whose success has not come.
+/// Checks that no event waits although its order exists, except refunds whose success has not come.
 async fn assert_none_waits(shop: &Shop, which: &str) {
     let waiting: Vec<i64> = shop
         .rows(&format!(
@@ -266,10 +266,10 @@ async fn assert_none_waits(shop: &Shop, which: &str) {
                AND (meaning <> 'refunded' OR orders.status IN ('paid', 'refunded'))"
         ))
         .await;
-    assert!(waiting.is_empty(), "events that wait for an order that is there: {waiting:?}");
+    assert!(waiting.is_empty(), "events that wait for an order that exists: {waiting:?}");
 }
 
-/// When every deadline has passed, what is still reserved was paid for.
+/// Checks that every unit that is still reserved after all deadlines was paid for.
 async fn assert_only_orders_keep_units(shop: &Shop, app: &App) {
     shop.let_holds_run_out().await;
     shop.let_orders_run_out().await;

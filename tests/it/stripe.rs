@@ -1,4 +1,4 @@
-//! Stripe's webhook: what it sends is taken in as it means it.
+//! Stripe's webhook: its events are verified, and read with the meaning that Stripe gives them.
 
 use holdfast::config::Config;
 use holdfast::domain::signature::Secrets;
@@ -12,7 +12,7 @@ use crate::support::{Answer, Client, Shop, mint, with};
 pub(crate) const STRIPE: &str = "/api/payments/webhook/stripe";
 pub(crate) const SECRET: &str = "whsec_5WbX5kEWLlfzsGNjH64I8lOOqUB6e8FH";
 
-/// What Stripe's header says of these bytes.
+/// Returns the signature header that Stripe sends with this body.
 pub(crate) fn header(secret: &str, at: i64, body: &str) -> String {
     let code = hmac(secret.as_bytes(), format!("{at}.{body}").as_bytes());
     let hex: String = code.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -37,7 +37,7 @@ fn event(id: &str, kind: &str, object: Value) -> Value {
     })
 }
 
-/// A PaymentIntent over one unit, as Stripe writes it.
+/// A PaymentIntent for one unit, as Stripe writes it.
 fn intent(order_id: &str) -> Value {
     json!({
         "id": "pi_1", "object": "payment_intent", "amount": 4999, "amount_received": 4999, "currency": "eur",
@@ -45,7 +45,7 @@ fn intent(order_id: &str) -> Value {
     })
 }
 
-/// Its charge.
+/// The charge of that PaymentIntent.
 fn charge(order_id: &str, refunded: u64) -> Value {
     json!({
         "id": "ch_1", "object": "charge", "amount": 4999, "amount_refunded": refunded, "currency": "eur",
@@ -54,13 +54,13 @@ fn charge(order_id: &str, refunded: u64) -> Value {
 }
 
 impl Shop {
-    /// An instance to which Stripe may speak under this secret and [`SECRET`].
+    /// An instance that accepts Stripe's signatures with [`SECRET`] and with another secret.
     pub(crate) async fn serve_stripe(&self) -> Instance {
         let secrets = Secrets::stripe(&format!("another secret, {SECRET}")).expect("secrets");
         Instance::start(Config { stripe_secrets: Some(secrets), ..self.config() }).await
     }
 
-    /// Provider, key, charge, amount, currency and state of every event.
+    /// Returns provider, key, charge, amount, currency and state of every event.
     async fn inbox(&self) -> Vec<[String; 6]> {
         let columns = "provider, idempotency_key, txn_id, amount, currency, CAST(status AS CHAR)";
         let rows: Vec<(String, String, String, String, String, String)> =
@@ -69,7 +69,7 @@ impl Shop {
     }
 }
 
-/// A shop with one order that Stripe may speak of.
+/// A shop with one order, and an instance that accepts Stripe's events.
 async fn shop_with_order() -> (Shop, Instance, String) {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
@@ -79,7 +79,7 @@ async fn shop_with_order() -> (Shop, Instance, String) {
 }
 
 #[tokio::test]
-async fn a_payment_by_stripe_settles_its_order_once() {
+async fn a_stripe_payment_pays_its_order_once() {
     let (shop, client, order_id) = shop_with_order().await;
     let succeeded = event("evt_1", "payment_intent.succeeded", intent(&order_id));
     let answer = deliver(&client, &succeeded).await.expect(200);
@@ -98,12 +98,12 @@ async fn a_payment_by_stripe_settles_its_order_once() {
 }
 
 #[tokio::test]
-async fn a_cancelled_intent_cancels_its_order_and_a_hold_names_one_too() {
+async fn a_cancelled_intent_cancels_its_order_and_an_event_may_name_the_hold_instead() {
     let (shop, client, order_id) = shop_with_order().await;
     let failed = with(&intent(&order_id), json!({ "amount_received": 0 }));
     let failed = event("evt_1", "payment_intent.canceled", failed);
     assert_eq!(deliver(&client, &failed).await.expect(200).text("order_status"), "cancelled");
-    assert_eq!(shop.inbox().await[0][3], "49.99", "what should have been paid");
+    assert_eq!(shop.inbox().await[0][3], "49.99", "the amount that was to be paid");
 
     let (hold_id, order_id) = (client.hold(1, 1).await, mint());
     let by_hold = with(&intent(&order_id), json!({ "metadata": { "hold_id": hold_id, "colour": "red" } }));
@@ -114,7 +114,7 @@ async fn a_cancelled_intent_cancels_its_order_and_a_hold_names_one_too() {
 }
 
 #[tokio::test]
-async fn what_was_received_counts_and_a_charge_without_an_intent_goes_by_itself() {
+async fn the_amount_received_counts_and_a_charge_without_an_intent_has_its_own_id() {
     let (shop, client, order_id) = shop_with_order().await;
     let short = with(&intent(&order_id), json!({ "amount_received": 4998 }));
     let answer = deliver(&client, &event("evt_1", "payment_intent.succeeded", short)).await.expect(200);
@@ -130,7 +130,7 @@ async fn what_was_received_counts_and_a_charge_without_an_intent_goes_by_itself(
 }
 
 #[tokio::test]
-async fn amounts_come_in_the_currency_that_they_were_charged_in() {
+async fn amounts_are_read_in_the_unit_that_stripe_uses_for_their_currency() {
     let (shop, client, _) = shop_with_order().await;
     let cases = [
         ("JPY", 5000, "jpy", 5000_u64, "paid"),
@@ -168,7 +168,7 @@ async fn amounts_come_in_the_currency_that_they_were_charged_in() {
 }
 
 #[tokio::test]
-async fn other_types_are_answered_and_not_kept() {
+async fn events_of_other_types_are_acknowledged_and_not_stored() {
     let (shop, client, order_id) = shop_with_order().await;
     for kind in
         ["payment_intent.created", "charge.dispute.created", "charge.failed", "invoice.paid", "", "Charge.Refunded"]
@@ -215,7 +215,7 @@ async fn an_event_that_cannot_be_read_is_refused() {
 }
 
 #[tokio::test]
-async fn what_stripe_did_not_sign_is_not_believed() {
+async fn an_event_without_a_valid_stripe_signature_is_refused() {
     let (shop, client, order_id) = shop_with_order().await;
     let body = event("evt_1", "payment_intent.succeeded", intent(&order_id)).to_string();
     let right = header(SECRET, now(), &body);
@@ -258,7 +258,7 @@ async fn what_stripe_did_not_sign_is_not_believed() {
 }
 
 #[tokio::test]
-async fn without_a_secret_of_stripes_there_is_no_such_route() {
+async fn without_a_stripe_secret_the_route_does_not_exist() {
     let (shop, _, client) = Shop::selling(1).await;
     let body = event("evt_1", "payment_intent.succeeded", intent(&mint())).to_string();
     for header in ["", &header("", now(), &body), &header("off", now(), &body)] {
@@ -269,7 +269,7 @@ async fn without_a_secret_of_stripes_there_is_no_such_route() {
 }
 
 #[tokio::test]
-async fn the_same_name_at_two_providers_is_two_events() {
+async fn the_same_key_at_two_providers_is_two_events() {
     let (shop, client, order_id) = shop_with_order().await;
     deliver(&client, &event("evt_1", "payment_intent.succeeded", intent(&order_id))).await.expect(200);
     let other = json!({ "order_id": order_id, "status": "paid", "idempotency_key": "evt_1", "txn_id": "pi_1" });
@@ -279,7 +279,7 @@ async fn the_same_name_at_two_providers_is_two_events() {
 }
 
 #[tokio::test]
-async fn a_success_that_names_no_charge_may_be_the_one_that_is_known_but_only_of_the_same_provider() {
+async fn a_success_without_a_charge_counts_as_the_known_charge_only_at_the_same_provider() {
     for (at_stripe, expected) in [(true, "refund_due"), (false, "ignored")] {
         let (shop, client, order_id) = shop_with_order().await;
         let nameless = |key: &str| json!({ "order_id": order_id, "status": "paid", "idempotency_key": key });

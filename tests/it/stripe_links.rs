@@ -1,4 +1,4 @@
-//! One payment of Stripe's is spread over a session, an intent, a charge and refunds, and few of them name the order.
+//! A Stripe payment is spread over a session, an intent, a charge and refunds, and few of them name the order.
 
 use std::path::Path;
 
@@ -13,14 +13,14 @@ use crate::support::{Answer, Bare, Client, Instance, Shop, binary, mint, payment
 
 const TOKEN: &str = "an-operators-token-of-these-tests";
 
-/// What the metadata of an object shows.
+/// The metadata of an object.
 #[derive(Debug, Clone)]
 pub(crate) enum Shown {
     /// The order's id.
     Order,
-    /// Nothing.
+    /// No field.
     Nothing,
-    /// This.
+    /// This value.
     Metadata(Value),
 }
 
@@ -36,7 +36,7 @@ impl Payment {
         Self { order_id: order_id.to_owned(), suffix: mint().replace('-', "") }
     }
 
-    /// An event of this payment, as it is checked in under `name`.
+    /// Returns the event that is checked in under `name`, with the ids of this payment.
     pub(crate) fn event(&self, name: &str, shown: Shown) -> Value {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/stripe_events/{name}.json"));
         let mut text = std::fs::read_to_string(path).expect("an event");
@@ -87,12 +87,12 @@ impl Shop {
         Config { stripe_secrets, admin_token: AdminToken::new(TOKEN), ..self.config() }
     }
 
-    /// An instance without workers that Stripe may speak to.
+    /// An instance without workers that accepts Stripe's events.
     async fn stripe_without_workers(&self) -> Bare {
         self.serve_without_workers_as(self.stripe_config()).await
     }
 
-    /// The states of the events of this charge by meaning, in the order in which they came.
+    /// Returns meaning and state of the events of this charge, in the order of receipt.
     async fn states_of(&self, payment: &Payment) -> Vec<String> {
         let of = format!("txn_id = '{}'", payment.charge());
         self.rows(&format!("SELECT CONCAT(meaning, ' ', status) FROM payment_events WHERE {of} ORDER BY id")).await
@@ -105,7 +105,7 @@ impl Shop {
         events
     }
 
-    /// One charge, and one success that counted.
+    /// Checks that the order is paid by one charge, and that one success counted.
     async fn assert_paid_once(&self, client: &Client, payment: &Payment) {
         assert_eq!(client.order_status(&payment.order_id).await, "paid");
         let mut states = self.states_of(payment).await;
@@ -133,7 +133,7 @@ fn outcome(answer: &Answer) -> (u16, &str) {
     (answer.status, answer.body["status"].as_str().unwrap_or_default())
 }
 
-/// Delivers in a task of its own.
+/// Delivers an event in a task of its own.
 fn spawn(client: &Client, event: Value) -> tokio::task::JoinHandle<Answer> {
     let client = client.clone();
     tokio::spawn(async move { deliver(&client, &event).await })
@@ -143,7 +143,7 @@ async fn ask(client: &Client, path: &str) -> Answer {
     client.send(client.request("GET", &format!("/api/admin/{path}")).bearer_auth(TOKEN)).await
 }
 
-/// Every order of some things.
+/// Returns every permutation of some things.
 fn orders_of<T: Clone>(things: &[T]) -> Vec<Vec<T>> {
     let Some(_) = things.first() else { return vec![Vec::new()] };
     let mut all = Vec::new();
@@ -156,7 +156,7 @@ fn orders_of<T: Clone>(things: &[T]) -> Vec<Vec<T>> {
 }
 
 #[tokio::test]
-async fn the_events_of_one_checkout_end_the_same_in_every_order() {
+async fn the_events_of_one_checkout_have_the_same_result_in_every_order() {
     let shop = Shop::open().await;
     let product_id = shop.product(24).await;
     let instances = [shop.stripe_without_workers().await, shop.stripe_without_workers().await];
@@ -197,7 +197,7 @@ async fn a_declined_card_changes_nothing_but_the_trail() {
     let answer = deliver(&client, &first).await.expect(200);
     assert_eq!((outcome(&answer), answer.text("order_status")), ((200, "ignored"), "pending".to_owned()));
     assert_eq!(outcome(&deliver(&client, &first).await), (200, "duplicate"), "one row in the trail");
-    // another card: an event that names nothing, of an intent that is known by now
+    // another card: the event does not name the order, but its intent is known by now
     let mut second = declined(&payment);
     second["id"] = json!("evt_second_card");
     assert_eq!(deliver(&client, &second).await.expect(200).text("order_status"), "pending");
@@ -219,9 +219,9 @@ async fn a_declined_card_changes_nothing_but_the_trail() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_declined_card_never_stands_behind_the_end_of_its_order_in_the_trail() {
+async fn a_declined_card_never_follows_the_end_of_its_order_in_the_trail() {
     let (shop, slow, client, payment) = two_instances().await;
-    // it has read that the order is pending
+    // the slow instance has read that the order is pending
     let count = slow.proxy.on("-- orders/count_failed_attempt:", Action::PauseBefore);
     let attempt = spawn(&slow, payment.event("payment_intent.payment_failed", Shown::Order));
     count.reached().await;
@@ -262,7 +262,7 @@ async fn an_order_is_cancelled_when_no_money_will_come() {
         let payment = Payment::of(&order_id);
         let linking = payment.event("checkout.session.completed.unpaid", Shown::Order);
         assert_eq!(deliver(&client, &linking).await.expect(200).body, json!({ "status": "ignored" }));
-        assert_eq!(client.order_status(&order_id).await, "pending", "unpaid only links");
+        assert_eq!(client.order_status(&order_id).await, "pending", "an unpaid session only links");
         let answer = deliver(&client, &payment.event(name, shown.clone())).await.expect(200);
         assert_eq!(answer.text("order_status"), "cancelled", "{name} {shown:?}");
         assert_eq!(client.available(product_id).await, 10, "{name} {shown:?}");
@@ -271,7 +271,7 @@ async fn an_order_is_cancelled_when_no_money_will_come() {
 }
 
 #[tokio::test]
-async fn money_of_a_slow_method_counts_when_it_comes() {
+async fn a_payment_by_a_delayed_method_counts_when_its_money_arrives() {
     let (shop, client, _other, payment) = two_instances().await;
     deliver(&client, &payment.event("checkout.session.completed.unpaid", Shown::Order)).await.expect(200);
     let answer = deliver(&client, &payment.event("checkout.session.async_payment_succeeded", Shown::Order)).await;
@@ -299,7 +299,11 @@ async fn a_charge_without_an_intent_pays_and_is_refunded_by_its_own_id() {
     let (shop, client, _other, payment) = two_instances().await;
     let mut charge = payment.event("charge.succeeded.without_intent", Shown::Order);
     charge["data"]["object"]["captured"] = json!(false);
-    assert_eq!(deliver(&client, &charge).await.expect(200).body, json!({ "status": "ignored" }), "reserved, not taken");
+    assert_eq!(
+        deliver(&client, &charge).await.expect(200).body,
+        json!({ "status": "ignored" }),
+        "authorised, not captured"
+    );
     let mut charge = payment.event("charge.succeeded.without_intent", Shown::Nothing);
     charge["type"] = json!("charge.captured");
     assert_eq!(deliver(&client, &charge).await.expect(200).text("order_status"), "paid");
@@ -311,7 +315,7 @@ async fn a_charge_without_an_intent_pays_and_is_refunded_by_its_own_id() {
 }
 
 #[tokio::test]
-async fn a_refund_itself_counts_nothing_since_its_charge_tells_the_total() {
+async fn a_refund_object_does_not_count_since_its_charge_has_the_total() {
     let (shop, client, _other, payment) = two_instances().await;
     deliver(&client, &session(&payment)).await.expect(200);
     for event in [payment.event("refund.updated", Shown::Nothing), payment.event("refund.updated", Shown::Order)] {
@@ -324,7 +328,7 @@ async fn a_refund_itself_counts_nothing_since_its_charge_tells_the_total() {
 }
 
 #[tokio::test]
-async fn the_client_reference_is_a_second_place_for_the_order() {
+async fn the_client_reference_is_a_second_place_for_the_order_id() {
     let (shop, client, _other, payment) = two_instances().await;
     let mut event = payment.event("checkout.session.completed", Shown::Metadata(json!({ "order_id": "A-1001" })));
     event["data"]["object"]["client_reference_id"] = json!(payment.order_id);
@@ -333,7 +337,7 @@ async fn the_client_reference_is_a_second_place_for_the_order() {
     shop.assert_paid_once(&client, &payment).await;
 }
 
-/// A session with nothing but this UUID of the shop's.
+/// A session that names no order, with this client reference.
 fn session_with_reference(payment: &Payment, reference: &str) -> Value {
     let mut event = payment.event("checkout.session.completed", Shown::Nothing);
     event["data"]["object"]["client_reference_id"] = json!(reference);
@@ -341,7 +345,7 @@ fn session_with_reference(payment: &Payment, reference: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_client_reference_that_is_no_order_leaves_the_payment_to_the_metadata_of_its_intent() {
+async fn a_client_reference_that_names_no_order_yields_to_the_metadata_of_the_intent() {
     for turn in 0..2 {
         let (shop, client, other, payment) = two_instances().await;
         let customer = mint();
@@ -351,7 +355,7 @@ async fn a_client_reference_that_is_no_order_leaves_the_payment_to_the_metadata_
         for event in &events {
             assert_eq!(deliver(&client, event).await.status, 200, "{event}");
         }
-        // a copy is one, whatever is known by then
+        // a copy is a duplicate, whatever links are known by then
         assert_eq!(outcome(&deliver(&other, &events[0]).await), (200, "duplicate"));
         shop.assert_paid_once(&client, &payment).await;
         // nothing waits for an order that never comes, and a refund that names nothing finds the charge
@@ -362,7 +366,7 @@ async fn a_client_reference_that_is_no_order_leaves_the_payment_to_the_metadata_
 }
 
 #[tokio::test]
-async fn a_client_reference_that_two_payments_share_is_no_link_between_them() {
+async fn a_client_reference_that_two_payments_share_does_not_link_them() {
     let (shop, client, _other, first) = two_instances().await;
     let second = Payment::of(&client.hold_and_order(1, 1).await.1);
     let customer = mint();
@@ -377,7 +381,7 @@ async fn a_client_reference_that_two_payments_share_is_no_link_between_them() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_made_after_the_session_that_hints_at_it_is_paid_by_the_sweep() {
+async fn an_order_that_is_made_after_a_session_with_its_client_reference_is_paid_by_the_sweep() {
     let (shop, client, _other, _) = two_instances().await;
     let (hold_id, order_id) = (client.hold(1, 1).await, mint());
     let payment = Payment::of(&order_id);
@@ -391,9 +395,9 @@ async fn an_order_that_is_made_after_the_session_that_hints_at_it_is_paid_by_the
 }
 
 #[tokio::test]
-async fn a_refund_that_names_nothing_belongs_to_the_charge_whatever_an_old_link_says() {
+async fn a_refund_without_metadata_belongs_to_its_charge_even_if_an_old_link_names_another_order() {
     let (shop, client, _other, payment) = two_instances().await;
-    // the intent was first meant for another order
+    // an earlier session links the intent to another order
     let (_, other_order) = client.hold_and_order(1, 1).await;
     let mut early = payment.event("checkout.session.completed.unpaid", Shown::Order);
     early["data"]["object"]["metadata"] = json!({ "order_id": other_order });
@@ -407,7 +411,7 @@ async fn a_refund_that_names_nothing_belongs_to_the_charge_whatever_an_old_link_
 }
 
 #[tokio::test]
-async fn an_authorisation_that_is_released_or_taken_in_part_gives_nothing_back() {
+async fn an_authorisation_that_is_released_or_captured_in_part_refunds_nothing() {
     let (shop, client, _other, payment) = two_instances().await;
     deliver(&client, &payment.event("payment_intent.succeeded", Shown::Order)).await.expect(200);
     let refund = |name: &str, captured: bool, amounts: [u32; 3]| {
@@ -435,7 +439,7 @@ async fn an_authorisation_that_is_released_or_taken_in_part_gives_nothing_back()
 }
 
 #[tokio::test]
-async fn money_of_another_shop_is_kept_and_listed_and_nothing_is_due_for_it() {
+async fn payments_of_another_shop_are_stored_and_listed_and_nothing_is_due_for_them() {
     let (shop, client, _other, payment) = two_instances().await;
     let app = shop.app();
     let strange = [
@@ -454,12 +458,12 @@ async fn money_of_another_shop_is_kept_and_listed_and_nothing_is_due_for_it() {
         let again = deliver(&client, &event).await.expect(200);
         assert_eq!((outcome(&again), again.text("event_status")), ((200, "duplicate"), "unmatched".to_owned()));
     }
-    // however long it waits
+    // also after 30 days
     shop.execute("UPDATE payment_events SET received_at = received_at - INTERVAL 30 DAY").await;
     while app.checkout.work_off_inbox().await.expect("the step runs") {}
     app.checkout.sweep_parked().await.expect("the step runs");
     assert!(!app.checkout.sweep_unmatched().await.expect("the step runs"));
-    assert_eq!(app.checkout.next_event_due().await.expect("the step runs"), None, "no worker has to look");
+    assert_eq!(app.checkout.next_event_due().await.expect("the step runs"), None, "no event is due");
     assert_eq!(shop.unmatched().await, 5);
     let list = ask(&client, "payment-events?state=unmatched").await.expect(200);
     let listed: Vec<Value> =
@@ -471,7 +475,7 @@ async fn money_of_another_shop_is_kept_and_listed_and_nothing_is_due_for_it() {
     assert!(sums.iter().all(|sum| sum["state"] == "unmatched" && sum["count"] == 3), "{sums:?}");
     shop.assert_conserved().await;
 
-    // operators can neither replay it nor give it back: it is not this shop's
+    // operators can neither replay such a payment nor mark it refunded: it is not this shop's
     for (path, code) in [("payment-events/{}/replay", "not_replayable"), ("refunds/{}/done", "not_refundable")] {
         let path = format!("/api/admin/{}", path.replace("{}", &ids[0].to_string()));
         let request = client.request("POST", &path).bearer_auth(TOKEN).json(&json!({ "note": "by hand" }));
@@ -481,24 +485,24 @@ async fn money_of_another_shop_is_kept_and_listed_and_nothing_is_due_for_it() {
 }
 
 #[tokio::test]
-async fn a_success_that_names_a_real_id_still_waits_for_its_order() {
+async fn a_success_that_names_an_order_id_waits_for_that_order() {
     let (shop, client, _other, _) = two_instances().await;
     let hold_id = client.hold(1, 1).await;
     let payment = Payment::of(&mint());
     assert_eq!(outcome(&deliver(&client, &session(&payment)).await), (202, "pending_order"));
-    assert_eq!(outcome(&deliver(&client, &intent(&payment)).await), (202, "pending_order"), "found by the session");
+    assert_eq!(outcome(&deliver(&client, &intent(&payment)).await), (202, "pending_order"), "linked by the session");
     assert_eq!(client.try_order_as(&hold_id, &payment.order_id).await.expect(201).text("status"), "paid");
     shop.assert_paid_once(&client, &payment).await;
 }
 
 #[tokio::test]
-async fn a_link_that_comes_days_later_gives_its_money_the_full_time_to_wait_for_the_order() {
+async fn an_event_that_is_linked_days_later_has_the_full_time_to_wait_for_its_order() {
     let (shop, client, _other, _) = two_instances().await;
     let hold_id = client.hold(1, 1).await;
     let payment = Payment::of(&mint());
     assert_eq!(outcome(&deliver(&client, &intent(&payment)).await), (200, "unmatched"));
     shop.execute("UPDATE payment_events SET received_at = received_at - INTERVAL 3 DAY").await;
-    // the session's link alone: its order does not exist yet
+    // the session links only: its order does not exist yet
     deliver(&client, &payment.event("checkout.session.completed.unpaid", Shown::Order)).await.expect(200);
     assert_eq!(shop.states_of(&payment).await, ["succeeded parked"]);
     assert_eq!(client.try_order_as(&hold_id, &payment.order_id).await.expect(201).text("status"), "paid");
@@ -506,17 +510,17 @@ async fn a_link_that_comes_days_later_gives_its_money_the_full_time_to_wait_for_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn session_and_intent_at_the_same_moment_pay_once_whichever_is_held_where() {
-    // which of the two is held, at which of its steps, and before or after the server has done it
+async fn session_and_intent_at_the_same_moment_pay_once_wherever_one_is_held_back() {
+    // which event is held back (0: session, 1: intent), at which statement, and before or after the server has run it
     for (held, statement, action) in [
         (1, "-- payment_events/insert_settled:", Action::PauseBefore),
-        // the event is written and not committed: the session cannot see it
+        // the event is written but not committed: the session cannot see it
         (1, "-- unmatched_objects/insert:", Action::PauseAfter),
         (1, "-- unmatched_objects/list_of_event:", Action::PauseBefore),
-        // it has seen no link, and the link is written then
+        // the intent has found no link, and the link is written after that
         (1, "-- payment_links/list:", Action::PauseAfter),
         (0, "-- payment_links/insert:", Action::PauseBefore),
-        // the link is written and not committed: the intent cannot see it
+        // the link is written but not committed: the intent cannot see it
         (0, "-- payment_links/insert:", Action::PauseAfter),
         (0, "-- unmatched_objects/list_waiting:", Action::PauseBefore),
         (0, "-- payment_events/insert:", Action::PauseBefore),
@@ -544,7 +548,7 @@ async fn session_and_intent_at_the_same_moment_pay_once_whichever_is_held_where(
 async fn an_event_that_two_instances_match_at_once_is_applied_once() {
     let (shop, one, other, payment) = two_instances().await;
     let matches = [&one, &other].map(|instance| instance.proxy.on("-- payment_events/match:", Action::PauseBefore));
-    // the link is found by the intent itself, and the intent by the link
+    // the intent finds the link, and the link finds the intent
     let link = other.proxy.on("-- unmatched_objects/list_waiting:", Action::PauseBefore);
     let linking = spawn(&other, session(&payment));
     link.reached().await;
@@ -562,7 +566,7 @@ async fn an_event_that_two_instances_match_at_once_is_applied_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_of_events_on_two_instances_pays_every_order_once() {
+async fn many_events_at_once_on_two_instances_pay_every_order_once() {
     let shop = Shop::open().await;
     let product_id = shop.product(20).await;
     let instances = [Instance::start(shop.stripe_config()).await, Instance::start(shop.stripe_config()).await];
@@ -594,8 +598,8 @@ async fn a_storm_of_events_on_two_instances_pays_every_order_once() {
 }
 
 #[tokio::test]
-async fn what_a_crash_leaves_between_two_steps_the_sweep_finds() {
-    // the link is committed, and the instance does not look for what waits for it
+async fn the_workers_apply_events_that_a_crash_left_between_two_steps() {
+    // the link is committed, but the instance does not look for the events that wait for it
     let (shop, crashing, client, payment) = two_instances().await;
     deliver(&client, &intent(&payment)).await.expect(200);
     let crash = crashing.proxy.on(Rule::from("-- unmatched_objects/list_waiting:").always(), Action::CutBefore);
@@ -606,7 +610,7 @@ async fn what_a_crash_leaves_between_two_steps_the_sweep_finds() {
     assert_eq!((client.order_status(&payment.order_id).await.as_str(), shop.unmatched().await), ("paid", 0));
     shop.assert_conserved().await;
 
-    // the unmatched event is committed, and the instance does not look for its link
+    // the unmatched event is committed, but the instance does not look for its link
     let (shop, crashing, client, payment) = two_instances().await;
     deliver(&client, &payment.event("checkout.session.completed.unpaid", Shown::Order)).await.expect(200);
     let crash = crashing.proxy.on(Rule::from("-- unmatched_objects/list_of_event:").always(), Action::CutBefore);
@@ -616,7 +620,7 @@ async fn what_a_crash_leaves_between_two_steps_the_sweep_finds() {
     assert_eq!((client.order_status(&payment.order_id).await.as_str(), shop.unmatched().await), ("paid", 0));
     shop.assert_conserved().await;
 
-    // it is matched, and not applied
+    // the event is matched, but not applied
     let (shop, crashing, client, payment) = two_instances().await;
     deliver(&client, &payment.event("checkout.session.completed.unpaid", Shown::Order)).await.expect(200);
     let crash = crashing.proxy.on(Rule::from("-- payment_events/lease:").always(), Action::CutBefore);
@@ -628,7 +632,7 @@ async fn what_a_crash_leaves_between_two_steps_the_sweep_finds() {
 }
 
 #[tokio::test]
-async fn a_commit_that_was_lost_from_sight_is_found_again() {
+async fn an_event_whose_commit_has_an_unknown_result_is_applied_once() {
     for commit in [0, 1, 2] {
         let (shop, client, other, payment) = two_instances().await;
         deliver(&other, &payment.event("checkout.session.completed.unpaid", Shown::Order)).await.expect(200);
@@ -636,7 +640,7 @@ async fn a_commit_that_was_lost_from_sight_is_found_again() {
         let answer = deliver(&client, &intent(&payment)).await;
         assert_eq!(cut.hits(), 1);
         assert!([200, 202].contains(&answer.status), "{commit}: {answer:?}");
-        // a lease that was lost from sight lasts until its next attempt
+        // a lease whose commit has an unknown result lasts until the next attempt
         shop.execute("UPDATE payment_events SET due_at = UTC_TIMESTAMP(6) WHERE due_at IS NOT NULL").await;
         while shop.app().checkout.work_off_inbox().await.expect("the step runs") {}
         assert_eq!(shop.states_of(&payment).await, ["succeeded applied"], "{commit}");
@@ -646,7 +650,7 @@ async fn a_commit_that_was_lost_from_sight_is_found_again() {
 }
 
 #[tokio::test]
-async fn the_sweep_looks_through_many_in_pages_and_keeps_its_place() {
+async fn the_sweep_reads_many_unmatched_events_in_pages_and_keeps_its_place() {
     let (shop, client, _other, payment) = two_instances().await;
     deliver(&client, &payment.event("checkout.session.completed.unpaid", Shown::Order)).await.expect(200);
     let columns = "provider, idempotency_key, fingerprint, status, meaning, txn_id, body, settled_at";
@@ -664,20 +668,20 @@ async fn the_sweep_looks_through_many_in_pages_and_keeps_its_place() {
     assert!(!app.checkout.sweep_unmatched().await.expect("the step runs"));
     assert_eq!(client.order_status(&payment.order_id).await, "paid");
     assert_eq!(shop.unmatched().await, 900);
-    assert!(app.checkout.sweep_unmatched().await.expect("the step runs"), "it begins again");
+    assert!(app.checkout.sweep_unmatched().await.expect("the step runs"), "the sweep begins again");
 }
 
 #[tokio::test]
-async fn a_payment_that_was_taken_in_without_links_is_found_by_its_charge() {
+async fn a_payment_that_was_stored_without_links_is_found_by_its_charge() {
     let (shop, client, _other, payment) = two_instances().await;
     let by_old_version = Event {
         provider: "stripe",
         txn_id: Some(payment.charge()),
         ..self::payment(payment.order_id.parse().expect("an id"), "evt_old")
     };
-    // the refund first: it waits, and no link ever comes
+    // the refund comes first: it waits, and no link ever comes
     assert_eq!(outcome(&deliver(&client, &refunded(&payment)).await), (200, "unmatched"));
-    client.app.checkout.receive_event(by_old_version).await.expect("it is taken in");
+    client.app.checkout.receive_event(by_old_version).await.expect("the event is accepted");
     client.app.checkout.sweep_unmatched().await.expect("the step runs");
     assert_eq!(client.order_status(&payment.order_id).await, "refunded");
 
@@ -690,7 +694,7 @@ async fn a_payment_that_was_taken_in_without_links_is_found_by_its_charge() {
 }
 
 #[tokio::test]
-async fn a_success_that_waits_unmatched_goes_before_the_failure_that_links_it() {
+async fn an_unmatched_success_is_applied_before_the_failure_that_links_it() {
     let (shop, client, _other, payment) = two_instances().await;
     assert_eq!(outcome(&deliver(&client, &refunded(&payment)).await), (200, "unmatched"));
     assert_eq!(
@@ -708,7 +712,7 @@ async fn a_success_that_waits_unmatched_goes_before_the_failure_that_links_it() 
 }
 
 #[tokio::test]
-async fn where_a_worker_applies_events_it_applies_those_that_are_linked() {
+async fn in_queue_mode_the_worker_applies_events_that_are_linked() {
     let shop = Shop::open().await;
     let product_id = shop.product(2).await;
     let queueing = Config { webhook_mode: WebhookMode::Queue, ..shop.stripe_config() };
@@ -727,7 +731,7 @@ async fn where_a_worker_applies_events_it_applies_those_that_are_linked() {
 }
 
 #[tokio::test]
-async fn the_canonical_webhook_knows_nothing_of_links() {
+async fn the_canonical_webhook_uses_no_links() {
     let (shop, client, _other, payment) = two_instances().await;
     client.proxy.clear();
     let failure = json!({ "order_id": payment.order_id, "status": "failure", "idempotency_key": "k" });
@@ -740,7 +744,7 @@ async fn the_canonical_webhook_knows_nothing_of_links() {
 }
 
 #[tokio::test]
-async fn an_unmatched_event_that_no_link_can_find_is_a_finding_of_the_audit() {
+async fn the_audit_reports_an_unmatched_event_that_no_link_can_find() {
     let (shop, client, _other, payment) = two_instances().await;
     deliver(&client, &intent(&payment)).await.expect(200);
     shop.assert_conserved().await;

@@ -1,7 +1,7 @@
-//! Whole events of Stripe's, signed and verified by the code of Stripe's own library.
+//! Complete Stripe events, signed and verified by the code of Stripe's own library.
 //!
-//! `TEST_STRIPE_SIGNER` names the command that asks the library (see `.ci/stripe-events`, which `.ci/run` installs). Where
-//! it is not set, the signatures that the library made of the same events at a fixed time stand for it.
+//! `TEST_STRIPE_SIGNER` names the command that runs the library (see `.ci/stripe-events`, which `.ci/run` installs). If it is
+//! not set, the tests use signatures that the library made of the same events at a fixed time.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/stripe_events")
 }
 
-/// Every event as it is checked in: its file's name and its bytes.
+/// Returns every event as it is checked in: the name of its file and its text.
 fn events() -> Vec<(String, String)> {
     let entries = std::fs::read_dir(folder()).expect("a folder");
     let mut names: Vec<String> =
@@ -35,7 +35,7 @@ fn vectors() -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// What the library says of these payloads, each with our own header: its header, and the type that it accepts.
+/// Gives the library each payload with our own header; returns its own header and the type of the event that it verified.
 fn ask_library(signer: &str, payloads: &[String], headers: &[String]) -> Vec<Value> {
     let mut library = Command::new(signer)
         .arg("sign")
@@ -50,27 +50,27 @@ fn ask_library(signer: &str, payloads: &[String], headers: &[String]) -> Vec<Val
         .map(|(payload, header)| json!({ "secret": SECRET, "payload": payload, "header": header }).to_string())
         .collect();
     let writer = std::thread::spawn(move || stdin.write_all((lines.join("\n") + "\n").as_bytes()));
-    let output = library.wait_with_output().expect("it ends");
-    writer.join().expect("no panic").expect("it reads everything");
+    let output = library.wait_with_output().expect("the library ends");
+    writer.join().expect("no panic").expect("the library reads everything");
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).expect("text");
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// The command that asks the library, if there is one. Which of the two judges this run is told.
+/// Returns the command that runs the library, if it is set. Prints whether this run uses it.
 fn signer() -> Option<String> {
     let signer = std::env::var("TEST_STRIPE_SIGNER").ok().filter(|signer| !signer.is_empty());
     let used = match &signer {
         Some(signer) => format!("signed by Stripe's own library, through {signer}"),
         None => "TEST_STRIPE_SIGNER is not set: signed by hand, checked against the library's vectors".to_owned(),
     };
-    // past what the test harness captures, so that it shows in a run that passes, too
+    // the test harness does not capture this, so it shows in a run that passes, too
     writeln!(std::io::stderr(), "{used}").expect("stderr is open");
     signer
 }
 
 #[test]
-fn the_signatures_of_stripe_s_library_are_ours_and_are_accepted() {
+fn signatures_of_stripes_own_library_equal_ours_and_are_accepted() {
     let (vectors, events) = (vectors(), events());
     assert_eq!(vectors["headers"].as_object().map(serde_json::Map::len), Some(events.len()), "a vector per event");
     for (name, body) in events {
@@ -84,7 +84,7 @@ fn the_signatures_of_stripe_s_library_are_ours_and_are_accepted() {
 }
 
 #[tokio::test]
-async fn whole_events_signed_by_stripe_s_library_are_taken_in() {
+async fn complete_events_signed_by_stripes_own_library_are_accepted() {
     let shop = Shop::open().await;
     let product_id = shop.product(50).await;
     let client = shop.serve_stripe().await;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::support::Shop;
 
-/// Events that one step reads at most.
+/// The most events that one step reads.
 const PAGE: usize = 1000;
 
 /// Writes many events of this state: successes without an order, one in ten a refund without a charge.
@@ -35,7 +35,7 @@ async fn fill(shop: &Shop, status: &str, count: usize) {
     }
 }
 
-/// A success that was left parked although its order is there.
+/// Inserts a success that is parked although its order exists.
 async fn leave_parked(shop: &Shop, order_id: Uuid) {
     let order_id = order_id.simple();
     shop.execute(&format!(
@@ -52,7 +52,7 @@ async fn order(shop: &Shop, app: &App) -> Uuid {
     app.checkout.create_order(hold.id, None, None).await.expect("an active hold").order.id
 }
 
-/// Steps through one walk; returns how many steps it has.
+/// Runs one whole walk of the sweep; returns the number of its steps.
 async fn walk(app: &Arc<App>) -> usize {
     let mut steps = 1;
     while app.checkout.sweep_parked().await.expect("the step runs") {
@@ -61,7 +61,7 @@ async fn walk(app: &Arc<App>) -> usize {
     steps
 }
 
-/// How many rows the statement of one step reads.
+/// Returns how many rows the statement of one step reads.
 async fn reads(shop: &Shop, status: &str, after: i64) -> i64 {
     let mut conn = shop.sql().await;
     let params = params! { "status" => status, "after" => after, "limit" => PAGE, "attempts" => 9 };
@@ -82,23 +82,23 @@ async fn a_success_that_was_left_behind_very_many_parked_events_is_applied_in_on
     fill(&shop, "parked", 250_000).await;
     leave_parked(&shop, order_id).await;
     assert_eq!(walk(&app).await, 251);
-    let status = app.checkout.order(order_id).await.expect("it is there").order.status;
+    let status = app.checkout.order(order_id).await.expect("the order exists").order.status;
     assert_eq!(status.to_string(), "paid");
     assert_eq!(shop.count("SELECT COUNT(*) FROM payment_events WHERE status = 'parked'").await, 250_000);
     for after in [0, 125_000, 240_000] {
         let reads = reads(&shop, "parked", after).await;
         assert!(reads <= 100 + 4 * PAGE as i64, "{reads} rows are read behind {after}");
     }
-    assert_eq!(walk(&app).await, 251, "the next walk begins anew");
+    assert_eq!(walk(&app).await, 251, "the next walk begins at the first page");
 }
 
 #[tokio::test]
-async fn a_refund_that_was_given_up_behind_very_many_others_is_found_when_its_charge_is_there() {
+async fn a_refund_that_was_given_up_behind_very_many_others_is_applied_when_its_charge_exists() {
     let shop = Shop::open().await;
     let app = shop.app();
     let order_id = order(&shop, &app).await;
     fill(&shop, "dead", 4500).await;
-    app.checkout.receive_event(crate::support::payment(order_id, "paid")).await.expect("it is taken in");
+    app.checkout.receive_event(crate::support::payment(order_id, "paid")).await.expect("the event is accepted");
     let order = order_id.simple();
     shop.execute(&format!(
         "INSERT INTO payment_events (provider, idempotency_key, fingerprint, status, meaning, order_id, txn_id, body, settled_at,
@@ -107,7 +107,7 @@ async fn a_refund_that_was_given_up_behind_very_many_others_is_found_when_its_ch
     ))
     .await;
     fill(&shop, "parked", 2500).await;
-    assert_eq!(walk(&app).await, 8, "a page may end one state and begin the other");
-    let status = app.checkout.order(order_id).await.expect("it is there").order.status;
+    assert_eq!(walk(&app).await, 8, "one page may have the end of one state and the beginning of the other");
+    let status = app.checkout.order(order_id).await.expect("the order exists").order.status;
     assert_eq!(status.to_string(), "refunded");
 }

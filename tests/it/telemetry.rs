@@ -1,4 +1,4 @@
-//! What operators see: metrics over a real socket, and logs.
+//! Telemetry for operators: metrics over a real socket, and logs.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::support::proxy::{Action, Rule};
 use crate::support::statsd::StatsD;
 use crate::support::{Client, Shop, mint};
 
-/// The binary over this shop, telling this server.
+/// Starts the binary over this shop, with its metrics sent to this server.
 async fn serve(shop: &Shop, statsd: &StatsD) -> (Process, Client) {
     Process::serve(&shop.database.url, &[statsd.setting()]).await
 }
@@ -43,7 +43,7 @@ async fn every_hold_that_is_taken_or_refused_is_counted() {
 }
 
 #[tokio::test]
-async fn money_that_names_no_order_of_this_shop_is_a_gauge_of_its_own() {
+async fn successes_that_name_no_order_of_this_shop_have_their_own_gauge() {
     let (shop, statsd) = (Shop::open().await, StatsD::start().await);
     let columns = "provider, idempotency_key, fingerprint, status, meaning, body, due_at, settled_at";
     let row = |key: u32, meaning: &str| {
@@ -81,7 +81,7 @@ async fn every_delivery_is_counted_by_its_outcome() {
 }
 
 #[tokio::test]
-async fn the_inbox_tells_how_much_is_open_and_for_how_long() {
+async fn gauges_show_how_many_events_are_open_and_for_how_long() {
     let (shop, statsd) = (Shop::open().await, StatsD::start().await);
     let product_id = shop.product(5).await;
     let bare = shop.serve_without_workers().await;
@@ -145,7 +145,7 @@ async fn every_request_is_timed_by_its_route_and_never_by_an_id() {
 }
 
 #[tokio::test]
-async fn what_the_database_does_to_transactions_is_counted() {
+async fn retries_missed_guards_and_transactions_given_up_are_counted() {
     let (shop, statsd) = (Shop::open().await, StatsD::start().await);
     let product_id = shop.product(5).await;
     let (_, proxy) = shop.config_through_proxy().await;
@@ -173,7 +173,7 @@ async fn what_the_database_does_to_transactions_is_counted() {
 }
 
 #[tokio::test]
-async fn what_runs_out_is_counted_with_how_late_it_was() {
+async fn expired_holds_and_overdue_orders_are_counted_and_their_delay_is_measured() {
     let (shop, statsd) = (Shop::open().await, StatsD::start().await);
     let product_id = shop.product(5).await;
     let ttls = [("HOLDFAST_HOLD_TTL_SECONDS", "1"), ("HOLDFAST_ORDER_TTL_SECONDS", "1"), statsd.setting()];
@@ -207,7 +207,7 @@ async fn metrics_arrive_soon_and_the_last_ones_before_the_end() {
 }
 
 #[tokio::test]
-async fn a_statsd_server_that_is_not_there_costs_nothing() {
+async fn a_statsd_server_that_is_unreachable_stops_no_request() {
     let shop = Shop::open().await;
     let product_id = shop.product(50).await;
     for server in ["no-such-host.invalid:8125", "127.0.0.1:9", "[::1]:9"] {
@@ -220,7 +220,7 @@ async fn a_statsd_server_that_is_not_there_costs_nothing() {
     assert_eq!(shop.count("SELECT reserved FROM products").await, 15);
 }
 
-/// Every line that a process logged, which must all be JSON objects with a time, a level and a message.
+/// Returns every line that a process logged; each must be a JSON object with a time, a level and a message.
 fn logged(ended: &Ended) -> Vec<Value> {
     let lines: Vec<Value> = ended
         .err
@@ -235,14 +235,14 @@ fn logged(ended: &Ended) -> Vec<Value> {
     lines
 }
 
-/// The messages of the lines that belong to a request.
+/// Returns the messages of the lines that belong to a request.
 fn messages<'a>(lines: &'a [Value], request_id: &str) -> Vec<&'a str> {
     let own = lines.iter().filter(|line| line["span"]["request_id"] == request_id);
     own.map(|line| line["message"].as_str().expect("a message")).collect()
 }
 
 #[tokio::test]
-async fn every_line_of_a_request_carries_its_id() {
+async fn every_log_line_of_a_request_has_its_id() {
     let shop = Shop::open().await;
     let (_, proxy) = shop.config_through_proxy().await;
     let (process, client) = Process::serve(&proxy.url(&shop.database.url), &[("HOLDFAST_LOG", "holdfast=debug")]).await;
@@ -268,7 +268,7 @@ async fn every_line_of_a_request_carries_its_id() {
 }
 
 #[tokio::test]
-async fn a_request_keeps_the_id_that_it_came_with_and_gets_one_otherwise() {
+async fn a_request_keeps_a_valid_id_that_it_sends_and_gets_one_otherwise() {
     let shop = Shop::open().await;
     let (process, client) = Process::serve(&shop.database.url, &[("HOLDFAST_LOG", "info,holdfast::http=debug")]).await;
     let ask = async |headers: &[(&str, &[u8])]| {
@@ -358,7 +358,7 @@ async fn failed_admin_tokens_are_counted_and_logged_without_the_token() {
 }
 
 #[tokio::test]
-async fn rejected_signatures_fill_no_log() {
+async fn rejected_signatures_do_not_flood_the_log() {
     const MESSAGES: usize = 200;
     let shop = Shop::open().await;
     let secret = ("HOLDFAST_WEBHOOK_SECRETS", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");

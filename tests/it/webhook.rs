@@ -25,7 +25,7 @@ fn deliver(client: &Client, body: Value) -> JoinHandle<Answer> {
     tokio::spawn(async move { client.webhook(&body).await })
 }
 
-/// Status of the answer, what became of the delivery, and its order's state.
+/// Returns the HTTP status, the outcome of the delivery, and the state of its order.
 fn outcome(answer: &Answer) -> (u16, &str, &str) {
     let word = |field: &str| answer.body[field].as_str().unwrap_or_default();
     (answer.status, word("status"), word("order_status"))
@@ -101,7 +101,11 @@ async fn an_event_without_a_key_is_known_by_its_transaction_and_its_meaning() {
     let failure = with(&event, json!({ "status": "failed" }));
     assert_eq!(outcome(&client.webhook(&failure).await), (200, "ignored", "paid"), "another meaning: another event");
     let other = with(&event, json!({ "txn_id": "TXN" }));
-    assert_eq!(outcome(&client.webhook(&other).await), (200, "refund_due", "paid"), "another transaction likewise");
+    assert_eq!(
+        outcome(&client.webhook(&other).await),
+        (200, "refund_due", "paid"),
+        "another transaction: another event"
+    );
     assert_eq!((shop.events().await, shop.deliveries().await), (3, 5));
     shop.assert_conserved().await;
 }
@@ -136,7 +140,7 @@ async fn a_key_stands_for_one_event() {
 }
 
 #[tokio::test]
-async fn a_retry_may_differ_in_what_does_not_matter() {
+async fn a_retry_may_differ_in_fields_that_do_not_matter() {
     let (shop, product_id, client) = Shop::selling(2).await;
     shop.execute("UPDATE products SET price_minor = 10000").await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
@@ -165,7 +169,7 @@ async fn a_retry_may_differ_in_what_does_not_matter() {
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_understood_is_refused_and_not_kept() {
+async fn an_event_that_cannot_be_understood_is_refused_and_not_stored() {
     let (shop, product_id, client) = Shop::selling(2).await;
     let (hold_id, order_id) = client.hold_and_order(product_id, 1).await;
     let event = success(&order_id);
@@ -181,7 +185,7 @@ async fn an_event_that_cannot_be_understood_is_refused_and_not_kept() {
 }
 
 #[tokio::test]
-async fn an_order_goes_by_its_hold_too() {
+async fn an_event_may_name_the_hold_instead_of_the_order() {
     let (shop, product_id, client) = Shop::selling(3).await;
     let (hold_id, order_id) = client.hold_and_order(product_id, 1).await;
     let by_hold = with(&success(&order_id), json!({ "order_id": null, "hold_id": hold_id }));
@@ -213,7 +217,7 @@ async fn a_hold_and_an_order_that_do_not_belong_together_are_quarantined() {
 }
 
 #[tokio::test]
-async fn an_event_that_comes_before_its_order_takes_effect_when_that_is_made() {
+async fn an_event_that_comes_before_its_order_takes_effect_when_the_order_is_made() {
     let shop = Shop::open().await;
     let product_id = shop.product(2).await;
     let client = shop.serve_without_workers().await;
@@ -238,7 +242,7 @@ async fn an_event_that_comes_before_its_order_takes_effect_when_that_is_made() {
 }
 
 #[tokio::test]
-async fn of_several_events_that_waited_the_successes_count_first() {
+async fn of_several_events_that_wait_the_successes_are_applied_first() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let client = shop.serve_without_workers().await;
@@ -267,7 +271,7 @@ struct Meeting {
     order: Side,
 }
 
-/// One side of it.
+/// One side of a meeting.
 struct Side {
     commit: Handle,
     look: Handle,
@@ -285,7 +289,7 @@ impl Side {
 }
 
 impl Meeting {
-    /// Both sides have done their work and neither has committed it.
+    /// Starts both sides, and returns when both have done their work and neither has committed it.
     async fn begin(webhook: &Bare, order: &Bare, event: Value, hold_id: &str, order_id: &str) -> Self {
         let (client, hold_id, order_id) = (order.client.clone(), hold_id.to_owned(), order_id.to_owned());
         let ordering = tokio::spawn(async move { client.try_order_as(&hold_id, &order_id).await });
@@ -298,7 +302,7 @@ impl Meeting {
         meeting
     }
 
-    /// The next moment of one side, `w` or `o`: its commit, marked by a capital letter, or all that follows.
+    /// Lets one side go on, `w` or `o`: a capital letter stands for its commit, a small one for all that follows.
     async fn go_on(&self, moment: char) {
         let side = if moment.eq_ignore_ascii_case(&'w') { &self.webhook } else { &self.order };
         if moment.is_uppercase() {
@@ -353,7 +357,7 @@ async fn an_order_that_is_made_while_its_payment_looks_for_it_by_both_names_is_p
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_sides_may_look_at_the_same_moment() {
+async fn a_webhook_and_its_order_may_look_for_each_other_at_the_same_moment() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (webhook, order) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
@@ -375,7 +379,7 @@ async fn both_sides_may_look_at_the_same_moment() {
 }
 
 #[tokio::test]
-async fn what_a_crash_of_the_webhook_left_between_two_commits_is_found_by_the_sweep() {
+async fn the_sweep_applies_an_event_that_a_crash_of_the_webhook_left_between_two_commits() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let (client, (doomed, proxy)) = (shop.serve_without_workers().await, shop.app_through_proxy().await);
@@ -393,7 +397,7 @@ async fn what_a_crash_of_the_webhook_left_between_two_commits_is_found_by_the_sw
 }
 
 #[tokio::test]
-async fn what_a_crash_of_the_order_left_between_two_commits_is_found_by_the_sweep() {
+async fn the_sweep_applies_an_event_that_a_crash_of_the_order_left_between_two_commits() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let (client, (doomed, proxy)) = (shop.serve_without_workers().await, shop.app_through_proxy().await);
@@ -408,10 +412,10 @@ async fn what_a_crash_of_the_order_left_between_two_commits_is_found_by_the_swee
     assert_the_sweep_finds(&shop, &client, &order_id).await;
 }
 
-/// Ends what runs like a process ends: nothing after this moment happens, and its connections are closed.
+/// Ends a task as the end of its process would: it does nothing more, and its connections are closed.
 async fn end<T: std::fmt::Debug>(running: JoinHandle<T>, proxy: Proxy) {
     running.abort();
-    assert!(running.await.expect_err("it is gone").is_cancelled());
+    assert!(running.await.expect_err("the task was aborted").is_cancelled());
     drop(proxy);
 }
 
@@ -425,7 +429,7 @@ async fn assert_the_sweep_finds(shop: &Shop, client: &Bare, order_id: &str) {
     shop.assert_conserved().await;
 }
 
-/// A delivery without HTTP, so that it can be ended like a process.
+/// Delivers an event without HTTP, so that [`end`] can end it.
 async fn receive(app: Arc<App>, order_id: String) {
     let event = Event {
         provider: "default",
@@ -443,7 +447,7 @@ async fn receive(app: Arc<App>, order_id: String) {
         correlation_id: None,
         body: b"{}".to_vec(),
     };
-    app.checkout.receive_event(event).await.expect("it is taken in");
+    app.checkout.receive_event(event).await.expect("the event is accepted");
 }
 
 #[tokio::test]
@@ -505,7 +509,7 @@ async fn of_two_charges_at_the_same_moment_one_pays_and_the_other_is_due_for_ref
 }
 
 #[tokio::test]
-async fn a_charge_for_an_order_whose_units_are_gone_is_due_for_refund() {
+async fn a_charge_for_a_cancelled_order_is_due_for_refund_if_its_units_are_taken() {
     let (shop, product_id, client) = Shop::selling(2).await;
     let (_, failed) = client.hold_and_order(product_id, 1).await;
     let (_, given_up) = client.hold_and_order(product_id, 1).await;
@@ -523,7 +527,7 @@ async fn a_charge_for_an_order_whose_units_are_gone_is_due_for_refund() {
 }
 
 #[tokio::test]
-async fn a_wrong_amount_or_currency_is_put_aside() {
+async fn an_event_with_a_wrong_amount_or_currency_is_quarantined() {
     let (shop, product_id, client) = Shop::selling(1).await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     let wrong = [

@@ -1,13 +1,13 @@
-//! What the design's table "What happens when" says, for one hold, its order and one product: one step after the other,
-//! in memory. It shares no code with the service.
+//! The table "What happens when" of docs/payments.md, for one hold, its order and one product, step by step in memory. It
+//! shares no code with the service.
 
 use std::collections::BTreeMap;
 
 use super::steps::{By, Event, Meaning, Step};
 
-/// Units of the hold, and of every rival's.
+/// Number of units in the hold, and in the hold of every rival.
 pub(super) const QTY: i64 = 2;
-/// What the order costs, in cents.
+/// Total of the order, in cents.
 pub(super) const TOTAL: i64 = 9998;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,21 +18,21 @@ pub(super) struct Charge {
     pub(super) amount: Option<i64>,
     pub(super) refunded: i64,
     pub(super) restock: bool,
-    /// Whether its order is known, and its hold.
+    /// Whether its order is known, and whether its hold is.
     pub(super) knows: (bool, bool),
 }
 
-/// Everything that counts at the end.
+/// The state that is compared at the end.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct State {
     pub(super) hold: String,
-    /// Its state, what was given back, and whether its units were.
+    /// State, refunded amount, and whether the units were restocked.
     pub(super) order: Option<(String, i64, bool)>,
     /// Each transition, with the key of the event that caused it.
     pub(super) trail: Vec<String>,
-    /// By key: where it is, and how often it was delivered.
+    /// By key: state, and number of deliveries.
     pub(super) events: BTreeMap<String, (String, i64)>,
-    /// By name; a nameless one by its owner's key behind a `~`.
+    /// By name; a charge without a name has a `~` and its owner's key.
     pub(super) charges: BTreeMap<String, Charge>,
     pub(super) reserved: i64,
 }
@@ -41,23 +41,23 @@ pub(super) struct State {
 pub(super) struct World {
     pub(super) state: State,
     stock: i64,
-    /// As they came.
+    /// In the order of receipt.
     inbox: Vec<Event>,
-    /// What others hold, and whether that has run out.
+    /// For each hold of a rival, whether it has run out.
     rivals: Vec<bool>,
     hold_ran_out: bool,
     order_ran_out: bool,
 }
 
 impl World {
-    /// The hold is there and nothing else.
+    /// A world with the hold and nothing else.
     pub(super) fn new(stock: i64) -> Self {
         let (trail, events, charges) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let state = State { hold: "active".into(), order: None, trail, events, charges, reserved: QTY };
         Self { state, stock, inbox: Vec::new(), rivals: Vec::new(), hold_ran_out: false, order_ran_out: false }
     }
 
-    /// One step; returns its answer, empty where nobody is answered.
+    /// Takes one step and returns its answer, which is empty for a step that is no request.
     pub(super) fn take(&mut self, step: &Step) -> String {
         let status = self.status();
         let answer = match (step, status.as_deref()) {
@@ -122,7 +122,7 @@ impl World {
         self.state.order.as_ref().map(|order| order.0.clone())
     }
 
-    /// One order of one hold, once; then what waited for it takes effect.
+    /// Makes the order if the hold is active; then waiting events take effect.
     fn make_order(&mut self) -> String {
         match self.state.hold.as_str() {
             "ordered" => return "409 hold_used".to_owned(),
@@ -134,7 +134,7 @@ impl World {
         self.state.order = Some(("pending".to_owned(), 0, false));
         self.state.trail.push(">pending:created".to_owned());
         self.wake((true, true));
-        format!("201 {}", self.status().expect("it was just made"))
+        format!("201 {}", self.status().expect("the order was just made"))
     }
 
     fn change(&mut self, to: &str, reason: &str) {
@@ -155,7 +155,7 @@ impl World {
         }
     }
 
-    /// What has run out goes back on sale.
+    /// Puts units whose holds have run out back on sale.
     fn expire(&mut self) {
         self.end_hold(self.state.hold == "active" && self.hold_ran_out, "expired");
         let before = self.rivals.len() as i64;
@@ -163,7 +163,7 @@ impl World {
         self.state.reserved -= QTY * (before - self.rivals.len() as i64);
     }
 
-    /// Nobody loses to a hold that has run out.
+    /// Reserves units if there are enough once the holds that have run out are expired.
     fn reserve(&mut self) -> bool {
         if self.stock - self.state.reserved < QTY {
             self.expire();
@@ -178,7 +178,7 @@ impl World {
             if known != (Event { restock: known.restock, ..*event }) {
                 return "422 idempotency_key_reuse".to_owned();
             }
-            let kept = self.state.events.get_mut(event.key).expect("it is known");
+            let kept = self.state.events.get_mut(event.key).expect("the event is known");
             kept.1 += 1;
             let answer = format!("200 duplicate {}", kept.0);
             return self.with_order(event, answer);
@@ -186,7 +186,7 @@ impl World {
         self.inbox.push(*event);
         self.state.events.insert(event.key.to_owned(), ("parked".to_owned(), 1));
         self.settle(event);
-        // it may be what others wait for, or have come together with what it waits for
+        // others may wait for this event, or it may have come together with the one that it waits for
         let took_money = event.meaning == Meaning::Succeeded && matches!(self.outcome(event), "applied" | "refund_due");
         if took_money || self.outcome(event) == "parked" {
             self.wake(self.knows(event));
@@ -213,22 +213,22 @@ impl World {
     }
 
     fn set(&mut self, key: &str, status: &str) {
-        self.state.events.get_mut(key).expect("it is known").0 = status.to_owned();
+        self.state.events.get_mut(key).expect("the event is known").0 = status.to_owned();
     }
 
-    /// Whether an event names the order and the hold; an order that exists knows its hold.
+    /// Whether an event names the order, and whether it names the hold. Once the order exists, one name leads to the other.
     fn knows(&self, event: &Event) -> (bool, bool) {
         let known = self.state.order.is_some() && event.by != By::Stranger;
         (known || event.by != By::Hold, known || matches!(event.by, By::Hold | By::Both))
     }
 
-    /// What waits under these names for an order or a charge that is there: successes first, then failures, then refunds.
+    /// Applies events that wait under these names for an order or charge that exists: successes, then failures, then refunds.
     fn wake(&mut self, names: (bool, bool)) {
         let waiting = self.waiting();
         for event in &waiting {
             self.wake_one(event, names);
         }
-        // what came back for one of their charges
+        // refunds that were given up and count again for one of their charges
         for event in self.waiting().iter().filter(|event| !waiting.contains(event)) {
             self.wake_one(event, names);
         }
@@ -241,7 +241,7 @@ impl World {
         }
     }
 
-    /// The same under any name, and for money of a hold that ended since.
+    /// Applies waiting events under any name, and successes whose hold has ended since.
     fn sweep(&mut self) {
         for _ in 0..2 {
             for event in self.waiting() {
@@ -257,7 +257,7 @@ impl World {
         waiting
     }
 
-    /// A refund that was given up counts all the same when its charge comes.
+    /// Whether a refund that was given up counts after all, because its charge has come.
     fn comes_back(&self, event: &Event) -> bool {
         let given_up = event.meaning == Meaning::Refunded && self.outcome(event) == "dead";
         let its_charge = |(name, charge): (&String, &Charge)| match event.txn {
@@ -267,15 +267,15 @@ impl World {
         given_up && self.state.charges.iter().any(its_charge)
     }
 
-    /// Makes as if what waits had not been delivered yet; returns it.
+    /// Removes the parked events as if they had not been delivered yet; returns each with the number of its deliveries.
     pub(super) fn recall(&mut self) -> Vec<(Event, i64)> {
         let waiting: Vec<Event> = self.waiting().into_iter().filter(|event| self.outcome(event) == "parked").collect();
         self.inbox.retain(|event| !waiting.contains(event));
-        let forget = |event: Event| (event, self.state.events.remove(event.key).expect("it is known").1);
+        let forget = |event: Event| (event, self.state.events.remove(event.key).expect("the event is known").1);
         waiting.into_iter().map(forget).collect()
     }
 
-    /// Whoever waited in vain: money is due for refund, and what speaks of that money finds it.
+    /// Ends the wait of all events: successes are due for refund, their refunds are applied, and the others are dead.
     fn give_up(&mut self) {
         self.sweep();
         for event in self.waiting().iter().filter(|event| event.meaning == Meaning::Succeeded) {
@@ -325,7 +325,7 @@ impl World {
         self.own(event, "paid", Some(TOTAL))
     }
 
-    /// Money counts once; the first success that speaks of it owns it.
+    /// Records a charge. It counts once; the first success that names it owns it.
     fn own(&mut self, event: &Event, status: &str, amount: Option<i64>) -> &'static str {
         let name = event.txn.map_or_else(|| format!("~{}", event.key), str::to_owned);
         let knows = self.knows(event);
@@ -385,11 +385,11 @@ impl World {
         "applied"
     }
 
-    /// Of the charge that paid the order.
+    /// Records a refund of the charge that paid the order.
     fn give_back(&mut self, event: &Event, refunded: i64, whole: bool, restocks: bool) {
         let (to, reason) = if whole { ("refunded", "payment_refunded") } else { ("paid", "payment_part_refunded") };
         self.change(to, &format!(":{reason}:{}", event.key));
-        let order = self.state.order.as_mut().expect("it was paid");
+        let order = self.state.order.as_mut().expect("the order was paid");
         (order.1, order.2) = (refunded, restocks);
         self.state.reserved -= if restocks { QTY } else { 0 };
     }

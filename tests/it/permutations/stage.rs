@@ -14,14 +14,14 @@ use super::reference::{Charge, QTY, State};
 use super::steps::{By, Event, Meaning, Step};
 use crate::support::{Answer, Bare, Shop, binary, mint, with};
 
-/// Two instances over one database. Nothing happens there but what a test does, one scenario after the other.
+/// Two instances over one database. Only the test changes it, one scenario after the other.
 pub(super) struct Stage {
     pub(super) shop: Shop,
     pub(super) instances: [Bare; 2],
     conn: Mutex<Conn>,
 }
 
-/// Name, key of its owner, state, amount, refunded, restock, whether its order is known, and its hold.
+/// Name, key of its owner, state, amount, refunded, restock, whether its order is known, whether its hold is known.
 type ChargeRow = (String, String, String, Option<i64>, i64, bool, bool, bool);
 
 /// One scenario's own product, hold and order.
@@ -35,7 +35,7 @@ pub(super) struct Case {
 }
 
 impl Stage {
-    /// `second`: how the second instance takes events in.
+    /// Opens a stage. `second` is the webhook mode of the second instance.
     pub(super) async fn open(second: WebhookMode) -> Arc<Self> {
         let shop = Shop::open().await;
         let config = Config { hold_ttl_seconds: 86_400, order_ttl_seconds: 86_400, pool_size: 8, ..shop.config() };
@@ -45,7 +45,7 @@ impl Stage {
         Arc::new(Self { shop, instances: [first, second], conn })
     }
 
-    /// Holds for as many scenarios, of one product each, with these stocks.
+    /// Makes a product and a hold for each of these stocks, one for each scenario.
     pub(super) async fn prepare(&self, stocks: &[i64]) -> Vec<Case> {
         let rows: Vec<String> = stocks.iter().map(|stock| format!("('A thing', 4999, 'EUR', {stock})")).collect();
         let insert = format!("INSERT INTO products (name, price_minor, currency, stock) VALUES {}", rows.join(", "));
@@ -57,13 +57,13 @@ impl Stage {
         let hold = async |place: usize| {
             let product_id = first + place as i64;
             let taken = self.instances[0].app.checkout.create_hold(product_id, QTY, None).await;
-            let hold_id = taken.expect("there are enough").hold.id.to_string();
+            let hold_id = taken.expect("there are enough units").hold.id.to_string();
             Case { number: product_id as usize, product_id, hold_id, order_id: mint(), stranger: mint() }
         };
         futures_util::future::join_all((0..stocks.len()).map(hold)).await
     }
 
-    /// Takes one step on one instance and returns its answer. `form` chooses among forms that mean the same.
+    /// Takes one step on one instance and returns its answer. `form` selects one of several forms with the same meaning.
     pub(super) async fn take(&self, case: &Case, step: &Step, instance: usize, form: u64) -> String {
         let client = &self.instances[instance];
         let checkout = &client.app.checkout;
@@ -87,7 +87,7 @@ impl Stage {
             }
             Step::ExpireHolds => return worked(checkout.expire_holds().await),
             Step::CancelOverdue => return worked(checkout.cancel_overdue_orders().await),
-            // what one sweep settles may be what others wait for
+            // other events may wait for one that the first sweep settles
             Step::Sweep => {
                 let _ = worked(checkout.sweep_parked().await);
                 return worked(checkout.sweep_parked().await);
@@ -136,14 +136,14 @@ impl Stage {
         }
     }
 
-    /// What is to be tried again later is tried now.
+    /// Makes all postponed attempts due now, and runs the inbox worker.
     async fn work_off(&self, case: &Case) {
         let due = "UPDATE payment_events SET due_at = UTC_TIMESTAMP(6) WHERE status = 'received'";
         self.execute(&format!("{due} AND {}", case.ours())).await;
         let _ = worked(self.instances[0].app.checkout.work_off_inbox().await);
     }
 
-    /// Workers do what is left to do.
+    /// Runs the workers until nothing is left to do.
     pub(super) async fn drain(&self, case: &Case) {
         let checkout = &self.instances[0].app.checkout;
         for _ in 0..10 {
@@ -161,7 +161,7 @@ impl Stage {
         }
     }
 
-    /// What has come of a scenario. Whatever still waits in it is taken out, so that it costs later ones nothing.
+    /// Reads the result of a scenario. Deletes its parked events, so that they do not slow down later scenarios.
     pub(super) async fn state(&self, case: &Case) -> State {
         let (order, hold, ours) = (binary(&case.order_id), binary(&case.hold_id), case.ours());
         let query = format!(
@@ -184,7 +184,7 @@ impl Stage {
         let trail: Vec<String> = results.collect().await.expect("rows");
         let events: Vec<(String, String, i64)> = results.collect().await.expect("rows");
         let charges: Vec<ChargeRow> = results.collect().await.expect("rows");
-        results.drop_result().await.expect("the last one");
+        results.drop_result().await.expect("the last result");
         let ours = |name: &str| case.plain(name);
         let charge = |(name, owner, status, amount, refunded, restock, order, hold): ChargeRow| {
             (ours(&name), Charge { owner: ours(&owner), status, amount, refunded, restock, knows: (order, hold) })
@@ -200,7 +200,7 @@ impl Stage {
     }
 }
 
-/// A step of a worker has no answer.
+/// Returns the empty answer of a worker's step, which must succeed.
 fn worked(done: Result<bool, holdfast::checkout::Error>) -> String {
     done.expect("the step runs");
     String::new()
@@ -218,7 +218,7 @@ impl Case {
         format!("{}-{name}", self.number)
     }
 
-    /// The reference's own names again.
+    /// Turns a name back into the reference's name.
     fn plain(&self, name: &str) -> String {
         name.replace(&format!("{}-", self.number), "").replace('\u{1f}', "~")
     }
@@ -259,5 +259,5 @@ impl Case {
     }
 }
 
-/// How long a step may wait for a lock of one that is held back.
+/// Time after which a step counts as waiting for a lock of the step that is held back.
 pub(super) const GRACE: Duration = Duration::from_millis(30);

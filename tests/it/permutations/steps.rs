@@ -1,8 +1,8 @@
-//! What may happen to an order, and in which orders it may happen.
+//! The steps that can happen to an order, and their sequences.
 
 use super::reference::TOTAL;
 
-/// By which name an event knows its order. `Stranger`: by its own id together with a hold that is not its own.
+/// How an event names its order. `Stranger`: by the order's id together with a hold that is not the order's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum By {
     Order,
@@ -20,7 +20,7 @@ pub(super) enum Meaning {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Event {
-    /// With a `~`: it has none of its own, but is known by its meaning and its transaction.
+    /// With a `~`: the event has no key, but is known by its meaning and its transaction.
     pub(super) key: &'static str,
     pub(super) meaning: Meaning,
     pub(super) by: By,
@@ -34,16 +34,16 @@ pub(super) struct Event {
 pub(super) enum Step {
     Order,
     Deliver(Event),
-    /// The buyer gives the order up, or the hold.
+    /// The buyer cancels the order, or releases the hold.
     Cancel,
     Release,
-    /// Somebody else wants to hold as many units.
+    /// Another buyer asks for as many units.
     Rival,
     /// Deadlines pass.
     HoldRunsOut,
     RivalsRunOut,
     OrderRunsOut,
-    /// Workers take a step. The last one does it when events have waited as long as they may.
+    /// A worker takes a step; for `GiveUp`, after the events have waited as long as they may.
     ExpireHolds,
     CancelOverdue,
     Sweep,
@@ -69,7 +69,7 @@ pub(super) fn steps(letter: char) -> Vec<Step> {
     use Meaning::{Failed, Refunded, Succeeded};
     let step = match letter {
         'O' => Step::Order,
-        // a success; the same charge under another key; a second charge; without a name; of a wrong amount; of a stranger
+        // a success; the same charge under another key; a second charge; no charge; a wrong amount; a wrong hold
         'S' => event("s", Succeeded, FIRST, None),
         's' => event("succeeded~T1", Succeeded, FIRST, Some(TOTAL)),
         'T' => event("t", Succeeded, SECOND, Some(TOTAL)),
@@ -80,7 +80,7 @@ pub(super) fn steps(letter: char) -> Vec<Step> {
         'E' => event("e", Failed, FIRST, Some(1)),
         // the first key, used for something else
         'K' => event("s", Failed, FIRST, None),
-        // refunds: of the first charge, whole and in parts; of the second; of whatever there is
+        // refunds: of the first charge, whole and in parts; of the second; without a charge
         'R' => restocking(event("r", Refunded, FIRST, None)),
         'P' => event("p", Refunded, FIRST, Some(4000)),
         'Q' => restocking(event("q", Refunded, FIRST, Some(TOTAL - 4000))),
@@ -97,7 +97,7 @@ pub(super) fn steps(letter: char) -> Vec<Step> {
         'X' => return vec![Step::OrderRunsOut, Step::CancelOverdue],
         'G' => return vec![Step::ExpireHolds, Step::Sweep],
         'D' => return vec![Step::ExpireHolds, Step::GiveUp],
-        _ => panic!("no step is called {letter}"),
+        _ => panic!("no step has the letter {letter}"),
     };
     vec![step]
 }
@@ -109,10 +109,10 @@ fn by(by: By, step: Step) -> Step {
     }
 }
 
-/// Which names a scenario's events use; one event uses the same one whenever it is delivered.
+/// Number of ways in which the events of a scenario name their order; one event uses the same way at every delivery.
 pub(super) const NAMINGS: usize = 4;
 
-/// The steps of a word, with events that name their order by this naming.
+/// Returns the steps of a word, with events that name their order in this way.
 pub(super) fn spell(word: &str, naming: usize) -> Vec<Step> {
     let named = |step: Step| match (naming, step) {
         (0, step) => step,
@@ -127,7 +127,7 @@ pub(super) fn spell(word: &str, naming: usize) -> Vec<Step> {
     word.chars().flat_map(steps).map(named).collect()
 }
 
-/// Every word of so many different letters of an alphabet.
+/// Returns every word of `length` different letters of an alphabet.
 pub(super) fn arrangements(alphabet: &str, length: usize) -> Vec<String> {
     if length == 0 {
         return vec![String::new()];

@@ -1,4 +1,4 @@
-//! What a statement reads: its plan, and how many rows and pages it looks at.
+//! Measures what a statement reads: its plan, and the number of rows and pages.
 
 use holdfast::db::pool;
 use mysql_async::prelude::Queryable;
@@ -22,16 +22,16 @@ struct Step {
     rows: i64,
 }
 
-/// Pages that a statement looked at.
+/// Number of pages that a statement read.
 #[derive(Debug, Clone, Copy)]
 enum Pages {
-    /// By the statement itself.
+    /// Read by the statement itself.
     Own(i64),
-    /// By the whole server meanwhile, at the least.
+    /// Read by the whole server meanwhile: the smallest count of several runs.
     Server(i64),
 }
 
-/// What one run of a statement read.
+/// The measurements of one run of a statement.
 #[derive(Debug)]
 pub(super) struct Measured {
     plan: Vec<Step>,
@@ -45,30 +45,30 @@ pub(super) struct Measured {
 /// How much a statement may read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Rows examined for each row returned or changed, beside a hundred.
+    /// Rows examined for each row returned or changed, in addition to [`ROWS`].
     pub(super) rows_for_each: i64,
-    /// No bound at all.
+    /// Whether there is no bound at all.
     pub(super) unbounded: bool,
 }
 
-/// Rows examined whatever is returned.
+/// Rows that a statement may examine even if it returns none.
 const ROWS: i64 = 100;
-/// Pages looked at whatever is returned.
+/// Pages that a statement may read even if it returns no row.
 const PAGES: i64 = 100;
-/// Pages for each row returned or changed: an update descends into the clustered index and every other one.
+/// Pages for each row returned or changed: an update descends into the clustered index and every secondary one.
 const PAGES_FOR_EACH: i64 = 20;
 /// Pages for each row that an exception allows to be examined.
 const PAGES_FOR_EACH_ROW: i64 = 5;
-/// How often the pages of the whole server are counted before too many count as a fault.
+/// How often the pages of the whole server are counted before a count that is too high is a fault.
 const TRIES: usize = 5;
 
 impl Limits {
-    /// Those of a statement without an exception.
+    /// The limits of a statement without an exception.
     pub(super) const USUAL: Self = Self { rows_for_each: 4, unbounded: false };
 }
 
 impl Measured {
-    /// The bounds that are not kept. `page`: rows that it was given to look through.
+    /// Returns the bounds that are exceeded. `page`: rows that the statement was given to look through.
     pub(super) fn beyond(&self, limits: &Limits, page: i64) -> Vec<String> {
         if limits.unbounded {
             return Vec::new();
@@ -87,10 +87,10 @@ impl Measured {
         let for_each = PAGES_FOR_EACH.max(PAGES_FOR_EACH_ROW * limits.rows_for_each);
         match self.pages {
             Some(Pages::Own(pages)) if pages > PAGES + for_each * due => {
-                faults.push(format!("{pages} pages looked at for {due} rows"));
+                faults.push(format!("{pages} pages read for {due} rows"));
             }
             Some(Pages::Server(pages)) if pages > WALK / 10 + for_each * due => {
-                faults.push(format!("{pages} pages looked at by the server for {due} rows"));
+                faults.push(format!("{pages} pages read by the server for {due} rows"));
             }
             _ => {}
         }
@@ -98,14 +98,14 @@ impl Measured {
     }
 }
 
-/// A connection with the session of the service.
+/// A connection with the session settings of the service.
 pub(super) struct Checker {
     conn: Conn,
     pub(super) engine: Engine,
 }
 
 impl Checker {
-    #[expect(clippy::disallowed_methods, reason = "statements are looked at from outside the door")]
+    #[expect(clippy::disallowed_methods, reason = "statements are measured outside the transaction door")]
     pub(super) async fn open(url: &str) -> Self {
         let options = Opts::from_url(url).expect("a database URL");
         let mut conn = Conn::new(pool::session(options)).await.expect("the test server can be reached");
@@ -114,8 +114,8 @@ impl Checker {
         Self { conn, engine: if maria { Engine::MariaDb } else { Engine::MySql } }
     }
 
-    /// Runs a statement in transactions that are rolled back. `pages`: those are counted; `once`: counted once, since they
-    /// are known to be too many.
+    /// Runs a statement in transactions that are rolled back. `pages`: whether to count pages; `once`: count them once, since
+    /// they are known to be too many.
     pub(super) async fn measure(
         &mut self,
         name: &str,
@@ -128,7 +128,7 @@ impl Checker {
         let sql: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
         let placeholder = |rest: &str| rest.starts_with(|first: char| first.is_ascii_lowercase());
         if sql.split('{').skip(1).any(placeholder) {
-            return Err(format!("it leaves a placeholder open in {sql}"));
+            return Err(format!("a placeholder is left in {sql}"));
         }
         let measured = self.measure_text(&sql, sample, pages, if once { 1 } else { TRIES }).await;
         let rolled_back = self.conn.query_drop("ROLLBACK").await;
@@ -156,7 +156,7 @@ impl Checker {
         Ok(Measured { plan, examined, hits, pages })
     }
 
-    /// Begins a transaction, with the variables that the statements of a packet get from those before them.
+    /// Begins a transaction, with the variables that earlier statements of a packet set.
     async fn begin(&mut self, sample: &Sample) -> mysql_async::Result<()> {
         let terms = "@p = 4999, @c = 'EUR', @n = NOW(6), @e = NOW(6) + INTERVAL 900 SECOND";
         self.conn.query_drop(format!("SET {terms}, @i = {}, @s = 1", sample.generated)).await?;
@@ -175,7 +175,7 @@ impl Checker {
         Ok(rows.iter().filter_map(step).collect())
     }
 
-    /// Runs it as the service does: as a prepared statement where it has parameters.
+    /// Runs a statement as the service does: as a prepared statement if it has parameters.
     async fn run(&mut self, sql: &str, sample: &Sample) -> mysql_async::Result<Vec<Row>> {
         match sample.params(sql) {
             Params::Empty => self.conn.query(sql).await,
@@ -183,7 +183,7 @@ impl Checker {
         }
     }
 
-    /// Rows examined, and rows returned or changed.
+    /// Runs a statement; returns the rows examined, and the rows returned or changed.
     async fn run_counted(&mut self, sql: &str, sample: &Sample) -> mysql_async::Result<(i64, i64)> {
         self.push_index_conditions(false).await?;
         let before = self.rows_read().await?;
@@ -196,7 +196,7 @@ impl Checker {
         Ok((after - before - 2 * cost, i64::try_from(hits).unwrap_or(i64::MAX)))
     }
 
-    /// MySQL does not count the entries that an index condition filters.
+    /// Switches index condition pushdown on MySQL, which does not count the entries that an index condition filters.
     async fn push_index_conditions(&mut self, on: bool) -> mysql_async::Result<()> {
         if self.engine == Engine::MariaDb {
             return Ok(());
@@ -205,14 +205,14 @@ impl Checker {
         self.conn.query_drop(format!("SET SESSION optimizer_switch = 'index_condition_pushdown={switch}'")).await
     }
 
-    /// What this session has read so far.
+    /// Returns the number of rows that this session has read so far.
     async fn rows_read(&mut self) -> mysql_async::Result<i64> {
         let names = "Variable_name LIKE 'Handler_read%' OR Variable_name = 'Handler_icp_attempts'";
         let counts: Vec<(String, i64)> = self.conn.query(format!("SHOW SESSION STATUS WHERE {names}")).await?;
         Ok(counts.iter().map(|(_, count)| count).sum())
     }
 
-    /// The pages that the statement looks at by its own account, where it gives one.
+    /// Returns the number of pages that the server reports for the statement, if it reports one.
     async fn own_pages(&mut self, sql: &str, sample: &Sample) -> mysql_async::Result<Option<i64>> {
         if self.engine == Engine::MySql {
             return Ok(None);
@@ -223,7 +223,7 @@ impl Checker {
         Ok(sum_pages(&serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default()))
     }
 
-    /// The pages that the whole server looks at meanwhile, in the quietest run.
+    /// Returns the number of pages that the whole server reads meanwhile, in the run with the fewest.
     async fn server_pages(&mut self, sql: &str, sample: &Sample, tries: usize) -> mysql_async::Result<i64> {
         let mut least = i64::MAX;
         for _ in 0..tries {
@@ -245,7 +245,7 @@ impl Checker {
     }
 }
 
-/// All `pages_accessed` in an analysis.
+/// Sums all `pages_accessed` in an analysis.
 fn sum_pages(json: &Json) -> Option<i64> {
     let add = |sum: Option<i64>, more: Option<i64>| more.map_or(sum, |more| Some(sum.unwrap_or(0) + more));
     match json {

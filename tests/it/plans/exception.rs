@@ -9,12 +9,12 @@ pub(super) enum Engine {
     MySql,
 }
 
-/// What a statement's header allows it on one engine.
+/// The exceptions in a statement's header for one engine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Exceptions {
-    /// Rows examined for each that is returned or changed.
+    /// Rows examined for each row returned or changed.
     rows_for_each: Option<i64>,
-    /// From the head of an index it may walk entries that are delete-marked.
+    /// It may walk delete-marked entries from the head of an index.
     pub(super) walks: bool,
     /// It may read everything.
     unbounded: bool,
@@ -26,7 +26,7 @@ impl Exceptions {
     /// Reads the header.
     ///
     /// # Errors
-    /// The line that begins like an exception and is none.
+    /// Returns the line that begins like an exception but does not have the form of one.
     pub(super) fn read(statement: &str, engine: Engine) -> Result<Self, String> {
         let mut exceptions = Self::default();
         for line in statement.lines().filter(|line| line.starts_with("-- reads ")) {
@@ -67,7 +67,7 @@ impl Exceptions {
         self != Self::default()
     }
 
-    /// The bounds that it leaves. `head`: the statement begins at the head of an index, among delete-marked entries.
+    /// Returns the bounds that remain. `head`: the statement begins at the head of an index, among delete-marked entries.
     pub(super) fn limits(self, head: bool) -> Limits {
         Limits {
             rows_for_each: self.rows_for_each.unwrap_or(Limits::USUAL.rows_for_each),
@@ -77,7 +77,7 @@ impl Exceptions {
 }
 
 #[test]
-fn an_exception_has_a_form_and_a_reason() {
+fn an_exception_needs_the_right_form_and_a_reason() {
     let read = |line: &str| Exceptions::read(&format!("-- x/y: why\n{line}\nSELECT 1"), Engine::MySql);
     let eight = Exceptions { rows_for_each: Some(8), ..Exceptions::default() };
     let walks = Exceptions { walks: true, ..Exceptions::default() };

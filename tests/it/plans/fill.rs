@@ -1,4 +1,4 @@
-//! The tables of a shop that has been open for long, filled in a few seconds.
+//! Fills the tables of a shop that has been open for a long time, in a few seconds.
 //!
 //! Rows are numbered, and each range of numbers is in one state. The ids of holds and orders and all keys follow from
 //! their numbers, so that samples name rows without reading them.
@@ -14,12 +14,12 @@ use crate::support::server::{TestDatabase, connect};
 
 use holdfast::db::due::Place;
 
-/// Active holds and pending orders that run out first, and received, parked and old rows at the head of their indexes.
-/// They are settled before the second stage, so that their index entries are delete-marked.
+/// Number of late rows of each kind: active holds and pending orders that run out first, and received, parked and old rows
+/// at the head of their indexes. They are settled before the second stage, so that their index entries are delete-marked.
 pub(super) const LATE: i64 = 100_000;
-/// The fewest rows in every large table.
+/// The smallest number of rows in a large table.
 pub(super) const ROWS: i64 = 200_000;
-/// The product of every second hold and of all that are late.
+/// The product of every second hold and of all late holds.
 pub(super) const BIG: i64 = 1;
 
 /// Holds and their orders: paid.
@@ -59,7 +59,7 @@ pub(super) const RECEIVED: Range<i64> = 405_001..407_001;
 pub(super) const OVERDUE_EVENTS: Range<i64> = 407_001..409_001;
 /// Parked for orders that do not exist, with time left.
 pub(super) const PARKED: Range<i64> = 409_001..419_001;
-/// Parked although their orders are there: those of [`CANCELLED`].
+/// Parked although their orders exist: those of [`CANCELLED`].
 pub(super) const READY: Range<i64> = 419_001..421_001;
 /// Quarantined successes.
 pub(super) const QUARANTINED: Range<i64> = 421_001..422_001;
@@ -77,7 +77,7 @@ pub(super) const UNMATCHED: Range<i64> = 428_001..430_001;
 pub(super) const OBJECTS: Range<i64> = 424_001..524_001;
 const LATE_OBJECTS: Range<i64> = 1..100_001;
 
-/// Idempotency keys, and those of them that are old; the late ones are forgotten by [`settle_late`].
+/// Idempotency keys, and those of them that are old; the late ones are deleted by [`settle_late`].
 pub(super) const KEYS: Range<i64> = 1..203_001;
 /// See [`KEYS`].
 pub(super) const OLD_KEYS: Range<i64> = 203_001..205_001;
@@ -135,20 +135,20 @@ fn within(range: &Range<i64>) -> String {
     format!("i BETWEEN {} AND {}", range.start, range.end - 1)
 }
 
-/// A moment: the seconds from now plus the number in milliseconds.
+/// A time in SQL: now plus the seconds, plus the row's number in milliseconds.
 fn moment(seconds: i64) -> String {
     format!("@now + INTERVAL {seconds} SECOND + INTERVAL i * 1000 MICROSECOND")
 }
 
-/// Before the late rows run out: two days ago, since their numbers count as milliseconds.
+/// Seconds from now to the time when the first late row runs out: two days ago, since the rows' numbers add milliseconds.
 const LATE_SECONDS: i64 = -2 * 86_400;
-/// Before the other overdue rows run out.
+/// The same for the other overdue rows, without their numbers.
 const OVERDUE_SECONDS: i64 = -3_600;
-/// Before events were received.
+/// The same for the receipt of events, without their numbers.
 const RECEIVED_SECONDS: i64 = -200_000;
 
 impl World {
-    /// Fills a database of its own.
+    /// Creates and fills a database.
     pub(super) async fn fill() -> Self {
         let database = TestDatabase::create().await;
         let mut conn = session(&database).await;
@@ -170,24 +170,24 @@ impl World {
         world
     }
 
-    /// Where the service begins to look for what is due: at the beginning, and when what is late was settled behind that.
+    /// Returns where the service begins to look for due rows: at the beginning, or behind the late rows once they are settled.
     pub(super) fn place(&self, late_is_settled: bool) -> Place {
         let moved = self.now + TimeDelta::seconds(OVERDUE_SECONDS);
         if late_is_settled { Place::before(moved) } else { Place::first() }
     }
 
-    /// When a row with this number is due that is overdue, but not late.
+    /// Returns when the row with this number is due, if it is overdue but not late.
     pub(super) fn overdue_at(&self, number: i64) -> NaiveDateTime {
         self.now + TimeDelta::seconds(OVERDUE_SECONDS) + TimeDelta::milliseconds(number)
     }
 
-    /// When an event was received.
+    /// Returns when the event with this number was received.
     pub(super) fn received_at(&self, number: i64) -> NaiveDateTime {
         self.now + TimeDelta::seconds(RECEIVED_SECONDS) + TimeDelta::milliseconds(number)
     }
 
-    /// Drops the secondary keys of all tables, and returns the statements that make them again: MySQL builds a key several
-    /// times as fast as it fills one row by row. MariaDB loads an empty table like that by itself.
+    /// Drops the secondary keys of all tables, and returns the statements that create them again: MySQL builds a key several
+    /// times as fast as it fills one row by row. MariaDB needs no help: it loads an empty table in the fast way.
     async fn drop_keys(&self) -> Vec<String> {
         let mut conn = session(&self.database).await;
         let version: Option<String> = conn.query_first("SELECT VERSION()").await.expect("a version");
@@ -237,7 +237,7 @@ impl World {
         self.run(vec![format!("ANALYZE TABLE {tables}")]).await;
     }
 
-    /// Settles everything that is late. While a snapshot is open, the old index entries stay, delete-marked.
+    /// Settles all late rows. While a snapshot is open, the old index entries stay, delete-marked.
     pub(super) async fn settle_late(&self) {
         let update = |table: &str, column: &str, range: &Range<i64>, [first, last]: [String; 2], set: &str| {
             assert_eq!(range.end - range.start, LATE);
@@ -270,7 +270,7 @@ impl World {
     }
 }
 
-/// The large tables, and what is counted in them.
+/// The large tables, each with one of its columns.
 pub(super) const TABLES: [(&str, &str); 12] = [
     ("products", "id"),
     ("holds", "id"),
@@ -286,14 +286,14 @@ pub(super) const TABLES: [(&str, &str); 12] = [
     ("idempotency_keys", "created_at"),
 ];
 
-/// A session that writes fast: nothing is checked that is right by construction, and nothing goes to the binary log.
+/// Opens a session that writes fast: it checks no keys, which are right by construction, and writes no binary log.
 async fn session(database: &TestDatabase) -> Conn {
     let mut conn = connect(&database.url).await;
     conn.query_drop("SET SESSION unique_checks = 0, foreign_key_checks = 0, time_zone = '+00:00'")
         .await
         .expect("settings");
     conn.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await.expect("settings");
-    // needs a privilege; without it filling takes longer
+    // this needs a privilege; without it, filling takes longer
     let _ = conn.query_drop("SET SESSION sql_log_bin = 0").await;
     conn
 }
@@ -451,7 +451,7 @@ fn events() -> String {
 }
 
 fn trail() -> String {
-    // the busy event has a thousand rows and more, the others have four each
+    // the busy event has 2,000 rows, the others have four each
     let event = "IF(i <= 2000, 1, 1 + i DIV 4)";
     format!(
         "INSERT INTO payment_event_trail (event_id, action, attempt, detail)

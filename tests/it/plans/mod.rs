@@ -8,14 +8,14 @@
 //!
 //! It must keep three bounds:
 //!
-//! - plan: EXPLAIN shows no table or index that is read as a whole, unless it is expected to end within the next bound;
+//! - plan: EXPLAIN shows no table or index that is read as a whole, unless the expected rows are within the next bound;
 //! - rows: `Handler_read_%` counts at most 100 rows, and 4 more for each row returned, changed or given to look through.
 //!   Index entries that an index condition filters count as well: MariaDB reports them, and MySQL runs with index
 //!   condition pushdown off;
 //! - pages (second stage): `Handler_read_%` does not count delete-marked entries, but each costs a lookup in the clustered
 //!   index. MariaDB 10.11.5 and later report the pages of a statement: at most 100, and 20 more for each row. Elsewhere
 //!   (MySQL, and a MIN that the optimizer resolves while it plans) the check reads the counter of the whole server, which
-//!   includes the pages of other tests: the least of several runs must stay under a tenth of what the walk costs.
+//!   includes the pages of other tests: the smallest count of several runs must stay under a tenth of the cost of the walk.
 //!
 //! A statement that has a reason to read more says so in its header, on a line of its own:
 //!
@@ -23,9 +23,9 @@
 //! - `-- reads more while purge waits: <reason>` lifts the bounds in the second stage, for samples that begin at the head of
 //!   an index;
 //! - `-- reads everything: <reason>` lifts them in both stages;
-//! - `-- reads no table: <reason>` is for what the server keeps in memory: the statement is not run.
+//! - `-- reads no table: <reason>` is for data that the server keeps in memory: the statement is not run.
 //!
-//! They can be limited to one engine (`for each on MariaDB: …`). An exception that is not needed fails the test.
+//! Each can be limited to one engine (`for each on MariaDB: …`). An exception that is not needed fails the test.
 
 mod check;
 mod exception;
@@ -51,7 +51,7 @@ const AWAITED: &[(&str, &[Engine], &str)] = &[];
 
 const BOTH: &[Engine] = &[Engine::MariaDb, Engine::MySql];
 
-/// Statements that must fail the check, in the stage named: otherwise it would pass anything.
+/// Statements that must fail the check, in the stage named. They prove that the check can fail.
 const BAD: &[(&str, bool, &[Engine], &str)] = &[
     ("a column without an index", false, BOTH, "SELECT id FROM orders WHERE total_minor = 1"),
     ("a whole index", false, BOTH, "SELECT COUNT(id) FROM orders"),
@@ -96,8 +96,8 @@ async fn keep_a_snapshot_open(world: &World) -> Conn {
     conn
 }
 
-/// As long as an older transaction that writes is open, no page of an index is known to be visible as a whole, and each
-/// delete-marked entry is looked up.
+/// While an older writing transaction is open, InnoDB cannot treat an index page as visible as a whole, and looks up each
+/// delete-marked entry.
 async fn keep_a_writer_open(world: &World) -> Conn {
     let mut conn = connect(&world.database.url).await;
     conn.query_drop("START TRANSACTION").await.expect("a transaction");
@@ -105,18 +105,18 @@ async fn keep_a_writer_open(world: &World) -> Conn {
     conn
 }
 
-/// What was found of every statement.
+/// The findings about every statement.
 struct Guard<'world> {
     world: &'world World,
     checker: Checker,
     exceptions: BTreeMap<&'static str, Exceptions>,
-    /// Beyond the usual bounds, by statement.
+    /// Usual bounds that are exceeded, by statement.
     beyond_usual: BTreeMap<&'static str, Vec<String>>,
-    /// Beyond the bounds that its exceptions leave it, by statement.
+    /// Bounds that are exceeded although the exceptions count, by statement.
     beyond: BTreeMap<&'static str, Vec<String>>,
-    /// Statements that were seen to walk over delete-marked entries, as their exceptions allow.
+    /// Statements that walked over delete-marked entries, as their exceptions allow.
     walked: BTreeSet<&'static str>,
-    /// What no exception helps with: a missing sample, one that misses its rows, a bad header.
+    /// Faults that no exception allows: a missing sample, a sample that misses its rows, a bad header.
     broken: Vec<String>,
 }
 
@@ -202,7 +202,7 @@ impl<'world> Guard<'world> {
         here.map(|(name, ..)| *name).collect()
     }
 
-    /// Everything that is wrong.
+    /// Returns everything that is wrong.
     fn verdict(mut self) -> Vec<String> {
         let engine = self.checker.engine;
         let awaited = self.awaited();
@@ -222,7 +222,7 @@ impl<'world> Guard<'world> {
     }
 }
 
-/// Whether a statement needs no sample: it creates something, or inserts values and looks for nothing.
+/// Whether a statement needs no sample: it creates something, or inserts values and reads nothing.
 fn reads_nothing(statement: &str) -> bool {
     let mut lines = statement.lines().filter(|line| !line.starts_with("--"));
     let first = lines.next().unwrap_or_default();
@@ -231,5 +231,5 @@ fn reads_nothing(statement: &str) -> bool {
     first.starts_with("CREATE") || inserts && !statement.contains("ON DUPLICATE KEY")
 }
 
-/// Pages that a walk through all delete-marked entries looks at, at the least.
+/// The fewest pages that a walk through all delete-marked entries reads.
 const WALK: i64 = LATE;

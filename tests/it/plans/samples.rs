@@ -1,4 +1,4 @@
-//! How every statement of `sql/` is run here: one line per statement, for 1, 2 and [`MANY`] rows.
+//! The samples with which every statement of `sql/` runs: one line per statement, for 1, 2 and [`MANY`] rows.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,15 +19,15 @@ use uuid::Uuid;
 use super::fill::{self, *};
 use crate::support::payment;
 
-/// More than MySQL looks up one by one before it trusts its statistics (200), and as many as a batch.
+/// More rows than MySQL looks up one by one before it uses its statistics (200), and as many as a batch has.
 pub(super) const MANY: i64 = 1_000;
 
-/// What a sample depends on.
+/// The conditions of a sample.
 #[derive(Clone, Copy)]
 pub(super) struct At<'world> {
-    /// How many rows it is for.
+    /// Number of rows that the sample is for.
     pub(super) rows: i64,
-    /// What was late is settled.
+    /// Whether the late rows are settled.
     pub(super) settled: bool,
     /// The tables.
     pub(super) world: &'world World,
@@ -36,17 +36,17 @@ pub(super) struct At<'world> {
 /// A statement's placeholders and parameters.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sample {
-    /// The text as the service builds it, where a function of the service does.
+    /// The statements as the service builds them, if a function of the service does.
     packet: Vec<String>,
-    /// The first id of the batch, as `payment_events/set_generated` takes it down.
+    /// The first id of the batch, as `payment_events/set_generated` stores it.
     pub(super) generated: i64,
     braces: Vec<(&'static str, String)>,
     params: Vec<(&'static str, Value)>,
-    /// How many rows it returns or changes at least; a sample that misses its rows proves nothing.
+    /// The fewest rows that the statement returns or changes; a sample that misses its rows proves nothing.
     pub(super) hits: i64,
-    /// How many rows it is given to look at, whether it returns them or not.
+    /// Number of rows that the statement is given to look at, whether it returns them or not.
     pub(super) page: i64,
-    /// It begins at the head of an index, where entries are delete-marked in the second stage.
+    /// Whether it begins at the head of an index, where entries are delete-marked in the second stage.
     pub(super) head: bool,
 }
 
@@ -74,7 +74,7 @@ impl Sample {
         Self { page, ..self }
     }
 
-    /// The text to run: `statement` with its braces filled.
+    /// Returns the text to run: `statement` with its braces filled.
     pub(super) fn text(&self, name: &str, statement: &str) -> String {
         if !self.packet.is_empty() {
             let heading = format!("-- {name}: ");
@@ -85,7 +85,7 @@ impl Sample {
         self.braces.iter().fold(statement.to_owned(), fill)
     }
 
-    /// The named parameters.
+    /// Returns the named parameters.
     pub(super) fn params(&self, text: &str) -> Params {
         let used = self.params.iter().filter(|(name, _)| text.contains(&format!(":{name}")));
         let used: HashMap<Vec<u8>, Value> =
@@ -103,22 +103,22 @@ impl fmt::Display for Sample {
     }
 }
 
-/// Returns or changes this many rows at least.
+/// A sample that returns or changes at least this many rows.
 fn hits(rows: i64) -> Sample {
     Sample { hits: rows, ..Sample::default() }
 }
 
-/// Is given this many rows to look at, and may return none of them.
+/// A sample that is given this many rows to look at, and may return none of them.
 fn page(rows: i64) -> Sample {
     Sample { page: rows, ..Sample::default() }
 }
 
-/// One of the statements that a function of the service builds.
+/// The sample of a statement that a function of the service builds.
 fn built(rows: i64, packet: impl IntoIterator<Item = String>) -> Vec<Sample> {
     vec![Sample { packet: packet.into_iter().collect(), generated: NEW, ..hits(rows) }]
 }
 
-/// The same sample at every count: the statement concerns one row.
+/// The sample of a statement that concerns one row: it has none for more rows.
 fn once(at: At, sample: Sample) -> Vec<Sample> {
     if at.rows == 1 { vec![sample] } else { Vec::new() }
 }
@@ -154,7 +154,7 @@ fn key_ids(range: Range<i64>) -> String {
     literal::list(keys.iter().map(|id| Literal::Bytes(id)))
 }
 
-/// The same look from where the service has arrived, and, in the second stage, from the head of the index.
+/// Samples from the place that the service has reached and, in the second stage, from the head of the index, too.
 fn from_place(at: At<'_>, look: impl Fn(Place) -> Sample) -> Vec<Sample> {
     let mut looks = vec![look(at.world.place(at.settled))];
     if at.settled {
@@ -163,7 +163,7 @@ fn from_place(at: At<'_>, look: impl Fn(Place) -> Sample) -> Vec<Sample> {
     looks
 }
 
-/// A page of what is due.
+/// A page of due rows.
 fn window(at: At<'_>) -> Vec<Sample> {
     from_place(at, |Place { at: from, id, product_id }| {
         let sample = hits(at.rows).bind("from", from).bind("id", bytes(id)).bind("product_id", product_id);
@@ -282,7 +282,7 @@ fn between(rows: i64, first: impl Into<Value>, last: impl Into<Value>) -> Sample
 }
 
 fn ids_between(of: fn(i64) -> Uuid, rows: i64) -> Vec<Sample> {
-    // finished ones, and the border between finished and open ones
+    // finished rows, and the border between finished and open rows
     let page = |first: i64| between(rows, bytes(of(first)), bytes(of(first + rows - 1)));
     vec![page(50_001), page(CANCELLED.end - rows / 2)]
 }
@@ -292,7 +292,7 @@ fn numbers_between(rows: i64) -> Vec<Sample> {
     vec![page(50_001), page(REFUNDED.end - rows / 2), page(REFUND_DUE.start), page(UNMATCHED.start)]
 }
 
-/// Lists of operators: from the head of an index, and of a time, which rows of a second before and behind it may belong to.
+/// Lists for operators: from the head of an index, and of a time span, with ids from a second before it to a second after it.
 fn listed(at: At<'_>, sample: &Sample, first_time: i64) -> Vec<Sample> {
     let Sample { hits, .. } = *sample;
     let range = |first: i64, last: i64, [from, to]: [Value; 2]| {
@@ -307,12 +307,12 @@ fn listed(at: At<'_>, sample: &Sample, first_time: i64) -> Vec<Sample> {
     ["ASC", "DESC"].map(direction).into_iter().flatten().collect()
 }
 
-/// Nothing of these holds and orders has an event in the inbox, or their parked events are ready.
+/// Events that wait for these orders and holds: there are none, or they are parked and ready.
 fn waiting_for(rows: i64, range: &Range<i64>, sample: Sample) -> Sample {
     sample.brace("ids", ids(order, range, rows)).brace("hold_ids", ids(hold, range, rows))
 }
 
-/// The samples of a statement; `None` when there are none yet.
+/// Returns the samples of a statement; `None` when there are none yet.
 pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
     let rows = at.rows;
     let (table, verb) = name.split_once('/')?;
@@ -368,7 +368,7 @@ fn holds_(verb: &str, at: At) -> Option<Vec<Sample>> {
         "find" | "list_units" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
         "find_next_due" => once(at, hits(1).bind("seen", at.world.place(true).at)),
         "find_supply" => {
-            // the earliest ones, wherever they are
+            // the earliest rows, wherever they are
             vec![hits(rows).bind("product_id", BIG).bind("limit", rows).head()]
         }
         "find_supply_within" => supply_within(at),
@@ -391,8 +391,8 @@ fn holds_(verb: &str, at: At) -> Option<Vec<Sample>> {
     })
 }
 
-/// What a refusal looks through after a slow one: the rows that were found, what is due since, and where new ones can be; behind
-/// the last row that was found everything, when there may be more.
+/// The ranges that a refusal reads after a slow one: the rows that were found, those due since, and where new ones can be. When
+/// there may be more rows, it reads everything behind the last row that was found.
 fn supply_within(at: At<'_>) -> Vec<Sample> {
     let found: Vec<i64> = OVERDUE_ORDERS.filter(|&number| product_of(number) == BIG).take(at.rows as usize).collect();
     let time = |time: NaiveDateTime| Literal::Time(time).to_string();
@@ -411,7 +411,7 @@ fn supply_within(at: At<'_>) -> Vec<Sample> {
     let open: Vec<String> = points.iter().take(points.len() - 1).cloned().chain(last).collect();
     let sample = |ranges: Vec<String>| {
         let sample = hits(at.rows).brace("product_id", BIG.to_string()).brace("limit", at.rows.to_string());
-        // each range is looked up by itself
+        // each range is a lookup of its own
         sample.brace("ranges", ranges.join(" OR ")).page(at.rows)
     };
     vec![sample(complete), sample(open)]
@@ -700,7 +700,7 @@ fn keys(verb: &str, at: At) -> Option<Vec<Sample>> {
         "delete" => vec![hits(rows).brace("ids", key_ids(some(&KEYS, rows)))],
         "list_old" => {
             let seen = |from: NaiveDateTime| hits(rows).bind("from", from).bind("limit", rows);
-            // the last row that an earlier page had, after a restart of the service none
+            // the last row of an earlier page; after a restart of the service there is none
             let moved = if at.settled { at.world.now - TimeDelta::hours(60) } else { Place::first().at };
             let mut looks = vec![seen(moved)];
             if at.settled {

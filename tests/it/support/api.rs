@@ -1,4 +1,4 @@
-//! The API as its clients see it.
+//! A client of the HTTP API.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ pub(crate) struct Client {
     base: String,
 }
 
-/// What came back.
+/// A response of the API.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -25,7 +25,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The stable code of a problem, checked to be a whole one.
+    /// Returns the stable code of a problem, after checking that the problem is complete.
     #[track_caller]
     pub(crate) fn code(&self) -> &str {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
@@ -40,26 +40,26 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().expect("a header is text"))
     }
 
-    /// The answer, which must have this status.
+    /// Returns the response, which must have this status.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self:?}");
         self
     }
 
-    /// The refusal, which must be this one.
+    /// Returns the refusal, which must have this status and code.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, code: &str) -> &Self {
         assert_eq!((self.status, self.code()), (status, code), "{self:?}");
         self
     }
 
-    /// Whether it is a replay of what an earlier request under the same key was answered.
+    /// Whether it repeats the response to an earlier request with the same key.
     pub(crate) fn is_replayed(&self) -> bool {
         self.header("idempotent-replayed") == "true"
     }
 
-    /// A text field of the body.
+    /// Returns a text field of the body.
     #[track_caller]
     pub(crate) fn text(&self, field: &str) -> String {
         self.body[field].as_str().unwrap_or_else(|| panic!("no {field} in {self:?}")).to_owned()
@@ -75,7 +75,7 @@ impl Client {
         self.address
     }
 
-    /// Any request; `send` it with [`Client::send`].
+    /// Begins any request; [`Client::send`] sends it.
     pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method.parse().expect("a method"), format!("{}{path}", self.base))
     }
@@ -84,7 +84,7 @@ impl Client {
         self.try_send(request).await.expect("the service answers")
     }
 
-    /// The same for a service that may be gone.
+    /// Like [`Client::send`], for a service that may not respond.
     pub(crate) async fn try_send(&self, request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -93,8 +93,8 @@ impl Client {
         Ok(Answer { status, headers, body, text })
     }
 
-    /// Sends bytes as they are, for what a proper client would not send, and reads to the end; they should ask for
-    /// `Connection: close`. A service that has heard enough may answer before it has read everything.
+    /// Sends bytes as they are, for requests that a proper client would not send, and reads to the end. They should ask for
+    /// `Connection: close`. The service may respond before it has read everything.
     pub(crate) async fn raw(&self, request: &[u8]) -> Answer {
         let stream = TcpStream::connect(self.address).await.expect("the service listens");
         let (mut reader, mut writer) = stream.into_split();
@@ -120,7 +120,7 @@ impl Client {
         self.send(self.request("POST", path).json(body)).await
     }
 
-    /// A body as it is, under a content type.
+    /// Posts a body as it is, with this content type.
     pub(crate) async fn post_raw(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
         self.send(self.request("POST", path).header("content-type", content_type).body(body)).await
     }
@@ -151,7 +151,7 @@ impl Client {
         self.try_order(hold_id).await.expect(201).text("order_id")
     }
 
-    /// Gives a hold back.
+    /// Releases a hold.
     pub(crate) async fn release(&self, hold_id: &str) -> Answer {
         self.delete(&format!("/api/holds/{hold_id}")).await
     }
@@ -163,23 +163,23 @@ impl Client {
         (hold_id, order_id)
     }
 
-    /// Makes an order under an id of the client's own.
+    /// Tries to make an order under an id that the client chooses.
     pub(crate) async fn try_order_as(&self, hold_id: &str, order_id: &str) -> Answer {
         self.post("/api/orders", &json!({ "hold_id": hold_id, "order_id": order_id })).await
     }
 
-    /// Gives an order up.
+    /// Cancels an order.
     pub(crate) async fn cancel(&self, order_id: &str) -> Answer {
         self.send(self.request("POST", &format!("/api/orders/{order_id}/cancel"))).await
     }
 
-    /// The rows of an order's audit trail.
+    /// Returns the rows of an order's audit trail.
     pub(crate) async fn trail(&self, order_id: &str) -> Vec<Value> {
         let answer = self.get(&format!("/api/orders/{order_id}/events")).await.expect(200);
         answer.body["items"].as_array().expect("a list").clone()
     }
 
-    /// The transitions of an order, as `from>to:reason`.
+    /// Returns the transitions of an order, as `from>to:reason`.
     pub(crate) async fn transitions(&self, order_id: &str) -> Vec<String> {
         let word = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
         let line = |row: &Value| format!("{}>{}:{}", word(row, "from"), word(row, "to"), word(row, "reason"));
@@ -210,7 +210,7 @@ impl Client {
     }
 }
 
-/// A JSON object with some fields added, replaced, or (with `null`) taken out.
+/// Returns a JSON object with some fields added, replaced, or (with `null`) removed.
 pub(crate) fn with(body: &Value, changes: Value) -> Value {
     let mut changed = body.as_object().expect("an object").clone();
     for (field, value) in changes.as_object().expect("an object") {

@@ -1,4 +1,4 @@
-//! Crowds whose order of arrival a test chooses, at the use cases themselves.
+//! Crowds of requests that call the use cases directly, in an order that the test chooses.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::proxy::{Action, Handle, Proxy, Rule};
 
-/// Starts all of them in this order, each as far as it gets by itself: who has to queue, queues now.
+/// Starts all work in this order. Each piece runs until it first waits: a job that has to queue is in its queue on return.
 pub(crate) fn in_order<F>(work: impl IntoIterator<Item = F>) -> Vec<JoinHandle<F::Output>>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -33,7 +33,7 @@ where
     work.into_iter().map(start).collect()
 }
 
-/// What came of each.
+/// Waits for all tasks and returns their results.
 pub(crate) async fn all<T>(crowd: Vec<JoinHandle<T>>) -> Vec<T> {
     futures_util::future::join_all(crowd).await.into_iter().map(|joined| joined.expect("no panic")).collect()
 }
@@ -44,7 +44,7 @@ pub(crate) struct Jam<T> {
     under_way: Vec<JoinHandle<T>>,
 }
 
-/// Holds up a lane by as much work as it lets be under way; each piece is a batch of its own.
+/// Holds up a lane with this work, as many pieces as it runs at the same time; each piece is a batch of its own.
 pub(crate) async fn held_up<F>(proxy: &Proxy, work: impl IntoIterator<Item = F>) -> Jam<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -60,19 +60,19 @@ where
 }
 
 impl<T> Jam<T> {
-    /// Lets the lane go on; returns what came of the work that held it up.
+    /// Lets the lane go on; returns the results of the work that held it up.
     pub(crate) async fn release(self) -> Vec<T> {
         drop(self.commits);
         all(self.under_way).await
     }
 }
 
-/// A key for a request whose body is told by a number.
+/// A key for a request whose body is represented by a number.
 pub(crate) fn keyed(operation: Operation, key: impl Into<String>, body: u8) -> Keyed {
     Keyed::new("anonymous", operation, key.into(), [body; 32])
 }
 
-/// Somebody wants to hold units.
+/// A request that takes a hold.
 pub(crate) fn hold(
     app: &Arc<App>,
     product_id: i64,
@@ -83,7 +83,7 @@ pub(crate) fn hold(
     async move { app.checkout.create_hold(product_id, qty, key).await }
 }
 
-/// Somebody wants to order what is held.
+/// A request that orders a hold.
 pub(crate) fn order(
     app: &Arc<App>,
     hold_id: Uuid,
@@ -94,7 +94,7 @@ pub(crate) fn order(
     async move { app.checkout.create_order(hold_id, order_id, key).await }
 }
 
-/// A provider reports an event.
+/// A delivery of a payment event.
 pub(crate) fn deliver(app: &Arc<App>, event: Event) -> impl Future<Output = Result<Receipt, Error>> + Send + use<> {
     let app = Arc::clone(app);
     async move { app.checkout.receive_event(event).await }
@@ -113,7 +113,7 @@ pub(crate) async fn orders(app: &Arc<App>, product_id: i64, count: usize) -> Vec
     placed.into_iter().map(|placed| placed.expect("an active hold").order.id).collect()
 }
 
-/// How many statements of this name the database was sent.
+/// Counts the statements of this name that were sent to the database.
 pub(crate) fn sent(proxy: &Proxy, name: &str) -> usize {
     let name = format!("-- {name}:");
     proxy.statements().iter().filter(|statement| statement.contains(&name)).count()

@@ -1,5 +1,5 @@
-//! What the tests stand on: one real database server for all, a database of its own for each test, real services on
-//! loopback ports, and helper verbs.
+//! Support for the tests: one real database server for all, a database of its own for each test, real services on loopback
+//! ports, and helper functions.
 
 pub(crate) mod api;
 pub(crate) mod crowd;
@@ -20,12 +20,12 @@ use uuid::Uuid;
 pub(crate) use api::{Answer, Client, with};
 pub(crate) use shop::{Bare, Instance, Shop, binary};
 
-/// An id as a client mints it.
+/// Returns a new id, as a client makes it.
 pub(crate) fn mint() -> String {
     Uuid::now_v7().to_string()
 }
 
-/// Runs all of them at the same time; returns what came of each, in their order.
+/// Runs all work at the same time; returns the results in the order of the work.
 pub(crate) async fn together<F>(work: impl IntoIterator<Item = F>) -> Vec<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
@@ -34,7 +34,7 @@ where
     futures_util::future::join_all(tasks).await.into_iter().map(|joined| joined.expect("no panic")).collect()
 }
 
-/// A provider reports that an order is paid.
+/// The event by which a provider reports that an order is paid.
 pub(crate) fn payment(order_id: Uuid, key: &str) -> Event {
     Event {
         provider: "default",
@@ -54,7 +54,7 @@ pub(crate) fn payment(order_id: Uuid, key: &str) -> Event {
     }
 }
 
-/// Looks again and again until something is so, or until nobody would wait for it any longer. Returns whether it is.
+/// Checks a condition again and again, until it is true or a minute has passed. Returns whether it is true.
 pub(crate) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so().await {

@@ -15,10 +15,10 @@ use tokio::time::timeout;
 
 use super::{Client, eventually};
 
-/// How long any process may take to end.
+/// Time limit for a process to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a process has written so far, line by line.
+/// The lines that a process has written so far.
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<String>>>);
 
@@ -59,7 +59,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// The exit code, which must be this one.
+    /// Checks that the exit code is this one.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.status.code(), Some(code), "{self:?}");
@@ -81,13 +81,13 @@ fn command_from(mut command: Command, folder: &Path, arguments: &[&str], setting
     command
 }
 
-/// A pipe whose reader is gone.
+/// A pipe whose reader is closed.
 fn closed_pipe() -> PipeWriter {
     std::io::pipe().expect("a pipe can be made").1
 }
 
 impl Process {
-    /// Runs a command to its end whose standard output is closed, and, unless it is asked for, its standard error too.
+    /// Runs a command to its end with a closed standard output and, unless `reads_errors`, a closed standard error.
     pub(crate) async fn run_unread(
         folder: &Path,
         arguments: &[&str],
@@ -100,7 +100,7 @@ impl Process {
             command.stderr(closed_pipe());
         }
         let child = command.spawn().expect("the binary can be started");
-        let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("it can be waited for");
+        let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("its status is known");
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ended { status: output.status, out: text(output.stdout), err: text(output.stderr) }
     }
@@ -121,12 +121,12 @@ impl Process {
         Self { child, readers, out, err }
     }
 
-    /// `holdfast serve` over this database, with a log that has no reader, once it answers.
+    /// Starts `holdfast serve` over this database, with a log that has no reader; returns once it listens.
     pub(crate) async fn serve_unlogged(database_url: &str, settings: &[(&str, &str)]) -> (Self, Client) {
         Self::serve_logging_to(closed_pipe(), database_url, settings).await
     }
 
-    /// The same with this for a log.
+    /// Like [`Process::serve_unlogged`], with this pipe as the log.
     pub(crate) async fn serve_logging_to(
         log: PipeWriter,
         database_url: &str,
@@ -148,7 +148,7 @@ impl Process {
         (Self { child, readers: Vec::new(), out: Lines::default(), err: Lines::default() }, Client::new(address))
     }
 
-    /// As [`Process::start_in`], where the folder does not matter.
+    /// Like [`Process::start_in`], where the folder does not matter.
     pub(crate) fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         Self::start_in(Path::new(env!("CARGO_TARGET_TMPDIR")), arguments, settings)
     }
@@ -158,13 +158,13 @@ impl Process {
         Self::start(arguments, settings).ended().await
     }
 
-    /// `holdfast serve` on a free port over this database, once it listens.
+    /// Starts `holdfast serve` on a free port over this database; returns once it listens.
     pub(crate) async fn serve(database_url: &str, settings: &[(&str, &str)]) -> (Self, Client) {
         let program = Command::new(env!("CARGO_BIN_EXE_holdfast"));
         Self::serve_from(program, database_url, settings).await
     }
 
-    /// The same within the limit that the shell's `ulimit` sets by these arguments.
+    /// Like [`Process::serve`], within the limit that the shell's `ulimit` sets with these arguments.
     pub(crate) async fn serve_within(limit: &str, database_url: &str) -> (Self, Client) {
         let mut shell = Command::new("/bin/sh");
         let script = format!(r#"ulimit {limit} && exec "$0" "$@""#);
@@ -184,7 +184,7 @@ impl Process {
         (process, Client::new(address))
     }
 
-    /// Where it listens, once it says so.
+    /// Waits until the process logs its address, and returns it.
     pub(crate) async fn address(&mut self) -> SocketAddr {
         let mut address = None;
         let told = eventually(async || {
@@ -195,7 +195,8 @@ impl Process {
             address.is_some() || self.child.try_wait().is_ok_and(|ended| ended.is_some())
         });
         let told = told.await;
-        address.unwrap_or_else(|| panic!("it does not serve ({told}):\n{}\n{}", self.out.text(), self.err.text()))
+        address
+            .unwrap_or_else(|| panic!("the process does not serve ({told}):\n{}\n{}", self.out.text(), self.err.text()))
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -208,24 +209,25 @@ impl Process {
         assert!(sent.is_ok_and(|status| status.success()), "{name} can be sent");
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     pub(crate) async fn ended(mut self) -> Ended {
         let status = timeout(PATIENCE, self.child.wait()).await;
-        let status = status.unwrap_or_else(|_| panic!("it does not end:\n{}\n{}", self.out.text(), self.err.text()));
+        let status =
+            status.unwrap_or_else(|_| panic!("the process does not end:\n{}\n{}", self.out.text(), self.err.text()));
         for reader in self.readers.drain(..) {
-            // A child of its own that outlives it would keep the pipe open.
+            // A child process that outlives it would keep the pipe open.
             let _ = timeout(Duration::from_secs(5), reader).await;
         }
-        Ended { status: status.expect("it can be waited for"), out: self.out.text(), err: self.err.text() }
+        Ended { status: status.expect("its status is known"), out: self.out.text(), err: self.err.text() }
     }
 
-    /// Ends it without any warning, as a crash would.
+    /// Kills the process, as a crash would end it.
     pub(crate) async fn kill(self) {
         self.signal("KILL").await;
         self.ended().await;
     }
 
-    /// Asks it to stop and waits for its end.
+    /// Asks the process to stop and waits for it to end.
     pub(crate) async fn terminate(self) -> Ended {
         self.signal("TERM").await;
         self.ended().await

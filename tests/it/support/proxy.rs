@@ -33,32 +33,32 @@ const COM_STMT_CLOSE: u8 = 0x19;
 const PACKET_HEADER: usize = 4;
 /// A packet this long is continued by the next one.
 const LONGEST_PACKET: usize = 0x00ff_ffff;
-/// How long a test waits for a command that a rule is for.
+/// How long a test waits for a command that a rule matches.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How much is read at a time; without it, a `Vec` would offer 64 bytes.
 const BUFFER: usize = 64 * 1024;
 
-/// What happens to a command that a [`Rule`] matches.
+/// The action on a command that a [`Rule`] matches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
     /// The command is held back until it is released; the server has not seen it.
     PauseBefore,
     /// The server executes the command; its answer is held back until it is released.
     PauseAfter,
-    /// The connection is closed; the server never sees the command, and undoes the transaction
-    /// once it has noticed, which may be a moment after the client did.
+    /// The connection is closed; the server never sees the command, and rolls the transaction
+    /// back once it notices the end, which may be a moment after the client does.
     CutBefore,
-    /// The server executes the command; instead of its answer the client sees the end.
+    /// The server executes the command; instead of its answer, the client sees the connection end.
     CutAfter,
     /// The client gets this error (code, SQLSTATE, message); the server never sees the command.
-    /// A real 1213 undoes the transaction, this one does not: its locks stay until the client
-    /// sends a ROLLBACK or leaves.
+    /// A real 1213 rolls the transaction back, this one does not: its locks stay until the client
+    /// sends a ROLLBACK or disconnects.
     Error(u16, &'static str, &'static str),
     /// The connection stays open, but neither this command nor any later one on it is forwarded
     /// or answered; the server's transaction stays open until the client closes the connection.
     Blackhole,
-    /// The same, and the server does not learn that the client has closed the connection either,
-    /// as long as the handle lives.
+    /// Like [`Action::Blackhole`], but the server does not learn either that the client has closed
+    /// the connection, as long as the handle lives.
     Partition,
 }
 
@@ -68,7 +68,7 @@ impl Action {
 }
 
 /// Which commands an [`Action`] applies to: queries, and executions (not preparations) of
-/// prepared statements, by their SQL text. A rule applies once unless told otherwise.
+/// prepared statements, by their SQL text. By default, a rule applies once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     text: String,
@@ -78,20 +78,20 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// Matches this SQL text and no longer one. The place for it is `COMMIT`, which is also a
-    /// part of `SET TRANSACTION ISOLATION LEVEL READ COMMITTED`.
+    /// Matches this SQL text and no longer one. `COMMIT` needs this, because it is also a part of
+    /// `SET TRANSACTION ISOLATION LEVEL READ COMMITTED`.
     pub(crate) fn exactly(text: &str) -> Self {
         let mut rule = Self::from(text);
         rule.whole = true;
         rule
     }
 
-    /// Leaves the first matches alone.
+    /// The rule skips this many matches first.
     pub(crate) fn skip(self, skip: usize) -> Self {
         Self { skip, ..self }
     }
 
-    /// How many matches the rule applies to.
+    /// The rule applies to this many matches.
     pub(crate) fn times(self, budget: usize) -> Self {
         Self { budget, ..self }
     }
@@ -164,7 +164,7 @@ async fn wait_for(progress: &watch::Sender<Progress>, reached: impl FnMut(&Progr
     waited.expect("the borrowed sender keeps the channel open");
 }
 
-/// What a rule does, and where it records that.
+/// The action of a rule, and the progress that it records.
 #[derive(Clone)]
 struct Strike {
     action: Action,
@@ -186,7 +186,7 @@ impl Strike {
     }
 }
 
-/// What the connections and the test share.
+/// The state that the connections and the test share.
 struct Shared {
     upstream: Mutex<SocketAddr>,
     rules: Mutex<Vec<(Rule, Strike)>>,
@@ -218,7 +218,7 @@ impl Shared {
     }
 }
 
-/// A test that failed while it held a lock must not hide its message behind a second panic.
+/// Locks also a poisoned mutex: a failed test must not hide its message behind a second panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -249,9 +249,9 @@ impl Proxy {
         Self { address, shared, listening }
     }
 
-    /// The database URL by way of the proxy. It ends in `prefer_socket=false`, because
+    /// Returns the database URL through the proxy. It ends in `prefer_socket=false`, because
     /// `mysql_async` asks a server on a loopback address for its Unix socket and, where it can
-    /// open that, silently goes on there: around the proxy.
+    /// open that, silently goes on there and bypasses the proxy.
     pub(crate) fn url(&self, database_url: &str) -> String {
         let parts = database_url.split_once("://");
         let (scheme, rest) = parts.expect("a database URL has a scheme");
@@ -270,19 +270,19 @@ impl Proxy {
         handle
     }
 
-    /// The database goes away: cuts every connection and closes new ones before the greeting.
-    /// On return the sockets are closed.
+    /// Makes the database unavailable: cuts every connection and closes new ones before the
+    /// greeting. On return, the sockets are closed.
     pub(crate) async fn refuse(&self) {
         let open = lock(&self.shared.connections).take();
         open.unwrap_or_default().shutdown().await;
     }
 
-    /// The database is back for new connections.
+    /// Makes the database available again for new connections.
     pub(crate) fn accept(&self) {
         lock(&self.shared.connections).get_or_insert_default();
     }
 
-    /// New connections lead to this server, as behind a balancer.
+    /// Sends new connections to this server, as a load balancer may.
     pub(crate) fn lead_to(&self, upstream: SocketAddr) {
         *lock(&self.shared.upstream) = upstream;
     }
@@ -292,12 +292,12 @@ impl Proxy {
         self.shared.connects.load(Ordering::Relaxed)
     }
 
-    /// The database freezes: connections stay open and new ones are accepted, but nothing is passed on.
+    /// Freezes the database: connections stay open and new ones are accepted, but nothing is passed on.
     pub(crate) fn freeze(&self) {
         self.shared.silent.send_replace(true);
     }
 
-    /// The database goes on where it was frozen.
+    /// Lets the database go on where it was frozen.
     pub(crate) fn thaw(&self) {
         self.shared.silent.send_replace(false);
     }
@@ -309,7 +309,7 @@ impl Proxy {
 
     /// The SQL texts seen so far, in order, whether or not a rule applied: queries, and one for
     /// each execution of a prepared statement. `mysql_async` adds a `SELECT @@...` of its own to
-    /// every new connection and puts transactions in words (`START TRANSACTION`, `COMMIT`).
+    /// every new connection and sends transactions as text (`START TRANSACTION`, `COMMIT`).
     pub(crate) fn statements(&self) -> Vec<String> {
         lock(&self.shared.statements).clone()
     }
@@ -333,7 +333,7 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>) {
         if let Some(connections) = lock(&shared.connections).as_mut() {
             while connections.try_join_next().is_some() {}
             let relay = Relay::run(client, Arc::clone(&shared));
-            // An error is an end like any other here: both sockets close, and the client tells.
+            // An error is an end like any other here: both sockets close, and the client reports it.
             connections.spawn(async move { drop(relay.await) });
         }
     }
@@ -346,9 +346,9 @@ struct Relay {
     shared: Arc<Shared>,
     /// How many seconds the clock of this session is ahead.
     clock: i64,
-    /// Bytes of the server that the client has not got yet.
+    /// Bytes of the server that the client has not received yet.
     answer: Vec<u8>,
-    /// The text whose preparation the server has yet to answer.
+    /// The SQL text whose preparation the server has not answered yet.
     preparing: Option<String>,
     prepared: HashMap<[u8; 4], String>,
 }
@@ -412,7 +412,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Treats the client's packets as the rules say. An error ends the connection.
+    /// Handles the client's packets as the rules demand. An error ends the connection.
     async fn on_command(&mut self, packets: &[u8]) -> io::Result<()> {
         let statement = self.statement(packets);
         if statement.is_some() {
@@ -467,7 +467,7 @@ impl Relay {
         Ok(())
     }
 
-    /// The SQL text that the packets execute, if they do. Keeps account of prepared statements.
+    /// Returns the SQL text that the packets execute, if any, and keeps track of prepared statements.
     fn statement(&mut self, packets: &[u8]) -> Option<String> {
         let payload = payload(packets);
         let (command, body) = payload.split_first().filter(|_| packets[3] == 0)?;
@@ -497,14 +497,14 @@ fn take_command(received: &mut Vec<u8>) -> Option<Vec<u8>> {
     }
 }
 
-/// What the packets of one command carry together: all but the last one are as long as can be.
+/// Joins the payloads of one command's packets: all but the last one have the maximum length.
 fn payload(packets: &[u8]) -> Vec<u8> {
     let packets = packets.chunks(PACKET_HEADER + LONGEST_PACKET);
     let payloads: Vec<&[u8]> = packets.map(|packet| &packet[PACKET_HEADER..]).collect();
     payloads.concat()
 }
 
-/// The packet that answers those of a command with an error; it is numbered on from theirs.
+/// Builds the packet that answers a command with an error; its number follows those of the command.
 fn error_packet(packets: &[u8], code: u16, state: &str, message: &str) -> Vec<u8> {
     let [low, high] = code.to_le_bytes();
     let body = [&[0xff, low, high, b'#'], state.as_bytes(), message.as_bytes()].concat();

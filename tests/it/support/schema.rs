@@ -1,5 +1,5 @@
-//! Whether an answer is what the document says: its status, its content type, its headers, and its body by the schema. It
-//! knows the keywords that the document uses, and no others: a new one makes it panic until it is learnt here.
+//! Checks responses against the OpenAPI document: status, content type, headers, and the body by its schema. It supports only
+//! the keywords that the document uses, and panics at any other.
 
 use chrono::DateTime;
 use serde_json::Value;
@@ -25,10 +25,10 @@ impl Document {
     fn fault(&self, method: &str, path: &str, answer: &Answer) -> Option<String> {
         let response = &self.0["paths"][path][method.to_lowercase()]["responses"][answer.status.to_string()];
         let Some(content) = response["content"].as_object() else {
-            return Some(format!("{} is no status of it", answer.status));
+            return Some(format!("the document has no status {}", answer.status));
         };
         let Some(media) = content.get(answer.header("content-type")) else {
-            return Some(format!("{:?} is no content type of it", answer.header("content-type")));
+            return Some(format!("the document has no content type {:?}", answer.header("content-type")));
         };
         let headers = response["headers"].as_object().into_iter().flatten();
         for (name, header) in headers {
@@ -39,7 +39,7 @@ impl Document {
         self.misfit(&media["schema"], &answer.body, "body")
     }
 
-    /// What does not fit, and where.
+    /// Returns the first part that does not fit, with its place.
     fn misfit(&self, schema: &Value, value: &Value, place: &str) -> Option<String> {
         let keywords = schema.as_object().expect("a schema is an object");
         if let Some(name) = schema["$ref"].as_str() {
@@ -50,8 +50,8 @@ impl Document {
             return None;
         }
         keywords.iter().find_map(|(keyword, says)| match keyword.as_str() {
-            "type" => (!is_of_type(says, value)).then(|| format!("{place} is no {says}: {value}")),
-            "format" => (!has_format(says, value)).then(|| format!("{place} is no {says}: {value}")),
+            "type" => (!is_of_type(says, value)).then(|| format!("{place} is not {says}: {value}")),
+            "format" => (!has_format(says, value)).then(|| format!("{place} is not {says}: {value}")),
             "enum" => (!says.as_array()?.contains(value)).then(|| format!("{place} is none of {says}: {value}")),
             "required" => says.as_array()?.iter().find_map(|name| {
                 let is_there = value.get(name.as_str()?).is_some();
@@ -63,7 +63,7 @@ impl Document {
             }),
             "items" => value.as_array()?.iter().find_map(|item| self.misfit(says, item, &format!("{place}[]"))),
             "title" | "description" | "example" | "nullable" => None,
-            unknown => panic!("{place}: the keyword {unknown} has to be learnt"),
+            unknown => panic!("{place}: the keyword {unknown} is not supported"),
         })
     }
 }
@@ -76,7 +76,7 @@ fn is_of_type(name: &Value, value: &Value) -> bool {
         Some("boolean") => value.is_boolean(),
         Some("number") => value.is_number(),
         Some("integer") => value.is_i64() || value.is_u64(),
-        _ => panic!("the type {name} has to be learnt"),
+        _ => panic!("the type {name} is not supported"),
     }
 }
 
@@ -88,6 +88,6 @@ fn has_format(name: &Value, value: &Value) -> bool {
         Some("date-time") => text.len() == 27 && text.ends_with('Z') && DateTime::parse_from_rfc3339(text).is_ok(),
         Some("int64") => value.is_i64(),
         Some("uint16") => value.as_u64().is_some_and(|number| number <= u64::from(u16::MAX)),
-        _ => panic!("the format {name} has to be learnt"),
+        _ => panic!("the format {name} is not supported"),
     }
 }

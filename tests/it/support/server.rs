@@ -9,10 +9,10 @@ use holdfast::dev::PrivateServer;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Row};
 
-/// What every database that a test makes is called, so that leftovers can be told.
+/// The prefix of every test database, by which leftovers are found.
 const PREFIX: &str = "holdfast_test_";
 
-/// The server's URL without a database, ending in a slash.
+/// Returns the server's URL without a database, ending in a slash.
 pub(crate) fn url() -> &'static str {
     static URL: OnceLock<String> = OnceLock::new();
     URL.get_or_init(|| match std::env::var("TEST_DATABASE_URL") {
@@ -25,14 +25,14 @@ fn with_slash(url: &str) -> String {
     format!("{}/", url.trim_end_matches('/'))
 }
 
-/// The server lives in a thread of its own until the process ends; then its supervisor stops it.
+/// Starts the server in a thread of its own. It runs until the process ends; then its supervisor stops it.
 fn start_private_server() -> String {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let mut server = start_somewhere().await;
-            tell.send(with_slash(&server.url(""))).expect("somebody waits for the server");
+            tell.send(with_slash(&server.url(""))).expect("a test waits for the server");
             let died = server.exited().await;
             panic!("the database server of the tests died: {died}");
         });
@@ -40,7 +40,7 @@ fn start_private_server() -> String {
     told.recv().expect("the private database server starts")
 }
 
-/// A folder that is kept between runs, or, when another run holds it, one of this run's own.
+/// Starts the server in a folder that is kept between runs or, if another run uses that one, in a folder of this run's own.
 async fn start_somewhere() -> PrivateServer {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("database");
     match PrivateServer::start(&kept, &[]).await {
@@ -64,7 +64,7 @@ async fn drop_leftovers(server: &str) {
     }
 }
 
-/// A connection that is nobody else's, past the door and the pool.
+/// Opens a connection of its own, outside the transaction door and the pool.
 #[expect(clippy::disallowed_methods, reason = "tests look at the database from outside")]
 pub(crate) async fn connect(url: &str) -> Conn {
     let opts = Opts::from_url(url).expect("a database URL");
@@ -89,7 +89,7 @@ impl TestDatabase {
     }
 }
 
-/// A test that failed may have left a transaction open, and no table is dropped before that ends.
+/// Kills the connections to a database: a failed test may have left a transaction open, which would keep it from being dropped.
 async fn end_connections(conn: &mut Conn, database: &str) {
     let connections: Vec<Row> = conn.query("SHOW PROCESSLIST").await.unwrap_or_default();
     for connection in connections {
@@ -108,7 +108,7 @@ impl Drop for TestDatabase {
             runtime.block_on(async {
                 let mut conn = connect(url()).await;
                 end_connections(&mut conn, &name).await;
-                // A test that failed may have left a transaction open that nobody ends while we wait here.
+                // Do not wait for long for a transaction that a failed test has left open.
                 let _ = conn.query_drop("SET SESSION lock_wait_timeout = 5").await;
                 let _ = conn.query_drop(format!("DROP DATABASE IF EXISTS `{name}`")).await;
             });

@@ -19,7 +19,7 @@ use super::proxy::Proxy;
 use super::server::{TestDatabase, connect};
 use super::{Client, eventually};
 
-/// A database with products, and the ways to it.
+/// A database with products, and functions that start services over it.
 pub(crate) struct Shop {
     pub(crate) database: TestDatabase,
 }
@@ -38,7 +38,7 @@ impl Shop {
         (shop, product_id, instance)
     }
 
-    /// Puts a product on sale for 49.99 EUR, the way another program would, and returns its id.
+    /// Puts a product on sale for 49.99 EUR, as another program would, and returns its id.
     pub(crate) async fn product(&self, stock: i64) -> i64 {
         let mut conn = self.sql().await;
         let insert = "INSERT INTO products (name, price_minor, currency, stock) VALUES ('A thing', 4999, 'EUR', ?)";
@@ -46,7 +46,7 @@ impl Shop {
         i64::try_from(conn.last_insert_id().expect("an id")).expect("a small id")
     }
 
-    /// A configuration for this shop: any free port, short waits at the end.
+    /// A configuration for this shop: any free port, a short drain time.
     pub(crate) fn config(&self) -> Config {
         let settings = Settings {
             database_url: Some(self.database.url.clone()),
@@ -76,13 +76,13 @@ impl Shop {
         (Instance::start(config).await, proxy)
     }
 
-    /// An instance without workers that reaches its database through a proxy: nothing happens but its requests, so that
-    /// a rule for `COMMIT` strikes one of theirs.
+    /// An instance without workers that reaches its database through a proxy. Only its requests send statements, so a rule
+    /// for `COMMIT` applies to one of them.
     pub(crate) async fn serve_without_workers(&self) -> Bare {
         self.serve_without_workers_as(self.config()).await
     }
 
-    /// The same by a configuration of its own.
+    /// Like [`Shop::serve_without_workers`], with this configuration.
     pub(crate) async fn serve_without_workers_as(&self, config: Config) -> Bare {
         let (through_proxy, proxy) = self.config_through_proxy().await;
         let app = Arc::new(App::new(&Config { database: through_proxy.database, ..config }));
@@ -94,12 +94,12 @@ impl Shop {
         Bare { app, client, proxy, serving }
     }
 
-    /// The use cases without HTTP and without workers: every step is the test's to take.
+    /// The use cases without HTTP and without workers: the test takes every step.
     pub(crate) fn app(&self) -> Arc<App> {
         Arc::new(App::new(&self.config()))
     }
 
-    /// The same through a proxy.
+    /// Like [`Shop::app`], through a proxy.
     pub(crate) async fn app_through_proxy(&self) -> (Arc<App>, Proxy) {
         let (config, proxy) = self.config_through_proxy().await;
         (Arc::new(App::new(&config)), proxy)
@@ -116,7 +116,7 @@ impl Shop {
         (Config { database, ..self.config() }, proxy)
     }
 
-    /// A connection to the database, past the service.
+    /// A connection to the database, outside the service.
     pub(crate) async fn sql(&self) -> Conn {
         connect(&self.database.url).await
     }
@@ -131,12 +131,12 @@ impl Shop {
         self.sql().await.query(query).await.expect("the query runs")
     }
 
-    /// A single number.
+    /// Returns the number that a query gives.
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.row::<i64>(query).await
     }
 
-    /// Waits until a number is what it should be: for what a worker or another process does in its own time.
+    /// Waits until a query returns this number: for the results of a worker or another process.
     pub(crate) async fn until(&self, query: &str, expected: i64) {
         let mut conn = self.sql().await;
         let mut last = None;
@@ -154,13 +154,13 @@ impl Shop {
         conn.affected_rows()
     }
 
-    /// Waits until the server is at work on a statement of this name for this shop; one that waits for a lock stays.
+    /// Waits until the server runs a statement of this name for this shop. One that waits for a lock is always seen.
     pub(crate) async fn until_running(&self, name: &str) {
         let mut conn = self.sql().await;
         let (deadline, first_line) = (Instant::now() + Duration::from_secs(10), format!("-- {name}:"));
         while Instant::now() < deadline {
             let rows: Vec<Row> = conn.query("SHOW FULL PROCESSLIST").await.expect("the query runs");
-            // A statement is shown with its parameters, of which ids are no text.
+            // A statement is shown with its parameters, and binary ids are not text.
             let column = |row: &Row, name: &str| row.get::<Option<Vec<u8>>, _>(name).flatten().unwrap_or_default();
             let at_work = |row: &Row| {
                 column(row, "db") == self.database.name.as_bytes()
@@ -174,7 +174,7 @@ impl Shop {
         panic!("{name} does not run");
     }
 
-    /// How many of a product's units are spoken for.
+    /// Returns how many units of a product are reserved.
     pub(crate) async fn reserved(&self, product_id: i64) -> i64 {
         self.count(&format!("SELECT reserved FROM products WHERE id = {product_id}")).await
     }
@@ -201,7 +201,7 @@ impl Shop {
         conn.query_drop("COMMIT").await.expect("the transaction commits");
     }
 
-    /// Gives every active hold this long from now.
+    /// Makes every active hold run out this long from now.
     pub(crate) async fn let_holds_run_out_in(&self, milliseconds: u32) {
         let soon = format!("UTC_TIMESTAMP(6) + INTERVAL {milliseconds}000 MICROSECOND");
         let set = format!("SET expires_at = {soon}, returns_at = expires_at");
@@ -230,8 +230,8 @@ impl Shop {
         self.execute(past).await;
     }
 
-    /// The law: what is reserved is held, awaits payment, or is sold; every order's trail explains its state; every amount
-    /// that was taken is in sight. See [`holdfast::checkout::audit`].
+    /// Checks the invariants with an audit: reserved units are held, await payment, or are sold; every order's trail explains
+    /// its state; every amount that was taken is accounted for. See [`holdfast::checkout::audit`].
     pub(crate) async fn assert_conserved(&self) {
         let report = self.app().checkout.audit().await.expect("an audit can be made");
         assert!(report.is_clean(), "{report}");

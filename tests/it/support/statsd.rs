@@ -1,4 +1,4 @@
-//! A StatsD server that keeps what it hears.
+//! A StatsD server that keeps every line that it receives.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -52,7 +52,7 @@ impl StatsD {
         Self { address, heard, listening: listening.abort_handle() }
     }
 
-    /// Where it listens, as a setting.
+    /// Returns its address, as a setting.
     pub(crate) fn setting(&self) -> (&'static str, &str) {
         ("HOLDFAST_STATSD", &self.address)
     }
@@ -61,7 +61,7 @@ impl StatsD {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Everything that was heard under this name and kind with exactly these tags, in any order.
+    /// Returns all values that were received under this name and kind with exactly these tags, in any order.
     pub(crate) fn all(&self, name: &str, kind: &str, tags: &[&str]) -> Vec<f64> {
         let mut tags = tags.to_vec();
         tags.sort_unstable();
@@ -77,13 +77,13 @@ impl StatsD {
         assert!(reached && sum() <= f64::from(expected), "{name} {tags:?} is {} in {:#?}", sum(), self.lines());
     }
 
-    /// Waits until a gauge has told such a value.
+    /// Waits until a gauge has had such a value.
     pub(crate) async fn gauged(&self, name: &str, tags: &[&str], is_right: impl Fn(f64) -> bool) {
         let told = eventually(async || self.all(name, "g", tags).into_iter().any(&is_right)).await;
         assert!(told, "{name} {tags:?} in {:#?}", self.lines());
     }
 
-    /// Waits until so many values were told.
+    /// Waits until this many values were received, and returns them.
     pub(crate) async fn told(&self, name: &str, kind: &str, tags: &[&str], times: usize) -> Vec<f64> {
         let told = eventually(async || self.all(name, kind, tags).len() >= times).await;
         assert!(told, "{name} {tags:?} in {:#?}", self.lines());
