@@ -1,5 +1,4 @@
--- audit/transition_not_allowed: an order takes these ways and no other ones; a failed attempt to pay leaves it pending, and
--- nothing else does
+-- audit/transition_not_allowed: an order makes only these transitions; only a failed attempt to pay leaves it pending
 SELECT order_id, CONCAT('transition ', id, ' goes from ', COALESCE(from_status, 'nothing'), ' to ', to_status)
 FROM order_events
 WHERE id BETWEEN :first AND :last
