@@ -1,2 +1,2 @@
--- payment_events/set_due: when the events of a batch are due again (@d); the time also tells this batch from another worker's
+-- payment_events/set_due: when the events of a batch are due again (@d); the time also differs from every other batch
 SET @d = NOW(6) + INTERVAL {pause_us} MICROSECOND
