@@ -1,6 +1,6 @@
 -- orders/list_due: orders that were not paid in time, the oldest first, after a place in the index; a plain read that only
 -- finds candidates. A payment that waits to be applied counts as in time until its fifth attempt. The statement returns the
--- clock even when nothing is due; the subqueries are counts, since an EXISTS may first be materialized from the whole inbox
+-- clock even when nothing is due; the subqueries are counts, since an EXISTS may first be materialised from the whole inbox
 -- reads up to 6 rows for each on MariaDB: an order is looked up in the inbox by either id, and passes the derived table
 -- reads more while purge waits: only a first read and the walk for stragglers begin at the oldest deadline, and that walk rests
 SELECT clock.now, due.id, due.hold_id, due.pay_by, TIMESTAMPDIFF(MICROSECOND, due.pay_by, clock.now) AS late_us

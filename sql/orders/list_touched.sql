@@ -1,5 +1,5 @@
 -- orders/list_touched: which of these orders have left that state, or are named by events without a final outcome. Counted
--- order by order: an EXISTS would first be materialized from the whole inbox, and a join would multiply the events of one
+-- order by order: an EXISTS would first be materialised from the whole inbox, and a join would multiply the events of one
 -- order
 SELECT id
 FROM orders

@@ -1,4 +1,4 @@
--- payment_links/list: the orders and holds of these objects; a charge has its own without a link, even when an older version
+-- payment_links/list: the orders and holds of these objects; a charge has them without a link, even when an older version
 -- wrote it
 (SELECT object_id, charge_name, order_id, hold_id, FALSE AS is_charge
  FROM payment_links FORCE INDEX (PRIMARY)

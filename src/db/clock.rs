@@ -1,8 +1,8 @@
 //! The database's clock, as this instance knows it.
 //!
 //! It decides every deadline, and whether a webhook is recent. A worker reads it every few seconds; in between, this
-//! machine's monotonic clock carries it on. The database shows its time at some moment between request and response, so a
-//! slow response is no jump.
+//! machine's monotonic clock continues it. A reading is from some moment between request and response, so a slow response is
+//! no jump.
 //!
 //! A clock that jumps (a failover to a server with another clock) would let everything run out at once, or nothing. So nothing
 //! runs out for a while after a jump. The first reading that shows the jump begins the pause, the worker's or that of a page of

@@ -1,5 +1,5 @@
 //! The transaction door: the only way to the database. It takes a name and a closure that may run more than once,
-//! bounds every wait, sorts every error, and never guesses how a lost COMMIT ended.
+//! bounds every wait, classifies every error, and never guesses how a lost COMMIT ended.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

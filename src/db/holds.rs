@@ -157,7 +157,7 @@ pub async fn find(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Hold>, Failure> 
     list_rows(tx, &[hold_id]).await
 }
 
-/// Lists the rows of those of these holds that exist, by hold and product.
+/// Lists the rows of these holds, by hold and product; missing holds are left out.
 pub async fn list_rows(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Hold>, Failure> {
     type Columns = (Vec<u8>, i64, i64, i64, String, String, NaiveDateTime, Option<Vec<u8>>, NaiveDateTime);
     let found: Vec<Columns> = tx.rows_text(&with_ids(sql::holds::FIND, hold_ids)).await?;

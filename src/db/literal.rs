@@ -1,5 +1,5 @@
 //! The only place where SQL text is built in code: the lists of a set-based statement, only from numbers, times, hex
-//! literals, names of this program and session variables.
+//! literals, words of this program and session variables.
 
 use std::fmt::{self, Write as _};
 

@@ -19,7 +19,7 @@ pub const TOTAL: Duration = Duration::from_secs(300);
 pub(super) const SETTING: &str = "SET SESSION lock_wait_timeout = 1";
 /// The same as a duration.
 const WAIT: Duration = Duration::from_secs(1);
-/// The first pause is between this and twice this; each further range is twice as far.
+/// The first pause is between this and twice this; each further range is doubled.
 const PAUSE_BASE: Duration = Duration::from_secs(2);
 /// The shortest pause of the largest range.
 const PAUSE_CAP: Duration = Duration::from_secs(16);
@@ -148,8 +148,8 @@ fn pause_after(attempt: u32) -> Duration {
     base.mul_f64(1.0 + rand::rng().random::<f64>())
 }
 
-/// Describes the connections that hold a table's lock: exactly on MySQL; on MariaDB, which does not show them without a
-/// plugin, by the oldest open transactions.
+/// Describes the connections that hold a table's lock. MariaDB does not show them without a plugin: there it describes the
+/// oldest open transactions.
 async fn find_holders(conn: &mut Conn, table: &str) -> String {
     let holders = conn.exec(sql::schema_migrations::LIST_LOCK_HOLDERS, params! { "table_name" => table }).await;
     let holders: Vec<(Vec<u8>, i64)> = holders.unwrap_or_default();

@@ -65,7 +65,7 @@ pub async fn migrate(options: &Opts) -> Result<Vec<u32>, MigrateError> {
     migrate_within(options, &Patience { total: lock_wait::TOTAL, report: &report }, std::future::pending()).await
 }
 
-/// Does the same as [`migrate`] with the caller's limit, until `stop`: then it kills the statement that is under way.
+/// Does the same as [`migrate`] within the caller's limit, until `stop`: then it ends the connection on the server.
 ///
 /// # Errors
 /// Any error of the server, a lock that did not become free in time, and a stop; migrations that were applied before stay.

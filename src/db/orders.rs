@@ -167,7 +167,7 @@ pub async fn find(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Option<Order>, Fail
     Ok(list_some(tx, &[order_id]).await?.pop())
 }
 
-/// Lists those of these orders that exist.
+/// Lists these orders; missing ones are left out.
 pub async fn list_some(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
     tx.rows_text(&with_ids(sql::orders::FIND, order_ids)).await?.iter().map(order).collect()
 }
@@ -184,7 +184,7 @@ pub async fn find_by_hold(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Option<Order
     Ok(list_by_hold(tx, &[hold_id]).await?.pop())
 }
 
-/// Lists the orders of those of these holds that became one.
+/// Lists the orders of these holds; holds without an order are left out.
 pub async fn list_by_hold(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
     tx.rows_text(&with_ids(sql::orders::FIND_BY_HOLD, hold_ids)).await?.iter().map(order).collect()
 }

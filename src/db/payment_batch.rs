@@ -20,7 +20,7 @@ pub struct Success<'a> {
     pub event: &'a Event,
     /// Its order.
     pub order: &'a Order,
-    /// How long it has been processed until now.
+    /// How long its processing took until now.
     pub processing: Duration,
 }
 

@@ -70,7 +70,7 @@ fn stored(row: &Row) -> Result<Stored, Failure> {
 pub struct Beginning {
     /// Attempts to apply it so far, this one included.
     pub attempts: u32,
-    /// After how long a worker tries it, unless it gets its outcome in this transaction.
+    /// The time until a worker tries it, unless it gets its outcome in this transaction.
     pub pause: Duration,
     /// How long it waits for its order, in seconds.
     pub park_seconds: u64,
@@ -168,8 +168,8 @@ pub async fn find_by_key(tx: &mut Tx<'_>, provider: &str, idempotency_key: &[u8]
     row.as_ref().map(stored).transpose()
 }
 
-/// Locks a waiting event for this transaction. Returns false when it already has its outcome. `counted`: whether this counts
-/// the attempt.
+/// Locks a waiting event for this transaction. Returns false when it already has its outcome. `counted`: counts the attempt,
+/// which nothing else has counted.
 pub async fn claim(tx: &mut Tx<'_>, event_id: i64, counted: bool) -> Result<bool, Failure> {
     let params = params! { event_id, "counted" => i64::from(counted) };
     single("payment_events/claim", tx.execute(sql::payment_events::CLAIM, params).await?)

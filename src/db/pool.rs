@@ -24,7 +24,7 @@ const SESSION: [&str; 2] = [
      /*M!, wsrep_sync_wait = 1, in_predicate_conversion_threshold = 0 */",
 ];
 
-/// How long the last statement on a connection may take.
+/// How long a ROLLBACK or the closing of a connection may take.
 pub(super) const GOODBYE: Duration = Duration::from_millis(200);
 
 /// Reads a database URL, `mysql://user:password@host:port/database?…`.

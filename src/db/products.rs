@@ -33,7 +33,7 @@ fn product((id, name, price_minor, currency, stock, available, server_time): Col
     Product { id, name, price_minor, currency, stock, available, server_time }
 }
 
-/// Lists those of these products that exist, by id.
+/// Lists these products by id; missing ones are left out.
 pub async fn list_some(tx: &mut Tx<'_>, product_ids: &BTreeSet<i64>) -> Result<Vec<Product>, Failure> {
     let ids = literal::list(product_ids.iter().map(|&id| Literal::Number(id)));
     let rows = tx.rows_text(&sql::products::LIST_SOME.replace("{ids}", &ids)).await?;
@@ -46,7 +46,7 @@ pub async fn list(tx: &mut Tx<'_>, after: i64, limit: u32) -> Result<Vec<Product
     Ok(rows.into_iter().map(product).collect())
 }
 
-/// Returns how many units are reserved of those of these products that exist.
+/// Returns how many units of these products are reserved; missing products are left out.
 pub async fn list_reserved(
     tx: &mut Tx<'_>,
     product_ids: impl IntoIterator<Item = i64>,

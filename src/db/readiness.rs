@@ -24,7 +24,7 @@ const ROWS: i8 = 99;
 
 /// Runs a write on every table of the hot path that changes no row, and writes one row of its own table.
 pub async fn check(tx: &mut Tx<'_>) -> Result<(), Failure> {
-    // instances write different rows: one that stalls in the middle keeps its row locked
+    // a random row, since a check that stalls in the middle keeps its row locked
     let row = rand::random_range(0..=ROWS).to_string();
     tx.packet(&STATEMENTS.map(|statement| statement.replace("{row}", &row))).await?;
     Ok(())
