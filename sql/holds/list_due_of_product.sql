@@ -1,5 +1,5 @@
--- holds/list_due_of_product: the same as holds/list_due for one product, so that no buyer is refused units of a hold that has
--- run out. Overdue orders are in the same index and are skipped
+-- holds/list_due_of_product: as holds/list_due, for one product, so that no buyer is refused units of a hold that has run out.
+-- Overdue orders are in the same index and are skipped
 -- reads more while purge waits: only a late payment of a cancelled order begins at the oldest deadline; a refusal begins at
 -- its first row
 SELECT clock.now, due.id, due.product_id, due.qty, due.returns_at,

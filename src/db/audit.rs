@@ -168,9 +168,9 @@ impl Key {
 pub struct Table {
     find_page: &'static str,
     kind_of_key: KindOfKey,
-    /// Checks that run only when the sums of all tables disagree: sums that agree rule their findings out.
+    /// Checks that run only when the sums of all tables disagree.
     pub checks: &'static [Kind],
-    /// Checks that need no other page. They run on every page whose own sums do not rule their findings out.
+    /// Checks that run on every page whose own sums do not rule their findings out.
     pub own_checks: &'static [Kind],
 }
 
@@ -283,7 +283,7 @@ pub async fn check(tx: &mut Tx<'_>, kind: Kind, page: &Page) -> Result<Vec<Findi
     find(tx, kind, page, true).await
 }
 
-/// Finds the applied refunds of a page that caused no transition and changed no charge, or that caused several.
+/// Finds the applied refunds of a page without an effect, or with several.
 pub async fn check_refunds(tx: &mut Tx<'_>, page: &Page) -> Result<Vec<Finding>, Failure> {
     find(tx, Kind::AppliedEventWithoutEffect, page, false).await
 }

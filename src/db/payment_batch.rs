@@ -151,7 +151,6 @@ fn key(event: &Event) -> [Literal<'_>; 2] {
     [Literal::Bytes(event.provider.as_bytes()), Literal::Bytes(&event.idempotency_key)]
 }
 
-/// Returns the statement that stores the events.
 fn insert_applied(successes: &[Success<'_>]) -> String {
     let fingerprints: Vec<[u8; 32]> = successes.iter().map(|success| success.event.fingerprint()).collect();
     let values = successes.iter().zip(&fingerprints).map(|(success, fingerprint)| {
