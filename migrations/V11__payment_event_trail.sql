@@ -1,5 +1,5 @@
--- What happened to a payment event after it was received, other than its outcome: attempts that failed, with their
--- errors, and everything that an operator did.
+-- The trail of a payment event after it was received, without its outcome: failed attempts, with their errors, and all
+-- actions of operators.
 CREATE TABLE IF NOT EXISTS payment_event_trail (
   id       BIGINT          NOT NULL AUTO_INCREMENT,
   event_id BIGINT          NOT NULL,

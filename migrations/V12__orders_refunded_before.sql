@@ -1,4 +1,4 @@
--- Orders that were refunded before they remembered how much: always in full, and restocked if their refund said so.
+-- Orders that were refunded before the amount was stored: always in full, and restocked if the refund event says so.
 UPDATE orders
 SET refunded_minor = total_minor,
     restocked = EXISTS (

@@ -1,7 +1,7 @@
 -- The identity of rows from before V15, 1,000 at a time, oldest first: the migration runs again until it changes no row.
 -- @from is the age of the oldest row without an identity, and NULL when there is none. It moves along, so that no run reads
 -- what an earlier run read; an index on the empty column would be read through its deleted entries again and again.
--- @until keeps the runs away from rows that are inserted meanwhile: they have their identity.
+-- @until excludes rows that are inserted meanwhile: they have their identity.
 SELECT COALESCE(@until, MAX(created_at))
 INTO @until
 FROM idempotency_keys;

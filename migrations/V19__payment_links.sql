@@ -1,5 +1,5 @@
 -- Which order or hold a provider's object belongs to: a session, an intent or a charge. One row per object, written when
--- an event names both. `charge_name` is what the payment of that object is called in the table `charges`.
+-- an event names both. `charge_name` is the name of that object's payment in the table `charges`.
 CREATE TABLE IF NOT EXISTS payment_links (
   provider    VARBINARY(64)  NOT NULL,
   object_id   VARBINARY(255) NOT NULL,

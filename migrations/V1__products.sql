@@ -1,5 +1,5 @@
--- What is sold. `stock` is what was put on sale, `reserved` what is spoken for: both signed, so that the CHECK and not
--- a clamped unsigned column refuses a mistake. The bound on the price keeps every total within a BIGINT.
+-- Products. `stock` is how many units were put on sale, `reserved` how many of them are held or sold: both signed, so that
+-- the CHECK and not a clamped unsigned column refuses a mistake. The bound on the price keeps every total within a BIGINT.
 CREATE TABLE IF NOT EXISTS products (
   id          BIGINT       NOT NULL AUTO_INCREMENT,
   name        VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci NOT NULL,

@@ -1,5 +1,5 @@
--- The objects that unmatched events speak of: one row per event and object, so that a link finds the events that wait for
--- it. Its rows go when their event is matched.
+-- The objects that unmatched events name: one row per event and object, so that a link finds the events that wait for it.
+-- Rows are deleted when their event is matched.
 CREATE TABLE IF NOT EXISTS unmatched_objects (
   provider  VARBINARY(64)  NOT NULL,
   object_id VARBINARY(255) NOT NULL,

@@ -1,5 +1,5 @@
--- How many payment attempts failed while an order was pending. The guarded update that counts one puts it in the right
--- place of the order's trail. A column at the end with a default is added without reading a row.
+-- How many payment attempts failed while an order was pending. The guarded update that counts an attempt gives it its place
+-- in the order's trail. A column at the end with a default is added without reading a row.
 ALTER TABLE orders
   ADD COLUMN failed_attempts INT NOT NULL DEFAULT 0,
   ALGORITHM = INSTANT

@@ -1,6 +1,6 @@
--- Why an event is quarantined: the check that failed and both values. `settled_at` is the event's own at that moment, so
--- that a row from before a replay is not shown with a later outcome. An operator's dismissal stands beside it. A table of
--- its own keeps the inbox as it is: payments that fit write nothing here, and older programs do not see it.
+-- Why an event is quarantined: the check that failed and both values. `settled_at` is the event's own at that time, so that
+-- a row from before a replay is not shown with a later outcome. An operator's dismissal is stored beside it. A separate
+-- table leaves the inbox as it is: payments that pass write nothing here, and older versions do not read it.
 CREATE TABLE IF NOT EXISTS payment_event_quarantines (
   event_id     BIGINT          NOT NULL,
   settled_at   DATETIME(6)     NULL,

@@ -1,6 +1,6 @@
--- What each delivery of an event was answered: the first in slot 0, copies in the slots 1 to 99 in turn, so that an event
--- has 100 rows at most. A first success that pays its order has no row; its answer follows from the event. `txn_id` stands
--- with first deliveries alone: events are found by the name of a charge here, without a further index on the inbox.
+-- The answer to each delivery of an event: the first in slot 0, copies in the slots 1 to 99 in turn, so that an event has
+-- 100 rows at most. A first success that pays its order has no row; its answer follows from the event. `txn_id` is set for
+-- first deliveries only: it finds the events that name a charge, without a further index on the inbox.
 CREATE TABLE IF NOT EXISTS payment_event_deliveries (
   event_id BIGINT         NOT NULL,
   slot     TINYINT        NOT NULL,

@@ -1,4 +1,4 @@
--- One row that a check of readiness writes, to learn whether the database takes writes.
+-- Rows that readiness checks write, to see whether the database accepts writes.
 CREATE TABLE IF NOT EXISTS readiness (
   id         TINYINT     NOT NULL,
   checked_at DATETIME(6) NOT NULL,

@@ -1,6 +1,6 @@
--- Units spoken for, one row per hold and product. `expires_at` is the buyer's deadline and never changes;
--- `returns_at` is when the units go back on sale if nobody pays: the same moment while the hold is active, the order's
--- `pay_by` once it is an order, NULL when they are sold or already back. The price is the one of the moment of the hold.
+-- Held units, one row per hold and product. `expires_at` is the buyer's deadline and never changes; `returns_at` is when
+-- unpaid units go back on sale: the same time while the hold is active, the order's `pay_by` once it is an order, NULL when
+-- they are sold or already back. The price is the product's at the time of the hold.
 CREATE TABLE IF NOT EXISTS holds (
   id               BINARY(16)  NOT NULL,
   product_id       BIGINT      NOT NULL,

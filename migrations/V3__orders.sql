@@ -1,5 +1,5 @@
--- One order per hold, once: the unique key decides between two buyers of the same hold. A paid order remembers the
--- charge that paid it.
+-- One order per hold: the unique key decides between two requests for the same hold. A paid order stores the charge that
+-- paid it.
 CREATE TABLE IF NOT EXISTS orders (
   id              BINARY(16)     NOT NULL,
   hold_id         BINARY(16)     NOT NULL,

@@ -1,4 +1,4 @@
--- The audit trail: one row per transition of an order, written in its transaction. What a payment event said is copied,
+-- The audit trail: one row per transition of an order, written in its transaction. The data of a payment event is copied,
 -- so that the trail explains an order without the inbox.
 CREATE TABLE IF NOT EXISTS order_events (
   id                 BIGINT         NOT NULL AUTO_INCREMENT,

@@ -1,5 +1,5 @@
--- The inbox: one row per event, however often it was delivered. The key is unique per provider; the fingerprint tells a
--- copy from another event under the same key; the body is kept as it came.
+-- The inbox: one row per event, however often it was delivered. The key is unique per provider; the fingerprint
+-- distinguishes a copy from another event with the same key; the body is stored as received.
 CREATE TABLE IF NOT EXISTS payment_events (
   id                 BIGINT         NOT NULL AUTO_INCREMENT,
   provider           VARBINARY(64)  NOT NULL,

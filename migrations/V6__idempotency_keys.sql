@@ -1,4 +1,4 @@
--- What a client already asked for under an Idempotency-Key, and what it made. Only successes are kept.
+-- Requests with an Idempotency-Key, and the resource that each has created. Only successes are kept.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
   scope           VARBINARY(64)  NOT NULL,
   operation       ENUM('hold', 'order') CHARACTER SET ascii COLLATE ascii_bin NOT NULL,

@@ -1,6 +1,6 @@
--- Money that was taken, one row per charge: of a provider, under its own name (`txn_id`, or what stands for a missing one),
--- so that the same charge reported under two keys counts once. The first success that spoke of it owns it. Amounts are
--- in minor units of `currency`; NULL when nobody said how much it was.
+-- Money that was taken, one row per charge of a provider, by its name (`txn_id`, or a substitute for a missing one), so that
+-- the same charge reported under two keys counts once. The first success that names it owns it. Amounts are in minor units
+-- of `currency`; NULL when the amount is unknown.
 CREATE TABLE IF NOT EXISTS charges (
   provider       VARBINARY(64)  NOT NULL,
   name           VARBINARY(301) NOT NULL,

@@ -1,4 +1,4 @@
--- The charges of events that were settled before charges had a table. Of two events that spoke of the same charge, the
+-- The charges of events that were settled before charges had a table. Of two events that name the same charge, the
 -- earlier one owns it.
 INSERT INTO charges (provider, name, event_id, order_id, hold_id, status, amount_minor, currency, refunded_minor)
 SELECT events.provider, COALESCE(events.txn_id, CONCAT(0x1f, events.idempotency_key)), events.id,

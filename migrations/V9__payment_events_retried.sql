@@ -1,5 +1,6 @@
--- An event that could not be applied is tried again: `due_at` is when a worker looks at a received one next, and when a
--- parked one is given up, which `park_until` says from the beginning. What the operator accepted, and what is kept to understand an event later, stand beside it.
+-- An event that could not be applied is tried again: `due_at` is when a worker next tries a received event, and when a parked
+-- one is given up; `park_until` has the latter from the beginning. Further columns store what the operator accepted, and
+-- what helps to understand an event later.
 ALTER TABLE payment_events
   ADD COLUMN due_at          DATETIME(6)     NULL DEFAULT CURRENT_TIMESTAMP(6),
   ADD COLUMN park_until      DATETIME(6)     NULL,

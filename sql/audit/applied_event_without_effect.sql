@@ -1,6 +1,6 @@
--- audit/applied_event_without_effect: an applied event is the reason of one transition. A refund belongs to the order of
--- its charge; one that gave back a charge that was due changed no order. Without `all`, refunds alone are looked at
--- reads up to 8 rows for each: an event is joined to its charge, its order by either id, and the whole trail of that
+-- audit/applied_event_without_effect: an applied event causes exactly one transition. A refund belongs to the order of its
+-- charge; a refund of a charge that was due for refund changes no order. Without `all`, only refunds are checked
+-- reads up to 8 rows for each: an event is joined to its charge, its order by either id, and the whole trail of that order
 SELECT id, CONCAT('an applied event (', meaning, ') is the reason of ', transitions, ' transitions')
 FROM (
   SELECT events.id, events.meaning, COUNT(order_events.id) AS transitions, MAX(events.provider) AS provider,

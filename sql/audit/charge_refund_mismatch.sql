@@ -1,5 +1,5 @@
--- audit/charge_refund_mismatch: a charge is refunded when all of it was given back, and never more than that; of nothing
--- it cannot be told
+-- audit/charge_refund_mismatch: a charge is refunded exactly when all of it was given back, and never more than that; a
+-- charge of 0 fits both states
 SELECT event_id, CONCAT('a charge of ', amount_minor, ' that is ', status, ' was given back to ', refunded_minor)
 FROM charges
 WHERE (provider > :first_provider OR (provider = :first_provider AND name >= :first_name))

@@ -1,4 +1,4 @@
--- audit/charge_status_mismatch: a charge and the event that owns it tell the same
+-- audit/charge_status_mismatch: the states of a charge and of the event that owns it agree
 SELECT charges.event_id, CONCAT('its charge is ', charges.status, ', the event is ', events.status)
 FROM charges
 JOIN payment_events AS events ON events.id = charges.event_id

@@ -1,4 +1,4 @@
--- audit/charge_without_event: a charge is that of the success that owns it
+-- audit/charge_without_event: the owner of a charge is a success that names this charge
 SELECT charges.event_id, CONCAT('a charge that is ', charges.status, ' belongs to ', CASE
          WHEN events.id IS NULL THEN 'no event'
          WHEN events.meaning <> 'succeeded' THEN 'an event that took no money'

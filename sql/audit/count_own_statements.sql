@@ -1,2 +1,2 @@
--- audit/count_own_statements: how many of them this session has sent
+-- audit/count_own_statements: how many statements this session has sent
 SHOW SESSION STATUS LIKE 'Questions'

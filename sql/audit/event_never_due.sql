@@ -1,5 +1,5 @@
--- audit/event_never_due: an event that waits is looked at again some day; an unmatched one is found by its objects. They are
--- counted event by event: an EXISTS would be gathered from the whole table first
+-- audit/event_never_due: an event that waits has a due time; an unmatched one has objects by which a link finds it. They are
+-- counted event by event: an EXISTS would first be materialised from the whole table
 SELECT id, CONCAT('a payment event that is ', status, ' is never due')
 FROM payment_events FORCE INDEX (PRIMARY)
 WHERE id BETWEEN :first AND :last

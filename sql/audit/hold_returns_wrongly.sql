@@ -1,4 +1,4 @@
--- audit/hold_returns_wrongly: when the units come back by themselves is the deadline of whoever has them, and never when
+-- audit/hold_returns_wrongly: units come back at the deadline of the active hold or of its pending order, and never when
 -- they are sold or already back
 SELECT holds.id, CONCAT('units of a hold that is ', holds.status, COALESCE(CONCAT(', its order ', orders.status), ''),
                         ', come back ', COALESCE(CONCAT('at ', returns_at), 'never'))

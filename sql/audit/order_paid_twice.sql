@@ -1,5 +1,5 @@
--- audit/order_paid_twice: by its trail, by the inbox and by the charges, an order is paid once at most. An event names its
--- order by either id, so the inbox is asked for each, along its own index
+-- audit/order_paid_twice: an order is paid at most once by its trail, by the inbox and by the charges. An event names its
+-- order by either id, so the inbox is searched for each id, along its own index
 -- reads up to 14 rows for each: each order is looked up in four tables, and each lookup reads one entry further
 SELECT id, CONCAT('paid by ', transitions, ' transitions, ', by_order + by_hold, ' events, ', charged, ' charges')
 FROM (

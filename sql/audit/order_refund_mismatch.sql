@@ -1,5 +1,5 @@
--- audit/order_refund_mismatch: what was given back of an order is what was given back of the charge that paid it, and only
--- a refunded order was restocked
+-- audit/order_refund_mismatch: the amount given back of an order is the amount given back of the charge that paid it, and
+-- only a refunded order is restocked
 -- reads up to 6 rows for each: the joined rows are sorted into groups in a temporary table
 SELECT id, CONCAT('of it ', refunded_minor, ' were given back, of its charge ', of_charge,
                   IF(restocked, ', and it was restocked', ''))

@@ -1,4 +1,4 @@
--- audit/order_status_unexplained: the last transition of an order leads to the state that it is in
+-- audit/order_status_unexplained: the last transition of an order leads to its state
 -- reads up to 11 rows for each: the whole trail of each order is read for its last row
 SELECT orders.id, CONCAT('it is ', orders.status, ', its trail leads to ', COALESCE(latest.to_status, 'nothing'))
 FROM orders

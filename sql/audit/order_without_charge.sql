@@ -1,5 +1,5 @@
--- audit/order_without_charge: a paid order has the charge that paid it, a refunded one has it given back in full. Outer
--- joins keep the way from the page to its charges; NOT EXISTS would gather all charges for every page
+-- audit/order_without_charge: a paid order has the charge that paid it, a refunded order has that charge given back in full.
+-- Outer joins go from the page to its charges; NOT EXISTS would materialise all charges for every page
 SELECT orders.id, CONCAT('it is ', MAX(orders.status), ' and no charge that paid it is')
 FROM orders
 LEFT JOIN charges ON charges.order_id = orders.id AND charges.status = orders.status

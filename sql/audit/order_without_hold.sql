@@ -1,4 +1,4 @@
--- audit/order_without_hold: an order is for what its hold holds
+-- audit/order_without_hold: the hold of an order exists
 SELECT orders.id, CONCAT('there is no hold ', LOWER(HEX(hold_id)))
 FROM orders
 LEFT JOIN holds ON holds.id = orders.hold_id

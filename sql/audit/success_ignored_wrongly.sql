@@ -1,5 +1,5 @@
--- audit/success_ignored_wrongly: money is ignored only when another event owns that very charge, or when it names no
--- charge and its order is paid
+-- audit/success_ignored_wrongly: a success is ignored only when another event owns its charge, or when it names no charge
+-- and its order is paid or refunded
 SELECT events.id, 'an ignored success speaks of money that nobody accounts for'
 FROM payment_events AS events
 LEFT JOIN charges

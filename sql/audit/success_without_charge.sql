@@ -1,5 +1,5 @@
--- audit/success_without_charge: a success with an outcome owns its charge; one that was refunded may have spoken of a
--- charge that another event owns
+-- audit/success_without_charge: a success with an outcome owns its charge; a refunded success may name a charge that
+-- another event owns
 SELECT events.id, CONCAT('a success that is ', events.status, ' owns no charge')
 FROM payment_events AS events
 LEFT JOIN charges ON charges.event_id = events.id

@@ -1,4 +1,4 @@
--- audit/success_without_order: an applied success has paid its order
+-- audit/success_without_order: the order of an applied success is paid or refunded
 SELECT events.id, CONCAT('an applied success has an order that is ', COALESCE(by_id.status, by_hold.status, 'missing'))
 FROM payment_events AS events
 LEFT JOIN orders AS by_id ON by_id.id = events.order_id

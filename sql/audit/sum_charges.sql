@@ -1,5 +1,5 @@
--- audit/sum_charges: the money of a page of charges: how many, of how many nobody said the amount, what is not given
--- back, what is, and how many do not add up by themselves
+-- audit/sum_charges: the charges of a page by status and currency: how many there are, how many have no amount, the amount
+-- not given back, the amount given back, and how many are inconsistent by themselves
 SELECT status, currency, COUNT(event_id), CAST(SUM(amount_minor IS NULL) AS SIGNED),
        CAST(SUM(COALESCE(amount_minor - refunded_minor, 0)) AS SIGNED), CAST(SUM(refunded_minor) AS SIGNED),
        CAST(SUM(COALESCE(refunded_minor > amount_minor, FALSE) OR refunded_minor < 0

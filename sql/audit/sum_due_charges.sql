@@ -1,6 +1,5 @@
 -- audit/sum_due_charges: of the successes of a page that are due for refund or refunded: how many own a charge, and how
--- many own none or one that tells something else. One that was refunded may have spoken of a charge that another event
--- owns
+-- many own none or one that does not match. A refunded success may name a charge that another event owns
 SELECT COUNT(own.event_id),
        CAST(COALESCE(SUM(NOT IF(own.event_id IS NULL, others.event_id IS NOT NULL,
          own.provider = events.provider AND own.status = events.status

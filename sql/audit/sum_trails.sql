@@ -1,5 +1,5 @@
--- audit/sum_trails: the orders of a page, their transitions, and the orders whose trail is not one that leads to their
--- state, or that had money given back or were restocked although their state forbids it
+-- audit/sum_trails: the orders of a page: how many there are, how many transitions they have, and how many have a trail that
+-- does not lead to their state, or have money given back or units restocked although their state forbids it
 -- reads up to 8 rows for each: an order has two transitions or more, each with an index entry and a row
 SELECT COUNT(id), CAST(COALESCE(SUM(steps), 0) AS SIGNED),
        CAST(COALESCE(SUM(NOT COALESCE(status = SUBSTRING_INDEX(trail, '>', -1)

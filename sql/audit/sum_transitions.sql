@@ -1,7 +1,7 @@
--- audit/sum_transitions: the transitions of a page, those that a success paid for, those that a failure cancelled, and
--- those that are explained: by an applied event of that order and that meaning, and for a success by the charge that it
--- owns, which tells the same as the order. A refund may belong to the order by its charge alone. The event of a failed
--- attempt to pay is ignored
+-- audit/sum_transitions: the transitions of a page: how many there are, how many a success caused, how many a failure caused,
+-- and how many are explained: by an applied event of that order and meaning, and for a success also by the charge that it
+-- owns, which agrees with the order. A refund may belong to the order by its charge alone. The event of a failed attempt to
+-- pay is ignored
 SELECT COUNT(order_events.id), CAST(COALESCE(SUM(events.meaning = 'succeeded'), 0) AS SIGNED),
        CAST(COALESCE(SUM(events.meaning = 'failed' AND events.status = 'applied'), 0) AS SIGNED),
        CAST(COALESCE(SUM(CASE

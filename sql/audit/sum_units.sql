@@ -1,7 +1,7 @@
--- audit/sum_units: what a page of orders says about its holds, by product (NULL where the hold is missing): how many rows
--- of holds are ordered; the units of active ones, which the order speaks for instead; the units that wait for payment and
--- the sold ones (restocked units were put back on sale with the refund); how many rows do not fit their order; and how many are of
--- orders that were made later than now
+-- audit/sum_units: the holds of a page of orders, by product (NULL where the hold is missing): how many rows of holds are
+-- ordered; the units of active rows, which are counted with their order instead; the units that wait for payment; the sold
+-- units (restocked ones went back on sale with the refund); how many rows do not fit their order; and how many belong to
+-- orders with a creation time in the future
 SELECT holds.product_id, CAST(SUM(COALESCE(holds.status = 'ordered', FALSE)) AS SIGNED),
        CAST(SUM(IF(holds.status = 'active', qty, 0)) AS SIGNED),
        CAST(SUM(IF(orders.status = 'pending', COALESCE(qty, 0), 0)) AS SIGNED),

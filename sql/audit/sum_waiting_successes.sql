@@ -1,5 +1,5 @@
--- audit/sum_waiting_successes: money that was reported and has no charge yet, as it was written; without a currency it is
--- that of the order
+-- audit/sum_waiting_successes: amounts that were reported and have no charge yet, as the events state them; the default
+-- currency is that of the order
 SELECT payment_events.status, payment_events.amount, COALESCE(payment_events.currency, orders.currency) AS currency,
        COUNT(payment_events.id)
 FROM payment_events

@@ -1,4 +1,4 @@
--- audit/trail_broken: a transition begins where the one before ended, the first one at nothing
+-- audit/trail_broken: a transition begins in the state in which the one before it ended, the first one in none
 -- reads up to 20 rows for each: every transition passes the temporary tables of a window function
 SELECT order_id, CONCAT('transition ', id, ' begins at ', COALESCE(from_status, 'nothing'), ', the one before ended at ',
                         COALESCE(before_status, 'nothing'))

@@ -1,6 +1,6 @@
--- audit/transition_event_mismatch: the reason of a transition is an applied event of the same order and of that meaning;
--- money moves for no other reason. The event of a failed attempt to pay is ignored: it changed nothing but the trail. A
--- refund may belong to the order by its charge alone
+-- audit/transition_event_mismatch: a transition is caused by an applied event of the same order and of that meaning; an
+-- order is paid or refunded for no other reason. The event of a failed attempt to pay is ignored: it changes only the trail.
+-- A refund may belong to the order by its charge alone
 SELECT order_events.order_id,
        CONCAT('transition ', order_events.id, ' to ', order_events.to_status, ' is due to ', CASE
          WHEN payment_event_id IS NULL THEN 'no payment event'

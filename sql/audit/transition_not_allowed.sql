@@ -1,5 +1,5 @@
--- audit/transition_not_allowed: an order takes these ways and no other ones; a failed attempt to pay leaves it pending, and
--- nothing else does
+-- audit/transition_not_allowed: an order makes only the listed transitions, and one from pending to pending for a failed
+-- attempt to pay
 SELECT order_id, CONCAT('transition ', id, ' goes from ', COALESCE(from_status, 'nothing'), ' to ', to_status)
 FROM order_events
 WHERE id BETWEEN :first AND :last

@@ -1,4 +1,4 @@
--- audit/transition_without_order: a trail is that of an order
+-- audit/transition_without_order: the order of a transition exists
 SELECT order_events.order_id, CONCAT('transition ', order_events.id, ' is that of no order')
 FROM order_events
 LEFT JOIN orders ON orders.id = order_events.order_id

@@ -1,4 +1,4 @@
--- charges/count_paid: how many charges of that provider paid an order; at most one
+-- charges/count_paid: how many charges of a provider paid an order; at most one
 SELECT COUNT(charges.event_id)
 FROM charges
 JOIN payment_events ON payment_events.id = charges.event_id

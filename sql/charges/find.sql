@@ -1,4 +1,4 @@
--- charges/find: the charge of that name
+-- charges/find: one charge by provider and name
 SELECT provider, name, event_id, order_id, hold_id, status, amount_minor, currency, refunded_minor, restock
 FROM charges
 WHERE provider = :provider AND name = :name

@@ -1,4 +1,4 @@
--- charges/list_of: the charges of an order or of a hold, for a refund that does not say which it belongs to
+-- charges/list_of: the charges of an order or of a hold, for a refund that names no charge
 SELECT provider, name, event_id, order_id, hold_id, status, amount_minor, currency, refunded_minor, restock
 FROM charges
 WHERE provider = :provider AND order_id = :order_id

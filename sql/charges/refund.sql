@@ -1,4 +1,4 @@
--- charges/refund: guarded by what was given back before, so that no part counts twice
+-- charges/refund: guarded by the amount that was given back before, so that no part counts twice
 UPDATE charges
 SET refunded_minor = :refunded_minor, status = :status, restock = :restock
 WHERE provider = :provider AND name = :name AND refunded_minor = :refunded_before AND status = :status_before

@@ -1,5 +1,4 @@
--- holds/find: the rows of these holds, one per product; a hold that has run out is expired for its reader before a
--- worker says so
+-- holds/find: the rows of these holds, one per product; a hold that has run out is shown as expired before a worker marks it
 SELECT holds.id, holds.product_id, holds.qty, holds.unit_price_minor, holds.currency,
        IF(holds.status = 'active' AND holds.expires_at <= NOW(6), 'expired', holds.status) AS status,
        holds.expires_at, orders.id AS order_id, NOW(6) AS server_time

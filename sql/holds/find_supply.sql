@@ -1,7 +1,7 @@
--- holds/find_supply: what a product has on sale and, the earliest first, what may still come back, in one snapshot;
--- every row is at least one unit, so as many rows as units are missing always tell whether they could
+-- holds/find_supply: the units of a product that are on sale, and the rows that may come back, the earliest first, in one
+-- snapshot; a row has at least one unit, so as many rows as units are missing show whether enough can come back
 -- reads up to 6 rows for each on MariaDB: a row is read by its index entry, passes the derived table and is sorted
--- reads more while purge waits: after a slow look, holds/find_supply_within serves for ten times as long
+-- reads more while purge waits: after a slow run, holds/find_supply_within is used for ten times as long
 SELECT products.available, NOW(6), returning_units.qty, returning_units.returns_in_us, returning_units.returns_at
 FROM products
 LEFT JOIN (

@@ -1,5 +1,5 @@
--- holds/find_supply_within: the same where all rows that may come back are known to be due within some ranges of time: entries
--- that a snapshot keeps are walked over within these only
+-- holds/find_supply_within: as holds/find_supply, where all rows that may come back are due within known ranges of time:
+-- entries outside of these, which a snapshot keeps, are not read
 SELECT products.available, NOW(6), returning_units.qty, returning_units.returns_in_us, returning_units.returns_at
 FROM products
 LEFT JOIN (

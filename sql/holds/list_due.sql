@@ -1,6 +1,6 @@
--- holds/list_due: holds that have run out, the oldest first, from a place on; a plain read that only says what to try. The
--- clock is returned also where nothing is due
--- reads more while purge waits: only a first look and the walk for stragglers begin at the oldest deadline, and that walk rests
+-- holds/list_due: holds that have run out, the oldest first, after a place in the index; a plain read that only finds
+-- candidates. It returns the clock even when nothing is due
+-- reads more while purge waits: only a first read and the walk for stragglers begin at the oldest deadline, and that walk rests
 SELECT clock.now, due.id, due.product_id, due.qty, due.expires_at,
        TIMESTAMPDIFF(MICROSECOND, due.expires_at, clock.now) AS late_us
 FROM (SELECT NOW(6) AS now) AS clock

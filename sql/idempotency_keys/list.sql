@@ -1,4 +1,4 @@
--- idempotency_keys/list: what was made under these keys
+-- idempotency_keys/list: the results of the first requests with these keys
 SELECT id, fingerprint, resource_id, answered_status
 FROM idempotency_keys
 WHERE id IN ({ids})

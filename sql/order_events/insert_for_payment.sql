@@ -1,4 +1,4 @@
--- order_events/insert_for_payment: a transition with what the payment event said
+-- order_events/insert_for_payment: a transition with the data of its payment event
 INSERT INTO order_events (order_id, from_status, to_status, reason, payment_event_id, txn_id, amount, currency,
                           provider_timestamp, source, correlation_id)
 SELECT :order_id, :from_status, :to_status, :reason, id, txn_id, amount, currency,

@@ -1,4 +1,4 @@
--- orders/cancel: many at once and by primary key; whoever gets the row gives its units back, once
+-- orders/cancel: many at once and by primary key; only the transaction that changes a row gives its units back
 UPDATE orders FORCE INDEX (PRIMARY)
 SET status = 'cancelled'
 WHERE id IN ({ids}) AND status = 'pending'

@@ -1,6 +1,6 @@
--- orders/find_next_due: how long until the next order is overdue that orders/list_due would list, of those that are due
--- behind a moment and within a second: a worker sleeps no longer. Negative when one is. The subqueries are counts, since
--- an EXISTS may be gathered from the whole inbox first
+-- orders/find_next_due: microseconds until the next order is overdue that orders/list_due would list, of those with a
+-- deadline after `seen` and within a second: a worker sleeps no longer. Negative when one is overdue. The subqueries are
+-- counts, since an EXISTS may first be materialised from the whole inbox
 SELECT TIMESTAMPDIFF(MICROSECOND, NOW(6), pay_by)
 FROM orders FORCE INDEX (orders_due)
 WHERE status = 'pending' AND pay_by > :seen AND pay_by <= NOW(6) + INTERVAL 1 SECOND

@@ -1,9 +1,8 @@
--- orders/list_due: orders that were not paid in time, the oldest first, from a place on; a plain read that only says what to
--- try. A payment that was received and has not been applied yet counts as in time, unless it could not be, again and
--- again. The clock is returned also where nothing is due; the subqueries are counts, since an EXISTS may be gathered
--- from the whole inbox first
+-- orders/list_due: orders that were not paid in time, the oldest first, after a place in the index; a plain read that only
+-- finds candidates. A payment that waits to be applied counts as in time until its fifth attempt. The statement returns the
+-- clock even when nothing is due; the subqueries are counts, since an EXISTS may first be materialised from the whole inbox
 -- reads up to 6 rows for each on MariaDB: an order is looked up in the inbox by either id, and passes the derived table
--- reads more while purge waits: only a first look and the walk for stragglers begin at the oldest deadline, and that walk rests
+-- reads more while purge waits: only a first read and the walk for stragglers begin at the oldest deadline, and that walk rests
 SELECT clock.now, due.id, due.hold_id, due.pay_by, TIMESTAMPDIFF(MICROSECOND, due.pay_by, clock.now) AS late_us
 FROM (SELECT NOW(6) AS now) AS clock
 LEFT JOIN (

@@ -1,5 +1,6 @@
--- orders/list_touched: which of these are not in that state any more, or are named by events without a final outcome. Counted
--- order by order: an EXISTS would be gathered from the whole inbox first, and a join would multiply the events of one order
+-- orders/list_touched: which of these orders have left that state, or are named by events without a final outcome. Counted
+-- order by order: an EXISTS would first be materialised from the whole inbox, and a join would multiply the events of one
+-- order
 SELECT id
 FROM orders
 WHERE id IN ({ids}) AND (status <> '{status}'

@@ -1,4 +1,4 @@
--- orders/refund: of the charge that paid it, so much was given back until now; all of it makes it refunded
+-- orders/refund: the amount given back so far of the charge that paid the order; all of it makes the order refunded
 UPDATE orders
 SET status = :status, refunded_minor = :refunded_minor, refunded_currency = :refunded_currency,
     restocked = :restocked

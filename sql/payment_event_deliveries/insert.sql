@@ -1,4 +1,4 @@
--- payment_event_deliveries/insert: what the delivery of this transaction is answered; copies take the slots 1 to 99 in turn
+-- payment_event_deliveries/insert: the answer to the delivery of this transaction; copies use the slots 1 to 99 in turn
 INSERT INTO payment_event_deliveries (event_id, slot, delivery, answer, txn_id)
 SELECT id, IF(deliveries = 1, 0, 1 + MOD(deliveries, 99)), deliveries, :answer, IF(deliveries = 1, txn_id, NULL)
 FROM payment_events

@@ -1,5 +1,5 @@
--- payment_event_deliveries/list_ids_of_charge: the events that name this charge, those aside that own it: first deliveries
--- keep its name for this
+-- payment_event_deliveries/list_ids_of_charge: the events that name this charge, except its owner; the rows of first
+-- deliveries have its name for this
 SELECT deliveries.event_id
 FROM payment_event_deliveries AS deliveries FORCE INDEX (payment_event_deliveries_charge)
 STRAIGHT_JOIN payment_events ON payment_events.id = deliveries.event_id

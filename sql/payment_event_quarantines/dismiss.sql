@@ -1,4 +1,4 @@
--- payment_event_quarantines/dismiss: the operator's note; an event of an older version has no reason beside it
+-- payment_event_quarantines/dismiss: the operator's note; an event that an older version quarantined has no reason beside it
 INSERT INTO payment_event_quarantines (event_id, settled_at, dismissed_at, dismissal)
 SELECT id, settled_at, NOW(6), :note
 FROM payment_events

@@ -1,4 +1,4 @@
--- payment_event_trail/list: what happened to an event, the newest first; attempts are bounded, what operators do is not
+-- payment_event_trail/list: the trail of an event, the newest entry first; attempts are bounded, actions of operators are not
 SELECT action, attempt, detail, at
 FROM payment_event_trail
 WHERE event_id = :event_id

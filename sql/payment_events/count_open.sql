@@ -1,4 +1,4 @@
--- payment_events/count_open: the inbox by state, as far as somebody may have to do something about it; the oldest is the
+-- payment_events/count_open: the events by state, for states in which a worker or an operator has to act; the oldest is the
 -- one with the smallest id
 -- reads everything: a gauge of all open events; the worker rests ten times as long as the count took
 SELECT open.status, open.count,

@@ -1,5 +1,5 @@
--- payment_events/count_waiting_successes: whether a payment of this order has not been applied yet; one that could not be,
--- again and again, does not keep others waiting
+-- payment_events/count_waiting_successes: how many payments of this order wait to be applied; from its fifth attempt on, a
+-- payment does not hold up others
 SELECT (SELECT COUNT(id) FROM payment_events
         WHERE order_id = :order_id AND status IN ('received', 'parked') AND meaning = 'succeeded' AND attempts < 5)
      + (SELECT COUNT(id) FROM payment_events

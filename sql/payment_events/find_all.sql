@@ -1,4 +1,4 @@
--- payment_events/find_all: everything that is known of an event
+-- payment_events/find_all: all columns of an event, with its quarantine
 SELECT id, provider, status, meaning, order_id, hold_id, txn_id, amount, currency, deliveries, attempts, received_at,
        payment_events.settled_at, due_at, idempotency_key, restock, cumulative, accepted_amount, provider_timestamp, source,
        correlation_id, headers, body, attempted_at, processing_us, reason, expected, got, dismissed_at, dismissal

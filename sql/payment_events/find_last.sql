@@ -1,3 +1,3 @@
--- payment_events/find_last: the newest event
+-- payment_events/find_last: the id of the newest event
 SELECT COALESCE(MAX(id), 0)
 FROM payment_events

@@ -1,4 +1,4 @@
--- payment_events/find_next: the first event at or behind an id; ids ascend with the time, so a few of these find a time
+-- payment_events/find_next: the first event from an id on; ids ascend with the time, so a bisection with this finds a time
 SELECT id, received_at
 FROM payment_events
 WHERE id >= :id

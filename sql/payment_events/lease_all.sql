@@ -1,4 +1,4 @@
--- payment_events/lease_all: the same for a batch of events that nothing has tried yet; another worker may have some of them
+-- payment_events/lease_all: as payment_events/lease, for a batch of events without an attempt; another worker may have some
 UPDATE payment_events FORCE INDEX (PRIMARY)
 SET attempts = 1, due_at = @d
 WHERE id IN ({ids}) AND status = 'received' AND attempts = 0 AND due_at <= NOW(6)

@@ -1,4 +1,4 @@
--- payment_events/list_ids_by_age: the whole inbox; the ids narrow it to a time
+-- payment_events/list_ids_by_age: events of all states; the range of ids narrows them to a time
 SELECT id
 FROM payment_events FORCE INDEX (PRIMARY)
 WHERE id BETWEEN :first AND :last AND received_at >= :received_from AND received_at < :received_to

@@ -1,5 +1,5 @@
--- payment_events/list_ids_of_hold: the events of one state that name this hold; one state at a time, so that ids come in
--- their order from the index
+-- payment_events/list_ids_of_hold: the events of one state that name this hold; one state at a time, so that the index gives
+-- the ids in order
 SELECT id
 FROM payment_events FORCE INDEX (payment_events_hold)
 WHERE hold_id = :hold_id AND status = :status AND id BETWEEN :first AND :last

@@ -1,4 +1,4 @@
--- payment_events/list_leased: what the events of a batch say, as far as the worker has leased them
+-- payment_events/list_leased: those events of a batch that this worker has leased
 SELECT id, provider, idempotency_key, meaning, order_id, hold_id, amount, currency, txn_id, restock, cumulative,
        provider_timestamp, source, correlation_id
 FROM payment_events FORCE INDEX (PRIMARY)

@@ -1,4 +1,4 @@
--- payment_events/list_lines: the lines of these events for operators
+-- payment_events/list_lines: these events as operators see them in a list
 SELECT id, provider, status, meaning, order_id, hold_id, txn_id, amount, currency, deliveries, attempts, received_at,
        payment_events.settled_at, due_at, reason, expected, got
 FROM payment_events

@@ -1,7 +1,7 @@
--- payment_events/list_ready: a page of parked or of dead events, and which of them wait for nothing any more, since a crash
--- kept both sides from looking: their order is there, their refund's charge is (then also refunds that were given up,
--- unless they cannot be applied), or their hold ended without an order. The subqueries are counts, since an EXISTS may be
--- gathered from a whole table first
+-- payment_events/list_ready: a page of parked or of dead events, and which of them can be applied now, since a crash kept
+-- both sides from looking for each other: their order exists, their refund's charge exists (then also refunds that were
+-- given up, unless they cannot be applied), or their hold ended without an order. The subqueries are counts, since an EXISTS
+-- may first be materialised from a whole table
 -- reads more while purge waits: the first page of a walk begins at the oldest event of the state; the worker rests after it
 SELECT waiting.id, waiting.meaning, (
       waiting.meaning <> 'refunded' AND waiting.status = 'parked' AND (

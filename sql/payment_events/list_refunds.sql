@@ -1,4 +1,4 @@
--- payment_events/list_refunds: the lines of these events, with what is known of the charges that they own
+-- payment_events/list_refunds: these events as operators see them in a list, with the charges that they own
 SELECT payment_events.id, payment_events.provider, payment_events.status, meaning, payment_events.order_id,
        payment_events.hold_id, txn_id, amount, payment_events.currency, deliveries, attempts, received_at,
        payment_events.settled_at, due_at, reason, expected, got,

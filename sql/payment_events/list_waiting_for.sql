@@ -1,7 +1,7 @@
--- payment_events/list_waiting_for: what waits for these orders and can be applied now, the successes first; a refund goes
--- on waiting for the charge that it belongs to, even after it was given up. Where one of the names is
--- never used, its index looks worthless, and the engine may read the whole table instead. COUNT looks orders and charges
--- up event by event; for EXISTS, MariaDB first reads their whole indexes
+-- payment_events/list_waiting_for: the events that wait for these orders and can be applied now, the successes first; a
+-- refund waits for its charge even after it was given up. Where no event uses one of the two ids, the optimizer takes its
+-- index for useless and may read the whole table instead. COUNT looks orders and charges up event by event; for EXISTS,
+-- MariaDB first reads their whole indexes
 -- reads up to 13 rows for each: an event passes a UNION, and its order and charge are looked up by either id
 SELECT id FROM (
   SELECT id, status, meaning, order_id, hold_id, provider, txn_id FROM payment_events FORCE INDEX (payment_events_order)

@@ -1,5 +1,5 @@
--- payment_events/postpone: a waiting event that could not be applied is tried again later, like any other; one that is tried
--- again anyway is only counted. The old state is asked for before it changes
+-- payment_events/postpone: an event that could not be applied is tried again later; one that is already scheduled for another
+-- attempt is only counted. The old state is read before it changes
 UPDATE payment_events
 SET due_at = IF(status = 'received', due_at, NOW(6) + INTERVAL :pause_us MICROSECOND),
     attempts = IF(status = 'parked', 1, attempts + 1), settled_at = NULL, status = 'received'

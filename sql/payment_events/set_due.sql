@@ -1,2 +1,2 @@
--- payment_events/set_due: when the events of a batch are due again (@d), which also tells this batch from that of another worker
+-- payment_events/set_due: when the events of a batch are due again (@d), which also identifies the batch
 SET @d = NOW(6) + INTERVAL {pause_us} MICROSECOND

@@ -1,5 +1,5 @@
--- payment_links/list: what is known of these objects; a charge has its order and hold without a link, also where a program
--- wrote it that knows no links
+-- payment_links/list: the orders and holds of these objects; a charge has them without a link, even when an older version
+-- wrote it
 (SELECT object_id, charge_name, order_id, hold_id, FALSE AS is_charge
  FROM payment_links FORCE INDEX (PRIMARY)
  WHERE provider = {provider} AND object_id IN ({ids}))

@@ -1,4 +1,4 @@
--- products/list_reserved: how many units of these products are reserved; one that is missing has no row
+-- products/list_reserved: how many units of these products are reserved; a missing product has no row
 SELECT id, reserved
 FROM products
 WHERE id IN ({ids})

@@ -1,4 +1,4 @@
--- schema_migrations/create: which changes of the schema were made
+-- schema_migrations/create: the table of applied migrations
 CREATE TABLE IF NOT EXISTS schema_migrations (
   version    INT         NOT NULL,
   name       VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,

@@ -1,3 +1,3 @@
--- schema_migrations/find_latest: the newest change that was made
+-- schema_migrations/find_latest: the newest applied migration
 SELECT MAX(version)
 FROM schema_migrations

@@ -1,3 +1,3 @@
--- schema_migrations/list: the changes that were made
+-- schema_migrations/list: the applied migrations
 SELECT version
 FROM schema_migrations

@@ -1,4 +1,4 @@
--- schema_migrations/list_lock_holders: connections that hold the lock on a table, for which a change of the schema waits
+-- schema_migrations/list_lock_holders: connections that hold the lock on a table that a migration waits for
 -- reads no table: the server keeps this in memory
 SELECT DISTINCT CONCAT('connection ', holder.PROCESSLIST_ID, ' of ', COALESCE(holder.PROCESSLIST_USER, '?'), '@',
                        COALESCE(holder.PROCESSLIST_HOST, '?'), ' (', COALESCE(holder.PROCESSLIST_COMMAND, '?'), ' for ',

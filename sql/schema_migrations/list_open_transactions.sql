@@ -1,4 +1,5 @@
--- schema_migrations/list_open_transactions: the oldest transactions of others, one of which may hold a lock on a table, those that use this database first
+-- schema_migrations/list_open_transactions: the oldest transactions of other connections, those on this database first; one
+-- of them may hold the lock that a migration waits for
 -- reads no table: the server keeps this in memory
 SELECT CONCAT('connection ', client.ID, ' of ', client.USER, '@', client.HOST, ' (transaction since ', open.trx_started,
               ' by the server''s clock, ', client.COMMAND, ' for ', client.TIME, ' s)')

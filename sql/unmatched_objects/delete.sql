@@ -1,3 +1,3 @@
--- unmatched_objects/delete: the event is matched, by the transaction that holds its row
+-- unmatched_objects/delete: the event was matched by this transaction, which has its row locked
 DELETE FROM unmatched_objects
 WHERE event_id = :event_id

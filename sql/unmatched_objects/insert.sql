@@ -1,3 +1,3 @@
--- unmatched_objects/insert: the objects that a new unmatched event speaks of
+-- unmatched_objects/insert: the objects that a new unmatched event names
 INSERT INTO unmatched_objects (provider, object_id, event_id)
 VALUES {rows}

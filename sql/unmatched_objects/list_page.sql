@@ -1,5 +1,5 @@
--- unmatched_objects/list_page: a page of unmatched events by id, a row per object, and whether something is known of that
--- object, or the order is there that the event hints at: a crash can keep both sides from looking for each other
+-- unmatched_objects/list_page: a page of unmatched events by id, a row per object, and whether the object has a link or a
+-- charge, or the order that the event names exists: a crash can keep both sides from looking for each other
 -- reads up to 8 rows for each: an object passes the derived table, and is looked up with its event in four other tables
 -- reads more while purge waits: the first page of a walk begins at the oldest event; the worker rests after it
 SELECT page.event_id,

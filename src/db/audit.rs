@@ -1,7 +1,8 @@
-//! What an audit reads, page by page.
+//! The reads of an audit, page by page.
 //!
-//! Sums come first: cheap statements that count what fits together. When they add up, nothing is wrong. A check names
-//! what is: it is one statement over one page of a table, and has the name of the kind of its findings and of its file.
+//! Sums come first: cheap statements that count related rows from both sides. When the counts agree, nothing is wrong.
+//! Otherwise checks find the wrong rows. A check is one statement over one page of a table; the check, its file and the
+//! kind of its findings have the same name.
 
 use chrono::NaiveDateTime;
 use mysql_async::prelude::FromRow;
@@ -15,18 +16,18 @@ use crate::domain::status::named;
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal $statement:ident),+ $(,)?) => {
         named! {
-            /// What an audit can find. What it is found at is told in brackets.
+            /// The kinds of findings. The object that a finding is about stands in brackets.
             Kind {
                 $($(#[$doc])* $variant = $name),+,
-                /// Its stock is not what is available, held, awaiting payment and sold (a product).
+                /// Its stock is not the sum of its available, held, awaiting and sold units (a product).
                 UnitsNotConserved = "units_not_conserved",
-                /// Rows without a counterpart that no other check names (a table of sums, not a row).
+                /// The sums disagree, and no check finds a wrong row (all tables).
                 SumsDisagree = "sums_disagree",
             }
         }
 
         impl Kind {
-            /// The check that finds this in one page; none for what is summed up over all pages.
+            /// Returns the check that finds this in one page; `None` for kinds that sums over all pages find.
             fn statement(self) -> Option<&'static str> {
                 match self {
                     $(Self::$variant => Some(sql::audit::$statement),)+
@@ -42,13 +43,13 @@ kinds! {
     HoldOrderMismatch = "hold_order_mismatch" HOLD_ORDER_MISMATCH,
     /// Its units would come back too early, too late, never, or although they are sold (a hold).
     HoldReturnsWrongly = "hold_returns_wrongly" HOLD_RETURNS_WRONGLY,
-    /// It was made later than now, by a clock that ran ahead, and keeps its units for too long: release it (a hold).
+    /// Its creation time is in the future, from a clock that ran ahead. It keeps its units too long: release it (a hold).
     HoldDeadlineTooLate = "hold_deadline_too_late" HOLD_DEADLINE_TOO_LATE,
     /// Its product does not exist (a hold).
     HoldWithoutProduct = "hold_without_product" HOLD_WITHOUT_PRODUCT,
     /// Its hold does not exist (an order).
     OrderWithoutHold = "order_without_hold" ORDER_WITHOUT_HOLD,
-    /// It was made later than now, by a clock that ran ahead, and keeps its units for too long: cancel it (an order).
+    /// Its creation time is in the future, from a clock that ran ahead. It keeps its units too long: cancel it (an order).
     OrderDeadlineTooLate = "order_deadline_too_late" ORDER_DEADLINE_TOO_LATE,
     /// Its trail does not lead to its state (an order).
     OrderStatusUnexplained = "order_status_unexplained" ORDER_STATUS_UNEXPLAINED,
@@ -56,46 +57,46 @@ kinds! {
     TrailBroken = "trail_broken" TRAIL_BROKEN,
     /// More than one payment paid it (an order).
     OrderPaidTwice = "order_paid_twice" ORDER_PAID_TWICE,
-    /// It is paid or refunded, and the charge that says so is missing (an order).
+    /// It is paid or refunded, and has no charge in that state (an order).
     OrderWithoutCharge = "order_without_charge" ORDER_WITHOUT_CHARGE,
-    /// What was given back of it is not what was given back of its charge, or it was restocked too early (an order).
+    /// The amounts given back of it and of its charge differ, or it was restocked too early (an order).
     OrderRefundMismatch = "order_refund_mismatch" ORDER_REFUND_MISMATCH,
-    /// A transition that no order may take (an order).
+    /// A transition that is not allowed (an order).
     TransitionNotAllowed = "transition_not_allowed" TRANSITION_NOT_ALLOWED,
-    /// A transition of no order (the order that it names).
+    /// A transition whose order does not exist (the order that it names).
     TransitionWithoutOrder = "transition_without_order" TRANSITION_WITHOUT_ORDER,
     /// A transition whose payment event is missing, not applied, of another meaning or of another order (an order).
     TransitionEventMismatch = "transition_event_mismatch" TRANSITION_EVENT_MISMATCH,
-    /// It has an outcome and no time of it, or the other way round (a payment event).
+    /// It has an outcome without a time of it, or the other way round (a payment event).
     EventSettledWrongly = "event_settled_wrongly" EVENT_SETTLED_WRONGLY,
-    /// It waits, and nobody will ever look at it (a payment event).
+    /// It waits, and no worker will ever find it (a payment event).
     EventNeverDue = "event_never_due" EVENT_NEVER_DUE,
-    /// It is applied, and no transition is due to it, or several are (a payment event).
+    /// It is applied and caused no transition, or several (a payment event).
     AppliedEventWithoutEffect = "applied_event_without_effect" APPLIED_EVENT_WITHOUT_EFFECT,
-    /// Money with an outcome that no charge shows (a payment event).
+    /// A success with an outcome and without a charge (a payment event).
     SuccessWithoutCharge = "success_without_charge" SUCCESS_WITHOUT_CHARGE,
-    /// Money that is applied to an order that is not paid (a payment event).
+    /// An applied success whose order is not paid (a payment event).
     SuccessWithoutOrder = "success_without_order" SUCCESS_WITHOUT_ORDER,
-    /// Money that is ignored although nothing else accounts for it (a payment event).
+    /// An ignored success whose money no other event accounts for (a payment event).
     SuccessIgnoredWrongly = "success_ignored_wrongly" SUCCESS_IGNORED_WRONGLY,
-    /// Money that nobody looks at any more: replay it (a payment event).
+    /// A dead success, which no worker applies any more: replay it (a payment event).
     SuccessDead = "success_dead" SUCCESS_DEAD,
     /// A charge whose event is missing or of another charge (the payment event that it names).
     ChargeWithoutEvent = "charge_without_event" CHARGE_WITHOUT_EVENT,
-    /// A charge and its event tell different outcomes (a payment event).
+    /// The states of a charge and of its event disagree (a payment event).
     ChargeStatusMismatch = "charge_status_mismatch" CHARGE_STATUS_MISMATCH,
-    /// More was given back of a charge than it was, or its state does not fit what was given back (a payment event).
+    /// More was given back than the amount of a charge, or its state does not fit the amount given back (a payment event).
     ChargeRefundMismatch = "charge_refund_mismatch" CHARGE_REFUND_MISMATCH,
 }
 
-/// Something that does not hold.
+/// A violated rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// At what: the id of a product, hold, order or payment event, as the API writes it.
+    /// The id of a product, hold, order or payment event, as the API writes it; `all` for [`Kind::SumsDisagree`].
     pub id: String,
-    /// What was found there, in words.
+    /// The finding in words.
     pub detail: String,
 }
 
@@ -106,12 +107,12 @@ pub enum Key {
     Id(Uuid),
     /// Of transitions and payment events.
     Number(i64),
-    /// Of charges: the provider and the name of the charge there.
+    /// Of charges: the provider and the name of the charge.
     Name(Vec<u8>, Vec<u8>),
 }
 
 impl Key {
-    /// The place behind this one; `None` behind the last one that there can be.
+    /// Returns the next possible place; `None` after the last one.
     pub fn next(self) -> Option<Self> {
         match self {
             Self::Id(id) => id.as_u128().checked_add(1).map(|next| Self::Id(Uuid::from_u128(next))),
@@ -123,7 +124,7 @@ impl Key {
         }
     }
 
-    /// The parameters that stand for this place: `first` or `last`, or a pair of them.
+    /// Returns the parameters for this place: `first` or `last`, or a pair of them.
     fn params(&self, end: &str) -> Vec<(String, Value)> {
         match self {
             Self::Id(id) => vec![(end.to_owned(), bytes(*id))],
@@ -162,14 +163,14 @@ impl Key {
     }
 }
 
-/// A table that is looked at page by page.
+/// A table that is audited page by page.
 #[derive(Debug)]
 pub struct Table {
     find_page: &'static str,
     kind_of_key: KindOfKey,
-    /// What the sums of all tables together prove absent. Looked for only when they do not add up.
+    /// Checks that run only when the sums of all tables disagree.
     pub checks: &'static [Kind],
-    /// What a page shows by itself. Looked for in every page whose sums leave it open.
+    /// Checks that run on every page whose own sums do not rule their findings out.
     pub own_checks: &'static [Kind],
 }
 
@@ -181,7 +182,7 @@ enum KindOfKey {
 }
 
 impl Table {
-    /// Where it begins.
+    /// Returns the place where it begins.
     pub fn first(&self) -> Key {
         match self.kind_of_key {
             KindOfKey::Id => Key::Id(Uuid::nil()),
@@ -190,7 +191,7 @@ impl Table {
         }
     }
 
-    /// A place behind which it has no row.
+    /// Returns a place after its last row.
     fn end(&self) -> Key {
         match self.kind_of_key {
             KindOfKey::Id => Key::Id(Uuid::max()),
@@ -246,7 +247,7 @@ pub const CHARGES: Table = Table {
     own_checks: &[Kind::ChargeRefundMismatch],
 };
 
-/// Some rows of a table that lie together.
+/// A range of rows of a table, in the order of its key.
 #[derive(Debug, Clone)]
 pub struct Page {
     first: Key,
@@ -261,13 +262,13 @@ impl Page {
         params
     }
 
-    /// Where the next page begins; `None` behind the last page.
+    /// Returns where the next page begins; `None` after the last page.
     pub fn next(&self) -> Option<Key> {
         if self.more { self.last.clone().next() } else { None }
     }
 }
 
-/// The page of `limit` rows, one at least, that begins at `first`. The last page may be shorter, or empty.
+/// Finds the page of `limit` rows, at least one, that begins at `first`. The last page may be shorter, or empty.
 pub async fn find_page(tx: &mut Tx<'_>, table: &Table, first: Key, limit: u32) -> Result<Page, Failure> {
     let mut params = first.params("first");
     params.push(("offset".to_owned(), limit.saturating_sub(1).into()));
@@ -277,12 +278,12 @@ pub async fn find_page(tx: &mut Tx<'_>, table: &Table, first: Key, limit: u32) -
     Ok(Page { first, last, more })
 }
 
-/// Everything of one kind in a page: at most a few findings per row.
+/// Finds everything of one kind in a page: at most a few findings per row.
 pub async fn check(tx: &mut Tx<'_>, kind: Kind, page: &Page) -> Result<Vec<Finding>, Failure> {
     find(tx, kind, page, true).await
 }
 
-/// The refunds of a page that did not do what they are applied for.
+/// Finds the applied refunds of a page without an effect, or with several.
 pub async fn check_refunds(tx: &mut Tx<'_>, page: &Page) -> Result<Vec<Finding>, Failure> {
     find(tx, Kind::AppliedEventWithoutEffect, page, false).await
 }
@@ -298,7 +299,7 @@ async fn find(tx: &mut Tx<'_>, kind: Kind, page: &Page, all: bool) -> Result<Vec
     found.into_iter().map(finding).collect()
 }
 
-/// A product's own counters.
+/// The counters of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
     /// The product.
@@ -307,30 +308,30 @@ pub struct Counters {
     pub stock: i64,
     /// Units on sale now.
     pub available: i64,
-    /// Units spoken for.
+    /// Reserved units.
     pub reserved: i64,
 }
 
-/// Up to `limit` products from `first` on, by id.
+/// Lists up to `limit` products from `first` on, by id.
 pub async fn list_products(tx: &mut Tx<'_>, first: i64, limit: u32) -> Result<Vec<Counters>, Failure> {
     let found: Vec<(i64, i64, i64, i64)> = tx.rows(sql::audit::LIST_PRODUCTS, params! { first, limit }).await?;
     let counters = |(product_id, stock, available, reserved)| Counters { product_id, stock, available, reserved };
     Ok(found.into_iter().map(counters).collect())
 }
 
-/// Units that holds and orders speak for.
+/// Units that holds and orders reserve.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Units {
     /// In active holds.
     pub held: i64,
-    /// In orders that wait for their payment.
+    /// In pending orders.
     pub awaiting: i64,
     /// In paid orders, and in refunded ones whose units stayed sold.
     pub sold: i64,
 }
 
 impl Units {
-    /// Adds the units of others.
+    /// Adds other units.
     pub fn add(&mut self, other: Self) {
         self.held += other.held;
         self.awaiting += other.awaiting;
@@ -338,7 +339,7 @@ impl Units {
     }
 }
 
-/// What a page of holds tells of one product.
+/// The holds of one product in a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoldSum {
     /// The product.
@@ -349,35 +350,35 @@ pub struct HoldSum {
     pub ordered: i64,
     /// The units of active ones.
     pub held: i64,
-    /// How many come back at another time than their own state says.
+    /// How many return at another time than their own state requires.
     pub odd: i64,
-    /// How many were made later than now.
+    /// How many active ones have a creation time in the future.
     pub ahead: i64,
 }
 
-/// What a page of holds tells without the orders, by product.
+/// Sums up a page of holds by product, without their orders.
 pub async fn sum_holds(tx: &mut Tx<'_>, page: &Page) -> Result<Vec<HoldSum>, Failure> {
     let found: Vec<(i64, i64, i64, i64, i64, i64)> = tx.rows(sql::audit::SUM_HOLDS, page.params()).await?;
     let sum = |(product_id, rows, ordered, held, odd, ahead)| HoldSum { product_id, rows, ordered, held, odd, ahead };
     Ok(found.into_iter().map(sum).collect())
 }
 
-/// What a page of orders says about its holds of one product.
+/// The holds of one product that belong to a page of orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnitSum {
     /// The product; `None` where the hold is missing.
     pub product_id: Option<i64>,
     /// How many rows of holds are ordered.
     pub ordered: i64,
-    /// What the orders speak for. Units of active holds are taken off again: [`HoldSum`] has them as held.
+    /// The units of the orders. Units of active holds are subtracted again: [`HoldSum`] has them as held.
     pub units: Units,
     /// How many rows do not fit their order.
     pub odd: i64,
-    /// How many rows are of orders that were made later than now.
+    /// How many rows belong to orders with a creation time in the future.
     pub ahead: i64,
 }
 
-/// What a page of orders says about its holds, by product.
+/// Sums up the holds of a page of orders, by product.
 pub async fn sum_units(tx: &mut Tx<'_>, page: &Page) -> Result<Vec<UnitSum>, Failure> {
     type Columns = (Option<i64>, i64, i64, i64, i64, i64, i64);
     let found: Vec<Columns> = tx.rows(sql::audit::SUM_UNITS, page.params()).await?;
@@ -402,7 +403,7 @@ pub struct TrailSum {
     pub odd: i64,
 }
 
-/// The trails of a page of orders.
+/// Sums up the trails of a page of orders.
 pub async fn sum_trails(tx: &mut Tx<'_>, page: &Page) -> Result<TrailSum, Failure> {
     let (rows, transitions, odd) = only(tx, sql::audit::SUM_TRAILS, page).await?;
     Ok(TrailSum { rows, transitions, odd })
@@ -421,7 +422,7 @@ pub struct TransitionSum {
     pub odd: i64,
 }
 
-/// The transitions of a page, with the events, charges and orders behind them.
+/// Sums up the transitions of a page, with their events, charges and orders.
 pub async fn sum_transitions(tx: &mut Tx<'_>, page: &Page) -> Result<TransitionSum, Failure> {
     let (rows, paid, failed, explained): (i64, i64, i64, i64) = only(tx, sql::audit::SUM_TRANSITIONS, page).await?;
     Ok(TransitionSum { rows, paid, failed, odd: rows - explained })
@@ -440,25 +441,25 @@ pub struct EventSum {
     pub others: i64,
 }
 
-/// The events of a page, each by itself.
+/// Sums up the events of a page, each by itself.
 pub async fn sum_events(tx: &mut Tx<'_>, page: &Page) -> Result<EventSum, Failure> {
     let (rows, paid, failed, plain): (i64, i64, i64, i64) = only(tx, sql::audit::SUM_EVENTS, page).await?;
     Ok(EventSum { rows, paid, failed, others: rows - plain })
 }
 
-/// Of the successes of a page that are due for refund or refunded: how many own a charge, and how many own none, or one
-/// that tells something else.
+/// Counts, of the successes of a page that are due for refund or refunded, those that own a charge, and those that own
+/// none or one that does not match.
 pub async fn sum_due_charges(tx: &mut Tx<'_>, page: &Page) -> Result<(i64, i64), Failure> {
     only(tx, sql::audit::SUM_DUE_CHARGES, page).await
 }
 
-/// The only row of a statement over a page.
+/// Returns the only row of a statement over a page.
 async fn only<T: FromRow + Send + 'static>(tx: &mut Tx<'_>, statement: &str, page: &Page) -> Result<T, Failure> {
     let row = tx.row(statement, page.params()).await?;
-    row.ok_or_else(|| Failure::Broken("a sum has no row".to_owned()))
+    row.ok_or_else(|| Failure::Broken("a sum returned no row".to_owned()))
 }
 
-/// How many statements other sessions have sent to the server since it started.
+/// Counts the statements that other sessions have sent to the server since it started.
 pub async fn count_statements_of_others(tx: &mut Tx<'_>) -> Result<i64, Failure> {
     let mut counts = [0; 2];
     for (count, statement) in counts.iter_mut().zip([sql::audit::COUNT_STATEMENTS, sql::audit::COUNT_OWN_STATEMENTS]) {
@@ -473,21 +474,21 @@ pub async fn count_statements_of_others(tx: &mut Tx<'_>) -> Result<i64, Failure>
 pub struct ChargeSum {
     /// `paid`, `refund_due` or `refunded`.
     pub status: String,
-    /// ISO 4217; `None` when nobody said.
+    /// ISO 4217; `None` when it is unknown.
     pub currency: Option<String>,
     /// How many.
     pub count: i64,
-    /// Of how many nobody said the amount.
+    /// How many have no known amount.
     pub unknown: i64,
-    /// What is not given back, in minor units.
+    /// The amount that was not given back, in minor units.
     pub kept_minor: i64,
-    /// What is, likewise.
+    /// The amount that was given back, in minor units.
     pub refunded_minor: i64,
-    /// How many do not add up by themselves.
+    /// How many are inconsistent by themselves.
     pub odd: i64,
 }
 
-/// The money of a page of charges.
+/// Sums up the money of a page of charges.
 pub async fn sum_charges(tx: &mut Tx<'_>, page: &Page) -> Result<Vec<ChargeSum>, Failure> {
     type Columns = (String, Option<String>, i64, i64, i64, i64, i64);
     let found: Vec<Columns> = tx.rows(sql::audit::SUM_CHARGES, page.params()).await?;
@@ -503,10 +504,10 @@ pub async fn sum_charges(tx: &mut Tx<'_>, page: &Page) -> Result<Vec<ChargeSum>,
     Ok(found.into_iter().map(sum).collect())
 }
 
-/// Successes without a charge that tell the same amount.
+/// Successes without a charge, of one state and amount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingSum {
-    /// Where they wait.
+    /// Their state.
     pub status: EventStatus,
     /// The decimal amount in major units, as it was written.
     pub amount: Option<String>,
@@ -516,7 +517,7 @@ pub struct WaitingSum {
     pub count: i64,
 }
 
-/// The money of a page of the inbox that has no charge.
+/// Sums up the money of a page of the inbox that has no charge.
 pub async fn sum_waiting_successes(tx: &mut Tx<'_>, page: &Page) -> Result<Vec<WaitingSum>, Failure> {
     let found: Vec<Row> = tx.rows(sql::audit::SUM_WAITING_SUCCESSES, page.params()).await?;
     let sum = |row: Row| {
@@ -529,10 +530,10 @@ pub async fn sum_waiting_successes(tx: &mut Tx<'_>, page: &Page) -> Result<Vec<W
     found.into_iter().map(sum).collect()
 }
 
-/// The database's clock, UTC.
+/// Reads the database's clock, UTC.
 pub async fn find_time(tx: &mut Tx<'_>) -> Result<NaiveDateTime, Failure> {
     let time = tx.row(sql::audit::FIND_TIME, Params::Empty).await?;
-    time.ok_or_else(|| Failure::Broken("the database has no clock".to_owned()))
+    time.ok_or_else(|| Failure::Broken("the database returned no time".to_owned()))
 }
 
 #[cfg(test)]
@@ -553,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_key_is_the_one_behind_and_the_last_one_has_none() {
+    fn the_next_key_follows_directly_and_the_last_one_has_none() {
         assert_eq!(Key::Number(1).next(), Some(Key::Number(2)));
         assert_eq!(HOLDS.first().next(), Some(Key::Id(Uuid::from_u128(1))));
         let name = |name: &[u8]| Key::Name(b"default".to_vec(), name.to_vec());

@@ -1,9 +1,9 @@
-//! Whether the database is there. While it is not, every call of the door fails at once, instead of each finding out for
-//! itself.
+//! Tracks whether the database is available. While it is not, every call of the door fails at once and does not wait for
+//! its own timeout.
 //!
 //! A probe decides, not a count of errors: a row lock, a slow statement or a broken connection says nothing about the
-//! database. When a connection cannot be made, is lost, or does not answer, and no other call was answered since, a new
-//! connection asks `SELECT 1`. If that fails too, the database is away, until such a probe succeeds.
+//! database. When a connection cannot be opened, is lost, or does not answer, and no other call was answered since, the
+//! probe sends `SELECT 1` on a new connection. If that fails too, the database is unavailable until a probe succeeds.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -23,22 +23,21 @@ use crate::telemetry;
 const SILENCE: Duration = Duration::from_millis(500);
 /// How long the first probe may take.
 const PROBE: Duration = Duration::from_secs(1);
-/// How often, and after which pauses, the first probe is sent: one connection may break by chance, or be killed like the one
-/// before it.
+/// The pauses before each try of the first probe: one connection may break by chance, or be killed like the one before it.
 const PROBE_AGAIN_AFTER: [Duration; 3] = [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(40)];
-/// The pause between two probes while the database is away.
+/// The pause between two probes while the database is unavailable.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
-/// The shortest and the longest time that a probe may take while the database is away, see [`patience`].
+/// The shortest and the longest time that a probe may take while the database is unavailable, see [`patience`].
 const PROBE_WHILE_AWAY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
-/// How often the log says that the database is still away.
+/// How often the log says that the database is still unavailable.
 const REMIND_EVERY: Duration = Duration::from_secs(30);
 
-/// Why the database is suspected.
+/// Why the database may be unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doubt {
-    /// A connection does not answer or was lost. A server that answers the probe is there, be it with an error.
+    /// A connection does not answer or was lost. A server that answers the probe, even with an error, is available.
     Silent,
-    /// No connection can be made. A server that refuses the probe too is as good as away.
+    /// No connection can be opened. A server that refuses the probe too counts as unavailable.
     Refused,
 }
 
@@ -50,12 +49,12 @@ pub(super) struct Breaker {
 
 struct Shared {
     pool: Pool,
-    /// Why the database is away; `None` while it is there.
+    /// Why the database is unavailable; `None` while it is available.
     away: watch::Sender<Option<Arc<str>>>,
     created: Instant,
     /// When a call was last answered, in microseconds since `created`.
     answered_us: AtomicU64,
-    /// How many calls are under way, and since when there has been one at any time.
+    /// How many calls are under way, and since when there has always been one.
     under_way: AtomicUsize,
     busy_since_us: AtomicU64,
     is_watched: AtomicBool,
@@ -72,7 +71,7 @@ struct Failed {
 }
 
 impl Breaker {
-    /// Assumes that the database is there.
+    /// Starts with the assumption that the database is available.
     pub(super) fn new(pool: Pool) -> Self {
         let shared = Shared {
             pool,
@@ -87,12 +86,12 @@ impl Breaker {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Whether the database is there, as far as it is known.
+    /// Returns whether the database is available, as far as is known.
     pub(super) fn is_closed(&self) -> bool {
         self.shared.away.borrow().is_none()
     }
 
-    /// Resolves when the database is away, at once if it is already: with the reason.
+    /// Resolves with the reason when the database is unavailable, at once if it is already.
     pub(super) async fn opened(&self) -> String {
         let mut changes = self.shared.away.subscribe();
         let reason = match changes.wait_for(Option::is_some).await {
@@ -103,18 +102,18 @@ impl Breaker {
         reason.unwrap_or_default()
     }
 
-    /// Resolves when the database is there.
+    /// Resolves when the database is available.
     pub(super) async fn closed(&self) {
         let mut changes = self.shared.away.subscribe();
         let _ = changes.wait_for(Option::is_none).await;
     }
 
-    /// The database has answered a call.
+    /// Records that the database has answered a call.
     pub(super) fn answered(&self) {
         self.shared.answered();
     }
 
-    /// A call begins; it is under way until this is dropped.
+    /// Begins a call; it is under way until the result is dropped.
     pub(super) fn begin(&self) -> UnderWay<'_> {
         let shared = &self.shared;
         if shared.under_way.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -126,7 +125,7 @@ impl Breaker {
         UnderWay(shared)
     }
 
-    /// A call that began then was not answered. The probe is sent unless another call was answered since.
+    /// Sends the probe for a call that began at `since` and was not answered, unless another call was answered since.
     pub(super) fn suspect(&self, since: Instant, doubt: Doubt) {
         if !self.shared.answered_since(since) {
             probe_once(&self.shared, doubt);
@@ -152,7 +151,7 @@ impl Shared {
         self.answered_us.fetch_max(self.now_us(), Ordering::Relaxed);
     }
 
-    /// Whether calls have been under way for a while and none of them was answered.
+    /// Returns whether calls have been under way for a while and none of them was answered.
     fn is_silent(&self) -> bool {
         let last_us = self.answered_us.load(Ordering::Relaxed).max(self.busy_since_us.load(Ordering::Relaxed));
         let silent = Duration::from_micros(self.now_us().saturating_sub(last_us));
@@ -165,8 +164,7 @@ impl Shared {
     }
 }
 
-/// Looks, for as long as the database is used, whether calls are answered: one task for all calls, of which very many may
-/// wait.
+/// Checks whether calls are answered, for as long as the database is used: one task for all calls, since very many may wait.
 async fn watch(shared: Weak<Shared>) {
     loop {
         sleep(SILENCE / 4).await;
@@ -177,21 +175,21 @@ async fn watch(shared: Weak<Shared>) {
     }
 }
 
-/// Sends the probe, unless one is under way or the database is known to be away.
+/// Sends the probe, unless one is under way or the database is known to be unavailable.
 fn probe_once(shared: &Arc<Shared>, doubt: Doubt) {
     if shared.away.borrow().is_none() && !shared.probing.swap(true, Ordering::AcqRel) {
         tokio::spawn(decide(Arc::downgrade(shared), shared.pool.options().clone(), doubt));
     }
 }
 
-/// Sends the first probe, and when it fails, probes until one succeeds. Ends with the last call's database.
+/// Sends the first probe, and when it fails, probes until one succeeds. Ends when the database is not used any more.
 async fn decide(shared: Weak<Shared>, options: Opts, doubt: Doubt) {
     let began = Instant::now();
     let mut failed = None;
     for pause in PROBE_AGAIN_AFTER {
         sleep(pause).await;
         failed = probe(options.clone(), PROBE).await.err();
-        // a database that did not answer in time is not asked again: each call waits for the verdict
+        // a probe that timed out is not repeated: each call waits for the result
         if failed.as_ref().is_none_or(|failed| failed.is_silence) {
             break;
         }
@@ -209,7 +207,7 @@ async fn decide(shared: Weak<Shared>, options: Opts, doubt: Doubt) {
     }
 }
 
-/// The database is away. Probes it until it is back.
+/// Marks the database unavailable and probes it until it answers.
 async fn stay_away(shared: &Weak<Shared>, options: Opts, mut reason: String) {
     let (host, port, since) = (options.ip_or_hostname().to_owned(), options.tcp_port(), Instant::now());
     let mut reminded = since;
@@ -225,7 +223,7 @@ async fn stay_away(shared: &Weak<Shared>, options: Opts, mut reason: String) {
                     news
                 });
                 if news {
-                    // whatever is idle leads to a server that has gone, or will be as old as the outage
+                    // idle connections may be dead, and will have been idle for the whole outage
                     shared.pool.give_up_all();
                     telemetry::database_available(false);
                 }
@@ -251,8 +249,8 @@ async fn stay_away(shared: &Weak<Shared>, options: Opts, mut reason: String) {
     }
 }
 
-/// How long a probe may take when the database has been away for so long. A server that is frozen answers the probe that
-/// waits when it goes on; until then every probe that was given up is a broken handshake to it, and after 100 of them
+/// Returns how long a probe may take when the database has been unavailable for `away`. A frozen server answers the waiting
+/// probe when it resumes; until then it counts every abandoned probe as a broken handshake, and after 100 of them
 /// (`max_connect_errors`) it blocks this host.
 fn patience(away: Duration) -> Duration {
     let (shortest, longest) = PROBE_WHILE_AWAY;
@@ -282,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_probe_waits_longer_the_longer_the_database_is_away() {
+    fn a_probe_waits_longer_the_longer_the_database_is_unavailable() {
         let patience = |seconds| patience(Duration::from_secs(seconds));
         assert_eq!(patience(1), Duration::from_millis(500));
         assert_eq!(patience(16), Duration::from_secs(2));

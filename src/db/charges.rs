@@ -1,4 +1,4 @@
-//! Money that was taken, one row per charge.
+//! The table of charges: money that was taken, one row per charge.
 
 use std::borrow::Cow;
 
@@ -10,26 +10,26 @@ use super::payment_batch::Success;
 use super::{Failure, Tx, bytes, column, id_column, single, sql, state};
 use crate::domain::{ChargeStatus, Event, Named as _, Reference};
 
-/// A charge, as refunds find it.
+/// A charge, with the columns that refunds need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
-    /// The route that its success came by.
+    /// The provider on whose route its success arrived.
     pub provider: Vec<u8>,
-    /// The provider's name for it, or what stands for a missing one.
+    /// The provider's name for it, or a substitute for a missing one.
     pub name: Vec<u8>,
     /// The success that owns it.
     pub event_id: i64,
     /// Its order and its hold, as far as they are known.
     pub reference: Reference,
-    /// Where the money is.
+    /// Its state.
     pub status: ChargeStatus,
-    /// How much was taken, in minor units of `currency`; `None`: nobody said.
+    /// How much was taken, in minor units of `currency`; `None`: unknown.
     pub amount_minor: Option<i64>,
     /// ISO 4217.
     pub currency: Option<String>,
     /// How much of it was given back.
     pub refunded_minor: i64,
-    /// Whether a refund asked for its units to go back on sale.
+    /// Whether a refund requested that its units go back on sale.
     pub restock: bool,
 }
 
@@ -47,16 +47,16 @@ fn charge(row: &Row) -> Result<Charge, Failure> {
     })
 }
 
-/// How much money an event speaks of, in minor units of `currency`, as far as it can be told.
+/// The amount of an event, in minor units of `currency`, as far as it can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Money {
-    /// How much.
+    /// The amount.
     pub amount_minor: Option<i64>,
     /// ISO 4217.
     pub currency: Option<String>,
 }
 
-/// Writes down the charge that a success speaks of. False when an earlier event owns it.
+/// Records the charge of a success. Returns false when an earlier event owns it.
 pub async fn insert(
     tx: &mut Tx<'_>,
     event_id: i64,
@@ -75,7 +75,7 @@ pub async fn insert(
     single("charges/insert", tx.execute(sql::charges::INSERT, params).await?)
 }
 
-/// The statement that writes down the charges of a batch of payments.
+/// Returns the statement that records the charges of a batch of payments.
 pub fn insert_all_paid<'a>(successes: &[Success<'a>]) -> String {
     let name = |Success { event, .. }: &Success<'a>| -> Cow<'a, [u8]> {
         Event::charge_name(event.txn_id.as_deref().map(str::as_bytes), &event.idempotency_key)
@@ -97,37 +97,37 @@ pub fn insert_all_paid<'a>(successes: &[Success<'a>]) -> String {
     sql::charges::INSERT_ALL_PAID.replace("{rows}", &rows(values))
 }
 
-/// Whether a charge of that provider paid the order.
+/// Returns whether a charge of that provider paid the order.
 pub async fn paid(tx: &mut Tx<'_>, provider: &[u8], order_id: Uuid) -> Result<bool, Failure> {
     let params = params! { provider, "order_id" => bytes(order_id) };
     Ok(tx.row::<i64>(sql::charges::COUNT_PAID, params).await? != Some(0))
 }
 
-/// The charge of that name.
+/// Finds the charge with that name.
 pub async fn find(tx: &mut Tx<'_>, provider: &[u8], name: &[u8]) -> Result<Option<Charge>, Failure> {
     let row: Option<Row> = tx.row(sql::charges::FIND, params! { provider, name }).await?;
     row.as_ref().map(charge).transpose()
 }
 
-/// The charges of an order or of a hold.
+/// Lists the charges of an order or of a hold.
 pub async fn list_of(tx: &mut Tx<'_>, provider: &[u8], of: Reference) -> Result<Vec<Charge>, Failure> {
     let params = params! { provider, "order_id" => of.order_id.map(bytes), "hold_id" => of.hold_id.map(bytes) };
     let found: Vec<Row> = tx.rows(sql::charges::LIST_OF, params).await?;
     found.iter().map(charge).collect()
 }
 
-/// What a refund makes of its charge.
+/// A charge after a refund.
 #[derive(Debug, Clone, Copy)]
 pub struct Refunded {
-    /// Where the money is now.
+    /// Its new state.
     pub status: ChargeStatus,
-    /// How much was given back, in minor units.
+    /// How much was given back so far, in minor units.
     pub refunded_minor: i64,
     /// Whether its units go back on sale.
     pub restock: bool,
 }
 
-/// Writes down how much of a charge was given back. False when that changed since it was read.
+/// Records how much of a charge was given back. Returns false when that changed since it was read.
 pub async fn refund(tx: &mut Tx<'_>, charge: &Charge, refunded: Refunded) -> Result<bool, Failure> {
     let params = params! {
         "provider" => &charge.provider,

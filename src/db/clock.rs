@@ -1,12 +1,12 @@
-//! The database's clock, as far as it is known here.
+//! The database's clock, as this instance knows it.
 //!
-//! It decides about every deadline, and whether a webhook is recent. Every few seconds a worker reads it; in between it goes on
-//! as this machine's monotonic clock does. A reading lies between the moments when it was asked for and answered, so a late
-//! answer is no jump.
+//! It decides every deadline, and whether a webhook is recent. A worker reads it every few seconds; in between, this
+//! machine's monotonic clock continues it. A reading is from some moment between request and response, so a slow response is
+//! no jump.
 //!
 //! A clock that jumps (a failover to a server with another clock) would let everything run out at once, or nothing. So nothing
-//! runs out for a while after a jump. The pause is begun by whatever meets the jump first, the worker or a page of rows that
-//! are due by the new time, before any of these rows is changed.
+//! runs out for a while after a jump. The first reading that shows the jump begins the pause, the worker's or that of a page of
+//! rows that are due by the new time, before any of these rows is changed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::telemetry;
 
 /// A clock that is this far from where it should be has jumped.
 const JUMP: TimeDelta = TimeDelta::seconds(5);
-/// How far the database's clock and this machine's may differ before an operator is told.
+/// How far the database's clock and this machine's may differ before the log reports it.
 const DIFFERENCE: TimeDelta = TimeDelta::seconds(1);
 /// How long nothing runs out after a jump, unless configured.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -37,11 +37,11 @@ struct Known {
     reading: Option<Reading>,
     /// When rows may run out again.
     paused_until: Option<Instant>,
-    /// How far this machine's clock is behind the database's, where an operator was told that they differ.
+    /// How far this machine's clock was behind the database's when the log last reported that they differ.
     differs: Option<TimeDelta>,
 }
 
-/// What the clock showed, UTC, at one moment here.
+/// The time that the clock showed, UTC, and the local moment of that.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     shown: NaiveDateTime,
@@ -49,13 +49,12 @@ struct Reading {
 }
 
 impl Reading {
-    /// What the clock shows at another moment.
+    /// Returns the time that the clock shows at another moment.
     fn at(self, moment: Instant) -> NaiveDateTime {
         self.shown + signed(moment, self.at)
     }
 
-    /// How far another reading, which was asked for and answered at these moments, is from where it should be: ahead is
-    /// positive.
+    /// Returns how far another reading, requested and answered at these moments, is from the expected time; positive: ahead.
     fn jump_to(self, shown: NaiveDateTime, (asked, answered): (Instant, Instant)) -> TimeDelta {
         let (earliest, latest) = (self.at(asked), self.at(answered));
         if shown < earliest {
@@ -75,18 +74,18 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// Not read yet. `pause`: for how long nothing runs out after a jump; zero: jumps do not matter.
+    /// Creates a clock without a reading. `pause`: how long nothing runs out after a jump; zero: no pause.
     pub fn new(pause: Duration) -> Self {
         Self { pause, known: Mutex::default() }
     }
 
-    /// What the clock shows now, UTC; before the first reading, this machine's.
+    /// Returns the time that the clock shows now, UTC; before the first reading, this machine's time.
     pub fn now(&self) -> NaiveDateTime {
         let reading = self.known().reading;
         reading.map_or_else(|| Utc::now().naive_utc(), |reading| reading.at(Instant::now()))
     }
 
-    /// Takes down a reading that was asked for at this moment and answered just now, and compares it with this machine's clock.
+    /// Stores a reading that was requested at `asked` and answered just now, and compares it with this machine's clock.
     pub fn read(&self, shown: NaiveDateTime, asked: Instant) {
         let answered = Instant::now();
         let middle = middle(asked, answered);
@@ -97,14 +96,14 @@ impl Clock {
             known.reading = Some(Reading { shown, at: middle });
         }
         telemetry::clock_read(shown - local, known.is_paused(answered));
-        // a slow answer does not tell the clocks apart
+        // a slow response does not show whether the clocks differ
         if signed(answered, asked) <= DIFFERENCE {
             known.compare(shown - local);
         }
     }
 
-    /// Whether rows may run out by a time that the database showed between this moment and now. Not during a pause, nor if this
-    /// time begins one.
+    /// Returns whether rows may run out by a time that the database showed between `asked` and now. False during a pause, and
+    /// when this time begins one.
     pub fn admits(&self, shown: NaiveDateTime, asked: Instant) -> bool {
         if self.pause.is_zero() {
             return true;
@@ -115,18 +114,18 @@ impl Clock {
         !known.is_paused(answered)
     }
 
-    /// How long nothing may run out any more; `None` without a pause.
+    /// Returns for how much longer nothing may run out; `None` without a pause.
     pub fn paused_for(&self) -> Option<Duration> {
         let left = self.known().paused_until?.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 
-    /// How far this machine's clock is behind the database's when they differ by more than a second; negative: ahead.
+    /// Returns how far this machine's clock is behind the database's when they differ by more than a second; negative: ahead.
     pub fn difference(&self) -> Option<TimeDelta> {
         self.known().differs
     }
 
-    /// A jump begins a pause, and the clock goes on from there, unless it was asked for before the last reading.
+    /// Begins a pause when a reading shows a jump. The clock goes on from it unless it was requested before the last reading.
     fn meet(&self, known: &mut Known, shown: NaiveDateTime, (asked, answered): (Instant, Instant)) {
         let now = Reading { shown, at: middle(asked, answered) };
         let Some(reading) = known.reading else {
@@ -162,14 +161,14 @@ impl Known {
         self.paused_until.is_some_and(|until| now < until)
     }
 
-    /// Logs when the two clocks begin to differ, differ by another second, or agree again.
+    /// Logs when the two clocks begin to differ, when the difference changes by a second, and when they agree again.
     fn compare(&mut self, difference: TimeDelta) {
         let differs = difference.abs() > DIFFERENCE;
         let seconds = difference.as_seconds_f64();
         match self.differs {
             None if differs => warn!(seconds, "the database's clock and the clock of this machine differ"),
             Some(told) if differs && (told - difference).abs() > DIFFERENCE => {
-                warn!(seconds, "the database's clock and the clock of this machine differ by another time");
+                warn!(seconds, "the database's clock and the clock of this machine now differ by another amount");
             }
             Some(_) if differs => return,
             Some(_) => info!(seconds, "the database's clock and the clock of this machine agree again"),
@@ -179,12 +178,12 @@ impl Known {
     }
 }
 
-/// The likely moment of a reading.
+/// Returns the likely moment of a reading.
 fn middle(asked: Instant, answered: Instant) -> Instant {
     asked + answered.duration_since(asked) / 2
 }
 
-/// How long one moment is after another.
+/// Returns how long one moment is after another.
 fn signed(moment: Instant, other: Instant) -> TimeDelta {
     let delta = |duration: Duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
     match moment.checked_duration_since(other) {
@@ -202,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_that_may_have_been_made_any_time_while_it_was_asked_for_is_no_jump() {
+    fn a_reading_from_any_moment_between_request_and_response_is_no_jump() {
         let at = Instant::now();
         let after = |seconds| at + Duration::from_secs(seconds);
         let reading = Reading { shown: shown(0), at };
@@ -211,21 +210,17 @@ mod tests {
             assert_eq!(found, TimeDelta::seconds(jump), "{second} between {asked} and {answered}");
         }
         let before = Reading { shown: shown(10), at: after(10) };
-        assert_eq!(
-            before.jump_to(shown(0), (at, at)),
-            TimeDelta::zero(),
-            "a page may have been read before the clock was"
-        );
+        assert_eq!(before.jump_to(shown(0), (at, at)), TimeDelta::zero(), "a page may be older than the last reading");
     }
 
     #[test]
     fn nothing_runs_out_after_a_jump_in_either_direction_until_the_pause_is_over() {
         for jump in [-3600, -6, 6, 3600] {
             let clock = Clock::default();
-            assert!(clock.admits(shown(0), Instant::now()), "the first time is as good as any");
-            assert!(clock.admits(shown(4), Instant::now()), "a little is no jump");
+            assert!(clock.admits(shown(0), Instant::now()), "the first reading is no jump");
+            assert!(clock.admits(shown(4), Instant::now()), "a small difference is no jump");
             assert!(!clock.admits(shown(jump), Instant::now()), "{jump}");
-            assert!(!clock.admits(shown(jump), Instant::now()), "neither does the next page of that time");
+            assert!(!clock.admits(shown(jump), Instant::now()), "nor is the next page with that time admitted");
             let left = clock.paused_for().expect("a pause");
             assert!(left > PAUSE / 2 && left <= PAUSE, "{left:?}");
             let now = clock.now() - shown(jump);
@@ -236,14 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_was_asked_for_before_the_jump_was_seen_changes_nothing_and_is_no_second_jump() {
+    fn a_page_requested_before_the_jump_is_not_admitted_and_is_no_second_jump() {
         let (clock, before) = (Clock::default(), Instant::now());
         clock.read(shown(0), before);
         let asked = Instant::now();
         clock.read(shown(3600), Instant::now());
         assert!(!clock.admits(shown(0), asked), "it is not admitted");
         let now = clock.now() - shown(3600);
-        assert!(now.abs() < TimeDelta::seconds(5), "the clock stays where it was read last: {now}");
+        assert!(now.abs() < TimeDelta::seconds(5), "the clock goes on from the last reading: {now}");
     }
 
     #[test]
@@ -258,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_differ_are_told_until_they_agree_again() {
+    fn a_difference_of_the_clocks_is_reported_until_they_agree_again() {
         let clock = Clock::default();
         let local = || Utc::now().naive_utc();
         clock.read(local(), Instant::now());

@@ -1,5 +1,5 @@
 //! The transaction door: the only way to the database. It takes a name and a closure that may run more than once,
-//! bounds every wait, sorts every error, and never guesses how a lost COMMIT ended.
+//! bounds every wait, classifies every error, and never guesses how a lost COMMIT ended.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -21,14 +21,13 @@ use super::share::Share;
 use super::trouble::Troubles;
 use crate::telemetry::{self, Throttle};
 
-/// Everything that one call of the door may take, retries included: a client gets its 503 within 5 s.
+/// The time that one call of the door may take, retries included: a client gets its 503 within 5 s.
 const BUDGET: Duration = Duration::from_millis(4500);
-/// What one attempt may take: more than a lock is waited for, and little enough for a second one on another connection.
+/// The time that one attempt may take: longer than a lock wait, and short enough for a second one on another connection.
 const ATTEMPT: Duration = Duration::from_millis(2500);
-/// What reading a whole snapshot may take, however large the tables are.
+/// The time that reading a whole snapshot may take, however large the tables are.
 const SNAPSHOT: Duration = Duration::from_secs(60 * 60);
-/// One view of all tables for everything that follows, without any lock on rows; the savepoint is where [`Tx::let_go`]
-/// goes back to.
+/// Opens one view of all tables for all reads that follow, without row locks; [`Tx::let_go`] rolls back to the savepoint.
 const OPEN_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
      START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY; SAVEPOINT page";
 /// How often a closure runs at most.
@@ -64,7 +63,7 @@ pub struct Tx<'env> {
     environment: PhantomData<&'env ()>,
 }
 
-/// What one statement of a packet came to.
+/// The result of one statement of a packet.
 #[derive(Debug)]
 pub struct Reply {
     /// Rows that it changed.
@@ -73,7 +72,7 @@ pub struct Reply {
     pub rows: Vec<Row>,
 }
 
-/// What runs inside the door: a closure that may run several times and whose future borrows the connection.
+/// A closure that runs inside the door, maybe several times; its future borrows the connection.
 pub trait Body<'env, T>: for<'tx> FnMut(&'tx mut Tx<'env>) -> BoxFuture<'tx, Result<T, Failure>> + Send {}
 
 impl<'env, T, F> Body<'env, T> for F where
@@ -90,7 +89,7 @@ enum Mode {
 }
 
 impl Mode {
-    /// When an attempt that begins now has taken too long.
+    /// Returns when an attempt that begins now times out.
     fn attempt_ends(self, deadline: Instant) -> Instant {
         match self {
             Self::Transaction | Self::PlainRead => deadline.min(Instant::now() + ATTEMPT),
@@ -103,7 +102,7 @@ impl Mode {
 enum Ended {
     /// For good.
     Final(Error),
-    /// Until an operator has done something, which the log has told.
+    /// Until an operator acts; the log says what to do.
     Unusable(Error),
     /// May be run again.
     Again(Again),
@@ -114,11 +113,11 @@ struct Again {
     class: Class,
     /// A word for metrics.
     reason: String,
-    /// What the server or the connection said.
+    /// The error of the server or the connection.
     detail: String,
-    /// The connection had died while it was idle. The server has seen nothing of the attempt.
+    /// The connection had died while it was idle. The server has received nothing of the attempt.
     was_dead: bool,
-    /// The log has told what an operator has to do.
+    /// The log already says what an operator has to do.
     told: bool,
 }
 
@@ -170,8 +169,8 @@ impl Tx<'_> {
         self.heard(rows)
     }
 
-    /// Runs several statements of [`super::literal`]'s text in one round trip, BEGIN included when they are the first.
-    /// They stop at the first error.
+    /// Runs several statements with text from [`super::literal`] in one round trip, BEGIN included when they are the first.
+    /// The server stops at the first error.
     pub async fn packet(&mut self, statements: &[String]) -> Result<Vec<Reply>, Failure> {
         let begin = self.needs_begin().then_some("BEGIN");
         self.begun |= begin.is_some();
@@ -189,8 +188,8 @@ impl Tx<'_> {
         Ok(replies)
     }
 
-    /// What was read before does not hold any more: the caller reads again. After a commit that was lost from sight it
-    /// may be our own, still under way, that changed it: then this very work is run again, and finds it.
+    /// Returns the failure for rows that changed since they were read: the caller reads again. After a commit with an unknown
+    /// end, that commit may be what changed them: then the closure runs again and finds its own rows.
     pub fn stale(&self, what: &'static str) -> Failure {
         if self.after_unknown { Failure::Raced(what) } else { Failure::Stale(what) }
     }
@@ -224,32 +223,31 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// In a snapshot: lets go of the tables that were read, so that nobody who wants to change the schema, and nobody
-    /// behind him, waits until the snapshot ends. What is read afterwards is still the same snapshot.
+    /// Releases the tables that a snapshot has read, so that a migration, and the statements queued behind it, do not wait
+    /// until the snapshot ends. Later reads still see the same snapshot.
     pub async fn let_go(&mut self) -> Result<(), Failure> {
         self.begin().await?;
         Ok(self.conn.query_drop("ROLLBACK TO SAVEPOINT page").await?)
     }
 
-    /// The key that the last insert generated.
+    /// Returns the key that the last insert generated.
     pub fn last_insert_id(&self) -> Option<u64> {
         self.conn.last_insert_id()
     }
 
-    /// What is known of the database's clock.
+    /// Returns the database's clock, as this instance knows it.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// True when an earlier attempt of this very closure may have been committed: what is found under our own ids may
-    /// be our own work.
+    /// Returns true when an earlier attempt of this closure may have been committed: rows under its ids may be its own.
     pub fn after_unknown(&self) -> bool {
         self.after_unknown
     }
 }
 
 impl Database {
-    /// A door on a pool of up to `size` connections, for single requests. Nothing is connected yet.
+    /// Creates a door on a pool of up to `size` connections, for single requests. It opens no connection yet.
     pub fn new(options: Opts, size: usize) -> Self {
         let pool = Pool::new(options, size);
         let breaker = Breaker::new(pool.clone());
@@ -257,36 +255,36 @@ impl Database {
         Self { pool, share: Share::Requests, breaker, troubles, given_up, clock }
     }
 
-    /// The same door for callers of another share of its connections.
+    /// Returns the same door for callers of another share of its connections.
     #[must_use]
     pub fn share(&self, share: Share) -> Self {
         Self { share, ..self.clone() }
     }
 
-    /// Whether the database is there, as far as it is known. While it is not, every call fails at once, and the log tells of
-    /// it.
+    /// Returns whether the database is available, as far as is known. While it is not, every call fails at once, and the log
+    /// says so.
     pub fn is_available(&self) -> bool {
         self.breaker.is_closed()
     }
 
-    /// What the server said if it lacked space to write in the last seconds.
+    /// Returns the server's message if it lacked space for a write in the last seconds.
     pub fn lacks_space(&self) -> Option<String> {
         self.troubles.lacks_space()
     }
 
-    /// The same with this clock, which may pause for another time after a jump.
+    /// Returns the same door with this clock, which may have another pause after a jump.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock: Arc::new(clock), ..self }
     }
 
-    /// What is known of the database's clock.
+    /// Returns the database's clock, as this instance knows it.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
     /// Runs `body` in one transaction and commits it. `body` may run several times and must therefore do nothing
-    /// outside the database; ids are minted before.
+    /// outside the database; ids are generated before.
     ///
     /// # Errors
     /// [`Error::Refused`] as `body` says, rolled back; [`Error::Contended`] and [`Error::Unavailable`] when attempts or
@@ -312,17 +310,17 @@ impl Database {
         self.run(name, Mode::Snapshot, body).await
     }
 
-    /// Closes every connection, after those in use have come back.
+    /// Closes every connection, after those in use were returned.
     pub async fn close(&self) {
         let _ = timeout(Duration::from_secs(2), self.pool.close()).await;
     }
 
-    /// How many connections exist and how many of them are in use.
+    /// Returns how many connections exist and how many of them are in use.
     pub fn connections(&self) -> (usize, usize) {
         self.pool.connections()
     }
 
-    /// Runs attempt after attempt, unless the database is away.
+    /// Runs attempt after attempt, unless the database is unavailable.
     async fn run<'env, T>(&self, name: &'static str, mode: Mode, body: impl Body<'env, T>) -> Result<T, Error> {
         let mut lost = Vec::new();
         let _under_way = self.breaker.begin();
@@ -340,7 +338,7 @@ impl Database {
         result
     }
 
-    /// `lost` are the connections that may have left something open on their servers.
+    /// Runs attempts until one is final. `lost`: connections that may have left something open on their servers.
     async fn run_until_done<'env, T>(
         &self,
         name: &'static str,
@@ -385,7 +383,7 @@ impl Database {
         }
     }
 
-    /// One attempt on one connection, which is kept only when it is known to be clean.
+    /// Runs one attempt on one connection, which is kept only when it is known to be clean.
     async fn attempt<'env, T>(
         &self,
         name: &'static str,
@@ -401,7 +399,7 @@ impl Database {
         let clock = Arc::clone(&self.clock);
         let mut tx = Tx { conn, mode, begun: false, answered: false, after_unknown, clock, environment: PhantomData };
         let mut before = lost.clone();
-        // until its end is known, and also when this attempt is cancelled
+        // it counts as lost until its end is known, also when this attempt is cancelled
         lost.insert(0, tx.conn.trace());
         let mut committing = false;
         let work = async {
@@ -426,7 +424,7 @@ impl Database {
             }
             Ok(Err(failure)) => failure,
             Err(_) => {
-                // a connection whose query was given up must not be asked anything again
+                // a connection with an abandoned query must not be used again
                 tx.conn.disconnect().await;
                 self.breaker.suspect(began, Doubt::Silent);
                 let class = if committing { Class::Unknown } else { Class::Reroute };
@@ -453,8 +451,8 @@ impl Database {
         })
     }
 
-    /// Ends a connection for which no further attempt does it: a server that does not notice that we have gone would
-    /// keep the locks for hours. A database that is away is waited for.
+    /// Ends a lost connection when no further attempt does it: a server that does not notice the disconnect would keep the
+    /// locks for hours. Waits while the database is unavailable.
     fn end_later(&self, trace: Trace) {
         let database = self.clone();
         tokio::spawn(async move {
@@ -467,14 +465,14 @@ impl Database {
 
     async fn connection(&self, name: &'static str, mode: Mode, deadline: Instant) -> Result<Lease, Ended> {
         let started = Instant::now();
-        // a snapshot may keep its connection for an hour, and no place that others wait for
+        // a snapshot may keep its connection for an hour, so it takes no place in a bounded share
         let share = if mode == Mode::Snapshot { Share::Batches } else { self.share };
         let taken = timeout_at(deadline, self.pool.take(share)).await;
         telemetry::pool_waited(started.elapsed());
         match taken {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err(error)) => {
-                // Whatever keeps us from connecting, a wrong password included, may be over in a moment.
+                // Any cause of a failed connection, a wrong password included, may be over in a moment.
                 self.breaker.suspect(started, Doubt::Refused);
                 let told = match &error {
                     DriverOrServer::Server(error) => self.troubles.notice(name, error),
@@ -489,7 +487,7 @@ impl Database {
         }
     }
 
-    /// Logs what is not the caller's business, once, and counts it.
+    /// Logs and counts errors that the caller cannot handle.
     fn report(&self, name: &'static str, error: Error) -> Error {
         match &error {
             Error::Refused(_) | Error::Stale(_) | Error::Overloaded | Error::Unfit(_) => {}
@@ -509,19 +507,19 @@ fn again(class: Class, reason: String, detail: String, told: bool) -> Ended {
     Ended::Again(Again { class, reason, detail, was_dead: false, told })
 }
 
-/// Whether nothing more can be heard on the connection.
+/// Returns whether the connection is broken.
 fn is_lost(failure: &Failure) -> bool {
     matches!(failure, Failure::Database(error) if error.is_fatal())
 }
 
-/// Full jitter: a random share of a range that doubles with every attempt.
+/// Returns a pause with full jitter: a random share of a range that doubles with every attempt.
 fn backoff(attempt: u32) -> Duration {
     let range = BACKOFF_BASE.saturating_mul(1 << attempt.min(16)).min(BACKOFF_CAP);
     range.mul_f64(rand::rng().random::<f64>())
 }
 
-/// Whether the connection can be used further. Where another connection is called for, this one cannot; and the answer of an
-/// abandoned statement may still come.
+/// Returns whether the connection can be used again. It cannot when the error calls for another connection, or when the
+/// response to an abandoned statement may still arrive.
 fn is_sound(failure: &Failure, committing: bool) -> bool {
     match failure {
         Failure::Abandoned(_) => false,
@@ -532,7 +530,7 @@ fn is_sound(failure: &Failure, committing: bool) -> bool {
     }
 }
 
-/// Rolls back, or drops the connection when that is not sure to work. Returns whether the connection was kept.
+/// Rolls back, or closes the connection when a rollback may not work. Returns whether the connection was kept.
 async fn clean_up(mut conn: Lease, mode: Mode, is_sound: bool) -> bool {
     let clean = is_sound
         && (mode == Mode::PlainRead || matches!(timeout(GOODBYE, conn.query_drop("ROLLBACK")).await, Ok(Ok(()))));
@@ -562,7 +560,7 @@ fn sort(failure: Failure, committing: bool, told: bool) -> Ended {
 
 fn give_up((class, reason): (Class, String), attempts: u32, after_unknown: bool) -> Error {
     match class {
-        // only if no attempt may have been committed can it be said that nothing was changed
+        // it is certain that nothing was changed only if no attempt may have been committed
         Class::Retry if !after_unknown => Error::Contended { attempts, reason },
         _ => Error::Unavailable(reason),
     }

@@ -1,4 +1,4 @@
-//! How rows with a deadline are read: in pages along the index of deadlines, from a place on.
+//! Reads rows with a deadline in pages along the index of deadlines, from a place on.
 
 use std::time::Duration;
 
@@ -20,30 +20,30 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place before every row.
+    /// Returns the place before every row.
     pub fn first() -> Self {
         Self::before(NaiveDate::from_ymd_opt(1000, 1, 1).unwrap_or_default().into())
     }
 
-    /// The place before the rows with this deadline.
+    /// Returns the place before the rows with this deadline.
     pub fn before(at: NaiveDateTime) -> Self {
         Self { at, id: Uuid::nil(), product_id: i64::MIN }
     }
 
-    /// The place behind the rows with this deadline.
+    /// Returns the place after the rows with this deadline.
     pub fn behind(at: NaiveDateTime) -> Self {
         Self { at, id: Uuid::max(), product_id: i64::MAX }
     }
 }
 
-/// Which due rows are read.
+/// The due rows to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Those behind this place,
+    /// Only rows after this place.
     pub after: Place,
-    /// that have been due for so long,
+    /// Only rows that have been due for this long.
     pub age: Duration,
-    /// up to so many.
+    /// At most this many rows.
     pub limit: u32,
 }
 
@@ -64,12 +64,12 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Takes the clock off the rows: it comes with each of them, and with a row of NULLs where there is none.
+    /// Separates the clock from the rows: each row has it, and a row of NULLs has it when nothing is due.
     pub(super) fn read<Columns>(
         found: Vec<(NaiveDateTime, Columns)>,
         row: impl Fn(Columns) -> Result<Option<T>, Failure>,
     ) -> Result<Self, Failure> {
-        let no_clock = || Failure::Broken("due rows came without a clock".to_owned());
+        let no_clock = || Failure::Broken("due rows have no clock".to_owned());
         let read_at = found.first().map(|&(read_at, _)| read_at).ok_or_else(no_clock)?;
         let rows = found.into_iter().filter_map(|(_, columns)| row(columns).transpose());
         Ok(Self { read_at, rows: rows.collect::<Result<_, _>>()? })

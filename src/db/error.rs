@@ -1,4 +1,4 @@
-//! What can go wrong between us and the database, sorted by what to do about it.
+//! The errors of the database and its connections, classified by the reaction that they call for.
 
 use mysql_async::{DriverError, Error as DriverOrServer};
 
@@ -7,25 +7,25 @@ use crate::domain::Refusal;
 /// Why a transaction's closure stopped. The door turns it into an [`Error`] or into another attempt.
 #[derive(Debug)]
 pub enum Failure {
-    /// The server or the connection said no.
+    /// An error of the server or the connection.
     Database(DriverOrServer),
-    /// The business said no: roll back and tell the caller.
+    /// A refusal by a business rule: roll back and return it to the caller.
     Refused(Refusal),
-    /// A plain read and a guarded update disagreed, because somebody else committed in between: roll back, run again.
+    /// A plain read and a guarded update disagree, because another transaction committed in between: roll back, run again.
     Raced(&'static str),
-    /// What was read before the transaction does not hold any more: roll back, the caller reads again.
+    /// Rows have changed since they were read before the transaction: roll back, the caller reads again.
     Stale(&'static str),
-    /// An invariant does not hold: roll back, log, answer 500.
+    /// An invariant does not hold: roll back, log, respond with 500.
     Broken(String),
-    /// The work was abandoned in the middle of a statement: the connection is ended, and with it what runs on it.
+    /// The work was abandoned in the middle of a statement: close the connection, which ends the statement.
     Abandoned(&'static str),
-    /// Not all of these rows can be changed as asked: roll back, and let the caller look which of them cannot.
+    /// Some of these rows cannot be changed as requested: roll back, and let the caller find out which.
     Unfit(String),
 }
 
 impl Failure {
-    /// For a transaction over a set of rows: a broken invariant, or an error of the server that another attempt would meet
-    /// again, belongs to some of the rows. The caller divides the set.
+    /// Turns a broken invariant, or a server error that a retry would repeat, into [`Failure::Unfit`]. In a transaction over a
+    /// set of rows, some of the rows cause it; the caller divides the set.
     pub fn of_some_rows(self) -> Self {
         match self {
             Self::Broken(what) => Self::Unfit(what),
@@ -47,55 +47,55 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// How a transaction ended when it did not succeed.
+/// Why a transaction failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The business said no; nothing was changed.
+    /// A business rule refused; nothing was changed.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The database cannot be reached or did not answer in time; whether a commit under way took effect is unknown
     /// to the caller, and the same request may be sent again.
     #[error("the database is not available: {0}")]
     Unavailable(String),
-    /// Every attempt lost against other transactions.
+    /// Every attempt conflicted with other transactions.
     #[error("gave up after {attempts} attempts, the last one ended by {reason}")]
     Contended {
         /// How many there were.
         attempts: u32,
-        /// What ended the last one.
+        /// Why the last one ended.
         reason: String,
     },
-    /// What the caller had read before does not hold any more; nothing was changed.
+    /// Rows have changed since the caller read them; this transaction changed nothing.
     #[error("{0} changed in between")]
     Stale(&'static str),
-    /// Too many others wait for the same; nothing was tried.
+    /// Too many requests wait already; nothing was tried.
     #[error("too many requests wait already")]
     Overloaded,
     /// A bug or a schema that does not fit.
     #[error("{0}")]
     Broken(String),
-    /// Not all rows of a set can be changed as asked; nothing was changed.
+    /// Some rows of a set cannot be changed as requested; nothing was changed.
     #[error("not all of these rows can be changed: {0}")]
     Unfit(String),
 }
 
-/// What an error calls for.
+/// The reaction that an error calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Lost against another transaction: ROLLBACK and run again.
+    /// A conflict with another transaction: ROLLBACK and run again.
     Retry,
-    /// The server is not there or does not take work, and nothing was committed: another connection.
+    /// The server is unreachable or refuses work, and nothing was committed: use another connection.
     Reroute,
-    /// COMMIT was sent and its answer is missing: run again with the same ids, unique keys tell what happened.
+    /// COMMIT was sent and its response is missing: run again with the same ids; unique keys show what happened.
     Unknown,
-    /// The server does not do this work until an operator has changed something: it is out of space, privileges are missing,
-    /// a table is. See [`advice`].
+    /// The server refuses this work until an operator acts: it is out of space, or a privilege or a table is missing. See
+    /// [`advice`].
     Unusable,
-    /// Ours: a bug.
+    /// A bug in this program.
     Ours,
 }
 
-/// Sorts an error. `committing` says whether COMMIT had been sent.
+/// Classifies an error. `committing` says whether COMMIT had been sent.
 ///
 /// Codes: MariaDB Knowledge Base, "MariaDB Error Code Reference"; MySQL 9 Manual, "Server Error Message Reference".
 pub fn classify(error: &DriverOrServer, committing: bool) -> Class {
@@ -109,7 +109,7 @@ pub fn classify(error: &DriverOrServer, committing: bool) -> Class {
             // Too many connections, not ready for queries, user limits, read-only, replica. Out of memory (1041): another
             // connection may get some. A statement that must be prepared anew (1615): a new connection prepares it.
             1036 | 1040 | 1041 | 1047 | 1203 | 1226 | 1290 | 1615 | 1792 | 1836 | 1874 | 3168 => Class::Reroute,
-            // Shutting down, unknown, gone away, lost, commit failed, killed, interrupted, network. A limit of time that an
+            // Shutting down, unknown, gone away, lost, commit failed, killed, interrupted, network. A time limit that an
             // operator set has passed (1969 on MariaDB, 3024 on MySQL), maybe while COMMIT waited for a replica. A hook of
             // group replication failed (3100): before the commit or after it.
             1053 | 1105 | 1152 | 1158..=1161 | 1180 | 1184 | 1317 | 1927 | 1969 | 2006 | 2013 | 3024 | 3100 | 4031 => {
@@ -119,7 +119,7 @@ pub fn classify(error: &DriverOrServer, committing: bool) -> Class {
             code if advice(code).is_some() => Class::Unusable,
             _ => Class::Ours,
         },
-        // trying a packet again that is too large for the server helps nobody
+        // a packet that is too large for the server fails again
         DriverOrServer::Io(error) if error.to_string().contains("Packet too large") => Class::Ours,
         DriverOrServer::Io(_) => lost(committing),
         DriverOrServer::Other(_) => lost(committing),
@@ -130,11 +130,11 @@ pub fn classify(error: &DriverOrServer, committing: bool) -> Class {
     }
 }
 
-/// What an operator has to do about an error of this code: one that says nothing about the request that met it.
+/// Returns what an operator has to do about an error with this code; `None` when the request may be the cause.
 pub fn advice(code: u16) -> Option<&'static str> {
     let advice = match code {
         // file not written, not resized, disk full; the same by the server; table full, error of the engine
-        3 | 14 | 20 | 1021 | 1026 | 1030 | 1114 => "give the database server disk space; its error log knows more",
+        3 | 14 | 20 | 1021 | 1026 | 1030 | 1114 => "give the database server disk space; see its error log",
         1037 | 1038 | 1041 | 1135 | 1206 | 1637 => {
             "give the database server memory, or raise the limit that its message names"
         }
@@ -143,21 +143,21 @@ pub fn advice(code: u16) -> Option<&'static str> {
         1044 | 1045 | 1142 | 1143 | 1227 | 1370 | 1698 | 1820 | 1862 | 3118 | 4151 => {
             "give the service's user its password and SELECT, INSERT, UPDATE and DELETE on the database"
         }
-        1049 | 1054 | 1146 => "run `holdfast migrate`, or restore what is missing",
+        1049 | 1054 | 1146 => "run `holdfast migrate`, or restore the missing database, table or column",
         // file missing or unreadable; table crashed, tablespace missing or discarded, unknown to the engine
         1016 | 1017 | 1033 | 1034 | 1194 | 1195 | 1812 | 1813 | 1814 | 1932 => {
-            "repair or restore the table on the database server; its error log knows more"
+            "repair or restore the table on the database server; see its error log"
         }
         // a table, a setting, a transaction, the server, the engine
         1036 | 1290 | 1792 | 1836 | 1874 => {
-            "make the database server writable, or let HOLDFAST_DATABASE_URL lead to the primary"
+            "make the database server writable, or point HOLDFAST_DATABASE_URL to the primary"
         }
         _ => return None,
     };
     Some(advice)
 }
 
-/// Whether the server lacks space to write to.
+/// Returns whether the server lacks space for a write.
 pub fn is_lack_of_space(code: u16) -> bool {
     matches!(code, 3 | 14 | 20 | 1021 | 1026 | 1030 | 1114)
 }
@@ -166,7 +166,7 @@ fn lost(committing: bool) -> Class {
     if committing { Class::Unknown } else { Class::Reroute }
 }
 
-/// The name of an error in metrics: the server's code, or what else happened.
+/// Returns the name of an error in metrics: the server's code, or a word for any other error.
 pub fn label(error: &DriverOrServer) -> String {
     match error {
         DriverOrServer::Server(server) => server.code.to_string(),
@@ -176,7 +176,7 @@ pub fn label(error: &DriverOrServer) -> String {
     }
 }
 
-/// An error with everything that caused it, each said once.
+/// Returns the text of an error and of its causes, each once.
 pub fn explain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lost_against_another_transaction_is_run_again_whenever_it_happens() {
+    fn a_conflict_with_another_transaction_is_retried_before_and_after_commit() {
         for code in [1213, 1205, 1020, 3101, 1412] {
             assert_eq!(classify(&server(code, ""), false), Class::Retry, "{code}");
             assert_eq!(classify(&server(code, ""), true), Class::Retry, "{code}");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_answer_means_nothing_before_commit_and_is_never_guessed_after_it() {
+    fn a_lost_response_changed_nothing_before_commit_and_is_unknown_after_it() {
         let gone = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         let lost = [1053, 1969, 2013, 3024, 3100, 1142, 1114].map(|code| server(code, ""));
         for error in lost.into_iter().chain([server(1180, "Got error 5"), DriverOrServer::Io(gone.into())]) {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_constraint_is_ours() {
+    fn a_violated_constraint_is_a_bug() {
         for code in [1062, 1264, 1690, 3819, 4025, 1064] {
             assert_eq!(classify(&server(code, ""), true), Class::Ours, "{code}");
         }

@@ -1,4 +1,4 @@
-//! The table of holds: units spoken for, one row per hold and product.
+//! The table of holds: held units, one row per hold and product.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,30 +14,30 @@ use super::{Failure, Tx, bytes, exactly, id, products, single, sql, state};
 use crate::domain::{HoldStatus, Refusal};
 use crate::telemetry;
 
-/// One row of a hold as its readers see it.
+/// One row of a hold, as reads return it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
     /// The hold.
     pub id: Uuid,
-    /// What is held.
+    /// The product.
     pub product_id: i64,
     /// How many units.
     pub qty: i64,
-    /// What one unit costs, in minor units of `currency`, as it was when the hold was taken.
+    /// The price of one unit at the time of the hold, in minor units of `currency`.
     pub unit_price_minor: i64,
     /// ISO 4217.
     pub currency: String,
-    /// Where the hold is; one that has run out is expired.
+    /// Its state; a hold that has run out is expired.
     pub status: HoldStatus,
     /// The buyer's deadline, UTC.
     pub expires_at: NaiveDateTime,
-    /// The order that it became.
+    /// Its order, if it became one.
     pub order_id: Option<Uuid>,
     /// The database's clock when it was read, UTC.
     pub server_time: NaiveDateTime,
 }
 
-/// The units that one row of a hold speaks for.
+/// The units of one row of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Units {
     /// The hold.
@@ -53,25 +53,25 @@ pub struct Units {
 pub struct Due {
     /// Its units.
     pub units: Units,
-    /// When, UTC.
+    /// When it ran out, UTC.
     pub at: NaiveDateTime,
-    /// How long ago.
+    /// How long ago that was.
     pub late: Duration,
 }
 
 impl Due {
-    /// Where it is in the index of deadlines.
+    /// Returns its place in the index of deadlines.
     pub fn place(&self) -> Place {
         Place { at: self.at, id: self.units.hold_id, product_id: self.units.product_id }
     }
 }
 
-/// What is left of a product, and what may come back of it, as one snapshot shows it.
+/// The units of a product that are on sale, and those that may come back, in one snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Supply {
     /// Units on sale.
     pub available: i64,
-    /// Units whose holds or unpaid orders run out by themselves, as far as was asked.
+    /// Units whose holds or unpaid orders run out by themselves, as far as requested.
     pub returning: i64,
     /// When the earliest of those is due, in microseconds; negative when a worker is about to give it back.
     pub first_returns_in_us: i64,
@@ -81,7 +81,7 @@ pub struct Supply {
     pub read_at: NaiveDateTime,
 }
 
-/// Units by product, in the order of the products' ids.
+/// Sums up units by product, in the order of the products' ids.
 pub fn sum(units: impl IntoIterator<Item = Units>) -> BTreeMap<i64, i64> {
     let mut sums = BTreeMap::new();
     for row in units {
@@ -90,12 +90,12 @@ pub fn sum(units: impl IntoIterator<Item = Units>) -> BTreeMap<i64, i64> {
     sums
 }
 
-/// What all holds of one batch have in common, and what is left after it.
+/// The values that all holds of one batch share, and the units left after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
     /// Units on sale after the batch.
     pub available: i64,
-    /// What one unit costs, in minor units of `currency`.
+    /// The price of one unit, in minor units of `currency`.
     pub unit_price_minor: i64,
     /// ISO 4217.
     pub currency: String,
@@ -105,11 +105,11 @@ pub struct Terms {
     pub expires_at: NaiveDateTime,
 }
 
-/// What one hold adds to the packet of [`take`] at most, in bytes.
+/// How many bytes one hold adds to the packet of [`take`], at most.
 pub const ROW_BYTES: usize = 96;
 
-/// The statements that take a batch of holds on one product, in one packet: terms, rows, the guarded sum, what is left.
-/// `holds` are ids with quantities, sorted by id.
+/// Returns the statements that take a batch of holds on one product, in one packet: terms, rows, the guarded reservation of
+/// the sum, the units left. `holds`: ids with quantities, sorted by id.
 pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String; 4] {
     let product = product_id.to_string();
     let row = |&(hold_id, qty): &(Uuid, i64)| {
@@ -127,7 +127,7 @@ pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String
 /// Reads the replies to [`take`].
 ///
 /// # Errors
-/// [`Refusal::ProductNotFound`]; [`Refusal::SoldOut`] when the sum does not fit, with what there is.
+/// [`Refusal::ProductNotFound`]; [`Refusal::SoldOut`] with the units on sale when they are less than the sum.
 pub fn taken(replies: Vec<Reply>, holds: &[(Uuid, i64)], after_unknown: bool) -> Result<Terms, Failure> {
     let [_, inserted, reserved, left] = <[Reply; 4]>::try_from(replies)
         .map_err(|replies| Failure::Broken(format!("{} replies to a batch of holds", replies.len())))?;
@@ -147,17 +147,17 @@ pub fn taken(replies: Vec<Reply>, holds: &[(Uuid, i64)], after_unknown: bool) ->
     }
 }
 
-/// How many units these holds speak for.
+/// Returns how many units these holds have.
 pub fn total(holds: &[(Uuid, i64)]) -> i64 {
     holds.iter().map(|(_, qty)| qty).sum()
 }
 
-/// The rows of a hold, by product; none when there is no such hold.
+/// Finds the rows of a hold, by product; none when the hold does not exist.
 pub async fn find(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Hold>, Failure> {
     list_rows(tx, &[hold_id]).await
 }
 
-/// The rows of these holds, as far as they exist, by hold and product.
+/// Lists the rows of these holds, by hold and product; missing holds are left out.
 pub async fn list_rows(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Hold>, Failure> {
     type Columns = (Vec<u8>, i64, i64, i64, String, String, NaiveDateTime, Option<Vec<u8>>, NaiveDateTime);
     let found: Vec<Columns> = tx.rows_text(&with_ids(sql::holds::FIND, hold_ids)).await?;
@@ -178,29 +178,29 @@ pub async fn list_rows(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Hold>, 
     found.into_iter().map(hold).collect()
 }
 
-/// What these holds speak for, whatever became of them.
+/// Lists the units of these holds, in any state.
 pub async fn list_units(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Units>, Failure> {
     let found = tx.rows_text(&with_ids(sql::holds::LIST_UNITS, hold_ids)).await?;
     found.into_iter().map(units).collect()
 }
 
-/// The statement that makes ordered holds of active ones.
+/// Returns the statement that marks active holds ordered.
 pub fn mark_ordered(hold_ids: &[Uuid]) -> String {
     with_ids(sql::holds::MARK_ORDERED, hold_ids)
 }
 
-/// The buyer gives the hold back. False when it is not active any more.
+/// Gives a hold back for its buyer. Returns false when it is not active any more.
 pub async fn release(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
     let affected = tx.execute(sql::holds::RELEASE, params! { "hold_id" => bytes(hold_id) }).await?;
     Ok(some("holds/release", affected))
 }
 
-/// The statement of [`settle`].
+/// Returns the statement of [`settle`].
 pub fn settle_all(hold_ids: &[Uuid]) -> String {
     with_ids(sql::holds::SETTLE, hold_ids)
 }
 
-/// The orders of these holds were paid or cancelled: their units do not come back by themselves any more.
+/// Clears the return time of holds whose orders were paid or cancelled: their units do not come back by themselves any more.
 pub async fn settle(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<(), Failure> {
     let affected = tx.execute_text(&settle_all(hold_ids)).await?;
     if affected < hold_ids.len() as u64 {
@@ -209,8 +209,8 @@ pub async fn settle(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A page of rows that have run out, the oldest first; of one product or of all. The age in `window` is for all products
-/// only.
+/// Lists a page of rows that have run out, the oldest first, of one product or of all. The age in `window` applies to all
+/// products only.
 pub async fn list_due(tx: &mut Tx<'_>, product_id: Option<i64>, window: Window) -> Result<Page<Due>, Failure> {
     type Row = (Option<Vec<u8>>, Option<i64>, Option<i64>, Option<NaiveDateTime>, Option<i64>);
     type Columns = (NaiveDateTime, Option<Vec<u8>>, Option<i64>, Option<i64>, Option<NaiveDateTime>, Option<i64>);
@@ -234,7 +234,7 @@ pub async fn list_due(tx: &mut Tx<'_>, product_id: Option<i64>, window: Window) 
 /// Marks these rows expired. They must be sorted.
 ///
 /// # Errors
-/// [`Failure::Stale`] when somebody else was first with some of them.
+/// [`Failure::Stale`] when another transaction has changed some of them.
 pub async fn expire(tx: &mut Tx<'_>, due: &[Units]) -> Result<(), Failure> {
     let keys = due.iter().map(|row| [Literal::Id(row.hold_id), Literal::Number(row.product_id)]);
     let ids: Vec<Uuid> = due.iter().map(|row| row.hold_id).collect();
@@ -246,21 +246,21 @@ pub async fn expire(tx: &mut Tx<'_>, due: &[Units]) -> Result<(), Failure> {
     })
 }
 
-/// Marks one hold expired if it has run out; waits for an order of it that is under way. False when there was nothing to
-/// mark: it is not active any more, or has not run out.
+/// Marks one hold expired if it has run out; waits for a transaction that makes an order of it. Returns false when it is not
+/// active any more, or has not run out.
 pub async fn expire_overdue(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
     let affected = tx.execute(sql::holds::EXPIRE_OVERDUE, params! { "hold_id" => bytes(hold_id) }).await?;
     Ok(some("holds/expire_overdue", affected))
 }
 
-/// Microseconds until the next active hold runs out, negative when one already has; `None` when none does behind `seen` and
-/// within a second.
+/// Returns the microseconds until the next active hold runs out, negative when one already has; `None` when none runs out
+/// after `seen` and within a second.
 pub async fn find_next_due(tx: &mut Tx<'_>, seen: NaiveDateTime) -> Result<Option<i64>, Failure> {
     tx.row(sql::holds::FIND_NEXT_DUE, params! { seen }).await
 }
 
-/// What a product has on sale and what may come back of it; of the latter at least `enough` units where there are so
-/// many. `within`: only what may come back in these ranges, in their order. `None` when there is no such product.
+/// Finds the units of a product that are on sale, and those that may come back; of the latter at least `enough`, if there are
+/// as many. `within`: only units that may come back in these ranges, in their order. `None` when the product does not exist.
 pub async fn find_supply(
     tx: &mut Tx<'_>,
     product_id: i64,
@@ -284,7 +284,7 @@ pub async fn find_supply(
     Ok(Some(Supply { available, returning, first_returns_in_us: first.unwrap_or(0), returns, read_at }))
 }
 
-/// Whether a column is within one of these ranges.
+/// Returns the condition that a column is within one of these ranges.
 fn any_of(column: &str, ranges: &[(NaiveDateTime, Option<NaiveDateTime>)]) -> String {
     let range = |&(from, to): &(NaiveDateTime, Option<NaiveDateTime>)| match to {
         Some(to) => format!("{column} BETWEEN {} AND {}", Literal::Time(from), Literal::Time(to)),
@@ -303,7 +303,7 @@ fn with_ids(statement: &str, hold_ids: &[Uuid]) -> String {
     statement.replace("{ids}", &list(sorted.into_iter().map(Literal::Id)))
 }
 
-/// A guard on all rows of one hold, of which there may be several.
+/// Returns whether a guarded update changed one hold, which may have several rows.
 fn some(guard: &'static str, affected: u64) -> bool {
     if affected == 0 {
         telemetry::guard_missed(guard);
@@ -316,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hold_adds_no_more_bytes_than_it_is_counted_for() {
+    fn a_hold_adds_no_more_bytes_than_its_bound() {
         let length = |count: usize| {
             let holds = vec![(Uuid::max(), i64::from(i32::MAX)); count];
             take(i64::MAX, &holds, 1).iter().map(String::len).sum::<usize>()

@@ -1,4 +1,4 @@
-//! What clients already asked for under an `Idempotency-Key`.
+//! The table of idempotency keys: requests with an `Idempotency-Key`, and their results.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::domain::status::named;
 use crate::domain::{Named, OrderStatus};
 
 named! {
-    /// What is asked for; each has keys of its own.
+    /// The operation of a request; each has its own keys.
     Operation {
         /// `POST /api/holds`.
         Hold = "hold",
@@ -22,18 +22,18 @@ named! {
     }
 }
 
-/// What a key is found by, in memory and in its table: SHA-256 over scope, operation and key, with a zero byte between them.
-/// None of the three contains one: the scope is text of our own, the key is visible ASCII.
+/// The id of a key, in memory and in its table: SHA-256 over scope, operation and key, with a zero byte between them. None of
+/// the three contains one: the scope is a constant of this program, the key is visible ASCII.
 pub type KeyId = [u8; 32];
 
-/// One key with the request that it stands for.
+/// One key and its request.
 #[derive(Debug, Clone)]
 pub struct Keyed {
-    /// What the key is found by.
+    /// The id of the key.
     pub id: KeyId,
-    /// Whose key it is; anonymous callers share one scope.
+    /// The scope of the caller; anonymous callers share one.
     pub scope: &'static str,
-    /// What is asked for.
+    /// The operation.
     pub operation: Operation,
     /// The key.
     pub key: String,
@@ -42,28 +42,28 @@ pub struct Keyed {
 }
 
 impl Keyed {
-    /// A key of this scope for this operation, with a digest of the request's body.
+    /// Creates a key of this scope for this operation, with a digest of the request's body.
     pub fn new(scope: &'static str, operation: Operation, key: String, fingerprint: [u8; 32]) -> Self {
         let parts = [scope.as_bytes(), operation.as_str().as_bytes(), key.as_bytes()];
         Self { id: Sha256::digest(parts.join(&0)).into(), scope, operation, key, fingerprint }
     }
 }
 
-/// What was made under a key.
+/// The result of the first request with a key.
 #[derive(Debug, Clone)]
 pub struct Made {
-    /// A digest of the body that made it.
+    /// A digest of that request's body.
     pub fingerprint: Vec<u8>,
     /// The hold or order.
     pub resource_id: Uuid,
-    /// The status that the first answer to an order tells. `None` for holds, and for orders that an earlier version of this
-    /// program has not answered yet.
+    /// The status in the first response to an order. `None` for holds, and for orders of an earlier version of this program
+    /// that have no response yet.
     pub answered_status: Option<OrderStatus>,
 }
 
-/// The statement that takes keys, each for its hold or order; the first answer to an order tells `pending` unless
-/// [`answer`] changes that. It changes one row per new key and counts two per key that was taken before. They must be sorted
-/// by id. A key that is being taken in another transaction makes it wait for that.
+/// Returns the statement that stores keys, each with its hold or order; the first response to an order has `pending` unless
+/// [`answer`] changes that. It has one affected row per new key and two per existing key. The keys must be sorted by id. It
+/// waits for another transaction that is storing one of them.
 pub fn insert_all<'a>(keys: impl IntoIterator<Item = (&'a Keyed, Uuid)>) -> String {
     let row = |(keyed, resource_id): (&'a Keyed, Uuid)| {
         let answered = match keyed.operation {
@@ -83,12 +83,12 @@ pub fn insert_all<'a>(keys: impl IntoIterator<Item = (&'a Keyed, Uuid)>) -> Stri
     sql::idempotency_keys::INSERT.replace("{rows}", &rows(keys.into_iter().map(row)))
 }
 
-/// What a key adds to the statement of [`insert_all`] at most, in bytes: it is written as hex.
+/// Returns how many bytes a key adds to the statement of [`insert_all`], at most: it is written as hex.
 pub fn row_bytes(keyed: &Keyed) -> usize {
     2 * (keyed.id.len() + keyed.scope.len() + keyed.key.len() + keyed.fingerprint.len()) + 96
 }
 
-/// What was made under these keys.
+/// Lists the results of the first requests with these keys.
 pub async fn list(tx: &mut Tx<'_>, keys: &[&Keyed]) -> Result<HashMap<KeyId, Made>, Failure> {
     if keys.is_empty() {
         return Ok(HashMap::new());
@@ -103,16 +103,16 @@ pub async fn list(tx: &mut Tx<'_>, keys: &[&Keyed]) -> Result<HashMap<KeyId, Mad
     found.into_iter().map(made).collect()
 }
 
-/// What was made under this key.
+/// Finds the result of the first request with this key.
 pub async fn find(tx: &mut Tx<'_>, keyed: &Keyed) -> Result<Option<Made>, Failure> {
     Ok(list(tx, &[keyed]).await?.remove(&keyed.id))
 }
 
-/// Writes down the status that the first answer under a key tells. False when another one stands there that a copy may have
-/// told, or when it stands there already.
+/// Stores the status in the first response to a key. Returns false when this status is stored already, or another one that
+/// the response to a copy may have had.
 pub async fn answer(tx: &mut Tx<'_>, keyed: &Keyed, status: OrderStatus) -> Result<bool, Failure> {
     let statement = sql::idempotency_keys::ANSWER.replace("{status}", status.as_str());
-    // not a missed guard: most often a copy is all that it was
+    // not a missed guard: most often the request is a copy
     Ok(tx.execute_text(&with_ids(&statement, &[keyed])).await? == 1)
 }
 
@@ -122,8 +122,8 @@ fn with_ids(statement: &str, keys: &[&Keyed]) -> String {
     statement.replace("{ids}", &literal::list(ids.into_iter().map(|id| Literal::Bytes(id))))
 }
 
-/// Makes the commit of a transaction that changed nothing wait for the disk, by a row that comes and goes: what was found
-/// done must be as durable as if it were done now, and MariaDB without a binary log shows a committed row earlier.
+/// Makes the commit of a transaction without changes wait for the disk, by a row that it inserts and deletes: a result that
+/// was found must be as durable as a new one, and MariaDB without a binary log shows a committed row before it is on disk.
 pub async fn wait_for_disk(tx: &mut Tx<'_>) -> Result<(), Failure> {
     let key = Uuid::from_bytes(rand::random());
     let mark = Keyed::new("wait for disk", Operation::Hold, key.to_string(), [0; 32]);
@@ -131,8 +131,8 @@ pub async fn wait_for_disk(tx: &mut Tx<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Forgets up to `limit` keys that are older than two days, of those that were taken at `from` or later. Returns how many it
-/// found, and when the last of them was taken, UTC. Another instance may forget the same ones.
+/// Deletes up to `limit` keys that are older than two days, of those that were stored at `from` or later. Returns how many it
+/// found, and when the last of them was stored, UTC. Another instance may delete the same ones.
 pub async fn delete_old(
     tx: &mut Tx<'_>,
     from: NaiveDateTime,
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_adds_no_more_bytes_than_it_is_counted_for() {
+    fn a_key_adds_no_more_bytes_than_its_bound() {
         let key = |key: String| Keyed::new("scope", Operation::Order, key, [255; 32]);
         for keyed in [key(String::new()), key("k".repeat(255))] {
             let length = |count: usize| insert_all(vec![(&keyed, Uuid::max()); count]).len();

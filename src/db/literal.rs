@@ -1,5 +1,5 @@
-//! The one place where SQL text is built in code: the lists of a set-based statement, from numbers, hex literals, names
-//! of our own and variables of the session alone.
+//! The only place where SQL text is built in code: the lists of a set-based statement, only from numbers, times, hex
+//! literals, words of this program and session variables.
 
 use std::fmt::{self, Write as _};
 
@@ -8,23 +8,23 @@ use uuid::Uuid;
 
 use crate::domain::Named;
 
-/// How many bytes are made hex at a time.
+/// How many bytes are converted to hex at a time.
 const HEX_PART: usize = 64;
 
-/// A value that is safe to write into SQL text: no text given by others can become one, except as hex.
+/// A value that is safe to write into SQL text: text from outside can become one only as hex.
 #[derive(Debug, Clone, Copy)]
 pub enum Literal<'a> {
     /// A number.
     Number(i64),
     /// A hold's or an order's id, as a hex literal.
     Id(Uuid),
-    /// Bytes, whoever gave them, as a hex literal.
+    /// Bytes from anywhere, as a hex literal.
     Bytes(&'a [u8]),
-    /// A word from one of our own closed sets.
+    /// A word from a closed set of this program.
     Word(&'static str),
     /// A variable of the session, `@p`, or the clock, `NOW(6)`.
     Variable(&'static str),
-    /// The id of a row of the batch whose ids `payment_events/set_generated` took down, by the row's place in that.
+    /// The id that the batch before `payment_events/set_generated` generated, by the row's place in that batch.
     Generated(usize),
     /// A time, UTC.
     Time(NaiveDateTime),
@@ -33,19 +33,19 @@ pub enum Literal<'a> {
 }
 
 impl<'a> Literal<'a> {
-    /// The word of a state.
+    /// Returns the literal of a state's name.
     pub fn name(value: impl Named) -> Self {
         Self::Word(value.as_str())
     }
 
-    /// A text that may be missing.
+    /// Returns the literal of a text, NULL when it is missing.
     pub fn text(text: &'a Option<String>) -> Self {
         text.as_ref().map_or(Self::Null, |text| Self::Bytes(text.as_bytes()))
     }
 }
 
 impl Literal<'_> {
-    /// Thousands of these are written for a batch, so plain text goes straight into the target.
+    /// Writes the literal. A batch writes thousands of them, so plain text goes straight into the target.
     fn write_to(&self, target: &mut impl fmt::Write) -> fmt::Result {
         match self {
             Self::Number(number) => write!(target, "{number}"),
@@ -75,7 +75,7 @@ impl Literal<'_> {
     }
 }
 
-/// Writes up to [`HEX_PART`] bytes as hex, at once: digit for digit is several times as slow.
+/// Writes up to [`HEX_PART`] bytes as hex, at once: digit by digit is several times as slow.
 fn write_hex(target: &mut impl fmt::Write, part: &[u8]) -> fmt::Result {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut hex = [0; 2 * HEX_PART];
@@ -91,14 +91,14 @@ impl fmt::Display for Literal<'_> {
     }
 }
 
-/// `1, 2, 3`, for `IN ({ids})`.
+/// Returns `1, 2, 3`, for `IN ({ids})`.
 pub fn list<'a>(values: impl IntoIterator<Item = Literal<'a>>) -> String {
     let mut text = String::new();
     append(&mut text, values);
     text
 }
 
-/// `(1, 2), (3, 4)`, for `VALUES {rows}` and `IN ({rows})`.
+/// Returns `(1, 2), (3, 4)`, for `VALUES {rows}` and `IN ({rows})`.
 pub fn rows<'a, const WIDTH: usize>(rows: impl IntoIterator<Item = [Literal<'a>; WIDTH]>) -> String {
     let mut text = String::new();
     for row in rows {
@@ -109,7 +109,7 @@ pub fn rows<'a, const WIDTH: usize>(rows: impl IntoIterator<Item = [Literal<'a>;
     text
 }
 
-/// `WHEN 1 THEN 2 WHEN 3 THEN 4`, for `CASE id {cases} END`.
+/// Returns `WHEN 1 THEN 2 WHEN 3 THEN 4`, for `CASE id {cases} END`.
 pub fn cases<'a>(pairs: impl IntoIterator<Item = (Literal<'a>, Literal<'a>)>) -> String {
     let mut text = String::new();
     for (when, then) in pairs {
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_but_numbers_hex_and_our_own_names_gets_into_sql() {
+    fn only_numbers_times_hex_and_own_names_get_into_sql() {
         let all: Vec<u8> = (0..=255).collect();
         let expected: String = all.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(Literal::Bytes(&all).to_string(), format!("x'{expected}'"));

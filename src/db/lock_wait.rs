@@ -1,5 +1,5 @@
-//! How a change of the schema waits for its lock. While it waits, every statement on the table queues behind it; so it
-//! waits for a second, lets the queue pass during a pause, and tries again, up to a total that the caller sets.
+//! Waits for the lock of a migration. While a migration waits, every statement on the table queues behind it; so it waits
+//! for a second, lets the queue pass during a pause, and tries again, up to a total that the caller sets.
 
 use std::time::Duration;
 
@@ -14,39 +14,39 @@ use super::sql;
 /// How long a command waits for locks in total unless an option says otherwise.
 pub const TOTAL: Duration = Duration::from_secs(300);
 /// The session setting of one wait: the shortest that both engines take, and shorter than the 2 s of every other
-/// session, so that a statement queued behind it outlasts it. It bounds the wait, not the change: a rebuild that has its
-/// lock may take hours.
+/// session, so that a statement queued behind it does not time out first. It bounds the wait, not the change: a rebuild
+/// that has its lock may take hours.
 pub(super) const SETTING: &str = "SET SESSION lock_wait_timeout = 1";
-/// How long that is.
+/// The same as a duration.
 const WAIT: Duration = Duration::from_secs(1);
-/// The range of the first pause begins here and is as wide; each further one begins at twice as much.
+/// The first pause is between this and twice this; each further range is doubled.
 const PAUSE_BASE: Duration = Duration::from_secs(2);
-/// Where the largest range begins.
+/// The shortest pause of the largest range.
 const PAUSE_CAP: Duration = Duration::from_secs(16);
 
-/// Why a schema was not brought up to date. What was applied until then stays.
+/// Why a schema was not brought up to date. Migrations that were applied before that stay.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The server or the connection failed.
     #[error("{step}: {source}")]
     Failed {
-        /// What was being done.
+        /// The step that failed.
         step: String,
-        /// What the server said.
+        /// The error.
         source: DriverOrServer,
     },
     /// A lock did not become free in time.
     #[error("{step} gave up after {attempts} attempts in {waited_seconds} s: {source}; {holders}")]
     GaveUp {
-        /// What was being done, and on which table.
+        /// The step, and its table.
         step: String,
         /// How often it was tried.
         attempts: u32,
         /// How long all attempts and pauses took.
         waited_seconds: u64,
-        /// What the server said to the last attempt.
+        /// The error of the last attempt.
         source: DriverOrServer,
-        /// Who holds the lock, as far as it can be seen.
+        /// Which connections hold the lock, as far as it can be seen.
         holders: String,
     },
     /// The caller asked to stop.
@@ -54,9 +54,9 @@ pub enum MigrateError {
     Stopped,
 }
 
-/// How long to wait for locks, and who hears about it.
+/// How long to wait for locks, and where failed attempts are reported.
 pub struct Patience<'a> {
-    /// The bound on all attempts and pauses of one call; a single attempt that finds its lock may take longer.
+    /// The bound on all attempts and pauses of one call; a single attempt that gets its lock may take longer.
     pub total: Duration,
     /// Takes one line per failed attempt.
     pub report: &'a (dyn Fn(&str) + Sync),
@@ -77,7 +77,7 @@ impl Step {
 /// The waits of one call.
 pub(super) struct Waits<'a> {
     patience: &'a Patience<'a>,
-    /// What failed attempts and pauses took until now. The work of attempts that found their lock does not count.
+    /// How long failed attempts and pauses took until now. The work of attempts that got their lock does not count.
     waited: Duration,
 }
 
@@ -142,14 +142,14 @@ async fn execute(conn: &mut Conn, statement: &str, params: Params) -> Result<(),
     }
 }
 
-/// At least as long as the queue needs to pass, and jittered: two commands that met once do not meet again.
+/// Returns a pause in which the queue passes, with jitter: two commands that collided once do not collide again.
 fn pause_after(attempt: u32) -> Duration {
     let base = PAUSE_BASE.saturating_mul(1 << (attempt - 1).min(8)).min(PAUSE_CAP);
     base.mul_f64(1.0 + rand::rng().random::<f64>())
 }
 
-/// Which connections hold a table's lock: known on MySQL; on MariaDB, which does not tell without a plugin, the oldest
-/// open transactions.
+/// Describes the connections that hold a table's lock. MariaDB does not show them without a plugin: there it describes the
+/// oldest open transactions.
 async fn find_holders(conn: &mut Conn, table: &str) -> String {
     let holders = conn.exec(sql::schema_migrations::LIST_LOCK_HOLDERS, params! { "table_name" => table }).await;
     let holders: Vec<(Vec<u8>, i64)> = holders.unwrap_or_default();
@@ -168,13 +168,13 @@ fn listed<'a>(lines: impl Iterator<Item = &'a Vec<u8>>) -> String {
     lines.map(|line| String::from_utf8_lossy(line)).collect::<Vec<_>>().join(", ")
 }
 
-/// The table that a statement changes: the first word after these.
+/// Returns the table that a statement changes: the first name after `TABLE`, `INTO` or `UPDATE`.
 fn table_of(statement: &str) -> &str {
     let code = statement.lines().filter(|line| !line.trim_start().starts_with("--"));
     let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
     let named = |start: usize| words[start..].iter().find(|word| !["IF", "NOT", "EXISTS"].contains(word));
     let places = (0..words.len()).filter(|&place| ["TABLE", "INTO", "UPDATE"].contains(&words[place]));
-    // INTO is followed by a variable where a SELECT keeps its result
+    // a SELECT … INTO names a variable there
     places.filter_map(|place| named(place + 1)).find(|word| !word.starts_with('@')).unwrap_or(&"?")
 }
 

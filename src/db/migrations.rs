@@ -1,4 +1,4 @@
-//! The schema: forward only, one idempotent change per file, so that running them again, or two at once, does no harm.
+//! The schema: forward only, one idempotent change per file, so that running it again, or twice at once, does no harm.
 
 use std::future::Future;
 
@@ -49,14 +49,14 @@ migrations! {
 
 /// MySQL's and MariaDB's "Unknown database".
 const UNKNOWN_DATABASE: u16 = 1049;
-/// "Duplicate column name" and "Duplicate key name": the change was made before, by another one at the same time, or by
-/// one that ended before it could write that down.
+/// "Duplicate column name" and "Duplicate key name": the change exists already, from a run at the same time, or from one that
+/// ended before it could record the migration.
 const ALREADY_THERE: [u16; 2] = [1060, 1061];
 /// Migrations that change a few rows of a large table at a time. Each runs again until it changes none.
 const IN_PARTS: [u32; 1] = [16];
 
-/// Brings the database that the URL names up to date, and makes it where it does not exist. Returns the versions that
-/// were applied. Waits for locks as [`migrate_within`] does, with its usual patience, and logs what it waits for.
+/// Brings the database that the URL names up to date, and creates it if it does not exist. Returns the versions that were
+/// applied. Waits for locks as [`migrate_within`] does, up to [`lock_wait::TOTAL`], and logs the waits.
 ///
 /// # Errors
 /// As [`migrate_within`].
@@ -65,10 +65,10 @@ pub async fn migrate(options: &Opts) -> Result<Vec<u32>, MigrateError> {
     migrate_within(options, &Patience { total: lock_wait::TOTAL, report: &report }, std::future::pending()).await
 }
 
-/// The same with the caller's patience, until `stop`: then the server is told to end what is under way.
+/// Does the same as [`migrate`] within the caller's limit, until `stop`: then it ends the connection on the server.
 ///
 /// # Errors
-/// Whatever the server says, a lock that did not become free in time, and a stop; what was applied until then stays.
+/// Any error of the server, a lock that did not become free in time, and a stop; migrations that were applied before stay.
 pub async fn migrate_within(
     options: &Opts,
     patience: &Patience<'_>,
@@ -147,7 +147,7 @@ async fn change(
     }
 }
 
-/// The newest migration that was applied; `None` for a database that never saw one.
+/// Returns the newest applied migration; `None` for a database without any.
 ///
 /// # Errors
 /// As every read.
@@ -165,7 +165,7 @@ pub async fn version(database: &Database) -> Result<Option<u32>, Error> {
         .await
 }
 
-/// The newest migration that this program knows.
+/// Returns the newest migration that this program knows.
 pub const fn latest() -> u32 {
     ALL[ALL.len() - 1].0
 }

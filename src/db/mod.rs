@@ -1,4 +1,4 @@
-//! The only place that speaks SQL: the pool, the transaction door, and one file per table.
+//! The only place with SQL: the pool, the transaction door, and one file per table.
 
 pub mod audit;
 mod breaker;
@@ -40,22 +40,22 @@ use uuid::Uuid;
 
 use crate::telemetry;
 
-/// An id as its column stores it.
+/// Returns an id as its column stores it.
 fn bytes(id: Uuid) -> Value {
     Value::Bytes(id.as_bytes().to_vec())
 }
 
-/// The id in a column of 16 bytes.
+/// Reads the id in a column of 16 bytes.
 fn id(bytes: &[u8]) -> Result<Uuid, Failure> {
-    Uuid::from_slice(bytes).map_err(|error| Failure::Broken(format!("a stored id is not one: {error}")))
+    Uuid::from_slice(bytes).map_err(|error| Failure::Broken(format!("a stored id is not a UUID: {error}")))
 }
 
-/// The state of that name in a column.
+/// Reads the state with that name in a column.
 fn state<T: crate::domain::Named>(name: &str) -> Result<T, Failure> {
-    T::from_name(name).ok_or_else(|| Failure::Broken(format!("no {} is called {name}", T::SET)))
+    T::from_name(name).ok_or_else(|| Failure::Broken(format!("{name} is no {}", T::SET)))
 }
 
-/// The column of that name.
+/// Reads the column with that name.
 fn column<T: FromValue>(row: &Row, name: &str) -> Result<T, Failure> {
     match row.get_opt(name) {
         Some(Ok(value)) => Ok(value),
@@ -63,19 +63,19 @@ fn column<T: FromValue>(row: &Row, name: &str) -> Result<T, Failure> {
     }
 }
 
-/// A column of text that others gave.
+/// Reads a column of text from outside.
 fn text_column(row: &Row, name: &str) -> Result<Option<String>, Failure> {
     let bytes: Option<Vec<u8>> = column(row, name)?;
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// A column with an id that may be missing.
+/// Reads a column with an id that may be missing.
 fn id_column(row: &Row, name: &str) -> Result<Option<Uuid>, Failure> {
     let bytes: Option<Vec<u8>> = column(row, name)?;
     bytes.as_deref().map(id).transpose()
 }
 
-/// The answer of a guarded update of one row: true when it was ours to make, false when somebody else was first.
+/// Checks a guarded update of one row: true when it changed the row, false when the guard did not match any more.
 fn single(guard: &'static str, affected: u64) -> Result<bool, Failure> {
     match affected {
         1 => Ok(true),
@@ -87,8 +87,8 @@ fn single(guard: &'static str, affected: u64) -> Result<bool, Failure> {
     }
 }
 
-/// A set-based update must change exactly what was asked for. Less means that somebody else was first with some of it:
-/// the transaction starts over and reads again.
+/// Checks that a set-based update changed exactly the requested rows. Fewer mean that another transaction has changed some of
+/// them: the transaction starts over and reads again.
 fn exactly(guard: &'static str, affected: u64, asked: usize) -> Result<(), Failure> {
     match usize::try_from(affected) {
         Ok(count) if count == asked => Ok(()),

@@ -1,4 +1,4 @@
-//! What operators see of the inbox, and what they do there by hand.
+//! The inbox for operators: lists, and changes by hand.
 
 use chrono::NaiveDateTime;
 use mysql_async::{Params, Row, Value, params};
@@ -10,18 +10,18 @@ use super::payment_event_trail::Action;
 use super::{Failure, Tx, bytes, column, id_column, payment_event_quarantines, single, sql, state, text_column};
 use crate::domain::{EventStatus, Meaning, Named as _, Quarantine, Reference};
 
-/// A line of the inbox.
+/// An event as a line of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventLine {
     /// Its id.
     pub id: i64,
-    /// The route that it came by.
+    /// The provider on whose route it arrived.
     pub provider: String,
-    /// Where it is.
+    /// Its state.
     pub status: EventStatus,
-    /// What happened.
+    /// Its meaning.
     pub meaning: Meaning,
-    /// To which order.
+    /// The order or hold that it names.
     pub reference: Reference,
     /// The provider's name for the charge.
     pub txn_id: Option<String>,
@@ -33,7 +33,7 @@ pub struct EventLine {
     pub deliveries: i64,
     /// How often it was tried.
     pub attempts: i64,
-    /// When it came first, UTC.
+    /// When it first arrived, UTC.
     pub received_at: NaiveDateTime,
     /// When it got its outcome, UTC.
     pub settled_at: Option<NaiveDateTime>,
@@ -68,24 +68,24 @@ fn lines(found: &[Row]) -> Result<Vec<EventLine>, Failure> {
     found.iter().map(line).collect()
 }
 
-/// Everything that is known of an event by itself.
+/// All columns of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRecord {
-    /// What the inbox shows of it.
+    /// Its line in the inbox.
     pub line: EventLine,
-    /// What makes two deliveries the same event.
+    /// The key that all deliveries of one event have.
     pub idempotency_key: Vec<u8>,
-    /// A refund that puts the units back on sale.
+    /// Whether it is a refund that puts the units back on sale.
     pub restock: bool,
-    /// A refund whose amount is everything that was given back so far.
+    /// Whether it is a refund whose amount is everything that was given back so far.
     pub cumulative: bool,
-    /// An operator accepted its amount as it is.
+    /// Whether an operator accepted its amount as it is.
     pub accepted_amount: bool,
     /// The provider's time, as it was written.
     pub provider_timestamp: Option<String>,
-    /// Where it says it comes from.
+    /// The source that it names.
     pub source: Option<String>,
-    /// The caller's name for the whole conversation.
+    /// The caller's correlation id.
     pub correlation_id: Option<String>,
     /// The headers of its first delivery, `name: value`, a line each.
     pub headers: String,
@@ -93,7 +93,7 @@ pub struct EventRecord {
     pub body: Vec<u8>,
     /// When it was last tried, UTC.
     pub attempted_at: Option<NaiveDateTime>,
-    /// How long the attempt took that gave it its outcome.
+    /// How long the attempt took that gave it its outcome, in microseconds.
     pub processing_us: Option<i64>,
     /// When an operator dismissed it, UTC, and the note.
     pub dismissal: Option<(NaiveDateTime, String)>,
@@ -108,7 +108,7 @@ pub enum Direction {
     NewestFirst,
 }
 
-/// A part of the inbox.
+/// A range of events, for one page of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct IdRange {
     /// The smallest id.
@@ -121,12 +121,12 @@ pub struct IdRange {
     pub received_to: Option<NaiveDateTime>,
     /// How many ids at most.
     pub limit: u32,
-    /// From which end.
+    /// From which end of the range.
     pub direction: Direction,
 }
 
 impl IdRange {
-    /// The statement in this range's direction, and its parameters with `more`.
+    /// Returns the statement in this range's direction, and its parameters with `more`.
     pub(super) fn apply(&self, statement: &str, more: Vec<(&str, Value)>) -> (String, Params) {
         let direction = match self.direction {
             Direction::OldestFirst => "ASC",
@@ -155,17 +155,17 @@ async fn list_ids(
     tx.rows(&statement, params).await
 }
 
-/// Events of one state.
+/// Lists the ids of events of one state.
 pub async fn list_ids_by_state(tx: &mut Tx<'_>, status: EventStatus, range: &IdRange) -> Result<Vec<i64>, Failure> {
     list_ids(tx, sql::payment_events::LIST_IDS_BY_STATE, range, vec![("status", status.as_str().into())]).await
 }
 
-/// Events of all states.
+/// Lists the ids of events of all states.
 pub async fn list_ids_by_age(tx: &mut Tx<'_>, range: &IdRange) -> Result<Vec<i64>, Failure> {
     list_ids(tx, sql::payment_events::LIST_IDS_BY_AGE, range, Vec::new()).await
 }
 
-/// Events of one state that name this order.
+/// Lists the ids of events of one state that name this order.
 pub async fn list_ids_of_order(
     tx: &mut Tx<'_>,
     order_id: Uuid,
@@ -176,7 +176,7 @@ pub async fn list_ids_of_order(
     list_ids(tx, sql::payment_events::LIST_IDS_OF_ORDER, range, more).await
 }
 
-/// Events of one state that name this hold.
+/// Lists the ids of events of one state that name this hold.
 pub async fn list_ids_of_hold(
     tx: &mut Tx<'_>,
     hold_id: Uuid,
@@ -187,17 +187,17 @@ pub async fn list_ids_of_hold(
     list_ids(tx, sql::payment_events::LIST_IDS_OF_HOLD, range, more).await
 }
 
-/// The first event at or behind an id, and when it was received, UTC.
+/// Finds the first event from an id on, and when it was received, UTC.
 pub async fn find_next(tx: &mut Tx<'_>, id: i64) -> Result<Option<(i64, NaiveDateTime)>, Failure> {
     tx.row(sql::payment_events::FIND_NEXT, params! { id }).await
 }
 
-/// The id of the newest event; 0 in an empty inbox.
+/// Finds the id of the newest event; 0 in an empty inbox.
 pub async fn find_last(tx: &mut Tx<'_>) -> Result<i64, Failure> {
     Ok(tx.row(sql::payment_events::FIND_LAST, ()).await?.unwrap_or(0))
 }
 
-/// The lines of these events, in any order.
+/// Lists the lines of these events, in any order.
 pub async fn list_lines(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<EventLine>, Failure> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -209,7 +209,7 @@ fn with_ids(statement: &str, ids: &[i64]) -> String {
     statement.replace("{ids}", &list(ids.iter().map(|&id| Literal::Number(id))))
 }
 
-/// Everything about one event.
+/// Finds all columns of one event.
 pub async fn find_all(tx: &mut Tx<'_>, event_id: i64) -> Result<Option<EventRecord>, Failure> {
     let found: Option<Row> = tx.row(sql::payment_events::FIND_ALL, params! { event_id }).await?;
     let Some(row) = &found else { return Ok(None) };
@@ -237,9 +237,9 @@ pub struct ChargeLine {
     pub event_id: i64,
     /// Its order and its hold, as far as they are known.
     pub reference: Reference,
-    /// Where the money is.
+    /// Its state.
     pub status: crate::domain::ChargeStatus,
-    /// How much was taken, in minor units of `currency`; `None`: nobody said.
+    /// How much was taken, in minor units of `currency`; `None`: unknown.
     pub amount_minor: Option<i64>,
     /// ISO 4217.
     pub currency: Option<String>,
@@ -254,7 +254,7 @@ impl From<Charge> for ChargeLine {
     }
 }
 
-/// The lines of these events, each with the charge that it owns, in any order.
+/// Lists the lines of these events, each with the charge that it owns, in any order.
 pub async fn list_refunds(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<(EventLine, Option<ChargeLine>)>, Failure> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -279,12 +279,12 @@ fn charge_line(row: &Row) -> Result<Option<ChargeLine>, Failure> {
     }))
 }
 
-/// Something that happened to an event, beside its outcome.
+/// An entry in the trail of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happening {
-    /// What happened.
+    /// The action.
     pub action: Action,
-    /// How often it had been tried by then.
+    /// How often the event had been tried by then.
     pub attempt: i64,
     /// An error, or an operator's note.
     pub detail: String,
@@ -292,7 +292,7 @@ pub struct Happening {
     pub at: NaiveDateTime,
 }
 
-/// The last `limit` things that happened to an event, the oldest of them first.
+/// Lists the last `limit` entries in the trail of an event, the oldest of them first.
 pub async fn list_happenings(tx: &mut Tx<'_>, event_id: i64, limit: u32) -> Result<Vec<Happening>, Failure> {
     let found: Vec<Row> = tx.rows(sql::payment_event_trail::LIST, params! { event_id, limit }).await?;
     let happening = |row: &Row| {
@@ -306,7 +306,7 @@ pub async fn list_happenings(tx: &mut Tx<'_>, event_id: i64, limit: u32) -> Resu
     found.iter().rev().map(happening).collect()
 }
 
-/// An operator gave the money of a success back. False when it is neither due for refund nor quarantined.
+/// Marks the money of a success as given back. Returns false when it is neither due for refund nor quarantined.
 pub async fn mark_refund_done(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failure> {
     single(
         "payment_events/mark_refund_done",
@@ -314,8 +314,8 @@ pub async fn mark_refund_done(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Fa
     )
 }
 
-/// The same for its charge; one that no event owns yet is written down as given back. False when another event owns it:
-/// the charge stays as it is, and this transaction holds it.
+/// Marks the charge of that success as given back; one that no event owns yet is recorded as given back. Returns false when
+/// another event owns it: the charge stays as it is, and this transaction has its lock.
 pub async fn settle_charge(tx: &mut Tx<'_>, event_id: i64, money: &Money) -> Result<bool, Failure> {
     if tx.execute(sql::charges::MARK_REFUND_DONE, params! { event_id }).await? > 0 {
         return Ok(true);
@@ -324,7 +324,7 @@ pub async fn settle_charge(tx: &mut Tx<'_>, event_id: i64, money: &Money) -> Res
     single("charges/insert_refund_done", tx.execute(sql::charges::INSERT_REFUND_DONE, params).await?)
 }
 
-/// An operator dismissed a quarantined failure or refund. False when the event is neither.
+/// Dismisses a quarantined failure or refund. Returns false when the event is neither.
 pub async fn dismiss(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failure> {
     single("payment_events/dismiss", tx.execute(sql::payment_events::DISMISS, params! { event_id }).await?)
 }

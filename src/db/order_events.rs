@@ -13,7 +13,7 @@ use crate::domain::{Named, OrderStatus};
 named! {
     /// Why an order changed.
     Reason {
-        /// A buyer made it from a hold.
+        /// A buyer created it from a hold.
         Created = "created",
         /// A payment arrived.
         PaymentSucceeded = "payment_succeeded",
@@ -23,9 +23,9 @@ named! {
         PaymentRefunded = "payment_refunded",
         /// A part of the payment was given back.
         PaymentPartRefunded = "payment_part_refunded",
-        /// Nobody paid in time.
+        /// It was not paid in time.
         PaymentOverdue = "payment_overdue",
-        /// The buyer gave up.
+        /// The buyer cancelled it.
         BuyerCancelled = "buyer_cancelled",
         /// An attempt to pay failed. The order stays pending: the buyer may try another way to pay.
         PaymentAttemptFailed = "payment_attempt_failed",
@@ -35,30 +35,30 @@ named! {
 /// One transition.
 #[derive(Debug, Clone, Copy)]
 pub struct Transition {
-    /// Whose.
+    /// The order.
     pub order_id: Uuid,
-    /// From which state; `None` for the creation.
+    /// The state before; `None` for the creation.
     pub from: Option<OrderStatus>,
-    /// To which state.
+    /// The state after.
     pub to: OrderStatus,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }
 
-/// A row of the trail. Everything behind `at` is set when a payment event was the reason, as far as that told it.
+/// A row of the trail. The fields after `at` are set when a payment event was the reason, as far as that event has them.
 #[derive(Debug, Clone)]
 pub struct OrderEvent {
-    /// Ascending in the order in which things happened to one order.
+    /// Ascending in the order of one order's transitions.
     pub id: i64,
-    /// From which state; `None` for the creation.
+    /// The state before; `None` for the creation.
     pub from: Option<OrderStatus>,
-    /// To which state.
+    /// The state after.
     pub to: OrderStatus,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// When, UTC.
+    /// When it happened, UTC.
     pub at: NaiveDateTime,
-    /// The event in the inbox.
+    /// The id of the payment event in the inbox.
     pub payment_event_id: Option<i64>,
     /// The provider's name for the charge.
     pub txn_id: Option<String>,
@@ -68,13 +68,13 @@ pub struct OrderEvent {
     pub currency: Option<String>,
     /// The provider's time, as it was written.
     pub provider_timestamp: Option<String>,
-    /// Where the event says it comes from.
+    /// The source that the event names.
     pub source: Option<String>,
-    /// The caller's name for the whole conversation.
+    /// The caller's correlation id.
     pub correlation_id: Option<String>,
 }
 
-/// The statement that writes transitions that no payment event caused.
+/// Returns the statement that writes transitions that no payment event caused.
 pub fn insert_all(transitions: &[Transition]) -> String {
     let values = transitions.iter().map(|transition| {
         [
@@ -93,7 +93,7 @@ pub async fn insert(tx: &mut Tx<'_>, transitions: &[Transition]) -> Result<(), F
     Ok(())
 }
 
-/// The statement that writes that a batch of payments paid their orders.
+/// Returns the statement that writes the transitions of a batch of payments.
 pub fn insert_all_paid(successes: &[Success<'_>]) -> String {
     let values = successes.iter().enumerate().map(|(place, success)| {
         let Success { event, order, .. } = success;
@@ -114,7 +114,7 @@ pub fn insert_all_paid(successes: &[Success<'_>]) -> String {
     sql::order_events::INSERT_ALL_PAID.replace("{rows}", &rows(values))
 }
 
-/// Writes a transition that the payment event `event_id` caused, with what that said.
+/// Writes a transition that the payment event `event_id` caused, with that event's data.
 pub async fn insert_for_payment(tx: &mut Tx<'_>, transition: Transition, event_id: i64) -> Result<(), Failure> {
     let params = params! {
         "order_id" => bytes(transition.order_id),
@@ -126,11 +126,11 @@ pub async fn insert_for_payment(tx: &mut Tx<'_>, transition: Transition, event_i
     let affected = tx.execute(sql::order_events::INSERT_FOR_PAYMENT, params).await?;
     match single("order_events/insert_for_payment", affected)? {
         true => Ok(()),
-        false => Err(Failure::Broken(format!("the payment event {event_id} is gone"))),
+        false => Err(Failure::Broken(format!("the payment event {event_id} is missing"))),
     }
 }
 
-/// The trail of one order, oldest first.
+/// Lists the trail of one order, oldest first.
 pub async fn list(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Vec<OrderEvent>, Failure> {
     let found: Vec<mysql_async::Row> =
         tx.rows(sql::order_events::LIST, params! { "order_id" => bytes(order_id) }).await?;

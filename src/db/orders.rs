@@ -1,5 +1,5 @@
-//! The table of orders. Its columns `charge_provider` and `charge_txn_id` are from before charges had a table; nothing reads
-//! them but older versions that may still run, so they can be dropped in the next one.
+//! The table of orders. Its columns `charge_provider` and `charge_txn_id` are from before charges had a table; only older
+//! versions that may still run read them, so the next version can drop them.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use super::order_events::{self, Reason, Transition};
 use super::{Failure, Tx, bytes, column, exactly, holds, id, single, sql, state};
 use crate::domain::{Named as _, OrderStatus};
 
-/// An order as its readers and the payment machine see it.
+/// An order, with the columns that reads and payments need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     /// Its id.
     pub id: Uuid,
-    /// The hold that it was made from.
+    /// The hold that it was created from.
     pub hold_id: Uuid,
-    /// Where it is.
+    /// Its state.
     pub status: OrderStatus,
-    /// What has to be paid, in minor units of `currency`.
+    /// The total, in minor units of `currency`.
     pub total_minor: i64,
     /// ISO 4217.
     pub currency: String,
-    /// UTC.
+    /// When it was created, UTC.
     pub created_at: NaiveDateTime,
-    /// Until when it may stay unpaid, UTC.
+    /// Until when it has to be paid, UTC.
     pub pay_by: NaiveDateTime,
     /// How much of the charge that paid it was given back, in minor units of `refunded_currency`.
     pub refunded_minor: i64,
@@ -41,8 +41,8 @@ pub struct Order {
 }
 
 impl Order {
-    /// How much of the total was given back, in minor units of the order's currency. Parts of a charge in another currency do
-    /// not count until all of it was given back.
+    /// Returns how much of the total was given back, in minor units of the order's currency. Parts of a charge in another
+    /// currency do not count until all of it was given back.
     pub fn refunded_of_total(&self) -> i64 {
         match (&self.refunded_currency, self.status) {
             (None, _) => self.refunded_minor,
@@ -66,7 +66,7 @@ pub struct Due {
 }
 
 impl Due {
-    /// Where it is in the index of deadlines.
+    /// Returns its place in the index of deadlines.
     pub fn place(&self) -> Place {
         Place { at: self.at, id: self.order_id, product_id: 0 }
     }
@@ -87,34 +87,34 @@ fn order(row: &Row) -> Result<Order, Failure> {
     })
 }
 
-/// An order to be made.
+/// An order to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     /// Its id.
     pub order_id: Uuid,
-    /// The hold that it is made from.
+    /// The hold that it is created from.
     pub hold_id: Uuid,
     /// How many rows that hold has.
     pub hold_rows: usize,
-    /// What has to be paid, in minor units of `currency`.
+    /// The total, in minor units of `currency`.
     pub total_minor: i64,
     /// ISO 4217.
     pub currency: String,
 }
 
-/// What all orders of one batch have in common.
+/// The values that all orders of one batch share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
     /// The database's clock, UTC.
     pub created_at: NaiveDateTime,
-    /// Until when they may stay unpaid, UTC.
+    /// Until when they have to be paid, UTC.
     pub pay_by: NaiveDateTime,
 }
 
-/// What one order adds to the packet of [`place`] at most, in bytes.
+/// How many bytes one order adds to the packet of [`place`], at most.
 pub const ROW_BYTES: usize = 288;
 
-/// The statements that make a batch of orders, in one packet: terms, orders, their holds, the first rows of their
+/// Returns the statements that create a batch of orders, in one packet: terms, orders, their holds, the first rows of their
 /// trails. The drafts must be sorted by hold.
 pub fn place(drafts: &[Draft], ttl_seconds: u64) -> [String; 5] {
     let row = |draft: &'_ Draft| {
@@ -143,7 +143,7 @@ pub fn place(drafts: &[Draft], ttl_seconds: u64) -> [String; 5] {
 /// Reads the replies to [`place`].
 ///
 /// # Errors
-/// [`Failure::Stale`] when a hold or an id was taken, or a hold ran out, since it was read.
+/// [`Failure::Stale`] when a hold or an id was used, or a hold ran out, since it was read.
 pub fn placed(replies: Vec<Reply>, drafts: &[Draft]) -> Result<Terms, Failure> {
     let [_, inserted, marked, _, terms] = <[Reply; 5]>::try_from(replies)
         .map_err(|replies| Failure::Broken(format!("{} replies to a batch of orders", replies.len())))?;
@@ -162,45 +162,45 @@ pub fn placed(replies: Vec<Reply>, drafts: &[Draft]) -> Result<Terms, Failure> {
     }
 }
 
-/// One order.
+/// Finds one order.
 pub async fn find(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Option<Order>, Failure> {
     Ok(list_some(tx, &[order_id]).await?.pop())
 }
 
-/// These orders, as far as they exist.
+/// Lists these orders; missing ones are left out.
 pub async fn list_some(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
     tx.rows_text(&with_ids(sql::orders::FIND, order_ids)).await?.iter().map(order).collect()
 }
 
-/// Which of these orders are not as they were left, in the state `left`: an event has changed them, or waits for them.
+/// Lists those of these orders that have left the state `left`, or that an event waits for.
 pub async fn list_touched(tx: &mut Tx<'_>, order_ids: &[Uuid], left: OrderStatus) -> Result<HashSet<Uuid>, Failure> {
     let statement = with_ids(sql::orders::LIST_TOUCHED, order_ids).replace("{status}", left.as_str());
     let found: Vec<Vec<u8>> = tx.rows_text(&statement).await?;
     found.iter().map(|bytes| id(bytes)).collect()
 }
 
-/// The order that a hold became.
+/// Finds the order of a hold.
 pub async fn find_by_hold(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Option<Order>, Failure> {
     Ok(list_by_hold(tx, &[hold_id]).await?.pop())
 }
 
-/// The orders that these holds became, as far as they did.
+/// Lists the orders of these holds; holds without an order are left out.
 pub async fn list_by_hold(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
     tx.rows_text(&with_ids(sql::orders::FIND_BY_HOLD, hold_ids)).await?.iter().map(order).collect()
 }
 
-/// The statement that marks pending orders paid.
+/// Returns the statement that marks pending orders paid.
 pub fn mark_all_paid(order_ids: &[Uuid]) -> String {
     with_ids(sql::orders::MARK_ALL_PAID, order_ids)
 }
 
-/// Marks an order paid. False when it is not in the state `from` any more.
+/// Marks an order paid. Returns false when it is not in the state `from` any more.
 pub async fn mark_paid(tx: &mut Tx<'_>, order_id: Uuid, from: OrderStatus) -> Result<bool, Failure> {
     let params = params! { "order_id" => bytes(order_id), "from" => from.as_str() };
     single("orders/mark_paid", tx.execute(sql::orders::MARK_PAID, params).await?)
 }
 
-/// What a refund makes of its order.
+/// An order after a refund.
 #[derive(Debug, Clone)]
 pub struct Refunded {
     /// `paid` or `refunded`.
@@ -213,7 +213,7 @@ pub struct Refunded {
     pub restocked: bool,
 }
 
-/// Writes down how much of a paid order was given back. False when it is not paid any more, or another part of it was
+/// Records how much of a paid order was given back. Returns false when it is not paid any more, or another part of it was
 /// given back since it was read.
 pub async fn refund(tx: &mut Tx<'_>, order: &Order, refunded: Refunded) -> Result<bool, Failure> {
     let params = params! {
@@ -227,16 +227,16 @@ pub async fn refund(tx: &mut Tx<'_>, order: &Order, refunded: Refunded) -> Resul
     single("orders/refund", tx.execute(sql::orders::REFUND, params).await?)
 }
 
-/// How many failed attempts of one order its trail shows at most.
+/// How many failed attempts the trail of one order shows at most.
 const ATTEMPTS_SHOWN: u32 = 100;
 
-/// Counts an attempt to pay that failed. False when the order is not pending any more, or its trail shows enough of them.
+/// Counts a failed attempt to pay. Returns false when the order is not pending any more, or its trail shows enough of them.
 pub async fn count_failed_attempt(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
     let params = params! { "order_id" => bytes(order_id), "limit" => ATTEMPTS_SHOWN };
     single("orders/count_failed_attempt", tx.execute(sql::orders::COUNT_FAILED_ATTEMPT, params).await?)
 }
 
-/// Cancels one pending order. False when it is not pending any more.
+/// Cancels one pending order. Returns false when it is not pending any more.
 pub async fn cancel(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
     let affected = tx.execute_text(&with_ids(sql::orders::CANCEL, &[order_id])).await?;
     single("orders/cancel", affected)
@@ -254,7 +254,7 @@ pub async fn cancel_all(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<(), Failu
     })
 }
 
-/// A page of orders that were not paid in time, the oldest first.
+/// Lists a page of orders that were not paid in time, the oldest first.
 pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Failure> {
     type Row = (Option<Vec<u8>>, Option<Vec<u8>>, Option<NaiveDateTime>, Option<i64>);
     type Columns = (NaiveDateTime, Option<Vec<u8>>, Option<Vec<u8>>, Option<NaiveDateTime>, Option<i64>);
@@ -267,8 +267,8 @@ pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Fail
     Page::read(found.into_iter().map(|(now, order, hold, at, late)| (now, (order, hold, at, late))).collect(), due)
 }
 
-/// Microseconds until the next pending order is overdue, negative when one already is; `None` when none is behind `seen`
-/// and within a second.
+/// Returns the microseconds until the next pending order is overdue, negative when one already is; `None` when none is due
+/// after `seen` and within a second.
 pub async fn find_next_due(tx: &mut Tx<'_>, seen: NaiveDateTime) -> Result<Option<i64>, Failure> {
     tx.row(sql::orders::FIND_NEXT_DUE, params! { seen }).await
 }
@@ -284,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_adds_no_more_bytes_than_it_is_counted_for() {
+    fn an_order_adds_no_more_bytes_than_its_bound() {
         let draft = Draft {
             order_id: Uuid::max(),
             hold_id: Uuid::max(),

@@ -1,4 +1,4 @@
-//! A batch of plain payments: each the first success for an order that waits for it.
+//! A batch of plain payments: each is the first success for a pending order.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -11,28 +11,28 @@ use super::orders::Order;
 use super::{Failure, Tx, charges, holds, order_events, orders, payment_events, sql};
 use crate::domain::{Event, EventStatus, Reference};
 
-/// A success whose order waits for it.
+/// A success whose order is pending.
 #[derive(Debug, Clone, Copy)]
 pub struct Success<'a> {
-    /// Its id, where it is in the inbox already.
+    /// Its id, if it is in the inbox already.
     pub event_id: Option<i64>,
     /// The event.
     pub event: &'a Event,
     /// Its order.
     pub order: &'a Order,
-    /// How long it took until now.
+    /// How long its processing took until now.
     pub processing: Duration,
 }
 
 impl Success<'_> {
-    /// Its id in the inbox, which may be given by the packet itself; `place`: where it stands in the batch.
+    /// Returns its id in the inbox, which the packet itself may generate; `place`: its place in the batch.
     pub(super) fn id_at(&self, place: usize) -> Literal<'static> {
         self.event_id.map_or(Literal::Generated(place), Literal::Number)
     }
 }
 
-/// The statements that take in a batch of successes and pay their orders, in one packet: the inbox and its ids, the
-/// charges, the orders, their trails, their holds, and what the inbox has under these ids. One per order and per key,
+/// Returns the statements that store a batch of successes and pay their orders, in one packet: the inbox and its ids, the
+/// charges, the orders, their trails, their holds, and the inbox rows under these ids. One success per order and per key,
 /// sorted by key.
 pub fn pay(successes: &[Success<'_>]) -> [String; 7] {
     let order_ids: Vec<Uuid> = successes.iter().map(|success| success.order.id).collect();
@@ -52,8 +52,8 @@ pub fn pay(successes: &[Success<'_>]) -> [String; 7] {
 /// Reads the replies to [`pay`]: ids in the inbox, by key.
 ///
 /// # Errors
-/// [`Failure::Stale`] when an order, a key or a charge was somebody else's since it was read, or the ids in the inbox are
-/// not the ones that were written beside.
+/// [`Failure::Stale`] when another transaction has used an order, a key or a charge since it was read, or when the ids in the
+/// inbox are not those in the other rows.
 pub fn paid(replies: Vec<Reply>, successes: &[Success<'_>]) -> Result<HashMap<Vec<u8>, i64>, Failure> {
     let [inbox, _, charges, orders, trails, holds, generated] = <[Reply; 7]>::try_from(replies)
         .map_err(|replies| Failure::Broken(format!("{} replies to a batch of payments", replies.len())))?;
@@ -68,8 +68,8 @@ pub fn paid(replies: Vec<Reply>, successes: &[Success<'_>]) -> Result<HashMap<Ve
     Ok(generated.into_iter().collect())
 }
 
-/// The statements that apply a batch of leased successes that are in the inbox, in one packet: their outcomes, the charges,
-/// the orders, their trails and their holds. One per order and per charge.
+/// Returns the statements that apply a batch of leased successes that are in the inbox, in one packet: their outcomes, the
+/// charges, the orders, their trails and their holds. One success per order and per charge.
 pub fn apply(successes: &[Success<'_>]) -> [String; 5] {
     let event_ids: Vec<i64> = successes.iter().filter_map(|success| success.event_id).collect();
     let order_ids: Vec<Uuid> = successes.iter().map(|success| success.order.id).collect();
@@ -94,18 +94,18 @@ pub fn applied(replies: Vec<Reply>, count: usize) -> Result<(), Failure> {
     all_paid([inbox.affected, charges.affected, orders.affected], trails.affected, holds.affected, count as u64)
 }
 
-/// Whether the statements of a batch of `count` successes changed as many rows as they were to.
+/// Checks that the statements of a batch of `count` successes changed as many rows as expected.
 fn all_paid(guarded: [u64; 3], trails: u64, holds: u64, count: u64) -> Result<(), Failure> {
     if guarded.iter().any(|&affected| affected != count) {
         return Err(Failure::Stale("orders/mark_all_paid"));
     }
     match trails == count && holds >= count {
         true => Ok(()),
-        false => Err(Failure::Broken(format!("{trails} trails and {holds} holds"))),
+        false => Err(Failure::Broken(format!("{count} payments wrote {trails} transitions and changed {holds} holds"))),
     }
 }
 
-/// The ids of these very events in the inbox, by key, if all of them are there.
+/// Returns the ids of exactly these events in the inbox, by key, if all of them are there.
 pub async fn paid_before(tx: &mut Tx<'_>, successes: &[Success<'_>]) -> Result<Option<HashMap<Vec<u8>, i64>>, Failure> {
     let events: Vec<&Event> = successes.iter().map(|success| success.event).collect();
     let stored = list_stored(tx, &events).await?;
@@ -118,18 +118,18 @@ pub async fn paid_before(tx: &mut Tx<'_>, successes: &[Success<'_>]) -> Result<O
     Ok(all.then(|| stored.into_iter().map(|(key, id, _)| (key, id)).collect()))
 }
 
-/// Which of the keys of these events are in the inbox.
+/// Lists those of the keys of these events that are in the inbox.
 pub async fn list_known(tx: &mut Tx<'_>, events: &[&Event]) -> Result<HashSet<Vec<u8>>, Failure> {
     Ok(list_stored(tx, events).await?.into_iter().map(|(key, ..)| key).collect())
 }
 
-/// What the inbox has under the keys of these events: key, id, fingerprint.
+/// Lists the inbox rows with the keys of these events: key, id, fingerprint.
 async fn list_stored(tx: &mut Tx<'_>, events: &[&Event]) -> Result<Vec<(Vec<u8>, i64, Vec<u8>)>, Failure> {
     let keys = rows(events.iter().map(|event| key(event)));
     tx.rows_text(&sql::payment_events::LIST_IDS.replace("{rows}", &keys)).await
 }
 
-/// How many bytes an event adds to the packet of [`pay`], at most.
+/// Returns how many bytes an event adds to the packet of [`pay`], at most.
 pub fn row_bytes(event: &Event) -> usize {
     let texts = [
         &event.amount,
@@ -146,12 +146,11 @@ pub fn row_bytes(event: &Event) -> usize {
     2 * (event.body.len() + event.headers.len() + 2 * texts + 2 * event.provider.len() + key + name) + 900
 }
 
-/// What an event's row is found by.
+/// Returns the key by which an event's row is found.
 fn key(event: &Event) -> [Literal<'_>; 2] {
     [Literal::Bytes(event.provider.as_bytes()), Literal::Bytes(&event.idempotency_key)]
 }
 
-/// The statement that takes the events in.
 fn insert_applied(successes: &[Success<'_>]) -> String {
     let fingerprints: Vec<[u8; 32]> = successes.iter().map(|success| success.event.fingerprint()).collect();
     let values = successes.iter().zip(&fingerprints).map(|(success, fingerprint)| {
@@ -190,7 +189,7 @@ mod tests {
     use crate::domain::{Meaning, OrderStatus};
 
     #[test]
-    fn an_event_adds_no_more_bytes_than_it_is_counted_for() {
+    fn an_event_adds_no_more_bytes_than_its_bound() {
         let long = Some("x".repeat(255));
         let event = Event {
             provider: "default",

@@ -1,4 +1,4 @@
-//! What deliveries were answered.
+//! The answers to deliveries of events.
 
 use chrono::NaiveDateTime;
 use mysql_async::{Row, Value, params};
@@ -13,13 +13,13 @@ use crate::domain::{EventStatus, Named as _};
 pub struct Delivered {
     /// Which delivery it was; the first is 1.
     pub number: i64,
-    /// What it was answered.
+    /// The answer to it.
     pub answer: DeliveryStatus,
-    /// When, UTC.
+    /// When it arrived, UTC.
     pub at: NaiveDateTime,
 }
 
-/// Writes what the delivery of this transaction is answered.
+/// Writes the answer to the delivery of this transaction.
 pub async fn insert(tx: &mut Tx<'_>, event_id: i64, answer: DeliveryStatus) -> Result<(), Failure> {
     let params = params! { event_id, "answer" => answer.as_str() };
     match tx.execute(sql::payment_event_deliveries::INSERT, params).await? {
@@ -28,14 +28,14 @@ pub async fn insert(tx: &mut Tx<'_>, event_id: i64, answer: DeliveryStatus) -> R
     }
 }
 
-/// Replaces the answer of a first delivery that was to wait for its order, and was applied before it was answered.
+/// Replaces the answer to a first delivery that was to wait for its order, and was applied before the response.
 pub async fn correct(tx: &mut Tx<'_>, event_id: i64, answer: DeliveryStatus) -> Result<(), Failure> {
     let params = params! { event_id, "answer" => answer.as_str() };
     tx.execute(sql::payment_event_deliveries::CORRECT, params).await?;
     Ok(())
 }
 
-/// Events that name a charge, of one provider and of one state where they are given; those that own it are not among them.
+/// Lists events that name a charge, except its owner; of one provider and of one state where these are given.
 pub async fn list_ids_of_charge(
     tx: &mut Tx<'_>,
     (charge, provider, status): (&str, Option<Provider>, Option<EventStatus>),
@@ -51,7 +51,7 @@ pub async fn list_ids_of_charge(
     tx.rows(&statement, params).await
 }
 
-/// The deliveries of an event that have a row, the oldest first. An answer that only a newer program knows is left out.
+/// Lists the deliveries of an event that have a row, the oldest first. Skips answers that only a newer version knows.
 pub async fn list(tx: &mut Tx<'_>, event_id: i64) -> Result<Vec<Delivered>, Failure> {
     let found: Vec<Row> = tx.rows(sql::payment_event_deliveries::LIST, params! { event_id }).await?;
     let mut deliveries = Vec::with_capacity(found.len());

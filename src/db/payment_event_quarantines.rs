@@ -1,11 +1,11 @@
-//! Why events are quarantined, and what operators dismissed.
+//! The reasons of quarantined events, and the dismissals by operators.
 
 use mysql_async::{Row, params};
 
 use super::{Failure, Tx, sql, text_column};
 use crate::domain::{Named as _, Quarantine, QuarantineReason};
 
-/// The most that is kept of a value, in bytes.
+/// How many bytes of a value are kept at most.
 const VALUE_BYTES: usize = 255;
 
 fn cut(text: &str) -> &str {
@@ -22,7 +22,7 @@ pub async fn insert(tx: &mut Tx<'_>, event_id: i64, quarantine: &Quarantine) -> 
     }
 }
 
-/// The most that is kept of a note, in bytes.
+/// How many bytes of a note are kept at most.
 const NOTE_BYTES: usize = 1024;
 
 /// Writes why an operator dismissed an event.
@@ -32,13 +32,13 @@ pub async fn dismiss(tx: &mut Tx<'_>, event_id: i64, note: &str) -> Result<(), F
     Ok(())
 }
 
-/// Whether an operator dismissed the event.
+/// Returns whether an operator dismissed the event.
 pub async fn is_dismissed(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failure> {
     let params = params! { event_id };
     Ok(tx.row::<bool>(sql::payment_event_quarantines::FIND_DISMISSAL, params).await? == Some(true))
 }
 
-/// The reason in the columns of a joined row; `None` where there is none, or a newer program wrote one that is unknown here.
+/// Reads the reason in the columns of a joined row; `None` without a reason, or with one that only a newer version knows.
 pub(super) fn quarantine(row: &Row) -> Result<Option<Quarantine>, Failure> {
     let reason = text_column(row, "reason")?.and_then(|reason| QuarantineReason::from_name(&reason));
     let text = |name| Ok::<_, Failure>(text_column(row, name)?.unwrap_or_default());

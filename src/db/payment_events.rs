@@ -13,16 +13,16 @@ use super::{Failure, Tx, bytes, column, id_column, single, sql, state, text_colu
 use crate::domain::payment::Provider;
 use crate::domain::{Event, EventStatus, Meaning, Named, Reference};
 
-/// What applying an event needs to know of it.
+/// An event, with the columns that applying it needs.
 #[derive(Debug, Clone)]
 pub struct Stored {
     /// Its id in the inbox.
     pub id: i64,
-    /// Where it is.
+    /// Its state.
     pub status: EventStatus,
-    /// What happened.
+    /// Its meaning.
     pub meaning: Meaning,
-    /// To which order.
+    /// The order or hold that it names.
     pub reference: Reference,
     /// The decimal amount, as it was written.
     pub amount: Option<String>,
@@ -30,17 +30,17 @@ pub struct Stored {
     pub currency: Option<String>,
     /// The provider's name for the charge.
     pub txn_id: Option<Vec<u8>>,
-    /// The route that it came by.
+    /// The provider on whose route it arrived.
     pub provider: Vec<u8>,
-    /// What makes two deliveries the same event.
+    /// The digest that all deliveries of one event have.
     pub fingerprint: Vec<u8>,
-    /// A refund that puts the units back on sale.
+    /// Whether it is a refund that puts the units back on sale.
     pub restock: bool,
-    /// A refund whose amount is everything that was given back so far.
+    /// Whether it is a refund whose amount is everything that was given back so far.
     pub cumulative: bool,
-    /// An operator accepted its amount as it is.
+    /// Whether an operator accepted its amount as it is.
     pub accepted_amount: bool,
-    /// It has waited for its order as long as one may.
+    /// Whether it has waited for its order as long as an event may.
     pub overdue: bool,
     /// The database's clock when it was read, UTC.
     pub read_at: NaiveDateTime,
@@ -65,18 +65,18 @@ fn stored(row: &Row) -> Result<Stored, Failure> {
     })
 }
 
-/// How an event begins in the inbox.
+/// The first state of an event in the inbox.
 #[derive(Debug, Clone, Copy)]
 pub struct Beginning {
     /// Attempts to apply it so far, this one included.
     pub attempts: u32,
-    /// When a worker tries it, unless it gets its outcome in this very transaction.
+    /// The time until a worker tries it, unless it gets its outcome in this transaction.
     pub pause: Duration,
-    /// How long it waits for its order.
+    /// How long it waits for its order, in seconds.
     pub park_seconds: u64,
 }
 
-/// Takes an event in. `Some(id)` for the first delivery, `None` for a copy, which is counted.
+/// Stores an event. Returns its id for the first delivery, `None` for a copy, which is counted.
 pub async fn insert(tx: &mut Tx<'_>, event: &Event, beginning: Beginning) -> Result<Option<i64>, Failure> {
     let mut params = of_event(event, event.reference);
     params.extend([
@@ -88,8 +88,8 @@ pub async fn insert(tx: &mut Tx<'_>, event: &Event, beginning: Beginning) -> Res
     new_id(tx, affected)
 }
 
-/// Takes in an event that has its outcome `status` already, for the order or hold of `reference`, which may be known from
-/// elsewhere than the event. `Some(id)` for the first delivery, `None` for a copy, which is counted.
+/// Stores an event that has its outcome `status` already, for the order or hold of `reference`, which may come from elsewhere
+/// than the event. Returns its id for the first delivery, `None` for a copy, which is counted.
 pub async fn insert_settled(
     tx: &mut Tx<'_>,
     event: &Event,
@@ -102,7 +102,7 @@ pub async fn insert_settled(
     new_id(tx, affected)
 }
 
-/// The columns that an event fills, whatever its state.
+/// Returns the columns that an event fills in any state.
 fn of_event(event: &Event, reference: Reference) -> Vec<(&'static str, Value)> {
     vec![
         ("provider", event.provider.into()),
@@ -124,17 +124,17 @@ fn of_event(event: &Event, reference: Reference) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The id of the row that an INSERT made; `None` when the row was there.
+/// Returns the id of the row that an INSERT created; `None` when the row existed.
 fn new_id(tx: &Tx<'_>, affected: u64) -> Result<Option<i64>, Failure> {
     match (affected, tx.last_insert_id()) {
         (1, Some(id)) => Ok(Some(i64::try_from(id).map_err(|error| Failure::Broken(error.to_string()))?)),
-        (1, None) => Err(Failure::Broken("the inbox gave no id".to_owned())),
+        (1, None) => Err(Failure::Broken("the INSERT returned no id".to_owned())),
         _ => Ok(None),
     }
 }
 
 /// Gives an unmatched event the order or hold of `reference` and the name of its charge: from then on it is a received
-/// event that is due now, and waits for its order for up to `park_seconds`. False when it is not unmatched any more.
+/// event that is due now, and waits for its order for up to `park_seconds`. Returns false when it is not unmatched any more.
 pub async fn match_to(
     tx: &mut Tx<'_>,
     event_id: i64,
@@ -156,20 +156,20 @@ fn us(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// One event.
+/// Finds one event.
 pub async fn find(tx: &mut Tx<'_>, event_id: i64) -> Result<Option<Stored>, Failure> {
     let row: Option<Row> = tx.row(sql::payment_events::FIND, params! { event_id }).await?;
     row.as_ref().map(stored).transpose()
 }
 
-/// The event that came under this key.
+/// Finds the event that was stored under this key.
 pub async fn find_by_key(tx: &mut Tx<'_>, provider: &str, idempotency_key: &[u8]) -> Result<Option<Stored>, Failure> {
     let row: Option<Row> = tx.row(sql::payment_events::FIND_BY_KEY, params! { provider, idempotency_key }).await?;
     row.as_ref().map(stored).transpose()
 }
 
-/// Takes a waiting event for this transaction. False when it already has its outcome. `counted`: this is an attempt that
-/// nothing else has counted.
+/// Locks a waiting event for this transaction. Returns false when it already has its outcome. `counted`: counts the attempt,
+/// which nothing else has counted.
 pub async fn claim(tx: &mut Tx<'_>, event_id: i64, counted: bool) -> Result<bool, Failure> {
     let params = params! { event_id, "counted" => i64::from(counted) };
     single("payment_events/claim", tx.execute(sql::payment_events::CLAIM, params).await?)
@@ -180,7 +180,7 @@ pub async fn settle(tx: &mut Tx<'_>, event_id: i64, status: EventStatus, process
     let params = params! { event_id, "status" => status.as_str(), "processing_us" => us(processing) };
     match single("payment_events/settle", tx.execute(sql::payment_events::SETTLE, params).await?)? {
         true => Ok(()),
-        false => Err(Failure::Broken(format!("the payment event {event_id} got its outcome from somebody else"))),
+        false => Err(Failure::Broken(format!("the payment event {event_id} already has its outcome"))),
     }
 }
 
@@ -190,13 +190,13 @@ pub async fn park(tx: &mut Tx<'_>, event_id: i64, processing: Duration) -> Resul
     Ok(())
 }
 
-/// The money of a success that was due for refund was given back. False when somebody else was first to say so.
+/// Marks the money of a success that was due for refund as given back. Returns false when it is not due any more.
 pub async fn mark_refunded(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failure> {
     let affected = tx.execute(sql::payment_events::MARK_REFUNDED, params! { event_id }).await?;
     single("payment_events/mark_refunded", affected)
 }
 
-/// Events that wait for these orders and holds, in the order in which they are to be applied.
+/// Lists events that wait for these orders and holds, in the order in which they are to be applied.
 pub async fn list_waiting_for(tx: &mut Tx<'_>, references: &[Reference]) -> Result<Vec<i64>, Failure> {
     let ids = |of: fn(&Reference) -> Option<Uuid>| match references.iter().any(|reference| of(reference).is_some()) {
         true => list(references.iter().filter_map(of).map(Literal::Id)),
@@ -208,8 +208,8 @@ pub async fn list_waiting_for(tx: &mut Tx<'_>, references: &[Reference]) -> Resu
     tx.rows_text(&statement).await
 }
 
-/// Says [`Failure::Stale`] while a payment of this order has not been applied yet: successes go first, and whoever wants
-/// to cancel the order wakes them before he tries again.
+/// Fails with [`Failure::Stale`] while a payment of this order waits to be applied: successes go first, and a caller that wants
+/// to cancel the order applies them before it tries again.
 pub async fn no_success_waits(tx: &mut Tx<'_>, order_id: Uuid, hold_id: Uuid) -> Result<(), Failure> {
     match success_waits(tx, Reference { order_id: Some(order_id), hold_id: Some(hold_id) }).await? {
         false => Ok(()),
@@ -217,7 +217,7 @@ pub async fn no_success_waits(tx: &mut Tx<'_>, order_id: Uuid, hold_id: Uuid) ->
     }
 }
 
-/// Whether a payment under one of these names has not been applied yet.
+/// Returns whether a payment of this order or hold waits to be applied.
 pub async fn success_waits(tx: &mut Tx<'_>, of: Reference) -> Result<bool, Failure> {
     let params = params! { "order_id" => of.order_id.map(bytes), "hold_id" => of.hold_id.map(bytes) };
     Ok(tx.row::<i64>(sql::payment_events::COUNT_WAITING_SUCCESSES, params).await? != Some(0))
@@ -228,14 +228,14 @@ pub async fn success_waits(tx: &mut Tx<'_>, of: Reference) -> Result<bool, Failu
 pub struct Waiting {
     /// Its id in the inbox.
     pub event_id: i64,
-    /// What happened.
+    /// Its meaning.
     pub meaning: Meaning,
-    /// Whether it waits for nothing any more.
+    /// Whether it can be applied now.
     pub ready: bool,
 }
 
-/// Up to `limit` events that are `parked` or `dead`, with ids greater than `after`, by id. Of dead ones only refunds that
-/// were tried less than `attempts` times are ready.
+/// Lists up to `limit` events that are `parked` or `dead`, with ids greater than `after`, by id. Of dead ones, only refunds
+/// that were tried less than `attempts` times are ready.
 pub async fn list_ready(
     tx: &mut Tx<'_>,
     status: EventStatus,
@@ -250,12 +250,12 @@ pub async fn list_ready(
     found.into_iter().map(waiting).collect()
 }
 
-/// An event that a worker has to look at.
+/// An event that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     /// Its id in the inbox.
     pub event_id: i64,
-    /// What happened.
+    /// Its meaning.
     pub meaning: Meaning,
     /// `received`: to be tried again; `parked`: to be given up.
     pub status: EventStatus,
@@ -264,14 +264,14 @@ pub struct Due {
 }
 
 impl Due {
-    /// Whether it is a success that nothing has tried to apply yet.
+    /// Returns whether it is a success without an attempt so far.
     pub fn is_new_success(&self) -> bool {
         self.meaning == Meaning::Succeeded && self.status == EventStatus::Received && self.attempts == 0
     }
 }
 
-/// A page of received events that a worker has to look at now, and one of parked ones, the longest due first; events have no
-/// place behind their deadline.
+/// Lists a page of received events that are due and a page of parked ones, the longest due first; the place of an event is its
+/// deadline alone.
 pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Failure> {
     type Row = (Option<i64>, Option<String>, Option<String>, Option<u32>);
     type Columns = (NaiveDateTime, Option<i64>, Option<String>, Option<String>, Option<u32>);
@@ -284,22 +284,22 @@ pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Fail
     Page::read(rows.collect(), due)
 }
 
-/// Microseconds until a worker has to look again, negative when it should have; `None` when nothing is due behind `from`
+/// Returns the microseconds until the next event is due, negative when one already is; `None` when none is due after `from`
 /// and within a second.
 pub async fn find_next_due(tx: &mut Tx<'_>, from: NaiveDateTime) -> Result<Option<i64>, Failure> {
     let row: Option<Option<i64>> = tx.row(sql::payment_events::FIND_NEXT_DUE, params! { from }).await?;
     Ok(row.flatten())
 }
 
-/// Takes a received event for one attempt, which is counted; the next one is due after `pause`. False when another
+/// Leases a received event for one attempt, which is counted; the next one is due after `pause`. Returns false when another
 /// worker was first.
 pub async fn lease(tx: &mut Tx<'_>, event_id: i64, attempts: u32, pause: Duration) -> Result<bool, Failure> {
     let params = params! { event_id, attempts, "pause_us" => us(pause) };
     single("payment_events/lease", tx.execute(sql::payment_events::LEASE, params).await?)
 }
 
-/// The statements of [`leased`]: take these received events, which nothing has tried yet, for one attempt, which is counted;
-/// the next one is due after `pause`.
+/// Returns the statements that lease these received events, which have no attempt yet, for one attempt, which is counted; the
+/// next one is due after `pause`. [`leased`] reads the replies.
 pub fn lease_all(event_ids: &[i64], pause: Duration) -> [String; 3] {
     [
         sql::payment_events::SET_DUE.replace("{pause_us}", &us(pause).to_string()),
@@ -308,8 +308,8 @@ pub fn lease_all(event_ids: &[i64], pause: Duration) -> [String; 3] {
     ]
 }
 
-/// Reads the replies to [`lease_all`]: which of the events are this worker's now, by id, without headers and body. One of a
-/// provider that this version does not know has no event.
+/// Reads the replies to [`lease_all`]: the events that this worker has leased, by id, without headers and body; `None` for an
+/// event of a provider that this version does not know.
 ///
 /// # Errors
 /// [`Failure::Raced`] when another worker has leased some of them in the same microsecond.
@@ -343,7 +343,7 @@ fn event(row: &Row) -> Result<Option<Event>, Failure> {
     }))
 }
 
-/// The statement that gives leased successes their outcome, all in one transaction with what they change. `processing`: how
+/// Returns the statement that marks leased successes applied, in one transaction with what they change. `processing`: how
 /// long that took.
 pub(super) fn mark_all_applied(event_ids: &[i64], processing: Duration) -> String {
     let statement = sql::payment_events::MARK_ALL_APPLIED.replace("{processing_us}", &us(processing).to_string());
@@ -356,35 +356,35 @@ fn with_ids(statement: &str, event_ids: &[i64]) -> String {
     statement.replace("{ids}", &list(sorted.into_iter().map(Literal::Number)))
 }
 
-/// Has a waiting event that could not be applied tried again after `pause`, and counts that it could not. False when it
-/// does not wait any more.
+/// Schedules another attempt after `pause` for a waiting event that could not be applied, and counts the failed one. Returns
+/// false when it does not wait any more.
 pub async fn postpone(tx: &mut Tx<'_>, event_id: i64, pause: Duration) -> Result<bool, Failure> {
     let params = params! { event_id, "pause_us" => us(pause) };
     single("payment_events/postpone", tx.execute(sql::payment_events::POSTPONE, params).await?)
 }
 
-/// Gives up a received event that was tried `attempts` times. False when it is not one.
+/// Gives up a received event that was tried `attempts` times. Returns false when it is no such event.
 pub async fn bury(tx: &mut Tx<'_>, event_id: i64, attempts: u32) -> Result<bool, Failure> {
     let affected = tx.execute(sql::payment_events::BURY, params! { event_id, attempts }).await?;
     single("payment_events/bury", affected)
 }
 
-/// Has an event tried anew. False when it is not dead, parked or quarantined.
+/// Schedules new attempts for an event. Returns false when it is not dead, parked or quarantined.
 pub async fn replay(tx: &mut Tx<'_>, event_id: i64, accept_amount: bool) -> Result<bool, Failure> {
     let affected = tx.execute(sql::payment_events::REPLAY, params! { event_id, accept_amount }).await?;
     single("payment_events/replay", affected)
 }
 
-/// How many successes name no order or hold of this shop, as far as is known.
+/// Counts the successes that name no order or hold of this shop, as far as is known.
 pub async fn count_unmatched_successes(tx: &mut Tx<'_>) -> Result<i64, Failure> {
     let count = tx.row(sql::payment_events::COUNT_UNMATCHED_SUCCESSES, Params::Empty).await?;
-    count.ok_or_else(|| Failure::Broken("a count has no row".to_owned()))
+    count.ok_or_else(|| Failure::Broken("a count returned no row".to_owned()))
 }
 
-/// How many events are in one of the states in which somebody may have to do something.
+/// The events in one of the states in which a worker or an operator has to act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Open {
-    /// Which state.
+    /// The state.
     pub status: EventStatus,
     /// How many.
     pub count: i64,
@@ -392,7 +392,7 @@ pub struct Open {
     pub oldest: Duration,
 }
 
-/// The inbox by state, as far as it is open; a state without events is missing.
+/// Counts the open events by state; a state without events is missing.
 pub async fn count_open(tx: &mut Tx<'_>) -> Result<Vec<Open>, Failure> {
     let found: Vec<(String, i64, i64)> = tx.rows(sql::payment_events::COUNT_OPEN, Params::Empty).await?;
     let open = |(status, count, oldest_us): (String, i64, i64)| {

@@ -1,4 +1,4 @@
-//! Which order or hold a provider's object belongs to, and the unmatched events that wait for such a link.
+//! Links from a provider's objects to orders and holds, and the unmatched events that wait for a link.
 
 use mysql_async::{Row, params};
 
@@ -6,18 +6,18 @@ use super::literal::{Literal, list, rows};
 use super::{Failure, Tx, column, id_column, sql};
 use crate::domain::Reference;
 
-/// What is known of one object of a provider: a session, an intent or a charge.
+/// The order or hold of one object of a provider: a session, an intent or a charge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// The object.
     pub object_id: Vec<u8>,
-    /// What its payment is called in the charges.
+    /// The name of its payment in the table of charges.
     pub charge_name: Vec<u8>,
     /// Its order or its hold.
     pub reference: Reference,
 }
 
-/// Writes down to what these objects of one payment belong. An object that is linked already keeps its link.
+/// Links the objects of one payment to their order or hold. An object that is linked already keeps its link.
 pub async fn insert(
     tx: &mut Tx<'_>,
     provider: &[u8],
@@ -35,8 +35,8 @@ pub async fn insert(
     Ok(())
 }
 
-/// What is known of these objects, by charges and by links; of one object, the charge comes first: it has the money, and a link
-/// may be older than that.
+/// Lists the orders and holds of these objects, from charges and from links; of one object, the charge comes first: it has the
+/// money, and a link may be older.
 pub async fn list_known(tx: &mut Tx<'_>, provider: &[u8], objects: &[Vec<u8>]) -> Result<Vec<Link>, Failure> {
     let found: Vec<Row> = tx.rows_text(&of_objects(sql::payment_links::LIST, provider, objects)).await?;
     let (charges, links): (Vec<Row>, Vec<Row>) =
@@ -48,7 +48,7 @@ pub async fn list_known(tx: &mut Tx<'_>, provider: &[u8], objects: &[Vec<u8>]) -
     charges.iter().chain(&links).map(link).collect()
 }
 
-/// Writes down of which objects a new unmatched event speaks.
+/// Records the objects that a new unmatched event names.
 pub async fn insert_unmatched(
     tx: &mut Tx<'_>,
     provider: &[u8],
@@ -62,25 +62,25 @@ pub async fn insert_unmatched(
     Ok(())
 }
 
-/// Unmatched events that speak of these objects, up to a hundred at a time.
+/// Lists unmatched events that name these objects, up to a hundred at a time.
 pub async fn list_waiting(tx: &mut Tx<'_>, provider: &[u8], objects: &[Vec<u8>]) -> Result<Vec<i64>, Failure> {
     tx.rows_text(&of_objects(sql::unmatched_objects::LIST_WAITING, provider, objects)).await
 }
 
-/// The objects of which an unmatched event speaks, each with its provider; none when it is matched.
+/// Lists the objects that an unmatched event names, each with its provider; none when it is matched.
 pub async fn list_of_event(tx: &mut Tx<'_>, event_id: i64) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Failure> {
     tx.rows(sql::unmatched_objects::LIST_OF_EVENT, params! { event_id }).await
 }
 
-/// A page of the objects of unmatched events with ids greater than `after`, by event: the event, and whether something is
-/// known of the object, or the order is there that the event hints at.
+/// Lists a page of the objects of unmatched events with ids greater than `after`, by event: the event, and whether the object
+/// has a link or a charge, or the order that the event names exists.
 pub async fn list_page(tx: &mut Tx<'_>, after: i64, limit: u32) -> Result<Vec<(i64, bool)>, Failure> {
     let mut page: Vec<(i64, bool)> = tx.rows(sql::unmatched_objects::LIST_PAGE, params! { after, limit }).await?;
     page.sort_unstable();
     Ok(page)
 }
 
-/// The event is matched.
+/// Deletes the objects of an event that was matched.
 pub async fn delete_unmatched(tx: &mut Tx<'_>, event_id: i64) -> Result<(), Failure> {
     tx.execute(sql::unmatched_objects::DELETE, params! { event_id }).await?;
     Ok(())
@@ -91,7 +91,7 @@ fn of_objects(statement: &str, provider: &[u8], objects: &[Vec<u8>]) -> String {
     statement.replace("{provider}", &list([Literal::Bytes(provider)])).replace("{ids}", &ids)
 }
 
-/// In the order in which their rows are written, each once.
+/// Returns the objects in the order in which their rows are written, each once.
 fn sorted(objects: &[Vec<u8>]) -> Vec<&Vec<u8>> {
     let mut sorted: Vec<&Vec<u8>> = objects.iter().collect();
     sorted.sort_unstable();

@@ -1,4 +1,4 @@
-//! How we connect: session settings, what a URL may not change, and the pool.
+//! Connections to the database: session settings, options that a URL cannot change, and the pool.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,11 +11,11 @@ use tokio::time::timeout;
 use super::server::{Server, Trace};
 use super::share::{Share, Shares};
 
-/// What every session starts with. READ COMMITTED, because every guard is one statement and gaps need no locks; strict
-/// mode, because a truncated value is a bug; UTC, because every time is; a short lock wait, for rows and for tables, because
-/// the door retries; room for the trail of an order in one text, which MySQL cuts at 1,024 bytes. On Galera a read first waits for what the cluster has committed. MariaDB turns an IN list of 1,000
-/// values into a derived table, whose plan may read a whole table; a threshold of 0 keeps the list a range. MySQL takes both
-/// for comments.
+/// The settings of every session. READ COMMITTED, because every guard is one statement and gaps need no locks; strict mode,
+/// because a truncated value is a bug; UTC, because every time is; a short lock wait, for rows and for tables, because the
+/// door retries; room for the trail of an order in one text, which MySQL cuts at 1,024 bytes. On Galera, a read first waits
+/// for everything that the cluster has committed. MariaDB turns an IN list of 1,000 values into a derived table, whose plan
+/// may read a whole table; a threshold of 0 keeps the list a range. MySQL takes both for comments.
 const SESSION: [&str; 2] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION time_zone = '+00:00', \
@@ -24,7 +24,7 @@ const SESSION: [&str; 2] = [
      /*M!, wsrep_sync_wait = 1, in_predicate_conversion_threshold = 0 */",
 ];
 
-/// How long saying goodbye to a connection may take.
+/// How long a ROLLBACK or the closing of a connection may take.
 pub(super) const GOODBYE: Duration = Duration::from_millis(200);
 
 /// Reads a database URL, `mysql://user:password@host:port/database?…`.
@@ -39,8 +39,8 @@ pub fn options(url: &str) -> Result<Opts, String> {
     }
 }
 
-/// What every connection is made by, in the pool or past it. The server's own socket is not asked for: a path that a
-/// server on another machine tells would lead to a stranger on this one.
+/// Returns the options of every connection, in the pool or outside it. The socket that the server reports is not used: the
+/// path of a server on another machine could lead to a different server on this one.
 pub fn session(options: Opts) -> OptsBuilder {
     let names_socket = options.socket().is_some();
     OptsBuilder::from_opts(options)
@@ -53,10 +53,10 @@ pub fn session(options: Opts) -> OptsBuilder {
         .stmt_cache_size(128)
 }
 
-/// Up to so many connections to the database, opened when first needed and kept.
+/// A limited number of connections to the database, opened when first needed and kept.
 ///
 /// The pool of the driver does not suit the door: a connection here knows its server, is kept only when its user says that
-/// it is clean, however its use ended, and can be told to be thrown away while it is idle.
+/// it is clean, however its use ended, and can be discarded while it is idle.
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
     shared: Arc<Shared>,
@@ -73,7 +73,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Idle {
-    /// How often all connections were given up. One that was taken before does not come back.
+    /// How often all connections were discarded. A connection that was taken before that is not kept.
     generation: u64,
     connections: Vec<Connection>,
 }
@@ -85,14 +85,14 @@ impl Shared {
 }
 
 impl Pool {
-    /// Of up to `size` connections; nothing is connected yet.
+    /// Creates a pool of up to `size` connections; it opens none yet.
     pub(super) fn new(options: Opts, size: usize) -> Self {
         let options = session(options).into();
         let (shares, places) = (Shares::of(size), Arc::new(Semaphore::new(size)));
         Self { shared: Arc::new(Shared { options, size, shares, places, idle: Mutex::default() }) }
     }
 
-    /// By which every connection is made.
+    /// Returns the options of every connection.
     pub(super) fn options(&self) -> &Opts {
         &self.shared.options
     }
@@ -119,7 +119,7 @@ impl Pool {
         Ok(Lease { connection: Some(connection), generation, is_kept, shared, _places: (place, part) })
     }
 
-    /// Gives up every connection, those in use when they come back: they lead to a server that was away.
+    /// Discards every connection, those in use when they are returned: they lead to a server that was unavailable.
     pub(super) fn give_up_all(&self) {
         let given_up = {
             let mut idle = self.shared.idle();
@@ -129,13 +129,13 @@ impl Pool {
         drop(given_up);
     }
 
-    /// How many connections exist, those that are being opened included, and how many of them are in use.
+    /// Returns how many connections exist, those that are being opened included, and how many of them are in use.
     pub(super) fn connections(&self) -> (usize, usize) {
         let in_use = self.shared.size - self.shared.places.available_permits().min(self.shared.size);
         (self.shared.idle().connections.len() + in_use, in_use)
     }
 
-    /// Closes every connection, after those in use have come back; none can be taken any more.
+    /// Closes every connection, after those in use were returned; none can be taken any more.
     pub(super) async fn close(&self) {
         let all = u32::try_from(self.shared.size).unwrap_or(u32::MAX);
         let _all = self.shared.places.acquire_many(all).await;
@@ -147,10 +147,10 @@ impl Pool {
     }
 }
 
-/// A connection in use. Dropping it closes it, as long as nothing is known of the state that it was left in.
+/// A connection in use. Dropping it closes it, because its state is unknown then.
 #[derive(Debug)]
 pub(super) struct Lease {
-    /// There until the end.
+    /// `Some` until the lease ends.
     connection: Option<Connection>,
     generation: u64,
     is_kept: bool,
@@ -160,23 +160,23 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Whether it was used before: the server may have closed it since.
+    /// Returns whether it was used before: the server may have closed it since.
     pub(super) fn is_kept(&self) -> bool {
         self.is_kept
     }
 
-    /// What is needed to end it from another connection.
+    /// Returns the data that is needed to end it from another connection.
     pub(super) fn trace(&self) -> Trace {
-        let connection = self.connection.as_ref().expect("it is there until the end");
+        let connection = self.connection.as_ref().expect("a lease has its connection until it ends");
         Trace { id: connection.conn.id(), server: connection.server.clone() }
     }
 
-    /// The server that it leads to.
+    /// Returns the server that it leads to.
     pub(super) fn server(&self) -> Option<&Server> {
         self.connection.as_ref().and_then(|connection| connection.server.as_ref())
     }
 
-    /// Gives it back: no transaction is open on it, and no answer of its server is missing.
+    /// Returns it to the pool: no transaction is open on it, and no response of its server is outstanding.
     pub(super) fn keep(mut self) {
         let mut idle = self.shared.idle();
         if idle.generation == self.generation {
@@ -184,7 +184,7 @@ impl Lease {
         }
     }
 
-    /// Says goodbye to the server, which may not answer any more.
+    /// Closes it; the server may not answer any more.
     pub(super) async fn disconnect(mut self) {
         if let Some(connection) = self.connection.take() {
             let _ = timeout(GOODBYE, connection.conn.disconnect()).await;
@@ -196,17 +196,17 @@ impl Deref for Lease {
     type Target = Conn;
 
     fn deref(&self) -> &Conn {
-        &self.connection.as_ref().expect("it is there until the end").conn
+        &self.connection.as_ref().expect("a lease has its connection until it ends").conn
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Conn {
-        &mut self.connection.as_mut().expect("it is there until the end").conn
+        &mut self.connection.as_mut().expect("a lease has its connection until it ends").conn
     }
 }
 
-/// A connection, and the server that it leads to as far as that can be told.
+/// A connection, and the server that it leads to, if that is known.
 #[derive(Debug)]
 struct Connection {
     conn: Conn,

@@ -1,4 +1,4 @@
-//! The table of products: what is on sale and what is spoken for.
+//! The table of products: units on sale and reserved units.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,14 @@ use mysql_async::params;
 use super::literal::{self, Literal};
 use super::{Failure, Tx, exactly, single, sql};
 
-/// A product as its readers see it.
+/// A product, as reads return it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
     /// Its id.
     pub id: i64,
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// What one unit costs, in minor units of `currency`.
+    /// The price of one unit, in minor units of `currency`.
     pub price_minor: i64,
     /// ISO 4217.
     pub currency: String,
@@ -33,20 +33,20 @@ fn product((id, name, price_minor, currency, stock, available, server_time): Col
     Product { id, name, price_minor, currency, stock, available, server_time }
 }
 
-/// These products, as far as they exist, by id.
+/// Lists these products by id; missing ones are left out.
 pub async fn list_some(tx: &mut Tx<'_>, product_ids: &BTreeSet<i64>) -> Result<Vec<Product>, Failure> {
     let ids = literal::list(product_ids.iter().map(|&id| Literal::Number(id)));
     let rows = tx.rows_text(&sql::products::LIST_SOME.replace("{ids}", &ids)).await?;
     Ok(rows.into_iter().map(product).collect())
 }
 
-/// Up to `limit` products with ids greater than `after`, by id.
+/// Lists up to `limit` products with ids greater than `after`, by id.
 pub async fn list(tx: &mut Tx<'_>, after: i64, limit: u32) -> Result<Vec<Product>, Failure> {
     let rows = tx.rows(sql::products::LIST, params! { "after" => after, "limit" => limit }).await?;
     Ok(rows.into_iter().map(product).collect())
 }
 
-/// How many units of these products are reserved, as far as they exist.
+/// Returns how many units of these products are reserved; missing products are left out.
 pub async fn list_reserved(
     tx: &mut Tx<'_>,
     product_ids: impl IntoIterator<Item = i64>,
@@ -59,7 +59,7 @@ pub async fn list_reserved(
     Ok(rows.into_iter().collect())
 }
 
-/// Makes a product of this id unless there is one. Returns whether it was made.
+/// Creates a product with this id unless there is one. Returns whether it was created.
 pub async fn insert(
     tx: &mut Tx<'_>,
     product_id: i64,
@@ -72,17 +72,17 @@ pub async fn insert(
     Ok(tx.execute(sql::products::INSERT, params).await? == 1)
 }
 
-/// The statement that speaks for units of a product, if there are as many.
+/// Returns the statement that reserves units of a product, if there are enough.
 pub fn reserve_units(product_id: i64, qty: i64) -> String {
     sql::products::RESERVE.replace("{qty}", &qty.to_string()).replace("{product_id}", &product_id.to_string())
 }
 
-/// Speaks for units of a product. False when there are not enough.
+/// Reserves units of a product. Returns false when there are not enough.
 pub async fn reserve(tx: &mut Tx<'_>, product_id: i64, qty: i64) -> Result<bool, Failure> {
     single("products/reserve", tx.execute_text(&reserve_units(product_id, qty)).await?)
 }
 
-/// Puts units back on sale: units by product. Nothing to give back is no statement.
+/// Puts units back on sale, by product. Runs no statement when there are none.
 pub async fn give_back(tx: &mut Tx<'_>, units: &BTreeMap<i64, i64>) -> Result<(), Failure> {
     if units.is_empty() {
         return Ok(());
@@ -93,7 +93,7 @@ pub async fn give_back(tx: &mut Tx<'_>, units: &BTreeMap<i64, i64>) -> Result<()
         .replace("{ids}", &literal::list(units.keys().map(|&id| Literal::Number(id))));
     let affected = tx.execute_text(&statement).await?;
     match exactly("products/give_back", affected, units.len()) {
-        Err(Failure::Raced(_)) => Err(Failure::Broken(format!("a product of {units:?} is gone"))),
+        Err(Failure::Raced(_)) => Err(Failure::Broken(format!("a product of {units:?} is missing"))),
         other => other,
     }
 }

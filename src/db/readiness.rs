@@ -1,4 +1,4 @@
-//! Whether the database takes the writes of the hot path.
+//! Checks whether the database accepts the writes of the hot path.
 
 use super::sql::readiness::{
     INSERT_NO_CHARGES, INSERT_NO_HOLDS, INSERT_NO_IDEMPOTENCY_KEYS, INSERT_NO_ORDER_EVENTS, INSERT_NO_ORDERS,
@@ -6,7 +6,7 @@ use super::sql::readiness::{
 };
 use super::{Failure, Tx};
 
-/// In the order in which every transaction takes its locks; the real write is the last one.
+/// The statements in the order in which every transaction takes its locks; the real write is the last one.
 const STATEMENTS: [&str; 9] = [
     INSERT_NO_IDEMPOTENCY_KEYS,
     INSERT_NO_PAYMENT_EVENTS,
@@ -22,9 +22,9 @@ const STATEMENTS: [&str; 9] = [
 /// The greatest id of a row that a check writes.
 const ROWS: i8 = 99;
 
-/// Writes to every table of the hot path without changing a row of it, and one row of a table of its own.
+/// Runs a write on every table of the hot path that changes no row, and writes one row of its own table.
 pub async fn check(tx: &mut Tx<'_>) -> Result<(), Failure> {
-    // instances write different rows: one that stops in the middle keeps its row locked
+    // a random row, since a check that stalls in the middle keeps its row locked
     let row = rand::random_range(0..=ROWS).to_string();
     tx.packet(&STATEMENTS.map(|statement| statement.replace("{row}", &row))).await?;
     Ok(())

@@ -1,5 +1,5 @@
-//! Which server a connection leads to, so that none is ended on another one: behind a balancer, after a failover or after a
-//! restart, the same connection id belongs to another client.
+//! Identifies the server of a connection, so that no connection is ended on another server: behind a balancer, after a
+//! failover or after a restart, the same connection id belongs to another client.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use tracing::debug;
 
 use super::pool;
 
-/// The connection's id as the server itself knows it, the server's name, and for how long it has run. MySQL and MariaDB each
+/// Reads the connection's id as the server itself knows it, the server's name, and its uptime. MySQL and MariaDB each
 /// take the other one's variable for a comment.
 const IDENTIFY_WITH_ID: &str = "SELECT CONNECTION_ID(), CONCAT_WS('/', @@hostname, @@port, @@server_id \
      /*!50700 , @@server_uuid */ /*M!101100 , @@server_uid */); SHOW GLOBAL STATUS LIKE 'Uptime'";
 /// The same without an identity that the server generated itself.
 const IDENTIFY: &str = "SELECT CONNECTION_ID(), CONCAT_WS('/', @@hostname, @@port, @@server_id); \
      SHOW GLOBAL STATUS LIKE 'Uptime'";
-/// By how much two readings of one server's running time may differ: whole seconds, and the time that the reading takes.
+/// By how much two readings of one server's uptime may differ: whole seconds, and the time that the reading takes.
 const TOLERANCE: Duration = Duration::from_secs(2);
 /// How many connections are opened to find the server of a lost one.
 const TRIES: u32 = 4;
@@ -29,23 +29,23 @@ const ENDING: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     name: Arc<[u8]>,
-    /// How long it had run, in whole seconds, when it was asked.
+    /// Its uptime at `asked`, in whole seconds.
     uptime: Duration,
     asked: Instant,
 }
 
-/// What is known of a connection that may have to be ended from another one.
+/// Identifies a connection that may have to be ended from another one.
 #[derive(Debug, Clone)]
 pub(super) struct Trace {
     /// The connection's id on its server.
     pub(super) id: u32,
-    /// `None` where its server cannot be told from others: it must not be ended by its id.
+    /// `None` when its server cannot be identified: the connection must not be ended by its id.
     pub(super) server: Option<Server>,
 }
 
 impl Server {
-    /// Asks the server. `None` when it does not say, or when something between it and us numbers connections itself: the id
-    /// that we know means nothing to the server then.
+    /// Identifies the server of a connection. `None` when the server does not answer the query, or when a proxy in between
+    /// numbers connections itself: the known id means nothing to the server then.
     ///
     /// # Errors
     /// When the connection does not work.
@@ -65,8 +65,7 @@ impl Server {
         }
     }
 
-    /// Whether both are the same server and it has not been restarted in between: its running time has grown by the time that
-    /// has passed.
+    /// Returns whether both are the same server, not restarted in between: its uptime has grown by the time that has passed.
     pub(super) fn is(&self, other: &Self) -> bool {
         let (earlier, later) = if self.asked <= other.asked { (self, other) } else { (other, self) };
         let expected = earlier.uptime + (later.asked - earlier.asked);
@@ -84,7 +83,7 @@ async fn ask(conn: &mut Conn, question: &str) -> Result<Option<(u64, Vec<u8>, u6
 }
 
 impl Trace {
-    /// Of this connection.
+    /// Returns the trace of a connection.
     ///
     /// # Errors
     /// When the connection does not work.
@@ -92,25 +91,25 @@ impl Trace {
         Ok(Self { id: conn.id(), server: Server::of(conn).await? })
     }
 
-    /// Whether it is a connection of this server, which `KILL` may end.
+    /// Returns whether it is a connection of this server, which `KILL` may end.
     pub(super) fn is_on(&self, server: Option<&Server>) -> bool {
         self.server.as_ref().zip(server).is_some_and(|(own, server)| own.is(server))
     }
 
-    /// Ends it over `conn`, which leads to its server. It is fine when it is already gone.
+    /// Ends it over `conn`, which leads to its server. It is no error when it is closed already.
     ///
     /// # Errors
     /// When `conn` does not work.
     pub(super) async fn end_over(&self, conn: &mut Conn) -> Result<(), Error> {
         match conn.query_drop(format!("KILL {}", self.id)).await {
-            Err(error @ Error::Server(_)) => debug!(id = self.id, %error, "a lost connection was already gone"),
+            Err(error @ Error::Server(_)) => debug!(id = self.id, %error, "a lost connection was already closed"),
             other => other?,
         }
         Ok(())
     }
 
-    /// Ends it over a new connection, made by these options, that leads to its server; several are tried, since a balancer may
-    /// lead to another one. Returns whether it was done.
+    /// Ends it over a new connection with these options that leads to its server; tries several, since a balancer may lead to
+    /// another server. Returns whether it was ended.
     pub(super) async fn end(&self, options: &Opts) -> bool {
         if self.server.is_none() {
             return false;
@@ -140,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_server_and_another_run_of_the_same_one_are_told_apart() {
+    fn another_server_and_a_restarted_one_are_recognised() {
         let asked = Instant::now();
         let server = |name: &str, uptime: u64, after: u64| Server {
             name: name.as_bytes().into(),

@@ -1,21 +1,21 @@
-//! Shares of the pool: batches of the hot path find connections, however many other callers wait for one. In a pool of less than
-//! eight connections they wait for the turn of a few others at most.
+//! Shares of the pool: batches of the hot path get connections, however many other callers wait for one. In a pool of fewer
+//! than eight connections, they wait for a few others at most.
 //!
-//! A caller of a bounded share waits in a queue of its own, in order of arrival, before it asks the pool. So a flood of
-//! requests that each need a statement of their own waits for itself, and not in front of the batches.
+//! A caller of a bounded share waits in the queue of its share, in order of arrival, before it waits for the pool. So a flood
+//! of requests that each need a statement of their own queues in its share, and not in front of the batches.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What a connection is used for.
+/// The use of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
     /// Batches of several jobs: the whole pool.
     Batches,
     /// Batches of one job, in which very many lanes take turns, and jobs that are done alone: three eighths.
     LoneJobs,
-    /// Requests that do not travel in batches: a quarter.
+    /// Requests outside batches: a quarter.
     Requests,
     /// Workers that give units back or apply payments: a quarter.
     Workers,
@@ -24,7 +24,7 @@ pub enum Share {
 }
 
 impl Share {
-    /// Of a batch of so many jobs.
+    /// Returns the share of a batch with this many jobs.
     pub fn of_batch(jobs: usize) -> Self {
         if jobs > 1 { Self::Batches } else { Self::LoneJobs }
     }
@@ -40,7 +40,7 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// Of a pool of `size` connections. Each of these shares has two places at least.
+    /// Divides a pool of `size` connections. Checks have one place, each other bounded share at least two.
     pub(super) fn of(size: usize) -> Self {
         let places = |eighths: usize| Arc::new(Semaphore::new((size * eighths / 8).max(2)));
         Self { lone_jobs: places(3), requests: places(2), workers: places(2), checks: Arc::new(Semaphore::new(1)) }

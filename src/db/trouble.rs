@@ -1,5 +1,5 @@
-//! Errors that an operator has to do something about: each is logged when it first occurs, and then every 30 seconds for as
-//! long as it does, however many requests meet it.
+//! Errors that an operator has to resolve: each is logged when it first occurs, and then every 30 seconds while it occurs,
+//! however many requests fail with it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use tracing::error;
 use super::error::{advice, is_lack_of_space};
 use crate::telemetry::Throttle;
 
-/// For how long after the last failed write the server is taken to lack space.
+/// How long after the last failed write the server counts as out of space.
 const LACK_LASTS: Duration = Duration::from_secs(5);
 
-/// What was met so far.
+/// The errors that occurred so far.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
     seen: Mutex<HashMap<u16, Throttle>>,
@@ -22,7 +22,7 @@ pub(super) struct Troubles {
 }
 
 impl Troubles {
-    /// Logs an error of the server if it is an operator's to mend. Returns whether it is.
+    /// Logs an error of the server if an operator has to resolve it. Returns whether that is so.
     pub(super) fn notice(&self, doing: &'static str, error: &ServerError) -> bool {
         let Some(advice) = advice(error.code) else { return false };
         let now = Instant::now();
@@ -32,13 +32,13 @@ impl Troubles {
         let occurrences = lock(&self.seen).entry(error.code).or_insert_with(Throttle::lasting).count(now);
         if let Some(occurrences) = occurrences {
             let (code, server) = (error.code, &error.message);
-            error!(transaction = doing, code, server, occurrences, advice, "the database refuses to work");
+            error!(transaction = doing, code, server, occurrences, advice, "the database refuses a statement");
         }
         true
     }
 
-    /// The server's words if it could not store something in the last seconds. Other writes may have found room since; only
-    /// time tells that all of them do.
+    /// Returns the server's message if a write failed for lack of space in the last seconds. One write that succeeds does not
+    /// show that all writes do, so only time clears it.
     pub(super) fn lacks_space(&self) -> Option<String> {
         let last = lock(&self.lack_of_space);
         last.as_ref().filter(|(at, _)| at.elapsed() < LACK_LASTS).map(|(_, said)| said.clone())
