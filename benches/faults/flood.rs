@@ -17,7 +17,7 @@ use crate::support::client::Answer;
 
 /// Timeout of a request.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Pause of a client that heeds `Retry-After`.
+/// Pause of a client after any response but 201.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Pause before a lost connection is opened again.
 const REOPEN: Duration = Duration::from_millis(50);
