@@ -1,4 +1,4 @@
-//! Connections for the strategies that use one per request: as the service connects, past its door.
+//! Connections for the strategies that use one per request: with the service's settings, without its transaction door.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
@@ -7,20 +7,20 @@ use holdfast::db::pool;
 use mysql_async::{Conn, Opts};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// One connection with the service's session settings; `opts` may name no database.
-#[expect(clippy::disallowed_methods, reason = "the other strategies do not go through the service's door")]
+/// Opens one connection with the service's session settings; `opts` need not name a database.
+#[expect(clippy::disallowed_methods, reason = "the other strategies do not use the service's transaction door")]
 pub(crate) async fn connect(opts: &Opts) -> Conn {
     let connected = Conn::new(pool::session(opts.clone())).await;
     connected.unwrap_or_else(|error| panic!("the server cannot be reached: {error}"))
 }
 
-/// A few connections that whoever comes first gets first: cheaper than a general pool.
+/// A few connections, lent in the order of the requests: cheaper than a general pool.
 pub(crate) struct Connections {
     free: Mutex<Vec<Conn>>,
     places: Semaphore,
 }
 
-/// One of them, until it is dropped.
+/// A borrowed connection; it returns to its [`Connections`] when dropped.
 pub(crate) struct Borrowed<'all> {
     conn: Option<Conn>,
     all: &'all Connections,
@@ -28,7 +28,7 @@ pub(crate) struct Borrowed<'all> {
 }
 
 impl Connections {
-    /// Opens them all.
+    /// Opens `count` connections.
     pub(crate) async fn open(opts: &Opts, count: usize) -> Self {
         let mut free = Vec::new();
         for _ in 0..count {
@@ -37,14 +37,14 @@ impl Connections {
         Self { free: Mutex::new(free), places: Semaphore::new(count) }
     }
 
-    /// Waits for one.
+    /// Waits for a free connection.
     pub(crate) async fn borrow(&self) -> Borrowed<'_> {
-        let place = self.places.acquire().await.expect("it is never closed");
+        let place = self.places.acquire().await.expect("the semaphore is never closed");
         let conn = self.lock().pop();
         Borrowed { conn, all: self, _place: place }
     }
 
-    /// Closes them all.
+    /// Closes all free connections.
     pub(crate) async fn close(&self) {
         let all = std::mem::take(&mut *self.lock());
         for conn in all {
@@ -67,12 +67,12 @@ impl Deref for Borrowed<'_> {
     type Target = Conn;
 
     fn deref(&self) -> &Conn {
-        self.conn.as_ref().expect("it is there until it is dropped")
+        self.conn.as_ref().expect("the connection is taken only on drop")
     }
 }
 
 impl DerefMut for Borrowed<'_> {
     fn deref_mut(&mut self) -> &mut Conn {
-        self.conn.as_mut().expect("it is there until it is dropped")
+        self.conn.as_mut().expect("the connection is taken only on drop")
     }
 }

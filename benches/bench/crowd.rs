@@ -1,4 +1,4 @@
-//! 15,000 buyers at once for 1,000 units: everybody is answered, and the last unit is sold once.
+//! 15,000 buyers for 1,000 units at once: every request is answered, and every unit is sold once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ const BUYERS: usize = 15_000;
 const UNITS: usize = 1_000;
 const CONNECTIONS: usize = 2_000;
 
-/// A few such crowds, each for a product of its own.
+/// Measures a few crowds, each with a product of its own.
 pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
     report::heading("15,000 buyers for 1,000 units at once, over 2,000 connections");
     let served = Served::start(ground, plan).await;
@@ -27,11 +27,11 @@ pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
         let product_id = ground.product(UNITS as i64).await;
         let (took, sold, refused) = storm(&served, product_id).await;
         println!("round {round}: {sold} sold, {refused} refused, all answered in {}", report::short(took));
-        assert_eq!((sold, sold + refused), (UNITS, BUYERS), "everybody is answered and every unit is sold once");
+        assert_eq!((sold, sold + refused), (UNITS, BUYERS), "every request is answered and every unit is sold once");
         let stored = "SELECT CAST(SUM(qty) AS SIGNED) FROM holds WHERE product_id";
         let reserved = ground.value::<i64>(&format!("SELECT reserved FROM products WHERE id = {product_id}")).await;
         let held = ground.value::<i64>(&format!("{stored} = {product_id}")).await;
-        assert_eq!((reserved, held), (UNITS as i64, UNITS as i64), "what is stored is what was answered");
+        assert_eq!((reserved, held), (UNITS as i64, UNITS as i64), "the stored holds are the acknowledged holds");
         times.push(took);
     }
     served.stop().await;
@@ -40,7 +40,7 @@ pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
     bounds.add("15,000 buyers for 1,000 units: median seconds", Some(median), Target::AtMost(1.0));
 }
 
-/// Lets everybody in at the same moment. Returns how long it took, how many were sold, and how many were refused.
+/// Starts all connections at the same moment. Returns the duration and the numbers of units sold and requests refused.
 async fn storm(served: &Served, product_id: i64) -> (Duration, usize, usize) {
     let gate = Arc::new(Barrier::new(CONNECTIONS + 1));
     let next = Arc::new(AtomicUsize::new(0));
@@ -55,7 +55,7 @@ async fn storm(served: &Served, product_id: i64) -> (Duration, usize, usize) {
     (started.elapsed(), sum(|answers| answers.0), sum(|answers| answers.1))
 }
 
-/// One connection, which sends one buyer after the other as long as there are any.
+/// Sends the requests of one buyer after the other on one connection. Returns how many were sold and how many refused.
 async fn queue(mut client: Client, product_id: i64, gate: Arc<Barrier>, next: Arc<AtomicUsize>) -> (usize, usize) {
     client.expect(&get("/healthz"), 200).await;
     let request = hold(product_id);

@@ -1,4 +1,4 @@
-//! The server that everything is measured on: a private one, or one that was named; and what it says about itself.
+//! The database server that is measured, private or named by `--url`, with its settings and counters.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use tokio::time::sleep;
 
 use crate::connections::connect;
 
-/// The only database that is touched, but for those whose names begin like it.
+/// The database that is measured. The benchmark touches no others, except those that [`Ground::beside`] makes.
 const DATABASE: &str = "holdfast_bench";
-/// What the buffer pool of a private server is like, unless a section wants another.
+/// The buffer pool of a private server, unless a section sets another.
 pub(crate) const BUFFER_POOL: &str = "--innodb-buffer-pool-size=2G";
-/// Room for what a crowd writes in a few seconds: with the servers' defaults a full redo log is measured and not the
+/// A redo log with room for a few seconds of writes: with the defaults, a full redo log limits the figures instead of the
 /// commits. Each engine ignores the other's option.
 const SERVER_OPTIONS: [&str; 3] =
     ["--loose-innodb-log-file-size=2G", "--loose-innodb-redo-log-capacity=2G", "--max-connections=1000"];
-/// More than any run can sell.
+/// More units than a run can sell.
 pub(crate) const PLENTY: i64 = 1_000_000_000_000;
 
 /// A migrated database, and the server under it.
@@ -28,30 +28,30 @@ pub(crate) struct Ground {
     server: Option<(PrivateServer, PathBuf)>,
     base: String,
     database: String,
-    /// For the service: with the database's name.
+    /// The URL for the service, with the database's name.
     pub(crate) url: String,
-    /// The same for this process.
+    /// The same as options for connections of this process.
     pub(crate) opts: Opts,
     control: Mutex<Conn>,
 }
 
-/// What the server did in a while.
+/// The server's counters: totals since its start, or differences over a window.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Counters {
-    /// COMMIT statements: every strategy sends one per transaction, and nothing else sends any.
+    /// COMMIT statements: every strategy sends one per transaction, and no other client sends any.
     pub(crate) commits: f64,
     /// SELECT statements.
     pub(crate) selects: f64,
-    /// Waits for the redo log to be on disk, or, where the server does not tell, all waits for the disk.
+    /// Syncs of the redo log, or of all files if the server does not count the redo log's.
     pub(crate) fsyncs: Option<f64>,
-    /// Transactions that were rolled back for a deadlock.
+    /// Transactions that were rolled back because of a deadlock.
     pub(crate) deadlocks: f64,
-    /// How long the while was.
+    /// Length of the window; 0 for totals.
     pub(crate) seconds: f64,
 }
 
 impl Counters {
-    /// What happened since `earlier`, which is this long ago.
+    /// Returns the differences to `earlier`, which was read `ago` before.
     pub(crate) fn since(self, earlier: &Self, ago: Duration) -> Self {
         Self {
             commits: self.commits - earlier.commits,
@@ -64,7 +64,7 @@ impl Counters {
 }
 
 impl Ground {
-    /// Starts the server where none is named, and makes the database.
+    /// Starts a private server unless `url` names one, and creates the database.
     pub(crate) async fn prepare(url: Option<&str>, buffer_pool: &str) -> Self {
         let (server, base) = match url {
             Some(url) => (None, url.to_owned()),
@@ -79,7 +79,7 @@ impl Ground {
         Self { server, ..Self::on(base, DATABASE).await }
     }
 
-    /// Another migrated database on the same server; the name of the first one, with this behind it.
+    /// Creates another migrated database on the same server; its name is the first one's with `suffix`.
     pub(crate) async fn beside(&self, suffix: &str) -> Self {
         Self::on(self.base.clone(), &format!("{DATABASE}_{suffix}")).await
     }
@@ -89,11 +89,11 @@ impl Ground {
         let opts = pool::options(&url).expect("a database URL");
         let mut control = connect(&Opts::from_url(&base).expect("a database URL")).await;
         drop_database(&mut control, database).await;
-        migrations::migrate(&opts).await.expect("the schema can be made");
+        migrations::migrate(&opts).await.expect("the migrations succeed");
         Self { server: None, base, database: database.to_owned(), url, control: Mutex::new(connect(&opts).await), opts }
     }
 
-    /// What a reader must know to compare figures.
+    /// Returns the settings that a reader needs to compare figures.
     pub(crate) async fn describe(&self) -> Vec<(&'static str, String)> {
         let version: String = self.value("SELECT VERSION()").await;
         let engine = if version.contains("MariaDB") { "MariaDB" } else { "MySQL" };
@@ -103,18 +103,19 @@ impl Ground {
         }
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         settings.push(("cores, shared by server, service and buyers", cores.to_string()));
-        settings.push(("server", self.server.as_ref().map_or("as named", |_| "private").to_owned()));
+        settings.push(("server", self.server.as_ref().map_or("named by --url", |_| "private").to_owned()));
         settings
     }
 
-    /// What the server has done since it started.
+    /// Reads the totals since the server's start.
     pub(crate) async fn counters(&self) -> Counters {
         let names = "'Com_commit', 'Com_select', 'Innodb_os_log_fsyncs', 'Innodb_data_fsyncs'";
         let query = format!("SHOW GLOBAL STATUS WHERE Variable_name IN ({names})");
         let deadlocks = "SELECT CAST(`count` AS SIGNED) FROM information_schema.innodb_metrics
                          WHERE name = 'lock_deadlocks'";
         let deadlocks: i64 = self.value(deadlocks).await;
-        let rows: Vec<(String, String)> = self.control.lock().await.query(query).await.expect("the server tells");
+        let rows: Vec<(String, String)> =
+            self.control.lock().await.query(query).await.expect("the server shows its status");
         let find = |name: &str| {
             let value = rows.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
             value.and_then(|(_, value)| value.parse::<f64>().ok())
@@ -134,20 +135,20 @@ impl Ground {
         done.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 
-    /// The only value of a query.
+    /// Returns the only value of a query.
     pub(crate) async fn value<T: mysql_async::prelude::FromValue + Send + 'static>(&self, query: &str) -> T {
         let found = self.control.lock().await.query_first(query).await;
         found.unwrap_or_else(|error| panic!("{query}: {error}")).unwrap_or_else(|| panic!("{query}: no row"))
     }
 
-    /// A new product.
+    /// Inserts a product and returns its id.
     pub(crate) async fn product(&self, stock: i64) -> i64 {
         let values = format!("('Limited edition', 4999, 'EUR', {stock})");
         self.execute(&format!("INSERT INTO products (name, price_minor, currency, stock) VALUES {values}")).await;
         self.value("SELECT LAST_INSERT_ID()").await
     }
 
-    /// That many new products; their ids follow each other from the returned one.
+    /// Inserts `count` products with consecutive ids and returns the first id.
     pub(crate) async fn products(&self, count: i64, stock: i64) -> i64 {
         let mut conn = self.control.lock().await;
         let last = conn.query_first::<i64, _>("SELECT COALESCE(MAX(id), 0) FROM products").await;
@@ -158,12 +159,12 @@ impl Ground {
                 ids.iter().map(|id| format!("({id}, 'One of many', 4999, 'EUR', {stock})")).collect();
             let insert =
                 format!("INSERT INTO products (id, name, price_minor, currency, stock) VALUES {}", rows.join(", "));
-            conn.query_drop(insert).await.expect("products can be made");
+            conn.query_drop(insert).await.expect("products can be inserted");
         }
         first
     }
 
-    /// Forgets everything that was sold, so that earlier figures do not slow later ones.
+    /// Deletes all holds, orders and payments, so that earlier figures do not slow down later ones.
     pub(crate) async fn clear(&self) {
         for table in
             ["holds", "orders", "order_events", "payment_events", "payment_event_trail", "charges", "idempotency_keys"]
@@ -174,7 +175,7 @@ impl Ground {
         sleep(Duration::from_millis(200)).await;
     }
 
-    /// Drops the database, and the private server with all it wrote.
+    /// Drops the database, and removes the private server with its data.
     pub(crate) async fn leave(self) {
         drop_database(&mut *self.control.lock().await, &self.database).await;
         if let Some((server, folder)) = self.server {
@@ -189,11 +190,11 @@ async fn drop_database(conn: &mut Conn, database: &str) {
     conn.query_drop(format!("DROP DATABASE IF EXISTS {database}")).await.expect("the database can be dropped");
 }
 
-/// `mysql://root@host:3306/?ssl=…` with the database's name after the slash.
+/// Returns `mysql://root@host:3306/?ssl=…` with the database's name after the slash.
 fn with_database(base: &str, database: &str) -> String {
     let (place, parameters) = base.split_once('?').map_or((base, None), |(place, rest)| (place, Some(rest)));
     let place = place.trim_end_matches('/');
     let named = place.strip_prefix("mysql://").is_none_or(|rest| rest.contains('/'));
-    assert!(!named, "--url names a server and no database: mysql://user:password@host:port/");
+    assert!(!named, "--url must name a server without a database: mysql://user:password@host:port/");
     parameters.map_or_else(|| format!("{place}/{database}"), |rest| format!("{place}/{database}?{rest}"))
 }

@@ -1,4 +1,4 @@
-//! Many holds that run out at the same moment: how long until all are given back, and what buyers notice of it.
+//! Many holds that expire at the same moment: how long until all are released, and how that slows the buyers.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use crate::report::{self, Bounds, Target};
 use crate::service::Served;
 
 const BUYERS: usize = 64;
-/// How long buyers are measured before.
+/// Time for which buyers are measured before the holds expire.
 const BEFORE: Duration = Duration::from_secs(2);
-/// In how many seconds from their insertion the holds run out.
+/// Seconds between the insertion of the holds and their expiry.
 const DUE_IN_SECONDS: u64 = 12;
 const POLL: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Once with buyers on another product, once with buyers on the very product whose holds run out.
+/// Measures once with buyers on another product, and once with buyers on the product whose holds expire.
 pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
     let count = report::whole(f64::from(plan.due_holds));
     report::heading(&format!("{count} holds that run out at the same moment, {BUYERS} buyers over HTTP"));
@@ -57,7 +57,7 @@ pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
     served.stop().await;
 }
 
-/// Active holds that all run out at the returned moment.
+/// Inserts active holds and returns the moment at which all of them expire.
 async fn insert_due(ground: &Ground, product_id: i64, count: u32) -> Instant {
     let digits = "(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
                    UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)";
@@ -72,13 +72,13 @@ async fn insert_due(ground: &Ground, product_id: i64, count: u32) -> Instant {
     ground.execute(&insert).await;
     ground.execute(&format!("UPDATE products SET reserved = {count} WHERE id = {product_id}")).await;
     let left_us: i64 = ground.value("SELECT TIMESTAMPDIFF(MICROSECOND, NOW(6), @due)").await;
-    let left = Duration::from_micros(u64::try_from(left_us).expect("they were inserted in time"));
-    assert!(left > BEFORE + Duration::from_secs(1), "they were inserted in time");
+    let left = Duration::from_micros(u64::try_from(left_us).expect("the holds are inserted before they expire"));
+    assert!(left > BEFORE + Duration::from_secs(1), "inserting the holds leaves time to measure before they expire");
     Instant::now() + left
 }
 
-/// Waits until none of them is active any more. A few of them are asked about by their keys, so that asking costs
-/// nothing; only when these are released, all are looked at.
+/// Waits until none of the holds is active, and returns when that was. It polls 20 of them by primary key, which is cheap,
+/// and counts all only once these are released.
 async fn all_released(ground: &Ground, due_at: Instant, count: u32) -> Instant {
     let some: Vec<String> = (0..20).map(|part| format!("x'0190{:028x}'", (count - 1) / 19 * part)).collect();
     let some = format!("SELECT COUNT(*) FROM holds WHERE id IN ({}) AND status = 'active'", some.join(", "));

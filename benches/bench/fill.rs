@@ -1,4 +1,4 @@
-//! Finished orders by the million: as the service leaves them, written by the server itself from a sequence of numbers.
+//! Writes millions of finished orders, as the service leaves them, with INSERT … SELECT from a table of numbers.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::database::Ground;
 pub(crate) const ROWS_OF_AN_ORDER: i64 = 6;
 /// Orders that one statement writes.
 const CHUNK: i64 = 100_000;
-/// Old rows that the database may still keep when figures begin.
+/// Length of InnoDB's history list (transactions not yet purged) at which measuring may begin.
 const SETTLED: i64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// How the ids of a set of rows begin: milliseconds, as in a UUID of version 7. Sets lie apart, and before what the
-/// service mints.
+/// A set of rows. The id of row `n` begins with `milliseconds + n`, as in a UUID of version 7. The ids of two sets do not
+/// overlap, and all are smaller than new ids of the service.
 #[derive(Clone, Copy)]
 pub(crate) struct Set {
     milliseconds: i64,
@@ -28,22 +28,22 @@ impl Set {
     /// The finished orders.
     const FINISHED: Self = Self { milliseconds: 1_600_000_000_000 };
 
-    /// What is prepared for one figure.
+    /// Holds and orders prepared for one visit.
     pub(crate) fn prepared(number: i64) -> Self {
         Self { milliseconds: 1_700_000_000_000 + number * 10_000_000 }
     }
 
-    /// SQL for the id of row `n`; `kind` tells holds from orders.
+    /// Returns SQL for the id of row `n`; `kind` distinguishes holds from orders.
     fn id(self, kind: &str) -> String {
         format!("UNHEX(CONCAT(LPAD(HEX({} + n), 12, '0'), '7{kind}8000', LPAD(HEX(n), 12, '0')))", self.milliseconds)
     }
 
-    /// The same as text.
+    /// Returns the id of hold `n` as text.
     pub(crate) fn hold_id(self, n: i64) -> String {
         self.text(n, "001")
     }
 
-    /// The same as text.
+    /// Returns the id of order `n` as text.
     pub(crate) fn order_id(self, n: i64) -> String {
         self.text(n, "002")
     }
@@ -54,7 +54,7 @@ impl Set {
     }
 }
 
-/// Writes that many finished orders of a product, on two connections: each table is filled by one of them.
+/// Inserts that many finished orders of a product, on two connections; each table is filled by one of them.
 pub(crate) async fn finished(ground: &Ground, product_id: i64, orders: i64) {
     numbers(ground, CHUNK).await;
     let hold_id = Set::FINISHED.id("001");
@@ -99,7 +99,7 @@ pub(crate) async fn finished(ground: &Ground, product_id: i64, orders: i64) {
     }
 }
 
-/// Active holds, and behind each of the last `orders` an order that waits for its payment.
+/// Inserts `holds` holds; the last `orders` of them have an order that waits for its payment, the others are active.
 pub(crate) async fn waiting(ground: &Ground, product_id: i64, set: Set, holds: i64, orders: i64) {
     numbers(ground, holds).await;
     let (hold_id, order_id) = (set.id("001"), set.id("002"));
@@ -127,7 +127,7 @@ pub(crate) async fn waiting(ground: &Ground, product_id: i64, set: Set, holds: i
     ground.execute(&reserve).await;
 }
 
-/// Waits until the database has forgotten old rows. Returns how many it still keeps.
+/// Waits until InnoDB has purged its history, 15 minutes at most. Returns the length of the history list.
 pub(crate) async fn settled(ground: &Ground) -> i64 {
     let started = Instant::now();
     loop {
@@ -144,7 +144,7 @@ pub(crate) async fn settled(ground: &Ground) -> i64 {
     }
 }
 
-/// The numbers from 1 to `count`, at least.
+/// Fills the table of numbers from 1 to `count` or more.
 async fn numbers(ground: &Ground, count: i64) {
     ground.execute("CREATE TABLE IF NOT EXISTS bench_numbers (n BIGINT NOT NULL PRIMARY KEY) ENGINE = InnoDB").await;
     let have: i64 = ground.value("SELECT COALESCE(MAX(n), 0) FROM bench_numbers").await;
@@ -160,10 +160,10 @@ async fn numbers(ground: &Ground, count: i64) {
     }
 }
 
-/// Fills tables one after the other, chunk by chunk, ids ascending.
+/// Fills tables one after the other, in chunks, with ascending ids.
 async fn fill(opts: &Opts, tables: &[(String, &str)], orders: i64) {
     let mut conn = connect(opts).await;
-    conn.query_drop("SET unique_checks = 0, foreign_key_checks = 0").await.expect("the server is not particular");
+    conn.query_drop("SET unique_checks = 0, foreign_key_checks = 0").await.expect("the server accepts the settings");
     for (insert, join) in tables {
         for first in (0..orders).step_by(CHUNK as usize) {
             let count = CHUNK.min(orders - first);

@@ -1,5 +1,5 @@
-//! Over HTTP, against the program itself. Everything is compared with an echo, which goes through the same server, the
-//! same gate and the same JSON, and asks no database.
+//! Measures the service over HTTP. Every figure is compared with an echo route, which uses the same server, the same gate
+//! and the same JSON code, but no database.
 
 use crate::Plan;
 use crate::client::{Client, get, hold, post};
@@ -8,12 +8,12 @@ use crate::measure::{Buyer, Load, Same, cell};
 use crate::report::{self, Bounds, Target};
 use crate::service::Served;
 
-/// At how many connections the ratios are taken.
+/// Number of connections at which the ratios are taken.
 const COMPARED: usize = 512;
-/// The server's own housekeeping waits for the disk once or twice a second, whatever is asked; that is left out.
+/// Syncs of the database server's background work, which it makes without any request; they are subtracted.
 const HOUSEKEEPING_PER_SECOND: f64 = 2.0;
 
-/// Every kind of request with every number of connections.
+/// Measures every kind of request with every number of connections.
 pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
     report::heading("Over HTTP");
     report::line("request", &["conns", "per s", "p50", "p99", "selects/s", "commits/s", "fsyncs/s"]);
@@ -78,7 +78,7 @@ impl Table<'_> {
     }
 }
 
-/// Somebody who takes a hold, makes an order of it, and pays.
+/// A buyer that takes a hold, makes an order of it, and pays.
 pub(crate) struct Flow {
     pub(crate) client: Client,
     pub(crate) hold: Vec<u8>,

@@ -1,15 +1,15 @@
-//! Figures of Holdfast beside those of other ways of doing the same work: same run, same machine, same server, same
-//! schema. `script/bench` builds and runs it.
+//! Compares Holdfast with other ways of doing the same work: same run, same machine, same server, same schema.
+//! `script/bench` builds and runs it.
 //!
-//! - [`strategies`]: one hot product, taken by row locks, by versions, by single units, one guarded transaction each,
-//!   Holdfast's batches, and bare connections as the limit
-//! - [`http`]: the program itself, beside an echo that goes the same way through it
+//! - [`strategies`]: holds of one hot product by row locks, by versions, by single units, by one guarded transaction per
+//!   request, by Holdfast's batches, and by bare connections, which are the limit
+//! - [`http`]: the service over HTTP, beside an echo route of the same server
 //! - [`crowd`]: 15,000 buyers for 1,000 units at once
-//! - [`expiry`]: 100,000 holds that run out at the same moment
+//! - [`expiry`]: 100,000 holds that expire at the same moment
 //! - [`memory`]: 100,000 different products, one after the other
-//! - [`neighbours`]: a hot product beside connections that ask for something else
-//! - [`scale`]: full tables beside empty ones; only when it is asked for, since filling them takes minutes
-//! - [`stale`]: reads that begin after an answer, and must show it
+//! - [`neighbours`]: a hot product beside connections that send other requests
+//! - [`scale`]: full tables beside empty ones; only with `--only scale`, since filling the tables takes minutes
+//! - [`stale`]: reads that begin after an acknowledged hold and must show it
 
 mod connections;
 mod crowd;
@@ -38,11 +38,11 @@ use self::database::{BUFFER_POOL, Ground};
 use self::report::Bounds;
 use self::support::{client, report};
 
-/// Measures Holdfast beside other ways of doing the same work.
+/// Compares Holdfast with other ways of doing the same work.
 #[derive(Parser)]
 #[command(name = "script/bench", bin_name = "script/bench")]
 struct Options {
-    /// Shorter and smaller: to try the harness, not for figures
+    /// Run shorter and smaller, to try out the benchmark; the figures mean nothing
     #[arg(long)]
     quick: bool,
     /// Sections to run, comma-separated; all but scale by default
@@ -51,35 +51,35 @@ struct Options {
     /// Strategies to run, comma-separated (f needs e); all by default
     #[arg(long, value_delimiter = ',', default_value = "a,b,c,d,e,f")]
     strategies: Vec<char>,
-    /// Numbers of buyers of the strategies, comma-separated; more than 2,000 are for e and f alone
+    /// Numbers of buyers for the strategies, comma-separated; only e and f run with more than 2,000
     #[arg(long, value_delimiter = ',', default_value = "1,64,512,2000,8000")]
     buyers: Vec<usize>,
-    /// How long every figure is measured, after a third of that to warm up [default: 3, quick: 1]
+    /// Seconds for which each figure is measured, after a warm-up of a third of that [default: 3, quick: 1]
     #[arg(long)]
     seconds: Option<f64>,
-    /// How many reads after an answer are checked [default: 100000, quick: 10000]
+    /// Number of reads that the section stale checks [default: 100000, quick: 10000]
     #[arg(long)]
     stale_checks: Option<u64>,
-    /// Check a million of them
+    /// The same as --stale-checks 1000000
     #[arg(long, conflicts_with = "stale_checks")]
     long: bool,
-    /// How many rows the full tables of the section scale have [default: 24000000, quick: 300000]
+    /// Number of rows in the full tables of the section scale [default: 24000000, quick: 300000]
     #[arg(long)]
     rows: Option<i64>,
     /// Numbers of connections over HTTP, comma-separated
     #[arg(long, value_delimiter = ',', default_value = "1,512,2000")]
     connections: Vec<usize>,
-    /// A server to measure on, mysql://user:password@host:port/, instead of a private one; its database
+    /// Server to measure on, mysql://user:password@host:port/, instead of a private one; its database
     /// `holdfast_bench` is dropped before and after
     #[arg(long)]
     url: Option<String>,
     /// Log filter of the service that is measured over HTTP
     #[arg(long, default_value = "warn,holdfast::serve=info")]
     log: String,
-    /// End with 1 when a bound is missed
+    /// Exit with 1 when a bound is missed
     #[arg(long)]
     check: bool,
-    /// What cargo says to every benchmark
+    /// Passed by cargo to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -96,11 +96,11 @@ enum Section {
     Scale,
 }
 
-/// How much of everything.
+/// The sizes and durations of a run.
 struct Plan {
     warm_up: Duration,
     duration: Duration,
-    /// How long each size of a strategy's pool is tried.
+    /// Time for which each pool size of a strategy is tried.
     trial: Duration,
     strategies: Vec<char>,
     buyers: Vec<usize>,
@@ -134,7 +134,7 @@ impl Plan {
     }
 }
 
-/// Whoever ends the run early ends the processes that it started too: they go with the values that are dropped here.
+/// Runs the benchmark. A signal ends it early and also ends the processes that it started, since their values are dropped.
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
@@ -158,7 +158,7 @@ async fn measure(options: &Options) -> bool {
     bounds.print()
 }
 
-/// The sections that begin with empty tables.
+/// Runs the sections that begin with empty tables.
 async fn measure_small(options: &Options, plan: &Plan, bounds: &mut Bounds) {
     let wants = |section| options.only.is_empty() || options.only.contains(&section);
     let ground = Ground::prepare(options.url.as_deref(), BUFFER_POOL).await;

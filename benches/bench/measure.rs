@@ -1,4 +1,4 @@
-//! One figure of a closed loop, together with what the server did meanwhile.
+//! Measures one figure of a closed loop, with the database server's counters.
 
 use tokio::time::{Instant, sleep};
 
@@ -6,7 +6,7 @@ use crate::Plan;
 use crate::database::{Counters, Ground};
 pub(crate) use crate::support::measure::{Buyer, Crowd, Load, Same};
 
-/// One figure: a crowd warms up, then it is measured, together with what the server did meanwhile.
+/// Lets a crowd warm up, then measures it. Returns its load and the server's counters for the same window.
 pub(crate) async fn cell<B: Buyer>(
     ground: &Ground,
     plan: &Plan,

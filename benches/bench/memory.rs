@@ -1,5 +1,5 @@
-//! Many different products, each read and held once: a queue per product comes and goes, and memory must not follow what
-//! ever was asked for.
+//! Many different products, each read and held once: each product's queue is removed after use, so memory must not grow
+//! with the number of products that were ever requested.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,9 +15,9 @@ use crate::report::{self, Bounds, Target};
 use crate::service::Served;
 
 const CONNECTIONS: usize = 512;
-/// A first pass of a tenth brings everything into memory that does not depend on how many products there are.
+/// The first pass is one tenth: it loads the memory that does not depend on the number of products.
 const FIRST: i64 = 10;
-/// More than a queue waits for its next job before it goes away.
+/// Longer than an idle queue lives.
 const LINGER: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
@@ -41,7 +41,7 @@ pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
     bounds.add(format!("memory after {count} products / after a tenth"), ratio, Target::AtMost(1.3));
 }
 
-/// Every product once, by whichever connection comes first. Returns the connections.
+/// Reads and holds every product once; each connection takes the next one. Returns the connections.
 async fn ask_for_all(clients: Vec<Client>, from: i64, to: i64) -> Vec<Client> {
     let next = Arc::new(AtomicI64::new(from));
     let mut tasks = JoinSet::new();

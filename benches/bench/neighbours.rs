@@ -1,5 +1,5 @@
-//! A hot product beside connections that ask for something else: what those cost its buyers, beside what the same number of
-//! connections costs that ask for nothing but `GET /healthz`.
+//! A hot product beside connections that send other requests: how these slow its buyers, compared with the same number of
+//! connections that send `GET /healthz`.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::service::Served;
 const BUYERS: usize = 16;
 /// Connections beside them.
 const NEIGHBOURS: [usize; 2] = [64, 512];
-/// An id that no product has is greater than this.
+/// No product has an id above this.
 const NO_PRODUCT: i64 = 1 << 40;
 
-/// What a neighbour asks for.
+/// The requests that the other connections send.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Neighbour {
     /// The control.
@@ -45,11 +45,11 @@ impl Neighbour {
     }
 }
 
-/// Asks the same kind of thing again and again, each time for another id; any answer will do.
+/// A client that repeats the same kind of request, each time with another id, and accepts any answer.
 struct Asker {
     client: Client,
     neighbour: Neighbour,
-    /// A product of its own.
+    /// The product of which it takes holds; no other client uses it.
     product_id: i64,
 }
 
@@ -66,7 +66,7 @@ impl Buyer for Asker {
     }
 }
 
-/// Every neighbour, each in two sizes.
+/// Measures every kind of neighbour in two numbers.
 pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
     report::heading(&format!("one hot product with {BUYERS} buyers, beside connections that ask for something else"));
     let served = Served::start(ground, plan).await;
@@ -97,7 +97,7 @@ pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
     served.stop().await;
 }
 
-/// What the buyers of the hot product get beside one neighbour for each of these products.
+/// Measures the buyers of the hot product beside one neighbour for each of the `others`.
 async fn measure(
     ground: &Ground,
     plan: &Plan,

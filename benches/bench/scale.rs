@@ -1,5 +1,5 @@
-//! Full tables beside empty ones: two databases on one server, with the same service and the same buyers, in turns.
-//! Nothing that a buyer waits for may depend on how much was sold before.
+//! Full tables beside empty ones: two databases on one server, measured in turns with the same service and the same
+//! buyers. No request of a buyer may become slower because of earlier sales.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -21,31 +21,31 @@ use crate::service::Served;
 const BUFFER_POOL: &str = "--innodb-buffer-pool-size=4G";
 const CONNECTIONS: usize = 256;
 const PAIRS: usize = 3;
-/// Holds that run out alone, one after the other, each time.
+/// Holds per visit that expire one at a time.
 const LONE_HOLDS: usize = 3;
-/// More orders, or payments, in a second than any of these machines makes.
+/// An upper bound of the orders, or payments, per second: so many rows are prepared.
 const MOST_PER_SECOND: f64 = 30_000.0;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long buyers are measured during an audit, at most.
+/// The longest time for which buyers are measured during an audit.
 const AUDIT_PATIENCE: Duration = Duration::from_secs(360);
 
-/// What a figure of one visit is, and whether less of it is better.
+/// The unit of a figure, which decides whether less is better.
 #[derive(Clone, Copy)]
 enum Unit {
     PerSecond,
     Seconds,
 }
 
-/// The figures of a visit, by name.
+/// The figures of one visit, each with its name.
 type Figures = Vec<(&'static str, Unit, f64)>;
 
 /// One of the two databases.
 struct Side {
     ground: Ground,
     name: &'static str,
-    /// Has plenty.
+    /// A product with plenty of stock.
     hot: i64,
-    /// Is sold out; in the full database, to the buyers of all finished orders.
+    /// A product that is sold out; in the full database, all finished orders are of this product.
     sold_out: i64,
     visits: i64,
 }
@@ -57,7 +57,7 @@ impl Side {
     }
 }
 
-/// Fills a database, and measures it beside an empty one.
+/// Fills a database and measures it beside an empty one.
 pub(crate) async fn run(url: Option<&str>, plan: &Plan, bounds: &mut Bounds) {
     let empty = Ground::prepare(url, BUFFER_POOL).await;
     let orders = plan.rows / fill::ROWS_OF_AN_ORDER;
@@ -69,7 +69,7 @@ pub(crate) async fn run(url: Option<&str>, plan: &Plan, bounds: &mut Bounds) {
     let started = Instant::now();
     fill::finished(&full.ground, full.sold_out, orders).await;
     println!("filled in {}", report::short(started.elapsed()));
-    println!("old rows kept when figures begin: {}", fill::settled(&full.ground).await);
+    println!("length of the history list before measuring: {}", fill::settled(&full.ground).await);
 
     let mut figures: [Vec<Figures>; 2] = Default::default();
     for _ in 0..PAIRS {
@@ -84,7 +84,7 @@ pub(crate) async fn run(url: Option<&str>, plan: &Plan, bounds: &mut Bounds) {
     empty.ground.leave().await;
 }
 
-/// The medians of both sides, and their ratios.
+/// Prints the medians of both sides and their ratios, and adds the bounds.
 fn compare(figures: &[Vec<Figures>; 2], bounds: &mut Bounds) {
     report::line("", &["empty", "full", "full/empty"]);
     for (number, &(name, unit, _)) in figures[0][0].iter().enumerate() {
@@ -110,7 +110,7 @@ fn compare(figures: &[Vec<Figures>; 2], bounds: &mut Bounds) {
 
 const READY: &str = "restart to ready";
 
-/// Every figure of one side, once.
+/// Measures every figure of one side once.
 async fn visit(side: &mut Side, plan: &Plan) -> Figures {
     side.visits += 1;
     let ground = &side.ground;
@@ -156,14 +156,14 @@ struct Visit<'run> {
 }
 
 impl Visit<'_> {
-    /// How often in a second the same request is answered.
+    /// Returns how many answers per second one repeated request gets.
     async fn same(&self, request: Vec<u8>, status: u16) -> f64 {
         let buyer = |client| Same { client, request: request.clone(), status };
         let buyers: Vec<Same> = self.served.clients(CONNECTIONS).await.into_iter().map(buyer).collect();
         cell(self.ground, self.plan, buyers).await.0.per_second
     }
 
-    /// How many of the prepared requests are answered in a second.
+    /// Returns how many of the prepared requests are answered per second.
     async fn each(&self, prepared: Prepared) -> f64 {
         let (next, prepared) = (Arc::new(AtomicI64::new(prepared.first)), Arc::new(prepared));
         let buyer = |client| Each { client, next: Arc::clone(&next), prepared: Arc::clone(&prepared) };
@@ -172,10 +172,10 @@ impl Visit<'_> {
     }
 }
 
-/// The request about row `n` of a set.
+/// Makes the request for row `n` of a set.
 type Ask = fn(Set, i64) -> Vec<u8>;
 
-/// Requests that can be made once each.
+/// Prepared rows, each for one request.
 struct Prepared {
     set: Set,
     first: i64,
@@ -184,7 +184,7 @@ struct Prepared {
     status: u16,
 }
 
-/// A buyer who makes the next of them.
+/// A buyer that sends the request for the next prepared row.
 struct Each {
     client: Client,
     next: Arc<AtomicI64>,
@@ -194,7 +194,7 @@ struct Each {
 impl Buyer for Each {
     async fn ask(&mut self) {
         let n = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        assert!(n <= self.prepared.last, "there are more rows prepared than can be asked for in the time");
+        assert!(n <= self.prepared.last, "enough rows are prepared for the whole figure");
         let request = (self.prepared.ask)(self.prepared.set, n);
         self.client.expect(&request, self.prepared.status).await;
     }
@@ -215,7 +215,7 @@ fn payment(set: Set, n: i64) -> Vec<u8> {
     post("/api/payments/webhook", &paid)
 }
 
-/// How long after its deadline the unit of a hold is back that runs out alone, in seconds; the longest of a few.
+/// Returns how long after its deadline the unit of a single hold is back on sale, in seconds; the longest of a few.
 async fn lone_expiry(ground: &Ground, plan: &Plan) -> f64 {
     let served = Served::start_with(ground, plan, 1).await;
     let mut client = Client::connect(served.address).await;
@@ -243,7 +243,7 @@ async fn lone_expiry(ground: &Ground, plan: &Plan) -> f64 {
     Duration::from_micros(longest.unsigned_abs()).as_secs_f64()
 }
 
-/// How long after its start the service says that it is ready, in seconds.
+/// Returns how long after its start `/readyz` answers 200, in seconds.
 async fn ready(served: &Served, started: Instant) -> f64 {
     let mut client = Client::connect(served.address).await;
     while client.send(&get("/readyz")).await.status != 200 && started.elapsed() < PATIENCE {
@@ -252,7 +252,7 @@ async fn ready(served: &Served, started: Instant) -> f64 {
     started.elapsed().as_secs_f64()
 }
 
-/// An audit as the command makes it, in a process of its own.
+/// Starts `holdfast audit` as a process.
 fn start_audit(ground: &Ground) -> Child {
     Command::new(env!("CARGO_BIN_EXE_holdfast"))
         .arg("audit")
@@ -265,7 +265,7 @@ fn start_audit(ground: &Ground) -> Child {
         .expect("the audit can be started")
 }
 
-/// Counts the rows of the five tables, one after the other.
+/// Counts the rows of the five tables, one after the other, and returns how long that took.
 async fn count_rows(ground: &Ground) -> Duration {
     let started = Instant::now();
     for table in ["holds", "orders", "order_events", "payment_events", "charges"] {
@@ -274,7 +274,7 @@ async fn count_rows(ground: &Ground) -> Duration {
     started.elapsed()
 }
 
-/// An audit without buyers, beside counting the same rows.
+/// Measures an audit without buyers, beside `COUNT(*)` of the same rows.
 async fn audit_alone(ground: &Ground, bounds: &mut Bounds) {
     fill::settled(ground).await;
     let count = count_rows(ground).await;
@@ -284,7 +284,7 @@ async fn audit_alone(ground: &Ground, bounds: &mut Bounds) {
     let (output, took) = audited;
     let output = output.expect("the audit ends");
     print!("{}", String::from_utf8_lossy(&output.stdout));
-    assert!(output.status.success(), "what was filled and sold is consistent");
+    assert!(output.status.success(), "the audit finds nothing wrong in the full database");
     let times = |count: Duration| took.as_secs_f64() / count.as_secs_f64();
     println!(
         "COUNT(*) of the five tables: {} alone, {} beside the audit; the audit: {}, {:.1} and {:.1} times as long",
@@ -297,7 +297,7 @@ async fn audit_alone(ground: &Ground, bounds: &mut Bounds) {
     bounds.add("scale: audit / COUNT(*) beside it", Some(times(beside)), Target::AtMost(15.0));
 }
 
-/// What buyers get during an audit: whole flows until it ends, holds and reads for a while.
+/// Measures buyers during an audit: flows until the audit ends, holds and reads for a shorter time.
 async fn audit_beside_buyers(side: &Side, plan: &Plan, bounds: &mut Bounds) {
     report::line("buyers beside an audit", &["before", "during", "ratio", "audit"]);
     let served = Served::start(&side.ground, plan).await;

@@ -1,16 +1,16 @@
-//! The service as it is measured.
+//! Starts the service with the settings of the benchmark.
 
 use crate::Plan;
 use crate::database::Ground;
 pub(crate) use crate::support::service::Served;
 
 impl Served {
-    /// Starts it with its defaults but for holds that outlast every figure, and with the echo.
+    /// Starts the service with its defaults, the echo route, unsigned webhooks, and holds that expire after a day.
     pub(crate) async fn start(ground: &Ground, plan: &Plan) -> Self {
         Self::start_with(ground, plan, 86_400).await
     }
 
-    /// The same with holds that run out after so many seconds.
+    /// The same with holds that expire after `hold_ttl_seconds`.
     pub(crate) async fn start_with(ground: &Ground, plan: &Plan, hold_ttl_seconds: u64) -> Self {
         let settings = [
             ("HOLDFAST_WEBHOOK_SECRETS", "off"),

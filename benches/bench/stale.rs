@@ -1,4 +1,4 @@
-//! Reads that begin after a hold was acknowledged must show it: on the same instance and on another one.
+//! Checks that a read that begins after an acknowledged hold shows it, on the same instance and on another one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::service::Served;
 
 const BUYERS: usize = 256;
 
-/// What all buyers share.
+/// The counters that all buyers share.
 struct Checks {
     product_id: i64,
     left: AtomicI64,
@@ -23,7 +23,8 @@ struct Checks {
     stale: AtomicU64,
 }
 
-/// Two instances over one database; half of the buyers read where they bought, half at the other one.
+/// Runs two instances over one database; half of the buyers read from the instance that took their hold, half from the
+/// other one.
 pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
     let count = report::whole(plan.stale_checks as f64);
     report::heading(&format!("{count} reads that begin after an acknowledged hold, {BUYERS} buyers, two instances"));
@@ -55,7 +56,7 @@ async fn check(checks: Arc<Checks>, bought: SocketAddr, read: SocketAddr) {
     let (hold, get) = (hold(checks.product_id), get(&format!("/api/products/{}", checks.product_id)));
     while checks.left.fetch_sub(1, Ordering::Relaxed) > 0 {
         buyer.expect(&hold, 201).await;
-        // what everybody was told before this read begins, the own hold included
+        // holds acknowledged before this read begins, this buyer's included
         let told = checks.acknowledged.fetch_add(1, Ordering::SeqCst) + 1;
         let shown = reader.expect(&get, 200).await.number("available_stock");
         if shown > PLENTY - told {

@@ -1,8 +1,8 @@
-//! A runtime for clients that ask for too much: in one with the buyers, their number would delay what buyers measure.
+//! A separate runtime for clients that overload the service: in the buyers' runtime they would delay the buyers' figures.
 
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 
-/// One thread of its own. What is spawned on it ends with this value.
+/// A runtime with one thread. Dropping the value ends its tasks.
 pub(crate) struct Apart(Option<Runtime>);
 
 impl Apart {
@@ -11,9 +11,9 @@ impl Apart {
         Self(Some(runtime.expect("a thread can be started")))
     }
 
-    /// As long as the guard lives, tasks are spawned there.
+    /// Makes this the runtime on which tasks are spawned, while the guard lives.
     pub(crate) fn enter(&self) -> EnterGuard<'_> {
-        self.0.as_ref().expect("it is there until it is dropped").enter()
+        self.0.as_ref().expect("the runtime is taken only on drop").enter()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Clients that go on after any error, and record every answer.
+//! Clients that continue after any error and record every response.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,28 +15,28 @@ use crate::support::measure::Buyer;
 
 /// The secret that payments are signed with.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// How long a client waits for an answer before it gives up.
+/// Timeout of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a buyer waits after a request that was not done.
+/// Pause of a buyer after a request without a 2xx response.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Interval of a load balancer's checks.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
-/// A kept connection that is opened again when it was lost, and the journal that its answers are recorded in.
+/// A client whose connection is kept and opened again after a loss, with the journal for its responses.
 pub(crate) struct Link {
     address: SocketAddr,
     client: Option<Client>,
     journal: Arc<Journal>,
 }
 
-/// An answer that came.
+/// A response with its body.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     body: Vec<u8>,
 }
 
 impl Reply {
-    /// A UUID in the body, by its field's name, of an answer that says that it was done.
+    /// Returns the UUID in this field of the body of a 2xx response.
     fn id(&self, field: &str) -> String {
         Answer { status: self.status, head: &[], body: &self.body }.id(field)
     }
@@ -51,7 +51,7 @@ impl Link {
         Self { address, client: None, journal: Arc::clone(journal) }
     }
 
-    /// Sends a request once and records the outcome. Returns the answer, if one came.
+    /// Sends a request once and records the outcome. Returns the response, if one came.
     pub(crate) async fn ask(&mut self, kind: Kind, request: &[u8]) -> Option<Reply> {
         let asked = Instant::now();
         let reply = timeout(PATIENCE, self.exchange(request)).await.ok().flatten();
@@ -79,7 +79,7 @@ impl Link {
         Some((reply, retry_after))
     }
 
-    /// The same for a request of a buyer, who pauses after one that was not done. Returns the answer to one that was.
+    /// Sends a buyer's request. Returns a 2xx response; after any other outcome it pauses and returns `None`.
     async fn done(&mut self, kind: Kind, request: &[u8]) -> Option<Reply> {
         let reply = self.ask(kind, request).await.filter(|reply| (200..300).contains(&reply.status));
         if reply.is_none() {
@@ -103,7 +103,7 @@ impl Link {
         Some(id)
     }
 
-    /// Reports an order paid, signed at this moment by the clock of this process.
+    /// Reports an order as paid, signed with the current time of this process.
     async fn pay(&mut self, order_id: &str) {
         let body = format!(r#"{{"order_id":"{order_id}","status":"paid","txn_id":"{order_id}","amount":49.99}}"#);
         if let Some(reply) = self.done(Kind::Payment, &signed(&body)).await {
@@ -112,11 +112,11 @@ impl Link {
     }
 }
 
-/// A signed delivery.
+/// Returns a signed webhook request with this body.
 fn signed(body: &str) -> Vec<u8> {
     let (id, now) = (format!("msg_{}", Uuid::now_v7().simple()), Utc::now().timestamp());
     let signer = Webhook::new(SECRET).expect("a valid secret");
-    let signature = signer.sign(&id, now, body.as_bytes()).expect("it can be signed");
+    let signature = signer.sign(&id, now, body.as_bytes()).expect("the body can be signed");
     let head = "POST /api/payments/webhook HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     let signed = format!("webhook-id: {id}\r\nwebhook-timestamp: {now}\r\nwebhook-signature: {signature}\r\n");
     format!("{head}{signed}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
@@ -128,14 +128,14 @@ pub(crate) enum Agent {
     Holder { link: Link, kind: Kind, product_id: i64 },
     /// Takes a hold, makes an order of it, and pays.
     Flow { link: Link, product_id: i64 },
-    /// Asks as often as a load balancer.
+    /// Sends a health check as often as a load balancer.
     Checker { link: Link, kind: Kind, request: Vec<u8> },
-    /// Opens a new connection for each question.
+    /// Opens a new connection for each `GET /healthz`.
     Newcomer { address: SocketAddr, journal: Arc<Journal> },
 }
 
 impl Agent {
-    /// The question of a load balancer, again and again.
+    /// Returns an agent that repeats a load balancer's health check.
     pub(crate) fn checker(link: Link, kind: Kind) -> Self {
         let path = if kind == Kind::Readyz { "/readyz" } else { "/healthz" };
         Self::Checker { link, kind, request: get(path) }

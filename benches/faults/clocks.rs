@@ -1,4 +1,4 @@
-//! Clocks that are wrong, by libfaketime.
+//! Faults of clocks, by libfaketime.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use crate::server::Server;
 use crate::support::report::Target;
 use crate::{Plan, Skipped, folder};
 
-/// Where distributions put it.
+/// Folders in which distributions install libfaketime.
 const PLACES: [&str; 4] = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/homebrew/lib"];
 const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
-/// Orders, and holds, that are not paid when the clock jumps.
+/// Number of unpaid orders, and of holds, when the clock jumps.
 const UNPAID: usize = 5;
-/// Long enough for the workers, which look every second.
+/// Long enough for the expiry workers, which run every second.
 const WORKERS: Duration = Duration::from_secs(4);
 
-/// The library, if this machine has it.
+/// Finds libfaketime on this machine.
 fn libfaketime() -> Result<PathBuf, Skipped> {
     let places = PLACES.map(PathBuf::from).into_iter();
     let below = places.flat_map(|place| {
@@ -27,7 +27,7 @@ fn libfaketime() -> Result<PathBuf, Skipped> {
         std::iter::once(place).chain(folders)
     });
     let mut found = below.map(|place| place.join(LIBRARY)).filter(|path| path.is_file());
-    found.next().ok_or_else(|| Skipped("there is no libfaketime (Debian, Ubuntu: apt-get install faketime)".to_owned()))
+    found.next().ok_or_else(|| Skipped("libfaketime is missing (Debian, Ubuntu: apt-get install faketime)".to_owned()))
 }
 
 pub(crate) async fn service_clock(
@@ -48,7 +48,7 @@ pub(crate) async fn service_clock(
     Ok(())
 }
 
-/// A payment that was made is not refused for a clock that is wrong.
+/// Adds the bound that payments are accepted although a clock is wrong.
 fn accepts_payments(name: &str, outcome: &Outcome, report: &mut Report) {
     let payments = outcome.during.of(Kind::Payment);
     report.note(&format!("payments: {}", payments.statuses()));
@@ -56,7 +56,7 @@ fn accepts_payments(name: &str, outcome: &Outcome, report: &mut Report) {
     report.bound(format!("{name}: share of payments that are accepted"), share, Target::AtLeast(0.9));
 }
 
-/// The server's clock stays where it jumped to, as after a failover.
+/// Moves the database's clock an hour ahead, where it stays, as after a failover.
 pub(crate) async fn clock_jump(
     name: &str,
     ground: &mut Ground,
@@ -68,15 +68,15 @@ pub(crate) async fn clock_jump(
     let home = folder("faults-clock");
     let mut server = Server::start(&home, &[]).await.map_err(Skipped)?;
     let offset = home.join("offset");
-    // Renamed, so that the server never reads half of it.
+    // Renamed, so that the server never reads an incomplete file.
     let set = |text: &str| {
         let written = std::fs::write(home.join("next"), text);
-        written.and_then(|()| std::fs::rename(home.join("next"), &offset)).expect("a file of our own");
+        written.and_then(|()| std::fs::rename(home.join("next"), &offset)).expect("the file can be written");
     };
     set("+0");
     server.kill().await;
     let file = offset.display().to_string();
-    // The fix, which the library switches on by itself, makes every timed wait of MySQL last far too long.
+    // The library turns its FORCE_MONOTONIC_FIX on by default, which makes every timed wait of MySQL far too long.
     let clock = [
         ("LD_PRELOAD", library.as_str()),
         ("FAKETIME_TIMESTAMP_FILE", &file),
@@ -110,7 +110,7 @@ pub(crate) async fn clock_jump(
     };
     let (holds_left, orders_left) = (alive(&holds, &states[0], "active"), alive(&orders, &states[1], "pending"));
     report.note(&format!(
-        "the clock jumped by about {jumped} s; left of {} unpaid orders {orders_left}, of {} holds {holds_left}",
+        "the clock jumped by about {jumped} s; of {} unpaid orders {orders_left} are left, of {} holds {holds_left}",
         orders.len(),
         holds.len()
     ));

@@ -1,4 +1,4 @@
-//! Clients that ask for too much, for nothing, or for everything at once; and a log that nothing reads.
+//! Clients that send too many requests, no requests, or pipelined requests; and a log that is not read.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,22 +24,22 @@ use crate::support::report::{Target, short};
 
 /// Connections beside the buyers.
 const NEIGHBOURS: usize = 512;
-/// An id that no product has is greater than this.
+/// No product has an id above this.
 const NO_PRODUCT: i64 = 1 << 40;
-/// Connections that pipeline, and those that ask for the same one by one.
+/// Connections that pipeline `GET /healthz`, and, for the control, connections that do not pipeline.
 const PIPELINES: usize = 32;
 const UNPIPELINED: usize = 256;
 /// Requests that a pipeline writes at once.
 const DEPTH: usize = 64;
-/// Connections, and streams of each, that the best rate is measured with.
+/// Connections, and streams per connection, with which the best rate is measured.
 const MODERATE: (usize, usize) = (16, 64);
-/// Clients that connect and say nothing, and how long one tries.
+/// Clients that connect and send nothing, and the timeout of their connection attempts.
 const IDLE: usize = 1_200;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(1);
 /// Clients of a service whose log is not read.
 const LOGGED_CLIENTS: usize = 16;
 
-/// A client that asks the same kind of thing again and again, each time for another id; any answer will do.
+/// A client that repeats the same kind of request, each time with another id, and accepts any response.
 struct Asker {
     link: Link,
     request: fn() -> Vec<u8>,
@@ -51,7 +51,7 @@ impl Buyer for Asker {
     }
 }
 
-/// Starts that many of them. Their answers go into a journal of their own.
+/// Starts `count` of these clients. Their responses are recorded in a separate journal.
 fn askers(apart: &Apart, address: SocketAddr, count: usize, request: fn() -> Vec<u8>) -> Crowd {
     let (journal, _guard) = (Arc::new(Journal::default()), apart.enter());
     Crowd::start((0..count).map(|_| Asker { link: Link::new(address, &journal), request }))
@@ -69,7 +69,7 @@ pub(crate) async fn unknown_holds(name: &str, ground: &Ground, plan: &Plan, repo
     neighbours(name, ground, plan, report, || get(&format!("/api/holds/{}", Uuid::now_v7()))).await;
 }
 
-/// Compares the hot product's holds with those beside as many connections that ask for `/healthz`.
+/// Compares the hot product's holds beside these requests with those beside as many connections that send `GET /healthz`.
 async fn neighbours(name: &str, ground: &Ground, plan: &Plan, report: &mut Report, request: fn() -> Vec<u8>) {
     let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
     let control = beside(&play, plan, NEIGHBOURS, healthz).await;
@@ -87,7 +87,7 @@ async fn neighbours(name: &str, ground: &Ground, plan: &Plan, report: &mut Repor
     report.timed(format!("{name}: p99 / control"), p99, Target::AtMost(3.0));
 }
 
-/// Measures the hot product's buyers beside that many of these clients.
+/// Measures the hot product's buyers beside `count` clients that send these requests.
 async fn beside(play: &Play, plan: &Plan, count: usize, request: fn() -> Vec<u8>) -> Window {
     let apart = Apart::new();
     let crowd = askers(&apart, play.served.address, count, request);
@@ -137,7 +137,7 @@ pub(crate) async fn overload(name: &str, ground: &Ground, plan: &Plan, report: &
     ));
     report.timed(format!("{name}: goodput / best rate"), Some(goodput / best), Target::AtLeast(0.8));
     report.timed(
-        format!("{name}: p99 of what is shed, seconds"),
+        format!("{name}: p99 of 503 answers, seconds"),
         shed.map(|shed| shed.as_secs_f64()),
         Target::AtMost(0.1),
     );
@@ -171,7 +171,7 @@ pub(crate) async fn pipelining(name: &str, ground: &Ground, plan: &Plan, report:
     report.timed(format!("{name}: p99 / beside unpipelined"), ratio(pipelined, control), Target::AtMost(2.0));
 }
 
-/// Writes request after request without waiting for answers, which it reads and forgets.
+/// Writes one request after the other without waiting for the responses, which it discards.
 async fn pipeline(address: SocketAddr) {
     let requests = healthz().repeat(DEPTH);
     while let Ok(stream) = TcpStream::connect(address).await {
@@ -236,11 +236,11 @@ pub(crate) async fn idle_crowd(name: &str, ground: &Ground, plan: &Plan, report:
     let newcomers = outcome.during.of(Kind::Newcomer);
     let longest = newcomers.quantile(1.0);
     report.note(&format!(
-        "{count} idle clients; newcomers {}, the last after {}; {connections} connections to the database",
+        "{count} idle clients; new connections {}, the slowest in {}; {connections} connections to the database",
         newcomers.statuses(),
         longest.map_or("-".to_owned(), short)
     ));
     let longest = longest.map(|longest| longest.as_secs_f64());
-    report.timed(format!("{name}: longest answer to a newcomer, seconds"), longest, Target::AtMost(1.0));
-    report.bound(format!("{name}: newcomers that are answered"), answered as f64, Target::AtLeast(1.0));
+    report.timed(format!("{name}: longest answer on a new connection, s"), longest, Target::AtMost(1.0));
+    report.bound(format!("{name}: answers on new connections"), answered as f64, Target::AtLeast(1.0));
 }

@@ -1,4 +1,4 @@
-//! More requests at once than the service has places for: HTTP/2 connections with many streams each.
+//! More requests at once than the service accepts: HTTP/2 connections with many streams each.
 
 use std::io::Cursor;
 use std::net::SocketAddr;
@@ -15,9 +15,9 @@ use crate::apart::Apart;
 use crate::journal::{Journal, Kind, Sample};
 use crate::support::client::Answer;
 
-/// How long a client waits for an answer.
+/// Timeout of a request.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Pause of a client that heeds `Retry-After`.
+/// Pause of a client after any response but 201.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Pause before a lost connection is opened again.
 const REOPEN: Duration = Duration::from_millis(50);
@@ -25,13 +25,13 @@ const REOPEN: Duration = Duration::from_millis(50);
 /// The body of a request.
 type Body = Cursor<Vec<u8>>;
 
-/// Clients that ask for holds of one product; they end with this value.
+/// Clients that take holds of one product; dropping the value ends them.
 pub(crate) struct Flood {
     _apart: Apart,
 }
 
 impl Flood {
-    /// Each stream asks, waits for its answer, and asks again.
+    /// Starts the connections. Each stream sends a request, waits for the response, and sends the next one.
     pub(crate) fn start(
         address: SocketAddr,
         (connections, streams): (usize, usize),
@@ -59,14 +59,14 @@ async fn connection(address: SocketAddr, streams: usize, product_id: i64, journa
             for _ in 0..streams {
                 tasks.spawn(ask(requests.clone(), product_id, Arc::clone(&journal)));
             }
-            // It ends with an error, or when the service closes it.
+            // The connection ends with an error, or when the service closes it.
             let _ = connection.await;
         }
         sleep(REOPEN).await;
     }
 }
 
-/// One stream after the other.
+/// Takes holds in a loop, each on a new stream.
 async fn ask(requests: SendRequest<Body>, product_id: i64, journal: Arc<Journal>) {
     loop {
         let asked = Instant::now();
@@ -87,7 +87,7 @@ async fn ask(requests: SendRequest<Body>, product_id: i64, journal: Arc<Journal>
     }
 }
 
-/// Sends a request and reads its answer.
+/// Sends a request and returns status, presence of `Retry-After`, and body of the response.
 async fn exchange(requests: SendRequest<Body>, product_id: i64) -> Result<(u16, bool, Vec<u8>), h2::Error> {
     let body = format!(r#"{{"product_id":{product_id},"qty":1}}"#);
     let request = Request::post("http://localhost/api/holds").header(header::CONTENT_TYPE, "application/json");

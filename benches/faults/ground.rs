@@ -1,4 +1,4 @@
-//! The database that a fault is played on: migrated, with a user of the service's own, and what can be asked of it.
+//! The database that a fault is played on: migrated, with a database user for the service, and queries on it.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -9,37 +9,37 @@ use mysql_async::{Conn, Opts, Row};
 
 use crate::server::{Server, connect};
 
-/// The only database that is touched, and the user that the service connects as.
+/// The name of the only database that is used, and of the user with which the service connects.
 pub(crate) const NAME: &str = "holdfast_faults";
 
 /// A migrated database, and the server under it.
 pub(crate) struct Ground {
-    /// None where a server was named.
+    /// `None` if `--url` names the server.
     server: Option<Server>,
-    /// For the harness: a user who may do everything, `mysql://…/holdfast_faults`.
+    /// URL for this process, with a user that has all privileges: `mysql://…/holdfast_faults`.
     admin_url: String,
     password: String,
     address: SocketAddr,
 }
 
 impl Ground {
-    /// On a server of its own.
+    /// Creates the database on a private server.
     pub(crate) async fn private(server: Server) -> Self {
         let admin_url = server.url(NAME);
         Self::on(Some(server), admin_url).await
     }
 
-    /// On a server that was named, `mysql://user:password@host:port/`.
+    /// Creates the database on the server that `--url` names, `mysql://user:password@host:port/`.
     pub(crate) async fn named(base: &str) -> Self {
         Self::on(None, format!("{}/{NAME}", base.trim_end_matches('/'))).await
     }
 
     async fn on(server: Option<Server>, admin_url: String) -> Self {
-        let opts = Opts::from_url(&admin_url).expect("--url names a server: mysql://user:password@host:port/");
+        let opts = Opts::from_url(&admin_url).expect("--url must name a server: mysql://user:password@host:port/");
         let base = admin_url.trim_end_matches(NAME);
         let mut admin = connect(base).await.unwrap_or_else(|error| panic!("the server cannot be reached: {error}"));
         leave(&mut admin).await;
-        migrations::migrate(&pool::options(&admin_url).expect("a database URL")).await.expect("the schema can be made");
+        migrations::migrate(&pool::options(&admin_url).expect("a database URL")).await.expect("the migrations succeed");
         let place = (opts.ip_or_hostname(), opts.tcp_port());
         let address = tokio::net::lookup_host(place).await.expect("the server resolves").next().expect("an address");
         let password = format!("{:032x}", rand::random::<u128>());
@@ -49,61 +49,61 @@ impl Ground {
         ground
     }
 
-    /// Grants or revokes, table by table: such a change counts from the next statement of every connection on, one for
-    /// the whole database only from the next connection on.
+    /// Grants or revokes privileges table by table: open connections see such a change from their next statement on, but a
+    /// change for the whole database only after they connect again.
     pub(crate) async fn privileges(&self, change: &str, direction: &str) {
         let mut admin = self.admin().await;
         let tables = format!("SELECT table_name FROM information_schema.tables WHERE table_schema = '{NAME}'");
-        let tables: Vec<String> = admin.query(tables).await.expect("the server tells its tables");
+        let tables: Vec<String> = admin.query(tables).await.expect("the server lists its tables");
         for table in tables {
             run(&mut admin, &format!("{change} ON {NAME}.{table} {direction} {NAME}@'%'")).await;
         }
     }
 
-    /// Where the database server listens.
+    /// Returns the address of the database server.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// For the service, which reaches the server at this address.
+    /// Returns the URL for a service that connects to this address.
     pub(crate) fn url_at(&self, address: SocketAddr) -> String {
         format!("mysql://{NAME}:{}@{address}/{NAME}", self.password)
     }
 
-    /// The same for commands of an operator.
+    /// Returns the URL with all privileges, for `holdfast audit`.
     pub(crate) fn admin_url(&self) -> &str {
         &self.admin_url
     }
 
-    /// The server, where its process is in our hands.
+    /// Returns the server, if it is private.
     pub(crate) fn server(&mut self) -> Option<&mut Server> {
         self.server.as_mut()
     }
 
-    /// A connection of a user who may do everything.
+    /// Opens a connection with all privileges.
     pub(crate) async fn admin(&self) -> Conn {
         connect(&self.admin_url).await.unwrap_or_else(|error| panic!("the server cannot be reached: {error}"))
     }
 
-    /// Runs a statement as that user.
+    /// Runs a statement with all privileges.
     pub(crate) async fn execute(&self, statement: &str) {
         run(&mut self.admin().await, statement).await;
     }
 
-    /// The only value of a query.
+    /// Returns the only value of a query.
     pub(crate) async fn value<T: FromValue + Send + 'static>(&self, query: &str) -> T {
         let found = self.admin().await.query_first(query).await;
         found.unwrap_or_else(|error| panic!("{query}: {error}")).unwrap_or_else(|| panic!("{query}: no row"))
     }
 
-    /// A state for each id, which is in upper-case hexadecimal digits.
+    /// Runs a query for ids and states. Returns a map from the id, in upper-case hexadecimal digits, to the state.
     pub(crate) async fn states(&self, query: &str) -> HashMap<String, String> {
         let rows: Vec<(String, String)> =
             self.admin().await.query(query).await.unwrap_or_else(|error| panic!("{query}: {error}"));
         rows.into_iter().collect()
     }
 
-    /// A new product that costs 49.99 EUR.
+    /// Inserts a product that costs 49.99 EUR, and returns its id.
     pub(crate) async fn product(&self, name: &str, stock: i64) -> i64 {
         let mut admin = self.admin().await;
         let values = format!("('{name}', 4999, 'EUR', {stock})");
@@ -111,15 +111,15 @@ impl Ground {
         i64::try_from(admin.last_insert_id().expect("an id")).expect("a small id")
     }
 
-    /// The connections that the service has.
+    /// Returns the ids of the service's connections.
     pub(crate) async fn connections(&self) -> Vec<u64> {
         let rows: Vec<Row> =
-            self.admin().await.query("SHOW PROCESSLIST").await.expect("the server tells its connections");
+            self.admin().await.query("SHOW PROCESSLIST").await.expect("the server lists its connections");
         let is_own = |row: &Row| row.get::<Vec<u8>, _>("User").is_some_and(|user| user == NAME.as_bytes());
         rows.iter().filter(|row| is_own(row)).filter_map(|row| row.get("Id")).collect()
     }
 
-    /// Engine, version and machine, which a reader must know to compare figures.
+    /// Returns engine, version and machine, which a reader needs to compare figures.
     pub(crate) async fn describe(&self) -> Vec<(&'static str, String)> {
         let version: String = self.value("SELECT VERSION()").await;
         let engine = if version.contains("MariaDB") { "MariaDB" } else { "MySQL" };
@@ -127,7 +127,7 @@ impl Ground {
         vec![
             ("engine", engine.to_owned()),
             ("version", version),
-            ("server", self.server.as_ref().map_or("as named", |_| "private").to_owned()),
+            ("server", self.server.as_ref().map_or("named by --url", |_| "private").to_owned()),
             ("cores, shared by server, service and clients", cores.to_string()),
         ]
     }

@@ -1,4 +1,4 @@
-//! Every answer that a client got, and the ledger of everything that was acknowledged.
+//! All responses that clients got, and the ledger of everything that was acknowledged.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use crate::ground::Ground;
 pub(crate) enum Kind {
     /// A hold of the hot product.
     Hot,
-    /// A hold of another product, of which there is plenty too.
+    /// A hold of another product with plenty of stock.
     Other,
     /// A hold of a product that sells out.
     Scarce,
@@ -25,12 +25,12 @@ pub(crate) enum Kind {
     Readyz,
     /// `GET /healthz` on a connection of its own.
     Newcomer,
-    /// The same, as many as a service with an unread log must answer.
+    /// `GET /healthz` to a service that logs every request while its log is not read.
     Logged,
 }
 
 impl Kind {
-    /// Whether a buyer asks for it.
+    /// Whether it is a request of a buyer.
     fn sells(self) -> bool {
         !matches!(self, Self::Healthz | Self::Readyz | Self::Newcomer | Self::Logged)
     }
@@ -42,18 +42,18 @@ pub(crate) struct Sample {
     pub(crate) kind: Kind,
     pub(crate) asked: Instant,
     pub(crate) took: Duration,
-    /// None without an answer.
+    /// `None` without a response.
     pub(crate) status: Option<u16>,
-    /// Whether the answer has `Retry-After`.
+    /// Whether the response has `Retry-After`.
     pub(crate) retry_after: bool,
 }
 
-/// The meaning of an answer for its request.
+/// The outcome of a request, as its client knows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Outcome {
     Acknowledged,
     Refused,
-    /// It may or may not have been done.
+    /// The service may or may not have done it.
     Unknown,
 }
 
@@ -72,7 +72,7 @@ impl Sample {
     }
 }
 
-/// States of a payment event in which its amount is in sight.
+/// States of a payment event in which its amount is accounted for.
 const EVENT_STATES: [&str; 7] = ["received", "parked", "applied", "ignored", "quarantined", "refund_due", "refunded"];
 
 /// The records of all clients of one fault. Ids are in upper-case hexadecimal digits.
@@ -85,16 +85,16 @@ pub(crate) struct Journal {
 /// Everything that was acknowledged.
 #[derive(Default)]
 struct Ledger {
-    /// Each with its product.
+    /// Ids of holds, each with the product's id.
     holds: Vec<(String, i64)>,
     orders: Vec<String>,
-    /// Orders whose payment was answered with `processed`.
+    /// Orders whose payment was answered with `processed` or `duplicate`.
     paid: Vec<String>,
-    /// Orders whose payment waits, is due for refund, or was put aside.
+    /// Orders whose payment got another 2xx response: it waits, is due for refund, or is quarantined.
     received: Vec<String>,
 }
 
-/// The digits of a UUID, as the database's HEX shows them.
+/// Returns the digits of a UUID as HEX of the database shows them.
 pub(crate) fn digits(id: &str) -> String {
     id.replace('-', "").to_uppercase()
 }
@@ -118,7 +118,7 @@ impl Journal {
         payments.push(digits(order_id));
     }
 
-    /// The first acknowledged hold of the hot product that was answered after this moment, and how long after.
+    /// Returns the time from `since` to the first response after it that acknowledges a hold of the hot product.
     pub(crate) fn recovered(&self, since: Instant) -> Option<Duration> {
         let samples = lock(&self.samples);
         let holds = samples.iter().filter(|sample| sample.kind == Kind::Hot && sample.is_acknowledged());
@@ -126,22 +126,22 @@ impl Journal {
         answered.min().map(|answered| answered - since)
     }
 
-    /// The requests that were sent in this time.
+    /// Returns the requests that were sent in this window.
     pub(crate) fn window(&self, from: Instant, to: Instant) -> Window {
         let samples = lock(&self.samples);
         let within = samples.iter().filter(|sample| (from..to).contains(&sample.asked)).copied().collect();
         Window { samples: within, length: to - from }
     }
 
-    /// The requests that were under way at any moment of this time.
+    /// Returns the requests that were under way at any moment of this window.
     pub(crate) fn under_way(&self, from: Instant, to: Instant) -> Window {
         let samples = lock(&self.samples);
         let overlaps = |sample: &&Sample| sample.asked < to && sample.asked + sample.took >= from;
         Window { samples: samples.iter().filter(overlaps).copied().collect(), length: to - from }
     }
 
-    /// Compares everything acknowledged with what the database has; `scarce` is a product that sells out, and its stock.
-    /// Returns what is wrong.
+    /// Compares everything acknowledged with the database; `scarce` is the id and the stock of the product that sells out.
+    /// Returns a text for each difference.
     pub(crate) async fn reconcile(&self, ground: &Ground, scarce: (i64, i64)) -> Vec<String> {
         let mut wrong = Vec::new();
         let holds = "SELECT HEX(id), IF(status IN ('active', 'ordered'), CAST(status AS CHAR),
@@ -188,19 +188,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The requests of a while.
+/// The requests of a window of time.
 pub(crate) struct Window {
     samples: Vec<Sample>,
     length: Duration,
 }
 
 impl Window {
-    /// The requests of one kind.
+    /// Returns the requests of one kind.
     pub(crate) fn of(&self, kind: Kind) -> Self {
         self.filtered(|sample| sample.kind == kind)
     }
 
-    /// The requests of buyers.
+    /// Returns the requests of buyers.
     pub(crate) fn sales(&self) -> Self {
         self.filtered(|sample| sample.kind.sells())
     }
@@ -217,7 +217,7 @@ impl Window {
         self.filtered(|sample| sample.outcome() == Outcome::Unknown)
     }
 
-    /// The answers with this status.
+    /// Returns the requests whose response has this status.
     pub(crate) fn status(&self, status: u16) -> Self {
         self.filtered(|sample| sample.status == Some(status))
     }
@@ -234,7 +234,7 @@ impl Window {
         self.count() as f64 / self.length.as_secs_f64()
     }
 
-    /// The longest time but for this share of the requests; of none, nothing.
+    /// Returns the latency at this quantile; `None` without requests.
     pub(crate) fn quantile(&self, share: f64) -> Option<Duration> {
         let mut took: Vec<Duration> = self.samples.iter().map(|sample| sample.took).collect();
         took.sort_unstable();
@@ -242,7 +242,7 @@ impl Window {
         took.get(position.min(took.len().saturating_sub(1))).copied()
     }
 
-    /// How often each status came, `-` where there was no answer: `200×5 503×2`.
+    /// Returns the count of each status, `-` for no response: `200×5 503×2`.
     pub(crate) fn statuses(&self) -> String {
         let mut counts: BTreeMap<Option<u16>, usize> = BTreeMap::new();
         for sample in &self.samples {

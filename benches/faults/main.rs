@@ -1,12 +1,12 @@
-//! Plays faults against `holdfast serve` and proves that nothing acknowledged is lost: faults of its neighbours, its machine,
-//! its database and its clocks. `script/faults` builds and runs it; docs/faults.md explains the table.
+//! Plays faults against `holdfast serve` and checks that no acknowledged request is lost: faults of other clients, the
+//! machine, the database and the clocks. `script/faults` builds and runs it; docs/faults.md explains the table.
 //!
-//! - [`crowds`]: clients that ask for too much, or for nothing
-//! - [`network`]: a database server that is away, frozen or late
+//! - [`crowds`]: clients that send too many requests, or none
+//! - [`network`]: a database server that is unreachable, frozen or slow
 //! - [`writes`]: a database server that answers and cannot write
 //! - [`clocks`]: a service or a database server whose clock is wrong
 //!
-//! [`play`] is what they have in common, [`journal`] the ledger.
+//! All of them use [`play`], which runs one fault, and [`journal`], which has the ledger.
 
 mod apart;
 mod clients;
@@ -36,30 +36,30 @@ use self::ground::Ground;
 use self::report::Report;
 use self::server::Server;
 
-/// Plays faults against the service while it sells, with a ledger of everything that it acknowledged.
+/// Plays faults against the service while it sells, and checks that no acknowledged request is lost.
 #[derive(Parser)]
 #[command(name = "script/faults", bin_name = "script/faults")]
 struct Options {
-    /// Each fault for a second or two and no judgement of times and rates: whether anything is lost
+    /// Play each fault for a second or two, and do not check times and rates
     #[arg(long)]
     quick: bool,
     /// Faults to play, comma-separated; all by default
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Fault>,
-    /// How long a fault lasts; one that the service must find out first lasts three times as long [default: 4, quick: 1.5]
+    /// Seconds that a fault lasts; faults that the service must detect first last three times as long [default: 4, quick: 1.5]
     #[arg(long)]
     seconds: Option<f64>,
-    /// A server to play on, mysql://user:password@host:port/, instead of a private one; its database and its user
-    /// `holdfast_faults` are dropped before and after, and faults of the server's process are skipped
+    /// Server to play on, mysql://user:password@host:port/, instead of a private one; its database and its user
+    /// `holdfast_faults` are dropped before and after, and faults of the server's process and settings are skipped
     #[arg(long)]
     url: Option<String>,
-    /// Another build of holdfast to play against, to compare two of them
+    /// Another build of holdfast to play against, to compare two builds
     #[arg(long, default_value = env!("CARGO_BIN_EXE_holdfast"), hide_default_value = true)]
     program: String,
     /// Log filter of the service
     #[arg(long, default_value = "off,holdfast::serve=info")]
     log: String,
-    /// End with 1 when a bound is missed, too
+    /// Also exit with 1 when a bound is missed
     #[arg(long)]
     check: bool,
     /// Passed by cargo to every benchmark
@@ -69,25 +69,25 @@ struct Options {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Fault {
-    /// 512 connections that ask for holds of unknown products
+    /// 512 connections take holds of unknown products
     UnknownProducts,
-    /// 512 connections that ask for unknown holds
+    /// 512 connections read unknown holds
     UnknownHolds,
-    /// 300 HTTP/2 connections with 200 streams each on the hot product
+    /// 300 HTTP/2 connections with 200 streams each take holds of the hot product
     Overload,
-    /// 32 connections that pipeline GET /healthz
+    /// 32 connections pipeline GET /healthz
     Pipelining,
-    /// A log that nothing reads
+    /// The service's log is not read
     UnreadLog,
-    /// 1,200 idle clients, and a soft limit of 1,024 open files
+    /// 1,200 clients connect and send nothing; the soft limit of open files is 1,024
     IdleCrowd,
-    /// The same with a hard limit
+    /// The same with a hard limit of 1,024
     IdleCrowdHard,
-    /// No packet between service and database arrives
+    /// All packets between service and database are lost
     BlackHole,
-    /// The database server's process is stopped, and goes on
+    /// The database server's process is stopped and continued
     Frozen,
-    /// The database server's process is killed, and starts again
+    /// The database server's process is killed and started again
     Gone,
     /// Every packet between service and database is 100 to 200 ms late
     Slow,
@@ -99,9 +99,9 @@ enum Fault {
     ReadOnly,
     /// The service's user may only read
     LostPrivileges,
-    /// A client of the database has locked the table of holds
+    /// A client of the database locks the table of holds
     TableLock,
-    /// The table of holds is not there
+    /// The table of holds is missing
     MissingTable,
     /// The disk of the database is full
     FullDisk,
@@ -117,29 +117,29 @@ impl Fault {
     }
 }
 
-/// How much of everything.
+/// The sizes and durations of a run.
 pub(crate) struct Plan {
-    /// How long buyers sell before a fault.
+    /// Time for which buyers buy before a fault.
     before: Duration,
-    /// How long a fault lasts.
+    /// Duration of a fault.
     fault: Duration,
-    /// How long one lasts that the service must find out first.
+    /// Duration of a fault that the service must detect first.
     long_fault: Duration,
-    /// How long the service may take to sell again.
+    /// The longest time until the service must sell again.
     recovery: Duration,
-    /// HTTP/2 connections, and streams of each, of the overload.
+    /// HTTP/2 connections, and streams per connection, of the overload.
     flood: (usize, usize),
-    /// Requests that a service with an unread log must answer.
+    /// Number of requests in the fault `unread-log`.
     logged: usize,
     program: String,
     log: String,
 }
 
-/// Why a fault cannot be played here.
+/// The reason why a fault cannot be played here.
 pub(crate) struct Skipped(String);
 
 impl Skipped {
-    /// The fault is one of the server's process or of its settings, and the server was named.
+    /// The fault needs the server's process or its settings, and `--url` names the server.
     pub(crate) fn named_server() -> Self {
         Self("only on a private server".to_owned())
     }
@@ -162,7 +162,7 @@ impl Plan {
     }
 }
 
-/// An early end of the run ends the processes that it started, too: they go with the values that are dropped here.
+/// Runs the faults. A signal ends the run early and also ends the processes that it started, since their values are dropped.
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
@@ -195,7 +195,7 @@ async fn play(options: &Options) -> (bool, bool) {
     report.print()
 }
 
-/// Where a private server has its data.
+/// Returns the folder for the data of a private server.
 fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
 }

@@ -1,4 +1,5 @@
-//! A database server that is away, frozen, late, or that ends connections; and a row that a client of it holds.
+//! Faults of a database server that is unreachable, frozen or slow, or that ends connections; and a row that another client
+//! keeps locked.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::report::Report;
 use crate::support::report::Target;
 use crate::{Plan, Skipped};
 
-/// How often connections are killed, and how many.
+/// The interval at which connections are killed, and how many each time.
 const KILL_EVERY: Duration = Duration::from_millis(50);
 const KILLED_AT_ONCE: usize = 4;
 
@@ -28,7 +29,7 @@ pub(crate) async fn slow(name: &str, ground: &Ground, plan: &Plan, report: &mut 
     report.bound(format!("{name}: acknowledged"), acknowledged as f64, Target::AtLeast(1.0));
 }
 
-/// A fault on the way to the database.
+/// Plays a fault of the network between service and database.
 async fn proxied(
     name: &str,
     ground: &Ground,
@@ -54,7 +55,7 @@ async fn proxied(
 pub(crate) async fn frozen(name: &str, ground: &mut Ground, plan: &Plan, report: &mut Report) -> Result<(), Skipped> {
     ground.server().ok_or_else(Skipped::named_server)?;
     let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
-    let server = ground.server().expect("it was there");
+    let server = ground.server().expect("the server is private");
     play.begin();
     server.signal("STOP").await;
     sleep(plan.long_fault).await;
@@ -67,7 +68,7 @@ pub(crate) async fn frozen(name: &str, ground: &mut Ground, plan: &Plan, report:
 pub(crate) async fn gone(name: &str, ground: &mut Ground, plan: &Plan, report: &mut Report) -> Result<(), Skipped> {
     ground.server().ok_or_else(Skipped::named_server)?;
     let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
-    let server = ground.server().expect("it was there");
+    let server = ground.server().expect("the server is private");
     play.begin();
     server.kill().await;
     sleep(plan.long_fault).await;
@@ -77,7 +78,7 @@ pub(crate) async fn gone(name: &str, ground: &mut Ground, plan: &Plan, report: &
     Ok(())
 }
 
-/// The bounds of a service whose database does not answer.
+/// Adds the bounds for a service whose database does not answer.
 fn fails_fast(outcome: &Outcome, report: &mut Report) {
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
     let name = &outcome.name;
@@ -98,7 +99,7 @@ pub(crate) async fn killed(name: &str, ground: &Ground, plan: &Plan, report: &mu
         let mut ids = ground.connections().await;
         for _ in 0..KILLED_AT_ONCE.min(ids.len()) {
             let id = ids.swap_remove(rand::random_range(0..ids.len()));
-            // It may have ended by itself.
+            // The connection may have ended already.
             let _ = admin.query_drop(format!("KILL {id}")).await;
         }
         sleep(KILL_EVERY).await;
@@ -126,5 +127,9 @@ pub(crate) async fn row_lock(name: &str, ground: &Ground, plan: &Plan, report: &
     report.note(&format!("another product: {before:.0}/s before, {during:.0}/s during"));
     let count = outcome.during.of(Kind::Other).acknowledged().count();
     report.bound(format!("{name}: holds of another product"), count as f64, Target::AtLeast(1.0));
-    report.timed(format!("{name}: the same beside before"), Some(during / before), Target::AtLeast(0.5));
+    report.timed(
+        format!("{name}: holds of another product, rate / before"),
+        Some(during / before),
+        Target::AtLeast(0.5),
+    );
 }

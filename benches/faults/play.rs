@@ -1,4 +1,5 @@
-//! One fault: a service, buyers, the time before, the fault, the time until it recovered, and the proof at the end.
+//! Runs one fault: starts a service with buyers, lets them buy before and during the fault, waits for the recovery, and
+//! checks the ledger.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::report::Report;
 use crate::support::measure::Crowd;
 use crate::support::service::Served;
 
-/// Buyers of the hot product, of another one, of one that sells out, and buyers who pay what they hold.
+/// Buyers of the hot product, of another product, of one that sells out, and buyers that order and pay what they hold.
 const HOT_BUYERS: usize = 16;
 const OTHER_BUYERS: usize = 4;
 const SCARCE_BUYERS: usize = 2;
@@ -23,17 +24,17 @@ const PAYING_BUYERS: usize = 4;
 const PLENTY: i64 = 1_000_000_000;
 /// Units of the product that sells out.
 const SCARCE: i64 = 200;
-/// How long the service may take to finish the requests that are under way when the buyers stop.
+/// The longest time for requests that are under way when the buyers stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(10);
 
-/// How the service is started.
+/// The parameters with which the service is started.
 pub(crate) struct Start<'a> {
-    /// For the service.
+    /// URL of the database.
     pub(crate) url: String,
-    /// Settings above those of every fault.
+    /// Settings in addition to those of every fault.
     pub(crate) settings: &'a [(&'a str, &'a str)],
-    /// A command line of `sh` that runs before it, in the same process.
+    /// A command line of `sh` that runs before the service, in the same process.
     pub(crate) shell: &'a str,
 }
 
@@ -65,14 +66,14 @@ pub(crate) struct Outcome {
     pub(crate) name: String,
     pub(crate) before: Window,
     pub(crate) during: Window,
-    /// The second half of the fault, when it is known.
+    /// The second half of the fault, by which the service has detected it.
     pub(crate) known: Window,
-    /// How long after the end of the fault the first hold was acknowledged.
+    /// Time from the end of the fault to the first acknowledged hold.
     pub(crate) recovered: Option<Duration>,
 }
 
 impl Play {
-    /// Starts the service and its buyers, and lets them sell for a while.
+    /// Starts the service and its buyers, and lets them buy for [`Plan::before`].
     pub(crate) async fn open(name: &str, ground: &Ground, plan: &Plan, start: Start<'_>) -> Self {
         let (hot, other) = (ground.product("Hot", PLENTY).await, ground.product("Other", PLENTY).await);
         let scarce = ground.product("Scarce", SCARCE).await;
@@ -106,18 +107,18 @@ impl Play {
         }
     }
 
-    /// A client that writes into the same journal.
+    /// Returns a new client with the same journal.
     pub(crate) fn link(&self) -> Link {
         Link::new(self.served.address, &self.journal)
     }
 
-    /// The fault begins now.
+    /// Records that the fault begins now.
     pub(crate) fn begin(&mut self) {
         self.begun = Instant::now();
     }
 
-    /// Lets the fault last this long, and longer until the requests since its beginning show what they must: a
-    /// loaded machine needs its time.
+    /// Waits for `lasts`, and then until `shown` accepts the requests since the beginning of the fault: a loaded machine may
+    /// need longer.
     pub(crate) async fn last(&self, lasts: Duration, shown: impl Fn(&Window) -> bool) {
         sleep(lasts).await;
         let deadline = Instant::now() + self.recovery;
@@ -126,17 +127,17 @@ impl Play {
         }
     }
 
-    /// The requests since the beginning of the fault that were answered.
+    /// Returns the completed requests since the beginning of the fault.
     pub(crate) fn so_far(&self) -> Window {
         self.journal.window(self.begun, Instant::now())
     }
 
-    /// The fault is over now, and everything that belongs to it is undone.
+    /// Records that the fault ends now; the caller has undone it.
     pub(crate) fn end(&mut self) {
         self.ended = Instant::now();
     }
 
-    /// Waits until the service sells again, ends everything, and proves that nothing acknowledged was lost.
+    /// Waits until the service sells again, stops everything, and checks that nothing acknowledged is lost.
     pub(crate) async fn finish(self, ground: &Ground, report: &mut Report) -> Outcome {
         let deadline = self.ended + self.recovery;
         while self.journal.recovered(self.ended).is_none() && Instant::now() < deadline {
@@ -176,7 +177,7 @@ fn buyers(served: &Served, journal: &Arc<Journal>, hot: i64, other: i64, scarce:
     agents
 }
 
-/// Runs `holdfast audit`. Returns what it says where it is not clean.
+/// Runs `holdfast audit`. Returns its output unless it is clean.
 async fn audit(program: &str, ground: &Ground) -> Option<String> {
     let mut command = Command::new(program);
     command.arg("audit").env_clear().env("HOLDFAST_DATABASE_URL", ground.admin_url()).stdin(Stdio::null());

@@ -1,4 +1,4 @@
-//! A TCP proxy between the service and its database: it forwards, forwards late, or swallows everything.
+//! A TCP proxy between the service and its database: it forwards packets, delays them, or holds them back.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -11,20 +11,20 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// How late a packet arrives, in milliseconds.
+/// The delay of a packet, in milliseconds.
 const LATE_MS: Range<u64> = 100..200;
 
-/// The way of a packet, in either direction.
+/// The handling of packets, in both directions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Forward,
-    /// After 100 to 200 ms.
+    /// Forwards each packet after 100 to 200 ms.
     Late,
-    /// Not until another mode is set. New connections are accepted all the same.
+    /// Forwards nothing until another mode is set, but accepts new connections.
     Swallow,
 }
 
-/// A running proxy; its connections end with this value.
+/// A running proxy; dropping the value ends its connections.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     mode: watch::Sender<Mode>,
@@ -42,7 +42,7 @@ impl Proxy {
         Self { address, mode, _tasks: tasks }
     }
 
-    /// From now on.
+    /// Changes the mode.
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }

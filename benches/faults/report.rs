@@ -1,23 +1,23 @@
-//! The printed table, the bounds, and the failures of a run.
+//! Prints the table, the bounds, and the failures of a run.
 
 use std::time::Duration;
 
 use crate::play::Outcome;
 use crate::support::report::{self, Bounds, Target};
 
-/// How many losses of one fault are shown.
+/// Number of losses per fault that are shown.
 const SHOWN: usize = 5;
 
-/// Everything that was found.
+/// The bounds and the failures of a run.
 pub(crate) struct Report {
     bounds: Bounds,
-    /// Whether times and rates are judged.
+    /// Whether times and rates are checked.
     timed: bool,
     failures: Vec<String>,
 }
 
 impl Report {
-    /// Short runs do not judge times and rates.
+    /// Prints the head of the table. A run that is not `timed` ignores bounds on times and rates.
     pub(crate) fn new(timed: bool) -> Self {
         report::heading("Faults");
         let columns = [
@@ -37,7 +37,7 @@ impl Report {
         Self { bounds: Bounds::default(), timed, failures: Vec::new() }
     }
 
-    /// Adds a line about a fault: its figures, what was lost, and what the audit found.
+    /// Prints the line of a fault, and records what was lost and what the audit found.
     pub(crate) fn row(&mut self, outcome: &Outcome, wrong: &[String], audit: &Option<String>) {
         let sales = outcome.during.sales();
         let time = |time: Option<Duration>| time.map_or("-".to_owned(), report::short);
@@ -65,22 +65,22 @@ impl Report {
         }
     }
 
-    /// A fault that cannot be played here.
+    /// Prints the line of a fault that cannot be played here.
     pub(crate) fn skipped(&self, name: &str, reason: &str) {
         report::line(name, &[&format!("skipped: {reason}")]);
     }
 
-    /// Something about the last line that has no column.
+    /// Prints a note below the last line.
     pub(crate) fn note(&self, text: &str) {
         println!("    {text}");
     }
 
-    /// A bound that every run must keep.
+    /// Adds a bound that every run must keep.
     pub(crate) fn bound(&mut self, name: String, value: f64, target: Target) {
         self.bounds.add(name, Some(value), target);
     }
 
-    /// A bound on a time or a rate.
+    /// Adds a bound on a time or a rate, unless the run is short.
     pub(crate) fn timed(&mut self, name: String, value: Option<f64>, target: Target) {
         if self.timed {
             self.bounds.add(name, value, target);

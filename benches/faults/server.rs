@@ -10,15 +10,15 @@ use mysql_async::{Conn, Opts};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a server may take to end, or to answer after its start.
+/// Timeout for a server to end, or to answer after its start.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the server may take to answer one connection.
+/// Timeout of one connection attempt.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 
-/// A private server; it ends with this value.
+/// A private server; dropping the value ends it.
 pub(crate) struct Server {
-    /// Holds the folder, also when its own process was killed.
+    /// Owns the folder, even after its own process was killed.
     private: PrivateServer,
     folder: PathBuf,
     /// The command line of the first process, with its port.
@@ -28,7 +28,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server with all its data in `folder`, and these options.
+    /// Starts a server with its data in `folder`, with these options.
     pub(crate) async fn start(folder: &Path, options: &[&str]) -> Result<Self, String> {
         let private = PrivateServer::start(folder, options).await.map_err(|error| error.to_string())?;
         let folder = folder.canonicalize().map_err(|error| error.to_string())?;
@@ -39,12 +39,12 @@ impl Server {
         Ok(server)
     }
 
-    /// Where to find `database` on it.
+    /// Returns the URL of `database` on this server.
     pub(crate) fn url(&self, database: &str) -> String {
         self.private.url(database)
     }
 
-    /// The id of its process.
+    /// Returns the process id.
     fn pid(&self) -> u32 {
         let file = self.data().join("server.pid");
         let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -61,7 +61,7 @@ impl Server {
         assert!(sent.is_ok_and(|status| status.success()), "{name} can be sent to the database server");
     }
 
-    /// Ends the process without any warning, as a crash would, and waits until it has ended.
+    /// Kills the process, as a crash would, and waits until it has ended.
     pub(crate) async fn kill(&mut self) {
         let process = PathBuf::from(format!("/proc/{}/cmdline", self.pid()));
         self.signal("KILL").await;
@@ -75,8 +75,8 @@ impl Server {
         }
     }
 
-    /// Starts the killed server again, by the same command and so on the same port, with these variables. Returns once it
-    /// answers.
+    /// Starts the killed server again with the same command, so on the same port, and with these environment variables.
+    /// Returns once the server answers.
     pub(crate) async fn start_again(&mut self, variables: &[(&str, &str)]) {
         for name in ["server.sock", "server.sock.lock", "server.pid"] {
             let _ = std::fs::remove_file(self.data().join(name));
@@ -90,7 +90,7 @@ impl Server {
             .current_dir(self.data())
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a file of our own"))
+            .stdout(log.try_clone().expect("the log's handle can be copied"))
             .stderr(log)
             .kill_on_drop(true)
             .spawn();
@@ -105,7 +105,7 @@ impl Server {
 
     /// Stops the server and removes its folder.
     pub(crate) async fn leave(self) {
-        // Waited for here, because a process that is not waited for keeps its command line.
+        // Waits for the child meanwhile: until its parent waits, an ended process stays in the process table.
         let waited = self.replacement.map(|mut child| tokio::spawn(async move { child.wait().await }));
         self.private.stop().await;
         drop(waited);
@@ -114,8 +114,8 @@ impl Server {
     }
 }
 
-/// One connection, if the server answers in time.
-#[expect(clippy::disallowed_methods, reason = "the harness looks at the database past the service's door")]
+/// Opens one connection, if the server answers in time.
+#[expect(clippy::disallowed_methods, reason = "the benchmark does not use the service's transaction door")]
 pub(crate) async fn connect(url: &str) -> Result<Conn, String> {
     let opts = Opts::from_url(url).map_err(|error| error.to_string())?;
     let connected = async {

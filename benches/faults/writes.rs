@@ -1,4 +1,4 @@
-//! A database server that answers and cannot write.
+//! Faults of a database server that answers but cannot write.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -15,10 +15,10 @@ use crate::server::Server;
 use crate::support::report::Target;
 use crate::{Plan, Skipped, folder};
 
-/// Room for a new server of either engine, which brings 200 to 300 MB of its own.
+/// Room for a new server of either engine, which needs 200 to 300 MB itself.
 const DISK_SIZE: &str = "size=600m";
-/// Nothing but its tables grows: with MySQL's binary log, which grows with every commit and is waited for in minutes, that
-/// would be the fault.
+/// Without the binary log only the tables grow. MySQL's binary log grows with every commit, and on a full disk MySQL waits
+/// for minutes to write it: that would be another fault.
 const DISK_OPTIONS: [&str; 1] = ["--skip-log-bin"];
 
 pub(crate) async fn read_only(
@@ -82,7 +82,7 @@ pub(crate) async fn full_disk(
     let mut play = Play::open(name, &ground, plan, Start::directly(&ground)).await;
     disk.fill();
     let filled = Instant::now();
-    // Tables have some room left at first.
+    // The tables' files still have some free space at first.
     while play.journal.window(filled, Instant::now()).sales().status(201).count() > 0
         && filled.elapsed() < plan.recovery
         && play.journal.window(filled, Instant::now()).of(Kind::Hot).refused().count() == 0
@@ -103,16 +103,12 @@ pub(crate) async fn full_disk(
     Ok(())
 }
 
-/// The bounds of a service whose database cannot write: it answers 503 and is not ready.
+/// Adds the bounds for a service whose database cannot write: it answers 503 and is not ready.
 fn says_so(outcome: &Outcome, report: &mut Report) {
     let name = &outcome.name;
     let sales = outcome.during.sales();
     report.note(&format!("answers to buyers: {}", sales.statuses()));
-    report.bound(
-        format!("{name}: answers other than done or refused"),
-        sales.unknown().count() as f64,
-        Target::AtMost(0.0),
-    );
+    report.bound(format!("{name}: answers of unknown outcome"), sales.unknown().count() as f64, Target::AtMost(0.0));
     let readyz = outcome.known.of(Kind::Readyz);
     let share = readyz.status(503).count() as f64 / readyz.count().max(1) as f64;
     report.timed(format!("{name}: share of readyz's answers that are 503"), Some(share), Target::AtLeast(0.9));
@@ -120,7 +116,7 @@ fn says_so(outcome: &Outcome, report: &mut Report) {
     report.timed(format!("{name}: seconds to the first hold after"), recovered, Target::AtMost(1.0));
 }
 
-/// A small file system in memory; it goes with this value.
+/// A small file system in memory; dropping the value unmounts it.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -137,9 +133,9 @@ impl Disk {
         Ok(Self(place))
     }
 
-    /// Takes all the room that is left.
+    /// Writes a file that takes all free space.
     fn fill(&self) {
-        let mut ballast = File::create(self.ballast()).expect("a file can be made");
+        let mut ballast = File::create(self.ballast()).expect("the file can be created");
         for size in [1 << 20, 1 << 12] {
             let block = vec![0x5a; size];
             while ballast.write_all(&block).is_ok() {}
@@ -147,7 +143,7 @@ impl Disk {
     }
 
     fn empty(&self) {
-        std::fs::remove_file(self.ballast()).expect("the file is there");
+        std::fs::remove_file(self.ballast()).expect("the file exists");
     }
 
     fn ballast(&self) -> PathBuf {

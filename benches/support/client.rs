@@ -1,5 +1,5 @@
-//! The load generator's HTTP client: one kept connection, prepared request bytes, and no more of the answer is read than
-//! is needed. It must not be what is measured.
+//! The load generator's HTTP client: one kept connection, prepared request bytes, and minimal parsing of responses, so that
+//! the client itself does not limit the figures.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// One connection.
+/// A client with one kept connection.
 pub(crate) struct Client {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
-/// An answer.
+/// A response.
 pub(crate) struct Answer<'client> {
     pub(crate) status: u16,
     pub(crate) head: &'client [u8],
@@ -21,19 +21,19 @@ pub(crate) struct Answer<'client> {
 }
 
 impl Client {
-    /// A connection to a service that must accept it.
+    /// Connects; the service must accept.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self::try_connect(address).await.expect("the service accepts connections")
     }
 
-    /// A connection, if the service accepts it.
+    /// Connects, if the service accepts.
     pub(crate) async fn try_connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(4096) })
     }
 
-    /// As many connections as that.
+    /// Opens `count` connections.
     pub(crate) async fn connect_all(address: SocketAddr, count: usize) -> Vec<Self> {
         let mut clients = Vec::with_capacity(count);
         for _ in 0..count {
@@ -42,12 +42,12 @@ impl Client {
         clients
     }
 
-    /// Sends a request and waits for its answer, which must come.
+    /// Sends a request and waits for the response, which must come.
     pub(crate) async fn send(&mut self, request: &[u8]) -> Answer<'_> {
         self.try_send(request).await.expect("the service answers")
     }
 
-    /// Sends a request and waits for its answer; without one the connection is of no further use.
+    /// Sends a request and waits for the response. After an error the connection cannot be used again.
     pub(crate) async fn try_send(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.received.clear();
@@ -64,7 +64,7 @@ impl Client {
         Ok(Answer { status, head, body })
     }
 
-    /// Sends a request whose answer must have this status.
+    /// Sends a request; the response must have this status.
     pub(crate) async fn expect(&mut self, request: &[u8], status: u16) -> Answer<'_> {
         let answer = self.send(request).await;
         let [head, body] = [answer.head, answer.body].map(String::from_utf8_lossy);
@@ -73,11 +73,11 @@ impl Client {
     }
 }
 
-/// The status of an answer and where its body begins, once all of it is there.
+/// Returns the status and the offset of the body, once the whole response has arrived.
 fn complete(received: &[u8]) -> Option<(u16, usize)> {
     let body = find(received, b"\r\n\r\n")? + 4;
     let length = number_after(&received[..body], b"content-length: ").unwrap_or(0);
-    let status = number_after(&received[..body], b"HTTP/1.1 ").expect("an answer of HTTP/1.1");
+    let status = number_after(&received[..body], b"HTTP/1.1 ").expect("a response of HTTP/1.1");
     (received.len() >= body + length).then(|| (u16::try_from(status).unwrap_or(0), body))
 }
 
@@ -92,16 +92,16 @@ fn number_after(bytes: &[u8], text: &[u8]) -> Option<usize> {
 }
 
 impl Answer<'_> {
-    /// A UUID in the body, by its field's name.
+    /// Returns the UUID in this field of the body.
     pub(crate) fn id(&self, field: &str) -> String {
         let name = format!("\"{field}\":\"");
-        let begin = find(self.body, name.as_bytes()).expect("the field is there") + name.len();
+        let begin = find(self.body, name.as_bytes()).expect("the body has the field") + name.len();
         String::from_utf8_lossy(&self.body[begin..begin + 36]).into_owned()
     }
 
-    /// A number in the body, by its field's name.
+    /// Returns the number in this field of the body.
     pub(crate) fn number(&self, field: &str) -> i64 {
-        let number = number_after(self.body, format!("\"{field}\":").as_bytes()).expect("the field is there");
+        let number = number_after(self.body, format!("\"{field}\":").as_bytes()).expect("the body has the field");
         i64::try_from(number).expect("a small number")
     }
 }
@@ -117,13 +117,13 @@ pub(crate) fn post(path: &str, body: &str) -> Vec<u8> {
     format!("{head}{}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// `POST path` with a JSON body and a key for it.
+/// `POST path` with a JSON body and an `Idempotency-Key`.
 pub(crate) fn post_with_key(path: &str, body: &str, key: &str) -> Vec<u8> {
     let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
     format!("{head}Idempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-/// A hold on one unit.
+/// `POST /api/holds` for one unit.
 pub(crate) fn hold(product_id: i64) -> Vec<u8> {
     post("/api/holds", &format!(r#"{{"product_id":{product_id},"qty":1}}"#))
 }

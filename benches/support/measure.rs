@@ -1,4 +1,4 @@
-//! A closed loop: every buyer asks, waits for the answer, and asks again.
+//! A closed loop: every buyer sends a request, waits for the response, and sends the next one.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +12,11 @@ use super::client::Client;
 
 /// A client in a closed loop.
 pub(crate) trait Buyer: Send + 'static {
-    /// Asks once and waits for the answer, which must be the expected one.
+    /// Sends one request, or one flow of requests, and waits for the expected response.
     fn ask(&mut self) -> impl Future<Output = ()> + Send;
 }
 
-/// A client that asks the same thing again and again.
+/// A client that repeats one request.
 pub(crate) struct Same {
     pub(crate) client: Client,
     pub(crate) request: Vec<u8>,
@@ -29,17 +29,17 @@ impl Buyer for Same {
     }
 }
 
-/// When an answer came, since the start, and how long it took; in nanoseconds.
+/// One response: its time since the start and its latency, in nanoseconds.
 struct Sample {
     at: u64,
     took: u64,
 }
 
-/// How many lists the samples are written to. One per buyer would be thousands of cold cache lines, a cost that the
-/// limit, which has two buyers, does not have; a single one would be fought for.
+/// Number of lists for the samples. One list per buyer would touch thousands of cold cache lines, a cost that the limit with
+/// its two buyers does not have; a single list would be contended.
 const LISTS: usize = 16;
 
-/// Buyers who ask until they are told to stop.
+/// Running buyers, until [`Crowd::stop`].
 pub(crate) struct Crowd {
     shared: Arc<Shared>,
     buyers: JoinSet<()>,
@@ -51,7 +51,7 @@ struct Shared {
     samples: [Mutex<Vec<Sample>>; LISTS],
 }
 
-/// Every answer that a crowd got.
+/// All responses that a crowd got.
 pub(crate) struct Log {
     started: Instant,
     samples: Vec<Sample>,
@@ -66,7 +66,7 @@ pub(crate) struct Load {
 }
 
 impl Crowd {
-    /// Each buyer is a task of its own.
+    /// Starts a task for each buyer.
     pub(crate) fn start<B: Buyer>(buyers: impl IntoIterator<Item = B>) -> Self {
         let samples = std::array::from_fn(|_| Mutex::default());
         let shared = Arc::new(Shared { started: Instant::now(), stop: AtomicBool::new(false), samples });
@@ -77,7 +77,7 @@ impl Crowd {
         Self { shared, buyers: tasks }
     }
 
-    /// Waits until every buyer has its last answer.
+    /// Stops the buyers and waits for their last responses.
     pub(crate) async fn stop(self) -> Log {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.buyers.join_all().await;
@@ -99,7 +99,7 @@ async fn buy(mut buyer: impl Buyer, list: usize, shared: Arc<Shared>) {
 }
 
 impl Log {
-    /// The answers that came within this time.
+    /// Returns the figures of the responses within this window.
     pub(crate) fn window(&self, from: Instant, to: Instant) -> Load {
         let [begin, end] = [from, to].map(|moment| nanos(moment - self.started));
         let within = self.samples.iter().filter(|sample| (begin..end).contains(&sample.at));

@@ -1,4 +1,4 @@
-//! What the benchmarks share: a client, a closed loop, the service as a process of its own, and tables of figures.
+//! Shared by both benchmarks: an HTTP client, a closed loop, the service as a process, and tables of figures.
 
 pub(crate) mod client;
 pub(crate) mod measure;

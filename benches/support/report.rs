@@ -1,20 +1,20 @@
-//! What is printed: settings, tables, and the ratios with their targets.
+//! Prints settings, tables, and the ratios with their bounds.
 
 use std::time::Duration;
 
-/// What a figure must keep to.
+/// The bound of a figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
     AtLeast(f64),
     AtMost(f64),
 }
 
-/// The ratios, in the order in which they were found.
+/// The ratios, in the order in which they were added.
 #[derive(Default)]
 pub(crate) struct Bounds(Vec<(String, f64, Target)>);
 
 impl Bounds {
-    /// Adds one; a ratio whose parts were not measured is left out.
+    /// Adds a ratio, unless its parts were not measured.
     pub(crate) fn add(&mut self, name: impl Into<String>, value: Option<f64>, target: Target) {
         if let Some(value) = value {
             self.0.push((name.into(), value, target));
@@ -37,26 +37,26 @@ impl Bounds {
     }
 }
 
-/// What everything below was measured on.
+/// Prints the settings of the run, one per line.
 pub(crate) fn settings(settings: &[(&str, String)]) {
     for (name, value) in settings {
         println!("{name}: {value}");
     }
 }
 
-/// A new table.
+/// Prints the heading of a table.
 pub(crate) fn heading(text: &str) {
     println!("\n{text}");
     println!("{}", "-".repeat(text.len()));
 }
 
-/// One line of a table; the first column is text, the others are figures.
+/// Prints one line of a table; the first column is text, the others are figures.
 pub(crate) fn line(first: &str, columns: &[&str]) {
     let columns: String = columns.iter().map(|column| format!(" {column:>10}")).collect();
     println!("{first:<42}{columns}");
 }
 
-/// A number as large as these are: 118,000.
+/// Formats a large number: 118,000.
 pub(crate) fn whole(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
@@ -69,7 +69,7 @@ pub(crate) fn whole(number: f64) -> String {
     text
 }
 
-/// A duration as a person reads it.
+/// Formats a duration in a suitable unit: 12.34 ms.
 pub(crate) fn short(duration: Duration) -> String {
     match duration.as_secs_f64() {
         seconds if seconds < 0.001 => format!("{:.0} us", seconds * 1e6),

@@ -1,4 +1,4 @@
-//! The program itself, as a process of its own.
+//! The service as a process.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 
-/// A running `holdfast serve`; it ends with this value.
+/// A running `holdfast serve`; dropping the value ends it.
 pub(crate) struct Served {
     process: Child,
     pub(crate) address: SocketAddr,
@@ -20,14 +20,14 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Starts it over a database, on any free port, with these settings and no other ones.
+    /// Starts the service on a free port, with these settings and no other ones.
     pub(crate) async fn start_on(database_url: &str, log: &str, settings: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
         command.arg("serve").env_clear();
         Self::spawn(&mut command, database_url, log, settings).await
     }
 
-    /// The same by a command that becomes `holdfast serve`.
+    /// The same with a command that executes `holdfast serve`.
     pub(crate) async fn spawn(command: &mut Command, database_url: &str, log: &str, settings: &[(&str, &str)]) -> Self {
         let mut process = command
             .env("HOLDFAST_DATABASE_URL", database_url)
@@ -45,24 +45,24 @@ impl Served {
         let address = timeout(Duration::from_secs(10), address(&mut lines, &mut told)).await.ok().flatten();
         let address = address.unwrap_or_else(|| {
             let told = told.join("\n");
-            panic!("the service does not say where it listens (its log must let holdfast::serve=info through):\n{told}")
+            panic!("the service did not log its address (the log filter must include holdfast::serve=info):\n{told}")
         });
         let unread = CancellationToken::new();
         tokio::spawn(drain(lines, unread.clone()));
         Self { process, address, unread }
     }
 
-    /// From now on nothing reads its log, whose pipe stays open.
+    /// Stops reading the service's log; the pipe stays open.
     pub(crate) fn leave_log_unread(&self) {
         self.unread.cancel();
     }
 
-    /// Kept connections to it.
+    /// Opens `count` kept connections to the service.
     pub(crate) async fn clients(&self, count: usize) -> Vec<Client> {
         Client::connect_all(self.address, count).await
     }
 
-    /// How much of it is in memory, where the system tells.
+    /// Returns the resident memory in bytes, if the system has `/proc`.
     pub(crate) fn resident_bytes(&self) -> Option<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()?)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -74,7 +74,7 @@ impl Served {
     }
 }
 
-/// Reads the log until it tells where the service listens, and keeps the lines before that.
+/// Reads the log up to the line with the service's address, and collects the lines before it in `told`.
 async fn address(lines: &mut Lines<BufReader<ChildStderr>>, told: &mut Vec<String>) -> Option<SocketAddr> {
     while let Some(line) = lines.next_line().await.expect("the log can be read") {
         let address = line.split_once("\"address\":\"").and_then(|(_, rest)| rest.split_once('"'));
@@ -86,7 +86,7 @@ async fn address(lines: &mut Lines<BufReader<ChildStderr>>, told: &mut Vec<Strin
     None
 }
 
-/// Shows warnings and errors of the service; lines about single requests are only read. After `unread` nothing is read.
+/// Reads the log until `unread` and prints its warnings and errors.
 async fn drain(mut lines: Lines<BufReader<ChildStderr>>, unread: CancellationToken) {
     loop {
         let line = tokio::select! {

@@ -1,4 +1,4 @@
-//! Holdfast's batches, and the limit: the same batches from bare connections.
+//! Holdfast's batches, and as the limit the same batches sent on bare connections.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::per_request::{TTL_SECONDS, is_passing, packet, send};
 use crate::connections::connect;
 use crate::measure::Buyer;
 
-/// As the service's own default.
+/// The service's default.
 pub(super) const POOL_SIZE: usize = 16;
 
 /// e. Holdfast in this process, without HTTP.
@@ -42,11 +42,11 @@ impl Buyer for Service {
     }
 }
 
-/// f. A connection that sends one batch after the other. The text is made once; every time only its ids are new.
+/// f. A connection that sends one batch after the other. The statements are built once; each batch only gets new ids.
 pub(super) struct Bare {
     conn: Conn,
     text: Vec<u8>,
-    /// Where the ids stand, in ascending order.
+    /// Offsets of the ids in `text`, ascending.
     places: Vec<usize>,
     lane: u128,
     last_id: u128,
@@ -67,7 +67,7 @@ impl Bare {
         Self { conn, text: text.into_bytes(), places, lane, last_id: 0 }
     }
 
-    /// Ids as the service's are: they begin with the time in milliseconds.
+    /// Writes new ids, which begin with the time in milliseconds as the service's do.
     fn renew_ids(&mut self) {
         let millis = u128::from(chrono::Utc::now().timestamp_millis().unsigned_abs());
         for &place in &self.places {
@@ -83,7 +83,7 @@ impl Buyer for Bare {
         self.renew_ids();
         while let Err(error) = send(&mut self.conn, &self.text, self.places.len() as u64).await {
             assert!(is_passing(&error), "a bare batch failed: {error}");
-            self.conn.query_drop("ROLLBACK").await.expect("the connection lives");
+            self.conn.query_drop("ROLLBACK").await.expect("the connection is usable after the error");
         }
     }
 }

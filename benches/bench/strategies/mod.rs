@@ -1,4 +1,4 @@
-//! One hot product, sold in six ways. All write the same row to `holds` for every buyer and commit it durably.
+//! One hot product, sold in six ways. Each writes the same row to `holds` for every buyer and commits it durably.
 
 mod batches;
 mod per_request;
@@ -17,11 +17,11 @@ use crate::database::{Counters, Ground, PLENTY};
 use crate::measure::{Crowd, Load, cell};
 use crate::report::{self, Bounds, Target};
 
-/// Sizes of a pool that are tried for the strategies of one transaction per request.
+/// Pool sizes that are tried for the strategies with one transaction per request.
 const POOLS: [usize; 5] = [2, 4, 8, 32, 128];
-/// More buyers are for e and f alone.
+/// The most buyers for the strategies with one transaction per request.
 const MOST_PER_REQUEST: usize = 2_000;
-/// How many batches Holdfast has under way, and so the limit too.
+/// Batches that Holdfast has under way at once; the limit has as many.
 const IN_FLIGHT: usize = 2;
 
 /// One line of the table.
@@ -31,7 +31,7 @@ struct Figure {
     load: Load,
 }
 
-/// Every strategy with every number of buyers.
+/// Measures every strategy with every number of buyers.
 pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
     report::heading("One hot product, one unit per buyer");
     report::line(
@@ -70,7 +70,7 @@ pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
     compare(&figures, bounds);
 }
 
-/// What all strategies with this number of buyers have in common.
+/// The parameters that all strategies with this number of buyers share.
 struct Row<'run> {
     ground: &'run Ground,
     plan: &'run Plan,
@@ -79,7 +79,7 @@ struct Row<'run> {
 }
 
 impl Row<'_> {
-    /// One transaction per request, with the best of a few pool sizes.
+    /// Measures one transaction per request, with the best of a few pool sizes.
     async fn per_request<S: Statements>(&self, name: &str) -> Load {
         let mut best = (0, 0.0);
         for size in POOLS.into_iter().filter(|&size| size <= self.buyers.max(POOLS[0])) {
@@ -118,7 +118,7 @@ impl Row<'_> {
         (0..self.buyers).map(|_| Arc::clone(strategy)).collect()
     }
 
-    /// Holdfast itself, without HTTP and with its own settings. Returns its mean batch too.
+    /// Measures Holdfast without HTTP, with its own settings. Also returns the mean batch size.
     async fn service(&self) -> (Load, f64) {
         self.ground.clear().await;
         let service = Service::start(&self.ground.opts, self.product_id);
@@ -130,7 +130,7 @@ impl Row<'_> {
         (load, mean_batch)
     }
 
-    /// Bare connections with batches of the mean size that Holdfast had.
+    /// Measures bare connections with batches of Holdfast's mean size.
     async fn limit(&self, mean_batch: f64) -> Load {
         self.ground.clear().await;
         let size = (mean_batch.round() as usize).max(1);

@@ -1,4 +1,4 @@
-//! One transaction per request: what such strategies share, and the one that sends Holdfast's own packets.
+//! Strategies with one transaction per request: their common part, and the strategy that sends Holdfast's own packets.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,31 +13,32 @@ use crate::connections::Connections;
 use crate::database::Ground;
 use crate::measure::Buyer;
 
-/// How long every hold of every strategy lasts.
+/// Lifetime of the holds of all strategies.
 pub(super) const TTL_SECONDS: u64 = 120;
 /// Deadlock, lock wait timeout, and "record has changed since last read".
 const RETRIED: [u16; 3] = [1213, 1205, 1020];
 
-/// Whether it is right to roll back and run the transaction again.
+/// Whether the transaction must be rolled back and run again after this error.
 pub(super) fn is_passing(error: &Error) -> bool {
     matches!(error, Error::Server(error) if RETRIED.contains(&error.code))
 }
 
 /// The statements of one way to sell a unit.
 pub(super) trait Statements: Send + Sync + Sized + 'static {
-    /// Makes the tables of its own as good as new.
+    /// Resets the strategy's own tables.
     fn prepare(_ground: &Ground, _product_id: i64) -> impl Future<Output = ()> + Send {
         async {}
     }
 
-    /// For this product.
+    /// Prepares the statements for a product.
     fn new(product_id: i64) -> Self;
 
-    /// One transaction, committed. False when somebody else was first and it must be rolled back and run again.
+    /// Runs one transaction and commits it. Returns false when another transaction changed the row first; the caller rolls
+    /// back and tries again.
     fn attempt(&self, conn: &mut Conn, hold_id: Uuid) -> impl Future<Output = Result<bool, Error>> + Send;
 }
 
-/// A way to sell and its connections.
+/// A strategy with its connections.
 pub(super) struct PerRequest<S> {
     pub(super) connections: Connections,
     pub(super) statements: S,
@@ -54,7 +55,7 @@ impl<S: Statements> PerRequest<S> {
                 Err(error) if is_passing(&error) => {}
                 Err(error) => panic!("a strategy failed: {error}"),
             }
-            conn.query_drop("ROLLBACK").await.expect("the connection lives");
+            conn.query_drop("ROLLBACK").await.expect("the connection is usable after the error");
         }
     }
 
@@ -69,12 +70,12 @@ impl<S: Statements> Buyer for Arc<PerRequest<S>> {
     }
 }
 
-/// The text of a batch, BEGIN included.
+/// Returns the statements of a batch as one text, with BEGIN.
 pub(super) fn packet(product_id: i64, holds: &[(Uuid, i64)]) -> String {
     format!("BEGIN;\n{}", holds::take(product_id, holds, TTL_SECONDS).join(";\n"))
 }
 
-/// Sends such a text, checks both counts, and commits.
+/// Sends a batch, checks the counts of the insert and of the guarded update, and commits.
 pub(super) async fn send(conn: &mut Conn, packet: &[u8], count: u64) -> Result<(), Error> {
     let mut result = conn.query_iter(packet).await?;
     let mut affected = [0; 5];
@@ -83,11 +84,11 @@ pub(super) async fn send(conn: &mut Conn, packet: &[u8], count: u64) -> Result<(
         let _: Vec<Row> = result.collect().await?;
     }
     let [_begin, _terms, inserted, reserved, _left] = affected;
-    assert_eq!((inserted, reserved), (count, 1), "a batch must be taken whole");
+    assert_eq!((inserted, reserved), (count, 1), "a batch must be taken completely");
     conn.query_drop("COMMIT").await
 }
 
-/// d. The guarded update and the insert, in the two packets of a batch of one.
+/// d. The guarded update and the insert, sent as a batch of one in two packets.
 pub(super) struct Guarded {
     product_id: i64,
 }

@@ -24,7 +24,7 @@ const INSERT: &str =
     "INSERT INTO holds (id, product_id, qty, unit_price_minor, currency, status, expires_at, returns_at)
     VALUES (?, ?, 1, 4999, 'EUR', ?, NOW(6) + INTERVAL ? SECOND, NOW(6) + INTERVAL ? SECOND)";
 
-/// Makes the tables of all strategies here.
+/// Creates the tables of the strategies in this file.
 pub(super) async fn prepare(ground: &Ground, product_id: i64) {
     for table in TABLES {
         ground.execute(table).await;
@@ -36,14 +36,14 @@ async fn insert(conn: &mut Conn, product_id: i64, hold_id: Uuid, status: &str) -
     conn.exec_drop(INSERT, (hold_id.as_bytes(), product_id, status, TTL_SECONDS, TTL_SECONDS)).await
 }
 
-/// a. Locks the product, sums up what is held, inserts. The sum would grow with everything that was sold in this run,
-/// which no real sale does; so, in favour of this strategy, it is over at most [`ACTIVE`] holds.
+/// a. Locks the product, sums up its active holds, and inserts. In a run the sum would cover more and more holds, unlike in
+/// a real sale; so, in favour of this strategy, it covers at most [`ACTIVE`] holds.
 pub(super) struct Locked {
     product_id: i64,
     taken: AtomicU64,
 }
 
-/// How many holds are inserted as active; those after them are written as orders already.
+/// Number of holds that are inserted as active; later ones are inserted as ordered.
 const ACTIVE: u64 = 100;
 
 impl Statements for Locked {
@@ -58,7 +58,7 @@ impl Statements for Locked {
         let sum = "SELECT CAST(COALESCE(SUM(qty), 0) AS SIGNED) FROM holds FORCE INDEX (holds_due)
                    WHERE status = 'active' AND product_id = ?";
         let held: Option<i64> = conn.exec_first(sum, (self.product_id,)).await?;
-        assert!(stock > held, "there is always enough");
+        assert!(stock > held, "the stock is larger than any run can sell");
         let is_active = self.taken.fetch_add(1, Ordering::Relaxed) < ACTIVE;
         insert(conn, self.product_id, hold_id, if is_active { "active" } else { "ordered" }).await?;
         conn.query_drop("COMMIT").await?;
@@ -66,7 +66,7 @@ impl Statements for Locked {
     }
 }
 
-/// b. Reads a version, changes the row if it still has it, and begins again if not.
+/// b. Reads the row's version, updates the row if the version is unchanged, and starts again if not.
 pub(super) struct Versioned {
     product_id: i64,
 }
@@ -79,7 +79,7 @@ impl Statements for Versioned {
     async fn attempt(&self, conn: &mut Conn, hold_id: Uuid) -> Result<bool, Error> {
         let read = "SELECT stock - reserved, version FROM bench_versions WHERE product_id = ?";
         let (left, version): (i64, i64) = conn.exec_first(read, (self.product_id,)).await?.expect("the product");
-        assert!(left > 0, "there is always enough");
+        assert!(left > 0, "the stock is larger than any run can sell");
         conn.query_drop("BEGIN").await?;
         let update = "UPDATE bench_versions SET reserved = reserved + 1, version = version + 1
                       WHERE product_id = ? AND version = ?";
@@ -93,12 +93,12 @@ impl Statements for Versioned {
     }
 }
 
-/// c. Takes a free unit that nobody else has locked.
+/// c. Takes a free unit that no other transaction has locked.
 pub(super) struct Units {
     product_id: i64,
 }
 
-/// Units before every run, as a power of two: more than a few seconds can sell.
+/// Units before every run, as a power of two: more than a few seconds of selling need.
 const UNITS_LOG2: u32 = 18;
 
 impl Statements for Units {
@@ -118,7 +118,7 @@ impl Statements for Units {
         conn.query_drop("BEGIN").await?;
         let find = "SELECT id FROM bench_units WHERE product_id = ? AND hold_id IS NULL LIMIT 1 FOR UPDATE SKIP LOCKED";
         let unit: Option<i64> = conn.exec_first(find, (self.product_id,)).await?;
-        let unit = unit.expect("every unit is sold: measure for fewer --seconds");
+        let unit = unit.expect("all units are sold: use a smaller --seconds");
         conn.exec_drop("UPDATE bench_units SET hold_id = ? WHERE id = ?", (hold_id.as_bytes(), unit)).await?;
         insert(conn, self.product_id, hold_id, "active").await?;
         conn.query_drop("COMMIT").await?;
