@@ -105,7 +105,7 @@ denials! {
         404 "`product_not_found`",
         408 "`body_timeout`",
         409 "`all_held`: units in holds or unpaid orders may become available again, the first of them after `Retry-After`. \
-             `sold_out`: none will. Both with `available_stock`.",
+             `sold_out`: not enough can. Both with `available_stock`.",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
         422 "`invalid_quantity`, `invalid_body`, `idempotency_key_reuse`",
