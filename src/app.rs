@@ -62,7 +62,7 @@ impl App {
     /// transaction half-way. A panic inside continues in the caller.
     ///
     /// # Errors
-    /// Those of the use case; [`Error::Unavailable`] when it takes too long; it continues in its task.
+    /// Those of the use case; [`Error::Unavailable`] when it takes too long, although it continues in its task.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,

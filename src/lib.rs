@@ -10,7 +10,7 @@
 //! - [`workers`]: when and how often background work runs
 //! - [`checkout`]: the use cases; one public function is one transaction, or two, the second of which looks for
 //!   rows that were committed beside the first
-//! - [`batch`]: the hot path's machinery, which knows neither HTTP nor SQL
+//! - [`batch`]: the hot path's machinery, which contains neither HTTP nor SQL
 //! - [`db`]: the only place with SQL
 //! - [`domain`]: rules that need no database
 //! - [`config`]: the environment, read once by `main`, `serve` and `app`

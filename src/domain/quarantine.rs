@@ -31,9 +31,9 @@ named! {
 pub struct Quarantine {
     /// The check.
     pub reason: QuarantineReason,
-    /// The value that Holdfast knows.
+    /// The expected value.
     pub expected: String,
-    /// The value that the event states.
+    /// The value in the event.
     pub got: String,
 }
 
