@@ -15,27 +15,27 @@ use crate::domain::AdminToken;
 use crate::domain::signature::Secrets;
 use crate::telemetry::Throttle;
 
-/// How long a request waits for its use case: several transactions may be in it, and a client gets its 503 within 5 s.
+/// How long a request waits for its use case, which may have several transactions: a client gets its 503 within 5 s.
 const PATIENCE: Duration = Duration::from_millis(4800);
 
 /// One instance of the service.
 pub struct App {
     /// The use cases.
     pub checkout: Checkout,
-    /// Who may report payments; `None` believes everybody.
+    /// The secrets of the payment webhook; `None` accepts unsigned events.
     pub webhook_secrets: Option<Secrets>,
-    /// Under which secrets Stripe may; `None`: it has no route.
+    /// The secrets of Stripe's webhook; `None` disables its route.
     pub stripe_secrets: Option<Secrets>,
-    /// What operators show; `None`: their routes are shut.
+    /// The token of operators; `None` disables their routes.
     pub admin_token: Option<AdminToken>,
-    /// Bounds the log of requests that showed no valid token.
+    /// Bounds the log of requests for operators' routes without a valid token.
     pub admin_refusals: Throttle,
     work: TaskTracker,
     draining: AtomicBool,
 }
 
 impl App {
-    /// By this configuration; nothing is connected yet.
+    /// Creates the state of this configuration, without connecting to anything yet.
     pub fn new(config: &Config) -> Self {
         let clock = Clock::new(Duration::from_secs(config.clock_jump_seconds));
         let database = Database::new(config.database.clone(), config.pool_size).with_clock(clock);
@@ -58,11 +58,11 @@ impl App {
         }
     }
 
-    /// Runs a use case in a task of its own: a client that goes away cancels its handler, and that must never cancel a
-    /// transaction half-way. A panic inside is the caller's.
+    /// Runs a use case in a task of its own: a client that disconnects cancels its handler, which must not cancel a
+    /// transaction half-way. A panic inside continues in the caller.
     ///
     /// # Errors
-    /// Those of the use case; [`Error::Unavailable`] when it takes too long, while it goes on in its task.
+    /// Those of the use case; [`Error::Unavailable`] when it takes too long, although it continues in its task.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
@@ -73,7 +73,7 @@ impl App {
         }
     }
 
-    /// The same for work that may take long, and knows itself how long.
+    /// Does the same without a time limit, for work that has a limit of its own.
     ///
     /// # Errors
     /// Those of the use case.
@@ -87,7 +87,7 @@ impl App {
         }
     }
 
-    /// From now on this instance tells load balancers that it is not ready.
+    /// Makes `/readyz` report from now on that this instance is not ready.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
@@ -97,7 +97,7 @@ impl App {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Waits until no use case is under way, whether or not somebody still waits for its answer.
+    /// Waits until no use case is under way, including those whose client has disconnected.
     pub async fn finish_work(&self) {
         self.work.close();
         self.work.wait().await;

@@ -1,4 +1,5 @@
-//! The environment and the command line, read once. Every option is also a variable, every problem is reported at once.
+//! The environment and the command line, read once. Every option is also a variable; all problems are reported
+//! together.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,13 +14,14 @@ use crate::domain::signature::{BadSecrets, Secrets};
 use crate::domain::{Named as _, WebhookMode};
 use crate::telemetry;
 
-/// What switches off what is on otherwise.
+/// The value that switches a feature off.
 pub const OFF: &str = "off";
-/// What tells somebody who has no secret how to come by one.
-const NO_SECRETS: &str = "it is not set, so that nobody could report a payment: `whsec_` and 24 to 64 random bytes in \
-    base64, which the sender gets too, such as whsec_$(openssl rand -base64 32); `off` believes everybody";
+/// The problem of missing secrets, with a way to create one.
+const NO_SECRETS: &str = "it is not set, so that no client could report a payment: `whsec_` and 24 to 64 random bytes in \
+    base64, which the sender gets too, such as whsec_$(openssl rand -base64 32); `off` accepts unsigned events from \
+    every client";
 
-/// The options of a service, as they were written. All are text here, so that every mistake can be told at once.
+/// The options of a service, as written. All are text here, so that all mistakes can be reported together.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Settings {
     /// The database: mysql://user:password@host:port/database?…
@@ -40,11 +42,11 @@ pub struct Settings {
     /// How long a payment event waits for its order, 1 to 31536000 [default: 86400]
     #[arg(long, env = "HOLDFAST_PARK_SECONDS", value_name = "SECONDS")]
     pub park_seconds: Option<String>,
-    /// `apply`: a payment event is applied before it is answered; `queue`: right after, for providers with short timeouts
+    /// `apply`: a payment event is applied before the response; `queue`: right after it, for providers with short timeouts
     /// [default: apply]
     #[arg(long, env = "HOLDFAST_WEBHOOK_MODE", value_name = "MODE")]
     pub webhook_mode: Option<String>,
-    /// How long no hold and no order runs out after the database's clock jumped by more than 5 s, 0 to 86400; 0: not at all
+    /// How long no hold and no order expires after the database's clock jumped by more than 5 s, 0 to 86400; 0: no pause
     /// [default: 60]
     #[arg(long, env = "HOLDFAST_CLOCK_JUMP_SECONDS", value_name = "SECONDS")]
     pub clock_jump_seconds: Option<String>,
@@ -54,17 +56,17 @@ pub struct Settings {
     /// How long requests may take to finish when the service stops, 0 to 300 [default: 10]
     #[arg(long, env = "HOLDFAST_DRAIN_SECONDS", value_name = "SECONDS")]
     pub drain_seconds: Option<String>,
-    /// How long the service goes on accepting requests after /readyz began to fail, 0 to 300 [default: 0]
+    /// How long the service continues to accept requests after /readyz begins to fail, 0 to 300 [default: 0]
     #[arg(long, env = "HOLDFAST_LINGER_SECONDS", value_name = "SECONDS")]
     pub linger_seconds: Option<String>,
-    /// Secrets of those who report payments by Standard Webhooks, newest first, comma-separated: whsec_ + base64 of 24 to
-    /// 64 bytes; `off` believes everybody
+    /// Secrets of the senders of payment events (Standard Webhooks), newest first, comma-separated: whsec_ + base64 of 24 to
+    /// 64 bytes; `off` accepts unsigned events from every client
     #[arg(long, env = "HOLDFAST_WEBHOOK_SECRETS", hide_env_values = true, value_name = "SECRETS")]
     pub webhook_secrets: Option<String>,
-    /// Secrets of Stripe's endpoints, as Stripe shows them, likewise [default: off, there is no route for Stripe]
+    /// Secrets of Stripe's endpoints as Stripe shows them, comma-separated [default: off, there is no route for Stripe]
     #[arg(long, env = "HOLDFAST_STRIPE_SECRETS", hide_env_values = true, value_name = "SECRETS")]
     pub stripe_secrets: Option<String>,
-    /// Token of operators, at least 16 visible characters [default: none, the routes of operators are shut]
+    /// Token of operators, at least 16 visible characters [default: none, the routes of operators are disabled]
     #[arg(long, env = "HOLDFAST_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub admin_token: Option<String>,
     /// Where metrics go, host:port, or `off` [default: off; 127.0.0.1:8125 for dev]
@@ -75,12 +77,12 @@ pub struct Settings {
     pub log: Option<String>,
 }
 
-/// What the service runs by.
+/// The validated configuration of a service.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The database.
     pub database: Opts,
-    /// Where requests come in.
+    /// The address on which to listen.
     pub listen: SocketAddr,
     /// How long a hold lasts.
     pub hold_ttl_seconds: u64,
@@ -92,33 +94,33 @@ pub struct Config {
     pub park_seconds: u64,
     /// When payment events are applied.
     pub webhook_mode: WebhookMode,
-    /// How long nothing runs out after the database's clock jumped; 0: jumps do not matter.
+    /// How long nothing expires after the database's clock jumped; 0: no pause.
     pub clock_jump_seconds: u64,
     /// Connections to the database.
     pub pool_size: usize,
     /// How long requests may take to finish when the service stops.
     pub drain_seconds: u64,
-    /// How long the service goes on accepting requests after it began to tell that it is not ready.
+    /// How long the service continues to accept requests after `/readyz` begins to fail.
     pub linger_seconds: u64,
-    /// Who may report payments; `None` believes everybody.
+    /// The secrets of the payment webhook; `None` accepts unsigned events.
     pub webhook_secrets: Option<Secrets>,
-    /// Under which secrets Stripe may; `None`: it has no route.
+    /// The secrets of Stripe's webhook; `None` disables its route.
     pub stripe_secrets: Option<Secrets>,
-    /// What operators show; `None`: their routes are shut.
+    /// The token of operators; `None` disables their routes.
     pub admin_token: Option<AdminToken>,
-    /// Where metrics go.
+    /// The StatsD server, `host:port`; `None` switches metrics off.
     pub statsd: Option<String>,
     /// Log filter.
     pub log: String,
 }
 
-/// Everything that is wrong with a configuration.
+/// All problems of a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
 
 impl fmt::Display for Problems {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the configuration is wrong:")?;
+        write!(formatter, "the configuration is invalid:")?;
         self.0.iter().try_for_each(|problem| write!(formatter, "\n  {problem}"))
     }
 }
@@ -130,7 +132,7 @@ impl Problems {
         self.0.push(format!("{variable}: {what}"));
     }
 
-    /// Secrets, or `off`.
+    /// Parses secrets, or `off`.
     fn secrets(
         &mut self,
         variable: &str,
@@ -141,7 +143,7 @@ impl Problems {
             return None;
         }
         if list.split(',').any(|secret| secret.trim() == OFF) {
-            self.add(variable, "`off` stands alone: everybody could sign with it");
+            self.add(variable, "`off` must stand alone: every client could sign with it as a secret");
             return None;
         }
         read(list).map_err(|problems| problems.iter().for_each(|problem| self.add(variable, problem))).ok()
@@ -166,10 +168,10 @@ impl Problems {
 }
 
 impl Settings {
-    /// Reads everything. An option that is set to nothing counts as not set.
+    /// Parses all options. An empty option counts as not set.
     ///
     /// # Errors
-    /// Every problem, each with its variable's name.
+    /// All problems, each with the name of its variable.
     pub fn read(&self) -> Result<Config, Problems> {
         let mut problems = Problems::default();
         let set = |option: &Option<String>| option.clone().filter(|text| !text.trim().is_empty());
@@ -245,10 +247,10 @@ impl Settings {
     }
 }
 
-/// Reads the database URL alone, for commands that need nothing else.
+/// Parses the database URL alone, for commands without other settings.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem of the URL.
 pub fn database(url: Option<&str>) -> Result<Opts, Problems> {
     let mut problems = Problems::default();
     read_database(url.filter(|url| !url.trim().is_empty()), &mut problems).ok_or(problems)
@@ -274,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_problem_is_told_at_once_under_its_variables_name() {
+    fn all_problems_are_reported_together_with_their_variables() {
         let settings = Settings {
             listen: Some("here".into()),
             hold_ttl_seconds: Some("0".into()),
@@ -289,7 +291,7 @@ mod tests {
             log: Some("holdfast=loud".into()),
             ..Settings::default()
         };
-        let problems = settings.read().expect_err("all of it is wrong").to_string();
+        let problems = settings.read().expect_err("all options are invalid").to_string();
         for variable in [
             "HOLDFAST_DATABASE_URL",
             "HOLDFAST_LISTEN",
@@ -313,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_report_payments_must_be_said() {
+    fn webhook_secrets_must_be_set_or_off() {
         let url = Some("mysql://db/shop".to_owned());
         let read = |webhook: Option<&str>, stripe: Option<&str>| {
             let (webhook_secrets, stripe_secrets) = (webhook.map(str::to_owned), stripe.map(str::to_owned));
@@ -322,12 +324,12 @@ mod tests {
             config.map(|config| (config.webhook_secrets.is_some(), config.stripe_secrets.is_some()))
         };
         for nothing in [None, Some(""), Some("  ")] {
-            let problems = read(nothing, None).expect_err("it must be said").to_string();
+            let problems = read(nothing, None).expect_err("it must be set").to_string();
             assert!(problems.contains("HOLDFAST_WEBHOOK_SECRETS") && problems.contains("openssl rand"), "{problems}");
         }
         for with_others in [(Some("off"), Some("s3cr3t, off")), (Some("off,off"), None)] {
             let problems = read(with_others.0, with_others.1).expect_err("`off` is never a secret").to_string();
-            assert!(problems.contains("`off` stands alone"), "{problems}");
+            assert!(problems.contains("`off` must stand alone"), "{problems}");
         }
         let secret = Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
         assert_eq!(read(Some("off"), None), Ok((false, false)));
@@ -337,14 +339,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_set_has_its_documented_default() {
+    fn an_option_that_is_not_set_has_its_documented_default() {
         let settings = Settings {
             database_url: Some("mysql://user:secret@db:3306/shop".into()),
             webhook_secrets: Some("off".into()),
             max_qty: Some(String::new()),
             ..Settings::default()
         };
-        let config = settings.read().expect("nothing else is needed");
+        let config = settings.read().expect("no other option is required");
         assert_eq!((config.hold_ttl_seconds, config.order_ttl_seconds, config.max_qty), (120, 900, 10));
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!((config.statsd, config.log.as_str()), (None, "info"));

@@ -1,10 +1,9 @@
 //! A private database server, for `holdfast dev` and for the test suite.
 //!
-//! [`PrivateServer`] runs the `mariadbd` or `mysqld` that the machine has, on a free loopback port, with everything it
-//! owns in one folder. It lives exactly as long as its owner: a small shell supervisor holds a pipe from the owner and
-//! shuts the server down when that pipe closes, however the owner went. Two servers never open the same folder: an
-//! advisory lock, which vanishes with its holder, keeps a second owner out, and a server that an earlier owner left
-//! behind is ended first.
+//! [`PrivateServer`] runs the `mariadbd` or `mysqld` of this machine, on a free loopback port, with all its files in one
+//! folder. It runs exactly as long as its owner: a small shell supervisor holds a pipe from the owner and shuts the server
+//! down when that pipe closes, however the owner ended. Two servers never open the same folder: an advisory lock, which is
+//! released when its holder ends, excludes a second owner, and a server that an earlier owner left running is ended first.
 
 use std::{
     env,
@@ -24,21 +23,21 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-/// The only folder, an empty one, that SQL may read and write files in: whoever reaches the port is root there.
+/// The only folder, an empty one, in which SQL may read and write files: every client of the port is root.
 const FILES: &str = "files";
 /// How long a start may take until the server answers, a crash recovery included.
 const READY_LIMIT: Duration = Duration::from_secs(60);
-/// How long a server may take to end after SIGTERM before it is killed; [`SUPERVISOR`] counts the same.
+/// How long a server may take to end after SIGTERM before it is killed; [`SUPERVISOR`] has the same limit.
 const TERM_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a process may take to vanish after SIGKILL.
+/// How long a process may take to end after SIGKILL.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
-/// How often another port is tried when somebody takes the chosen one before the server does.
+/// How many ports are tried when another process takes the chosen one before the server does.
 const PORT_ATTEMPTS: u32 = 5;
 const LOG_LINES_QUOTED: usize = 20;
-/// Where servers live besides `PATH`, which seldom names these folders for an ordinary user.
+/// Folders of servers besides `PATH`, which seldom contains these folders for an ordinary user.
 const SERVER_FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/local/sbin", "/usr/libexec", "/usr/bin"];
-/// Inside the data folder, so that it appears together with it: which engine initialised the folder.
+/// The file with the name of the engine that initialised the data folder. It is in that folder, so that both appear together.
 const ENGINE_MARKER: &str = "engine";
 
 /// Runs the command in its arguments, ends it when standard input closes, and ends itself with it. The subshell waits
@@ -92,21 +91,21 @@ pub enum DevError {
          it. Install {initialised_by}, or move the folder away to start with an empty database", folder.display()
     )]
     OtherEngine { folder: PathBuf, initialised_by: String, found: String },
-    #[error("the database folder {} is still held by an earlier server (process {pids:?}), which does not end", folder.display())]
+    #[error("the database folder {} is still in use by an earlier server (process {pids:?}), which does not end", folder.display())]
     Held { folder: PathBuf, pids: Vec<String> },
-    #[error("{engine} could not create its data folder ({reason}); its last words:\n{log}")]
+    #[error("{engine} could not create its data folder ({reason}); the end of its log:\n{log}")]
     Initialise { engine: String, reason: String, log: String },
-    #[error("{engine} did not start ({reason}); its last words:\n{log}")]
+    #[error("{engine} did not start ({reason}); the end of its log:\n{log}")]
     Start { engine: String, reason: String, log: String },
-    #[error("port {port} was taken before the database server could have it")]
+    #[error("another process took port {port} before the database server did")]
     PortTaken { port: u16 },
-    #[error("{engine} ended by itself ({reason}); its last words:\n{log}")]
+    #[error("{engine} ended unexpectedly ({reason}); the end of its log:\n{log}")]
     Died { engine: String, reason: String, log: String },
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
 }
 
-/// A database server of our own. Dropping it shuts the server down too, but only [`PrivateServer::stop`] waits for the
+/// A private database server. Dropping it shuts the server down too, but only [`PrivateServer::stop`] waits for the
 /// end.
 #[derive(Debug)]
 pub struct PrivateServer {
@@ -135,7 +134,7 @@ impl PrivateServer {
         let launched = loop {
             match launch(&folder, &engine, extra).await {
                 Err(DevError::PortTaken { port }) if attempts < PORT_ATTEMPTS => {
-                    tracing::warn!(port, "somebody took the port, trying another");
+                    tracing::warn!(port, "another process took the port; trying another port");
                     attempts += 1;
                 }
                 outcome => break outcome?,
@@ -145,31 +144,31 @@ impl PrivateServer {
         Ok(PrivateServer { running, engine, port, folder, log_start })
     }
 
-    /// Where to find `database`, which need not exist, on this server.
+    /// Returns the URL of `database`, which need not exist, on this server.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         format!("mysql://root@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// The engine's name and version, such as `MariaDB 10.11.6`.
+    /// Returns the engine's name and version, such as `MariaDB 10.11.6`.
     #[must_use]
     pub fn engine(&self) -> String {
         self.engine.name()
     }
 
-    /// The file to which the server logs.
+    /// Returns the file to which the server logs.
     #[must_use]
     pub fn log_path(&self) -> PathBuf {
         self.folder.log()
     }
 
-    /// Waits until the server ends without having been asked to, and says how. May be cancelled and called again.
+    /// Waits until the server ends unexpectedly, and returns the reason. May be cancelled and called again.
     pub async fn exited(&mut self) -> DevError {
         let reason = self.running.ended().await;
         DevError::Died { engine: self.engine(), reason, log: self.folder.log_since(self.log_start) }
     }
 
-    /// Shuts the server down cleanly and waits for its end; a server that does not heed SIGTERM is killed.
+    /// Shuts the server down cleanly and waits for its end; a server that ignores SIGTERM is killed.
     pub async fn stop(self) {
         let Supervised { mut supervisor, lifeline } = self.running;
         let group = supervisor.id();
@@ -180,7 +179,7 @@ impl PrivateServer {
             tracing::warn!("the database server's supervisor does not end: killing both");
             send_signal("KILL", &[format!("-{group}")]).await;
         }
-        // Where the supervisor was killed before its server, the server is still there.
+        // If the supervisor was killed before its server, the server still runs.
         match self.folder.end_predecessors().await {
             Ok(()) => tracing::info!(engine = self.engine.name(), "database server stopped"),
             Err(error) => tracing::error!(%error, "database server not stopped"),
@@ -190,7 +189,7 @@ impl PrivateServer {
 
 /// Starts the server on a free port and waits until it answers. Also returns where in the log this start begins.
 async fn launch(folder: &Folder, engine: &Engine, extra: &[&str]) -> Result<(Supervised, u16, u64), DevError> {
-    // Left by a killed server; MySQL believes a stale one when another process has the same id by now.
+    // Left by a killed server; MySQL trusts a stale pid file when another process has the same id by now.
     for name in ["server.sock", "server.sock.lock", "server.pid"] {
         remove(&folder.data().join(name))?;
     }
@@ -223,14 +222,14 @@ async fn launch(folder: &Folder, engine: &Engine, extra: &[&str]) -> Result<(Sup
     Err(DevError::Start { engine: engine.name(), reason, log })
 }
 
-/// A port that is free now; the server may still lose it to somebody else.
+/// Returns a port that is free now; another process may still take it before the server does.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// Whether the server on `port` answers a query and is the one that serves `data`: somebody else's server may have got
-/// the port first. Otherwise says what is wrong.
-#[expect(clippy::disallowed_methods, reason = "asks the server who it is, before there is a database to talk to")]
+/// Checks that the server on `port` answers a query and serves `data`: another server may have taken the port first.
+/// Otherwise returns the problem.
+#[expect(clippy::disallowed_methods, reason = "identifies the server before there is a database to connect to")]
 async fn probe(port: u16, data: &Path) -> Result<(), String> {
     // The server names a socket relative to its data folder, of no use to a client.
     let options = OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(port).user(Some("root"));
@@ -256,9 +255,9 @@ struct Supervised {
 }
 
 impl Supervised {
-    /// In a process group of its own: Ctrl-C in the terminal is for the owner, which stops the database last. With
-    /// temporary files of its own: a MariaDB server that starts removes those of every other one in the same place. (By
-    /// the environment, because MariaDB's installer breaks on such an option with a space.)
+    /// Starts the supervisor in a process group of its own: Ctrl-C in the terminal is for the owner, which stops the database
+    /// last. It has a folder of its own for temporary files: a MariaDB server that starts removes those of every other server
+    /// in the same folder. (The environment names it, because MariaDB's installer breaks on an option with a space.)
     fn spawn(program: &Path, arguments: &[OsString], place: &Path, folder: &Folder) -> Result<Supervised, DevError> {
         let (log, temporary) = (folder.log(), folder.temporary());
         fs::create_dir_all(&temporary).map_err(|source| DevError::File { path: temporary.clone(), source })?;
@@ -290,7 +289,7 @@ impl Supervised {
     }
 }
 
-/// The folder of one private server, ours while this value lives.
+/// The folder of one private server, locked while this value exists.
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
@@ -358,8 +357,8 @@ impl Folder {
         lines[lines.len().saturating_sub(LOG_LINES_QUOTED)..].join("\n")
     }
 
-    /// The processes that were told to work on this folder's data. We hold the lock, so an earlier owner left them.
-    /// Empty where the system has no `/proc`; there the engine's own file locks make a second server wait.
+    /// Returns the processes whose arguments name this folder's data. This process holds the lock, so an earlier owner left
+    /// them. Empty if the system has no `/proc`; there the engine's own file locks make a second server wait.
     fn predecessors(&self) -> Vec<String> {
         let marks = [self.data(), self.data_unfinished()].map(|data| format!("--datadir={}", data.display()));
         let works_here = |process: &fs::DirEntry| {
@@ -371,7 +370,7 @@ impl Folder {
         numbered.filter(works_here).map(|process| process.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// Ends whatever still works on this folder's data: asks, waits, and kills only what does not heed.
+    /// Ends the processes that still use this folder's data: sends SIGTERM, waits, and kills only those that ignore it.
     async fn end_predecessors(&self) -> Result<(), DevError> {
         for (signal, patience) in [("TERM", TERM_PATIENCE), ("KILL", KILL_PATIENCE)] {
             let pids = self.predecessors();
@@ -443,7 +442,7 @@ impl Engine {
         }
     }
 
-    /// Asks a program what it is: MariaDB is often installed under MySQL's name as well.
+    /// Identifies a program by its `--version`: MariaDB is often installed under MySQL's name as well.
     async fn recognise(program: PathBuf, places: &[PathBuf]) -> Option<Engine> {
         if !program.is_file() {
             return None;
@@ -462,7 +461,7 @@ impl Engine {
         format!("{} {}", self.flavor.name(), self.version)
     }
 
-    /// Creates the data folder under another name and renames it when it is complete: a half-made one is never used.
+    /// Creates the data folder under another name and renames it when it is complete: an incomplete one is never used.
     async fn initialise(&self, folder: &Folder) -> Result<(), DevError> {
         let unfinished = folder.data_unfinished();
         remove(&unfinished)?;
@@ -487,14 +486,14 @@ impl Engine {
         fs::rename(&unfinished, folder.data()).map_err(|source| DevError::File { path: folder.data(), source })
     }
 
-    /// What creates a data folder with a root user who needs no password.
+    /// Returns the command that creates a data folder with a root user without a password.
     fn initialise_command(&self, folder: &Folder) -> Result<(PathBuf, Vec<OsString>), DevError> {
         let missing = || DevError::NoInstaller { engine: self.name() };
         let mut arguments = vec!["--no-defaults".into(), option("--datadir=", &folder.data_unfinished())];
         arguments.extend(user_option());
         let program = match self.flavor {
             Flavor::MariaDb => {
-                // Forced, it does not mind a machine that cannot look its own name up.
+                // `--force` accepts a machine that cannot resolve its own name.
                 let options = ["--force", "--skip-name-resolve", "--skip-test-db"].map(OsString::from);
                 arguments.extend(options);
                 arguments.push("--auth-root-authentication-method=normal".into());
@@ -539,16 +538,16 @@ impl Engine {
     }
 }
 
-/// Reads the answer to `--version`, such as `mysqld  Ver 10.11.6-MariaDB-log for …`.
+/// Parses the output of `--version`, such as `mysqld  Ver 10.11.6-MariaDB-log for …`.
 fn parse_banner(banner: &str) -> Option<(Flavor, String)> {
     let version = banner.split_whitespace().skip_while(|word| *word != "Ver").nth(1)?;
     let flavor = if banner.contains("MariaDB") { Flavor::MariaDb } else { Flavor::MySql };
     Some((flavor, version.split('-').next().unwrap_or(version).to_owned()))
 }
 
-/// Both servers refuse to run as root unless told so, and take the option from nobody else. `/proc/self` belongs to
-/// the user whom this process runs as. The short form, because MariaDB's installer reacts to the long one: it changes
-/// owners, of system files too, and breaks on a folder with a space in its name.
+/// Returns the option without which both servers refuse to run as root, and which they accept only from root. `/proc/self`
+/// belongs to the user of this process. The form is short, because MariaDB's installer reacts to the long one: it changes
+/// owners, also of system files, and breaks on a folder with a space in its name.
 fn user_option() -> Option<OsString> {
     let uid = fs::metadata("/proc/self").map(|process| process.uid());
     matches!(uid, Ok(0)).then(|| "-uroot".into())
@@ -566,12 +565,12 @@ fn search_path() -> Vec<PathBuf> {
     named.chain(SERVER_FOLDERS.map(PathBuf::from)).collect()
 }
 
-/// Through the shell's own `kill`: the standard library can only send SIGKILL, and only to a direct child.
+/// Sends a signal by the shell's own `kill`: the standard library can only send SIGKILL, and only to a direct child.
 async fn send_signal(signal: &str, pids: &[String]) {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", r#"kill -s "$0" -- "$@""#, signal]).args(pids).stderr(Stdio::null());
     if let Err(error) = command.status().await {
-        tracing::warn!(%error, signal, "no signal could be sent");
+        tracing::warn!(%error, signal, "a signal could not be sent");
     }
 }
 
@@ -596,7 +595,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder of one test's own; removed with this value.
+    /// The folder of one test, removed when this value is dropped.
     struct Place(PathBuf);
 
     impl Place {
@@ -606,11 +605,11 @@ mod tests {
             Self(path)
         }
 
-        /// A program that answers `--version` like this.
+        /// Adds a program that prints `banner` as its `--version`.
         fn with_program(self, name: &str, banner: &str) -> Self {
             let path = self.0.join(name);
             fs::write(&path, format!("#!/bin/sh\necho '{banner}'\n")).expect("the program can be written");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("the program can be made one");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("the program can be made executable");
             self
         }
     }
@@ -622,7 +621,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_machine_without_a_server_is_told_what_to_install() {
+    async fn without_a_server_the_error_names_what_to_install() {
         let place = Place::new("none").with_program("mysqld", "command not found");
         let folder = Folder::claim(&place.0.join("data folder")).expect("a new folder");
         let missing = Engine::choose(&folder, std::slice::from_ref(&place.0)).await.expect_err("there is no server");

@@ -1,17 +1,18 @@
-//! Holdfast sells limited stock in a flash sale: it answers how many units are left, takes short holds, makes orders of
-//! them, and settles them from payment webhooks that come late, twice, out of order or before their order.
+//! Holdfast sells limited stock in a flash sale: it reports how many units are left, takes short holds, makes orders from
+//! them, and settles these from payment webhooks that arrive late, twice, out of order or before their order.
 //!
-//! The map, and who may call whom (arrows point one way, down this list):
+//! The map of the modules. Calls go in one direction, down this list:
 //!
 //! - `main.rs`: the command line
 //! - [`serve`], [`dev`]: start everything and stop it gracefully; a private database server
 //! - [`app`]: the state that handlers and workers share
 //! - [`http`]: one file per resource, problem+json, request limits
-//! - [`workers`]: when and how often
-//! - [`checkout`]: the use cases; one public function is one transaction, or two that must find each other
-//! - [`batch`]: the hot path's machinery, which knows neither HTTP nor SQL
-//! - [`db`]: the only place that speaks SQL
-//! - [`domain`]: what is true without a database
+//! - [`workers`]: when and how often background work runs
+//! - [`checkout`]: the use cases; one public function is one transaction, or two, the second of which looks for
+//!   rows that were committed beside the first
+//! - [`batch`]: the hot path's machinery, which contains neither HTTP nor SQL
+//! - [`db`]: the only place with SQL
+//! - [`domain`]: rules that need no database
 //! - [`config`]: the environment, read once by `main`, `serve` and `app`
 //! - [`telemetry`]: logs and the names of all metrics, called from everywhere
 

@@ -25,9 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Wrong usage or wrong configuration.
 const EXIT_CONFIGURATION: u8 = 2;
-/// An audit that could not be made, which is not the same as one that found something.
+/// An audit that could not run, as opposed to one with findings.
 const EXIT_NO_AUDIT: u8 = 3;
-/// A migration that gave up waiting for a lock: nothing is wrong, it may be run again.
+/// A migration that gave up waiting for a lock. Nothing is damaged, and it may be run again.
 const EXIT_GAVE_UP: u8 = 4;
 /// Stopped by a signal before the work was done, as a shell reports Ctrl-C.
 const EXIT_STOPPED: u8 = 130;
@@ -35,9 +35,9 @@ const EXIT_STOPPED: u8 = 130;
 const EXIT_CLOSED_PIPE: u8 = 141;
 /// The database that `dev` makes on its private server.
 const DEV_DATABASE: &str = "holdfast";
-/// Where `dev` sends metrics unless told otherwise.
+/// The default StatsD server of `dev`.
 const DEV_STATSD: &str = "127.0.0.1:8125";
-/// What `dev` logs unless told otherwise: every request, too.
+/// The default log filter of `dev`, which includes every request.
 const DEV_LOG: &str = "info,poem=warn,holdfast::http=debug";
 
 /// Sells limited stock in a flash sale: the last unit exactly once.
@@ -50,16 +50,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try it out: a private database server, the schema, one product, and the service
+    /// Try the service with a private database server, the schema and one product
     Dev(Dev),
-    /// Serve over an existing database; it creates nothing there
+    /// Serve with an existing database; creates nothing there
     Serve(Settings),
     /// Bring the schema of a database up to date; may be run again at any time. Exits with 4 when it gave up waiting for
     /// a lock
     Migrate(Migrate),
-    /// Create product 1 where there is none
+    /// Create product 1 if it does not exist
     Seed(Seed),
-    /// Look at everything in one snapshot, also during a sale: 0 when all of it holds, 1 when not, 3 when it cannot be done
+    /// Audit all data in one snapshot, also during a sale. Exits with 0 without findings, 1 with findings, 3 when it cannot run
     Audit(DatabaseUrl),
     /// Print the OpenAPI document
     Openapi,
@@ -102,20 +102,20 @@ struct Seed {
     product: Product,
 }
 
-/// The product that is made where there is none.
+/// The product that is created if it does not exist.
 #[derive(Args)]
 struct Product {
-    /// What product 1 is called
+    /// Name of product 1
     #[arg(long, env = "HOLDFAST_SEED_NAME", value_name = "NAME", default_value = "Limited edition")]
     seed_name: String,
-    /// What one unit costs, in minor units
+    /// Price of one unit, in minor units
     #[arg(long, env = "HOLDFAST_SEED_PRICE_MINOR", value_name = "UNITS", default_value_t = 4999,
           value_parser = clap::value_parser!(i64).range(0..=100_000_000_000_000))]
     seed_price_minor: i64,
-    /// ISO 4217
+    /// ISO 4217 code of the currency
     #[arg(long, env = "HOLDFAST_SEED_CURRENCY", value_name = "CODE", default_value = "EUR", value_parser = currency)]
     seed_currency: String,
-    /// How many units are put on sale
+    /// Number of units put on sale
     #[arg(long, env = "HOLDFAST_SEED_STOCK", value_name = "UNITS", default_value_t = 100,
           value_parser = clap::value_parser!(i64).range(0..))]
     seed_stock: i64,
@@ -126,16 +126,16 @@ fn currency(text: &str) -> Result<String, String> {
     currency.map(|currency| currency.as_str().to_owned()).ok_or_else(|| "three letters, such as EUR".to_owned())
 }
 
-/// What a command ends with when it does not succeed.
+/// Why a command did not succeed.
 enum Failed {
     Configuration(config::Problems),
-    /// The audit has told what it found.
+    /// The audit has printed its findings.
     NotClean,
-    /// The audit could not be made: nothing is known.
+    /// The audit could not run, so that nothing is known.
     NoAudit(String),
     /// A lock did not become free in time.
     GaveUp(String),
-    /// A signal came first.
+    /// A signal arrived first.
     Stopped(String),
     /// The reader of standard output has closed it.
     ClosedPipe,
@@ -199,7 +199,7 @@ async fn main() -> ExitCode {
     ExitCode::from(failed.exit_code())
 }
 
-/// The document does not depend on any setting; the state that its routes share is never used.
+/// Returns a configuration for the document, which depends on no setting: the state of its routes is never used.
 fn undocumented() -> Config {
     let settings = Settings {
         database_url: Some("mysql://nowhere/nothing".to_owned()),
@@ -219,7 +219,7 @@ async fn run_serve(settings: &Settings) -> Result<(), Failed> {
     stopped
 }
 
-/// Stops gracefully, or at once when asked a second time.
+/// Stops gracefully, or at once on a second signal.
 async fn stop(service: Service) {
     tokio::select! {
         () = service.stop() => {}
@@ -282,7 +282,7 @@ async fn run_audit(url: Option<&str>) -> Result<(), Failed> {
         }
     };
     database.close().await;
-    let report = report.map_err(|error| Failed::NoAudit(format!("the audit cannot be made: {}", explain(&error))))?;
+    let report = report.map_err(|error| Failed::NoAudit(format!("the audit cannot run: {}", explain(&error))))?;
     print(format_args!("{report}\n"))?;
     if report.is_clean() { Ok(()) } else { Err(Failed::NotClean) }
 }
@@ -303,7 +303,7 @@ async fn run_dev(mut dev: Dev) -> Result<(), Failed> {
     dev.settings.statsd.get_or_insert_with(|| DEV_STATSD.to_owned());
     dev.settings.log.get_or_insert_with(|| DEV_LOG.to_owned());
     let signer = Signer::of(&mut dev.settings);
-    // Everything else is checked before a database server is started for it.
+    // The other settings are checked before a database server is started.
     dev.settings.database_url = Some(format!("mysql://127.0.0.1/{DEV_DATABASE}"));
     let config = dev.settings.read()?;
     let flusher = start_telemetry(&config)?;
@@ -333,17 +333,17 @@ async fn serve_dev(dev: &Dev, mut config: Config, database: &mut PrivateServer, 
     ended
 }
 
-/// How the payment that the banner of `dev` reports is signed.
+/// How the payment in the banner of `dev` is signed.
 enum Signer {
-    /// Not at all: verification is off.
+    /// It is not: verification is off.
     Off,
-    /// With a secret made for this start. `alone`: no other is accepted.
+    /// With a secret that was made for this start. `alone`: no other is accepted.
     Made { key: [u8; 32], alone: bool },
 }
 
 impl Signer {
-    /// Makes a secret, and lets it be accepted beside those that are given: these are not shown, and the terminal in which
-    /// the banner's lines run need not know them.
+    /// Makes a secret that is accepted beside the given ones: the banner does not show those, and its commands work in a
+    /// terminal that does not have them.
     fn of(settings: &mut Settings) -> Self {
         let given = settings.webhook_secrets.take().filter(|given| !given.trim().is_empty());
         if given.as_deref().is_some_and(|given| given.trim() == config::OFF) {
@@ -356,7 +356,7 @@ impl Signer {
         Self::Made { key, alone }
     }
 
-    /// The rest of a curl command that reports `$BODY` under the id `$HOLD`, and what is set before it.
+    /// Returns the assignments before a curl command that reports `$BODY` under the id `$HOLD`, and its signature options.
     fn sign(&self) -> (&'static str, String) {
         let Self::Made { key, .. } = self else { return ("", String::new()) };
         let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -371,7 +371,7 @@ impl Signer {
         match self {
             Self::Off => "off: every client can report payments".to_owned(),
             Self::Made { key, alone: true } => {
-                format!("{}, made for this start; --webhook-secrets off asks for none", secret(key))
+                format!("{}, made for this start; --webhook-secrets off requires none", secret(key))
             }
             Self::Made { alone: false, .. } => {
                 "with the secrets that were given; the third line uses a key made for this start".to_owned()
@@ -380,14 +380,14 @@ impl Signer {
     }
 }
 
-/// What says that a body is JSON, as an option of curl.
+/// The option of curl for a JSON body.
 const JSON: &str = "-H 'content-type: application/json'";
 
 fn secret(key: &[u8; 32]) -> String {
     format!("whsec_{}", STANDARD.encode(key))
 }
 
-/// Its commands use only options that curl has had for ten years (`--json` is from 2022), and no shell but `sh`.
+/// Prints the banner. Its commands use only options that curl has had for ten years (`--json` is from 2022), and run in `sh`.
 fn print_banner(
     service: &Service,
     database: &PrivateServer,

@@ -20,11 +20,11 @@ use crate::{http, workers};
 
 /// Connections that may wait to be accepted; the system may allow less.
 const BACKLOG: u32 = 8192;
-/// Open files beside the connections of clients and of the pool: standard streams, sockets for metrics and names, the
-/// runtime's own, connections past the pool.
+/// Open files beside the connections of clients and of the pool: standard streams, sockets for metrics and name lookups,
+/// the runtime's own files, connections outside the pool.
 const RESERVED_FILES: usize = 64;
 
-/// How long the start waits to learn whether the schema is current; the database may be away.
+/// How long the start waits for the check of the schema; the database may be unavailable.
 const LOOK_AT_SCHEMA: Duration = Duration::from_millis(500);
 
 /// A running instance.
@@ -39,10 +39,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Listens, and starts the workers. The database may be away: `/readyz` says so until it comes.
+    /// Listens, and starts the workers. The database may be unavailable: `/readyz` reports that until it is not.
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// When it cannot listen on the address.
     pub async fn start(config: Config) -> io::Result<Self> {
         let app = Arc::new(App::new(&config));
         let listener = listen(config.listen)?;
@@ -56,13 +56,13 @@ impl Service {
         let (workers, stop_workers) = (TaskTracker::new(), CancellationToken::new());
         workers::start(&app, &workers, &stop_workers);
         if config.webhook_secrets.is_none() {
-            warn!("everybody can report payments: HOLDFAST_WEBHOOK_SECRETS is off");
+            warn!("every client can report payments: HOLDFAST_WEBHOOK_SECRETS is off");
         }
         info!(%address, "serving");
         Ok(Self { app, address, config, server, workers, stop_server, stop_workers })
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -72,8 +72,8 @@ impl Service {
         &self.app
     }
 
-    /// Stops gracefully: tells load balancers, drains requests, stops workers between two steps, closes connections.
-    /// Bounded by the configured times and three seconds.
+    /// Stops gracefully: makes `/readyz` fail, drains requests, stops workers between two steps, closes connections. Takes
+    /// at most the configured times and three seconds.
     pub async fn stop(self) {
         info!("stopping");
         self.app.drain();
@@ -90,8 +90,8 @@ impl Service {
     }
 }
 
-/// What clients may use. Every connection is an open file: without a bound those of clients would leave none for the
-/// database.
+/// Returns the limits of clients. Every connection is an open file: without a bound, the connections of clients would leave
+/// no files for the database.
 fn limits(pool_size: usize) -> Limits {
     let wanted = Limits::default();
     let open_files = match rlimit::increase_nofile_limit(u64::MAX).or_else(|_| rlimit::Resource::NOFILE.get_soft()) {
@@ -114,10 +114,10 @@ fn limits(pool_size: usize) -> Limits {
     Limits { connections, ..wanted }
 }
 
-/// Listens with a long enough queue for a crowd that connects in the same second.
+/// Listens with a queue that is long enough for thousands of clients that connect in the same second.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // a restart need not wait for connections of the last run to be forgotten
+    // otherwise a restart fails while connections of the last run are in TIME_WAIT
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)

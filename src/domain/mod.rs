@@ -1,4 +1,4 @@
-//! What is true without a database: names of things, states and their transitions, and the reasons to say no.
+//! Rules that need no database: ids, states and their transitions, money, signatures and refusals.
 
 pub mod money;
 pub mod payment;
@@ -19,9 +19,9 @@ pub use token::AdminToken;
 
 use uuid::Uuid;
 
-/// A fresh id for a hold or an order: a version 7 UUID (RFC 9562), so that rows made together lie together. All of its 74
-/// other bits come from a cryptographic generator and none from a counter, since whoever knows an id may read what it
-/// names.
+/// Returns a new id for a hold or an order: a version 7 UUID (RFC 9562), so that rows made together are stored together. Its
+/// 74 other bits come from a cryptographic generator and none from a counter, since any client that knows the id of a hold or
+/// an order may read it.
 pub fn mint_id() -> Uuid {
     let millis = chrono::Utc::now().timestamp_millis();
     uuid::Builder::from_unix_timestamp_millis(u64::try_from(millis).unwrap_or(0), &rand::random()).into_uuid()

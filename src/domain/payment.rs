@@ -1,4 +1,4 @@
-//! What a payment provider reports, and what that means for an order.
+//! Events that payment providers report, and their meaning for an order.
 
 use std::borrow::Cow;
 
@@ -9,19 +9,19 @@ use super::status::named;
 use super::{Amount, Currency, EventStatus, Quarantine};
 
 named! {
-    /// What a provider says happened.
+    /// The meaning of an event.
     Meaning {
         /// Money was taken.
         Succeeded = "succeeded",
-        /// No money will come.
+        /// No money will be taken.
         Failed = "failed",
-        /// Money was given back.
+        /// Money was refunded.
         Refunded = "refunded",
     }
 }
 
 impl Meaning {
-    /// The meaning of a provider's word; `None` for a word that is not known.
+    /// Returns the meaning of a provider's word; `None` for an unknown word.
     pub fn of_word(word: &str) -> Option<Self> {
         match word {
             "success" | "succeeded" | "paid" => Some(Self::Succeeded),
@@ -35,29 +35,29 @@ impl Meaning {
 named! {
     /// When deliveries are applied.
     WebhookMode {
-        /// Before they are answered.
+        /// Before the response.
         Apply = "apply",
-        /// By a worker, right after they were answered.
+        /// By a worker, right after the response.
         Queue = "queue",
     }
 }
 
 named! {
-    /// What became of a delivery.
+    /// The result of a delivery.
     DeliveryStatus {
         /// It changed its order.
         Processed = "processed",
-        /// An earlier delivery of the same event was taken in.
+        /// The service has received the same event before.
         Duplicate = "duplicate",
-        /// It changed nothing, and rightly so.
+        /// It changed nothing, correctly.
         Ignored = "ignored",
         /// It failed a check and waits for an operator.
         Quarantined = "quarantined",
-        /// It took money that pays for nothing.
+        /// Its money pays for no order.
         RefundDue = "refund_due",
         /// It waits for its order, or a refund for the success of its charge.
         PendingOrder = "pending_order",
-        /// A worker applies it.
+        /// A worker will apply it.
         Queued = "queued",
         /// It names no order or hold of this shop, and waits for an event that links it to one.
         Unmatched = "unmatched",
@@ -65,7 +65,7 @@ named! {
 }
 
 named! {
-    /// The route that an event came by.
+    /// The route by which an event arrived.
     Provider {
         /// The canonical webhook.
         Default = "default",
@@ -74,7 +74,7 @@ named! {
     }
 }
 
-/// Which order an event speaks of: by the order's id, by its hold's, or by both, which must then belong together.
+/// The order of an event: by the order's id, by its hold's, or by both, which must then belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reference {
     /// The order's id.
@@ -84,7 +84,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Whether it names anything.
+    /// Whether it names an order or a hold.
     pub fn is_some(&self) -> bool {
         self.order_id.is_some() || self.hold_id.is_some()
     }
@@ -93,44 +93,44 @@ impl Reference {
 /// One event as a provider reported it.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// The route that it came by; never a field of the body.
+    /// The route by which it arrived; never a field of the body.
     pub provider: &'static str,
     /// Unique per provider: the provider's own key, or [`Event::derived_key`].
     pub idempotency_key: Vec<u8>,
-    /// What happened.
+    /// The meaning of the event.
     pub meaning: Meaning,
-    /// To which order.
+    /// The order of the event.
     pub reference: Reference,
     /// The decimal amount in major units, as it was written.
     pub amount: Option<String>,
     /// The currency, as it was written.
     pub currency: Option<String>,
-    /// The provider's name for the charge.
+    /// The provider's id of the charge.
     pub txn_id: Option<String>,
-    /// A refund that puts the units back on sale.
+    /// Whether a refund puts the units back on sale.
     pub restock: bool,
-    /// A refund whose amount is everything that was given back so far, as Stripe reports it.
+    /// Whether the amount of a refund is the total refunded so far, as Stripe reports it.
     pub cumulative: bool,
     /// The provider's time, as it was written.
     pub provider_timestamp: Option<String>,
-    /// Where the event says it comes from.
+    /// The source that the event states.
     pub source: Option<String>,
-    /// The caller's name for the whole conversation.
+    /// The client's id for a chain of requests.
     pub correlation_id: Option<String>,
-    /// The request's headers that are kept, a line each.
+    /// The kept headers of the request, one per line.
     pub headers: String,
-    /// The body as it came.
+    /// The body as received.
     pub body: Vec<u8>,
 }
 
 impl Event {
-    /// The key of an event that has none of its own: its transaction together with its meaning. The separator is not a
-    /// visible character, so no key given by others can be equal.
+    /// Returns the key of an event that has none of its own: its transaction together with its meaning. The separator is not
+    /// a visible character, so that no key from outside can be equal.
     pub fn derived_key(meaning: Meaning, txn_id: &str) -> Vec<u8> {
         format!("{meaning}\u{1f}{txn_id}").into_bytes()
     }
 
-    /// What the charge is called in its provider's charges: `txn_id`, or what stands for a missing one.
+    /// Returns the id of the charge among its provider's: `txn_id`, or a substitute for a missing one.
     pub fn charge_name<'a>(txn_id: Option<&'a [u8]>, idempotency_key: &[u8]) -> Cow<'a, [u8]> {
         match txn_id {
             Some(txn_id) => Cow::Borrowed(txn_id),
@@ -138,8 +138,8 @@ impl Event {
         }
     }
 
-    /// A digest of what makes two deliveries the same event: meaning, order, amount, currency and transaction. A retry
-    /// may differ in everything else.
+    /// Returns a digest of the fields that two deliveries of one event share: meaning, order, amount, currency and
+    /// transaction. A retry may differ in all others.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
         let mut part = |text: Option<String>| match text {
@@ -163,7 +163,7 @@ impl Event {
     }
 }
 
-/// Whether the money that an event speaks of is an order's total. No currency means the order's; no amount is not
+/// Whether the money of an event is an order's total. A missing currency means the order's; a missing amount is not
 /// checked.
 pub fn amount_fits(amount: Option<&str>, currency: Option<&str>, total_minor: i64, order_currency: &str) -> bool {
     let Some(order_currency) = Currency::parse(order_currency) else {
@@ -176,8 +176,8 @@ pub fn amount_fits(amount: Option<&str>, currency: Option<&str>, total_minor: i6
     same_currency && same_amount
 }
 
-/// Whether an event states a positive amount: a decimal greater than zero, and one that its currency can express where that
-/// is known.
+/// Whether an event states a positive amount: a decimal greater than zero that its currency can express, if that currency is
+/// known.
 pub fn is_positive(amount: Option<&str>, currency: Option<&str>) -> bool {
     let Some(amount) = amount.and_then(Amount::parse) else { return false };
     match currency.and_then(Currency::parse) {
@@ -186,25 +186,25 @@ pub fn is_positive(amount: Option<&str>, currency: Option<&str>) -> bool {
     }
 }
 
-/// What an event comes to.
+/// The outcome of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It changed its order, or the charge that it speaks of.
+    /// It changed its order or its charge.
     Applied,
-    /// It changed nothing, and rightly so.
+    /// It changed nothing, correctly.
     Ignored,
     /// It failed a check and waits for an operator.
     Quarantined(Box<Quarantine>),
-    /// It took money that pays for nothing.
+    /// Its money pays for no order.
     RefundDue,
-    /// Its order does not exist yet, or a refund's charge.
+    /// Its order, or the charge of a refund, does not exist yet.
     Parked,
-    /// It waited in vain.
+    /// Its order or charge did not appear in time.
     Dead,
 }
 
 impl Outcome {
-    /// The state that an event of this outcome has in the inbox.
+    /// Returns the state in the inbox of an event with this outcome.
     pub fn event_status(&self) -> EventStatus {
         match self {
             Self::Applied => EventStatus::Applied,
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_may_differ_in_what_does_not_matter() {
+    fn a_copy_may_differ_in_fields_that_do_not_identify_the_event() {
         let copy = Event {
             amount: Some("1e2".into()),
             currency: Some("eur".into()),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_matters_changes_the_fingerprint() {
+    fn every_identifying_field_changes_the_fingerprint() {
         let others = [
             Event { meaning: Meaning::Failed, ..event() },
             Event { reference: Reference { order_id: Some(Uuid::max()), hold_id: None }, ..event() },
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn no_amount_is_not_checked_and_a_wrong_one_does_not_fit() {
+    fn a_missing_amount_is_not_checked_and_a_wrong_one_does_not_fit() {
         assert!(amount_fits(None, None, 4999, "EUR"));
         assert!(amount_fits(Some("49.99"), Some("eur"), 4999, "EUR"));
         for (amount, currency) in [("49.98", "EUR"), ("49.99", "USD"), ("4999", "EUR"), ("free", "EUR"), ("49.99", "")]

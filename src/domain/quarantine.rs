@@ -31,19 +31,19 @@ named! {
 pub struct Quarantine {
     /// The check.
     pub reason: QuarantineReason,
-    /// The value that Holdfast knows.
+    /// The expected value.
     pub expected: String,
-    /// The value that the event states.
+    /// The value in the event.
     pub got: String,
 }
 
 impl Quarantine {
-    /// This check with these values.
+    /// Creates a failed check with both values.
     pub fn new(reason: QuarantineReason, expected: impl Into<String>, got: impl Into<String>) -> Self {
         Self { reason, expected: expected.into(), got: got.into() }
     }
 
-    /// The check of an event's money against its order's total; `None` when it fits.
+    /// Checks an event's money against its order's total; `None` when it fits.
     pub fn of_money(
         amount: Option<&str>,
         currency: Option<&str>,
@@ -63,7 +63,7 @@ impl Quarantine {
     }
 }
 
-/// Money in minor units as people write it: `49.99 EUR`.
+/// Formats an amount in minor units as `49.99 EUR`.
 pub fn money_text(minor: Option<i64>, currency: Option<&str>) -> String {
     match (minor, currency, currency.and_then(Currency::parse)) {
         (Some(minor), Some(text), parsed) => {
@@ -76,14 +76,14 @@ pub fn money_text(minor: Option<i64>, currency: Option<&str>) -> String {
     }
 }
 
-/// Money as an event states it, its currency in upper case where that is a code.
+/// Formats money as an event states it, with its currency in upper case if that is a code.
 pub fn stated_text(amount: Option<&str>, currency: Option<&str>) -> String {
     let code = |text: &str| Currency::parse(text).map_or_else(|| text.to_owned(), |currency| currency.to_string());
     let parts = [amount.map(str::to_owned), currency.map(code)];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// An order or a hold by its id; the order where both are known.
+/// Formats the id of an order or a hold; that of the order if both are known.
 pub fn reference_text(reference: Reference) -> String {
     match (reference.order_id, reference.hold_id) {
         (Some(order_id), _) => format!("order {order_id}"),

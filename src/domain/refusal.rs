@@ -1,4 +1,4 @@
-//! The business "no": what was asked for is understood and cannot be had. Nothing was changed.
+//! Refusals: the request is valid and cannot be fulfilled. Nothing was changed.
 
 use uuid::Uuid;
 
@@ -14,24 +14,24 @@ pub enum Refusal {
     /// No such order.
     #[error("There is no order with this id.")]
     OrderNotFound,
-    /// Not enough units, and none that could still come back.
-    #[error("Not enough units are left, and none are held that could come back.")]
+    /// Not enough units, even if all that can come back did.
+    #[error("Not enough units are left, even with those in holds and unpaid orders.")]
     SoldOut {
         /// Units on sale at that moment.
         available_stock: i64,
     },
     /// Not enough units now, but enough of them are in holds or unpaid orders.
-    #[error("All units are held at the moment; some may come back.")]
+    #[error("Not enough units are on sale now; those in holds or unpaid orders may become available again.")]
     AllHeld {
         /// Units on sale at that moment.
         available_stock: i64,
-        /// When the earliest of the held units comes back by itself, in whole seconds, at least 1.
+        /// Whole seconds until the first of the held units becomes available by expiry; at least 1.
         retry_after_seconds: u64,
     },
     /// A quantity outside 1 to the limit.
     #[error("The quantity must be a whole number from 1 to {max}.")]
     InvalidQuantity {
-        /// The most units that one hold may ask for.
+        /// The most units that one hold may have.
         max: i64,
     },
     /// The hold already became an order.
@@ -40,24 +40,24 @@ pub enum Refusal {
         /// That order.
         order_id: Uuid,
     },
-    /// The hold ran out.
-    #[error("This hold has run out; its units are on sale again.")]
+    /// The hold expired.
+    #[error("This hold has expired; its units are on sale again.")]
     HoldExpired,
-    /// The hold was given back.
-    #[error("This hold was given back.")]
+    /// The hold was released.
+    #[error("This hold was released.")]
     HoldReleased,
     /// Another order has the id that the client chose.
     #[error("Another order already has this id.")]
     OrderIdTaken,
-    /// A paid order cannot be given up.
-    #[error("This order is paid; only a refund undoes that.")]
+    /// A paid order cannot be cancelled.
+    #[error("This order is paid and cannot be cancelled; only a refund reverses the payment.")]
     OrderPaid,
-    /// The event is not about money that waits to be given back.
-    #[error("This payment event took no money that is due for refund or quarantined.")]
+    /// The event has no money that may be marked as refunded.
+    #[error("This payment event has no money that is due for refund or quarantined.")]
     NotRefundable,
     /// The charge of the event paid an order, and another event owns it.
     #[error(
-        "The charge of this event pays an order under another event (`owner_event_id`): its money was not given back."
+        "The charge of this event pays an order under another event (`owner_event_id`): its money was not refunded."
     )]
     ChargePaysOrder {
         /// The event that owns the charge.
@@ -66,16 +66,18 @@ pub enum Refusal {
         order_id: Option<Uuid>,
     },
     /// The charge of the event is due for refund, and another event owns it.
-    #[error("The charge of this event is due for refund under another event (`owner_event_id`): mark that one.")]
+    #[error(
+        "The charge of this event is due for refund under another event (`owner_event_id`): mark that one as refunded."
+    )]
     ChargeDueElsewhere {
         /// The event that owns the charge.
         owner_event_id: i64,
         /// The order that it names.
         order_id: Option<Uuid>,
     },
-    /// A success is never dismissed.
+    /// A success cannot be dismissed.
     #[error(
-        "This event took money, which cannot be dismissed: replay it, or give the money back and mark that as done."
+        "This event stands for money and cannot be dismissed: replay it, or refund the money and mark it as refunded."
     )]
     SuccessNotDismissible,
     /// The event is not a quarantined failure or refund.
@@ -85,7 +87,7 @@ pub enum Refusal {
     #[error("This event states no positive amount that could be accepted.")]
     AmountNotAcceptable,
     /// An audit is under way on this instance.
-    #[error("An audit is under way; this instance does one at a time.")]
+    #[error("An audit is under way; this instance runs one at a time.")]
     AuditRunning,
     /// The same idempotency key came with another request.
     #[error("This idempotency key was already used with a different request.")]
@@ -93,7 +95,7 @@ pub enum Refusal {
     /// No such payment event.
     #[error("There is no payment event with this id.")]
     EventNotFound,
-    /// A payment event that has its outcome, or that a worker is going to try anyway.
+    /// The event has its outcome, or a worker will try it anyway.
     #[error("Only a dead, parked or quarantined event can be replayed.")]
     EventNotReplayable,
 }

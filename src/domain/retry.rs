@@ -1,8 +1,8 @@
-//! When an event that could not be applied is tried again.
+//! The pauses after which an event that could not be applied is tried again.
 
 use std::time::Duration;
 
-/// After the first attempts that failed.
+/// The pauses after the first failed attempts.
 const FIRST_PAUSES: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(10),
@@ -10,17 +10,17 @@ const FIRST_PAUSES: [Duration; 5] = [
     Duration::from_secs(60),
     Duration::from_secs(120),
 ];
-/// After every further one.
+/// The pause after every further one.
 const PAUSE: Duration = Duration::from_secs(600);
-/// A day of those.
+/// The number of further attempts: a day of them.
 const FURTHER: u32 = 144;
-/// A pause is drawn from this share of itself below and above.
+/// A pause varies by this share of itself in both directions.
 const JITTER: f64 = 0.2;
 
-/// How many attempts there are; an event of which all have failed is not tried any more.
+/// The number of attempts; an event is not tried again after all have failed.
 pub const ATTEMPTS: u32 = FIRST_PAUSES.len() as u32 + FURTHER + 1;
 
-/// How long after the `attempt`-th attempt (from 1; 0: none yet) the next one is due. `chance`, from 0 to 1, spreads
+/// Returns how long after the `attempt`-th attempt (from 1; 0: none yet) the next one is due. `chance`, from 0 to 1, spreads
 /// events that failed together.
 pub fn pause_after(attempt: u32, chance: f64) -> Duration {
     let Some(position) = attempt.checked_sub(1) else { return Duration::ZERO };
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_together_is_spread() {
+    fn events_that_failed_together_are_retried_at_different_times() {
         assert_eq!(pause_after(0, 1.0), Duration::ZERO);
         assert_eq!(pause_after(1, 0.0), Duration::from_secs(4));
         assert_eq!(pause_after(1, 1.0), Duration::from_secs(6));

@@ -1,15 +1,15 @@
-//! The states of holds, orders and payment events, by the names that the database and the API share.
+//! The states of holds, orders and payment events, under the names that the database and the API share.
 
 /// A closed set of words: every value has one fixed lower-case name, the same in SQL and in JSON.
 pub trait Named: Copy + Send + Sync + 'static {
-    /// What the set is called where its schema is shown.
+    /// The name of the set in its schema.
     const SET: &'static str;
     /// Every value.
     const ALL: &'static [Self];
-    /// The name of this value.
+    /// Returns the name of this value.
     fn as_str(self) -> &'static str;
 
-    /// The value of that name, if there is one.
+    /// Returns the value of that name, if there is one.
     fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|value| value.as_str() == name)
     }
@@ -42,35 +42,35 @@ macro_rules! named {
 pub(crate) use named;
 
 named! {
-    /// Where a hold is. An ordered hold follows its order from then on.
+    /// The state of a hold. An ordered hold follows its order from then on.
     HoldStatus {
-        /// Its units are the buyer's until it runs out.
+        /// Its units are reserved until it expires.
         Active = "active",
         /// It became an order.
         Ordered = "ordered",
-        /// The buyer gave it back.
+        /// The buyer released it.
         Released = "released",
-        /// It ran out.
+        /// It expired.
         Expired = "expired",
     }
 }
 
 named! {
-    /// Where an order is.
+    /// The state of an order.
     OrderStatus {
         /// Waits for its payment until `pay_by`.
         Pending = "pending",
         /// A charge paid it.
         Paid = "paid",
-        /// The payment failed, the buyer gave up, or nobody paid in time; its units are back on sale.
+        /// The payment failed, the buyer cancelled, or no payment came in time; its units are back on sale.
         Cancelled = "cancelled",
-        /// It was paid, and the money was given back.
+        /// It was paid, and the money was refunded.
         Refunded = "refunded",
     }
 }
 
 named! {
-    /// Where an event of the inbox is.
+    /// The state of an event in the inbox.
     EventStatus {
         /// Durable, not yet applied.
         Received = "received",
@@ -78,15 +78,15 @@ named! {
         Parked = "parked",
         /// It changed its order.
         Applied = "applied",
-        /// It changed nothing, and rightly so.
+        /// It changed nothing, correctly.
         Ignored = "ignored",
-        /// It does not fit its order; somebody has to look at it.
+        /// It does not fit its order, and waits for an operator.
         Quarantined = "quarantined",
-        /// Money was taken that pays for nothing.
+        /// Money was taken that pays for no order.
         RefundDue = "refund_due",
-        /// That money was given back.
+        /// That money was refunded.
         Refunded = "refunded",
-        /// It could not be applied and is not tried any more.
+        /// It could not be applied, and is not tried again.
         Dead = "dead",
         /// It names no order or hold of this shop; it waits for an event that links it to one.
         Unmatched = "unmatched",
@@ -94,13 +94,13 @@ named! {
 }
 
 named! {
-    /// Where the money of a charge is.
+    /// The state of the money of a charge.
     ChargeStatus {
         /// It paid its order.
         Paid = "paid",
-        /// It pays for nothing.
+        /// It pays for no order.
         RefundDue = "refund_due",
-        /// All of it was given back.
+        /// All of it was refunded.
         Refunded = "refunded",
     }
 }

@@ -1,24 +1,24 @@
-//! The token that operators show.
+//! The token of operators.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// What an operator's token is recognised by; the token itself is not kept, and is never shown.
+/// The digest of the operators' token; the token itself is not kept and never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken([u8; 32]);
 
 impl AdminToken {
-    /// The fewest characters that a token may have.
+    /// The least number of characters in a token.
     pub const LEAST: usize = 16;
 
-    /// A token is at least [`AdminToken::LEAST`] visible ASCII characters; `None` for anything else.
+    /// Accepts a text of at least [`AdminToken::LEAST`] visible ASCII characters; `None` for any other.
     pub fn new(text: &str) -> Option<Self> {
         let fits = text.len() >= Self::LEAST && text.bytes().all(|byte| byte.is_ascii_graphic());
         fits.then(|| Self(Sha256::digest(text).into()))
     }
 
-    /// Whether this is the token. How long it takes tells nothing about it: digests are compared, to their end.
+    /// Whether `given` is the token. The duration reveals nothing about the token: whole digests are compared.
     pub fn is(&self, given: &[u8]) -> bool {
         let given: [u8; 32] = Sha256::digest(given).into();
         let differing = self.0.iter().zip(given).fold(0, |differing, (one, other)| differing | (one ^ other));
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_knows_itself_and_nothing_else_and_shows_nothing() {
+    fn a_token_matches_only_itself_and_is_never_shown() {
         let token = AdminToken::new("0123456789abcdef").expect("long enough");
         assert!(token.is(b"0123456789abcdef"));
         for other in [&b"0123456789abcdeF"[..], b"0123456789abcdef0", b"0123456789abcde", b"", b"\0"] {

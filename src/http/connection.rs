@@ -1,4 +1,4 @@
-//! An accepted connection: its socket, and what its reader, its requests and the listener know of each other.
+//! An accepted connection: its socket, and the state that its reader, its requests and the listener share.
 
 use std::io;
 use std::pin::Pin;
@@ -18,11 +18,11 @@ use super::server::Limits;
 /// The first bytes of every HTTP/2 connection (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The bounds of what one connection of HTTP/2 may have under way.
+/// The bounds of the requests that one connection of HTTP/2 may have under way.
 const FEWEST_STREAMS: u32 = 16;
 const MOST_STREAMS: u32 = 100;
 
-/// What happens on one connection.
+/// The activity on one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     accepted_at: Instant,
@@ -50,7 +50,7 @@ impl Activity {
         }
     }
 
-    /// A request begins; it is under way as long as the value that is returned.
+    /// Begins a request, which is under way until the returned value is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
         let read_while_idle = self.read_while_idle.load(Ordering::Relaxed);
         if read_while_idle {
@@ -72,13 +72,13 @@ impl Activity {
         self.under_way.load(Ordering::Acquire) > 0
     }
 
-    /// Since when no request has been under way; `None` while one is.
+    /// Returns since when no request has been under way; `None` while one is.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let since = || self.accepted_at + Duration::from_micros(self.idle_from_us.load(Ordering::Relaxed));
         (!self.is_busy()).then(since)
     }
 
-    /// Whether a request has got its response.
+    /// Whether any request has had its response.
     pub(super) fn has_answered(&self) -> bool {
         self.idle_from_us.load(Ordering::Relaxed) > 0
     }
@@ -94,7 +94,7 @@ impl Activity {
     }
 }
 
-/// A request that is under way; dropping it says that it is not any more.
+/// A request that is under way until this value is dropped.
 #[derive(Debug)]
 pub(super) struct UnderWay {
     activity: Arc<Activity>,
@@ -102,7 +102,7 @@ pub(super) struct UnderWay {
 }
 
 impl UnderWay {
-    /// Whether it was read together with an earlier request of the connection, or while one was under way.
+    /// Whether it was read together with an earlier request of the connection, or while that was under way.
     pub(super) fn is_pipelined(&self) -> bool {
         self.pipelined
     }
@@ -114,10 +114,10 @@ impl Drop for UnderWay {
     }
 }
 
-/// What a connection speaks, as far as its first bytes tell.
+/// The protocol of a connection, as far as its first bytes show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
-    /// So many bytes of the preface of HTTP/2 have been read, and nothing else.
+    /// This many bytes of the preface of HTTP/2 have been read, and nothing else.
     Preface(usize),
     Http1,
     Http2,
@@ -143,14 +143,14 @@ pub(super) struct Connection {
     limits: Limits,
     activity: Arc<Activity>,
     protocol: Protocol,
-    /// When the request of HTTP/1 began that has no response yet.
+    /// When the HTTP/1 request that has no response yet began.
     asking_since: Option<Instant>,
-    /// When a byte was last written, or of HTTP/1 read: what HTTP/2 sends may be a PING as well as a request.
+    /// When a byte was last written, or read as HTTP/1. Bytes of HTTP/2 do not count when read: they may be a PING.
     active_at: Instant,
-    /// Ends when the connection may have been idle for too long, and is set anew only then, not by every request.
+    /// Ends when the connection may have been idle for too long. It is reset only then, not by every request.
     nap: Pin<Box<Sleep>>,
-    /// The client has closed while a request had no response yet. The HTTP library goes on with a connection that has
-    /// failed, until that fails again, and then drops the handler: a client that has disconnected leaves the queue.
+    /// The client has closed the connection before a request had its response. The HTTP library continues until the connection
+    /// fails once more, and then drops the handler, so that the request leaves its queue.
     gone: bool,
     place: Place,
 }
@@ -163,20 +163,20 @@ impl Connection {
         Self { stream, limits, activity, protocol, asking_since: None, active_at, nap, gone: false, place }
     }
 
-    /// What happens on it.
+    /// Returns its activity.
     pub(super) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
 
-    /// How many requests of HTTP/2 it may have under way: fewer, the more connections there are. A client keeps what exceeds
-    /// that to itself, where it costs nothing; a request that is refused is sent again.
+    /// Returns how many requests of HTTP/2 it may have under way: fewer, the more connections are open. A client holds further
+    /// requests back, which costs the server nothing; refused requests would be sent again.
     pub(super) fn streams(&self) -> u32 {
         let share = self.limits.streams / self.place.taken();
         u32::try_from(share).unwrap_or(u32::MAX).clamp(FEWEST_STREAMS, MOST_STREAMS)
     }
 
-    /// When a connection that reads nothing has been idle for too long. Of HTTP/2 only requests count, since what it
-    /// sends beside them keeps a connection open that is of no use.
+    /// Returns when a connection that reads nothing has been idle for too long. Of HTTP/2 only requests count: other frames
+    /// would keep an unused connection open.
     fn idle_until(&self) -> Instant {
         let since = match self.protocol {
             Protocol::Http2 => self.activity.idle_since().unwrap_or_else(Instant::now),
@@ -185,7 +185,7 @@ impl Connection {
         since + self.limits.idle
     }
 
-    /// Ready when there was nothing to read for too long, or when the place is needed.
+    /// Becomes ready when nothing could be read for too long, or when the place is needed.
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.activity.reader.register(context.waker());
         if self.activity.gives_place() {
@@ -201,7 +201,7 @@ impl Connection {
         }
     }
 
-    /// Ready when the client has taken nothing for too long, or when the place is needed.
+    /// Becomes ready when the client has read nothing for too long, or when the place is needed.
     fn poll_unread(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.activity.reader.register(context.waker());
         let until = self.active_at + self.limits.idle;
@@ -214,7 +214,7 @@ impl Connection {
         self.nap.as_mut().poll(context)
     }
 
-    /// What came of writing; a client that does not read is not waited for without end.
+    /// Handles the result of a write; the wait for a client that does not read is bounded.
     fn written<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         self.asking_since = None;
         if polled.is_pending() {
@@ -225,7 +225,7 @@ impl Connection {
         polled
     }
 
-    /// What came of reading `bytes`.
+    /// Records that `bytes` were read; fails if the client is too slow.
     fn received(&mut self, bytes: &[u8]) -> io::Result<()> {
         let now = Instant::now();
         self.protocol = self.protocol.after(bytes);
@@ -233,7 +233,7 @@ impl Connection {
             self.activity.read_while_idle.store(true, Ordering::Relaxed);
         }
         let is_late = match self.protocol {
-            // checked here too: what a client sends faster than it is read leaves no pause for `poll_idle`
+            // checked here too: a client that sends without a pause leaves no chance to `poll_idle`
             Protocol::Http2 => self.activity.idle_since().is_some_and(|since| now - since > self.limits.idle),
             Protocol::Http1 | Protocol::Preface(_) => {
                 self.active_at = now;
@@ -254,7 +254,7 @@ impl AsyncRead for Connection {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if polled.is_pending() {
             ready!(self.poll_idle(context));
-            // a client that asks for nothing sees the end; one that has not finished asking has failed
+            // without a request this is the normal end; an incomplete request is an error
             return Poll::Ready(self.asking_since.map_or(Ok(()), |_| Err(io::ErrorKind::TimedOut.into())));
         }
         if buffer.filled().len() > before {
@@ -310,7 +310,7 @@ mod tests {
         assert!(!first.is_pipelined() && activity.idle_since().is_none());
         drop(first);
         assert!(activity.idle_since().is_some());
-        assert!(activity.begin().is_pipelined(), "it was read with the first");
+        assert!(activity.begin().is_pipelined(), "it was read together with the first");
         read();
         assert!(!activity.begin().is_pipelined(), "it was read after the second had its response");
     }

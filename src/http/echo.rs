@@ -1,6 +1,6 @@
-//! A route for the benchmark alone, which compares everything with it: what a request costs that is as large as a hold,
-//! is answered with as many bytes, and goes the same way through the server, but asks no database. It exists only where
-//! a variable says so, and is not in the document.
+//! A route for the benchmark alone, as the baseline of all other requests: its request and its response have the size of a
+//! hold's and take the same way through the server, but it does not use the database. It exists only if a variable is set,
+//! and is not in the document.
 
 use poem::http::header;
 use poem::{Request, Response};
@@ -9,7 +9,7 @@ use poem_openapi::payload::ParsePayload as _;
 use super::holds::CreateHold;
 use super::json::Json;
 
-/// Where it is.
+/// The path of the route.
 pub(super) const PATH: &str = "/bench/echo";
 /// The variable that mounts the route, whatever its value.
 const VARIABLE: &str = "HOLDFAST_BENCH_ECHO";
@@ -21,7 +21,7 @@ pub(super) fn is_asked_for() -> bool {
     std::env::var_os(VARIABLE).is_some()
 }
 
-/// Reads the body and answers with another.
+/// Parses the body and returns a constant one.
 pub(super) async fn answer(request: Request) -> poem::Result<Response> {
     let (request, mut body) = request.split();
     let _ = Json::<CreateHold>::from_request(&request, &mut body).await?;

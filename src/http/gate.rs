@@ -1,5 +1,5 @@
-//! What every request passes: it gets an id, a span that puts the id on every log line, a measured time, and, whatever
-//! goes wrong inside, an answer that is a problem.
+//! The endpoint that every request passes. It gives the request an id and a span that puts the id on every log line, measures
+//! its duration, and turns every failure inside into a problem.
 
 use std::collections::HashMap;
 use std::future::{Future, ready};
@@ -19,18 +19,18 @@ use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
 use tracing::{Instrument as _, Level, debug, enabled, error, info_span, warn};
 
 const REQUEST_ID: &str = "x-request-id";
-/// What a path is called in metrics that is none of ours.
+/// The label in metrics of a path without a route.
 const UNMATCHED: &str = "unmatched";
 const TRACE_PARENT: &str = "traceparent";
-/// What caches are told about every response that does not say otherwise: an answer is true for one request, at one moment.
+/// The default `Cache-Control`: a response is valid for one request, at one moment.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// How a path is shown in metrics, and what it knows.
+/// The name of a path in metrics, and its methods.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// As the document writes it, `/api/products/{product_id}`.
     pub path: String,
-    /// The methods that it knows, as `Allow` lists them.
+    /// Its methods, as `Allow` lists them.
     pub allow: String,
 }
 
@@ -44,7 +44,7 @@ pub struct Gate<E> {
 }
 
 impl<E> Gate<E> {
-    /// In front of the handlers of the hot requests and of `others`, whose routes are known by the framework's patterns.
+    /// Creates a gate in front of the hot handlers and of `others`; the keys of `routes` are the framework's patterns.
     pub(super) fn new(app: Arc<App>, hot: Handlers, others: E, routes: HashMap<String, Route>) -> Self {
         Self { app, hot, others, routes: Arc::new(routes) }
     }
@@ -53,7 +53,7 @@ impl<E> Gate<E> {
 impl<E: Endpoint> Endpoint for Gate<E> {
     type Output = Response;
 
-    /// Not an async function: its future would keep the request's room for as long as it waits, several times over.
+    /// Not an async function: its future would reserve space for the request several times over while it waits.
     fn call(&self, request: Request) -> impl Future<Output = poem::Result<Response>> + Send {
         let started = Instant::now();
         let request_id = request_id(&request);
@@ -87,16 +87,16 @@ impl<E: Endpoint> Endpoint for Gate<E> {
 }
 
 impl<E: Endpoint> Gate<E> {
-    /// The response while the schema is too old for what this path does.
+    /// Returns a 503 while the schema is outdated, if the path needs a current one.
     fn without_schema(&self, path: &str) -> Option<Response> {
         let is_refused = self.app.checkout.schema_is_outdated() && !needs_no_schema(path);
         is_refused.then(|| {
-            let detail = "The schema of the database is older than this service needs.";
+            let detail = "The schema of the database is older than this service requires.";
             Problem::unavailable("schema_outdated", detail).into_response()
         })
     }
 
-    /// The response, and the pattern of the path that it comes from.
+    /// Returns the response and the pattern of its route.
     fn answer(&self, outcome: Result<poem::Result<Response>, Panic>) -> (Response, Option<Arc<str>>) {
         match outcome {
             Ok(Ok(response)) => {
@@ -126,7 +126,7 @@ impl<E: Endpoint> Gate<E> {
         }
     }
 
-    /// What a path of this pattern is called.
+    /// Returns the name in metrics of a path of this pattern.
     fn route(&self, pattern: Option<&str>) -> &str {
         pattern.and_then(|pattern| self.routes.get(pattern)).map_or(UNMATCHED, |route| &route.path)
     }
@@ -150,28 +150,28 @@ impl<E: Endpoint> Gate<E> {
     }
 }
 
-/// Whether a path is answered whatever the schema is; `/readyz` says itself what is wrong with it.
+/// Whether a path is served with an outdated schema too; `/readyz` reports such a schema itself.
 fn needs_no_schema(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz" | "/docs" | "/openapi.json" | "/favicon.ico")
 }
 
-/// Headers that are read on the way to this service too, where another one of two lines may count: a request that is two
-/// requests to a proxy, or another one (RFC 9112, 3.2 and 11.2).
+/// Headers that proxies read too. If one is repeated, a proxy may use another line than this service does, and see another
+/// request, or two of them (RFC 9112, 3.2 and 11.2).
 const SENT_ONCE: [HeaderName; 3] = [header::HOST, header::TRANSFER_ENCODING, header::CONTENT_TYPE];
 
-/// Refuses a head of which two readers may understand two different requests.
+/// Refuses a head that two parsers may read as different requests.
 fn check_head(request: &Request) -> Result<(), Problem> {
     let headers = request.headers();
     if request.version() == Version::HTTP_11 && !headers.contains_key(header::HOST) {
         return Err(Problem::bad_request("host_required", "A request over HTTP/1.1 must have a `Host` header."));
     }
-    // the HTTP library looks at the last coding alone: `chunked, chunked` would be read as `chunked`
+    // the HTTP library checks only the last coding: it reads `chunked, chunked` as `chunked`
     if headers.get(header::TRANSFER_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
     {
         let detail = "`Transfer-Encoding` must be `chunked` or left out.";
         return Err(Problem::bad_request("invalid_transfer_encoding", detail));
     }
-    // as many lines as names: none is there twice
+    // as many lines as names: no header is repeated
     if headers.len() == headers.keys_len() {
         return Ok(());
     }
@@ -183,7 +183,8 @@ fn check_head(request: &Request) -> Result<(), Problem> {
     }
 }
 
-/// The response to a request after which the rest of the connection cannot be trusted. (A stream of HTTP/2 ends by itself.)
+/// Closes the connection with the response: the bytes after the request cannot be trusted. (A stream of HTTP/2 ends by
+/// itself.)
 fn closing(problem: Problem, version: Version) -> Response {
     let mut response = problem.into_response();
     if version < Version::HTTP_2 {
@@ -199,7 +200,7 @@ fn panic_text(panic: &Panic) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }
 
-/// The caller's id for this request, its trace's id (W3C Trace Context), or a new one.
+/// Returns the client's id for this request, its trace's id (W3C Trace Context), or a new one.
 fn request_id(request: &Request) -> String {
     let given = request.header(REQUEST_ID).filter(|id| is_plain(id, 128));
     let traced = || request.header(TRACE_PARENT).and_then(|parent| parent.split('-').nth(1));

@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it can serve.
+//! Liveness and readiness.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,29 +13,29 @@ use super::types::Text;
 use crate::app::App;
 use crate::checkout::readiness::Unready;
 
-/// How long `/readyz` waits for the database: shorter than a load balancer does.
+/// The time limit of the database check; a load balancer waits longer for `/readyz`.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// All is well.
+/// The instance is healthy.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Health", skip_serializing_if_is_none)]
 pub struct HealthBody {
     /// `ok`
     status: Text,
-    /// Of `/readyz`: what an operator should know although it can serve, such as clocks that differ.
+    /// With `/readyz`: a condition that operators should know of although the instance can serve, such as clocks that differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
 
-/// The routes.
+/// The health routes.
 pub struct Health {
-    /// What they share.
+    /// The state that all routes share.
     pub app: Arc<App>,
 }
 
 const OK: Json<HealthBody> = Json(HealthBody { status: Text("ok"), detail: None });
 
-/// Of `GET /readyz`.
+/// The problems of `GET /readyz`.
 #[derive(Debug)]
 pub struct ReadyDenials;
 
@@ -46,13 +46,13 @@ impl Denials for ReadyDenials {
 
 #[OpenApi(tag = "Tags::Health")]
 impl Health {
-    /// The process lives; does not ask the database
+    /// Check that the process is alive, without using the database
     #[oai(path = "/healthz", method = "get", operation_id = "getHealth")]
     async fn alive(&self) -> Json<HealthBody> {
         OK
     }
 
-    /// It can serve: the database takes writes, its schema is current, and this instance is not stopping
+    /// Check that the instance can serve: the database accepts writes, its schema is current, and it is not stopping
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
     async fn ready(&self) -> Result<Json<HealthBody>, Denied<ReadyDenials>> {
         if self.app.is_draining() {
@@ -66,10 +66,10 @@ impl Health {
                 Ok(Json(HealthBody { status: Text("ok"), detail }))
             }
             Ok(Err(Unready::Database(_))) => {
-                Err(Problem::unavailable("database_unavailable", "The database takes no writes.").into())
+                Err(Problem::unavailable("database_unavailable", "The database does not accept writes.").into())
             }
             Ok(Err(outdated)) => Err(Problem::unavailable("schema_outdated", outdated.to_string()).into()),
-            Err(_) => Err(Problem::unavailable("database_unavailable", "The database does not answer.").into()),
+            Err(_) => Err(Problem::unavailable("database_unavailable", "The database does not respond.").into()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Short reservations.
+//! Routes of holds: short reservations of units.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use crate::checkout::Hold;
 use crate::checkout::Operation;
 use crate::domain::HoldStatus;
 
-/// What to hold.
+/// A request for a hold.
 #[derive(Debug, Object, Deserialize)]
 #[oai(rename = "CreateHold", deny_unknown_fields, example)]
 #[serde(deny_unknown_fields)]
 pub struct CreateHold {
-    /// The product.
+    /// The product's id.
     product_id: Whole,
-    /// How many units, from 1 to the shop's limit.
+    /// Number of units, from 1 to the configured limit.
     qty: Whole,
 }
 
@@ -35,27 +35,27 @@ impl Example for CreateHold {
     }
 }
 
-/// Units spoken for.
+/// A hold: units that are reserved for a short time.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Hold", skip_serializing_if_is_none)]
 pub struct HoldBody {
-    /// Its id.
+    /// The hold's id.
     hold_id: Uuid,
-    /// What is held.
+    /// The product's id.
     product_id: i64,
-    /// How many units.
+    /// Number of units.
     qty: i64,
-    /// What one unit costs, in minor units of `currency`, whatever the price is later.
+    /// Price of one unit, in minor units of `currency`; later changes of the price do not affect it.
     unit_price_minor: i64,
-    /// ISO 4217.
+    /// ISO 4217 code.
     currency: String,
-    /// Where it is.
+    /// The hold's state.
     status: Word<HoldStatus>,
-    /// When an active hold runs out.
+    /// When an active hold expires.
     expires_at: Timestamp,
-    /// In how many seconds that is, by the database's clock, rounded up; 0 when it has.
+    /// Seconds until `expires_at` by the database's clock, rounded up; 0 after it.
     expires_in: i64,
-    /// The order that it became.
+    /// The order that was made from the hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<Uuid>,
 }
@@ -76,53 +76,53 @@ impl From<Hold> for HoldBody {
     }
 }
 
-/// Whole seconds, rounded up, never negative.
+/// Returns the whole seconds from `now` until `then`, rounded up, never negative.
 fn seconds_until(then: NaiveDateTime, now: NaiveDateTime) -> i64 {
     let left = then - now;
     (left.num_seconds() + i64::from(left.subsec_nanos() > 0)).max(0)
 }
 
-/// A hold was taken.
+/// The response to a new hold.
 #[derive(ApiResponse)]
 pub enum HoldCreated {
-    /// The units are yours until `expires_at`.
+    /// The units are reserved until `expires_at`.
     #[oai(status = 201)]
     Created(
         Json<HoldBody>,
-        /// Where the hold can be read.
+        /// The path of the hold.
         #[oai(header = "Location")]
         String,
-        /// `true` when an earlier request under the same key took it.
+        /// `true` if an earlier request with the same key created the hold.
         #[oai(header = "Idempotent-Replayed")]
         Option<bool>,
     ),
 }
 
 denials! {
-    /// Of `POST /api/holds`.
+    /// The problems of `POST /api/holds`.
     CreateDenials {
         400 "`malformed_json`, `unreadable_body`, `invalid_idempotency_key`",
         404 "`product_not_found`",
         408 "`body_timeout`",
-        409 "`all_held`: units in holds or unpaid orders may come back, `Retry-After` tells when the first of them do. \
-             `sold_out`: none will. Both with `available_stock`.",
+        409 "`all_held`: units in holds or unpaid orders may become available again, the first of them after `Retry-After`. \
+             `sold_out`: not enough can. Both with `available_stock`.",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
         422 "`invalid_quantity`, `invalid_body`, `idempotency_key_reuse`",
     }
 }
 denials! {
-    /// Of `GET /api/holds/{hold_id}`.
+    /// The problems of `GET /api/holds/{hold_id}`.
     FindDenials { 400 "`invalid_id`", 404 "`hold_not_found`" }
 }
 denials! {
-    /// Of `DELETE /api/holds/{hold_id}`.
+    /// The problems of `DELETE /api/holds/{hold_id}`.
     ReleaseDenials { 400 "`invalid_id`", 404 "`hold_not_found`", 409 "`hold_used`, with its `order_id`" }
 }
 
-/// The routes.
+/// The routes of holds.
 pub struct Holds {
-    /// What they share.
+    /// The state that all routes share.
     pub app: Arc<App>,
 }
 
@@ -132,7 +132,7 @@ impl Holds {
     #[oai(path = "/holds", method = "post", operation_id = "createHold")]
     pub(super) async fn create(
         &self,
-        /// Makes it safe to send the request again: the same key and body are answered with the first success.
+        /// Makes retries safe: a request with the same key and body gets the response of the first success.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         body: Json<CreateHold>,
@@ -144,7 +144,7 @@ impl Holds {
         Ok(HoldCreated::Created(Json(taken.hold.into()), location, taken.replayed.then_some(true)))
     }
 
-    /// A hold, also after it ended
+    /// Get a hold, also after its end
     #[oai(path = "/holds/:hold_id", method = "get", operation_id = "getHold")]
     async fn find(&self, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<FindDenials>> {
         let app = Arc::clone(&self.app);
@@ -152,7 +152,7 @@ impl Holds {
         Ok(Json(hold.into()))
     }
 
-    /// Give a hold back early
+    /// Release a hold before it expires
     #[oai(path = "/holds/:hold_id", method = "delete", operation_id = "releaseHold")]
     async fn release(&self, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<ReleaseDenials>> {
         let app = Arc::clone(&self.app);

@@ -1,6 +1,6 @@
-//! The requests that a whole crowd sends in the same second go to their handlers straight from the gate. The framework's
-//! router serves them as well, and the document has them from there; but its layers (a router in a router, a path that is
-//! parsed anew, the query of every request, three maps of extensions) cost more than the answer itself.
+//! Requests of the hot path, which many clients send at once, go from the gate straight to their handlers. The framework's
+//! router also has these routes, and the document lists them from there. But the router's layers (a router inside a router,
+//! a second parse of the path, a parse of every query, three maps of extensions) cost more than the handler itself.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use super::signature::{Once, StandardHeaders, UnsignedKey};
 use super::types::IdempotencyKey;
 use crate::app::App;
 
-/// One of those requests.
+/// A request of the hot path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hot {
     CreateHold,
@@ -33,7 +33,7 @@ pub(super) enum Hot {
 }
 
 impl Hot {
-    /// Its path, as the document writes it.
+    /// Returns the path as the document writes it.
     pub(super) fn path(self) -> &'static str {
         match self {
             Self::CreateHold => "/api/holds",
@@ -45,7 +45,7 @@ impl Hot {
     }
 }
 
-/// Their handlers.
+/// The handlers of the hot path.
 pub(super) struct Handlers {
     holds: Holds,
     orders: Orders,
@@ -65,7 +65,7 @@ impl Handlers {
         }
     }
 
-    /// Whether this is one of them. Whatever is unusual about it (an id that cannot be read, `HEAD`) is the router's.
+    /// Returns the hot request that `request` is, if any. The router gets unusual ones (`HEAD`, an id that cannot be parsed).
     pub(super) fn find(&self, request: &Request) -> Option<Hot> {
         match (request.method(), request.uri().path()) {
             (&Method::POST, "/api/holds") => Some(Hot::CreateHold),
@@ -77,8 +77,8 @@ impl Handlers {
         }
     }
 
-    /// A request is dropped as soon as it is understood, and what reads it is boxed apart from what waits for the answer:
-    /// what a crowd that waits keeps in memory is what the next requests find gone from the caches.
+    /// Handles a hot request. Parsing and waiting are boxed separately, and the request is dropped once it is parsed, so that
+    /// a waiting request keeps little memory: large futures evict the CPU's caches.
     pub(super) fn answer(&self, hot: Hot, request: Request) -> BoxFuture<'_, poem::Result<Response>> {
         match hot {
             Hot::CreateHold => {
@@ -110,14 +110,14 @@ impl Handlers {
     }
 }
 
-/// What somebody wants to hold, or to order.
+/// Reads the key and the body of a request that creates a hold or an order.
 async fn wish<T: Type + DeserializeOwned>(request: Request) -> poem::Result<(IdempotencyKey, Json<T>)> {
     let (request, mut body) = request.split();
     let key = IdempotencyKey::of(request.headers(), "idempotency-key")?;
     Ok((key, Json::from_request(&request, &mut body).await?))
 }
 
-/// What a payment provider reports.
+/// Reads the headers and the body of a payment webhook.
 async fn delivery(request: Request) -> poem::Result<(StandardHeaders, UnsignedKey, Raw<PaymentEvent>)> {
     let (request, mut body) = request.split();
     let [id, timestamp, signatures] =

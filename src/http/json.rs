@@ -1,5 +1,5 @@
-//! JSON bodies without a tree of values between: serde reads and writes our types directly, which also refuses unknown
-//! and repeated fields; the types' poem-openapi schemas keep them in the document.
+//! JSON bodies, which serde reads and writes directly, without a tree of values. serde also refuses unknown and repeated
+//! fields. The types' poem-openapi schemas describe the bodies in the document.
 
 use std::time::Duration;
 
@@ -15,32 +15,32 @@ use serde_json::error::Category;
 
 use super::problem::Problem;
 
-/// What a body may be at most, in bytes.
+/// The largest body, in bytes.
 pub const BODY_BYTES: usize = 64 * 1024;
-/// What is kept of a request's headers, in bytes.
+/// The most that is kept of a request's headers, in bytes.
 const HEADER_BYTES: usize = 4096;
 /// How long a client may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// A JSON body, both ways.
+/// A JSON body of a request or a response.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
-/// A JSON body as it came, documented as a `T`: whoever must keep the bytes reads them with [`parse`] himself.
+/// The bytes of a JSON body, documented as a `T`: for handlers that keep the bytes and parse them with [`parse`].
 #[derive(Debug)]
 pub struct Raw<T> {
-    /// The body, or why it could not be had: for whoever has nothing else to say no to.
+    /// The body, or the reason why it could not be read: a handler may have another problem to return first.
     pub bytes: Result<Vec<u8>, Problem>,
-    /// The request's headers that are kept (see [`is_kept_header`]), a line each; at most 4 KB of them.
+    /// The kept headers of the request (see [`is_kept_header`]), one per line; at most 4 KiB.
     pub headers: String,
     documented: std::marker::PhantomData<T>,
 }
 
-/// A JSON body that may be left out altogether.
+/// A JSON body that may be missing.
 #[derive(Debug)]
 pub struct OptionalJson<T>(pub Option<T>);
 
-/// Whether a request comes without a body (RFC 9112, 6.3; over HTTP/2 what has neither length nor type).
+/// Whether a request has no body (RFC 9112, 6.3; over HTTP/2: it has neither a length nor a type).
 fn has_no_body(request: &Request) -> bool {
     let headers = request.headers();
     match headers.get(header::CONTENT_LENGTH) {
@@ -49,10 +49,10 @@ fn has_no_body(request: &Request) -> bool {
     }
 }
 
-/// Reads one JSON object.
+/// Parses one JSON object.
 ///
 /// # Errors
-/// 400 `malformed_json` when it is not JSON, 422 `invalid_body` when it is not the JSON that is asked for.
+/// 400 `malformed_json` when it is not JSON, 422 `invalid_body` when it is not a `T`.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
     // serde would read an array as the fields of a struct in their order
@@ -60,11 +60,32 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         return Err(Problem::unprocessable("invalid_body", "The body must be a JSON object."));
     }
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-        Category::Data => Problem::unprocessable("invalid_body", format!("The body does not fit: {error}.")),
+        Category::Data => Problem::unprocessable("invalid_body", misfit(&error)),
         Category::Io | Category::Syntax | Category::Eof => {
             Problem::bad_request("malformed_json", format!("The body is not JSON: {error}."))
         }
     })
+}
+
+/// Describes why a body is not of the expected type, in terms of JSON: the text of serde names Rust types.
+fn misfit(error: &serde_json::Error) -> String {
+    let position = format!("line {} column {}", error.line(), error.column());
+    let text = error.to_string();
+    let text = text.strip_suffix(&format!(" at {position}")).unwrap_or(&text);
+    let expected = match text.rsplit_once(", expected ") {
+        Some((found, expected)) if found.starts_with("invalid ") => expected,
+        _ if text.starts_with("UUID parsing failed") => "a UUID",
+        // a missing, unknown or repeated field, under its name in JSON
+        _ => return format!("The body is invalid at {position}: {text}."),
+    };
+    let expected = match expected {
+        "a formatted UUID string" => "a UUID",
+        "i64" => "a whole number",
+        "u64" => "a whole number that is not negative",
+        name if name.starts_with("struct ") => "an object",
+        other => other,
+    };
+    format!("The body is invalid at {position}: expected {expected}.")
 }
 
 async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Problem> {
@@ -73,7 +94,7 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Prob
     match tokio::time::timeout(BODY_TIME, body.into_bytes_limit(BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes.into()),
         Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => {
-            let detail = format!("A body may have {BODY_BYTES} bytes at most.");
+            let detail = format!("The body must have at most {BODY_BYTES} bytes.");
             Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
         }
         Ok(Err(error)) => Err(Problem::bad_request("unreadable_body", format!("The body cannot be read: {error}."))),
@@ -81,8 +102,8 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Prob
     }
 }
 
-/// The headers of a delivery that are kept: those that tell where it came from. Every other header may carry a signature, a
-/// key or a token.
+/// The headers of a delivery that are kept, because they show its origin. Any other header may contain a signature, a key or
+/// a token.
 const KEPT_HEADERS: [&str; 11] = [
     "content-type",
     "content-length",
@@ -247,5 +268,46 @@ impl<T: Type + Serialize> ApiResponse for Json<T> {
 
     fn register(registry: &mut Registry) {
         T::register(registry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+    use crate::http::holds::CreateHold;
+    use crate::http::orders::CreateOrder;
+    use crate::http::payments::PaymentEvent;
+    use crate::http::stripe_event::StripeEvent;
+
+    fn text<T: DeserializeOwned + Debug>(body: &str) -> String {
+        misfit(&serde_json::from_str::<T>(body).expect_err("it is not a T"))
+    }
+
+    #[test]
+    fn an_invalid_body_is_described_by_its_position_and_in_json_terms() {
+        for (text, end) in [
+            (text::<CreateHold>("null"), "expected an object."),
+            (text::<CreateHold>("{}"), "missing field `product_id`."),
+            (text::<CreateHold>(r#"{"sku":1}"#), "unknown field `sku`, expected `product_id` or `qty`."),
+            (text::<CreateHold>(r#"{"qty":1,"qty":1}"#), "duplicate field `qty`."),
+            (text::<CreateHold>(r#"{"qty":"1, expected 2"}"#), "expected a whole number."),
+            (text::<CreateOrder>(r#"{"hold_id":7}"#), "expected a UUID."),
+            (text::<CreateOrder>(r#"{"hold_id":"7"}"#), "expected a UUID."),
+            (text::<PaymentEvent>(r#"{"restock":"yes"}"#), "expected a boolean."),
+            (text::<PaymentEvent>(r#"{"status":[]}"#), "expected a string."),
+            (text::<PaymentEvent>(r#"{"amount":true}"#), "an amount must be a number or a string."),
+            (text::<StripeEvent>(r#"{"created":1.5}"#), "expected a whole number."),
+            (
+                text::<StripeEvent>(r#"{"data":{"object":{"amount":-1}}}"#),
+                "expected a whole number that is not negative.",
+            ),
+            (text::<StripeEvent>(r#"{"data":{"object":"ch_1"}}"#), "expected an object."),
+            (text::<StripeEvent>(r#"{"data":[]}"#), "expected an object."),
+        ] {
+            let body = "The body is invalid at line 1 column ";
+            assert!(text.starts_with(body) && text.ends_with(&format!(": {end}")), "{text} {end}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The listening socket: responses leave at once, a failed accept is not the end, and connections that are idle leave
+//! The listening socket: responses are sent without delay, accepting continues after a failure, and idle connections give
 //! their places to clients that wait.
 
 use std::collections::HashMap;
@@ -15,14 +15,14 @@ use super::connection::{Activity, Connection};
 use super::server::Limits;
 use crate::telemetry::Throttle;
 
-/// How long to wait after a failed accept: out of file descriptors is the common reason, and closing takes a moment.
+/// The pause after a failed accept. The common reason is a lack of file descriptors, and closing some takes a moment.
 const PAUSE: Duration = Duration::from_millis(50);
-/// A connection keeps its place for so long after each request, whatever else waits: closing those between two requests
-/// of an active client would only make it connect again.
+/// A connection keeps its place for this long after each request, even when clients wait: closing it between two requests of
+/// an active client would only make that client connect again.
 const PLACE_TIME: Duration = Duration::from_millis(250);
-/// The same before its first request, which most clients send as soon as they are connected.
+/// The same before the first request, which most clients send as soon as they are connected.
 const FIRST_PLACE_TIME: Duration = Duration::from_millis(50);
-/// One in so many places is freed at a time, which bounds what looking for them costs each new connection.
+/// One in this many places is freed at a time, which bounds the cost of the search for each new connection.
 const PLACES_PER_FREED: usize = 64;
 
 /// Accepts connections.
@@ -32,7 +32,7 @@ pub(super) struct Connections {
     places: Arc<Places>,
     free: Arc<Semaphore>,
     failed_accepts: Throttle,
-    /// Accepted, and without a place so far.
+    /// The connection that is accepted and has no place yet.
     waiting: Option<(TcpStream, SocketAddr)>,
 }
 
@@ -45,7 +45,7 @@ impl Places {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the connections that have been idle for longest, this many at most, to end.
+    /// Asks at most `count` connections, those that have been idle longest, to end.
     fn ask_for(&self, count: usize, now: Instant) {
         let open = self.lock();
         let idle = open.1.values().filter_map(|activity| Some((activity.idle_since()?, activity)));
@@ -62,12 +62,12 @@ impl Places {
     }
 }
 
-/// One of the places for connections, taken.
+/// The place of one connection, free again once this value is dropped.
 pub(super) struct Place {
     places: Arc<Places>,
     number: u64,
     activity: Arc<Activity>,
-    /// How many were taken by then, this one included.
+    /// How many places were taken when this one was, including it.
     taken: usize,
     _permit: OwnedSemaphorePermit,
 }
@@ -100,14 +100,14 @@ impl Drop for Place {
 }
 
 impl Connections {
-    /// On this socket.
+    /// Creates the connections of this socket.
     pub(super) fn on(listener: TcpListener, limits: Limits) -> Self {
         let free = Arc::new(Semaphore::new(limits.connections));
         Self { listener, limits, places: Arc::default(), free, failed_accepts: Throttle::default(), waiting: None }
     }
 
-    /// The next one, and where it comes from. It is accepted before there is a place for it, since only then it is known
-    /// to wait. Nothing is lost when the call is dropped and made again.
+    /// Returns the next connection and the address of its client. A connection is accepted before a place is free for it:
+    /// only an accepted connection is known to wait. A dropped call loses no connection.
     pub(super) async fn accept(&mut self) -> (Connection, SocketAddr) {
         if self.waiting.is_none() {
             self.waiting = Some(self.next().await);
@@ -121,7 +121,7 @@ impl Connections {
         loop {
             match self.listener.accept().await {
                 Ok((stream, remote)) => {
-                    // Without it small responses wait for the acknowledgement of those before them.
+                    // Otherwise a small response waits for the acknowledgement of the one before it.
                     let _ = stream.set_nodelay(true);
                     return (stream, remote);
                 }
@@ -135,7 +135,7 @@ impl Connections {
         }
     }
 
-    /// Waits for a free place, which idle connections are asked for.
+    /// Waits for a free place, and asks idle connections to end.
     async fn permit(&self) -> OwnedSemaphorePermit {
         loop {
             if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {

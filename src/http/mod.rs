@@ -1,4 +1,4 @@
-//! HTTP: one file per resource, problem+json for every "no", and the generated document.
+//! HTTP: one file per resource, problem+json for every error, and the generated OpenAPI document.
 
 pub mod admin;
 mod connection;
@@ -33,13 +33,13 @@ use crate::app::App;
 
 #[derive(poem_openapi::Tags)]
 enum Tags {
-    /// What is on sale.
+    /// Products on sale and their stock.
     Products,
-    /// Short reservations.
+    /// Short reservations of units.
     Holds,
-    /// Holds that somebody means to pay for.
+    /// Orders, each made from a hold and paid by a provider.
     Orders,
-    /// What payment providers report.
+    /// Webhooks for payment providers.
     Payments,
     /// For operators, with the admin token.
     Operators,
@@ -47,7 +47,7 @@ enum Tags {
     Health,
 }
 
-/// The description of the API changes with the version that runs: a cache may keep it, but asks before each use.
+/// The API document changes with the running version: a cache may keep it, but must revalidate it before each use.
 const REVALIDATE: &str = "no-cache";
 
 type Api = (
@@ -71,15 +71,16 @@ fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
         health::Health { app: Arc::clone(app) },
     );
     OpenApiService::new(api, "Holdfast", env!("CARGO_PKG_VERSION")).description(
-        "Flash-sale checkout. Read a product's stock, take a hold, make an order of it, and let the payment webhook \
-         settle it.\n\nMoney is in integer minor units with an ISO 4217 code; times are RFC 3339 in UTC. Every error is \
-         `application/problem+json` with a stable `code`. A request over HTTP/1.1 without `Host` is refused with 400 \
-         `host_required`, one with `Host`, `Content-Type` or `Transfer-Encoding` twice with 400 `repeated_header`, one with a \
-         `Transfer-Encoding` of several codings, `chunked` the last, with 400 `invalid_transfer_encoding`. No answer may be stored by a cache (`Cache-Control: no-store`).",
+        "Flash-sale checkout. Read a product's stock, take a hold, turn it into an order, and let the payment \
+         webhook settle it.\n\nMoney is in integer minor units with an ISO 4217 code; times are RFC 3339 in UTC. Every error is \
+         `application/problem+json` with a stable `code`. A request over HTTP/1.1 without `Host` gets 400 \
+         `host_required`. A request that repeats `Host`, `Content-Type` or `Transfer-Encoding` gets 400 `repeated_header`. A \
+         request whose `Transfer-Encoding` lists several codings, `chunked` last, gets 400 `invalid_transfer_encoding`. Caches \
+         must not store responses (`Cache-Control: no-store`).",
     )
 }
 
-/// The OpenAPI document, indented, with a line break at its end.
+/// Returns the OpenAPI document as indented JSON with a line break at its end.
 pub fn document(app: &Arc<App>) -> String {
     let value: Value = serde_json::from_str(&service(app).spec()).expect("the framework writes JSON");
     let mut text = serde_json::to_string_pretty(&value).expect("a value is JSON");
@@ -87,7 +88,7 @@ pub fn document(app: &Arc<App>) -> String {
     text
 }
 
-/// Everything that the service answers.
+/// Returns the endpoint that serves all routes.
 pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
     let service = service(app);
     let document = document(app);
@@ -100,13 +101,13 @@ pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
     let route = Route::new()
         .at("/docs", poem::get(page))
         .at("/openapi.json", poem::get(document))
-        // browsers that show /docs ask for it
+        // browsers request it together with /docs
         .at("/favicon.ico", poem::get(no_icon))
         .nest("/", service.into_endpoint().before(introduced));
     gate::Gate::new(Arc::clone(app), hot::Handlers::new(app), route, routes)
 }
 
-/// A text that all responses share: clients that do not read it cannot make it use more memory.
+/// Serves a text from one buffer that all responses share: clients that read slowly do not use more memory.
 fn constant(content_type: &'static str, text: String) -> impl Endpoint<Output = Response> {
     let text = Bytes::from(text);
     make_sync(move |_| {
@@ -115,7 +116,7 @@ fn constant(content_type: &'static str, text: String) -> impl Endpoint<Output = 
     })
 }
 
-/// The routes by the framework's patterns: `/api/holds/{hold_id}` in the document is `/api/holds/:param0` there.
+/// Maps the framework's patterns to routes: `/api/holds/{hold_id}` in the document has the pattern `/api/holds/:param0`.
 fn patterns(document: &str) -> HashMap<String, gate::Route> {
     let document: Value = serde_json::from_str(document).expect("the document is JSON");
     let paths = document["paths"].as_object().into_iter().flatten();

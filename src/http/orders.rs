@@ -1,4 +1,4 @@
-//! Orders and their audit trail.
+//! Routes of orders and of their audit trails.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::checkout::orders::Placed;
 use crate::checkout::{OrderEvent, Reason};
 use crate::domain::OrderStatus;
 
-/// What to order.
+/// A request for an order.
 #[derive(Debug, Object, Deserialize)]
 #[oai(rename = "CreateOrder", deny_unknown_fields, skip_serializing_if_is_none, example)]
 #[serde(deny_unknown_fields)]
 pub struct CreateOrder {
     /// An active hold.
     hold_id: Uuid,
-    /// The order's id, where the client wants to know it before the answer arrives: a random UUID.
+    /// A random UUID as the order's id, for clients that must know it before the response arrives.
     #[serde(default)]
     order_id: Option<Uuid>,
 }
@@ -37,15 +37,15 @@ impl Example for CreateOrder {
     }
 }
 
-/// What an order is for.
+/// A product in an order.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "OrderItem")]
 pub struct ItemBody {
-    /// The product.
+    /// The product's id.
     product_id: i64,
-    /// How many units.
+    /// Number of units.
     qty: i64,
-    /// What one unit costs, in minor units of the order's currency.
+    /// Price of one unit, in minor units of the order's currency.
     unit_price_minor: i64,
 }
 
@@ -53,24 +53,24 @@ pub struct ItemBody {
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Order")]
 pub struct OrderBody {
-    /// Its id.
+    /// The order's id.
     order_id: Uuid,
-    /// The hold that it was made from.
+    /// The hold that the order was made from.
     hold_id: Uuid,
-    /// Where it is.
+    /// The order's state.
     status: Word<OrderStatus>,
-    /// What has to be paid, in minor units of `currency`.
+    /// The amount to pay, in minor units of `currency`.
     total_minor: i64,
-    /// How much of the payment was given back, in minor units of `currency`. Of a payment in another currency, which an
-    /// operator accepted, parts do not count: 0 until all of it was given back.
+    /// The refunded part of the payment, in minor units of `currency`. A payment in another currency, which an operator
+    /// accepted, counts only once it is refunded in full: 0 until then.
     refunded_minor: i64,
-    /// ISO 4217.
+    /// ISO 4217 code.
     currency: String,
-    /// Until when it may stay unpaid.
+    /// The deadline of the payment.
     pay_by: Timestamp,
-    /// When it was made.
+    /// When the order was made.
     created_at: Timestamp,
-    /// What it is for.
+    /// The products in the order.
     items: Vec<ItemBody>,
 }
 
@@ -100,30 +100,30 @@ impl From<Placed> for OrderBody {
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "OrderEvent", skip_serializing_if_is_none)]
 pub struct OrderEventBody {
-    /// Ascending.
+    /// The id of the transition; ascending.
     id: i64,
-    /// From which state; not there for the creation.
+    /// The state before; absent for the creation.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<Word<OrderStatus>>,
-    /// To which state.
+    /// The state after.
     to: Word<OrderStatus>,
-    /// Why.
+    /// The reason.
     reason: Word<Reason>,
-    /// When.
+    /// The time of the transition.
     at: Timestamp,
-    /// The payment event that caused it, and what that said.
+    /// The payment event that caused the transition.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_event_id: Option<i64>,
-    /// The provider's name for the charge.
+    /// The provider's id of the charge.
     #[serde(skip_serializing_if = "Option::is_none")]
     txn_id: Option<String>,
-    /// The decimal amount in major units, as it was reported.
+    /// The decimal amount in major units, as reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<String>,
-    /// The currency, as it was reported.
+    /// The currency, as reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<String>,
-    /// The provider's time, as it was reported.
+    /// The provider's time, as reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_timestamp: Option<String>,
     /// `webhook_source` of the event.
@@ -157,28 +157,28 @@ impl From<OrderEvent> for OrderEventBody {
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "OrderEvents")]
 pub struct OrderEvents {
-    /// Oldest first; the first one is the creation.
+    /// The transitions, oldest first; the first one is the creation.
     items: Vec<OrderEventBody>,
 }
 
-/// An order was made.
+/// The response to a new order.
 #[derive(ApiResponse)]
 pub enum OrderCreated {
-    /// Pay it by `pay_by`. It is `paid` already when its payment arrived before it.
+    /// Pay the order by `pay_by`. It is already `paid` if its payment arrived first.
     #[oai(status = 201)]
     Created(
         Json<OrderBody>,
-        /// Where the order can be read.
+        /// The path of the order.
         #[oai(header = "Location")]
         String,
-        /// `true` when an earlier request under the same key made it.
+        /// `true` if an earlier request with the same key made the order.
         #[oai(header = "Idempotent-Replayed")]
         Option<bool>,
     ),
 }
 
 denials! {
-    /// Of `POST /api/orders`.
+    /// The problems of `POST /api/orders`.
     CreateDenials {
         400 "`malformed_json`, `unreadable_body`, `invalid_idempotency_key`",
         404 "`hold_not_found`",
@@ -190,27 +190,27 @@ denials! {
     }
 }
 denials! {
-    /// Of `GET /api/orders/{order_id}` and its events.
+    /// The problems of `GET /api/orders/{order_id}` and its events.
     FindDenials { 400 "`invalid_id`", 404 "`order_not_found`" }
 }
 denials! {
-    /// Of `POST /api/orders/{order_id}/cancel`.
+    /// The problems of `POST /api/orders/{order_id}/cancel`.
     CancelDenials { 400 "`invalid_id`", 404 "`order_not_found`", 409 "`order_paid`" }
 }
 
-/// The routes.
+/// The routes of orders.
 pub struct Orders {
-    /// What they share.
+    /// The state that all routes share.
     pub app: Arc<App>,
 }
 
 #[OpenApi(prefix_path = "/api", tag = "Tags::Orders")]
 impl Orders {
-    /// Make an order of a hold
+    /// Make an order from a hold
     #[oai(path = "/orders", method = "post", operation_id = "createOrder")]
     pub(super) async fn create(
         &self,
-        /// Makes it safe to send the request again: the same key and body are answered with the first success.
+        /// Makes retries safe: a request with the same key and body gets the response of the first success.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         body: Json<CreateOrder>,
@@ -225,7 +225,7 @@ impl Orders {
         Ok(OrderCreated::Created(Json(placed.into()), location, replayed))
     }
 
-    /// An order
+    /// Get an order
     #[oai(path = "/orders/:order_id", method = "get", operation_id = "getOrder")]
     async fn find(&self, order_id: Path<Uuid>) -> Result<Json<OrderBody>, Denied<FindDenials>> {
         let app = Arc::clone(&self.app);
@@ -233,7 +233,7 @@ impl Orders {
         Ok(Json(placed.into()))
     }
 
-    /// Everything that happened to an order
+    /// List all transitions of an order
     #[oai(path = "/orders/:order_id/events", method = "get", operation_id = "listOrderEvents")]
     async fn events(&self, order_id: Path<Uuid>) -> Result<Json<OrderEvents>, Denied<FindDenials>> {
         let app = Arc::clone(&self.app);
@@ -241,7 +241,7 @@ impl Orders {
         Ok(Json(OrderEvents { items: events.into_iter().map(OrderEventBody::from).collect() }))
     }
 
-    /// Give an unpaid order up
+    /// Cancel an unpaid order
     #[oai(path = "/orders/:order_id/cancel", method = "post", operation_id = "cancelOrder")]
     async fn cancel(&self, order_id: Path<Uuid>) -> Result<Json<OrderBody>, Denied<CancelDenials>> {
         let app = Arc::clone(&self.app);

@@ -17,41 +17,41 @@ use crate::checkout::payments::Receipt;
 use crate::domain::payment::DeliveryStatus;
 use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference};
 
-/// The provider is the route that an event comes by.
+/// The provider of an event is the route by which it arrives.
 const PROVIDER: &str = "default";
-/// Names given by others, in bytes.
+/// The longest id or name in an event, in bytes.
 pub(super) const NAME_BYTES: usize = 255;
-/// An amount or a timestamp as it was written, in bytes.
+/// The longest amount or timestamp in an event, in bytes.
 const TEXT_BYTES: usize = 64;
 
 /// One payment event. Other fields, such as `metadata`, are ignored and kept.
 #[derive(Debug, Default, Object, Deserialize)]
 #[oai(rename = "PaymentEvent", skip_serializing_if_is_none, example)]
 pub struct PaymentEvent {
-    /// Unique per event; or the header `webhook-id`. Where verification is off: or the header `Idempotency-Key`; or
-    /// `txn_id`, which then counts together with `status`.
+    /// Unique per event. If missing, the header `webhook-id` is the key; if verification is off, the header
+    /// `Idempotency-Key` is, or else `txn_id` together with `status`.
     idempotency_key: Option<String>,
-    /// The order.
+    /// The order's id.
     order_id: Option<Uuid>,
-    /// The same as `order_id`.
+    /// Another name for `order_id`.
     order_uuid: Option<Uuid>,
-    /// Or the hold that the order was, or will be, made from.
+    /// Instead of `order_id`: the hold that the order was, or will be, made from.
     hold_id: Option<Uuid>,
     /// `success`, `succeeded`, `paid`; `failure`, `failed`, `cancelled`; `refunded`.
     status: String,
-    /// Decimal, in major units, as a number or a string. Not checked where it is not given.
+    /// Decimal, in major units, as a number or a string. Not checked if missing.
     amount: Option<Amount>,
-    /// ISO 4217 in any case; the order's where it is not given.
+    /// ISO 4217 code in upper or lower case; the order's currency by default.
     currency: Option<String>,
     /// The provider's time, in any form.
     timestamp: Option<Verbatim>,
-    /// The provider's name for the charge.
+    /// The provider's id of the charge.
     txn_id: Option<String>,
-    /// A refund that puts the units back on sale.
+    /// With a refund: whether it puts the units back on sale.
     restock: Option<bool>,
-    /// Where the event comes from, for the audit trail.
+    /// The source of the event, for the audit trail.
     webhook_source: Option<String>,
-    /// The caller's name for the whole conversation, for the audit trail.
+    /// The client's id for a chain of requests, for the audit trail.
     correlation_id: Option<String>,
 }
 
@@ -68,36 +68,36 @@ impl Example for PaymentEvent {
     }
 }
 
-/// What became of a delivery.
+/// The result of a delivery.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "PaymentReceipt", skip_serializing_if_is_none)]
 pub struct ReceiptBody {
-    /// What became of it.
+    /// The result.
     status: Word<DeliveryStatus>,
-    /// Its order's state, when there is one.
+    /// The state of the event's order, if the order exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_status: Option<Word<OrderStatus>>,
-    /// The event in the inbox; none where a provider told something that is not about a payment.
+    /// The event's id in the inbox; absent if the message is not about a payment.
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<i64>,
-    /// With `duplicate`: where the event is.
+    /// With `duplicate`: the state of the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     event_status: Option<Word<EventStatus>>,
 }
 
-/// The event is durable.
+/// A response to a delivery. An event that is kept is on disk by then.
 #[derive(ApiResponse)]
 pub enum Delivered {
-    /// It has its outcome, or had it before.
+    /// The event has its outcome, from this delivery or an earlier one.
     #[oai(status = 200)]
     Settled(Json<ReceiptBody>),
-    /// It waits, for its order to be made, for the success of its charge (a refund), or for a worker, and takes effect then.
+    /// The event waits for its order, for the success of its charge (a refund), or for a worker, and takes effect then.
     #[oai(status = 202)]
     Waiting(Json<ReceiptBody>),
 }
 
 impl Delivered {
-    /// Nothing was reported that concerns an order, and nothing was kept.
+    /// The response to a message that concerns no order and is not kept.
     pub(super) fn ignored() -> Self {
         let status = Word(DeliveryStatus::Ignored);
         Self::Settled(Json(ReceiptBody { status, order_status: None, event_id: None, event_status: None }))
@@ -105,7 +105,7 @@ impl Delivered {
 }
 
 denials! {
-    /// Of `POST /api/payments/webhook`.
+    /// The problems of `POST /api/payments/webhook`.
     WebhookDenials {
         400 "`idempotency_key_required`, `invalid_idempotency_key`, `unreadable_body`",
         401 "`invalid_signature`",
@@ -117,36 +117,36 @@ denials! {
     }
 }
 
-/// The routes.
+/// The route of the webhook.
 pub struct Payments {
-    /// What they share.
+    /// The state that all routes share.
     pub app: Arc<App>,
 }
 
 #[OpenApi(prefix_path = "/api", tag = "Tags::Payments")]
 impl Payments {
-    /// Report what happened to a payment
+    /// Report a payment event
     ///
-    /// May be sent any number of times, in any order, before its order exists: it takes effect once. Every 2xx means
-    /// that the event is on disk.
+    /// An event may be sent any number of times, in any order, and before its order exists: it takes effect once. Every 2xx
+    /// means that the event is on disk.
     ///
-    /// Signed as [Standard Webhooks](https://www.standardwebhooks.com) are, over the bytes of the body: `v1` signatures,
-    /// at most five minutes old, of which one must fit one of the service's secrets. The event's key is then
-    /// `idempotency_key` or else `webhook-id`, which are signed; the header `Idempotency-Key` does not count. Where
-    /// verification is off, the `webhook-` headers do not count.
+    /// Requests are signed as [Standard Webhooks](https://www.standardwebhooks.com) define it, over the bytes of the body: one
+    /// of the `v1` signatures must match one of the service's secrets, and be at most five minutes old. The event's key is then
+    /// `idempotency_key` or else `webhook-id`, which are signed; the header `Idempotency-Key` is ignored. If verification is
+    /// off, the `webhook-` headers are ignored.
     #[oai(path = "/payments/webhook", method = "post", operation_id = "receivePaymentEvent")]
     pub(super) async fn webhook(
         &self,
-        /// The sender's name for the event, the same however often it is sent.
+        /// The sender's id of the event, the same for every delivery.
         #[oai(name = "webhook-id")]
         id: Once,
-        /// When it was sent this time, in seconds since 1970.
+        /// The time of this delivery, in seconds since 1970.
         #[oai(name = "webhook-timestamp")]
         timestamp: Once,
-        /// `v1,` and the base64 of the HMAC-SHA256 of `webhook-id.webhook-timestamp.body`; several with spaces between.
+        /// `v1,` and the base64 of the HMAC-SHA256 of `webhook-id.webhook-timestamp.body`; spaces separate several.
         #[oai(name = "webhook-signature")]
         signatures: Once,
-        /// Where verification is off: unique per event; or `idempotency_key` in the body.
+        /// If verification is off: unique per event, unless the body has an `idempotency_key`.
         #[oai(name = "Idempotency-Key")]
         key: UnsignedKey,
         body: Raw<PaymentEvent>,
@@ -178,19 +178,23 @@ pub(super) fn answer(receipt: Receipt) -> Delivered {
     }
 }
 
-/// What a request calls its event outside of its body.
+/// The key of an event outside of the body.
 enum OuterKey {
-    /// Its `webhook-id`, which counts where the body has no key.
+    /// The `webhook-id`, used if the body has no key.
     Signed(String),
-    /// Its `Idempotency-Key`, which must not contradict the body.
+    /// The `Idempotency-Key`, which must not differ from the key in the body.
     Unsigned(IdempotencyKey),
 }
 
-/// Reads one canonical event.
+/// Parses an event in the canonical format.
 fn read_event(outer_key: OuterKey, bytes: Vec<u8>, headers: String) -> Result<Event, Problem> {
     let body: PaymentEvent = parse(&bytes).map_err(unreadable)?;
-    let meaning = Meaning::of_word(&body.status)
-        .ok_or_else(|| Problem::unprocessable("unknown_status", "`status` is not a word that is known here."))?;
+    let meaning = Meaning::of_word(&body.status).ok_or_else(|| {
+        Problem::unprocessable(
+            "unknown_status",
+            "`status` must be `success`, `succeeded`, `paid`, `failure`, `failed`, `cancelled` or `refunded`.",
+        )
+    })?;
     let idempotency_key = event_key(outer_key, &body, meaning)?;
     Ok(Event {
         provider: PROVIDER,
@@ -210,8 +214,8 @@ fn read_event(outer_key: OuterKey, bytes: Vec<u8>, headers: String) -> Result<Ev
     })
 }
 
-/// Providers retry on 400 as well as on 422; a body that nobody can read is answered with the same status as one that
-/// does not fit.
+/// Makes the problem of a body that is not JSON a 422, like that of any other invalid body: providers retry on 400 as well as
+/// on 422.
 pub(super) fn unreadable(problem: Problem) -> Problem {
     problem.with_status(poem::http::StatusCode::UNPROCESSABLE_ENTITY)
 }
@@ -233,7 +237,8 @@ fn event_key(outer: OuterKey, body: &PaymentEvent, meaning: Meaning) -> Result<V
         (Some(key), _, _) | (None, Some(key), _) => Ok(key.as_bytes().to_vec()),
         (None, None, Some(txn_id)) if !txn_id.is_empty() => Ok(Event::derived_key(meaning, txn_id)),
         (None, None, _) => {
-            let detail = "An event needs the header `Idempotency-Key`, or `idempotency_key` or `txn_id` in its body.";
+            let detail =
+                "An event must have the header `Idempotency-Key`, or `idempotency_key` or `txn_id` in its body.";
             Err(Problem::bad_request("idempotency_key_required", detail))
         }
     }
@@ -242,13 +247,13 @@ fn event_key(outer: OuterKey, body: &PaymentEvent, meaning: Meaning) -> Result<V
 fn reference(body: &PaymentEvent) -> Result<Reference, Problem> {
     let order_id = match (body.order_id, body.order_uuid) {
         (Some(one), Some(other)) if one != other => {
-            let detail = "`order_id` and `order_uuid` name two orders.";
+            let detail = "`order_id` and `order_uuid` must be equal.";
             return Err(Problem::unprocessable("order_reference_mismatch", detail));
         }
         (one, other) => one.or(other),
     };
     if order_id.is_none() && body.hold_id.is_none() {
-        let detail = "An event must name its `order_id` or its `hold_id`.";
+        let detail = "An event must have an `order_id` or a `hold_id`.";
         return Err(Problem::unprocessable("order_reference_required", detail));
     }
     Ok(Reference { order_id, hold_id: body.hold_id })

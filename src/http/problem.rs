@@ -1,5 +1,5 @@
-//! Every "no" as `application/problem+json` (RFC 9457) with a stable `code`; the one place where refusals and errors
-//! become responses.
+//! Error responses as `application/problem+json` (RFC 9457) with a stable `code`. Refusals and errors become responses only
+//! here.
 
 use std::marker::PhantomData;
 
@@ -17,10 +17,10 @@ use crate::domain::Refusal;
 
 const CONTENT_TYPE: &str = "application/problem+json";
 
-/// How long a client waits before it tries again after a 503.
+/// The `Retry-After` of a 503.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// Why a request was not done (RFC 9457). Program against `code`; the other texts may change.
+/// An error response (RFC 9457). Program against `code`; the other texts may change.
 #[derive(Debug, Clone, Object, Serialize)]
 #[oai(rename = "Problem", skip_serializing_if_is_none)]
 struct ProblemBody {
@@ -32,7 +32,7 @@ struct ProblemBody {
     title: Title,
     /// The HTTP status.
     status: u16,
-    /// What is wrong with this request.
+    /// The reason why this request failed.
     detail: String,
     /// The stable name of the kind of problem.
     code: Text,
@@ -40,7 +40,7 @@ struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     available_stock: Option<i64>,
     /// With `hold_used`: the order that the hold became. With `charge_pays_order`: the order that the charge paid; with
-    /// `charge_due_elsewhere`: its order, as far as it is known.
+    /// `charge_due_elsewhere`: its order, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<Uuid>,
     /// With `charge_pays_order` and `charge_due_elsewhere`: the payment event that owns the charge.
@@ -48,7 +48,7 @@ struct ProblemBody {
     owner_event_id: Option<i64>,
 }
 
-/// A "no" on its way out: its body and the headers that go with it.
+/// An error response: its body and its headers.
 #[derive(Debug, Clone)]
 pub struct Problem {
     body: Box<ProblemBody>,
@@ -58,7 +58,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of this status and code.
+    /// Creates a problem with this status and code.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let body = ProblemBody {
             kind: Kind(code),
@@ -73,42 +73,42 @@ impl Problem {
         Self { body: Box::new(body), retry_after_seconds: None, allow: None, challenge: None }
     }
 
-    /// The request is not understood.
+    /// Creates a 400: the request cannot be parsed, or a parameter is invalid.
     pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
     }
 
-    /// The request is understood and makes no sense.
+    /// Creates a 422: the request can be parsed, but its content is invalid.
     pub fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
     }
 
-    /// It is not known who asks. `challenge` names the way of telling, which every 401 must do (RFC 9110, 15.5.2).
+    /// Creates a 401. `challenge` becomes its `WWW-Authenticate`, which every 401 must have (RFC 9110, 15.5.2).
     pub fn unauthorized(code: &'static str, detail: impl Into<String>, challenge: &'static str) -> Self {
         let mut problem = Self::new(StatusCode::UNAUTHORIZED, code, detail);
         problem.challenge = Some(challenge);
         problem
     }
 
-    /// There is nothing.
+    /// Creates a 404 for a path without a route.
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.")
+        Self::new(StatusCode::NOT_FOUND, "not_found", "No resource has this path.")
     }
 
-    /// Not now; the same request may be sent again.
+    /// Creates a 503 with `Retry-After`: the same request may be sent again.
     pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
         problem.retry_after_seconds = Some(RETRY_AFTER_SECONDS);
         problem
     }
 
-    /// A bug. What happened is in the log, under the request's id.
+    /// Creates a 500, which stands for a bug. The log has the cause, under the request's id.
     pub fn internal() -> Self {
-        let detail = "Something went wrong here; the log knows more under this request's id.";
+        let detail = "Internal error; the cause is in the service's log under this request's id.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
     }
 
-    /// What the framework said no to: an unknown path, a wrong method, a parameter that cannot be read.
+    /// Converts an error of the framework: an unknown path, a wrong method, a parameter that cannot be parsed.
     pub fn from_framework(error: &poem::Error) -> Self {
         use poem::error::{MethodNotAllowedError, NotFoundError};
         use poem_openapi::error::{ParseParamError, ParsePathError};
@@ -116,12 +116,12 @@ impl Problem {
             return Self::not_found();
         }
         if error.is::<MethodNotAllowedError>() {
-            let detail = "This path does not know this method.";
+            let detail = "Method not allowed; see `Allow`.";
             return Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
         }
-        // the framework's own name for a path's parameter and its reason would tell a client nothing
+        // the framework's text contains its internal name of the parameter and Rust's reason: neither helps a client
         if error.is::<ParsePathError>() || error.is::<poem::error::ParsePathError>() {
-            let detail = "The id in the path is not one: products and payment events have whole numbers, holds and orders UUIDs.";
+            let detail = "Invalid id in the path: `product_id` and `event_id` must be whole numbers, `hold_id` and `order_id` UUIDs.";
             return Self::bad_request("invalid_id", detail);
         }
         if let Some(ParseParamError { name, .. }) = error.downcast_ref() {
@@ -136,7 +136,7 @@ impl Problem {
                 "received_from" | "received_to" => "invalid_time",
                 _ => "invalid_parameter",
             };
-            return Self::bad_request(code, format!("`{name}` cannot be read."));
+            return Self::bad_request(code, format!("`{name}` has an invalid value."));
         }
         match error.status() {
             status if status.is_server_error() => Self::internal(),
@@ -144,13 +144,13 @@ impl Problem {
         }
     }
 
-    /// The same, telling which methods the path does know (RFC 9110, 15.5.6).
+    /// Adds `Allow` with the methods of the path (RFC 9110, 15.5.6).
     pub fn allowing(mut self, methods: String) -> Self {
         self.allow = Some(methods);
         self
     }
 
-    /// The same under another status.
+    /// Replaces the HTTP status.
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.body.status = status.as_u16();
         self
@@ -210,15 +210,15 @@ impl From<Error> for Problem {
             Error::Refused(refusal) => refusal.into(),
             Error::Unavailable(_) => Self::unavailable(
                 "database_unavailable",
-                "The database is not available. Send the same request again: with an Idempotency-Key it is safe.",
+                "The database is not available. Send the same request again; with an `Idempotency-Key` this is safe.",
             ),
             Error::Overloaded => Self::unavailable(
                 "overloaded",
-                "Too many requests wait already; yours was not tried. Nothing was changed.",
+                "Too many requests are waiting. This request was not processed, and nothing was changed.",
             ),
             Error::Contended { .. } | Error::Stale(_) => Self::unavailable(
                 "contention",
-                "Too many others changed the same rows at the same moment; nothing was changed for you.",
+                "Too many other requests changed the same rows at the same time. This request changed nothing.",
             ),
             Error::Broken(_) | Error::Unfit(_) => Self::internal(),
         }
@@ -249,13 +249,13 @@ impl From<Problem> for poem::Error {
     }
 }
 
-/// The problems that one operation may answer with: status and codes, as the document tells them.
+/// The problems that one operation may return, by status, as the document lists them.
 pub trait Denials: Send + Sync + 'static {
-    /// One entry per status.
+    /// One entry per status: the status, and the codes in Markdown.
     const LIST: &'static [(u16, &'static str)];
 }
 
-/// A problem as an answer of an operation, which documents the statuses in `S`.
+/// A problem that an operation returns; the document lists the statuses in `S`.
 #[derive(Debug)]
 pub struct Denied<S>(Problem, PhantomData<S>);
 
@@ -288,12 +288,12 @@ impl<S: Denials> ApiResponse for Denied<S> {
                 401 => {
                     vec![meta_header(
                         "WWW-Authenticate",
-                        "Which header should have told who asks.",
+                        "The authentication scheme, or the header that must hold a valid signature.",
                         String::schema_ref(),
                     )]
                 }
                 _ if description.contains("`Retry-After`") => {
-                    vec![meta_header("Retry-After", "In how many seconds it is worth trying again.", u64::schema_ref())]
+                    vec![meta_header("Retry-After", "Seconds to wait before the next attempt.", u64::schema_ref())]
                 }
                 _ => Vec::new(),
             },
@@ -316,7 +316,7 @@ fn meta_header(name: &str, description: &str, schema: MetaSchemaRef) -> MetaHead
     }
 }
 
-/// What an operation may answer with, as one line per status.
+/// Declares the problems of an operation, one line per status.
 macro_rules! denials {
     ($(#[$doc:meta])* $name:ident { $($status:literal $description:literal),+ $(,)? }) => {
         $(#[$doc])*

@@ -1,4 +1,4 @@
-//! What is on sale.
+//! Routes of products.
 
 use std::sync::Arc;
 
@@ -15,23 +15,23 @@ use super::types::{Cursor, Timestamp};
 use crate::app::App;
 use crate::checkout::Product;
 
-/// A product and what is left of it.
+/// A product and its stock.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Product")]
 pub struct ProductBody {
-    /// Its id.
+    /// The product's id.
     id: i64,
-    /// What it is called.
+    /// The product's name.
     name: String,
-    /// What one unit costs, in minor units of `currency`.
+    /// Price of one unit, in minor units of `currency`.
     price_minor: i64,
-    /// ISO 4217.
+    /// ISO 4217 code.
     currency: String,
     /// Units put on sale.
     stock: i64,
     /// Units on sale now: neither held, nor in an order, nor sold. Read after this request arrived.
     available_stock: i64,
-    /// The database's clock when it was read.
+    /// The time of that read by the database's clock.
     server_time: Timestamp,
 }
 
@@ -55,41 +55,41 @@ impl From<Product> for ProductBody {
 pub struct ProductPage {
     /// The products.
     items: Vec<ProductBody>,
-    /// What to ask the next page with; null on the last one.
+    /// The `cursor` of the next page; null on the last page.
     next_cursor: Cursor,
 }
 
 denials! {
-    /// Of `GET /api/products/{product_id}`.
+    /// The problems of `GET /api/products/{product_id}`.
     FindDenials { 400 "`invalid_id`", 404 "`product_not_found`" }
 }
 denials! {
-    /// Of `GET /api/products`.
+    /// The problems of `GET /api/products`.
     ListDenials { 400 "`invalid_limit`, `invalid_cursor`" }
 }
 
-/// The routes.
+/// The routes of products.
 pub struct Products {
-    /// What they share.
+    /// The state that all routes share.
     pub app: Arc<App>,
 }
 
 #[OpenApi(prefix_path = "/api", tag = "Tags::Products")]
 impl Products {
-    /// A product and what is left of it
+    /// Get a product and its stock
     #[oai(path = "/products/:product_id", method = "get", operation_id = "getProduct")]
     pub(super) async fn find(&self, product_id: Path<i64>) -> Result<Json<ProductBody>, Denied<FindDenials>> {
         let product = self.app.checkout.product(product_id.0).await?;
         Ok(Json(product.into()))
     }
 
-    /// All products, page by page
+    /// List all products, page by page
     #[oai(path = "/products", method = "get", operation_id = "listProducts")]
     async fn list(
         &self,
-        /// How many products a page has, 1 to 100; 20 where it is not given.
+        /// Products per page, 1 to 100; 20 by default.
         limit: Query<Option<u32>>,
-        /// `next_cursor` of the page before.
+        /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
     ) -> Result<Json<ProductPage>, Denied<ListDenials>> {
         let limit = limit.0.unwrap_or(20);
@@ -97,8 +97,9 @@ impl Products {
             return Err(Problem::bad_request("invalid_limit", "`limit` must be from 1 to 100.").into());
         }
         let after = match &cursor.0 {
-            Some(cursor) => read_cursor(cursor)
-                .ok_or_else(|| Problem::bad_request("invalid_cursor", "`cursor` is not one that was given out."))?,
+            Some(cursor) => read_cursor(cursor).ok_or_else(|| {
+                Problem::bad_request("invalid_cursor", "`cursor` must be the `next_cursor` of a previous page.")
+            })?,
             None => 0,
         };
         let page = self.app.checkout.list_products(after, limit).await?;
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_what_was_given_out_and_nothing_else() {
+    fn only_a_cursor_that_was_issued_is_accepted() {
         for after in [1, 42, i64::MAX] {
             assert_eq!(read_cursor(&write_cursor(after)), Some(after));
         }

@@ -1,7 +1,7 @@
-//! The accept loop: connections in, each served by a task of its own until it ends or the service stops.
+//! The accept loop: each connection is served by its own task until it ends or the service stops.
 //!
-//! It stands in for the framework's, which wraps every connection in two locks, three cancellations and a boxed future per
-//! request; the endpoint and all that is in it stay the framework's.
+//! It replaces the loop of the framework, which wraps every connection in two locks, three cancellations and a boxed future
+//! per request. The endpoint and everything in it are still the framework's.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,17 +26,17 @@ use tracing::debug;
 use super::connection::Connection;
 use super::listener::Connections;
 
-/// What clients may use of a server, and for how long.
+/// The limits on what clients may use, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections that may be open at once. When all are, those that are idle for longest end where others wait.
+    /// Connections that may be open at once. When all are and others wait, those that have been idle longest are closed.
     pub connections: usize,
-    /// How many requests a connection of HTTP/2 may have under way: this, divided by the connections that are open when it is
-    /// accepted, 16 at least and 100 at most. Hundreds of connections cannot fill a queue of 20,000.
+    /// Requests that the connections of HTTP/2 share. Each may have this many under way, divided by the connections that are
+    /// open when it is accepted; at least 16 and at most 100. So hundreds of connections cannot fill a queue of 20,000.
     pub streams: usize,
-    /// A connection on which nothing happens for so long is closed; HTTP/2 must have a request under way in that time.
+    /// A connection without activity for this time is closed. On HTTP/2 only requests count as activity.
     pub idle: Duration,
-    /// How long a client of HTTP/1 may take from the first byte of a request to its last.
+    /// The time limit of an HTTP/1 request from its first byte to its last.
     pub request: Duration,
 }
 
@@ -46,15 +46,15 @@ impl Default for Limits {
     }
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Server<E> {
     http: Builder<TokioExecutor>,
     endpoint: Arc<E>,
     local: LocalAddr,
 }
 
-/// Serves `endpoint` until `stop`. Requests that are under way then may take as long as `drain`; what is left after that is
-/// cut off.
+/// Serves `endpoint` until `stop`. Requests that are under way then may take as long as `drain`; connections that are still
+/// open after that are cut off.
 ///
 /// # Errors
 /// When the socket has no address.
@@ -70,7 +70,7 @@ where
 {
     let local = LocalAddr(listener.local_addr()?.into());
     let mut http = Builder::new(TokioExecutor::new());
-    // small answers are cheaper copied behind their heads than sent in two pieces
+    // copying a small body behind its head is cheaper than sending both separately
     http.http1().writev(false);
     let server = Arc::new(Server { http, endpoint: Arc::new(endpoint), local });
     let mut connections = Connections::on(listener, limits);
@@ -99,12 +99,12 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         let activity = Arc::clone(connection.activity());
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let under_way = activity.begin();
-            // streams of HTTP/2 are tasks of their own
+            // each stream of HTTP/2 is its own task
             let waits_its_turn = under_way.is_pipelined() && request.version() < Version::HTTP_2;
             let endpoint = Arc::clone(&self.endpoint);
             let request = Request::from((request, self.local.clone(), remote.clone(), Scheme::HTTP));
             async move {
-                // Requests that were read together would all be answered before any other task of this thread runs.
+                // Otherwise requests that were read together would all be served before any other task of this thread.
                 if waits_its_turn {
                     yield_now().await;
                 }

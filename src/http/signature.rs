@@ -1,4 +1,4 @@
-//! The headers that tell who sent a message.
+//! The headers that sign a message.
 
 use std::sync::LazyLock;
 use std::time::Instant;
@@ -13,11 +13,11 @@ use super::types::IdempotencyKey;
 use crate::domain::signature::{Distrust, Secrets, Standard, verify_stripe};
 use crate::telemetry::Throttle;
 
-/// A header that counts only when it is sent once: of two, others on the way could have looked at the other one.
+/// A header that counts only if it is sent once: of two lines, a proxy may have used the other one.
 #[derive(Debug)]
 pub struct Once(Option<Vec<u8>>);
 
-/// An `Idempotency-Key` that counts only where nothing is signed, and whose mistakes count no sooner.
+/// An `Idempotency-Key`, used only when verification is off; an invalid key is reported only then.
 #[derive(Debug)]
 pub struct UnsignedKey(pub Result<IdempotencyKey, Problem>);
 
@@ -52,14 +52,14 @@ header!(Once, Some(MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))), 
 header!(UnsignedKey, IdempotencyKey::param_schema_ref(), Self::read);
 
 impl UnsignedKey {
-    /// The header of that name, with whatever is wrong with it.
+    /// Reads the header `name`, or the problem with it.
     pub fn read(request: &Request, name: &str) -> Self {
         Self(IdempotencyKey::of(request.headers(), name))
     }
 }
 
 impl Once {
-    /// The header of that name, if it is there once.
+    /// Reads the header `name`, if it is sent exactly once.
     pub fn read(request: &Request, name: &str) -> Self {
         let mut values = request.headers().get_all(name).iter();
         match (values.next(), values.next()) {
@@ -85,8 +85,8 @@ pub struct StandardHeaders {
 }
 
 impl StandardHeaders {
-    /// Verifies the body and returns the message's id. `clocks`: seconds since 1970 by two clocks; one of
-    /// them must find the time of the message near.
+    /// Verifies the body and returns the message's id. `clocks`: seconds since 1970 by two clocks; the time of the message
+    /// must be near one of them.
     ///
     /// # Errors
     /// 401 `invalid_signature`.
@@ -99,8 +99,8 @@ impl StandardHeaders {
     }
 }
 
-/// Verifies a body that Stripe signed. `clocks`: seconds since 1970 by two clocks; one of
-/// them must find the time of the message near.
+/// Verifies a body that Stripe signed. `clocks`: seconds since 1970 by two clocks; the time of the message must be near one of
+/// them.
 ///
 /// # Errors
 /// 401 `invalid_signature`.
@@ -109,8 +109,8 @@ pub fn check_stripe(header: &Once, secrets: &Secrets, body: &[u8], clocks: [i64;
     verified.map_err(|reason| disbelieved("Stripe-Signature", reason))
 }
 
-/// Verifies by the first of two clocks, in seconds since 1970, and where that finds the time too far off, by the other: one
-/// of them may be wrong, and a payment must not be refused for it. A message counts once, however late a copy comes.
+/// Verifies by the first of two clocks, in seconds since 1970, and, if the time of the message is too far from it, by the
+/// other: a wrong clock must not make the service refuse a payment. A late copy is harmless, since a message counts once.
 fn by_either<T>([first, other]: [i64; 2], verify: impl Fn(i64) -> Result<T, Distrust>) -> Result<T, Distrust> {
     match verify(first) {
         Err(Distrust::TooOld | Distrust::TooNew) => verify(other),
@@ -118,7 +118,7 @@ fn by_either<T>([first, other]: [i64; 2], verify: impl Fn(i64) -> Result<T, Dist
     }
 }
 
-/// Every client can send messages that are not signed.
+/// Bounds the log, since every client can send unsigned messages.
 static REJECTED: LazyLock<Throttle> = LazyLock::new(Throttle::default);
 
 fn disbelieved(header: &'static str, reason: Distrust) -> Problem {

@@ -1,4 +1,4 @@
-//! Stripe's webhook: its own envelope, its own signature, its own way of writing amounts.
+//! Stripe's webhook, which has its own envelope, signature and notation of amounts.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use super::stripe_event::{StripeEvent, read_event};
 use crate::app::App;
 
 denials! {
-    /// Of `POST /api/payments/webhook/stripe`.
+    /// The problems of `POST /api/payments/webhook/stripe`.
     StripeDenials {
         400 "`unreadable_body`",
         401 "`invalid_signature`",
-        404 "`not_found`: no secret of Stripe's is configured",
+        404 "`not_found`: no Stripe secret is configured",
         408 "`body_timeout`",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
@@ -25,39 +25,40 @@ denials! {
     }
 }
 
-/// The route.
+/// The route of the webhook.
 pub struct Stripe {
-    /// What it shares with others.
+    /// The state that all routes share.
     pub app: Arc<App>,
 }
 
 #[OpenApi(prefix_path = "/api", tag = "Tags::Payments")]
 impl Stripe {
-    /// Take in an event of Stripe's
+    /// Receive a Stripe event
     ///
-    /// For a Stripe endpoint, whose secret signs each event. An event is taken in under its `id`.
+    /// For a Stripe endpoint, whose secret signs each event. The `id` of an event is its key.
     ///
-    /// | type | what it comes to |
+    /// | type | result |
     /// | --- | --- |
-    /// | `checkout.session.completed` that is `paid` or needs no payment, `checkout.session.async_payment_succeeded`, `payment_intent.succeeded` | a success |
+    /// | `checkout.session.completed` that is `paid` or requires no payment, `checkout.session.async_payment_succeeded`, `payment_intent.succeeded` | a success |
     /// | `checkout.session.expired`, `checkout.session.async_payment_failed`, `payment_intent.canceled` | a failure: it cancels a pending order |
-    /// | `payment_intent.payment_failed` | `ignored`: the order's trail shows it, the buyer may try again |
-    /// | `charge.refunded` | a refund: what was given back so far |
-    /// | `charge.succeeded`, `charge.captured` | a success where the charge has no PaymentIntent |
-    /// | a session that is `unpaid`, a charge with a PaymentIntent, `refund.created`, `refund.updated`, `charge.refund.updated` | `ignored` and not kept: it only tells which objects belong together |
+    /// | `payment_intent.payment_failed` | `ignored`, but shown in the order's trail: the buyer may try again |
+    /// | `charge.refunded` | a refund; its amount is the total refunded so far |
+    /// | `charge.succeeded`, `charge.captured` | a success if the charge has no PaymentIntent |
+    /// | a session that is `unpaid`, a charge with a PaymentIntent, `refund.created`, `refund.updated`, `charge.refund.updated` | `ignored` and not kept: it only links objects |
     ///
-    /// Every other type is answered `ignored` and not kept.
+    /// Every other type is `ignored` and not kept.
     ///
-    /// The shop writes `order_id` or `hold_id` into the metadata of the session, of its `payment_intent_data`, or of both;
-    /// a session's `client_reference_id` is a second place for the order's id, and counts once there is such an order. One object that names the order is enough:
-    /// the others are found by the ids that they share. Session and PaymentIntent are one charge, under the intent's id.
+    /// The shop writes `order_id` or `hold_id` into the metadata of the session, of its `payment_intent_data`, or of both. A
+    /// session's `client_reference_id` may contain the order's id too, and counts once that order exists. One object that names
+    /// the order is enough: the others are found by the ids that they share. A session and its PaymentIntent are one charge,
+    /// under the intent's id.
     ///
-    /// An event that names no order or hold, or one that is not a UUID, and whose objects are not known, is `unmatched`:
-    /// it is kept and listed, nothing is due for it, and it is applied when an event links one of its objects to an order.
+    /// An event is `unmatched` if it names no order or hold by a UUID and its objects are not known. It is kept and listed, no
+    /// refund is due for it, and it is applied when an event links one of its objects to an order.
     #[oai(path = "/payments/webhook/stripe", method = "post", operation_id = "receiveStripeEvent")]
     async fn webhook(
         &self,
-        /// `t=` the time in seconds since 1970, `v1=` the HMAC-SHA256 of `t.body` in hexadecimal; several `v1` may stand.
+        /// `t=` the time in seconds since 1970, `v1=` the HMAC-SHA256 of `t.body` in hexadecimal; several `v1` are allowed.
         #[oai(name = "Stripe-Signature")]
         signature: Once,
         body: Raw<StripeEvent>,

@@ -1,8 +1,8 @@
-//! What Stripe sends, and what it means here.
+//! Stripe's events, and their meaning here.
 //!
 //! One payment is spread over several of Stripe's objects, and an event shows one of them as it was at that time: a
 //! Checkout Session (`cs_…`), its PaymentIntent (`pi_…`), the intent's charge (`ch_…`), the charge's refunds. The money is
-//! counted once, under the id of the intent; a session or a charge without an intent goes by its own id.
+//! counted once, under the id of the intent; a session or a charge without an intent has its own id.
 //! Source: <https://docs.stripe.com/api/events/types>.
 
 use poem_openapi::Object;
@@ -17,18 +17,18 @@ use crate::checkout::links::{Effect, Report};
 use crate::domain::money::major_units;
 use crate::domain::{Event, Meaning, Reference};
 
-/// The provider is the route that an event comes by.
+/// The provider of an event is the route by which it arrives.
 const PROVIDER: &str = "stripe";
 
-/// The currencies of which Stripe counts whole units (<https://docs.stripe.com/currencies#zero-decimal>). MGA is among
-/// them, of which ISO 4217 has two decimals. UGX is not: it is a special case like ISK.
+/// The currencies that Stripe counts in whole units (<https://docs.stripe.com/currencies#zero-decimal>). MGA is one of them,
+/// although ISO 4217 gives it two decimals. UGX is not: it is a special case like ISK.
 const WHOLE: [&str; 15] =
     ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"];
-/// The currencies of which Stripe counts thousandths (<https://docs.stripe.com/currencies#three-decimal>).
+/// The currencies that Stripe counts in thousandths (<https://docs.stripe.com/currencies#three-decimal>).
 const THOUSANDTHS: [&str; 5] = ["BHD", "JOD", "KWD", "OMR", "TND"];
 
-/// How many decimals an amount has where Stripe counts it. All other currencies have two, also ISK and UGX, whose
-/// fractions are always zero (<https://docs.stripe.com/currencies#special-cases>).
+/// Returns how many decimals Stripe's amounts in a currency have. Currencies that are not listed above have two, also ISK and
+/// UGX, whose fractions are always zero (<https://docs.stripe.com/currencies#special-cases>).
 fn decimals(currency: &str) -> usize {
     let currency = currency.to_ascii_uppercase();
     match currency.as_str() {
@@ -38,7 +38,7 @@ fn decimals(currency: &str) -> usize {
     }
 }
 
-/// What is read first: an event of another type may be made of anything.
+/// The part that is parsed first: an event of a type that is not read may have any other fields.
 #[derive(Debug, Deserialize)]
 struct Envelope {
     #[serde(rename = "type")]
@@ -50,19 +50,19 @@ struct Envelope {
 pub(super) struct StripeEvent {
     /// Unique per event, `evt_…`.
     id: String,
-    /// What happened, such as `checkout.session.completed`.
+    /// The type, such as `checkout.session.completed`.
     #[oai(rename = "type")]
     #[serde(rename = "type")]
     kind: String,
-    /// When it happened, in seconds since 1970.
+    /// The time of the event, in seconds since 1970.
     created: Option<i64>,
-    /// The version of Stripe's API that it is written in, such as `2025-03-31.basil`.
+    /// The version of Stripe's API that the event follows, such as `2025-03-31.basil`.
     api_version: Option<String>,
-    /// What it happened to.
+    /// The object of the event, in an envelope.
     data: StripeData,
 }
 
-/// What an event happened to.
+/// The object of an event, in an envelope.
 #[derive(Debug, Object, Deserialize)]
 pub(super) struct StripeData {
     /// A Checkout Session, a PaymentIntent, a charge or a refund.
@@ -80,41 +80,41 @@ pub(super) struct StripeObject {
     latest_charge: Option<String>,
     /// Of a refund: its charge.
     charge: Option<String>,
-    /// Of a PaymentIntent or a charge: what was asked for, in Stripe's minor units.
+    /// Of a PaymentIntent or a charge: the amount requested, in Stripe's minor units.
     amount: Option<u64>,
-    /// Of a PaymentIntent: what came in.
+    /// Of a PaymentIntent: the amount received.
     amount_received: Option<u64>,
-    /// Of a charge: what came in.
+    /// Of a charge: the amount captured.
     amount_captured: Option<u64>,
-    /// Of a charge: everything that was given back so far.
+    /// Of a charge: the total refunded so far.
     amount_refunded: Option<u64>,
-    /// Of a session: what was asked for.
+    /// Of a session: the amount requested.
     amount_total: Option<u64>,
-    /// Of a charge: whether the money was taken, and not only reserved.
+    /// Of a charge: whether the money was taken, not only reserved.
     captured: Option<bool>,
-    /// ISO 4217 in lower case.
+    /// ISO 4217 code in lower case.
     currency: Option<String>,
     /// Of a session: `payment`, `subscription` or `setup`.
     mode: Option<String>,
     /// Of a session: `paid`, `unpaid` or `no_payment_required`.
     payment_status: Option<String>,
-    /// Of a session: perhaps the order. It counts where no `metadata` names one, and once there is such an order.
+    /// Of a session: possibly the order's id. It counts if no `metadata` names an order, and once that order exists.
     client_reference_id: Option<String>,
-    /// What the shop wrote on the object. Stripe copies that of a PaymentIntent to its charge, and that of a session to
-    /// nothing.
+    /// The shop's data on the object. Stripe copies the metadata of a PaymentIntent to its charge, but that of a session to no
+    /// other object.
     metadata: Option<StripeMetadata>,
 }
 
-/// What the shop wrote on an object: one of them, or both. A text that is not a UUID counts as missing.
+/// The shop's data on an object: one of the ids, or both. A text that is not a UUID counts as missing.
 #[derive(Debug, Default, Object, Deserialize)]
 pub(super) struct StripeMetadata {
-    /// The order.
+    /// The order's id.
     order_id: Option<String>,
     /// The hold that the order was, or will be, made from.
     hold_id: Option<String>,
 }
 
-/// The version of Stripe's API from which on a charge does not count money as refunded that was never taken
+/// The first version of Stripe's API in which the refunded amount of a charge excludes money that was never taken
 /// (<https://docs.stripe.com/changelog/basil/2025-03-31/remove-refund-from-partial-capture-and-payment-cancellation-flow>).
 const RELEASES_APART: &str = "2025-03-31";
 
@@ -135,25 +135,25 @@ const TYPES: [&str; 13] = [
     "refund.updated",
 ];
 
-/// What a type of event says about an object.
+/// The statement of an event about its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// Money came, will not come, or went back.
+    /// Money was taken, will not be taken, or was refunded.
     Settles(Meaning),
     /// One attempt to pay failed.
     AttemptFailed,
-    /// Nothing but which objects belong together.
+    /// The event only links objects.
     Links,
 }
 
-/// What an event of this type says; `None`: nothing about a payment.
+/// Returns the statement of an event of this type; `None` if it is not about a payment.
 ///
-/// The money of a charge that has an intent is told by the intent, and the money of a refund by its charge, as a total:
-/// counting it again for the charge or the refund would count it twice.
+/// An intent reports the money of its charge, and a charge reports the total of its refunds. Reading the same money from the
+/// charge or from the refund would count it twice.
 fn reading(kind: &str, object: &StripeObject, api_version: Option<&str>) -> Option<Reading> {
     use Meaning::{Failed, Refunded, Succeeded};
     use Reading::{AttemptFailed, Links, Settles};
-    // a session of this mode keeps a card for later, and nothing is paid
+    // a session of this mode stores a card for later, without a payment
     if object.mode.as_deref() == Some("setup") {
         return None;
     }
@@ -171,7 +171,7 @@ fn reading(kind: &str, object: &StripeObject, api_version: Option<&str>) -> Opti
             (Some(_), _) | (None, Some(false)) => Links,
             (None, _) => Settles(Succeeded),
         },
-        // money that was reserved and not taken is released, and not given back
+        // money that was reserved and not taken is released, not refunded
         "charge.refunded" if object.given_back(api_version) == Some(0) => Links,
         "charge.refunded" => Settles(Refunded),
         "refund.created" | "refund.updated" | "charge.refund.updated" => Links,
@@ -188,7 +188,7 @@ impl Reading {
         }
     }
 
-    /// What the event is kept as.
+    /// Returns the meaning that the event is stored with.
     fn meaning(self) -> Meaning {
         match self {
             Self::Settles(meaning) => meaning,
@@ -198,7 +198,7 @@ impl Reading {
 }
 
 impl StripeObject {
-    /// What the payment is called: its intent, or what stands for one.
+    /// Returns the id of the payment: that of its intent, or that of the object that stands for one.
     fn charge_name(&self, kind: &str) -> String {
         let own = || match kind.contains("refund.") {
             true => self.charge.as_ref().unwrap_or(&self.id),
@@ -207,7 +207,7 @@ impl StripeObject {
         self.payment_intent.as_ref().unwrap_or_else(own).clone()
     }
 
-    /// The ids of everything that belongs to the payment. A refund's own id is not among them: nothing else names it.
+    /// Returns the ids of all objects of the payment, but not a refund's own id: no other object contains it.
     fn objects(&self, kind: &str) -> Vec<String> {
         let own = Some(&self.id).filter(|_| !kind.contains("refund."));
         let others = [&self.payment_intent, &self.latest_charge, &self.charge];
@@ -218,7 +218,7 @@ impl StripeObject {
         objects
     }
 
-    /// The order or hold of ours that it names, if any, and whether it only hints at that.
+    /// Returns the order or hold that the object names, if any, and whether that is only a hint (`client_reference_id`).
     fn reference(&self) -> (Reference, bool) {
         let id = |text: &Option<String>| Uuid::parse_str(text.as_deref()?).ok();
         let metadata = self.metadata.as_ref();
@@ -232,8 +232,8 @@ impl StripeObject {
         (Reference { order_id, hold_id: None }, order_id.is_some())
     }
 
-    /// How much of what was taken was given back so far, in Stripe's minor units. Until [`RELEASES_APART`], `amount_refunded`
-    /// also counts what was reserved and released without having been taken.
+    /// Returns how much of the taken money was refunded so far, in Stripe's minor units. Before [`RELEASES_APART`],
+    /// `amount_refunded` also includes money that was reserved and released, but never taken.
     fn given_back(&self, api_version: Option<&str>) -> Option<u64> {
         let refunded = self.amount_refunded?;
         let taken = if self.captured == Some(false) { Some(0) } else { self.amount_captured };
@@ -245,7 +245,7 @@ impl StripeObject {
         Some(refunded.saturating_sub(released).min(taken))
     }
 
-    /// How much money it speaks of, in Stripe's minor units.
+    /// Returns the amount of money, in Stripe's minor units.
     fn amount(&self, meaning: Meaning, api_version: Option<&str>) -> Option<u64> {
         match meaning {
             Meaning::Succeeded => self.amount_total.or(self.amount_received).or(self.amount_captured).or(self.amount),
@@ -255,7 +255,7 @@ impl StripeObject {
     }
 }
 
-/// Reads one event; `None` for a type that says nothing about a payment.
+/// Parses one event; `None` for a type that is not about a payment.
 pub(super) fn read_event(bytes: Vec<u8>, headers: String) -> Result<Option<Report>, Problem> {
     let Envelope { kind } = parse(&bytes).map_err(unreadable)?;
     if !TYPES.contains(&kind.as_str()) {
@@ -265,7 +265,8 @@ pub(super) fn read_event(bytes: Vec<u8>, headers: String) -> Result<Option<Repor
         parse(&bytes).map_err(unreadable)?;
     let api_version = api_version.as_deref();
     let Some(reading) = reading(&kind, &object, api_version) else { return Ok(None) };
-    let incomplete = |what: &str| Problem::unprocessable("invalid_body", format!("A `{kind}` needs `{what}`."));
+    let incomplete =
+        |what: &str| Problem::unprocessable("invalid_body", format!("An event of type `{kind}` must have `{what}`."));
     IdempotencyKey::check(id.as_bytes()).ok_or_else(|| incomplete("id"))?;
     let meaning = reading.meaning();
     let (charge, objects) = (object.charge_name(&kind), object.objects(&kind));
@@ -308,9 +309,9 @@ mod tests {
         Some(report)
     }
 
-    /// Every type with what it says of an object that has all fields, and what it calls the payment.
+    /// Each type with its statement about an object that has all fields.
     #[test]
-    fn every_type_says_one_thing_and_names_the_payment_by_its_intent() {
+    fn every_type_has_one_meaning_and_names_the_payment_by_its_intent() {
         let object = r#"{"id":"x","payment_intent":"pi_1","charge":"ch_1","amount":1,"amount_refunded":1,"currency":"eur",
             "payment_status":"paid","metadata":{"hold_id":"00000000-0000-0000-0000-000000000000"}}"#;
         use Meaning::{Failed, Refunded, Succeeded};
@@ -333,7 +334,7 @@ mod tests {
             let report = read(kind, object).expect("it is read");
             assert_eq!((report.effect, report.event.meaning), (effect, meaning), "{kind}");
             assert_eq!(report.event.txn_id.as_deref(), Some("pi_1"), "{kind}");
-            assert_eq!(report.event.cumulative, meaning == Refunded, "only a refund tells a sum: {kind}");
+            assert_eq!(report.event.cumulative, meaning == Refunded, "only a refund reports a total: {kind}");
             assert!(report.event.reference.hold_id.is_some() && !report.event.restock, "{kind}");
         }
         for kind in ["payment_intent.created", "charge.failed", "charge.dispute.created", "refund.failed", ""] {
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn money_that_was_reserved_and_never_taken_is_not_given_back() {
+    fn money_that_was_reserved_and_never_taken_does_not_count_as_refunded() {
         let refunded = |version: &str, captured: &str, amounts: [&str; 3]| {
             let [all, taken, back] = amounts;
             let object = format!(

@@ -1,4 +1,4 @@
-//! The values of the API's bodies and headers.
+//! The types of the API's bodies and headers.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,7 +17,7 @@ use super::problem::Problem;
 use crate::checkout::{Keyed, Operation};
 use crate::domain::Named;
 
-/// The scope of callers that did not say who they are: they share one, so their keys must be random.
+/// The scope of the keys of all clients: clients do not authenticate, so their keys must be random.
 const ANONYMOUS: &str = "";
 
 /// A point in time: RFC 3339, UTC, microseconds, `Z`.
@@ -29,7 +29,7 @@ impl Timestamp {
         self.0.and_utc().to_rfc3339_opts(SecondsFormat::Micros, true)
     }
 
-    /// The same text, digit by digit and without an allocation; `None` for years that do not have four digits.
+    /// Returns the same text without an allocation; `None` for a year before 0 or after 9999.
     fn digits(self) -> Option<[u8; 27]> {
         let (date, time) = (self.0.date(), self.0.time());
         let mut text = *b"0000-00-00T00:00:00.000000Z";
@@ -73,13 +73,11 @@ impl<T: Named> Serialize for Word<T> {
 
 impl<T: Named> ParseFromParameter for Word<T> {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        T::from_name(value)
-            .map(Self)
-            .ok_or_else(|| ParseError::custom("it is not one of the words that are known here"))
+        T::from_name(value).map(Self).ok_or_else(|| ParseError::custom("not one of the allowed values"))
     }
 }
 
-/// One of our own texts.
+/// A static text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Text(pub &'static str);
 
@@ -89,7 +87,7 @@ impl Serialize for Text {
     }
 }
 
-/// The URI of a problem of this code, written out only when it is sent.
+/// The URI of a problem with this code, formatted only when it is sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind(pub &'static str);
 
@@ -99,7 +97,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The words of a problem of this code, likewise.
+/// The title of a problem with this code, formatted only when it is sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Title(pub &'static str);
 
@@ -169,7 +167,7 @@ inline_type!(() Whole, "integer_int64", MetaSchema::new_with_format("integer", "
 inline_type!(() Verbatim, "any", MetaSchema::ANY, |text| Value::String(text.0.clone()));
 inline_type!(() Amount, "amount", amount_schema(), |amount| Value::String(amount.0.clone()));
 
-/// Where the next page begins; null on the last one.
+/// The position of the next page; null on the last page.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cursor(pub Option<String>);
 
@@ -185,7 +183,7 @@ fn words<T: Named>() -> MetaSchema {
     schema
 }
 
-/// A whole number of any size: what is out of range is for the domain to refuse, not for the parser.
+/// A whole number of any size: the domain, not the parser, refuses a number that is out of range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Whole(pub i64);
 
@@ -211,7 +209,7 @@ impl<'de> serde::Deserialize<'de> for Whole {
     }
 }
 
-/// The text of a decimal amount in major units, from a JSON number or a string, digit by digit as it was sent.
+/// The text of a decimal amount in major units, from a JSON number or a JSON string, with its digits as sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Amount(pub String);
 
@@ -219,7 +217,7 @@ impl<'de> serde::Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
         let text = raw.get();
-        let wrong = || de::Error::custom("an amount must be a number or a string with one");
+        let wrong = || de::Error::custom("an amount must be a number or a string");
         match text.as_bytes().first() {
             Some(b'"') => serde_json::from_str(text).map(Self).map_err(de::Error::custom),
             Some(b'-' | b'0'..=b'9') => Ok(Self(text.to_owned())),
@@ -228,7 +226,7 @@ impl<'de> serde::Deserialize<'de> for Amount {
     }
 }
 
-/// Any JSON value as text: a string's content, else the value as it was written.
+/// Any JSON value as text: the content of a string, or the JSON of another value as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verbatim(pub String);
 
@@ -249,21 +247,21 @@ fn amount_schema() -> MetaSchema {
     schema
 }
 
-/// The client's own name for a request: the same key and body are answered with the first success.
+/// The key that a client chose for a request: a request with the same key and body gets the response of the first success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(pub Option<String>);
 
 impl IdempotencyKey {
-    /// A key is 1 to 255 visible ASCII characters.
+    /// Returns the key if it has 1 to 255 visible ASCII characters.
     pub fn check(key: &[u8]) -> Option<&str> {
         let visible = (1..=255).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
         std::str::from_utf8(key).ok().filter(|_| visible)
     }
 
-    /// The key in the header of this name, if there is one.
+    /// Returns the key in the header `name`, if the request has one.
     ///
     /// # Errors
-    /// 400 `invalid_idempotency_key` when it is not a key, or there are several.
+    /// 400 `invalid_idempotency_key` when the key is invalid or sent more than once.
     pub fn of(headers: &HeaderMap, name: &str) -> Result<Self, Problem> {
         let mut values = headers.get_all(name).iter();
         match (values.next(), values.next()) {
@@ -276,13 +274,13 @@ impl IdempotencyKey {
         }
     }
 
-    /// What a bad key is answered with.
+    /// Creates the problem of an invalid key.
     pub fn invalid() -> Problem {
         let detail = "An idempotency key must be 1 to 255 visible ASCII characters, sent once.";
         Problem::bad_request("invalid_idempotency_key", detail)
     }
 
-    /// The key together with the request that it stands for; `parts` are the fields of the body.
+    /// Combines the key with a fingerprint of the request; `parts` are the fields of the body.
     pub fn keyed<const N: usize>(self, operation: Operation, parts: [String; N]) -> Option<Keyed> {
         let key = self.0?;
         // none of the parts can contain the separator: they are numbers and ids
@@ -318,7 +316,7 @@ impl<'a> ApiExtractor<'a> for IdempotencyKey {
     }
 }
 
-/// Bodies are read by serde; poem-openapi only asks that it could.
+/// Implements a trait that poem-openapi requires and does not use: serde parses the bodies.
 macro_rules! read_by_serde {
     ($($type:ty),+) => {
         $(impl ParseFromJSON for $type {
@@ -330,7 +328,7 @@ macro_rules! read_by_serde {
 }
 read_by_serde!(Whole, Amount, Verbatim);
 
-/// What is only ever sent; poem-openapi asks for more.
+/// Implements a trait that poem-openapi requires, for types that are sent and never parsed.
 macro_rules! never_read {
     ($(($($generics:tt)*) $type:ty),+) => {
         $(impl<$($generics)*> ParseFromJSON for $type {

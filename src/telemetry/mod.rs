@@ -1,6 +1,6 @@
-//! Logs and StatsD. Every metric's name stands in this file, and nothing else in the service names one.
+//! Logs and StatsD. The names of all metrics are in this file; no other part of the service names one.
 //!
-//! Labels are words from closed sets (routes, transactions, error codes, reasons), never what somebody sent.
+//! Labels are words from closed sets (routes, transactions, error codes, reasons), never text from clients.
 
 mod statsd;
 mod stderr;
@@ -26,13 +26,13 @@ use crate::domain::{Named as _, QuarantineReason};
 const HOLDS_CREATED: &str = "holds.created";
 /// Holds refused, by `reason` (a refusal's code).
 const HOLDS_REFUSED: &str = "holds.refused";
-/// Holds given back by their buyers.
+/// Holds released by their buyers.
 const HOLDS_RELEASED: &str = "holds.released";
 /// Orders made.
 const ORDERS_CREATED: &str = "orders.created";
-/// Orders given up by their buyers.
+/// Orders cancelled by their buyers.
 const ORDERS_CANCELLED: &str = "orders.cancelled";
-/// Requests answered from an earlier one under the same idempotency key, by `operation`.
+/// Requests that got the response of an earlier one with the same idempotency key, by `operation`.
 const IDEMPOTENT_REPLAYS: &str = "idempotency.replayed";
 /// Webhook deliveries, by `outcome` (processed, duplicate, queued, parked, ignored, quarantined, refund_due,
 /// unmatched).
@@ -41,58 +41,58 @@ const WEBHOOK_DELIVERIES: &str = "webhook.deliveries";
 const WEBHOOK_QUARANTINED: &str = "webhook.quarantined";
 /// Events that waited and got their outcome, by `outcome`.
 const WEBHOOK_WOKEN: &str = "webhook.woken";
-/// Applying an event, from its arrival or, when it had waited, from the beginning of the attempt, in ms.
+/// The time to apply an event, from its arrival or, if it had waited, from the beginning of the attempt, in ms.
 const WEBHOOK_PROCESSING: &str = "webhook.processing_ms";
 /// Further attempts to apply an event.
 const WEBHOOK_RETRIED: &str = "webhook.retried";
-/// Events in the inbox that an operator may have to do something about, by `state`; of unmatched ones only the successes, which
-/// are money of another shop as far as is known.
+/// Events in the inbox that may require action by an operator, by `state`; of unmatched ones only the successes, which are
+/// money of another shop as far as is known.
 const INBOX_DEPTH: &str = "inbox.depth";
-/// For how long the oldest event has waited to be applied, in seconds.
+/// How long the oldest event has waited to be applied, in seconds.
 const INBOX_OLDEST: &str = "inbox.oldest_unapplied_s";
-/// Rows that ran out, by `kind` (hold, order).
+/// Rows that expired, by `kind` (hold, order).
 const EXPIRED: &str = "expiry.expired";
-/// How long after its due time a row was given back, in ms, by `kind`.
+/// The time from when a row was due until its units were given back, in ms, by `kind`.
 const EXPIRY_LAG: &str = "expiry.lag_ms";
-/// Rows that ran out and whose units cannot be given back, by `kind` (hold, order); counted whenever they are tried, about
-/// once a minute. Of a missing product, only those of the set in which it was found.
+/// Rows that expired and whose units cannot be given back, by `kind` (hold, order); counted at each attempt, about once a
+/// minute. Of a missing product, only those of the set in which it was found.
 const PASSED_OVER: &str = "expiry.passed_over";
 /// How far the database's clock is ahead of this machine's, in seconds; negative: behind.
 const CLOCK_DIFFERENCE: &str = "clock.difference_s";
 /// Times that the database's clock jumped.
 const CLOCK_JUMPS: &str = "clock.jumps";
-/// 1 while nothing runs out because the database's clock has jumped, 0 otherwise.
+/// 1 while nothing expires because the database's clock has jumped, 0 otherwise.
 const EXPIRY_PAUSED: &str = "expiry.paused";
 /// Worker steps that failed, by `worker`.
 const WORKER_FAILED: &str = "worker.failed";
 /// Transactions from first attempt to commit, in ms, by `transaction`.
 const TRANSACTION: &str = "db.transaction_ms";
-/// Attempts that were run again, by `transaction` and `code` (the server's error code, or what else happened).
+/// Attempts that were run again, by `transaction` and `code` (the server's error code, or another cause).
 const TRANSACTION_RETRIED: &str = "db.retries";
 /// Transactions given up, by `transaction`.
 const TRANSACTION_GIVEN_UP: &str = "db.given_up";
-/// Guarded updates that matched nothing, because somebody else was first or there was not enough, by `guard`.
+/// Guarded updates that matched no row, because another transaction was first or the stock too small, by `guard`.
 const GUARD_MISSED: &str = "db.guard_missed";
-/// Waiting for a connection, in ms.
+/// The time that a transaction waits for a connection, in ms.
 const POOL_WAIT: &str = "db.pool_wait_ms";
-/// Connections that exist.
+/// Open connections.
 const POOL_CONNECTIONS: &str = "db.connections";
 /// Connections in use.
 const POOL_IN_USE: &str = "db.connections_in_use";
-/// 1 while the database is there, 0 while it is away and requests are refused for that.
+/// 1 while the database is available, 0 while it is not and requests are refused for that.
 const DATABASE_AVAILABLE: &str = "db.available";
-/// Requests for operators' routes that showed no valid token, by `reason` (missing, wrong).
+/// Requests for operators' routes without a valid token, by `reason` (missing, wrong).
 const ADMIN_REFUSED: &str = "admin.refused";
-/// Requests, in ms, by `method`, `route` (its pattern) and `status`.
+/// Duration of requests, in ms, by `method`, `route` (its pattern) and `status`.
 const REQUEST: &str = "http.request_ms";
-/// Log lines that were dropped, because standard error was not read in time.
+/// Log lines that were dropped because standard error was not read in time.
 const LOG_DROPPED: &str = "log.dropped";
 
-/// Sends every log line, those of panics too, to standard error as one JSON object, filtered by `filter`. A standard error
-/// that is not read keeps no thread waiting: up to 8 MiB of lines wait, further ones are dropped and counted.
+/// Sends every log line, also those of panics, to standard error as one JSON object, filtered by `filter`. No thread waits
+/// until standard error is read: up to 8 MiB of lines are queued, further ones are dropped and counted.
 ///
 /// # Errors
-/// When `filter` is not a filter as tracing-subscriber's `EnvFilter` reads it.
+/// When tracing-subscriber's `EnvFilter` cannot parse `filter`.
 pub fn start_logs(filter: &str) -> Result<(), String> {
     let filter = log_filter(filter)?;
     // A second start (two services in one test process) keeps the first.
@@ -110,11 +110,11 @@ pub fn start_logs(filter: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What the default hook would write to standard error itself, and wait there.
+/// Logs a panic. The default hook would write it to standard error itself, which can block.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let text = panic.payload_as_str().unwrap_or("no text");
     if !enabled!(Level::ERROR) {
-        // whatever the filter leaves out, a panic is not silent
+        // a panic is reported even if the filter excludes errors
         complain(format_args!("{panic}"));
     }
     let location = panic.location().map(tracing::field::display);
@@ -124,21 +124,21 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     error!(panic = text, location, thread = thread.name(), backtrace, "a thread panicked");
 }
 
-/// Writes a line to standard error, behind the log lines that wait there.
+/// Writes a line to standard error, behind the queued log lines.
 pub fn complain(line: impl fmt::Display) {
     stderr::stderr().add(format!("{line}\n").as_bytes());
 }
 
-/// Reads a log filter.
+/// Parses a log filter.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// The reason why it is invalid.
 pub fn log_filter(filter: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(filter).map_err(|error| error.to_string())
 }
 
-/// Sends metrics to a StatsD server, `host:port`, from now to the end of the process. A server that is away, slow or
-/// does not resolve costs nothing but its metrics.
+/// Sends metrics to a StatsD server, `host:port`, from now to the end of the process. If the server is unreachable, slow or
+/// does not resolve, only its metrics are lost.
 pub fn start_metrics(server: &str) -> Flusher {
     statsd::start(server)
 }
@@ -264,7 +264,7 @@ pub(crate) fn admin_refused(reason: &'static str) {
 }
 
 pub(crate) fn request_done(method: &'static str, route: &str, status: u16, took: Duration) {
-    // the labels of every request are text to be made: not for nobody
+    // building the label strings allocates on every request: skip it when no StatsD server is configured
     if !statsd::is_on() {
         return;
     }
@@ -280,7 +280,7 @@ fn log_dropped() {
 mod tests {
     use std::process::Command;
 
-    /// The logs and the hook belong to the whole process, which must therefore be another one.
+    /// The logs and the hook are global to a process, so this test runs in a process of its own.
     #[test]
     #[ignore = "is run by the next test"]
     fn panics() {
@@ -290,7 +290,7 @@ mod tests {
         panicking.expect("a thread").join().expect_err("it panics");
     }
 
-    /// What the panic leaves on standard error under this filter.
+    /// Returns the text on standard error of a panic under this filter.
     fn panic_under(filter: &str) -> String {
         let tests = std::env::current_exe().expect("this program");
         let mut command = Command::new(tests);
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_told_when_the_log_is_off() {
+    fn a_panic_is_reported_when_the_log_is_off() {
         let error = panic_under("off");
         assert!(error.starts_with("panicked at src/telemetry/mod.rs:") && error.contains("this went wrong"), "{error}");
     }

@@ -1,6 +1,6 @@
-//! The sink behind metrics-exporter-statsd: lines gather in datagrams, and a thread of its own sends them, at the latest
-//! every second. (The exporter's own sink sends only when its buffer is full, and fails to start when the server's name
-//! does not resolve.) Whoever emits a metric only appends to a buffer in memory.
+//! The sink behind metrics-exporter-statsd: lines are collected in datagrams, which a separate thread sends at least every
+//! second. (The exporter's own sink sends only when its buffer is full, and fails to start when the server's name does not
+//! resolve.) Emitting a metric only appends to a buffer in memory.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
@@ -13,11 +13,11 @@ use cadence::MetricSink;
 use metrics_exporter_statsd::StatsdBuilder;
 use tracing::{info, warn};
 
-/// What every name begins with.
+/// The prefix of every name.
 const PREFIX: &str = "holdfast";
-/// How long a metric waits for company.
+/// The longest time that a metric waits in the buffer.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
-/// What fits into one Ethernet frame.
+/// The payload of one Ethernet frame.
 const DATAGRAM_BYTES: usize = 1432;
 /// How many full datagrams may wait; more are dropped.
 const QUEUE: usize = 4096;
@@ -26,10 +26,10 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 /// How long the end of the process waits for the last metrics.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
-/// Whether anybody listens to the metrics of this process.
+/// Whether a StatsD server is configured.
 static ON: AtomicBool = AtomicBool::new(false);
 
-/// Whether anybody listens to the metrics of this process.
+/// Whether a StatsD server is configured.
 pub(super) fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
 }
@@ -50,7 +50,7 @@ impl MetricSink for Sink {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         if !buffer.is_empty() && buffer.len() + 1 + line.len() > DATAGRAM_BYTES {
             let full = std::mem::replace(&mut *buffer, Vec::with_capacity(DATAGRAM_BYTES));
-            // A full queue means that the server or its name does not answer: its metrics are lost, nothing else.
+            // A full queue means that the server is slow or does not resolve: only its metrics are lost.
             let _ = self.queue.try_send(Message::Datagram(full));
         }
         if !buffer.is_empty() {
@@ -61,7 +61,7 @@ impl MetricSink for Sink {
     }
 }
 
-/// Sends what has gathered, on demand.
+/// Sends the collected metrics on demand.
 #[derive(Debug, Clone)]
 pub struct Flusher {
     queue: SyncSender<Message>,
@@ -124,7 +124,7 @@ fn send_all(mut sender: Sender, messages: &Receiver<Message>, buffer: &Mutex<Vec
     }
 }
 
-/// The socket and where it points, looked up again from time to time.
+/// The socket and its target, which is resolved again from time to time.
 struct Sender {
     server: String,
     target: Option<(UdpSocket, SocketAddr)>,
@@ -167,7 +167,7 @@ fn open(server: &str) -> io::Result<(UdpSocket, SocketAddr)> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))?;
     let local = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(local)?;
-    // A datagram that does not fit into the socket's buffer is dropped rather than waited for.
+    // A datagram that does not fit into the socket's buffer is dropped; the thread does not wait.
     socket.set_nonblocking(true)?;
     Ok((socket, address))
 }
@@ -202,7 +202,7 @@ mod tests {
                     assert!(bytes.len() <= DATAGRAM_BYTES && bytes.len() > DATAGRAM_BYTES - 20, "{}", bytes.len());
                     assert!(!bytes.starts_with(b"\n") && !bytes.ends_with(b"\n"));
                 }
-                Message::Flush(_) => unreachable!("nobody flushes"),
+                Message::Flush(_) => unreachable!("this test does not flush"),
             })
             .is_err()
         {

@@ -1,4 +1,4 @@
-//! Standard error, written by a thread of its own. A pipe that is not read blocks its writer, which must not be a thread
+//! Standard error, written by a separate thread. A pipe that is not read blocks its writer, which must not be a thread
 //! that serves requests: lines wait in a bounded queue, and those that do not fit are dropped and counted.
 
 use std::io::{self, Write};
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-/// How often the log says what it lacks while it is read too slowly.
+/// How often the log reports dropped lines while it is read too slowly.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// How much may wait, in bytes, each line with [`LINE_BYTES`] beside its text.
+/// The size of the queue in bytes; each line counts [`LINE_BYTES`] in addition to its text.
 const QUEUE_BYTES: usize = 8 * 1024 * 1024;
-/// About what a waiting line costs beside its text.
+/// The approximate memory of a queued line in addition to its text.
 const LINE_BYTES: usize = 64;
-/// What a pipe takes in one piece (`PIPE_BUF`): lines of several processes that share one are not mixed up.
+/// The size of an atomic write to a pipe (`PIPE_BUF`): lines of several processes that share a pipe are not mixed.
 const PIECE_BYTES: usize = 4096;
 /// How long the end of the process waits for the last lines.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ pub(super) fn stderr() -> &'static Lines {
     STDERR.get_or_init(|| Lines::written_to(io::stderr()))
 }
 
-/// Writes what waits for standard error when it is dropped, and waits a second for it at most.
+/// When dropped, waits until the queued lines are written; a second at most.
 #[derive(Debug)]
 pub struct StderrGuard;
 
@@ -45,13 +45,13 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-/// The end of the queue where lines are put in.
+/// The sending end of the queue.
 pub(super) struct Lines {
     queue: Sender<Message>,
     load: Arc<Load>,
 }
 
-/// What waits in the queue, and what did not fit.
+/// The bytes in the queue, and the lines that did not fit.
 #[derive(Default)]
 struct Load {
     bytes: AtomicUsize,
@@ -59,7 +59,7 @@ struct Load {
 }
 
 impl Lines {
-    /// A queue whose lines a new thread writes there.
+    /// Creates a queue, and a thread that writes its lines to `writer`.
     fn written_to(writer: impl Write + Send + 'static) -> Self {
         let (queue, messages) = channel();
         let load = Arc::<Load>::default();
@@ -130,12 +130,12 @@ fn write_all(mut writer: impl Write, messages: &Receiver<Message>, load: &Load) 
 struct Piece {
     text: Vec<u8>,
     load: usize,
-    /// When the log last said that lines were dropped.
+    /// When the log last reported dropped lines.
     told: Option<Instant>,
 }
 
 impl Piece {
-    /// A writer that fails has lost its reader: the lines are lost, nothing else.
+    /// Writes the lines. A writer fails when its pipe is closed: only these lines are lost.
     fn write_to(&mut self, writer: &mut impl Write, load: &Load) {
         if self.load == 0 {
             return;
@@ -144,7 +144,7 @@ impl Piece {
         self.text.clear();
         let waiting = load.bytes.fetch_sub(self.load, Ordering::Relaxed) - self.load;
         self.load = 0;
-        // also while the reader is slower than the log for long
+        // this also holds while the reader stays slower than the log
         let is_due = self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
         let has_room = waiting + PIECE_BYTES < QUEUE_BYTES;
         if (waiting == 0 || is_due && has_room) && tell_dropped(load) {
@@ -153,7 +153,7 @@ impl Piece {
     }
 }
 
-/// The log itself says what it lacks. Returns whether it lacks anything.
+/// Logs how many lines were dropped. Returns whether there were any.
 fn tell_dropped(load: &Load) -> bool {
     let lines = load.dropped.swap(0, Ordering::Relaxed);
     if lines > 0 {
@@ -166,7 +166,7 @@ fn tell_dropped(load: &Load) -> bool {
 mod tests {
     use super::*;
 
-    /// Every piece that it is given waits here until it is taken.
+    /// A writer whose pieces wait until the test receives them.
     struct Pipe(SyncSender<Vec<u8>>);
 
     impl Write for Pipe {

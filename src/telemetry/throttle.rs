@@ -1,11 +1,11 @@
-//! A log line that clients can cause is written once a second at most, one about a state that lasts every 30 seconds.
+//! Limits log lines: a line that clients can cause to one per second, a line about a lasting state to one per 30 seconds.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long the next line waits after the last one.
+/// The shortest time between two lines.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The same for a state that lasts.
+/// The same for a lasting state.
 const LASTING: Duration = Duration::from_secs(30);
 
 /// Counts occurrences between two log lines.
@@ -28,12 +28,12 @@ struct State {
 }
 
 impl Throttle {
-    /// For a state that lasts: a line when it begins, and one every 30 seconds.
+    /// Creates a throttle for a lasting state: a line when it begins, and one every 30 seconds.
     pub fn lasting() -> Self {
         Self { pause: LASTING, ..Self::default() }
     }
 
-    /// Counts one occurrence at `now`. `Some(count)` when a line is due: for so many occurrences, this one included.
+    /// Counts one occurrence at `now`. `Some(count)` when a line is due: for this many occurrences, including this one.
     pub fn count(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.since += 1;

@@ -1,9 +1,9 @@
-//! Who may speak: a message counts when it carries an HMAC-SHA256 over its raw bytes under a secret that we share with
-//! its sender, and when it is not older or newer than five minutes.
+//! Verification of messages: a message is accepted if it carries an HMAC-SHA256 over its raw bytes under a secret that the
+//! sender shares, and if its time is within five minutes of the clock.
 //!
 //! Two schemes: Standard Webhooks (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>)
-//! and Stripe's (<https://docs.stripe.com/webhooks#verify-manually>). Both are read strictly, so that no two ways of
-//! writing a signature or a time mean the same: whoever changes one byte of a request is not believed.
+//! and Stripe's (<https://docs.stripe.com/webhooks#verify-manually>). Both are parsed strictly, so that no two notations of a
+//! signature or a time mean the same: a request with one changed byte is rejected.
 
 use std::fmt;
 
@@ -13,27 +13,27 @@ use hmac::digest::CtOutput;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// How far the time of a message may be from ours, both ways.
+/// How far the time of a message may be from the clock, both ways.
 const TOLERANCE_SECONDS: u64 = 300;
-/// What a header with signatures may have at most, in bytes.
+/// The longest header with signatures, in bytes.
 const HEADER_BYTES: usize = 4096;
-/// How many signatures of one message are looked at; a sender that changes its secret sends two.
+/// How many signatures of one message are checked; a sender that changes its secret sends two.
 const SIGNATURES: usize = 32;
-/// How many secrets may count at once.
+/// How many secrets may be valid at once.
 const SECRETS: usize = 16;
-/// What a secret of Standard Webhooks begins with.
+/// The prefix of a secret of Standard Webhooks.
 const PREFIX: &str = "whsec_";
 
 /// An HMAC-SHA256 as a sender wrote it.
 type Signature = [u8; 32];
 
-/// Why a message is not believed.
+/// Why a message is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
-    /// What a signature consists of is not there, or is there twice.
+    /// A part of the signature is missing or repeated.
     #[error("The request is not signed, or a header of its signature is sent more than once.")]
     Missing,
-    /// The sender's name for the message cannot be told from what is signed behind it.
+    /// The id of the message cannot be separated from the signed parts behind it.
     #[error("The id of the message must be 1 to 255 visible ASCII characters without a dot.")]
     Id,
     /// The time is not written as a whole number of seconds.
@@ -45,43 +45,43 @@ pub enum Distrust {
     /// The message is from the future.
     #[error("The signature is more than {TOLERANCE_SECONDS} seconds ahead of the clock.")]
     TooNew,
-    /// None of the signatures was made with one of our secrets over these bytes.
-    #[error("No signature fits the request.")]
+    /// No signature was made over these bytes with one of the secrets.
+    #[error("No signature matches the request.")]
     DoesNotFit,
 }
 
-/// Why a secret cannot be one. The secret itself is never told.
+/// Why a secret is invalid. The secret itself is never shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadSecret {
-    /// There is nothing.
+    /// It is empty.
     #[error("is empty")]
     Empty,
-    /// It does not begin as it should.
+    /// Its prefix is missing.
     #[error("does not begin with `{PREFIX}`")]
     Prefix,
-    /// It does not go on as it should.
+    /// The text behind the prefix is not base64.
     #[error("is not `{PREFIX}` and standard base64 with its padding")]
     Base64,
     /// It is too short to be safe, or longer than the standard allows.
-    #[error("has {0} bytes behind its base64 instead of 24 to 64")]
+    #[error("decodes to {0} bytes instead of 24 to 64")]
     Length(usize),
 }
 
-/// What is wrong with a list of secrets.
+/// Why a list of secrets is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadSecrets {
-    /// One of them.
+    /// One secret is invalid.
     #[error("secret {position} of {count} {problem}")]
     One {
-        /// Which one, from 1.
+        /// Its position, from 1.
         position: usize,
-        /// How many there are.
+        /// The number of secrets in the list.
         count: usize,
-        /// What is wrong with it.
+        /// Why it is invalid.
         problem: BadSecret,
     },
-    /// All of them together.
-    #[error("there are {0} secrets; {SECRETS} may count at once")]
+    /// There are more than may be valid at once.
+    #[error("there are {0} secrets; at most {SECRETS} are allowed")]
     TooMany(usize),
 }
 
@@ -113,7 +113,7 @@ impl Secret {
     }
 }
 
-/// The secrets that count at the same time, so that a sender can change to a new one without a break.
+/// The secrets that are valid at the same time, so that a sender can change its secret without an interruption.
 #[derive(Clone)]
 pub struct Secrets(Vec<Secret>);
 
@@ -124,18 +124,18 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Reads secrets of Standard Webhooks, separated by commas; spaces around them do not count.
+    /// Parses secrets of Standard Webhooks, separated by commas; spaces around them are ignored.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
+    /// All problems of the list.
     pub fn standard(list: &str) -> Result<Self, Vec<BadSecrets>> {
         Self::read(list, Secret::standard)
     }
 
-    /// Reads secrets of Stripe's endpoints, likewise.
+    /// Parses secrets of Stripe's endpoints, in the same form of list.
     ///
     /// # Errors
-    /// Everything that is wrong with them.
+    /// All problems of the list.
     pub fn stripe(list: &str) -> Result<Self, Vec<BadSecrets>> {
         Self::read(list, Secret::stripe)
     }
@@ -155,8 +155,8 @@ impl Secrets {
         if problems.is_empty() { Ok(Self(secrets)) } else { Err(problems) }
     }
 
-    /// Whether one of the signatures is over these parts, one after the other, under one of the secrets. How long the
-    /// comparison takes does not tell how much of a signature is right.
+    /// Checks that one of the signatures is over the concatenated parts, under one of the secrets. The duration of the
+    /// comparison does not reveal how much of a signature is right.
     fn fit(&self, parts: &[&[u8]], signatures: &[Signature]) -> Result<(), Distrust> {
         let fits = |secret: &Secret| {
             let mut mac = secret.0.clone();
@@ -172,22 +172,22 @@ impl Secrets {
 /// The headers of a message by Standard Webhooks.
 #[derive(Debug, Clone, Copy)]
 pub struct Standard<'a> {
-    /// `webhook-id`: the sender's name for the message, the same however often it is sent.
+    /// `webhook-id`: the sender's id of the message, the same for every delivery.
     pub id: &'a [u8],
-    /// `webhook-timestamp`: when it was sent this time.
+    /// `webhook-timestamp`: the time of this delivery.
     pub timestamp: &'a [u8],
-    /// `webhook-signature`: `v1,<base64>`, several of them separated by spaces; other versions do not count.
+    /// `webhook-signature`: `v1,<base64>`, several of them separated by spaces; other versions are ignored.
     pub signatures: &'a [u8],
 }
 
 impl<'a> Standard<'a> {
-    /// Believes a message whose id, time and body are signed, and returns its id.
+    /// Verifies that the id, the time and the body are signed, and returns the id.
     ///
-    /// The parts are signed with dots between them. Were a dot allowed in the id, the same signature would fit the same
-    /// bytes cut elsewhere, with another id and another time.
+    /// The parts are signed with dots between them. If the id could contain a dot, the same signature would match the same
+    /// bytes split elsewhere, with another id and another time.
     ///
     /// # Errors
-    /// Why it is not believed.
+    /// Why the message is rejected.
     pub fn verify(self, secrets: &Secrets, body: &[u8], now_seconds: i64) -> Result<&'a str, Distrust> {
         let named = (1..=255).contains(&self.id.len());
         let plain = self.id.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'.');
@@ -204,11 +204,11 @@ impl<'a> Standard<'a> {
     }
 }
 
-/// Believes a message by Stripe's scheme: `header` is `t=<seconds>,v1=<hex>`, with any number of signatures; other
-/// versions do not count.
+/// Verifies a message by Stripe's scheme: `header` is `t=<seconds>,v1=<hex>`, with any number of signatures; other versions are
+/// ignored.
 ///
 /// # Errors
-/// Why it is not believed.
+/// Why the message is rejected.
 pub fn verify_stripe(header: &[u8], secrets: &Secrets, body: &[u8], now_seconds: i64) -> Result<(), Distrust> {
     let fields = || bounded(header).map(|header| header.split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
     let mut times = fields()?.filter_map(|field| field.strip_prefix(b"t="));
@@ -226,7 +226,7 @@ fn bounded(header: &[u8]) -> Result<&[u8], Distrust> {
     if header.len() <= HEADER_BYTES { Ok(header) } else { Err(Distrust::DoesNotFit) }
 }
 
-/// Whole seconds since 1970 in the one way of writing them, not far from now.
+/// Checks a time in whole seconds since 1970: it must have the one valid notation and be near `now_seconds`.
 fn check_time(text: &[u8], now_seconds: i64) -> Result<(), Distrust> {
     let canonical = text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || !text.starts_with(b"0"));
     let text = std::str::from_utf8(text).ok().filter(|_| canonical).ok_or(Distrust::Time)?;
@@ -237,7 +237,7 @@ fn check_time(text: &[u8], now_seconds: i64) -> Result<(), Distrust> {
     Err(if time < now_seconds { Distrust::TooOld } else { Distrust::TooNew })
 }
 
-/// 64 hexadecimal digits in lower case, which is how Stripe writes them.
+/// Parses 64 hexadecimal digits in lower case, as Stripe writes them.
 fn signature_of_hex(text: &[u8]) -> Option<Signature> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),

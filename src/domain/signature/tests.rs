@@ -1,4 +1,4 @@
-//! The published examples, the edges, and what only looks like a signature.
+//! The published examples, the limits, and texts that only look like signatures.
 
 use super::*;
 
@@ -11,7 +11,7 @@ const BODY: &[u8] = br#"{"test": 2432232314}"#;
 const STRIPE_SECRET: &str = "whsec_5WbX5kEWLlfzsGNjH64I8lOOqUB6e8FH";
 const STRIPE_TIME: i64 = 1_700_000_000;
 const STRIPE_BODY: &[u8] = br#"{"id":"evt_1","type":"payment_intent.succeeded"}"#;
-/// By `openssl dgst -sha256 -hmac`.
+/// Made with `openssl dgst -sha256 -hmac`.
 const STRIPE_SIGNATURE: &str = "1adb0c9721e531841542db8a9efee16d244ee846cbfdd24beb058fa4136fe6bd";
 
 fn secrets(list: &str) -> Secrets {
@@ -27,7 +27,7 @@ fn stripe(header: &str, now: i64) -> Result<(), Distrust> {
 }
 
 #[test]
-fn the_published_examples_are_believed() {
+fn the_published_examples_are_accepted() {
     assert_eq!(verify(ID, b"1614265330", SIGNATURE, TIME), Ok(()));
     let other = Standard {
         id: b"msg_27UH4WbU6Z5A5EzD8u03UvzRbpk",
@@ -41,7 +41,7 @@ fn the_published_examples_are_believed() {
 }
 
 #[test]
-fn a_message_is_believed_for_five_minutes_and_not_a_second_longer() {
+fn a_message_is_accepted_for_five_minutes_and_not_a_second_longer() {
     for (now, believed) in [
         (TIME - 300, Ok(())),
         (TIME + 300, Ok(())),
@@ -55,7 +55,7 @@ fn a_message_is_believed_for_five_minutes_and_not_a_second_longer() {
 }
 
 #[test]
-fn a_time_that_is_none_is_refused() {
+fn a_malformed_time_is_rejected() {
     let unreadable = [
         "",
         "-1",
@@ -130,7 +130,7 @@ fn one_signature_of_many_is_enough_and_other_versions_do_not_count() {
 }
 
 #[test]
-fn an_id_cannot_be_cut_elsewhere() {
+fn a_signed_message_cannot_be_split_elsewhere() {
     let body = br#"1614265330.{"test": 2432232314}"#;
     let cut = Standard { id: ID, timestamp: b"1614265330", signatures: SIGNATURE };
     assert_eq!(cut.verify(&secrets(SECRET), body, TIME), Err(Distrust::DoesNotFit));
@@ -140,7 +140,7 @@ fn an_id_cannot_be_cut_elsewhere() {
 }
 
 #[test]
-fn stripe_is_believed_by_the_characters_of_its_secret() {
+fn stripe_signs_with_the_characters_of_its_secret() {
     let right = format!("v1={STRIPE_SIGNATURE}");
     let wrong = format!("v1={}", "0".repeat(64));
     let many = [wrong.as_str(); 9].join(",");
@@ -175,7 +175,7 @@ fn stripe_is_believed_by_the_characters_of_its_secret() {
 }
 
 #[test]
-fn everything_that_is_wrong_with_secrets_is_told_and_no_secret_is() {
+fn every_problem_of_secrets_is_reported_and_no_secret_is_shown() {
     let of_bytes = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![1; bytes]));
     for list in [of_bytes(24), of_bytes(64), format!(" {} , {}", of_bytes(32), of_bytes(25))] {
         assert!(Secrets::standard(&list).is_ok(), "{list}");
@@ -189,10 +189,10 @@ fn everything_that_is_wrong_with_secrets_is_told_and_no_secret_is() {
             "secret 1 of 7 does not begin with `whsec_`",
             "secret 2 of 7 is empty",
             "secret 3 of 7 is not `whsec_` and standard base64 with its padding",
-            "secret 4 of 7 has 23 bytes behind its base64 instead of 24 to 64",
-            "secret 5 of 7 has 0 bytes behind its base64 instead of 24 to 64",
+            "secret 4 of 7 decodes to 23 bytes instead of 24 to 64",
+            "secret 5 of 7 decodes to 0 bytes instead of 24 to 64",
             "secret 6 of 7 does not begin with `whsec_`",
-            "secret 7 of 7 has 65 bytes behind its base64 instead of 24 to 64",
+            "secret 7 of 7 decodes to 65 bytes instead of 24 to 64",
         ]
     );
     assert!(Secrets::standard(&[of_bytes(32).as_str(); SECRETS].join(",")).is_ok());

@@ -1,4 +1,4 @@
-//! What operators are shown of the inbox.
+//! The bodies of the operators' routes about the inbox.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -17,11 +17,11 @@ use crate::http::types::{Cursor, Timestamp, Word};
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Quarantine")]
 pub struct QuarantineBody {
-    /// The check.
+    /// The check that failed.
     reason: Word<QuarantineReason>,
-    /// The value that is known here.
+    /// The expected value.
     expected: String,
-    /// The value that the event states.
+    /// The value in the event.
     got: String,
 }
 
@@ -35,43 +35,43 @@ impl From<Quarantine> for QuarantineBody {
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "InboxEvent", skip_serializing_if_is_none)]
 pub struct EventBody {
-    /// Its id.
+    /// The event's id.
     event_id: i64,
-    /// The route that it came by.
+    /// The route by which the event arrived.
     provider: String,
-    /// Where it is.
+    /// The event's state.
     state: Word<EventStatus>,
-    /// What happened.
+    /// The meaning of the event for a payment.
     meaning: Word<Meaning>,
-    /// The order that it names.
+    /// The order that the event names.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<Uuid>,
-    /// The hold that it names.
+    /// The hold that the event names.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_id: Option<Uuid>,
-    /// The provider's name for the charge.
+    /// The provider's id of the charge.
     #[serde(skip_serializing_if = "Option::is_none")]
     txn_id: Option<String>,
-    /// The decimal amount in major units, as it was reported.
+    /// The decimal amount in major units, as reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<String>,
-    /// The currency, as it was reported.
+    /// The currency, as reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<String>,
-    /// How often it was delivered.
+    /// Number of deliveries.
     deliveries: i64,
-    /// How often it was tried.
+    /// Number of attempts to apply the event.
     attempts: i64,
-    /// When it came first.
+    /// When the event was first received.
     received_at: Timestamp,
-    /// When it got its outcome.
+    /// When the event got its outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     settled_at: Option<Timestamp>,
-    /// While it waits: when it is tried again (`received`) or given up (`parked`).
+    /// While the event waits: when it is tried again (`received`) or given up (`parked`).
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<Timestamp>,
-    /// Why it is quarantined, or was until an operator dismissed it or gave the money back. Not there for events that were
-    /// quarantined by a version that did not keep it.
+    /// Why the event is quarantined, or was until an operator dismissed it or refunded the money. Absent for events that an
+    /// earlier version quarantined without recording it.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantine: Option<QuarantineBody>,
 }
@@ -104,31 +104,31 @@ impl From<EventLine> for EventBody {
 pub struct EventPage {
     /// The events.
     pub items: Vec<EventBody>,
-    /// What to ask the next page with; null on the last one.
+    /// The `cursor` of the next page; null on the last page.
     pub next_cursor: Cursor,
 }
 
-/// Money that was taken.
+/// A charge: money that was taken.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Charge", skip_serializing_if_is_none)]
 pub struct ChargeBody {
-    /// The success that owns it: the first that spoke of it.
+    /// The success that owns the charge: the first one that got an outcome.
     event_id: i64,
-    /// Where the money is.
+    /// The state of the money.
     state: Word<ChargeStatus>,
-    /// Its order, as far as it is known.
+    /// The order of the charge, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<Uuid>,
-    /// Its hold, likewise.
+    /// The hold of the charge, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_id: Option<Uuid>,
-    /// How much was taken, in minor units of `currency`; not there when nobody said.
+    /// The amount taken, in minor units of `currency`; absent if no event stated it.
     #[serde(skip_serializing_if = "Option::is_none")]
     amount_minor: Option<i64>,
-    /// ISO 4217.
+    /// ISO 4217 code.
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<String>,
-    /// How much of it was given back, in minor units.
+    /// The amount refunded so far, in minor units.
     refunded_minor: i64,
 }
 
@@ -146,13 +146,13 @@ impl From<ChargeLine> for ChargeBody {
     }
 }
 
-/// Money that has to be given back.
+/// Money that must be refunded.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "RefundDue", skip_serializing_if_is_none)]
 pub struct RefundBody {
-    /// The success that brought it.
+    /// The success that reported the money.
     event: EventBody,
-    /// How much it is, and how much of it was given back already.
+    /// The charge, with its amount and the amount refunded so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     charge: Option<ChargeBody>,
 }
@@ -163,13 +163,13 @@ impl From<(EventLine, Option<ChargeLine>)> for RefundBody {
     }
 }
 
-/// One page of what has to be given back, the oldest first.
+/// One page of money that must be refunded, the oldest first.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "RefundPage")]
 pub struct RefundPage {
     /// The money.
     pub items: Vec<RefundBody>,
-    /// What to ask the next page with; null on the last one.
+    /// The `cursor` of the next page; null on the last page.
     pub next_cursor: Cursor,
 }
 
@@ -177,23 +177,23 @@ pub struct RefundPage {
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "KeptHeader")]
 pub struct HeaderBody {
-    /// In lower case.
+    /// The name in lower case.
     name: String,
-    /// As it came, as far as it is text.
+    /// The value as received; bytes that are not UTF-8 are replaced.
     value: String,
 }
 
-/// Something that happened to an event, beside its outcome.
+/// An entry in the history of an event: a failed attempt, or an action of an operator.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "EventHappening")]
 pub struct HappeningBody {
-    /// What happened.
+    /// The kind of entry.
     action: Word<Action>,
-    /// How often it had been tried by then.
+    /// Number of attempts until then.
     attempt: i64,
     /// The error, or the operator's note.
     detail: String,
-    /// When.
+    /// The time of the entry.
     at: Timestamp,
 }
 
@@ -208,11 +208,11 @@ impl From<Happening> for HappeningBody {
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "InboxDelivery")]
 pub struct DeliveryBody {
-    /// Which delivery it was; the first is 1.
+    /// The number of the delivery; the first is 1.
     number: i64,
-    /// What it was answered.
+    /// The status in the response.
     answer: Word<DeliveryStatus>,
-    /// When.
+    /// The time of the delivery.
     at: Timestamp,
 }
 
@@ -222,21 +222,21 @@ impl From<Delivered> for DeliveryBody {
     }
 }
 
-/// Everything that is known of a payment event.
+/// All data of a payment event.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "InboxEventFile", skip_serializing_if_is_none)]
 pub struct EventFileBody {
-    /// What the inbox shows of it.
+    /// The event as the inbox lists it.
     event: EventBody,
-    /// What makes two deliveries the same event: the sender's key, or one that is made of `meaning` and `txn_id`.
+    /// The key that identifies the event: the sender's key, or one made of `meaning` and `txn_id`.
     idempotency_key: String,
-    /// A refund that puts the units back on sale.
+    /// Whether the event is a refund that puts the units back on sale.
     restock: bool,
-    /// A refund whose amount is everything that was given back so far.
+    /// Whether the amount of a refund is the total refunded so far.
     cumulative: bool,
-    /// An operator accepted its amount as it is.
+    /// Whether an operator accepted the amount.
     accepted_amount: bool,
-    /// The provider's time, as it was reported.
+    /// The provider's time, as reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_timestamp: Option<String>,
     /// `webhook_source` of the event.
@@ -245,27 +245,27 @@ pub struct EventFileBody {
     /// `correlation_id` of the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation_id: Option<String>,
-    /// When it was last tried.
+    /// The time of the last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempted_at: Option<Timestamp>,
-    /// How long the attempt took that gave it its outcome, in microseconds.
+    /// Duration of the attempt that led to the outcome, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     processing_us: Option<i64>,
-    /// The charge that it speaks of.
+    /// The event's charge.
     #[serde(skip_serializing_if = "Option::is_none")]
     charge: Option<ChargeBody>,
-    /// Attempts that failed, and what operators did, the oldest first; the last hundred.
+    /// Failed attempts and actions of operators, the oldest first; the last hundred.
     history: Vec<HappeningBody>,
-    /// What its deliveries were answered, the oldest first: the first one and the last 99. Those of earlier versions may be
+    /// The deliveries and their responses, the oldest first: the first one and the last 99. Those to earlier versions may be
     /// missing; `event.deliveries` counts all.
     deliveries: Vec<DeliveryBody>,
-    /// The headers of its first delivery, as far as they are kept: `content-type`, `content-length`, `date`, `host`,
-    /// `user-agent`, `webhook-id`, `webhook-timestamp`, `x-request-id`, `x-correlation-id`, `traceparent`, `tracestate`.
+    /// The headers of the first delivery that are kept: `content-type`, `content-length`, `date`, `host`, `user-agent`,
+    /// `webhook-id`, `webhook-timestamp`, `x-request-id`, `x-correlation-id`, `traceparent`, `tracestate`.
     headers: Vec<HeaderBody>,
-    /// The body of its first delivery, as it came.
+    /// The body of the first delivery, as received.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
-    /// The same in base64, where it is no UTF-8.
+    /// The body in base64, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_base64: Option<String>,
 }
@@ -301,48 +301,48 @@ impl From<EventFile> for EventFileBody {
     }
 }
 
-/// Why an operator says that money was given back.
+/// A request to mark money as refunded.
 #[derive(Debug, Default, Object, Deserialize)]
 #[oai(rename = "RefundDone", deny_unknown_fields, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 pub struct RefundDone {
-    /// For the trail: how, by whom. At most 500 bytes.
+    /// For the history: how the money was refunded, and by which operator. At most 500 bytes.
     #[serde(default)]
     pub note: Option<String>,
 }
 
-/// Why an operator dismisses an event.
+/// A request to dismiss an event.
 #[derive(Debug, Object, Deserialize)]
 #[oai(rename = "Dismissal", deny_unknown_fields)]
 #[serde(deny_unknown_fields)]
 pub struct Dismissal {
-    /// For the history: why. 1 to 500 bytes.
+    /// For the history: the reason. 1 to 500 bytes.
     pub note: String,
 }
 
-/// How an event is to be tried anew.
+/// A request to try an event again.
 #[derive(Debug, Default, Object, Deserialize)]
 #[oai(rename = "Replay", deny_unknown_fields, skip_serializing_if_is_none)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
-    /// Whatever it says was taken counts as what its order costs; it must be a positive amount. What was accepted once stays
-    /// accepted.
+    /// Accept the amount that the event states, which must be positive, as the full price of its order. An accepted amount
+    /// stays accepted.
     #[serde(default)]
     pub accept_amount: Option<bool>,
-    /// For the trail: why. At most 500 bytes.
+    /// For the history: the reason. At most 500 bytes.
     #[serde(default)]
     pub note: Option<String>,
 }
 
-/// Where a replayed event is now.
+/// The state of an event after its replay.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Replayed", skip_serializing_if_is_none)]
 pub struct Replayed {
-    /// The event.
+    /// The event's id.
     event_id: i64,
-    /// Where it is; `received` when it could not be applied: it is tried again by itself.
+    /// The event's state; `received` if it could not be applied and will be tried again automatically.
     state: Word<EventStatus>,
-    /// Its order's state, when there is one.
+    /// The state of the event's order, if the order exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_status: Option<Word<OrderStatus>>,
 }

@@ -1,4 +1,4 @@
-//! What operators see and do, behind their token.
+//! Routes for operators, behind the admin token.
 
 pub mod bodies;
 pub mod operator;
@@ -32,91 +32,91 @@ use crate::checkout::event_lists::{EventFilter, Place};
 use crate::domain::payment::Provider;
 use crate::domain::{EventStatus, Named as _};
 
-/// An operator's note, in bytes.
+/// The longest note of an operator, in bytes.
 const NOTE_BYTES: usize = 500;
-/// The name of a charge, in bytes.
+/// The longest id of a charge, in bytes.
 const CHARGE_BYTES: usize = 255;
 
 denials! {
-    /// Of the operators' lists.
+    /// The problems of the operators' lists.
     ListDenials {
         400 "`invalid_limit`, `invalid_cursor`, `invalid_state`, `invalid_order_id`, `invalid_hold_id`, `invalid_charge`, \
              `invalid_provider`, `invalid_time`",
         401 "`unauthorized`",
-        403 "`admin_shut`: there is no `HOLDFAST_ADMIN_TOKEN`",
+        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
     }
 }
 denials! {
-    /// Of `GET /api/admin/payment-events/{event_id}`.
+    /// The problems of `GET /api/admin/payment-events/{event_id}`.
     FindDenials {
         400 "`invalid_id`",
         401 "`unauthorized`",
-        403 "`admin_shut`: there is no `HOLDFAST_ADMIN_TOKEN`",
+        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
         404 "`payment_event_not_found`",
     }
 }
 denials! {
-    /// Of what operators do with an event.
+    /// The problems of operators' actions on an event.
     ActDenials {
         400 "`invalid_id`, `malformed_json`, `unreadable_body`",
         401 "`unauthorized`",
-        403 "`admin_shut`: there is no `HOLDFAST_ADMIN_TOKEN`",
+        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
         404 "`payment_event_not_found`",
         408 "`body_timeout`",
-        409 "`not_replayable`, `not_refundable`, `not_dismissible`: its state does not allow it; `amount_not_acceptable`: it \
-             states no positive amount; `charge_pays_order`, `charge_due_elsewhere`: another event, `owner_event_id`, owns \
-             its charge",
+        409 "`not_replayable`, `not_refundable`, `not_dismissible`: the event's state does not allow it; \
+             `amount_not_acceptable`: the event states no positive amount; `charge_pays_order`, \
+             `charge_due_elsewhere`: another event, `owner_event_id`, owns its charge",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
         422 "`invalid_body`",
     }
 }
 denials! {
-    /// Of `GET /api/admin/audit`.
+    /// The problems of `GET /api/admin/audit`.
     AuditDenials {
         401 "`unauthorized`",
-        403 "`admin_shut`: there is no `HOLDFAST_ADMIN_TOKEN`",
-        409 "`audit_running`: this instance does one at a time",
+        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
+        409 "`audit_running`: this instance runs one audit at a time",
     }
 }
 
-/// How long an audit may take for a request: a connection on which nothing happens for longer is closed.
+/// The time limit of an audit in a request: a connection that is idle for longer is closed.
 const AUDIT_TIME: Duration = Duration::from_secs(60);
 
-/// The routes.
+/// The routes of operators.
 pub struct Admin {
-    /// What they share.
+    /// The state that all routes share.
     pub app: Arc<App>,
 }
 
 #[OpenApi(prefix_path = "/api/admin", tag = "Tags::Operators")]
 impl Admin {
-    /// The inbox of payment events
+    /// List the payment events in the inbox
     ///
-    /// Of one state the oldest first: what waits longest is first in line. Of all states the newest first. Filters narrow the
-    /// list together; with several of them a page may have fewer events than `limit`, also none, before the last one.
+    /// With `state`, the oldest event is first, since it has waited longest; without `state`, the newest. All filters apply
+    /// together. With several filters, a page before the last one may have fewer events than `limit`, or none.
     #[expect(clippy::too_many_arguments, reason = "one per filter, as the document shows them")]
     #[oai(path = "/payment-events", method = "get", operation_id = "listPaymentEvents")]
     async fn list_events(
         &self,
         _operator: Operator,
-        /// Only events of this state.
+        /// Only events in this state.
         state: Query<Option<Word<EventStatus>>>,
         /// Only events that name this order or its hold.
         order_id: Query<Option<Uuid>>,
         /// Only events that name this hold or its order.
         hold_id: Query<Option<Uuid>>,
-        /// Only events that name this charge (`txn_id`). Of events that earlier versions took in, only the one that owns it.
+        /// Only events that name this charge (`txn_id`). Of events from earlier versions, only the one that owns it.
         charge: Query<Option<String>>,
-        /// With `charge`: of this provider alone.
+        /// With `charge`: only events of this provider.
         provider: Query<Option<Word<Provider>>>,
-        /// Only events that came first at this time or later (RFC 3339).
+        /// Only events first received at this time or later (RFC 3339).
         received_from: Query<Option<String>>,
-        /// Only events that came first before this time (RFC 3339).
+        /// Only events first received before this time (RFC 3339).
         received_to: Query<Option<String>>,
-        /// How many a page has, 1 to 100; 20 where it is not given.
+        /// Events per page, 1 to 100; 20 by default.
         limit: Query<Option<u32>>,
-        /// `next_cursor` of the page before, for the same filters.
+        /// `next_cursor` of the previous page, for the same filters.
         cursor: Query<Option<String>>,
     ) -> Result<Json<EventPage>, Denied<ListDenials>> {
         let (times, status) = ((received_from.0, received_to.0), state.0.map(|word| word.0));
@@ -133,7 +133,7 @@ impl Admin {
         }))
     }
 
-    /// Everything that is known of a payment event
+    /// Get all data of a payment event
     #[oai(path = "/payment-events/:event_id", method = "get", operation_id = "getPaymentEvent")]
     async fn find_event(
         &self,
@@ -145,7 +145,7 @@ impl Admin {
         Ok(Json(file.into()))
     }
 
-    /// Have a dead, parked or quarantined event tried anew, now
+    /// Try a dead, parked or quarantined event again, now
     #[oai(path = "/payment-events/:event_id/replay", method = "post", operation_id = "replayPaymentEvent")]
     async fn replay(
         &self,
@@ -162,8 +162,8 @@ impl Admin {
 
     /// Dismiss a quarantined failure or refund
     ///
-    /// It becomes `ignored` and changes nothing; the note stays in its history. A quarantined success is money and cannot be
-    /// dismissed. Sent again, it is answered with the same, and the first note stays.
+    /// The event becomes `ignored` and changes nothing; the note stays in its history. A quarantined success stands for money
+    /// and cannot be dismissed. A repeated request gets the same response, and the first note stays.
     #[oai(path = "/payment-events/:event_id/dismiss", method = "post", operation_id = "dismissPaymentEvent")]
     async fn dismiss(
         &self,
@@ -173,16 +173,16 @@ impl Admin {
     ) -> Result<Json<EventBody>, Denied<ActDenials>> {
         let note = bounded(Some(body.0.note))?;
         if note.trim().is_empty() {
-            return Err(Problem::unprocessable("invalid_body", "`note` must say why the event is dismissed.").into());
+            return Err(Problem::unprocessable("invalid_body", "`note` must give the reason of the dismissal.").into());
         }
         let app = Arc::clone(&self.app);
         let line = self.app.run(async move { app.checkout.dismiss_event(event_id.0, &note).await }).await?;
         Ok(Json(line.into()))
     }
 
-    /// Money that has to be given back, the oldest first
+    /// List the money that must be refunded, the oldest first
     ///
-    /// Filters as in the list of the inbox.
+    /// The filters are those of the inbox.
     #[expect(clippy::too_many_arguments, reason = "one per filter, as the document shows them")]
     #[oai(path = "/refunds", method = "get", operation_id = "listRefunds")]
     async fn list_refunds(
@@ -192,17 +192,17 @@ impl Admin {
         order_id: Query<Option<Uuid>>,
         /// Only events that name this hold or its order.
         hold_id: Query<Option<Uuid>>,
-        /// Only events that name this charge (`txn_id`). Of events that earlier versions took in, only the one that owns it.
+        /// Only events that name this charge (`txn_id`). Of events from earlier versions, only the one that owns it.
         charge: Query<Option<String>>,
-        /// With `charge`: of this provider alone.
+        /// With `charge`: only events of this provider.
         provider: Query<Option<Word<Provider>>>,
-        /// Only events that came first at this time or later (RFC 3339).
+        /// Only events first received at this time or later (RFC 3339).
         received_from: Query<Option<String>>,
-        /// Only events that came first before this time (RFC 3339).
+        /// Only events first received before this time (RFC 3339).
         received_to: Query<Option<String>>,
-        /// How many a page has, 1 to 100; 20 where it is not given.
+        /// Events per page, 1 to 100; 20 by default.
         limit: Query<Option<u32>>,
-        /// `next_cursor` of the page before, for the same filters.
+        /// `next_cursor` of the previous page, for the same filters.
         cursor: Query<Option<String>>,
     ) -> Result<Json<RefundPage>, Denied<ListDenials>> {
         let times = (received_from.0, received_to.0);
@@ -218,10 +218,10 @@ impl Admin {
         }))
     }
 
-    /// Say that money was given back by hand
+    /// Mark money as refunded by hand
     ///
-    /// For a success that is `refund_due`, or one that is `quarantined` and was given back instead of being replayed. Said
-    /// again, it is answered with the same. It is refused while another event owns the charge and that was not given back.
+    /// For a success that is `refund_due`, or one that is `quarantined` and was refunded instead of being replayed. A repeated
+    /// request gets the same response. It is refused while another event owns the charge and the charge is not refunded.
     #[oai(path = "/refunds/:event_id/done", method = "post", operation_id = "markRefundDone")]
     async fn refund_done(
         &self,
@@ -235,19 +235,20 @@ impl Admin {
         Ok(Json(line.into()))
     }
 
-    /// Look at everything in one snapshot, also during a sale
+    /// Audit all data in one snapshot, also during a sale
     ///
-    /// Units of products against holds and orders, trails against states, payment events against charges and orders. It
-    /// locks nothing and answers when it is done, within a minute; after that it is 503 `audit_too_long`, and `holdfast audit` is the way.
+    /// The audit compares units of products with holds and orders, trails with states, and payment events with charges and
+    /// orders. It locks nothing. The response comes when it is done, within a minute; after that it is 503 `audit_too_long`:
+    /// run `holdfast audit` instead.
     #[oai(path = "/audit", method = "get", operation_id = "audit")]
     async fn audit(&self, _operator: Operator) -> Result<Json<ReportBody>, Denied<AuditDenials>> {
         let app = Arc::clone(&self.app);
-        // the audit ends with its request: when this handler is dropped, since the time is over or the client has gone
+        // dropping this handler ends the audit: the time is over, or the client has disconnected
         let ended = CancellationToken::new();
         let _ends_audit = ended.clone().drop_guard();
         let audit = async move { app.checkout.audit_until(&ended).await };
         let audited = timeout(AUDIT_TIME, self.app.run_to_its_end(audit));
-        let too_long = "The tables are too large for a request; run `holdfast audit` instead.";
+        let too_long = "The tables are too large for an audit in a request; run `holdfast audit` instead.";
         let report = audited.await.map_err(|_| Problem::unavailable("audit_too_long", too_long))??;
         Ok(Json(report.into()))
     }
@@ -256,13 +257,13 @@ impl Admin {
 fn bounded(note: Option<String>) -> Result<String, Problem> {
     match note.unwrap_or_default() {
         note if note.len() > NOTE_BYTES => {
-            Err(Problem::unprocessable("invalid_body", format!("`note` may have {NOTE_BYTES} bytes at most.")))
+            Err(Problem::unprocessable("invalid_body", format!("`note` must have at most {NOTE_BYTES} bytes.")))
         }
         note => Ok(note),
     }
 }
 
-/// The filters of a list, its state aside.
+/// Parses the filters of a list, except its state.
 fn read_filter(
     (order_id, hold_id): (Option<Uuid>, Option<Uuid>),
     (charge, provider): (Option<String>, Option<Word<Provider>>),
@@ -274,7 +275,7 @@ fn read_filter(
         return Err(Problem::bad_request("invalid_charge", detail));
     }
     if provider.is_some() && charge.is_none() {
-        return Err(Problem::bad_request("invalid_provider", "`provider` can only be given with `charge`."));
+        return Err(Problem::bad_request("invalid_provider", "`provider` is allowed only together with `charge`."));
     }
     let received_from = received_from.as_deref().map(|text| read_time("received_from", text)).transpose()?;
     let received_to = received_to.as_deref().map(|text| read_time("received_to", text)).transpose()?;
@@ -285,16 +286,16 @@ fn read_filter(
     Ok(EventFilter { status: None, order_id, hold_id, charge, provider, received_from, received_to })
 }
 
-/// A time in UTC that the database can compare with.
+/// Parses a time, converted to UTC, that the database can compare with.
 fn read_time(name: &str, text: &str) -> Result<NaiveDateTime, Problem> {
     let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.naive_utc());
     time.filter(|time| (1970..=9998).contains(&time.year())).ok_or_else(|| {
-        let detail = format!("`{name}` must be a time as RFC 3339 writes it, such as 2026-01-02T03:04:05Z.");
+        let detail = format!("`{name}` must be an RFC 3339 time, such as 2026-01-02T03:04:05Z.");
         Problem::bad_request("invalid_time", detail)
     })
 }
 
-/// The list that a cursor is bound to, with a digest of the filters where there are some.
+/// Returns the name of the list that a cursor is bound to, with a digest of the filters, if there are any.
 fn cursor_list(list: &str, filter: &EventFilter) -> String {
     if *filter == (EventFilter { status: filter.status, ..EventFilter::default() }) {
         return list.to_owned();
@@ -304,14 +305,14 @@ fn cursor_list(list: &str, filter: &EventFilter) -> String {
     format!("{list}?{digest}")
 }
 
-/// The limit of a page, and where it begins.
+/// Parses the limit of a page and its position.
 fn read_page(list: &str, limit: Option<u32>, cursor: Option<&str>) -> Result<(u32, Option<i64>), Problem> {
     let limit = limit.unwrap_or(20);
     if !(1..=100).contains(&limit) {
         return Err(Problem::bad_request("invalid_limit", "`limit` must be from 1 to 100."));
     }
     let behind = cursor.map(|cursor| {
-        let detail = "`cursor` is not one that was given out for this list.";
+        let detail = "`cursor` must be the `next_cursor` of a previous page of this list.";
         read_cursor(list, cursor).ok_or_else(|| Problem::bad_request("invalid_cursor", detail))
     });
     Ok((limit, behind.transpose()?))
@@ -332,7 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_one_that_was_given_out_for_this_list() {
+    fn only_a_cursor_that_was_issued_for_the_list_is_accepted() {
         for id in [1, i64::MAX] {
             assert_eq!(read_cursor("dead", &write_cursor("dead", id)), Some(id));
             assert_eq!(read_cursor("parked", &write_cursor("dead", id)), None);

@@ -1,5 +1,5 @@
-//! Who may use the operators' routes: whoever shows the token that the service was started with. It is asked for before
-//! anything else of a request is looked at.
+//! Authentication of operators: their routes require the token that the service was started with. It is checked before
+//! any other part of a request.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,16 +16,16 @@ use crate::app::App;
 use crate::http::problem::Problem;
 use crate::telemetry;
 
-/// What the document calls this way of telling who asks.
+/// The name of this security scheme in the document.
 const SCHEME: &str = "operator";
-/// Where the operators' routes are.
+/// The prefix of the operators' routes.
 const PREFIX: &str = "/api/admin/";
 
-/// An operator, proven by his token.
+/// Proof that a request carries the admin token.
 #[derive(Debug)]
 pub struct Operator;
 
-/// Lets requests for the operators' routes carry what the token is compared with. Without it nobody is an operator.
+/// Attaches the app, which holds the token, to requests for the operators' routes. Without it every token is refused.
 pub fn introduce(mut request: Request, app: &Arc<App>) -> Request {
     if request.uri().path().starts_with(PREFIX) {
         request.set_data(Arc::clone(app));
@@ -36,7 +36,7 @@ pub fn introduce(mut request: Request, app: &Arc<App>) -> Request {
 fn admit(request: &Request) -> Result<Operator, Problem> {
     let app = request.data::<Arc<App>>();
     let (app, token) = app.and_then(|app| Some((app, app.admin_token.as_ref()?))).ok_or_else(|| {
-        let detail = "Operators' routes are shut: this service was started without `HOLDFAST_ADMIN_TOKEN`.";
+        let detail = "The operators' routes are disabled: the service was started without `HOLDFAST_ADMIN_TOKEN`.";
         Problem::new(StatusCode::FORBIDDEN, "admin_shut", detail)
     })?;
     let mut shown = request.headers().get_all(header::AUTHORIZATION).iter().peekable();
@@ -48,7 +48,7 @@ fn admit(request: &Request) -> Result<Operator, Problem> {
     if !known {
         report(app, reason, request.remote_addr());
     }
-    let detail = "Operators show their token: `Authorization: Bearer …`.";
+    let detail = "Operators must send their token: `Authorization: Bearer …`.";
     known.then_some(Operator).ok_or_else(|| Problem::unauthorized("unauthorized", detail, "Bearer"))
 }
 
@@ -56,11 +56,11 @@ fn admit(request: &Request) -> Result<Operator, Problem> {
 fn report(app: &App, reason: &'static str, peer: &RemoteAddr) {
     telemetry::admin_refused(reason);
     if let Some(count) = app.admin_refusals.count(Instant::now()) {
-        warn!(reason, %peer, count, "requests for operators' routes showed no valid token");
+        warn!(reason, %peer, count, "requests for operators' routes had no valid token");
     }
 }
 
-/// The token in `Bearer token`; the scheme's name may be in any case (RFC 9110, 11.1).
+/// Returns the token in `Bearer token`; the scheme's name may be in any case (RFC 9110, 11.1).
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())

@@ -1,4 +1,4 @@
-//! What operators are shown of an audit.
+//! The body of an audit report.
 
 use poem_openapi::Object;
 use serde::Serialize;
@@ -6,13 +6,13 @@ use serde::Serialize;
 use crate::checkout::audit_report::{Finding, Kind, LookedAt, Money, MoneyState, Report, Stock};
 use crate::http::types::{Timestamp, Word};
 
-/// How many rows an audit looked at.
+/// Numbers of rows that an audit checked.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "AuditLookedAt")]
 pub struct LookedAtBody {
     /// Products.
     products: i64,
-    /// Holds; one of several products has several rows.
+    /// Holds; a hold of several products has several rows.
     holds: i64,
     /// Orders.
     orders: i64,
@@ -31,22 +31,22 @@ impl From<LookedAt> for LookedAtBody {
     }
 }
 
-/// Where units are: `stock` is the sum of the others.
+/// Units by state: `stock` is the sum of the others.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "AuditStock", skip_serializing_if_is_none)]
 pub struct StockBody {
-    /// The product; not there in a sum over all of them.
+    /// The product's id; absent in the sum of all products.
     #[serde(skip_serializing_if = "Option::is_none")]
     product_id: Option<i64>,
-    /// Put on sale.
+    /// Units put on sale.
     stock: i64,
-    /// On sale now.
+    /// Units on sale now.
     available: i64,
-    /// In active holds.
+    /// Units in active holds.
     held: i64,
-    /// In orders that wait for their payment.
+    /// Units in orders that wait for their payment.
     awaiting: i64,
-    /// In paid orders, and in refunded ones whose units stayed sold.
+    /// Units in paid orders, and in refunded orders whose units stayed sold.
     sold: i64,
 }
 
@@ -56,20 +56,20 @@ impl StockBody {
     }
 }
 
-/// The money of one state and currency.
+/// The money in one state and currency.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "AuditMoney", skip_serializing_if_is_none)]
 pub struct MoneyBody {
-    /// Where it is.
+    /// The state of the money.
     state: Word<MoneyState>,
-    /// ISO 4217; not there when nobody said.
+    /// ISO 4217 code; absent if no event stated it.
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<String>,
-    /// How much, in minor units of `currency`.
+    /// The amount, in minor units of `currency`.
     amount_minor: i64,
-    /// How many charges, or events without one, are in this state. A charge that was refunded in part counts as paid.
+    /// Number of charges, or events without one, in this state. A charge that was refunded in part counts as paid.
     count: i64,
-    /// Of how many of them nobody said an amount that can be read: they are not in `amount_minor`.
+    /// Number of those without a readable amount, which are not in `amount_minor`.
     unknown: i64,
 }
 
@@ -79,25 +79,25 @@ impl From<Money> for MoneyBody {
     }
 }
 
-/// How many findings of one kind there are.
+/// The number of findings of one kind.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "AuditCount")]
 pub struct CountBody {
-    /// The kind.
+    /// The kind of finding.
     kind: Word<Kind>,
-    /// How many.
+    /// Number of findings.
     count: i64,
 }
 
-/// Something that does not hold.
+/// An inconsistency in the data.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "AuditFinding")]
 pub struct FindingBody {
-    /// What it is.
+    /// The kind of finding.
     kind: Word<Kind>,
-    /// At what: the id of a product, hold, order or payment event.
+    /// The id of the product, hold, order or payment event.
     id: String,
-    /// What was found there, in words.
+    /// The inconsistency in words.
     detail: String,
 }
 
@@ -107,27 +107,27 @@ impl From<Finding> for FindingBody {
     }
 }
 
-/// What an audit found in one snapshot of all tables.
+/// The result of an audit of one snapshot of all tables.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "AuditReport")]
 pub struct ReportBody {
-    /// Whether nothing was found.
+    /// Whether there are no findings.
     clean: bool,
     /// When the snapshot was taken, by the database's clock.
     taken_at: Timestamp,
-    /// How long it took to look at everything.
+    /// Duration of the audit, in milliseconds.
     took_ms: i64,
-    /// How many rows that were.
+    /// Numbers of rows that were checked.
     looked_at: LookedAtBody,
     /// The units of all products together.
     units: StockBody,
     /// The first hundred products, by id.
     products: Vec<StockBody>,
-    /// Where the money is that was taken, by state and currency.
+    /// The money that was taken, by state and currency.
     money: Vec<MoneyBody>,
-    /// How many findings of each kind there are, none left out.
+    /// The number of findings of each kind, without a limit.
     counts: Vec<CountBody>,
-    /// The first hundred of each kind.
+    /// The first hundred findings of each kind.
     findings: Vec<FindingBody>,
 }
 
