@@ -12,17 +12,17 @@ use std::time::Duration;
 
 use chrono::NaiveDateTime;
 
-use crate::db::due::Place;
+use crate::db::due::{Place, Window};
 
 /// How long a transaction may take to commit a row whose deadline passes meanwhile: longer than its time limit.
-pub(super) const SLACK: Duration = Duration::from_secs(5);
+pub(crate) const SLACK: Duration = Duration::from_secs(5);
 
 /// How far back a worker looks for rows that became due while no worker ran, if it cannot begin at the oldest deadline.
 const FARTHEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// How far one worker has read. All times are the database's, UTC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Horizon {
+pub(crate) struct Horizon {
     /// When the last whole pass began: every row that was due by then was processed or passed over.
     seen: Option<NaiveDateTime>,
     /// The running pass: when it began, and behind which place it goes on.
@@ -33,7 +33,7 @@ pub(super) struct Horizon {
 
 impl Horizon {
     /// Returns the place behind which the next page begins.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         match (self.pass, self.seen) {
             (Some((_, place)), _) => place,
             (None, Some(seen)) => Place::before(seen - self.back.unwrap_or(SLACK)),
@@ -43,7 +43,7 @@ impl Horizon {
 
     /// Records that a page was read at this time, and that all its rows were processed or passed over. `last`: its last row
     /// when more rows may follow.
-    pub(super) fn record(&mut self, read_at: NaiveDateTime, last: Option<Place>) {
+    pub(crate) fn record(&mut self, read_at: NaiveDateTime, last: Option<Place>) {
         let began = self.pass.map_or(read_at, |(began, _)| began);
         match last {
             Some(place) => self.pass = Some((began, place)),
@@ -55,30 +55,46 @@ impl Horizon {
     }
 
     /// Begins the pass anew, after a page could not be processed.
-    pub(super) fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.pass = None;
     }
 
     /// Skips a pass that takes too long to read. If it began at the oldest deadline, the worker begins near `now` instead. Each
     /// later pass then goes back twice as far, over rows that became due while no worker ran, until one takes too long.
-    pub(super) fn skip_to(&mut self, now: NaiveDateTime) {
+    pub(crate) fn skip_to(&mut self, now: NaiveDateTime) {
         self.back = self.seen.is_none().then_some(SLACK);
         self.seen.get_or_insert(now);
     }
 
     /// Returns whether the next pass goes farther back than the last one.
-    pub(super) fn goes_back(&self) -> bool {
+    pub(crate) fn goes_back(&self) -> bool {
         self.back.is_some()
     }
 
     /// Returns whether no pass has been finished or skipped yet.
-    pub(super) fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         self.seen.is_none()
     }
 
     /// Returns the time up to which every due row was processed or passed over; before the first pass, the earliest time.
-    pub(super) fn seen(&self) -> NaiveDateTime {
+    pub(crate) fn seen(&self) -> NaiveDateTime {
         self.seen.unwrap_or(Place::first().at)
+    }
+}
+
+/// The positions of the walks along the indexes; `None`: at the beginning.
+#[derive(Debug, Default)]
+pub(crate) struct Stragglers {
+    pub(crate) holds: Option<Place>,
+    pub(crate) orders: Option<Place>,
+    /// How long the last step took; zero when it found something to do.
+    pub(crate) took: Duration,
+}
+
+impl Stragglers {
+    /// Returns the page behind `after`, of rows that have been due for longer than a worker needs.
+    pub(crate) fn window(after: Option<Place>, limit: u32) -> Window {
+        Window { after: after.unwrap_or_else(Place::first), age: SLACK, limit }
     }
 }
 

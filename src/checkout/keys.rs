@@ -4,28 +4,28 @@ use std::collections::HashSet;
 
 use futures_util::FutureExt as _;
 
-use crate::db::idempotency_keys::{self, Keyed, Made};
+use crate::db::tables::idempotency_keys::{self, Keyed, Made};
 use crate::db::{Database, Error};
 
 /// A request that may have a key.
-pub(super) trait Keyable {
+pub(crate) trait Keyable {
     fn keyed(&self) -> Option<&Keyed>;
 }
 
 /// The jobs of a batch, sorted by their keys.
-pub(super) struct Sorted<Job> {
+pub(crate) struct Sorted<Job> {
     /// Jobs to run: without a key, or the first one with its key.
-    pub(super) first: Vec<Job>,
+    pub(crate) first: Vec<Job>,
     /// Copies of a job in `first`: they run in the next batch, when the outcome of that job is known.
-    pub(super) again: Vec<Job>,
+    pub(crate) again: Vec<Job>,
     /// Copies of requests that were answered before, each with the stored result.
-    pub(super) replays: Vec<(Job, Made)>,
+    pub(crate) replays: Vec<(Job, Made)>,
     /// Jobs whose key belongs to a different request.
-    pub(super) reused: Vec<Job>,
+    pub(crate) reused: Vec<Job>,
 }
 
 /// Reads the stored keys in one statement and sorts the jobs by them. On an error, gives the jobs back.
-pub(super) async fn sort<Job: Keyable + Sync>(
+pub(crate) async fn sort<Job: Keyable + Sync>(
     database: &Database,
     jobs: Vec<Job>,
 ) -> Result<Sorted<Job>, (Vec<Job>, Error)> {

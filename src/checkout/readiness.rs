@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use tracing::{error, info, warn};
 
-use super::Checkout;
-use crate::db::{Error, migrations, readiness};
+use crate::db::door::Database;
+use crate::db::error::Error;
+use crate::db::migrations;
+use crate::db::tables::readiness;
 use crate::telemetry::Throttle;
 
 /// How long the result of a check is valid: however many load balancers ask, the database is asked once.
@@ -30,8 +32,8 @@ pub enum Unready {
 }
 
 /// The results of the last checks.
-#[derive(Debug)]
-pub(super) struct Readiness {
+pub(crate) struct Readiness {
+    database: Database,
     last: tokio::sync::Mutex<Option<(Instant, Result<(), Unready>)>>,
     is_unready: AtomicBool,
     schema_is_outdated: AtomicBool,
@@ -40,9 +42,11 @@ pub(super) struct Readiness {
     outdated: Throttle,
 }
 
-impl Default for Readiness {
-    fn default() -> Self {
+impl Readiness {
+    /// Creates the state before any check.
+    pub(crate) fn new(database: Database) -> Self {
         Self {
+            database,
             last: tokio::sync::Mutex::default(),
             is_unready: AtomicBool::default(),
             schema_is_outdated: AtomicBool::default(),
@@ -50,40 +54,34 @@ impl Default for Readiness {
             outdated: Throttle::lasting(),
         }
     }
-}
 
-impl Checkout {
     /// Checks whether requests can be served; the result is a second old at most.
-    ///
-    /// # Errors
-    /// The reason why they cannot.
-    pub async fn readiness(&self) -> Result<(), Unready> {
+    pub(crate) async fn check(&self) -> Result<(), Unready> {
         // a request that arrives during a check waits for its result
-        let mut last = self.readiness.last.lock().await;
+        let mut last = self.last.lock().await;
         if let Some((at, result)) = &*last
             && at.elapsed() < FRESH
         {
             return result.clone();
         }
-        let result = self.check_readiness().await;
+        let result = self.check_now().await;
         *last = Some((Instant::now(), result.clone()));
         result
     }
 
-    async fn check_readiness(&self) -> Result<(), Unready> {
+    async fn check_now(&self) -> Result<(), Unready> {
         self.look_at_schema().await?;
-        let checked = self.checks.transaction("readiness.check", |tx| readiness::check(tx).boxed()).await;
+        let checked = self.database.transaction("readiness.check", |tx| readiness::check(tx).boxed()).await;
         let checked = checked.and_then(|()| match self.database.lacks_space() {
             None => Ok(()),
             Some(said) => Err(Error::Unavailable(said)),
         });
-        let state = &self.readiness;
-        let was_unready = state.is_unready.swap(checked.is_err(), Ordering::Relaxed);
+        let was_unready = self.is_unready.swap(checked.is_err(), Ordering::Relaxed);
         match &checked {
             Ok(()) if was_unready => info!("the database takes writes again"),
             Ok(()) => {}
             // an outage of the database has its own line in the log
-            Err(error) if self.database.is_available() && state.unready.count(Instant::now()).is_some() => {
+            Err(error) if self.database.is_available() && self.unready.count(Instant::now()).is_some() => {
                 warn!(%error, "the database takes no writes: not ready");
             }
             Err(_) => {}
@@ -92,28 +90,24 @@ impl Checkout {
     }
 
     /// Compares the schema's version with the one that this program was built for.
-    ///
-    /// # Errors
-    /// [`Unready::SchemaOutdated`], and as every read.
-    pub async fn look_at_schema(&self) -> Result<(), Unready> {
-        let (present, needed) = (migrations::version(&self.checks).await?.unwrap_or(0), migrations::latest());
-        let state = &self.readiness;
+    pub(crate) async fn look_at_schema(&self) -> Result<(), Unready> {
+        let (present, needed) = (migrations::version(&self.database).await?.unwrap_or(0), migrations::latest());
         let is_outdated = present < needed;
-        let was_outdated = state.schema_is_outdated.swap(is_outdated, Ordering::Relaxed);
+        let was_outdated = self.schema_is_outdated.swap(is_outdated, Ordering::Relaxed);
         if !is_outdated {
             if was_outdated {
                 info!(present, "the schema is current");
             }
             return Ok(());
         }
-        if state.outdated.count(Instant::now()).is_some() {
+        if self.outdated.count(Instant::now()).is_some() {
             error!(present, needed, "the schema is outdated: run `holdfast migrate`; requests are refused until then");
         }
         Err(Unready::SchemaOutdated { present, needed })
     }
 
     /// Returns whether the schema was too old when it was last checked. Then no request can be served.
-    pub fn schema_is_outdated(&self) -> bool {
-        self.readiness.schema_is_outdated.load(Ordering::Relaxed)
+    pub(crate) fn schema_is_outdated(&self) -> bool {
+        self.schema_is_outdated.load(Ordering::Relaxed)
     }
 }

@@ -6,7 +6,8 @@ use chrono::{NaiveDate, NaiveDateTime};
 use mysql_async::{Params, params};
 use uuid::Uuid;
 
-use super::{Failure, bytes};
+use crate::db::column::bytes;
+use crate::db::error::Failure;
 
 /// A place in an index of deadlines. Rows of one batch share a deadline, so their ids are a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,7 +9,9 @@ use tracing::warn;
 
 use super::lock_wait::{self, MigrateError, Patience, Step, Waits};
 use super::server::Trace;
-use super::{Database, Error, pool, sql};
+use crate::db::door::Database;
+use crate::db::error::Error;
+use crate::db::{pool, sql};
 
 macro_rules! migrations {
     ($($version:literal $name:literal),+ $(,)?) => {

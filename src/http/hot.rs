@@ -16,9 +16,9 @@ use super::echo;
 use super::holds::Holds;
 use super::json::{Json, Raw};
 use super::orders::Orders;
+use super::payments::signature::{Once, StandardHeaders, UnsignedKey};
 use super::payments::{PaymentEvent, Payments};
 use super::products::Products;
-use super::signature::{Once, StandardHeaders, UnsignedKey};
 use super::types::IdempotencyKey;
 use crate::app::App;
 

@@ -279,7 +279,7 @@ mod tests {
     use crate::http::holds::CreateHold;
     use crate::http::orders::CreateOrder;
     use crate::http::payments::PaymentEvent;
-    use crate::http::stripe_event::StripeEvent;
+    use crate::http::payments::stripe_event::StripeEvent;
 
     fn text<T: DeserializeOwned + Debug>(body: &str) -> String {
         misfit(&serde_json::from_str::<T>(body).expect_err("it is not a T"))

@@ -1,22 +1,16 @@
 //! HTTP: one file per resource, problem+json for every error, and the generated OpenAPI document.
 
 pub mod admin;
-mod connection;
 mod echo;
-pub mod gate;
 pub mod health;
 pub mod holds;
 mod hot;
 pub mod json;
-mod listener;
 pub mod orders;
 pub mod payments;
 pub mod problem;
 pub mod products;
 pub mod server;
-pub mod signature;
-pub mod stripe;
-mod stripe_event;
 pub mod types;
 
 use std::collections::HashMap;
@@ -55,7 +49,7 @@ type Api = (
     holds::Holds,
     orders::Orders,
     payments::Payments,
-    stripe::Stripe,
+    payments::stripe::Stripe,
     admin::Admin,
     health::Health,
 );
@@ -66,7 +60,7 @@ fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
         holds::Holds { app: Arc::clone(app) },
         orders::Orders { app: Arc::clone(app) },
         payments::Payments { app: Arc::clone(app) },
-        stripe::Stripe { app: Arc::clone(app) },
+        payments::stripe::Stripe { app: Arc::clone(app) },
         admin::Admin { app: Arc::clone(app) },
         health::Health { app: Arc::clone(app) },
     );
@@ -104,7 +98,7 @@ pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
         // browsers request it together with /docs
         .at("/favicon.ico", poem::get(no_icon))
         .nest("/", service.into_endpoint().before(introduced));
-    gate::Gate::new(Arc::clone(app), hot::Handlers::new(app), route, routes)
+    server::gate::Gate::new(Arc::clone(app), hot::Handlers::new(app), route, routes)
 }
 
 /// Serves a text from one buffer that all responses share: clients that read slowly do not use more memory.
@@ -117,14 +111,14 @@ fn constant(content_type: &'static str, text: String) -> impl Endpoint<Output = 
 }
 
 /// Maps the framework's patterns to routes: `/api/holds/{hold_id}` in the document has the pattern `/api/holds/:param0`.
-fn patterns(document: &str) -> HashMap<String, gate::Route> {
+fn patterns(document: &str) -> HashMap<String, server::gate::Route> {
     let document: Value = serde_json::from_str(document).expect("the document is JSON");
     let paths = document["paths"].as_object().into_iter().flatten();
     let own = ["/docs", "/openapi.json", "/favicon.ico"].map(|path| (path.to_owned(), "GET, HEAD".to_owned()));
     paths
         .map(|(path, methods)| (path.clone(), allowed(methods)))
         .chain(own)
-        .map(|(path, allow)| (pattern(&path), gate::Route { path, allow }))
+        .map(|(path, allow)| (pattern(&path), server::gate::Route { path, allow }))
         .collect()
 }
 

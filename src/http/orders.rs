@@ -15,7 +15,7 @@ use super::types::{IdempotencyKey, Timestamp, Word};
 use crate::app::App;
 use crate::checkout::Hold;
 use crate::checkout::Operation;
-use crate::checkout::orders::Placed;
+use crate::checkout::Placed;
 use crate::checkout::{OrderEvent, Reason};
 use crate::domain::OrderStatus;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use holdfast::app::App;
 use holdfast::checkout::Error;
-use holdfast::checkout::holds::Taken;
+use holdfast::checkout::Taken;
 use holdfast::domain::Refusal;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

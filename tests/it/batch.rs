@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use holdfast::app::App;
-use holdfast::checkout::payments::Receipt;
+use holdfast::checkout::payments::receipt::Receipt;
 use holdfast::checkout::{Error, Operation};
-use holdfast::db::orders::Order;
-use holdfast::db::payment_batch::{self, Success};
+use holdfast::db::packets::pay_orders::{self, Success};
+use holdfast::db::tables::orders::Order;
 use holdfast::domain::{Event, EventStatus, OrderStatus, Refusal};
 use mysql_async::prelude::Queryable as _;
 use tokio::task::JoinHandle;
@@ -408,7 +408,7 @@ async fn a_batch_of_payments_finds_the_ids_of_its_events_whatever_the_increment_
         let successes = successes(&to_pay[half]);
         conn.query_drop(format!("SET SESSION auto_increment_increment = {steps}")).await.expect("the increment is set");
         conn.query_drop("BEGIN").await.expect("a transaction");
-        let statements = payment_batch::pay(&successes);
+        let statements = pay_orders::pay(&successes);
         let (last, others) = statements.split_last().expect("statements");
         for statement in others {
             conn.query_drop(statement).await.expect("it runs");
@@ -434,7 +434,7 @@ async fn a_batch_of_payments_under_wrong_ids_is_not_committed() {
     let to_pay = payments_of(&app, product_id, 2).await;
     let successes = successes(&to_pay);
     for wrong in ["SET @i = LAST_INSERT_ID() + 1, @s = 1", "SET @i = LAST_INSERT_ID(), @s = 7", ""] {
-        let mut statements = payment_batch::pay(&successes);
+        let mut statements = pay_orders::pay(&successes);
         if !wrong.is_empty() {
             statements[1] = wrong.to_owned();
         }
@@ -443,7 +443,7 @@ async fn a_batch_of_payments_under_wrong_ids_is_not_committed() {
             .checkout
             .database()
             .transaction("test", |tx| {
-                async move { payment_batch::paid(tx.packet(statements).await?, successes).map(|ids| ids.len()) }.boxed()
+                async move { pay_orders::paid(tx.packet(statements).await?, successes).map(|ids| ids.len()) }.boxed()
             })
             .await;
         match wrong {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use holdfast::app::App;
-use holdfast::checkout::holds::Taken;
+use holdfast::checkout::Taken;
 use holdfast::checkout::{Error, Keyed, Operation};
 use tokio::task::JoinHandle;
 use uuid::Uuid;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use holdfast::app::App;
 use holdfast::checkout::Error;
-use holdfast::checkout::audit_report::Kind;
+use holdfast::checkout::audit::report::Kind;
 use holdfast::config::Config;
 use holdfast::domain::{EventStatus, HoldStatus, OrderStatus, Reference, Refusal};
 use serde_json::json;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use holdfast::app::App;
-use holdfast::checkout::payments::Receipt;
+use holdfast::checkout::payments::receipt::Receipt;
 use holdfast::config::Config;
 use holdfast::db::{Database, Error, Failure, pool};
 use holdfast::domain::{Event, Meaning, Refusal};

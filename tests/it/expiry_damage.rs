@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use holdfast::app::App;
-use holdfast::checkout::audit_report::Kind;
+use holdfast::checkout::audit::report::Kind;
 use mysql_async::prelude::Queryable;
 use uuid::Uuid;
 

@@ -209,12 +209,12 @@ async fn assert_found_by_this_version(app: &Arc<App>, written: &[Written]) {
     }
 }
 
-async fn find(app: &Arc<App>, keyed: &Keyed) -> Option<holdfast::db::idempotency_keys::Made> {
+async fn find(app: &Arc<App>, keyed: &Keyed) -> Option<holdfast::db::tables::idempotency_keys::Made> {
     use futures_util::FutureExt as _;
     let database = app.checkout.database();
     let found = database
         .read("idempotency_keys.list", |tx| {
-            async move { holdfast::db::idempotency_keys::find(tx, keyed).await }.boxed()
+            async move { holdfast::db::tables::idempotency_keys::find(tx, keyed).await }.boxed()
         })
         .await;
     found.expect("keys can be read")

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use holdfast::app::App;
-use holdfast::checkout::holds::Taken;
+use holdfast::checkout::Taken;
 use holdfast::checkout::{Error, Operation};
 use holdfast::domain::Refusal;
 use mysql_async::prelude::Queryable as _;

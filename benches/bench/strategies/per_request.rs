@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use holdfast::db::holds;
+use holdfast::db::tables::holds;
 use holdfast::domain::mint_id;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row};

@@ -6,8 +6,8 @@ use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::checkout::operators::{Action, ChargeLine, Delivered, EventFile, EventLine, Happening};
-use crate::checkout::payments::Receipt;
+use crate::checkout::payments::operators::{Action, ChargeLine, Delivered, EventFile, EventLine, Happening};
+use crate::checkout::payments::receipt::Receipt;
 use crate::domain::payment::DeliveryStatus;
 use crate::domain::{ChargeStatus, EventStatus, Meaning, OrderStatus, Quarantine, QuarantineReason};
 use crate::http::json::is_kept_header;

@@ -28,7 +28,7 @@ use super::json::{Json, OptionalJson};
 use super::problem::{Denied, Problem, denials};
 use super::types::{Cursor, Word};
 use crate::app::App;
-use crate::checkout::event_lists::{EventFilter, Place};
+use crate::checkout::payments::lists::{EventFilter, Place};
 use crate::domain::payment::Provider;
 use crate::domain::{EventStatus, Named as _};
 

@@ -3,7 +3,7 @@
 use poem_openapi::Object;
 use serde::Serialize;
 
-use crate::checkout::audit_report::{Finding, Kind, LookedAt, Money, MoneyState, Report, Stock};
+use crate::checkout::audit::report::{Finding, Kind, LookedAt, Money, MoneyState, Report, Stock};
 use crate::http::types::{Timestamp, Word};
 
 /// Numbers of rows that an audit checked.

@@ -1,4 +1,4 @@
-//! The outcome of an event: the rows of the table "What happens when" in `docs/payments.md`.
+//! The outcome of an event: the rows of the table "Events and their effects" in `docs/payments.md`.
 
 use super::scenario::{Part, Resolved, Scenario};
 use super::shop::{Charge, Meaning, Order, Shop, Status};

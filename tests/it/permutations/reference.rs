@@ -1,4 +1,4 @@
-//! The table "What happens when" of docs/payments.md, for one hold, its order and one product, step by step in memory. It
+//! The table "Events and their effects" of docs/payments.md, for one hold, its order and one product, step by step in memory. It
 //! shares no code with the service.
 
 use std::collections::BTreeMap;

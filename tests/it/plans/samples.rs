@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use chrono::{NaiveDateTime, TimeDelta};
 use holdfast::db::due::Place;
-use holdfast::db::idempotency_keys::{self, KeyId, Keyed, Operation};
 use holdfast::db::literal::{self, Literal};
-use holdfast::db::orders::{Draft, Order};
-use holdfast::db::payment_batch::{self, Success};
-use holdfast::db::{holds, orders};
+use holdfast::db::packets::pay_orders::{self, Success};
+use holdfast::db::tables::idempotency_keys::{self, KeyId, Keyed, Operation};
+use holdfast::db::tables::orders::{Draft, Order};
+use holdfast::db::tables::{holds, orders};
 use holdfast::domain::{Event, OrderStatus};
 use mysql_async::{Params, Value};
 use uuid::Uuid;
@@ -216,7 +216,7 @@ fn pay(rows: i64) -> [String; 7] {
         .collect();
     let success = |(event, order)| Success { event_id: None, event, order, processing: Duration::ZERO };
     let successes: Vec<Success<'_>> = pairs.iter().map(|(event, order)| success((event, order))).collect();
-    payment_batch::pay(&successes)
+    pay_orders::pay(&successes)
 }
 
 /// An event in the inbox.
@@ -522,7 +522,7 @@ fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
         "lease" => once(at, event(&RECEIVED).bind("attempts", 1).bind("pause_us", 1_000_000)),
         "set_due" | "lease_all" | "list_leased" => {
             let ids: Vec<i64> = some(&RECEIVED, rows).collect();
-            let packet = holdfast::db::payment_events::lease_all(&ids, Duration::from_secs(1));
+            let packet = holdfast::db::tables::payment_events::lease_all(&ids, Duration::from_secs(1));
             vec![Sample { packet: packet.to_vec(), ..page(rows) }]
         }
         "mark_all_applied" => {

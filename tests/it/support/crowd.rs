@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use holdfast::app::App;
-use holdfast::checkout::holds::Taken;
-use holdfast::checkout::orders::Placed;
-use holdfast::checkout::payments::Receipt;
+use holdfast::checkout::Placed;
+use holdfast::checkout::Taken;
+use holdfast::checkout::payments::receipt::Receipt;
 use holdfast::checkout::{Error, Keyed, Operation};
 use holdfast::domain::Event;
 use tokio::task::JoinHandle;

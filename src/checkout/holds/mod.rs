@@ -1,0 +1,119 @@
+//! Holds: units that are reserved for a short time.
+
+pub(crate) mod batch;
+pub mod expiry;
+mod halves;
+pub(crate) mod outlook;
+pub(crate) mod passed_over;
+
+use std::sync::{MutexGuard, PoisonError};
+
+use futures_util::FutureExt as _;
+use lru::LruCache;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::Span;
+use uuid::Uuid;
+
+use self::batch::{HoldJob, Taken};
+use crate::checkout::patience::{PATIENCE, answer};
+use crate::checkout::state::Checkout;
+use crate::db::tables::holds::{self, Hold, sum};
+use crate::db::tables::idempotency_keys::{self, Keyed};
+use crate::db::tables::products;
+use crate::db::{Error, Failure, Tx};
+use crate::domain::{HoldStatus, Refusal, mint_id};
+use crate::telemetry;
+
+impl Checkout {
+    /// Takes a hold on `qty` units of one product.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidQuantity`], [`Refusal::ProductNotFound`], [`Refusal::IdempotencyKeyReuse`]; when there are not enough
+    /// units, [`Refusal::AllHeld`] if enough may come back, else [`Refusal::SoldOut`]; [`Error::Overloaded`] when too many
+    /// requests wait for this product.
+    pub async fn create_hold(&self, product_id: i64, qty: i64, keyed: Option<Keyed>) -> Result<Taken, Error> {
+        let result = self.queue_for_hold(product_id, qty, keyed).await;
+        match &result {
+            Ok(Taken { replayed: false, .. }) => telemetry::hold_created(),
+            Ok(Taken { replayed: true, .. }) => telemetry::replayed("hold"),
+            Err(Error::Refused(refusal)) => telemetry::hold_refused(refusal.code()),
+            Err(Error::Overloaded) => telemetry::hold_refused("overloaded"),
+            Err(_) => {}
+        }
+        result
+    }
+
+    async fn queue_for_hold(&self, product_id: i64, qty: i64, keyed: Option<Keyed>) -> Result<Taken, Error> {
+        if qty < 1 || qty > self.policy.max_qty {
+            return Err(Refusal::InvalidQuantity { max: self.policy.max_qty }.into());
+        }
+        let (deadline, span) = (Instant::now() + PATIENCE, Span::current());
+        // a request with a key may be a copy, whatever its product: the batch looks up its key first
+        if keyed.is_none() && !self.was_seen(product_id) {
+            self.product_until(deadline, product_id).await?;
+            self.products_seen().put(product_id, ());
+        }
+        let (sender, answered) = oneshot::channel();
+        let job = HoldJob { hold_id: mint_id(), qty, keyed, deadline, span, answer: sender };
+        self.holds.submit(product_id, job).map_err(|_| Error::Overloaded)?;
+        answer(deadline, answered).await
+    }
+
+    /// Returns whether the product is known to exist, so that its lane may be created without a read. An id that no product has
+    /// then costs a share of a batched read, and not a lane and a transaction of its own.
+    fn was_seen(&self, product_id: i64) -> bool {
+        self.products_seen().get(&product_id).is_some()
+    }
+
+    fn products_seen(&self) -> MutexGuard<'_, LruCache<i64, ()>> {
+        self.products_seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a hold as it is now, also after it ended.
+    ///
+    /// # Errors
+    /// [`Refusal::HoldNotFound`].
+    pub async fn hold(&self, hold_id: Uuid) -> Result<Hold, Error> {
+        self.database.read("holds.find", |tx| async move { only(tx, hold_id).await }.boxed()).await
+    }
+
+    /// Gives a hold back early. A hold that has ended without an order stays as it is.
+    ///
+    /// # Errors
+    /// [`Refusal::HoldNotFound`], [`Refusal::HoldUsed`].
+    pub async fn release_hold(&self, hold_id: Uuid) -> Result<Hold, Error> {
+        let (hold, released) = self
+            .database
+            .transaction("holds.release", |tx| {
+                async move {
+                    let released = holds::release(tx, hold_id).await?;
+                    if released {
+                        let units = sum(holds::list_units(tx, &[hold_id]).await?);
+                        products::give_back(tx, &units).await?;
+                    }
+                    let hold = only(tx, hold_id).await?;
+                    match (hold.status, hold.order_id) {
+                        (HoldStatus::Ordered, Some(order_id)) => Err(Refusal::HoldUsed { order_id }.into()),
+                        (HoldStatus::Active, _) => Err(Failure::Raced("holds/release")),
+                        _ if !released => {
+                            idempotency_keys::wait_for_disk(tx).await?;
+                            Ok((hold, false))
+                        }
+                        _ => Ok((hold, released)),
+                    }
+                }
+                .boxed()
+            })
+            .await?;
+        if released {
+            telemetry::hold_released();
+        }
+        Ok(hold)
+    }
+}
+
+/// Returns the row of a hold of one product.
+async fn only(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Hold, Failure> {
+    holds::find(tx, hold_id).await?.into_iter().next().ok_or(Failure::Refused(Refusal::HoldNotFound))
+}

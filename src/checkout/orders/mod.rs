@@ -1,0 +1,180 @@
+//! Orders: holds that a buyer is going to pay for.
+
+pub(crate) mod batch;
+pub mod overdue;
+
+use futures_util::FutureExt as _;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::Span;
+use uuid::Uuid;
+
+use self::batch::{OrderJob, Ordered, Placed};
+use crate::checkout::patience::{PATIENCE, answer};
+use crate::checkout::payments::waiting::wake_parked;
+use crate::checkout::state::Checkout;
+use crate::checkout::units::give_back_units;
+use crate::db::tables::holds;
+use crate::db::tables::idempotency_keys::{self, Keyed, Made};
+use crate::db::tables::order_events::{self, OrderEvent, Reason, Transition};
+use crate::db::tables::orders::{self};
+use crate::db::tables::payment_events;
+use crate::db::{Error, Failure};
+use crate::domain::{OrderStatus, Refusal, mint_id};
+use crate::telemetry;
+
+/// How often a cancellation is tried again because a payment had to be applied first.
+const TRIES: u32 = 3;
+
+impl Checkout {
+    /// Creates the order of a hold, once; then applies the events that arrived before it.
+    ///
+    /// # Errors
+    /// [`Refusal::HoldNotFound`], [`Refusal::HoldUsed`], [`Refusal::HoldExpired`], [`Refusal::HoldReleased`],
+    /// [`Refusal::OrderIdTaken`], [`Refusal::IdempotencyKeyReuse`].
+    pub async fn create_order(
+        &self,
+        hold_id: Uuid,
+        order_id: Option<Uuid>,
+        keyed: Option<Keyed>,
+    ) -> Result<Placed, Error> {
+        let (sender, answered) = oneshot::channel();
+        let (chosen, order_id) = (order_id.is_some(), order_id.unwrap_or_else(mint_id));
+        let (keyed_too, deadline, span) = (keyed.clone(), Instant::now() + PATIENCE, Span::current());
+        let job = OrderJob { order_id, chosen, hold_id, keyed: keyed_too, deadline, span, answer: sender };
+        self.orders.submit((), job).map_err(|_| Error::Overloaded)?;
+        let (mut placed, told) = match answer(deadline, answered).await? {
+            Ordered::Now { placed, woken: false } => (*placed, Some(OrderStatus::Pending)),
+            // the order exists, whether or not it can be read again now
+            Ordered::Now { placed, woken: true } => (self.order(order_id).await.unwrap_or(*placed), None),
+            Ordered::Before(made) => (self.placed_before(&made).await?, made.answered_status),
+        };
+        match placed.replayed {
+            true => telemetry::replayed("order"),
+            false => telemetry::order_created(),
+        }
+        if let Some(keyed) = keyed {
+            let status = match told {
+                Some(status) => status,
+                None => self.first_answer(&keyed, placed.order.status).await?,
+            };
+            // a copy repeats the first response, whatever was refunded since
+            placed.order.refunded_minor = if status == OrderStatus::Refunded { placed.order.total_minor } else { 0 };
+            placed.order.status = status;
+        }
+        Ok(placed)
+    }
+
+    /// Returns the order that an earlier request with the same key created. While the response to that request is not settled,
+    /// it may not have looked for waiting events yet, and may never do so; then this function does.
+    async fn placed_before(&self, made: &Made) -> Result<Placed, Error> {
+        let order_id = made.resource_id;
+        if made.answered_status.is_none() {
+            let hold_id = self.order(order_id).await?.order.hold_id;
+            wake_parked(&self.database, &[(order_id, hold_id)]).await?;
+        }
+        let placed = self.order(order_id).await?;
+        Ok(Placed { replayed: true, ..placed })
+    }
+
+    /// Settles which status the responses under a key show, and returns it: `status`, unless a copy may have shown another one.
+    async fn first_answer(&self, keyed: &Keyed, status: OrderStatus) -> Result<OrderStatus, Error> {
+        self.database
+            .transaction("orders.first_answer", |tx| {
+                async move {
+                    if idempotency_keys::answer(tx, keyed, status).await? {
+                        return Ok(status);
+                    }
+                    let made = idempotency_keys::find(tx, keyed).await?;
+                    idempotency_keys::wait_for_disk(tx).await?;
+                    Ok(made.and_then(|made| made.answered_status).unwrap_or(status))
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Returns an order with its items.
+    ///
+    /// # Errors
+    /// [`Refusal::OrderNotFound`].
+    pub async fn order(&self, order_id: Uuid) -> Result<Placed, Error> {
+        self.database
+            .read("orders.find", |tx| {
+                async move {
+                    let order = orders::find(tx, order_id).await?.ok_or(Failure::Refused(Refusal::OrderNotFound))?;
+                    let items = holds::find(tx, order.hold_id).await?;
+                    Ok(Placed { order, items, replayed: false })
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Returns everything that happened to an order, oldest first.
+    ///
+    /// # Errors
+    /// [`Refusal::OrderNotFound`].
+    pub async fn order_events(&self, order_id: Uuid) -> Result<Vec<OrderEvent>, Error> {
+        self.database
+            .read("order_events.list", |tx| {
+                async move {
+                    let events = order_events::list(tx, order_id).await?;
+                    // An order's creation is its first row: no rows, no order.
+                    if events.is_empty() { Err(Refusal::OrderNotFound.into()) } else { Ok(events) }
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Cancels an order for its buyer: the units go back on sale, once. An order that is already cancelled stays as it is.
+    ///
+    /// # Errors
+    /// [`Refusal::OrderNotFound`], [`Refusal::OrderPaid`].
+    pub async fn cancel_order(&self, order_id: Uuid) -> Result<Placed, Error> {
+        let mut cancelled = self.try_cancel(order_id).await;
+        for _ in 0..TRIES {
+            let Err(Error::Stale(_)) = cancelled else { break };
+            // A payment that waits for the order has not been applied yet; it goes first.
+            let hold_id = self.order(order_id).await?.order.hold_id;
+            wake_parked(&self.database, &[(order_id, hold_id)]).await?;
+            cancelled = self.try_cancel(order_id).await;
+        }
+        if cancelled? {
+            telemetry::order_cancelled();
+        }
+        self.order(order_id).await
+    }
+
+    /// Returns false when the order was cancelled before.
+    async fn try_cancel(&self, order_id: Uuid) -> Result<bool, Error> {
+        self.database
+            .transaction("orders.cancel", |tx| {
+                async move {
+                    let order = orders::find(tx, order_id).await?.ok_or(Failure::Refused(Refusal::OrderNotFound))?;
+                    payment_events::no_success_waits(tx, order_id, order.hold_id).await?;
+                    if orders::cancel(tx, order_id).await? {
+                        order_events::insert(tx, &[given_up(order_id)]).await?;
+                        give_back_units(tx, order.hold_id).await?;
+                        return Ok(true);
+                    }
+                    match orders::find(tx, order_id).await?.map(|order| order.status) {
+                        Some(OrderStatus::Cancelled) => {
+                            idempotency_keys::wait_for_disk(tx).await?;
+                            Ok(false)
+                        }
+                        Some(OrderStatus::Paid | OrderStatus::Refunded) => Err(Refusal::OrderPaid.into()),
+                        _ => Err(Failure::Raced("orders/cancel")),
+                    }
+                }
+                .boxed()
+            })
+            .await
+    }
+}
+
+fn given_up(order_id: Uuid) -> Transition {
+    let (from, to) = (Some(OrderStatus::Pending), OrderStatus::Cancelled);
+    Transition { order_id, from, to, reason: Reason::BuyerCancelled }
+}

@@ -1,0 +1,132 @@
+//! Orders that were not paid in time are cancelled in batches, as holds are expired.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::FutureExt as _;
+use uuid::Uuid;
+
+use crate::checkout::holds::expiry::{Pass, do_apart, do_page, reserved};
+use crate::checkout::holds::passed_over::{PassedOver, Unfit};
+use crate::db::due::Window;
+use crate::db::tables::holds::{self, Units, sum};
+use crate::db::tables::order_events::{self, Reason, Transition};
+use crate::db::tables::orders::{self, Due};
+use crate::db::tables::products;
+use crate::db::{Database, Error, Failure};
+use crate::domain::OrderStatus;
+use crate::telemetry;
+
+/// Maximum number of orders per transaction and per page.
+pub(crate) const ORDERS: u32 = 500;
+
+/// Cancels a page of orders that were not paid in time.
+pub(crate) async fn cancel_due(database: &Database, passed_over: &PassedOver, window: Window) -> Result<Pass, Error> {
+    let read = || {
+        let page =
+            database.read("orders.list_due", move |tx| async move { orders::list_due(tx, window).await }.boxed());
+        page.boxed()
+    };
+    let work = |rows| cancel_orders(database, passed_over, rows).boxed();
+    do_page(database, window, read, work, Due::place).await
+}
+
+/// Returns how many of these orders were cancelled.
+async fn cancel_orders(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
+    let due = without_missing(database, passed_over, due).await?;
+    match cancel_batch(database, &due).await {
+        Err(Error::Unfit(_)) => cancel_apart(database, passed_over, due).await,
+        done => done.map(|()| due.len()),
+    }
+}
+
+/// Cancels all of these orders in one transaction, or none.
+async fn cancel_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
+    if due.is_empty() {
+        return Ok(());
+    }
+    database
+        .transaction("orders.cancel_overdue", |tx| {
+            async move {
+                let order_ids: Vec<_> = due.iter().map(|row| row.order_id).collect();
+                let hold_ids: Vec<_> = due.iter().map(|row| row.hold_id).collect();
+                orders::cancel_all(tx, &order_ids).await?;
+                let transitions: Vec<_> = order_ids.iter().map(|&order_id| overdue(order_id)).collect();
+                order_events::insert(tx, &transitions).await?;
+                holds::settle(tx, &hold_ids).await?;
+                let units = sum(holds::list_units(tx, &hold_ids).await?);
+                products::give_back(tx, &units).await
+            }
+            .map(|done| done.map_err(Failure::of_some_rows))
+            .boxed()
+        })
+        .await?;
+    telemetry::expired("order", due.iter().map(|row| row.late));
+    Ok(())
+}
+
+/// Returns the orders that are not passed over. Their products are read only while one is known to be missing.
+async fn without_missing(database: &Database, passed_over: &PassedOver, mut due: Vec<Due>) -> Result<Vec<Due>, Error> {
+    due.retain(|row| !passed_over.passes_order(row.place()));
+    if !due.is_empty() && passed_over.knows_missing() {
+        let units = units_of(database, &due).await?;
+        let is_missing = |row: &Due| units.get(&row.hold_id).is_some_and(|units| misses(passed_over, units));
+        due.retain(|row| !is_missing(row));
+    }
+    Ok(due)
+}
+
+fn misses(passed_over: &PassedOver, units: &[Units]) -> bool {
+    units.iter().any(|units| passed_over.is_missing(units.product_id))
+}
+
+/// Reads the units in the holds of these orders.
+async fn units_of(database: &Database, due: &[Due]) -> Result<HashMap<Uuid, Vec<Units>>, Error> {
+    let hold_ids: Vec<Uuid> = due.iter().map(|row| row.hold_id).collect();
+    let hold_ids = &hold_ids;
+    let listed =
+        database.read("holds.list_units", |tx| async move { holds::list_units(tx, hold_ids).await }.boxed()).await?;
+    let mut units: HashMap<Uuid, Vec<Units>> = HashMap::new();
+    for row in listed {
+        units.entry(row.hold_id).or_default().push(row);
+    }
+    Ok(units)
+}
+
+/// Cancels as many of these orders as possible, and passes over the others. Most of what can be wrong is seen by one read of
+/// the holds and one of the products; halving finds the rest. Returns how many were cancelled.
+async fn cancel_apart(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
+    let units = units_of(database, &due).await?;
+    let product_ids: BTreeSet<i64> = units.values().flatten().map(|units| units.product_id).collect();
+    let mut reserved = reserved(database, product_ids.into_iter()).await?;
+    let (mut fitting, mut unfit) = (Vec::with_capacity(due.len()), Vec::new());
+    for row in due {
+        let units = units.get(&row.hold_id).map_or(&[][..], Vec::as_slice);
+        let missing = units.iter().map(|units| units.product_id).find(|product_id| !reserved.contains_key(product_id));
+        let wanted = sum(units.iter().copied());
+        let fits = wanted.iter().all(|(product_id, qty)| reserved.get(product_id).is_some_and(|left| left >= qty));
+        let why = match missing {
+            Some(product_id) => Unfit::Missing(product_id),
+            None if units.is_empty() => Unfit::Row(format!("there is no hold {}", row.hold_id)),
+            None if !fits => Unfit::Row(format!("too few units are reserved for hold {}", row.hold_id)),
+            None => {
+                for (product_id, qty) in wanted {
+                    reserved.entry(product_id).and_modify(|left| *left -= qty);
+                }
+                fitting.push(row);
+                continue;
+            }
+        };
+        unfit.push((row.place(), why));
+    }
+    let work = |set| cancel_batch(database, set).boxed();
+    do_apart(passed_over, "order", (&fitting, unfit), Due::place, work).await
+}
+
+fn overdue(order_id: Uuid) -> Transition {
+    Transition {
+        order_id,
+        from: Some(OrderStatus::Pending),
+        to: OrderStatus::Cancelled,
+        reason: Reason::PaymentOverdue,
+    }
+}

@@ -1,0 +1,400 @@
+//! The inbox of payment events for workers and operators: retries, giving up, and replays.
+
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use rand::RngExt as _;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use super::attempt::{Way, look_again, settle};
+use super::batch::{part_plain, unless_locked};
+use super::receipt::Receipt;
+use super::settlement::{Resolved, resolve};
+use super::waiting::{apply_waiting, list_touched, wake_others_of, wake_parked};
+use crate::checkout::horizon::SLACK;
+use crate::checkout::state::Checkout;
+use crate::db::due::{Place, Window};
+use crate::db::packets::pay_orders::{self, Success};
+use crate::db::tables::orders::Order;
+use crate::db::tables::payment_event_trail::{self, Action};
+use crate::db::tables::payment_events::{self, Due, Stored};
+use crate::db::{Error, Failure, Tx};
+use crate::domain::payment::is_positive;
+use crate::domain::retry::{ATTEMPTS, pause_after};
+use crate::domain::{Event, EventStatus, Meaning, Named as _, OrderStatus, Refusal};
+use crate::telemetry;
+
+/// Maximum number of events per step.
+const PAGE: u32 = 1000;
+/// Maximum number of events per transaction.
+const BATCH: usize = 250;
+/// Events that a step applies at the same time.
+const AT_ONCE: usize = 4;
+
+impl Checkout {
+    /// Applies received events that are due, and gives up parked ones that have waited for too long. An event that cannot be
+    /// applied never keeps others waiting. Returns whether there may be more.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn work_off_inbox(&self) -> Result<bool, Error> {
+        let mut horizon = self.due_events.lock().await;
+        let window = Window { after: horizon.place(), age: Duration::ZERO, limit: PAGE };
+        let worked = self.work_off_page(window).await;
+        if let Err(error) = &worked {
+            self.skip(&mut horizon, error).await?;
+        }
+        let (read_at, found, settled) = worked?;
+        // events that are still due must stay in front of the horizon
+        let all = found == settled && found < PAGE as usize;
+        if all {
+            horizon.record(read_at, None);
+        }
+        Ok(found >= PAGE as usize && settled > 0 || all && horizon.goes_back())
+    }
+
+    /// Does the same for a page of due events behind the horizon. Returns how many got their outcome.
+    pub(crate) async fn work_off_stragglers(&self) -> Result<usize, Error> {
+        if self.due_events.lock().await.is_unknown() {
+            return Ok(0);
+        }
+        let window = Window { after: Place::first(), age: SLACK, limit: PAGE };
+        self.work_off_page(window).await.map(|(_, _, settled)| settled)
+    }
+
+    /// Returns when the page was read, how many events were on it, and how many of them got their outcome.
+    async fn work_off_page(&self, window: Window) -> Result<(NaiveDateTime, usize, usize), Error> {
+        let asked = Instant::now();
+        let mut page = self
+            .background
+            .read("payments.list_due", |tx| async move { payment_events::list_due(tx, window).await }.boxed())
+            .await?;
+        let found = page.rows.len();
+        // no event is given up by a clock that has jumped
+        if !self.database.clock().admits(page.read_at, asked) {
+            page.rows.retain(|due| due.status != EventStatus::Parked);
+        }
+        Ok((page.read_at, found, self.work_off_in_order(page.rows, AT_ONCE).await))
+    }
+
+    /// Tries these events, up to `at_once` at the same time: all successes, then all failures, then all refunds, because a
+    /// refund that names no charge is applied only when one charge is open. Successes that were never tried go in batches. At
+    /// the end, the events that wait for their orders are applied. Returns how many of these events got their outcome.
+    pub(crate) async fn work_off_in_order(&self, events: Vec<Due>, at_once: usize) -> usize {
+        let (mut settled, mut paid) = (Vec::new(), Vec::new());
+        for &meaning in Meaning::ALL {
+            let same: Vec<Due> = events.iter().copied().filter(|due| due.meaning == meaning).collect();
+            let (new, mut alone): (Vec<_>, Vec<_>) = same.into_iter().partition(Due::is_new_success);
+            let mut leased = Vec::new();
+            if new.len() > 1 {
+                for batch in batches(&new) {
+                    let Applied { orders, alone } = self.apply_batch(batch).await;
+                    paid.extend(orders);
+                    leased.extend(alone);
+                }
+            } else {
+                alone.extend(new);
+            }
+            let leased = leased.into_iter().map(|event_id| (event_id, None));
+            let alone = leased.chain(alone.into_iter().map(|due| (due.event_id, Some(due))));
+            let tried = stream::iter(alone).map(|(event_id, due)| async move {
+                let settled = match due {
+                    Some(due) => self.settle_due(due).await,
+                    None => self.settle_leased(event_id, 1).await,
+                };
+                settled.then_some(event_id)
+            });
+            let done: Vec<Option<i64>> = tried.buffer_unordered(at_once).collect().await;
+            settled.extend(done.into_iter().flatten());
+        }
+        let woken = stream::iter(settled.clone()).map(|event_id| wake_others_of(&self.background, event_id));
+        woken.buffer_unordered(at_once).collect::<()>().await;
+        self.wake_touched(&paid).await;
+        settled.len() + paid.len()
+    }
+
+    /// Leases a batch of successes for their first attempt, and applies the plain ones among them together: each pays its
+    /// pending order.
+    async fn apply_batch(&self, batch: Vec<i64>) -> Applied {
+        let began = Instant::now();
+        let (batch, pause) = (&batch, pause_after(1, rand::random()));
+        let leased = self.background.transaction("payments.lease_batch", |tx| {
+            async move { payment_events::leased(tx.packet(&payment_events::lease_all(batch, pause)).await?) }.boxed()
+        });
+        let leased = match leased.await {
+            Ok(leased) => leased,
+            Err(error) => {
+                // they are still due; if the lease was committed without a response, they will be due again soon
+                warn!(%error, "a batch of payment events could not be leased");
+                return Applied::default();
+            }
+        };
+        telemetry::webhook_retried(leased.len() as u64);
+        let mut alone = Vec::new();
+        let known = leased.into_iter().filter_map(|(event_id, event)| match event {
+            Some(event) => Some((event_id, event)),
+            None => {
+                alone.push(event_id);
+                None
+            }
+        });
+        let known: Vec<(i64, Event)> = known.collect();
+        let (plain, others) = part_plain(&self.background, known, |(_, event)| event).await;
+        alone.extend(others.into_iter().map(|(event_id, _)| event_id));
+        match self.pay(&plain, began).await {
+            Ok(()) => {
+                let took = began.elapsed();
+                plain.iter().for_each(|_| telemetry::webhook_woken(EventStatus::Applied.as_str(), took));
+                let orders = plain.into_iter().map(|(_, order)| (order.id, order.hold_id)).collect();
+                Applied { orders, alone }
+            }
+            // a row changed in between, or one of them cannot be applied: tried alone, all others can be
+            Err(_) => {
+                alone.extend(plain.into_iter().map(|((event_id, _), _)| event_id));
+                Applied { orders: Vec::new(), alone }
+            }
+        }
+    }
+
+    /// Applies all of these leased successes, each with its order, in one transaction, or none.
+    async fn pay(&self, plain: &[((i64, Event), Order)], began: Instant) -> Result<(), Error> {
+        if plain.is_empty() {
+            return Ok(());
+        }
+        self.background
+            .transaction("payments.apply_batch", |tx| {
+                async move {
+                    let processing = began.elapsed();
+                    let successes: Vec<Success<'_>> = plain.iter().map(|paid| success(paid, processing)).collect();
+                    let replies = unless_locked(tx.packet(&pay_orders::apply(&successes))).await?;
+                    pay_orders::applied(replies, successes.len())
+                }
+                .boxed()
+            })
+            .await
+    }
+
+    /// Applies the events that wait for these orders (each with its hold), which were just paid.
+    async fn wake_touched(&self, paid: &[(Uuid, Uuid)]) {
+        for paid in paid.chunks(BATCH) {
+            let order_ids: Vec<Uuid> = paid.iter().map(|&(order_id, _)| order_id).collect();
+            let touched = list_touched(&self.background, &order_ids, OrderStatus::Paid).await;
+            let touched: Vec<_> = paid.iter().copied().filter(|(order_id, _)| touched.contains(order_id)).collect();
+            if !touched.is_empty()
+                && let Err(error) = wake_parked(&self.background, &touched).await
+            {
+                // the sweep will find them
+                warn!(%error, "could not look for events that wait for orders; the sweep will find them");
+            }
+        }
+    }
+
+    /// Returns how long until [`Checkout::work_off_inbox`] has something to do: zero when it has, `None` when it has nothing
+    /// within a second. While the database's clock is not trusted, always `None`: a check every second is enough then.
+    pub async fn next_event_due(&self) -> Result<Option<Duration>, Error> {
+        if self.database.clock().paused_for().is_some() {
+            return Ok(None);
+        }
+        let from = self.due_events.lock().await.place().at;
+        let due_in_us = self
+            .background
+            .read("payments.find_next_due", |tx| async move { payment_events::find_next_due(tx, from).await }.boxed())
+            .await?;
+        Ok(due_in_us.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0))))
+    }
+
+    /// Resolves when an event is queued for a worker.
+    pub async fn event_queued(&self) {
+        self.event_queued.notified().await;
+    }
+
+    /// Sends the gauges of open events: how many there are, and for how long.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn tell_inbox(&self) -> Result<(), Error> {
+        let open = self
+            .background
+            .read("payments.count_open", |tx| async move { payment_events::count_open(tx).await }.boxed())
+            .await?;
+        let mut oldest = Duration::ZERO;
+        for status in [
+            EventStatus::Received,
+            EventStatus::Parked,
+            EventStatus::Quarantined,
+            EventStatus::RefundDue,
+            EventStatus::Dead,
+        ] {
+            let found = open.iter().find(|open| open.status == status);
+            telemetry::inbox_depth(status.as_str(), found.map_or(0, |open| open.count));
+            if matches!(status, EventStatus::Received | EventStatus::Parked) {
+                oldest = oldest.max(found.map_or(Duration::ZERO, |open| open.oldest));
+            }
+        }
+        telemetry::inbox_oldest(oldest);
+        let unmatched = self
+            .background
+            .read("payments.count_unmatched", |tx| payment_events::count_unmatched_successes(tx).boxed())
+            .await?;
+        telemetry::inbox_depth(EventStatus::Unmatched.as_str(), unmatched);
+        Ok(())
+    }
+
+    /// Tries a dead, parked or quarantined event again, now. `accept_amount`: the amount that it states counts as what the
+    /// order costs. That and `note` stay in its trail.
+    ///
+    /// # Errors
+    /// [`Refusal::EventNotFound`], [`Refusal::EventNotReplayable`]; [`Refusal::AmountNotAcceptable`] when the event states no
+    /// positive amount.
+    pub async fn replay_event(&self, event_id: i64, accept_amount: bool, note: &str) -> Result<Receipt, Error> {
+        let detail = match accept_amount {
+            true => format!("amount accepted as it is; {note}"),
+            false => note.to_owned(),
+        };
+        let detail = &detail;
+        self.background
+            .transaction("payments.replay", |tx| {
+                async move {
+                    if accept_amount {
+                        let event = payment_events::find(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
+                        check_acceptable(tx, &event).await?;
+                    }
+                    if payment_events::replay(tx, event_id, accept_amount).await? {
+                        return payment_event_trail::insert(tx, event_id, Action::Replayed, detail).await;
+                    }
+                    Err(match payment_events::find(tx, event_id).await? {
+                        Some(_) if tx.after_unknown() => return Ok(()),
+                        Some(_) => Refusal::EventNotReplayable.into(),
+                        None => Refusal::EventNotFound.into(),
+                    })
+                }
+                .boxed()
+            })
+            .await?;
+        info!(event_id, accept_amount, note, "an operator replays a payment event");
+        self.work_off(event_id).await;
+        let receipt = Receipt { event_id, status: EventStatus::Received, duplicate: false, order_status: None };
+        look_again(&self.background, receipt).await
+    }
+
+    /// Tries an event that was just made due, and then the events that wait for its order.
+    pub(crate) async fn work_off(&self, event_id: i64) {
+        let due = Due { event_id, meaning: Meaning::Succeeded, status: EventStatus::Received, attempts: 0 };
+        self.work_off_in_order(vec![due], 1).await;
+    }
+
+    /// Returns whether the event got its outcome here.
+    async fn settle_due(&self, due: Due) -> bool {
+        let done = match due.status {
+            EventStatus::Received if due.attempts >= ATTEMPTS => self.bury(due).await,
+            EventStatus::Received => self.try_again(due).await,
+            _ => return apply_waiting(&self.background, due.event_id).await,
+        };
+        done.unwrap_or_else(|error| {
+            warn!(event_id = due.event_id, %error, "a payment event could not be tried");
+            false
+        })
+    }
+
+    async fn try_again(&self, due: Due) -> Result<bool, Error> {
+        let Due { event_id, attempts, .. } = due;
+        let pause = pause_after(attempts + 1, rand::random());
+        let leased = self
+            .background
+            .transaction("payments.lease", |tx| {
+                async move { payment_events::lease(tx, event_id, attempts, pause).await }.boxed()
+            })
+            .await?;
+        if !leased {
+            return Ok(false);
+        }
+        telemetry::webhook_retried(1);
+        Ok(self.settle_leased(event_id, attempts + 1).await)
+    }
+
+    /// Makes the attempt for which the event was leased; it is already counted. Returns whether the event got its outcome here.
+    async fn settle_leased(&self, event_id: i64, attempt: u32) -> bool {
+        let began = Instant::now();
+        let failed = match settle(&self.background, Way::Waiting { event_id, counted: false }).await {
+            Ok(Some(receipt)) => {
+                telemetry::webhook_woken(receipt.status.as_str(), began.elapsed());
+                return true;
+            }
+            Ok(None) => return false,
+            Err(failed) => failed,
+        };
+        warn!(event_id, attempt, error = %failed, "a payment event could not be applied");
+        if let Err(error) = self.tell(event_id, Action::AttemptFailed, failed.to_string()).await {
+            warn!(event_id, %error, "the trail of a payment event could not be written");
+        }
+        false
+    }
+
+    async fn tell(&self, event_id: i64, action: Action, detail: String) -> Result<(), Error> {
+        let detail = &detail;
+        self.background
+            .transaction("payments.tell", |tx| {
+                async move { payment_event_trail::insert(tx, event_id, action, detail).await }.boxed()
+            })
+            .await
+    }
+
+    async fn bury(&self, due: Due) -> Result<bool, Error> {
+        let event_id = due.event_id;
+        let buried = self
+            .background
+            .transaction("payments.bury", |tx| {
+                async move {
+                    let buried = payment_events::bury(tx, event_id, ATTEMPTS).await?;
+                    if buried {
+                        payment_event_trail::insert(tx, event_id, Action::GivenUp, "every attempt failed").await?;
+                    }
+                    Ok::<_, Failure>(buried)
+                }
+                .boxed()
+            })
+            .await?;
+        if buried {
+            error!(event_id, "a payment event is dead: every attempt to apply it failed");
+            telemetry::webhook_given_up();
+        }
+        Ok(buried)
+    }
+}
+
+fn success(((event_id, event), order): &((i64, Event), Order), processing: Duration) -> Success<'_> {
+    Success { event_id: Some(*event_id), event, order, processing }
+}
+
+/// The result of a batch of successes.
+#[derive(Debug, Default)]
+struct Applied {
+    /// The orders that were paid, each with its hold.
+    orders: Vec<(Uuid, Uuid)>,
+    /// Events that this worker has leased and that have to be applied alone.
+    alone: Vec<i64>,
+}
+
+/// Returns the ids of these events in batches. Each worker begins at another batch, so that workers seldom conflict.
+fn batches(events: &[Due]) -> Vec<Vec<i64>> {
+    let mut batches: Vec<Vec<i64>> =
+        events.chunks(BATCH).map(|batch| batch.iter().map(|due| due.event_id).collect()).collect();
+    let first = rand::rng().random_range(0..batches.len().max(1));
+    batches.rotate_left(first);
+    batches
+}
+
+/// Checks that an operator may accept the amount: it must be positive, in the currency of the event or else of its order.
+async fn check_acceptable(tx: &mut Tx<'_>, event: &Stored) -> Result<(), Failure> {
+    let order_currency = match resolve(tx, event.reference).await? {
+        Resolved::Order(order) => Some(order.currency),
+        Resolved::Missing | Resolved::Contradiction(_) => None,
+    };
+    match is_positive(event.amount.as_deref(), event.currency.as_deref().or(order_currency.as_deref())) {
+        true => Ok(()),
+        false => Err(Refusal::AmountNotAcceptable.into()),
+    }
+}

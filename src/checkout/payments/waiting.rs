@@ -1,0 +1,129 @@
+//! Events that wait for an order, and what applies them once it is there.
+
+use std::collections::HashSet;
+
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::attempt::{Way, settle, stored};
+use super::settlement::{Resolved, resolve};
+use crate::db::door::Database;
+use crate::db::error::Error;
+use crate::db::tables::payment_event_trail::{self, Action};
+use crate::db::tables::{orders, payment_events};
+use crate::domain::retry::pause_after;
+use crate::domain::{EventStatus, Named as _, OrderStatus, Reference};
+use crate::telemetry;
+
+/// How often the events that wait for an order are looked for: after a payment is applied, its refunds can be.
+const ROUNDS: u32 = 3;
+
+/// Applies the events that wait for the order of an event that has its outcome now.
+pub(crate) async fn wake_others_of(database: &Database, event_id: i64) {
+    let woken = async { wake_others(database, stored(database, event_id).await?.reference).await };
+    if let Err(error) = woken.await {
+        // the sweep will find them
+        warn!(event_id, %error, "could not look for events that wait for the same order; the sweep will find them");
+    }
+}
+
+/// Applies the events that waited for these orders (each with its hold), which exist now. Returns how many were found.
+pub(crate) async fn wake_parked(database: &Database, orders: &[(Uuid, Uuid)]) -> Result<usize, Error> {
+    let both = |&(order_id, hold_id)| Reference { order_id: Some(order_id), hold_id: Some(hold_id) };
+    wake(database, &orders.iter().map(both).collect::<Vec<_>>()).await
+}
+
+/// Applies the events that wait for these orders and holds and can be applied now. Returns how many were found.
+async fn wake(database: &Database, references: &[Reference]) -> Result<usize, Error> {
+    let mut woken = 0;
+    for _ in 0..ROUNDS {
+        let waiting = list_waiting_for(database, references).await?;
+        let mut settled = 0;
+        for &event_id in &waiting {
+            settled += usize::from(apply_waiting(database, event_id).await);
+        }
+        woken += waiting.len();
+        if settled == 0 {
+            break;
+        }
+    }
+    Ok(woken)
+}
+
+/// Does the same for the order of this reference, by its id and by its hold.
+pub(crate) async fn wake_others(database: &Database, reference: Reference) -> Result<usize, Error> {
+    let found =
+        database.read("orders.find_reference", |tx| async move { resolve(tx, reference).await }.boxed()).await?;
+    let reference = match found {
+        Resolved::Order(order) => Reference { order_id: Some(order.id), hold_id: Some(order.hold_id) },
+        Resolved::Missing | Resolved::Contradiction(_) => reference,
+    };
+    wake(database, &[reference]).await
+}
+
+/// Returns which of these orders, just committed in the state `left`, an event has changed or waits for. An event that
+/// committed before the orders is found here, and one that commits later finds the orders itself. If nothing can be read now, a
+/// worker finds the events.
+pub(crate) async fn list_touched(database: &Database, order_ids: &[Uuid], left: OrderStatus) -> HashSet<Uuid> {
+    if order_ids.is_empty() {
+        return HashSet::new();
+    }
+    let looked = database
+        .read("orders.list_touched", |tx| async move { orders::list_touched(tx, order_ids, left).await }.boxed())
+        .await;
+    looked.unwrap_or_else(|error| {
+        warn!(%error, "could not look for events that wait for orders; a worker will find them");
+        HashSet::new()
+    })
+}
+
+/// Lists the events that wait for these orders and holds and can be applied now.
+async fn list_waiting_for(database: &Database, references: &[Reference]) -> Result<Vec<i64>, Error> {
+    if references.is_empty() {
+        return Ok(Vec::new());
+    }
+    database
+        .read("payments.list_waiting_for", |tx| {
+            async move { payment_events::list_waiting_for(tx, references).await }.boxed()
+        })
+        .await
+}
+
+/// Applies one waiting event. Returns whether it got its outcome here. If it cannot be applied, a worker tries it again later,
+/// so that the events behind it do not wait for it.
+pub(crate) async fn apply_waiting(database: &Database, event_id: i64) -> bool {
+    let began = Instant::now();
+    let error = match settle(database, Way::Waiting { event_id, counted: true }).await {
+        Ok(Some(receipt)) if receipt.status != EventStatus::Parked => {
+            telemetry::webhook_woken(receipt.status.as_str(), began.elapsed());
+            return true;
+        }
+        Ok(_) => return false,
+        Err(error) => error,
+    };
+    warn!(event_id, %error, "a waiting payment event could not be applied");
+    if matches!(error, Error::Broken(_) | Error::Contended { .. } | Error::Stale(_))
+        && let Err(error) = postpone(database, event_id, &error).await
+    {
+        warn!(event_id, %error, "the next attempt of a payment event could not be scheduled");
+    }
+    false
+}
+
+async fn postpone(database: &Database, event_id: i64, failed: &Error) -> Result<(), Error> {
+    let (pause, detail) = (pause_after(1, rand::random()), failed.to_string());
+    let detail = &detail;
+    database
+        .transaction("payments.postpone", |tx| {
+            async move {
+                match payment_events::postpone(tx, event_id, pause).await? {
+                    true => payment_event_trail::insert(tx, event_id, Action::AttemptFailed, detail).await,
+                    false => Ok(()),
+                }
+            }
+            .boxed()
+        })
+        .await
+}

@@ -1,0 +1,34 @@
+//! The rules of a shop.
+
+use super::holds::outlook::WholeReads;
+use crate::domain::WebhookMode;
+
+/// The rules of a shop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How long a hold lasts.
+    pub hold_ttl_seconds: u64,
+    /// How long an order may stay unpaid.
+    pub order_ttl_seconds: u64,
+    /// The most units that one hold may ask for.
+    pub max_qty: i64,
+    /// How long a payment event waits for its order.
+    pub park_seconds: u64,
+    /// Whether payment events are applied at delivery or by a worker.
+    pub webhook_mode: WebhookMode,
+    /// When a refusal reads only a part of the rows that may come back.
+    pub whole_reads: WholeReads,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            hold_ttl_seconds: 120,
+            order_ttl_seconds: 900,
+            max_qty: 10,
+            park_seconds: 86_400,
+            webhook_mode: WebhookMode::Apply,
+            whole_reads: WholeReads::default(),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The state behind the use cases: the database, the lanes, and the positions of the workers.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+use lru::LruCache;
+use tokio::sync::Notify;
+
+use super::holds::batch::HoldWork;
+use super::holds::outlook::{Fronts, Outlooks};
+use super::holds::passed_over::PassedOver;
+use super::horizon::{Horizon, Stragglers};
+use super::orders::batch::OrderWork;
+use super::payments::batch::EventWork;
+use super::payments::sweep::Sweep;
+use super::policy::Policy;
+use super::products::reads::ReadWork;
+use super::readiness::Readiness;
+use crate::batch::{Lanes, Limits};
+use crate::db::door::Database;
+use crate::db::due::Place;
+use crate::db::share::Share;
+
+/// The use cases over one database.
+pub struct Checkout {
+    /// For requests that are not batched.
+    pub(crate) database: Database,
+    /// For workers that give units back or apply payments.
+    pub(crate) background: Database,
+    /// For checks of the database itself, which must not wait behind requests.
+    pub(crate) checks: Database,
+    pub(crate) policy: Policy,
+    pub(crate) holds: Lanes<HoldWork>,
+    pub(crate) reads: Lanes<ReadWork>,
+    pub(crate) orders: Lanes<OrderWork>,
+    pub(crate) events: Lanes<EventWork>,
+    /// Products that existed when they were last read: a hold of one of them is queued without another read.
+    pub(crate) products_seen: Mutex<LruCache<i64, ()>>,
+    pub(crate) event_queued: Notify,
+    /// The last event that the sweep of unmatched events has read.
+    pub(crate) unmatched_swept: AtomicI64,
+    /// How far each worker has read its index of deadlines.
+    pub(crate) due_holds: tokio::sync::Mutex<Horizon>,
+    pub(crate) due_orders: tokio::sync::Mutex<Horizon>,
+    pub(crate) due_events: tokio::sync::Mutex<Horizon>,
+    pub(crate) stragglers: tokio::sync::Mutex<Stragglers>,
+    pub(crate) passed_over: Arc<PassedOver>,
+    pub(crate) sweep: tokio::sync::Mutex<Sweep>,
+    /// When the last deleted idempotency key was taken, UTC. While a snapshot is open, a read from the beginning of the index
+    /// walks over the entries of all deleted keys.
+    pub(crate) keys_forgotten: tokio::sync::Mutex<NaiveDateTime>,
+    /// Held by the running audit.
+    pub(crate) auditing: tokio::sync::Mutex<()>,
+    pub(crate) readiness: Readiness,
+}
+
+/// Limits for holds and reads. A packet of a batch stays well below 1 MB, the smallest `max_allowed_packet` that a server is
+/// likely to have. Single jobs leave most of the connections to the batches. Beyond 2,048 jobs, a batch of holds takes longer
+/// per job and delays the batches behind it.
+const LIMITS: Limits = Limits {
+    queue: 20_000,
+    batch: 2048,
+    bytes: 512 * 1024,
+    in_flight: 2,
+    late: 0,
+    alone: 4,
+    gather: GATHER,
+    linger: LINGER,
+};
+/// Limits for orders. A batch that waits for a locked row gives up its slot, since other orders have other rows.
+const ORDER_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
+/// Limits for webhook deliveries, for the same reason.
+const EVENT_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
+/// How long jobs gather behind a batch. A batch returns within a few milliseconds unless something is wrong.
+const GATHER: Duration = Duration::from_millis(50);
+/// How many products are remembered as existing, the most recent ones.
+const PRODUCTS_SEEN: NonZeroUsize = NonZeroUsize::new(65_536).expect("it is not zero");
+/// How long an idle lane waits for its next job before it is removed.
+const LINGER: Duration = Duration::from_millis(500);
+
+impl Checkout {
+    /// Creates the use cases over this database, with this policy.
+    pub fn new(database: Database, policy: Policy) -> Self {
+        let passed_over = Arc::<PassedOver>::default();
+        let batches = database.share(Share::Batches);
+        let hold_work = HoldWork {
+            database: batches.clone(),
+            ttl_seconds: policy.hold_ttl_seconds,
+            passed_over: Arc::clone(&passed_over),
+            outlooks: Outlooks::new(
+                Fronts {
+                    hold_ttl: Duration::from_secs(policy.hold_ttl_seconds),
+                    order_ttl: Duration::from_secs(policy.order_ttl_seconds),
+                },
+                policy.whole_reads,
+            ),
+        };
+        let holds = Lanes::new(hold_work, LIMITS);
+        let reads = Lanes::new(ReadWork { database: batches.clone() }, LIMITS);
+        let order_work = OrderWork { database: batches.clone(), ttl_seconds: policy.order_ttl_seconds };
+        let orders = Lanes::new(order_work, ORDER_LIMITS);
+        let events = Lanes::new(EventWork { database: batches }, EVENT_LIMITS);
+        Self {
+            readiness: Readiness::new(database.share(Share::Checks)),
+            background: database.share(Share::Workers),
+            checks: database.share(Share::Checks),
+            database,
+            policy,
+            products_seen: Mutex::new(LruCache::new(PRODUCTS_SEEN)),
+            holds,
+            reads,
+            orders,
+            events,
+            event_queued: Notify::new(),
+            unmatched_swept: AtomicI64::default(),
+            due_holds: tokio::sync::Mutex::default(),
+            due_orders: tokio::sync::Mutex::default(),
+            due_events: tokio::sync::Mutex::default(),
+            stragglers: tokio::sync::Mutex::default(),
+            passed_over,
+            sweep: tokio::sync::Mutex::default(),
+            keys_forgotten: tokio::sync::Mutex::new(Place::first().at),
+            auditing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Lets every batch finish. No request may be made after this.
+    pub async fn finish(&self) {
+        self.holds.finish().await;
+        self.reads.finish().await;
+        self.orders.finish().await;
+        self.events.finish().await;
+    }
+
+    /// Returns the number of lanes of all kinds. A lane that is idle is removed.
+    pub fn lanes(&self) -> usize {
+        self.holds.count() + self.reads.count() + self.orders.count() + self.events.count()
+    }
+
+    /// Returns the database, for the code that starts, monitors and stops it.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+}

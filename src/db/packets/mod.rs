@@ -1,0 +1,3 @@
+//! What one round trip does to several tables.
+
+pub mod pay_orders;

@@ -1,0 +1,331 @@
+//! The table of holds: held units, one row per hold and product.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+use mysql_async::params;
+use uuid::Uuid;
+
+use super::products;
+use crate::db::column::{bytes, id, state};
+use crate::db::door::Reply;
+use crate::db::door::Tx;
+use crate::db::due::{Page, Place, Window};
+use crate::db::error::Failure;
+use crate::db::guard::{exactly, single};
+use crate::db::literal::{Literal, list, rows};
+use crate::db::sql;
+use crate::domain::{HoldStatus, Refusal};
+use crate::telemetry;
+
+/// One row of a hold, as reads return it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The hold.
+    pub id: Uuid,
+    /// The product.
+    pub product_id: i64,
+    /// How many units.
+    pub qty: i64,
+    /// The price of one unit at the time of the hold, in minor units of `currency`.
+    pub unit_price_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// Its state; a hold that has run out is expired.
+    pub status: HoldStatus,
+    /// The buyer's deadline, UTC.
+    pub expires_at: NaiveDateTime,
+    /// Its order, if it became one.
+    pub order_id: Option<Uuid>,
+    /// The database's clock when it was read, UTC.
+    pub server_time: NaiveDateTime,
+}
+
+/// The units of one row of a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Units {
+    /// The hold.
+    pub hold_id: Uuid,
+    /// The product.
+    pub product_id: i64,
+    /// How many.
+    pub qty: i64,
+}
+
+/// A row that has run out.
+#[derive(Debug, Clone, Copy)]
+pub struct Due {
+    /// Its units.
+    pub units: Units,
+    /// When it ran out, UTC.
+    pub at: NaiveDateTime,
+    /// How long ago that was.
+    pub late: Duration,
+}
+
+impl Due {
+    /// Returns its place in the index of deadlines.
+    pub fn place(&self) -> Place {
+        Place { at: self.at, id: self.units.hold_id, product_id: self.units.product_id }
+    }
+}
+
+/// The units of a product that are on sale, and those that may come back, in one snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Supply {
+    /// Units on sale.
+    pub available: i64,
+    /// Units whose holds or unpaid orders run out by themselves, as far as requested.
+    pub returning: i64,
+    /// When the earliest of those is due, in microseconds; negative when a worker is about to give it back.
+    pub first_returns_in_us: i64,
+    /// The deadlines of their rows, the earliest first, UTC.
+    pub returns: Vec<NaiveDateTime>,
+    /// The database's clock, UTC.
+    pub read_at: NaiveDateTime,
+}
+
+/// Sums up units by product, in the order of the products' ids.
+pub fn sum(units: impl IntoIterator<Item = Units>) -> BTreeMap<i64, i64> {
+    let mut sums = BTreeMap::new();
+    for row in units {
+        *sums.entry(row.product_id).or_insert(0) += row.qty;
+    }
+    sums
+}
+
+/// The values that all holds of one batch share, and the units left after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Units on sale after the batch.
+    pub available: i64,
+    /// The price of one unit, in minor units of `currency`.
+    pub unit_price_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// The database's clock, UTC.
+    pub server_time: NaiveDateTime,
+    /// When the holds run out, UTC.
+    pub expires_at: NaiveDateTime,
+}
+
+/// How many bytes one hold adds to the packet of [`take`], at most.
+pub const ROW_BYTES: usize = 96;
+
+/// Returns the statements that take a batch of holds on one product, in one packet: terms, rows, the guarded reservation of
+/// the sum, the units left. `holds`: ids with quantities, sorted by id.
+pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String; 4] {
+    let product = product_id.to_string();
+    let row = |&(hold_id, qty): &(Uuid, i64)| {
+        let [price, currency, end] = ["@p", "@c", "@e"].map(Literal::Variable);
+        [Literal::Id(hold_id), Literal::Number(product_id), Literal::Number(qty), price, currency, end, end]
+    };
+    [
+        sql::holds::SET_TERMS.replace("{ttl_seconds}", &ttl_seconds.to_string()).replace("{product_id}", &product),
+        sql::holds::INSERT.replace("{rows}", &rows(holds.iter().map(row))),
+        products::reserve_units(product_id, total(holds)),
+        sql::products::FIND_TERMS.replace("{product_id}", &product),
+    ]
+}
+
+/// Reads the replies to [`take`].
+///
+/// # Errors
+/// [`Refusal::ProductNotFound`]; [`Refusal::SoldOut`] with the units on sale when they are less than the sum.
+pub fn taken(replies: Vec<Reply>, holds: &[(Uuid, i64)], after_unknown: bool) -> Result<Terms, Failure> {
+    let [_, inserted, reserved, left] = <[Reply; 4]>::try_from(replies)
+        .map_err(|replies| Failure::Broken(format!("{} replies to a batch of holds", replies.len())))?;
+    let terms = left.rows.into_iter().next().ok_or(Failure::Refused(Refusal::ProductNotFound))?;
+    let (available, unit_price_minor, currency, server_time, expires_at) = mysql_async::from_row_opt(terms)
+        .map_err(|error| Failure::Broken(format!("the terms of a batch cannot be read: {error}")))?;
+    if usize::try_from(inserted.affected) != Ok(holds.len()) {
+        if after_unknown {
+            // an earlier attempt was still being committed: the next one finds its rows
+            return Err(Failure::Raced("holds/insert"));
+        }
+        return Err(Failure::Broken(format!("{} of {} holds were new", inserted.affected, holds.len())));
+    }
+    match single("products/reserve", reserved.affected)? {
+        true => Ok(Terms { available, unit_price_minor, currency, server_time, expires_at }),
+        false => Err(Refusal::SoldOut { available_stock: available }.into()),
+    }
+}
+
+/// Returns how many units these holds have.
+pub fn total(holds: &[(Uuid, i64)]) -> i64 {
+    holds.iter().map(|(_, qty)| qty).sum()
+}
+
+/// Finds the rows of a hold, by product; none when the hold does not exist.
+pub async fn find(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Hold>, Failure> {
+    list_rows(tx, &[hold_id]).await
+}
+
+/// Lists the rows of these holds, by hold and product; missing holds are left out.
+pub async fn list_rows(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Hold>, Failure> {
+    type Columns = (Vec<u8>, i64, i64, i64, String, String, NaiveDateTime, Option<Vec<u8>>, NaiveDateTime);
+    let found: Vec<Columns> = tx.rows_text(&with_ids(sql::holds::FIND, hold_ids)).await?;
+    let hold = |columns: Columns| {
+        let (hold, product_id, qty, unit_price_minor, currency, status, expires_at, order, server_time) = columns;
+        Ok(Hold {
+            id: id(&hold)?,
+            product_id,
+            qty,
+            unit_price_minor,
+            currency,
+            status: state(&status)?,
+            expires_at,
+            order_id: order.as_deref().map(id).transpose()?,
+            server_time,
+        })
+    };
+    found.into_iter().map(hold).collect()
+}
+
+/// Lists the units of these holds, in any state.
+pub async fn list_units(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Units>, Failure> {
+    let found = tx.rows_text(&with_ids(sql::holds::LIST_UNITS, hold_ids)).await?;
+    found.into_iter().map(units).collect()
+}
+
+/// Returns the statement that marks active holds ordered.
+pub fn mark_ordered(hold_ids: &[Uuid]) -> String {
+    with_ids(sql::holds::MARK_ORDERED, hold_ids)
+}
+
+/// Gives a hold back for its buyer. Returns false when it is not active any more.
+pub async fn release(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
+    let affected = tx.execute(sql::holds::RELEASE, params! { "hold_id" => bytes(hold_id) }).await?;
+    Ok(some("holds/release", affected))
+}
+
+/// Returns the statement of [`settle`].
+pub fn settle_all(hold_ids: &[Uuid]) -> String {
+    with_ids(sql::holds::SETTLE, hold_ids)
+}
+
+/// Clears the return time of holds whose orders were paid or cancelled: their units do not come back by themselves any more.
+pub async fn settle(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<(), Failure> {
+    let affected = tx.execute_text(&settle_all(hold_ids)).await?;
+    if affected < hold_ids.len() as u64 {
+        return Err(Failure::Broken(format!("{affected} rows settled for the holds {hold_ids:?}")));
+    }
+    Ok(())
+}
+
+/// Lists a page of rows that have run out, the oldest first, of one product or of all. The age in `window` applies to all
+/// products only.
+pub async fn list_due(tx: &mut Tx<'_>, product_id: Option<i64>, window: Window) -> Result<Page<Due>, Failure> {
+    type Row = (Option<Vec<u8>>, Option<i64>, Option<i64>, Option<NaiveDateTime>, Option<i64>);
+    type Columns = (NaiveDateTime, Option<Vec<u8>>, Option<i64>, Option<i64>, Option<NaiveDateTime>, Option<i64>);
+    let found: Vec<Columns> = match product_id {
+        Some(product_id) => {
+            let Window { after, limit, .. } = window;
+            let params = params! { product_id, "from" => after.at, "id" => bytes(after.id), limit };
+            tx.rows(sql::holds::LIST_DUE_OF_PRODUCT, params).await?
+        }
+        None => tx.rows(sql::holds::LIST_DUE, window.params()).await?,
+    };
+    let due = |row: Row| {
+        let (Some(hold), Some(product), Some(qty), Some(at), Some(late_us)) = row else { return Ok(None) };
+        let late = Duration::from_micros(u64::try_from(late_us).unwrap_or(0));
+        Ok(Some(Due { units: units((hold, product, qty))?, at, late }))
+    };
+    let found = found.into_iter().map(|(now, hold, product, qty, at, late)| (now, (hold, product, qty, at, late)));
+    Page::read(found.collect(), due)
+}
+
+/// Marks these rows expired. They must be sorted.
+///
+/// # Errors
+/// [`Failure::Stale`] when another transaction has changed some of them.
+pub async fn expire(tx: &mut Tx<'_>, due: &[Units]) -> Result<(), Failure> {
+    let keys = due.iter().map(|row| [Literal::Id(row.hold_id), Literal::Number(row.product_id)]);
+    let ids: Vec<Uuid> = due.iter().map(|row| row.hold_id).collect();
+    let statement = with_ids(sql::holds::EXPIRE, &ids).replace("{rows}", &rows(keys));
+    let affected = tx.execute_text(&statement).await?;
+    exactly("holds/expire", affected, due.len()).map_err(|failure| match failure {
+        Failure::Raced(guard) => Failure::Stale(guard),
+        other => other,
+    })
+}
+
+/// Marks one hold expired if it has run out; waits for a transaction that makes an order of it. Returns false when it is not
+/// active any more, or has not run out.
+pub async fn expire_overdue(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
+    let affected = tx.execute(sql::holds::EXPIRE_OVERDUE, params! { "hold_id" => bytes(hold_id) }).await?;
+    Ok(some("holds/expire_overdue", affected))
+}
+
+/// Returns the microseconds until the next active hold runs out, negative when one already has; `None` when none runs out
+/// after `seen` and within a second.
+pub async fn find_next_due(tx: &mut Tx<'_>, seen: NaiveDateTime) -> Result<Option<i64>, Failure> {
+    tx.row(sql::holds::FIND_NEXT_DUE, params! { seen }).await
+}
+
+/// Finds the units of a product that are on sale, and those that may come back; of the latter at least `enough`, if there are
+/// as many. `within`: only units that may come back in these ranges, in their order. `None` when the product does not exist.
+pub async fn find_supply(
+    tx: &mut Tx<'_>,
+    product_id: i64,
+    enough: i64,
+    within: Option<&[(NaiveDateTime, Option<NaiveDateTime>)]>,
+) -> Result<Option<Supply>, Failure> {
+    type Columns = (i64, NaiveDateTime, Option<i64>, Option<i64>, Option<NaiveDateTime>);
+    let found: Vec<Columns> = match within {
+        None => tx.rows(sql::holds::FIND_SUPPLY, params! { product_id, "limit" => enough }).await?,
+        Some(ranges) => {
+            let statement = sql::holds::FIND_SUPPLY_WITHIN
+                .replace("{product_id}", &product_id.to_string())
+                .replace("{limit}", &enough.to_string())
+                .replace("{ranges}", &any_of("returns_at", ranges));
+            tx.rows_text(&statement).await?
+        }
+    };
+    let Some(&(available, read_at, _, first, _)) = found.first() else { return Ok(None) };
+    let returning = found.iter().filter_map(|&(_, _, qty, ..)| qty).sum();
+    let returns = found.iter().filter_map(|&(.., at)| at).collect();
+    Ok(Some(Supply { available, returning, first_returns_in_us: first.unwrap_or(0), returns, read_at }))
+}
+
+/// Returns the condition that a column is within one of these ranges.
+fn any_of(column: &str, ranges: &[(NaiveDateTime, Option<NaiveDateTime>)]) -> String {
+    let range = |&(from, to): &(NaiveDateTime, Option<NaiveDateTime>)| match to {
+        Some(to) => format!("{column} BETWEEN {} AND {}", Literal::Time(from), Literal::Time(to)),
+        None => format!("{column} >= {}", Literal::Time(from)),
+    };
+    ranges.iter().map(range).collect::<Vec<_>>().join(" OR ")
+}
+
+fn units((hold, product_id, qty): (Vec<u8>, i64, i64)) -> Result<Units, Failure> {
+    Ok(Units { hold_id: id(&hold)?, product_id, qty })
+}
+
+fn with_ids(statement: &str, hold_ids: &[Uuid]) -> String {
+    let mut sorted = hold_ids.to_vec();
+    sorted.sort_unstable();
+    statement.replace("{ids}", &list(sorted.into_iter().map(Literal::Id)))
+}
+
+/// Returns whether a guarded update changed one hold, which may have several rows.
+fn some(guard: &'static str, affected: u64) -> bool {
+    if affected == 0 {
+        telemetry::guard_missed(guard);
+    }
+    affected > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_adds_no_more_bytes_than_its_bound() {
+        let length = |count: usize| {
+            let holds = vec![(Uuid::max(), i64::from(i32::MAX)); count];
+            take(i64::MAX, &holds, 1).iter().map(String::len).sum::<usize>()
+        };
+        assert!(length(101) - length(1) <= 100 * ROW_BYTES, "{} bytes each", (length(101) - length(1)) / 100);
+    }
+}

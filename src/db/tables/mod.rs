@@ -1,0 +1,14 @@
+//! One file per table: its rows, and the statements on it.
+
+pub mod charges;
+pub mod holds;
+pub mod idempotency_keys;
+pub mod order_events;
+pub mod orders;
+pub mod payment_event_deliveries;
+pub mod payment_event_quarantines;
+pub mod payment_event_trail;
+pub mod payment_events;
+pub mod payment_links;
+pub mod products;
+pub mod readiness;

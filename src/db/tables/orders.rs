@@ -1,0 +1,303 @@
+//! The table of orders. Its columns `charge_provider` and `charge_txn_id` are from before charges had a table; only older
+//! versions that may still run read them, so the next version can drop them.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+use mysql_async::{Row, params};
+use uuid::Uuid;
+
+use super::holds;
+use super::order_events::{self, Reason, Transition};
+use crate::db::column::{bytes, column, id, state};
+use crate::db::door::Reply;
+use crate::db::door::Tx;
+use crate::db::due::{Page, Place, Window};
+use crate::db::error::Failure;
+use crate::db::guard::{exactly, single};
+use crate::db::literal::{Literal, list, rows};
+use crate::db::sql;
+use crate::domain::{Named as _, OrderStatus};
+
+/// An order, with the columns that reads and payments need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Its id.
+    pub id: Uuid,
+    /// The hold that it was created from.
+    pub hold_id: Uuid,
+    /// Its state.
+    pub status: OrderStatus,
+    /// The total, in minor units of `currency`.
+    pub total_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// When it was created, UTC.
+    pub created_at: NaiveDateTime,
+    /// Until when it has to be paid, UTC.
+    pub pay_by: NaiveDateTime,
+    /// How much of the charge that paid it was given back, in minor units of `refunded_currency`.
+    pub refunded_minor: i64,
+    /// The currency of `refunded_minor`; `None`: the order's.
+    pub refunded_currency: Option<String>,
+    /// Whether its units went back on sale with the refund.
+    pub restocked: bool,
+}
+
+impl Order {
+    /// Returns how much of the total was given back, in minor units of the order's currency. Parts of a charge in another
+    /// currency do not count until all of it was given back.
+    pub fn refunded_of_total(&self) -> i64 {
+        match (&self.refunded_currency, self.status) {
+            (None, _) => self.refunded_minor,
+            (Some(_), OrderStatus::Refunded) => self.total_minor,
+            (Some(_), _) => 0,
+        }
+    }
+}
+
+/// An order that was not paid in time.
+#[derive(Debug, Clone, Copy)]
+pub struct Due {
+    /// The order.
+    pub order_id: Uuid,
+    /// Its hold.
+    pub hold_id: Uuid,
+    /// Its deadline, UTC.
+    pub at: NaiveDateTime,
+    /// How long ago that was.
+    pub late: Duration,
+}
+
+impl Due {
+    /// Returns its place in the index of deadlines.
+    pub fn place(&self) -> Place {
+        Place { at: self.at, id: self.order_id, product_id: 0 }
+    }
+}
+
+fn order(row: &Row) -> Result<Order, Failure> {
+    Ok(Order {
+        id: id(&column::<Vec<u8>>(row, "id")?)?,
+        hold_id: id(&column::<Vec<u8>>(row, "hold_id")?)?,
+        status: state(&column::<String>(row, "status")?)?,
+        total_minor: column(row, "total_minor")?,
+        currency: column(row, "currency")?,
+        created_at: column(row, "created_at")?,
+        pay_by: column(row, "pay_by")?,
+        refunded_minor: column(row, "refunded_minor")?,
+        refunded_currency: column(row, "refunded_currency")?,
+        restocked: column(row, "restocked")?,
+    })
+}
+
+/// An order to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// Its id.
+    pub order_id: Uuid,
+    /// The hold that it is created from.
+    pub hold_id: Uuid,
+    /// How many rows that hold has.
+    pub hold_rows: usize,
+    /// The total, in minor units of `currency`.
+    pub total_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+/// The values that all orders of one batch share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The database's clock, UTC.
+    pub created_at: NaiveDateTime,
+    /// Until when they have to be paid, UTC.
+    pub pay_by: NaiveDateTime,
+}
+
+/// How many bytes one order adds to the packet of [`place`], at most.
+pub const ROW_BYTES: usize = 288;
+
+/// Returns the statements that create a batch of orders, in one packet: terms, orders, their holds, the first rows of their
+/// trails. The drafts must be sorted by hold.
+pub fn place(drafts: &[Draft], ttl_seconds: u64) -> [String; 5] {
+    let row = |draft: &'_ Draft| {
+        let [clock, end] = ["@n", "@e"].map(Literal::Variable);
+        let (order, hold) = (Literal::Id(draft.order_id), Literal::Id(draft.hold_id));
+        rows([[order, hold, Literal::Number(draft.total_minor), Literal::Bytes(draft.currency.as_bytes()), clock, end]])
+    };
+    let values: Vec<String> = drafts.iter().map(row).collect();
+    let hold_ids: Vec<Uuid> = drafts.iter().map(|draft| draft.hold_id).collect();
+    let created = |draft: &Draft| Transition {
+        order_id: draft.order_id,
+        from: None,
+        to: OrderStatus::Pending,
+        reason: Reason::Created,
+    };
+    let created: Vec<Transition> = drafts.iter().map(created).collect();
+    [
+        sql::orders::SET_TERMS.replace("{ttl_seconds}", &ttl_seconds.to_string()),
+        sql::orders::INSERT.replace("{rows}", &values.join(", ")),
+        holds::mark_ordered(&hold_ids),
+        order_events::insert_all(&created),
+        sql::orders::FIND_TERMS.to_owned(),
+    ]
+}
+
+/// Reads the replies to [`place`].
+///
+/// # Errors
+/// [`Failure::Stale`] when a hold or an id was used, or a hold ran out, since it was read.
+pub fn placed(replies: Vec<Reply>, drafts: &[Draft]) -> Result<Terms, Failure> {
+    let [_, inserted, marked, _, terms] = <[Reply; 5]>::try_from(replies)
+        .map_err(|replies| Failure::Broken(format!("{} replies to a batch of orders", replies.len())))?;
+    let hold_rows: usize = drafts.iter().map(|draft| draft.hold_rows).sum();
+    for (guard, reply, asked) in [("orders/insert", inserted, drafts.len()), ("holds/mark_ordered", marked, hold_rows)]
+    {
+        exactly(guard, reply.affected, asked).map_err(|failure| match failure {
+            Failure::Raced(guard) => Failure::Stale(guard),
+            other => other,
+        })?;
+    }
+    let terms = terms.rows.into_iter().next().map(mysql_async::from_row_opt);
+    match terms {
+        Some(Ok((created_at, pay_by))) => Ok(Terms { created_at, pay_by }),
+        _ => Err(Failure::Broken("the terms of a batch of orders cannot be read".to_owned())),
+    }
+}
+
+/// Finds one order.
+pub async fn find(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Option<Order>, Failure> {
+    Ok(list_some(tx, &[order_id]).await?.pop())
+}
+
+/// Lists these orders; missing ones are left out.
+pub async fn list_some(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
+    tx.rows_text(&with_ids(sql::orders::FIND, order_ids)).await?.iter().map(order).collect()
+}
+
+/// Lists those of these orders that have left the state `left`, or that an event waits for.
+pub async fn list_touched(tx: &mut Tx<'_>, order_ids: &[Uuid], left: OrderStatus) -> Result<HashSet<Uuid>, Failure> {
+    let statement = with_ids(sql::orders::LIST_TOUCHED, order_ids).replace("{status}", left.as_str());
+    let found: Vec<Vec<u8>> = tx.rows_text(&statement).await?;
+    found.iter().map(|bytes| id(bytes)).collect()
+}
+
+/// Finds the order of a hold.
+pub async fn find_by_hold(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Option<Order>, Failure> {
+    Ok(list_by_hold(tx, &[hold_id]).await?.pop())
+}
+
+/// Lists the orders of these holds; holds without an order are left out.
+pub async fn list_by_hold(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
+    tx.rows_text(&with_ids(sql::orders::FIND_BY_HOLD, hold_ids)).await?.iter().map(order).collect()
+}
+
+/// Returns the statement that marks pending orders paid.
+pub fn mark_all_paid(order_ids: &[Uuid]) -> String {
+    with_ids(sql::orders::MARK_ALL_PAID, order_ids)
+}
+
+/// Marks an order paid. Returns false when it is not in the state `from` any more.
+pub async fn mark_paid(tx: &mut Tx<'_>, order_id: Uuid, from: OrderStatus) -> Result<bool, Failure> {
+    let params = params! { "order_id" => bytes(order_id), "from" => from.as_str() };
+    single("orders/mark_paid", tx.execute(sql::orders::MARK_PAID, params).await?)
+}
+
+/// An order after a refund.
+#[derive(Debug, Clone)]
+pub struct Refunded {
+    /// `paid` or `refunded`.
+    pub status: OrderStatus,
+    /// How much was given back of its charge, in minor units of `refunded_currency`.
+    pub refunded_minor: i64,
+    /// The currency of `refunded_minor`; `None`: the order's.
+    pub refunded_currency: Option<String>,
+    /// Whether its units go back on sale.
+    pub restocked: bool,
+}
+
+/// Records how much of a paid order was given back. Returns false when it is not paid any more, or another part of it was
+/// given back since it was read.
+pub async fn refund(tx: &mut Tx<'_>, order: &Order, refunded: Refunded) -> Result<bool, Failure> {
+    let params = params! {
+        "order_id" => bytes(order.id),
+        "status" => refunded.status.as_str(),
+        "refunded_minor" => refunded.refunded_minor,
+        "refunded_currency" => refunded.refunded_currency,
+        "restocked" => refunded.restocked,
+        "refunded_before" => order.refunded_minor,
+    };
+    single("orders/refund", tx.execute(sql::orders::REFUND, params).await?)
+}
+
+/// How many failed attempts the trail of one order shows at most.
+const ATTEMPTS_SHOWN: u32 = 100;
+
+/// Counts a failed attempt to pay. Returns false when the order is not pending any more, or its trail shows enough of them.
+pub async fn count_failed_attempt(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
+    let params = params! { "order_id" => bytes(order_id), "limit" => ATTEMPTS_SHOWN };
+    single("orders/count_failed_attempt", tx.execute(sql::orders::COUNT_FAILED_ATTEMPT, params).await?)
+}
+
+/// Cancels one pending order. Returns false when it is not pending any more.
+pub async fn cancel(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
+    let affected = tx.execute_text(&with_ids(sql::orders::CANCEL, &[order_id])).await?;
+    single("orders/cancel", affected)
+}
+
+/// Cancels these pending orders, all of them or none.
+///
+/// # Errors
+/// [`Failure::Stale`] when some of them are not pending any more.
+pub async fn cancel_all(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<(), Failure> {
+    let affected = tx.execute_text(&with_ids(sql::orders::CANCEL, order_ids)).await?;
+    exactly("orders/cancel", affected, order_ids.len()).map_err(|failure| match failure {
+        Failure::Raced(guard) => Failure::Stale(guard),
+        other => other,
+    })
+}
+
+/// Lists a page of orders that were not paid in time, the oldest first.
+pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Failure> {
+    type Row = (Option<Vec<u8>>, Option<Vec<u8>>, Option<NaiveDateTime>, Option<i64>);
+    type Columns = (NaiveDateTime, Option<Vec<u8>>, Option<Vec<u8>>, Option<NaiveDateTime>, Option<i64>);
+    let found: Vec<Columns> = tx.rows(sql::orders::LIST_DUE, window.params()).await?;
+    let due = |row: Row| {
+        let (Some(order), Some(hold), Some(at), Some(late_us)) = row else { return Ok(None) };
+        let late = Duration::from_micros(u64::try_from(late_us).unwrap_or(0));
+        Ok(Some(Due { order_id: id(&order)?, hold_id: id(&hold)?, at, late }))
+    };
+    Page::read(found.into_iter().map(|(now, order, hold, at, late)| (now, (order, hold, at, late))).collect(), due)
+}
+
+/// Returns the microseconds until the next pending order is overdue, negative when one already is; `None` when none is due
+/// after `seen` and within a second.
+pub async fn find_next_due(tx: &mut Tx<'_>, seen: NaiveDateTime) -> Result<Option<i64>, Failure> {
+    tx.row(sql::orders::FIND_NEXT_DUE, params! { seen }).await
+}
+
+fn with_ids(statement: &str, order_ids: &[Uuid]) -> String {
+    let mut sorted = order_ids.to_vec();
+    sorted.sort_unstable();
+    statement.replace("{ids}", &list(sorted.into_iter().map(Literal::Id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_adds_no_more_bytes_than_its_bound() {
+        let draft = Draft {
+            order_id: Uuid::max(),
+            hold_id: Uuid::max(),
+            hold_rows: 1,
+            total_minor: i64::MAX,
+            currency: "EUR".to_owned(),
+        };
+        let length = |count: usize| place(&vec![draft.clone(); count], 1).iter().map(String::len).sum::<usize>();
+        assert!(length(101) - length(1) <= 100 * ROW_BYTES, "{} bytes each", (length(101) - length(1)) / 100);
+    }
+}

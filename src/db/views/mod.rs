@@ -1,0 +1,4 @@
+//! Reads over several tables.
+
+pub mod audit;
+pub mod operators;
