@@ -1,6 +1,7 @@
 //! Rules that need no database: ids, states and their transitions, money, signatures and refusals.
 
 pub mod money;
+pub mod outcome;
 pub mod payment;
 pub mod quarantine;
 pub mod refund;
@@ -11,7 +12,8 @@ pub mod status;
 pub mod token;
 
 pub use money::{Amount, Currency};
-pub use payment::{Event, Meaning, Outcome, Reference, WebhookMode};
+pub use outcome::Outcome;
+pub use payment::{Event, Meaning, Reference, WebhookMode};
 pub use quarantine::{Quarantine, QuarantineReason};
 pub use refusal::Refusal;
 pub use status::{ChargeStatus, EventStatus, HoldStatus, Named, OrderStatus};

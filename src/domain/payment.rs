@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::status::named;
-use super::{Amount, Currency, EventStatus, Quarantine};
+use super::{Amount, Currency};
 
 named! {
     /// The meaning of an event.
@@ -183,37 +183,6 @@ pub fn is_positive(amount: Option<&str>, currency: Option<&str>) -> bool {
     match currency.and_then(Currency::parse) {
         Some(currency) if currency.is_known() => amount.minor_units(&currency).is_some_and(|minor| minor > 0),
         _ => amount.is_positive(),
-    }
-}
-
-/// The outcome of an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It changed its order or its charge.
-    Applied,
-    /// It changed nothing, correctly.
-    Ignored,
-    /// It failed a check and waits for an operator.
-    Quarantined(Box<Quarantine>),
-    /// Its money pays for no order.
-    RefundDue,
-    /// Its order, or the charge of a refund, does not exist yet.
-    Parked,
-    /// Its order or charge did not appear in time.
-    Dead,
-}
-
-impl Outcome {
-    /// Returns the state in the inbox of an event with this outcome.
-    pub fn event_status(&self) -> EventStatus {
-        match self {
-            Self::Applied => EventStatus::Applied,
-            Self::Ignored => EventStatus::Ignored,
-            Self::Quarantined(_) => EventStatus::Quarantined,
-            Self::RefundDue => EventStatus::RefundDue,
-            Self::Parked => EventStatus::Parked,
-            Self::Dead => EventStatus::Dead,
-        }
     }
 }
 

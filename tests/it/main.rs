@@ -40,6 +40,7 @@ mod storm;
 mod stripe;
 mod stripe_links;
 mod stripe_signatures;
+mod structure;
 mod support;
 mod sweep;
 mod telemetry;
