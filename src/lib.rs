@@ -1,7 +1,8 @@
 //! Holdfast sells limited stock in a flash sale: it reports how many units are left, takes short holds, makes orders from
 //! them, and settles these from payment webhooks that arrive late, twice, out of order or before their order.
 //!
-//! The map of the modules. Calls go in one direction, down this list:
+//! The map of the modules. Calls go in one direction, down this list; docs/architecture.md has the rules, and a test keeps
+//! them:
 //!
 //! - `main.rs`: the command line
 //! - [`serve`], [`dev`]: start everything and stop it gracefully; a private database server

@@ -61,7 +61,7 @@ fn the_source_is_read_and_every_name_in_the_tables_is_a_module() {
     let arrows = source().arrows();
     assert!(arrows.len() > 80, "{:?}", arrows.keys());
     let used = &arrows["checkout::payments::settlement"];
-    assert!(["db::door", "domain::money"].iter().all(|module| used.contains(module)), "{used:?}");
+    assert!(["db::tables::charges", "domain::money"].iter().all(|module| used.contains(module)), "{used:?}");
     let (layers, doors) = (table("Layers"), table("Doors"));
     assert!(layers.len() > 10 && doors.len() > 5 && doors.iter().all(|[_, users]| !users.is_empty()), "{doors:?}");
     let names = layers.iter().map(|[modules, _]| modules).chain(doors.iter().flatten()).flatten();

@@ -71,7 +71,7 @@ pub(crate) async fn connect(url: &str) -> Conn {
     Conn::new(OptsBuilder::from_opts(opts).prefer_socket(false)).await.expect("the test server can be reached")
 }
 
-/// A migrated database of one test's own, dropped with this value.
+/// A migrated database of one test's own, dropped with this value unless `TEST_KEEP_DATABASES` is set.
 pub(crate) struct TestDatabase {
     pub(crate) name: String,
     pub(crate) url: String,
@@ -102,6 +102,10 @@ async fn end_connections(conn: &mut Conn, database: &str) {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
+        if std::env::var_os("TEST_KEEP_DATABASES").is_some() {
+            println!("kept: {}", self.url);
+            return;
+        }
         let name = self.name.clone();
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
