@@ -22,6 +22,7 @@ pub mod batch;
 pub mod checkout;
 pub mod config;
 pub mod db;
+#[expect(missing_docs, reason = "the message of each error says what it is")]
 pub mod dev;
 pub mod domain;
 pub mod http;
