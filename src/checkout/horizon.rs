@@ -4,7 +4,7 @@
 //! While one client keeps a transaction open, a read that began at the oldest deadline would walk over the entries of
 //! everything that was ever sold. So a pass begins at the time when the last pass began, less a slack: a row becomes due at its
 //! deadline, and the transaction that wrote it ended within seconds. Rows that become due further back (another program moved
-//! the deadline) are found by [`super::stragglers`], which reads everything at a bounded share of the time.
+//! the deadline) are found by [`Stragglers`], which reads everything at a bounded share of the time.
 //!
 //! The same holds for rows that cannot be processed: they stay due and lie behind the horizon.
 

@@ -36,6 +36,8 @@ impl Checkout {
     /// # Errors
     /// [`Refusal::IdempotencyKeyReuse`] when the key stands for another event; [`Error::Overloaded`] when too many deliveries
     /// wait.
+    ///
+    /// [`Refusal::IdempotencyKeyReuse`]: crate::domain::Refusal::IdempotencyKeyReuse
     pub async fn receive_event(&self, event: Event) -> Result<Receipt, Error> {
         let arrived = Instant::now();
         let delivery = Delivery { event, arrived, park_seconds: self.policy.park_seconds };
