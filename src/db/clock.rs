@@ -167,7 +167,7 @@ impl Known {
         let seconds = difference.as_seconds_f64();
         match self.differs {
             None if differs => warn!(seconds, "the database's clock and the clock of this machine differ"),
-            Some(told) if differs && (told - difference).abs() > DIFFERENCE => {
+            Some(logged) if differs && (logged - difference).abs() > DIFFERENCE => {
                 warn!(seconds, "the database's clock and the clock of this machine now differ by another amount");
             }
             Some(_) if differs => return,

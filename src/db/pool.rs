@@ -8,7 +8,7 @@ use mysql_async::{Conn, Opts, OptsBuilder, UrlError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::server::{Server, Trace};
+use super::server::Server;
 use super::share::{Share, Shares};
 
 /// The settings of every session. READ COMMITTED, because every guard is one statement and gaps need no locks; strict mode,
@@ -120,13 +120,13 @@ impl Pool {
     }
 
     /// Discards every connection, those in use when they are returned: they lead to a server that was unavailable.
-    pub(super) fn give_up_all(&self) {
-        let given_up = {
+    pub(super) fn discard_all(&self) {
+        let discarded = {
             let mut idle = self.shared.idle();
             idle.generation += 1;
             std::mem::take(&mut idle.connections)
         };
-        drop(given_up);
+        drop(discarded);
     }
 
     /// Returns how many connections exist, those that are being opened included, and how many of them are in use.
@@ -163,12 +163,6 @@ impl Lease {
     /// Returns whether it was used before: the server may have closed it since.
     pub(super) fn is_kept(&self) -> bool {
         self.is_kept
-    }
-
-    /// Returns the data that is needed to end it from another connection.
-    pub(super) fn trace(&self) -> Trace {
-        let connection = self.connection.as_ref().expect("a lease has its connection until it ends");
-        Trace { id: connection.conn.id(), server: connection.server.clone() }
     }
 
     /// Returns the server that it leads to.

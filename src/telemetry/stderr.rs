@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 /// How often the log reports dropped lines while it is read too slowly.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// The size of the queue in bytes; each line counts [`LINE_BYTES`] in addition to its text.
 const QUEUE_BYTES: usize = 8 * 1024 * 1024;
 /// The approximate memory of a queued line in addition to its text.
@@ -130,8 +130,8 @@ fn write_all(mut writer: impl Write, messages: &Receiver<Message>, load: &Load) 
 struct Piece {
     text: Vec<u8>,
     load: usize,
-    /// When the log last reported dropped lines.
-    told: Option<Instant>,
+    /// When dropped lines were last reported.
+    reported: Option<Instant>,
 }
 
 impl Piece {
@@ -145,16 +145,16 @@ impl Piece {
         let waiting = load.bytes.fetch_sub(self.load, Ordering::Relaxed) - self.load;
         self.load = 0;
         // this also holds while the reader stays slower than the log
-        let is_due = self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
+        let is_due = self.reported.is_none_or(|reported| reported.elapsed() >= REPORT_EVERY);
         let has_room = waiting + PIECE_BYTES < QUEUE_BYTES;
-        if (waiting == 0 || is_due && has_room) && tell_dropped(load) {
-            self.told = Some(Instant::now());
+        if (waiting == 0 || is_due && has_room) && report_dropped(load) {
+            self.reported = Some(Instant::now());
         }
     }
 }
 
 /// Logs how many lines were dropped. Returns whether there were any.
-fn tell_dropped(load: &Load) -> bool {
+fn report_dropped(load: &Load) -> bool {
     let lines = load.dropped.swap(0, Ordering::Relaxed);
     if lines > 0 {
         warn!(lines, "log lines were dropped because standard error was not read in time");
