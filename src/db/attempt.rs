@@ -1,6 +1,7 @@
 //! One attempt of a transaction: takes a connection, runs the closure and COMMIT on it, and classifies how it ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mysql_async::Error as DriverOrServer;
 use mysql_async::prelude::Queryable;
@@ -15,6 +16,9 @@ use super::share::Share;
 use super::trouble::Troubles;
 use super::tx::{Body, Mode, Tx};
 use crate::telemetry;
+
+/// How long a caller waits for an open connection before it tries again to open one, after the server has refused that.
+const CONNECT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Access to one database, for callers of one share of its connections.
 #[derive(Clone)]
@@ -101,22 +105,39 @@ impl Access {
     /// Takes a connection of the pool.
     async fn connection(&self, call: Call) -> Result<Lease, Ended> {
         let started = Instant::now();
-        // a snapshot may keep its connection for an hour, so it takes no place in a bounded share
-        let share = if call.mode == Mode::Snapshot { Share::Batches } else { self.share };
-        let taken = timeout_at(call.deadline, self.pool.take(share)).await;
+        let taken = timeout_at(call.deadline, self.take(call)).await;
         telemetry::pool_waited(started.elapsed());
         match taken {
             Ok(Ok(conn)) => Ok(conn),
-            Ok(Err(error)) => {
+            Ok(Err((error, is_logged))) => {
                 // Any cause of a failed connection, a wrong password included, may be over in a moment.
                 self.breaker.suspect(started, Doubt::Refused);
-                let is_logged = self.notice(call.name, &error);
                 Err(again(Class::Reroute, label(&error), explain(&error), is_logged))
             }
             Err(_) => {
                 let detail = "no connection became free in time".to_owned();
                 Err(again(Class::Reroute, "pool".to_owned(), detail, false))
             }
+        }
+    }
+
+    /// Takes a connection of the pool. While the server refuses further connections, callers take turns on the open ones.
+    ///
+    /// # Errors
+    /// The reason why no connection can be opened, and whether the log says what an operator has to do.
+    async fn take(&self, call: Call) -> Result<Lease, (DriverOrServer, bool)> {
+        // a snapshot may keep its connection for an hour, so it takes no place in a bounded share
+        let share = if call.mode == Mode::Snapshot { Share::Batches } else { self.share };
+        loop {
+            let error = match self.pool.take(share).await {
+                Ok(conn) => return Ok(conn),
+                Err(error) => error,
+            };
+            let is_logged = self.notice(call.name, &error);
+            if !matches!(error, DriverOrServer::Server(_)) || !self.pool.has_open() {
+                return Err((error, is_logged));
+            }
+            let _ = timeout(CONNECT_AGAIN, self.pool.returned()).await;
         }
     }
 

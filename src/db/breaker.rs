@@ -4,6 +4,9 @@
 //! A probe decides, not a count of errors: a row lock, a slow statement or a broken connection says nothing about the
 //! database. When a connection cannot be opened, is lost, or does not answer, and no other call was answered since, the
 //! probe sends `SELECT 1` on a new connection. If that fails too, the database is unavailable until a probe succeeds.
+//!
+//! A server that refuses the probe (too many connections, access denied) is available as long as connections are open: they
+//! may go on serving calls.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -15,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
-use super::error::explain;
+use super::error::{advice, explain};
 use super::pool::Pool;
 use crate::telemetry;
 
@@ -37,7 +40,7 @@ const REMIND_EVERY: Duration = Duration::from_secs(30);
 pub(super) enum Doubt {
     /// A connection does not answer or was lost. A server that answers the probe, even with an error, is available.
     Silent,
-    /// No connection can be opened. A server that refuses the probe too counts as unavailable.
+    /// No connection can be opened. A server that refuses the probe too counts as unavailable, unless connections are open.
     Refused,
 }
 
@@ -64,6 +67,8 @@ struct Shared {
 /// Why a probe failed.
 struct Failed {
     reason: String,
+    /// The remedy, if the server's error has one.
+    advice: Option<&'static str>,
     /// The server did answer, with an error.
     is_answer: bool,
     /// It did not answer in time.
@@ -195,10 +200,11 @@ async fn decide(shared: Weak<Shared>, options: Opts, doubt: Doubt) {
         }
     }
     let Some(strong) = shared.upgrade() else { return };
+    let is_unusable = doubt == Doubt::Refused && !strong.pool.has_open();
     match failed {
-        Some(failed) if !strong.answered_since(began) && (doubt == Doubt::Refused || !failed.is_answer) => {
+        Some(failed) if !strong.answered_since(began) && (is_unusable || !failed.is_answer) => {
             drop(strong);
-            await_recovery(&shared, options, failed.reason).await;
+            await_recovery(&shared, options, failed).await;
         }
         _ => strong.answered(),
     }
@@ -208,10 +214,10 @@ async fn decide(shared: Weak<Shared>, options: Opts, doubt: Doubt) {
 }
 
 /// Marks the database unavailable and probes it until it answers.
-async fn await_recovery(shared: &Weak<Shared>, options: Opts, mut reason: String) {
+async fn await_recovery(shared: &Weak<Shared>, options: Opts, Failed { mut reason, advice, .. }: Failed) {
     let (host, port, since) = (options.ip_or_hostname().to_owned(), options.tcp_port(), Instant::now());
     let mut reminded = since;
-    error!(host, port, reason, "the database is not available; requests are refused until it answers");
+    error!(host, port, reason, advice, "the database is not available; requests are refused until it answers");
     loop {
         match shared.upgrade() {
             None => return,
@@ -259,12 +265,18 @@ fn probe_timeout(outage: Duration) -> Duration {
 
 async fn probe(options: Opts, limit: Duration) -> Result<(), Failed> {
     match timeout(limit, ask(options)).await {
-        Ok(answered) => answered.map_err(|error| Failed {
-            reason: explain(&error),
-            is_answer: matches!(error, DriverOrServer::Server(_)),
-            is_silence: false,
+        Ok(answered) => answered.map_err(|error| {
+            let code = match &error {
+                DriverOrServer::Server(error) => Some(error.code),
+                _ => None,
+            };
+            let (reason, advice) = (explain(&error), code.and_then(advice));
+            Failed { reason, advice, is_answer: code.is_some(), is_silence: false }
         }),
-        Err(_) => Err(Failed { reason: "it does not answer".to_owned(), is_answer: false, is_silence: true }),
+        Err(_) => {
+            let reason = "it does not answer".to_owned();
+            Err(Failed { reason, advice: None, is_answer: false, is_silence: true })
+        }
     }
 }
 

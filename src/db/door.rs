@@ -13,7 +13,7 @@ use super::attempt::{Access, Again, Call, Ended};
 use super::breaker::Breaker;
 use super::clock::Clock;
 use super::error::{Class, Error};
-use super::lost_connection::ConnectionId;
+use super::lost_connection::{ConnectionId, LostConnections};
 use super::pool::Pool;
 use super::share::Share;
 use super::tx::{Body, Mode};
@@ -34,6 +34,8 @@ const BACKOFF_CAP: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub struct Database {
     access: Access,
+    /// Connections that no further attempt ends.
+    lost_connections: LostConnections,
     /// Bounds the log of transactions that were given up.
     given_up: Arc<Throttle>,
 }
@@ -43,9 +45,10 @@ impl Database {
     pub fn new(options: Opts, size: usize) -> Self {
         let pool = Pool::new(options, size);
         let breaker = Breaker::new(pool.clone());
-        let (troubles, clock) = Default::default();
+        let lost_connections = LostConnections::new(pool.clone(), breaker.clone());
+        let (troubles, given_up, clock) = Default::default();
         let access = Access { pool, share: Share::Requests, breaker, troubles, clock };
-        Self { access, given_up: Arc::default() }
+        Self { access, lost_connections, given_up }
     }
 
     /// Returns the same door for callers of another share of its connections.
@@ -125,8 +128,8 @@ impl Database {
             }
             result = self.run_until_done(name, mode, &mut lost_connections, body) => result,
         };
-        for id in lost_connections {
-            self.end_later(id);
+        if !lost_connections.is_empty() {
+            self.lost_connections.add(lost_connections);
         }
         result
     }
@@ -185,18 +188,6 @@ impl Database {
             return Err(error);
         }
         Err(self.report(name, error))
-    }
-
-    /// Ends a lost connection when no further attempt does it: a server that does not notice the disconnect would keep the
-    /// locks for hours. Waits while the database is unavailable.
-    fn end_later(&self, id: ConnectionId) {
-        let access = self.access.clone();
-        tokio::spawn(async move {
-            access.breaker.closed().await;
-            if !id.end(access.pool.options()).await {
-                debug!(?id, "a lost connection could not be ended");
-            }
-        });
     }
 
     /// Logs and counts errors that the caller cannot handle.

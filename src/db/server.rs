@@ -49,6 +49,12 @@ impl Server {
         }
     }
 
+    /// A server of which nothing is known.
+    #[cfg(test)]
+    pub(super) fn unknown(asked: Instant) -> Self {
+        Self { name: Arc::default(), uptime: Duration::ZERO, asked }
+    }
+
     /// Returns whether both are the same server, not restarted in between: its uptime has grown by the time that has passed.
     pub(super) fn is(&self, other: &Self) -> bool {
         let (earlier, later) = if self.asked <= other.asked { (self, other) } else { (other, self) };
