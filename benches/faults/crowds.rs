@@ -139,7 +139,7 @@ fn keeps_its_rate(outcome: &Outcome, [best, idle]: [&Window; 2], report: &mut Re
     let ([other, health], before) = (beside(best), beside(idle));
     let before = before.map(|ratio| ratio.map_or("-".to_owned(), |ratio| format!("× {ratio:.1}")));
     report.note(&format!(
-        "holds/s: best {:.0}, in the flood {:.0}; p99 of 503: {}; p50 beside before the flood: another product {}, healthz {}",
+        "holds/s: best {:.0}, in the flood {:.0}; p99 of 503: {}; p50 / in the idle moment before: another product {}, healthz {}",
         sold(best),
         sold(during),
         shed.map_or("-".to_owned(), short),
