@@ -133,6 +133,7 @@ impl LostConnections {
             }
             let _ = timeout(ROUND_LASTS, end_round(self.pool.options().clone(), &mut round)).await;
             if !round.is_empty() {
+                debug!(lost = round.len(), "lost connections were not ended");
                 self.waiting().add(round);
                 sleep(PAUSE).await;
             }
@@ -152,21 +153,22 @@ impl Waiting {
         self.list.drain(..too_many);
     }
 
-    /// Takes the connections of the next round, and counts it as a try of each. Without any, the task ends.
+    /// Takes the connections of the next round. Without any, the task ends.
     fn next_round(&mut self, now: Instant) -> Vec<Lost> {
         self.list.retain(|lost| now - lost.since < LASTS);
-        let mut round: Vec<Lost> = self.list.drain(..self.list.len().min(ROUND)).collect();
-        round.iter_mut().for_each(|lost| lost.tries += 1);
+        let round: Vec<Lost> = self.list.drain(..self.list.len().min(ROUND)).collect();
         self.has_task = !round.is_empty();
         round
     }
 }
 
-/// Ends those of these connections that are on the server of a new connection, and removes them.
+/// Ends those of these connections that are on the server of a new connection, and removes them. It counts as a try if the
+/// new connection can be opened: the lost ones may be what the server has too many of.
 #[expect(clippy::disallowed_methods, reason = "part of the door: it must not wait for a place in the pool")]
 async fn end_round(options: Opts, round: &mut Vec<Lost>) -> Result<(), Error> {
     let mut conn = Conn::new(options).await?;
     let server = Server::of(&mut conn).await?;
+    round.iter_mut().for_each(|lost| lost.tries += 1);
     while let Some(place) = round.iter().position(|lost| lost.id.is_on(server.as_ref())) {
         round[place].id.end_over(&mut conn).await?;
         round.swap_remove(place);
@@ -194,6 +196,7 @@ mod tests {
         let (mut rounds, mut round) = (0, waiting.next_round(now));
         while !round.is_empty() {
             assert_eq!(round.len(), ROUND);
+            round.iter_mut().for_each(|lost| lost.tries += 1);
             waiting.add(round);
             rounds += 1;
             round = waiting.next_round(now);

@@ -345,7 +345,7 @@ async fn a_server_that_refuses_every_connection_is_an_immediate_503_and_one_conn
     }
     let log = process.terminate().await.expect(0).err;
     let says = |text: &str| log.lines().filter(|line| line.contains(text)).count();
-    assert_eq!((says("is not available"), says("available again")), (1, 1), "{log}");
+    assert_eq!((says("is not available; requests"), says("available again")), (1, 1), "{log}");
     assert!((1..=2).contains(&says("raise the limit of connections")), "{log}");
     shop.execute(&format!("DROP USER '{user}'@'%'")).await;
 }
