@@ -45,19 +45,16 @@ impl Ground {
         let password = format!("{:032x}", rand::random::<u128>());
         run(&mut admin, &format!("CREATE USER {NAME}@'%' IDENTIFIED BY '{password}'")).await;
         let ground = Self { server, admin_url, password, address };
-        ground.privileges("GRANT SELECT, INSERT, UPDATE, DELETE", "TO").await;
+        run_all(&mut admin, &ground.privileges("GRANT SELECT, INSERT, UPDATE, DELETE", "TO").await).await;
         ground
     }
 
-    /// Grants or revokes privileges table by table: open connections see such a change from their next statement on, but a
-    /// change for the whole database only after they connect again.
-    pub(crate) async fn privileges(&self, change: &str, direction: &str) {
-        let mut admin = self.admin().await;
+    /// Returns the statements that grant or revoke privileges table by table: open connections see such a change from their next
+    /// statement on, but a change for the whole database only after they connect again.
+    pub(crate) async fn privileges(&self, change: &str, direction: &str) -> Vec<String> {
         let tables = format!("SELECT table_name FROM information_schema.tables WHERE table_schema = '{NAME}'");
-        let tables: Vec<String> = admin.query(tables).await.expect("the server lists its tables");
-        for table in tables {
-            run(&mut admin, &format!("{change} ON {NAME}.{table} {direction} {NAME}@'%'")).await;
-        }
+        let tables: Vec<String> = self.admin().await.query(tables).await.expect("the server lists its tables");
+        tables.iter().map(|table| format!("{change} ON {NAME}.{table} {direction} {NAME}@'%'")).collect()
     }
 
     /// Returns the address of the database server.
@@ -83,11 +80,6 @@ impl Ground {
     /// Opens a connection with all privileges.
     pub(crate) async fn admin(&self) -> Conn {
         connect(&self.admin_url).await.unwrap_or_else(|error| panic!("the server cannot be reached: {error}"))
-    }
-
-    /// Runs a statement with all privileges.
-    pub(crate) async fn execute(&self, statement: &str) {
-        run(&mut self.admin().await, statement).await;
     }
 
     /// Returns the only value of a query.
@@ -149,4 +141,11 @@ async fn leave(admin: &mut Conn) {
 /// Runs a statement that must succeed.
 pub(crate) async fn run(conn: &mut Conn, statement: &str) {
     conn.query_drop(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+/// Runs statements that must succeed.
+pub(crate) async fn run_all(conn: &mut Conn, statements: &[String]) {
+    for statement in statements {
+        run(conn, statement).await;
+    }
 }

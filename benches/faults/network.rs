@@ -109,7 +109,7 @@ pub(crate) async fn killed(name: &str, ground: &Ground, plan: &Plan, report: &mu
     let orders = outcome.during.of(Kind::Order);
     report.note(&format!("orders: {}", orders.statuses()));
     let share = orders.acknowledged().count() as f64 / orders.count().max(1) as f64;
-    report.timed(format!("{name}: share of orders that are made"), Some(share), Target::AtLeast(0.5));
+    report.timed(format!("{name}: share of orders that are made"), Some(share), Target::AtLeast(0.9));
 }
 
 pub(crate) async fn row_lock(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {

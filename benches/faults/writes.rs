@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::ground::{Ground, run};
+use crate::ground::{Ground, run_all};
 use crate::journal::Kind;
 use crate::play::{Outcome, Play, Start};
 use crate::report::Report;
@@ -28,43 +29,45 @@ pub(crate) async fn read_only(
     report: &mut Report,
 ) -> Result<(), Skipped> {
     ground.server().ok_or_else(Skipped::named_server)?;
-    let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
-    play.begin();
-    ground.execute("SET GLOBAL read_only = 1").await;
-    sleep(plan.fault).await;
-    ground.execute("SET GLOBAL read_only = 0").await;
-    play.end();
-    says_so(&play.finish(ground, report).await, report);
+    let statements = ["SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"].map(one);
+    between(name, ground, plan, report, (statements, plan.fault)).await;
     Ok(())
 }
 
 pub(crate) async fn lost_privileges(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
-    let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
-    play.begin();
-    ground.privileges("REVOKE INSERT, UPDATE, DELETE", "FROM").await;
-    sleep(plan.fault).await;
-    ground.privileges("GRANT INSERT, UPDATE, DELETE", "TO").await;
-    play.end();
-    says_so(&play.finish(ground, report).await, report);
+    let revoke = ground.privileges("REVOKE INSERT, UPDATE, DELETE", "FROM").await;
+    let grant = ground.privileges("GRANT INSERT, UPDATE, DELETE", "TO").await;
+    between(name, ground, plan, report, ([revoke, grant], plan.fault)).await;
 }
 
 pub(crate) async fn table_lock(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
-    let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
-    let mut owner = ground.admin().await;
-    play.begin();
-    run(&mut owner, "LOCK TABLES holds WRITE").await;
-    sleep(plan.long_fault).await;
-    run(&mut owner, "UNLOCK TABLES").await;
-    play.end();
-    says_so(&play.finish(ground, report).await, report);
+    let statements = ["LOCK TABLES holds WRITE", "UNLOCK TABLES"].map(one);
+    between(name, ground, plan, report, (statements, plan.long_fault)).await;
 }
 
 pub(crate) async fn missing_table(name: &str, ground: &Ground, plan: &Plan, report: &mut Report) {
+    let statements = ["RENAME TABLE holds TO holds_elsewhere", "RENAME TABLE holds_elsewhere TO holds"].map(one);
+    between(name, ground, plan, report, (statements, plan.fault)).await;
+}
+
+fn one(statement: &str) -> Vec<String> {
+    vec![statement.to_owned()]
+}
+
+/// Plays a fault that begins with some statements and ends with others, on one connection.
+async fn between(
+    name: &str,
+    ground: &Ground,
+    plan: &Plan,
+    report: &mut Report,
+    ([begin, end], lasts): ([Vec<String>; 2], Duration),
+) {
     let mut play = Play::open(name, ground, plan, Start::directly(ground)).await;
+    let mut admin = ground.admin().await;
     play.begin();
-    ground.execute("RENAME TABLE holds TO holds_elsewhere").await;
-    sleep(plan.fault).await;
-    ground.execute("RENAME TABLE holds_elsewhere TO holds").await;
+    run_all(&mut admin, &begin).await;
+    sleep(lasts).await;
+    run_all(&mut admin, &end).await;
     play.end();
     says_so(&play.finish(ground, report).await, report);
 }

@@ -4,6 +4,9 @@
 //! A probe decides, not a count of errors: a row lock, a slow statement or a broken connection says nothing about the
 //! database. When a connection cannot be opened, is lost, or does not answer, and no other call was answered since, the
 //! probe sends `SELECT 1` on a new connection. If that fails too, the database is unavailable until a probe succeeds.
+//!
+//! A server that refuses the probe (too many connections, access denied) is available as long as connections are open: they
+//! may go on serving calls.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -15,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
-use super::error::explain;
+use super::error::{advice, explain};
 use super::pool::Pool;
 use crate::telemetry;
 
@@ -27,8 +30,8 @@ const PROBE: Duration = Duration::from_secs(1);
 const PROBE_AGAIN_AFTER: [Duration; 3] = [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(40)];
 /// The pause between two probes while the database is unavailable.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
-/// The shortest and the longest time that a probe may take while the database is unavailable, see [`patience`].
-const PROBE_WHILE_AWAY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+/// The shortest and the longest time that a probe may take while the database is unavailable, see [`probe_timeout`].
+const PROBE_DURING_OUTAGE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// How often the log says that the database is still unavailable.
 const REMIND_EVERY: Duration = Duration::from_secs(30);
 
@@ -37,7 +40,7 @@ const REMIND_EVERY: Duration = Duration::from_secs(30);
 pub(super) enum Doubt {
     /// A connection does not answer or was lost. A server that answers the probe, even with an error, is available.
     Silent,
-    /// No connection can be opened. A server that refuses the probe too counts as unavailable.
+    /// No connection can be opened. A server that refuses the probe too counts as unavailable, unless connections are open.
     Refused,
 }
 
@@ -50,7 +53,7 @@ pub(super) struct Breaker {
 struct Shared {
     pool: Pool,
     /// Why the database is unavailable; `None` while it is available.
-    away: watch::Sender<Option<Arc<str>>>,
+    unavailable: watch::Sender<Option<Arc<str>>>,
     created: Instant,
     /// When a call was last answered, in microseconds since `created`.
     answered_us: AtomicU64,
@@ -64,6 +67,8 @@ struct Shared {
 /// Why a probe failed.
 struct Failed {
     reason: String,
+    /// The remedy, if the server's error has one.
+    advice: Option<&'static str>,
     /// The server did answer, with an error.
     is_answer: bool,
     /// It did not answer in time.
@@ -75,7 +80,7 @@ impl Breaker {
     pub(super) fn new(pool: Pool) -> Self {
         let shared = Shared {
             pool,
-            away: watch::Sender::new(None),
+            unavailable: watch::Sender::new(None),
             created: Instant::now(),
             answered_us: AtomicU64::new(0),
             under_way: AtomicUsize::new(0),
@@ -88,12 +93,12 @@ impl Breaker {
 
     /// Returns whether the database is available, as far as is known.
     pub(super) fn is_closed(&self) -> bool {
-        self.shared.away.borrow().is_none()
+        self.shared.unavailable.borrow().is_none()
     }
 
     /// Resolves with the reason when the database is unavailable, at once if it is already.
     pub(super) async fn opened(&self) -> String {
-        let mut changes = self.shared.away.subscribe();
+        let mut changes = self.shared.unavailable.subscribe();
         let reason = match changes.wait_for(Option::is_some).await {
             Ok(reason) => reason.as_deref().map(str::to_owned),
             Err(_) => None,
@@ -104,7 +109,7 @@ impl Breaker {
 
     /// Resolves when the database is available.
     pub(super) async fn closed(&self) {
-        let mut changes = self.shared.away.subscribe();
+        let mut changes = self.shared.unavailable.subscribe();
         let _ = changes.wait_for(Option::is_none).await;
     }
 
@@ -177,7 +182,7 @@ async fn watch(shared: Weak<Shared>) {
 
 /// Sends the probe, unless one is under way or the database is known to be unavailable.
 fn probe_once(shared: &Arc<Shared>, doubt: Doubt) {
-    if shared.away.borrow().is_none() && !shared.probing.swap(true, Ordering::AcqRel) {
+    if shared.unavailable.borrow().is_none() && !shared.probing.swap(true, Ordering::AcqRel) {
         tokio::spawn(decide(Arc::downgrade(shared), shared.pool.options().clone(), doubt));
     }
 }
@@ -195,10 +200,11 @@ async fn decide(shared: Weak<Shared>, options: Opts, doubt: Doubt) {
         }
     }
     let Some(strong) = shared.upgrade() else { return };
+    let is_unusable = doubt == Doubt::Refused && !strong.pool.has_open();
     match failed {
-        Some(failed) if !strong.answered_since(began) && (doubt == Doubt::Refused || !failed.is_answer) => {
+        Some(failed) if !strong.answered_since(began) && (is_unusable || !failed.is_answer) => {
             drop(strong);
-            stay_away(&shared, options, failed.reason).await;
+            await_recovery(&shared, options, failed).await;
         }
         _ => strong.answered(),
     }
@@ -208,29 +214,29 @@ async fn decide(shared: Weak<Shared>, options: Opts, doubt: Doubt) {
 }
 
 /// Marks the database unavailable and probes it until it answers.
-async fn stay_away(shared: &Weak<Shared>, options: Opts, mut reason: String) {
+async fn await_recovery(shared: &Weak<Shared>, options: Opts, Failed { mut reason, advice, .. }: Failed) {
     let (host, port, since) = (options.ip_or_hostname().to_owned(), options.tcp_port(), Instant::now());
     let mut reminded = since;
-    error!(host, port, reason, "the database is not available; requests are refused until it answers");
+    error!(host, port, reason, advice, "the database is not available; requests are refused until it answers");
     loop {
         match shared.upgrade() {
             None => return,
             Some(shared) => {
-                let said = format!("{host}:{port}: {reason}");
-                let news = shared.away.send_if_modified(|away| {
-                    let news = away.as_deref() != Some(&said);
-                    *away = Some(said.into());
-                    news
+                let detail = format!("{host}:{port}: {reason}");
+                let is_news = shared.unavailable.send_if_modified(|known| {
+                    let is_news = known.as_deref() != Some(&detail);
+                    *known = Some(detail.into());
+                    is_news
                 });
-                if news {
+                if is_news {
                     // idle connections may be dead, and will have been idle for the whole outage
-                    shared.pool.give_up_all();
+                    shared.pool.discard_all();
                     telemetry::database_available(false);
                 }
             }
         }
         sleep(PROBE_EVERY).await;
-        match probe(options.clone(), patience(since.elapsed())).await {
+        match probe(options.clone(), probe_timeout(since.elapsed())).await {
             Ok(()) => break,
             Err(failed) => reason = failed.reason,
         }
@@ -242,29 +248,35 @@ async fn stay_away(shared: &Weak<Shared>, options: Opts, mut reason: String) {
     }
     if let Some(shared) = shared.upgrade() {
         shared.answered();
-        shared.away.send_replace(None);
+        shared.unavailable.send_replace(None);
         telemetry::database_available(true);
         let away_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(host, port, away_ms, "the database is available again");
     }
 }
 
-/// Returns how long a probe may take when the database has been unavailable for `away`. A frozen server answers the waiting
+/// Returns how long a probe may take when the database has been unavailable for this long. A frozen server answers the waiting
 /// probe when it resumes; until then it counts every abandoned probe as a broken handshake, and after 100 of them
 /// (`max_connect_errors`) it blocks this host.
-fn patience(away: Duration) -> Duration {
-    let (shortest, longest) = PROBE_WHILE_AWAY;
-    (away / 8).clamp(shortest, longest)
+fn probe_timeout(outage: Duration) -> Duration {
+    let (shortest, longest) = PROBE_DURING_OUTAGE;
+    (outage / 8).clamp(shortest, longest)
 }
 
-async fn probe(options: Opts, patience: Duration) -> Result<(), Failed> {
-    match timeout(patience, ask(options)).await {
-        Ok(answered) => answered.map_err(|error| Failed {
-            reason: explain(&error),
-            is_answer: matches!(error, DriverOrServer::Server(_)),
-            is_silence: false,
+async fn probe(options: Opts, limit: Duration) -> Result<(), Failed> {
+    match timeout(limit, ask(options)).await {
+        Ok(answered) => answered.map_err(|error| {
+            let code = match &error {
+                DriverOrServer::Server(error) => Some(error.code),
+                _ => None,
+            };
+            let (reason, advice) = (explain(&error), code.and_then(advice));
+            Failed { reason, advice, is_answer: code.is_some(), is_silence: false }
         }),
-        Err(_) => Err(Failed { reason: "it does not answer".to_owned(), is_answer: false, is_silence: true }),
+        Err(_) => {
+            let reason = "it does not answer".to_owned();
+            Err(Failed { reason, advice: None, is_answer: false, is_silence: true })
+        }
     }
 }
 
@@ -281,9 +293,9 @@ mod tests {
 
     #[test]
     fn a_probe_waits_longer_the_longer_the_database_is_unavailable() {
-        let patience = |seconds| patience(Duration::from_secs(seconds));
-        assert_eq!(patience(1), Duration::from_millis(500));
-        assert_eq!(patience(16), Duration::from_secs(2));
-        assert_eq!(patience(3600), Duration::from_secs(10));
+        let limit = |seconds| probe_timeout(Duration::from_secs(seconds));
+        assert_eq!(limit(1), Duration::from_millis(500));
+        assert_eq!(limit(16), Duration::from_secs(2));
+        assert_eq!(limit(3600), Duration::from_secs(10));
     }
 }

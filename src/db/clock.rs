@@ -7,6 +7,9 @@
 //! A clock that jumps (a failover to a server with another clock) would let everything run out at once, or nothing. So nothing
 //! runs out for a while after a jump. The first reading that shows the jump begins the pause, the worker's or that of a page of
 //! rows that are due by the new time, before any of these rows is changed.
+//!
+//! Several servers behind one address may answer in turn, each with its own clock. A clock that was read lately is known: its
+//! return begins no further pause. Rows run out by the slowest of the clocks that were read within the pause.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +18,7 @@ use chrono::{NaiveDateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::telemetry;
+use crate::telemetry::{self, Throttle};
 
 /// A clock that is this far from where it should be has jumped.
 const JUMP: TimeDelta = TimeDelta::seconds(5);
@@ -23,29 +26,45 @@ const JUMP: TimeDelta = TimeDelta::seconds(5);
 const DIFFERENCE: TimeDelta = TimeDelta::seconds(1);
 /// How long nothing runs out after a jump, unless configured.
 const PAUSE: Duration = Duration::from_secs(60);
+/// How long a clock is known after its last reading, and at least as long as the pause.
+const KNOWN: Duration = Duration::from_secs(60);
+/// How many clocks are known at most.
+const CLOCKS: usize = 8;
 
 /// The clock of one database.
 #[derive(Debug)]
 pub struct Clock {
     pause: Duration,
     known: Mutex<Known>,
+    /// Bound the log lines about jumps that follow a jump, and about clocks that return.
+    jumps: Throttle,
+    turns: Throttle,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    /// The last reading.
-    reading: Option<Reading>,
+    /// The clocks that were read lately, that of the last reading first.
+    clocks: Vec<Reading>,
     /// When rows may run out again.
     paused_until: Option<Instant>,
+    /// When the clock last jumped.
+    jumped: Option<Instant>,
+    /// When a known clock last returned: servers with different clocks answer in turn.
+    returned: Option<Instant>,
     /// How far this machine's clock was behind the database's when the log last reported that they differ.
     differs: Option<TimeDelta>,
 }
 
-/// The time that the clock showed, UTC, and the local moment of that.
+/// When a reading was requested and answered.
+type Moments = (Instant, Instant);
+
+/// The time that a clock showed, UTC, and the local moment of that.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     shown: NaiveDateTime,
     at: Instant,
+    /// Until when the clock was the database's, as far as is known.
+    last: Instant,
 }
 
 impl Reading {
@@ -55,7 +74,7 @@ impl Reading {
     }
 
     /// Returns how far another reading, requested and answered at these moments, is from the expected time; positive: ahead.
-    fn jump_to(self, shown: NaiveDateTime, (asked, answered): (Instant, Instant)) -> TimeDelta {
+    fn jump_to(self, shown: NaiveDateTime, (asked, answered): Moments) -> TimeDelta {
         let (earliest, latest) = (self.at(asked), self.at(answered));
         if shown < earliest {
             shown - earliest
@@ -64,6 +83,11 @@ impl Reading {
         } else {
             TimeDelta::zero()
         }
+    }
+
+    /// Returns whether the clock is so far behind another one that the difference is a jump.
+    fn is_behind(self, other: Self) -> bool {
+        self.at(other.at) < other.shown - JUMP
     }
 }
 
@@ -76,12 +100,12 @@ impl Default for Clock {
 impl Clock {
     /// Creates a clock without a reading. `pause`: how long nothing runs out after a jump; zero: no pause.
     pub fn new(pause: Duration) -> Self {
-        Self { pause, known: Mutex::default() }
+        Self { pause, known: Mutex::default(), jumps: Throttle::lasting(), turns: Throttle::lasting() }
     }
 
     /// Returns the time that the clock shows now, UTC; before the first reading, this machine's time.
     pub fn now(&self) -> NaiveDateTime {
-        let reading = self.known().reading;
+        let reading = self.known().clocks.first().copied();
         reading.map_or_else(|| Utc::now().naive_utc(), |reading| reading.at(Instant::now()))
     }
 
@@ -92,32 +116,34 @@ impl Clock {
         let local = Utc::now().naive_utc() - signed(answered, middle);
         let mut known = self.known();
         self.meet(&mut known, shown, (asked, answered));
-        if known.reading.is_none_or(|reading| asked >= reading.at) {
-            known.reading = Some(Reading { shown, at: middle });
+        if let Some(last) = known.clocks.first_mut().filter(|last| asked >= last.at) {
+            (last.shown, last.at) = (shown, middle);
         }
-        telemetry::clock_read(shown - local, known.is_paused(answered));
-        // a slow response does not show whether the clocks differ
-        if signed(answered, asked) <= DIFFERENCE {
+        telemetry::clock_read(shown - local, known.left(answered, self.pause).is_some());
+        let takes_turns = known.returned.is_some_and(|returned| answered - returned <= self.memory());
+        if signed(answered, asked) <= DIFFERENCE && !takes_turns {
             known.compare(shown - local);
         }
     }
 
     /// Returns whether rows may run out by a time that the database showed between `asked` and now. False during a pause, and
-    /// when this time begins one.
+    /// when this time begins one or is that of a clock that is not the slowest.
     pub fn admits(&self, shown: NaiveDateTime, asked: Instant) -> bool {
+        self.admits_at(shown, (asked, Instant::now()))
+    }
+
+    fn admits_at(&self, shown: NaiveDateTime, moments: Moments) -> bool {
         if self.pause.is_zero() {
             return true;
         }
-        let answered = Instant::now();
         let mut known = self.known();
-        self.meet(&mut known, shown, (asked, answered));
-        !known.is_paused(answered)
+        let reading = self.meet(&mut known, shown, moments);
+        !known.is_paused(moments.1) && known.slower_until(reading, self.pause).is_none_or(|until| until <= moments.1)
     }
 
     /// Returns for how much longer nothing may run out; `None` without a pause.
     pub fn paused_for(&self) -> Option<Duration> {
-        let left = self.known().paused_until?.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
+        self.known().left(Instant::now(), self.pause)
     }
 
     /// Returns how far this machine's clock is behind the database's when they differ by more than a second; negative: ahead.
@@ -125,30 +151,63 @@ impl Clock {
         self.known().differs
     }
 
-    /// Begins a pause when a reading shows a jump. The clock goes on from it unless it was requested before the last reading.
-    fn meet(&self, known: &mut Known, shown: NaiveDateTime, (asked, answered): (Instant, Instant)) {
-        let now = Reading { shown, at: middle(asked, answered) };
-        let Some(reading) = known.reading else {
-            known.reading = Some(now);
-            return;
+    /// Finds the clock of a reading, and begins a pause if it is unknown. The database's clock goes on from the reading unless it
+    /// was requested before the last one. Returns the clock.
+    fn meet(&self, known: &mut Known, shown: NaiveDateTime, (asked, answered): Moments) -> Reading {
+        let new = Reading { shown, at: middle(asked, answered), last: answered };
+        known.forget(answered, self.memory());
+        let Some(&last) = known.clocks.first() else {
+            known.clocks.push(new);
+            return new;
         };
-        let jump = reading.jump_to(shown, (asked, answered));
-        if jump.abs() <= JUMP {
+        let (jump, found) = (last.jump_to(shown, (asked, answered)), known.find(shown, (asked, answered)));
+        let clock = found.map_or(new, |place| known.clocks[place]);
+        let is_newer = asked >= last.at;
+        if is_newer {
+            known.go_on(found, new);
+        }
+        match found {
+            Some(0) => {}
+            Some(_) if is_newer => self.begin_turns(known, jump, answered),
+            None if is_newer || !known.is_paused(answered) => self.begin_pause(known, jump, answered),
+            Some(_) | None => {}
+        }
+        clock
+    }
+
+    /// Begins a pause after a jump. The log has each first jump, and then a line every 30 seconds.
+    fn begin_pause(&self, known: &mut Known, jump: TimeDelta, now: Instant) {
+        telemetry::clock_jumped();
+        let is_first = known.jumped.is_none_or(|jumped| now - jumped > self.memory());
+        known.jumped = Some(now);
+        known.paused_until = Some(now + self.pause);
+        let (seconds, pause_seconds) = (jump.as_seconds_f64(), self.pause.as_secs());
+        if !is_first && self.jumps.count(now.into_std()).is_none() {
             return;
         }
-        let newer = asked >= reading.at;
-        if newer {
-            known.reading = Some(now);
+        if self.pause.is_zero() {
+            warn!(seconds, "the database's clock has jumped; holds and orders run out by its new time");
+            return;
         }
-        if newer || !known.is_paused(answered) {
-            telemetry::clock_jumped();
-            let (seconds, pause_seconds) = (jump.as_seconds_f64(), self.pause.as_secs());
-            warn!(
-                seconds,
-                pause_seconds, "the database's clock has jumped; holds and orders run out again after the pause"
-            );
-            known.paused_until = Some(answered + self.pause);
+        warn!(
+            seconds,
+            pause_seconds, "the database's clock has jumped; holds and orders run out again after the pause"
+        );
+    }
+
+    /// Records that a known clock has returned: servers with different clocks answer in turn.
+    fn begin_turns(&self, known: &mut Known, jump: TimeDelta, now: Instant) {
+        telemetry::clock_jumped();
+        known.returned = Some(now);
+        if let Some(jumps) = self.turns.count(now.into_std()) {
+            let seconds = jump.as_seconds_f64();
+            warn!(seconds, jumps, "database servers with different clocks answer in turn; set their clocks right");
         }
+    }
+
+    /// Returns how long a clock is known after its last reading.
+    fn memory(&self) -> Duration {
+        self.pause.max(KNOWN)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -161,13 +220,49 @@ impl Known {
         self.paused_until.is_some_and(|until| now < until)
     }
 
+    /// Returns for how much longer nothing may run out by the clock of the last reading.
+    fn left(&self, now: Instant, pause: Duration) -> Option<Duration> {
+        let last = self.clocks.first().copied();
+        let until = self.paused_until.max(last.and_then(|last| self.slower_until(last, pause)))?;
+        let left = until.saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Returns until when a slower clock goes before this one.
+    fn slower_until(&self, clock: Reading, pause: Duration) -> Option<Instant> {
+        self.clocks.iter().filter(|other| other.is_behind(clock)).map(|other| other.last + pause).max()
+    }
+
+    /// Removes the clocks that were not read for so long, except that of the last reading.
+    fn forget(&mut self, now: Instant, memory: Duration) {
+        let mut is_last = true;
+        self.clocks.retain(|clock| std::mem::take(&mut is_last) || now - clock.last <= memory);
+    }
+
+    /// Returns the place of the clock that fits a reading best, unless the reading shows a jump.
+    fn find(&self, shown: NaiveDateTime, moments: Moments) -> Option<usize> {
+        let jumps = self.clocks.iter().map(|clock| clock.jump_to(shown, moments).abs()).enumerate();
+        jumps.filter(|&(_, jump)| jump <= JUMP).min_by_key(|&(_, jump)| jump).map(|(place, _)| place)
+    }
+
+    /// Makes the clock that was `found`, or a new one, the last.
+    fn go_on(&mut self, found: Option<usize>, new: Reading) {
+        // the last one was the database's clock until now, as far as is known
+        self.clocks[0].last = new.last;
+        if found != Some(0) {
+            found.map(|place| self.clocks.remove(place));
+            self.clocks.insert(0, new);
+            self.clocks.truncate(CLOCKS);
+        }
+    }
+
     /// Logs when the two clocks begin to differ, when the difference changes by a second, and when they agree again.
     fn compare(&mut self, difference: TimeDelta) {
         let differs = difference.abs() > DIFFERENCE;
         let seconds = difference.as_seconds_f64();
         match self.differs {
             None if differs => warn!(seconds, "the database's clock and the clock of this machine differ"),
-            Some(told) if differs && (told - difference).abs() > DIFFERENCE => {
+            Some(logged) if differs && (logged - difference).abs() > DIFFERENCE => {
                 warn!(seconds, "the database's clock and the clock of this machine now differ by another amount");
             }
             Some(_) if differs => return,
@@ -193,75 +288,4 @@ fn signed(moment: Instant, other: Instant) -> TimeDelta {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(second: i64) -> NaiveDateTime {
-        chrono::DateTime::from_timestamp(1_000_000 + second, 0).expect("a time").naive_utc()
-    }
-
-    #[test]
-    fn a_reading_from_any_moment_between_request_and_response_is_no_jump() {
-        let at = Instant::now();
-        let after = |seconds| at + Duration::from_secs(seconds);
-        let reading = Reading { shown: shown(0), at };
-        for (second, asked, answered, jump) in [(10, 10, 10, 0), (10, 7, 12, 0), (17, 10, 10, 7), (2, 10, 14, -8)] {
-            let found = reading.jump_to(shown(second), (after(asked), after(answered)));
-            assert_eq!(found, TimeDelta::seconds(jump), "{second} between {asked} and {answered}");
-        }
-        let before = Reading { shown: shown(10), at: after(10) };
-        assert_eq!(before.jump_to(shown(0), (at, at)), TimeDelta::zero(), "a page may be older than the last reading");
-    }
-
-    #[test]
-    fn nothing_runs_out_after_a_jump_in_either_direction_until_the_pause_is_over() {
-        for jump in [-3600, -6, 6, 3600] {
-            let clock = Clock::default();
-            assert!(clock.admits(shown(0), Instant::now()), "the first reading is no jump");
-            assert!(clock.admits(shown(4), Instant::now()), "a small difference is no jump");
-            assert!(!clock.admits(shown(jump), Instant::now()), "{jump}");
-            assert!(!clock.admits(shown(jump), Instant::now()), "nor is the next page with that time admitted");
-            let left = clock.paused_for().expect("a pause");
-            assert!(left > PAUSE / 2 && left <= PAUSE, "{left:?}");
-            let now = clock.now() - shown(jump);
-            assert!(now.abs() < TimeDelta::seconds(5), "the clock goes on from there: {now}");
-            clock.known().paused_until = Some(Instant::now());
-            assert!(clock.admits(shown(jump), Instant::now()));
-        }
-    }
-
-    #[test]
-    fn a_page_requested_before_the_jump_is_not_admitted_and_is_no_second_jump() {
-        let (clock, before) = (Clock::default(), Instant::now());
-        clock.read(shown(0), before);
-        let asked = Instant::now();
-        clock.read(shown(3600), Instant::now());
-        assert!(!clock.admits(shown(0), asked), "it is not admitted");
-        let now = clock.now() - shown(3600);
-        assert!(now.abs() < TimeDelta::seconds(5), "the clock goes on from the last reading: {now}");
-    }
-
-    #[test]
-    fn without_a_pause_a_jump_stops_nothing() {
-        let clock = Clock::new(Duration::ZERO);
-        assert!(
-            [0, 3600, 0].map(|second| clock.admits(shown(second), Instant::now())).iter().all(|&admitted| admitted)
-        );
-        clock.read(shown(0), Instant::now());
-        clock.read(shown(3600), Instant::now());
-        assert_eq!(clock.paused_for(), None);
-    }
-
-    #[test]
-    fn a_difference_of_the_clocks_is_reported_until_they_agree_again() {
-        let clock = Clock::default();
-        let local = || Utc::now().naive_utc();
-        clock.read(local(), Instant::now());
-        assert_eq!(clock.difference(), None);
-        clock.read(local() + TimeDelta::seconds(3), Instant::now());
-        let difference = clock.difference().expect("they differ");
-        assert!((difference - TimeDelta::seconds(3)).abs() < TimeDelta::seconds(1), "{difference}");
-        clock.read(local(), Instant::now());
-        assert_eq!(clock.difference(), None);
-    }
-}
+mod tests;

@@ -181,9 +181,9 @@ pub fn explain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
+        let own = error.to_string();
+        if !text.contains(&own) {
+            text = format!("{text}: {own}");
         }
         cause = error.source();
     }

@@ -7,11 +7,11 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, Params, params};
 use tracing::warn;
 
+use super::door::Database;
+use super::error::Error;
 use super::lock_wait::{self, MigrateError, Patience, Step, Waits};
-use super::server::Trace;
-use crate::db::door::Database;
-use crate::db::error::Error;
-use crate::db::{pool, sql};
+use super::lost_connection::ConnectionId;
+use super::{pool, sql};
 
 macro_rules! migrations {
     ($($version:literal $name:literal),+ $(,)?) => {
@@ -82,11 +82,11 @@ pub async fn migrate_within(
         connected = connect(options) => connected.map_err(connecting)?,
         () = &mut stop => return Err(MigrateError::Stopped),
     };
-    let trace = Trace::of(&mut conn).await.map_err(connecting)?;
+    let id = ConnectionId::of(&mut conn).await.map_err(connecting)?;
     let applied = tokio::select! {
         applied = apply(&mut conn, patience) => applied,
         () = &mut stop => {
-            trace.end(&pool::session(options.clone()).into()).await;
+            id.end(&pool::session(options.clone()).into()).await;
             return Err(MigrateError::Stopped);
         }
     };

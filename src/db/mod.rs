@@ -1,5 +1,6 @@
 //! The only place with SQL: the pool, the transaction door, and one file per table.
 
+mod attempt;
 mod breaker;
 pub mod clock;
 mod column;
@@ -9,6 +10,7 @@ pub mod error;
 mod guard;
 pub mod literal;
 pub mod lock_wait;
+mod lost_connection;
 pub mod migrations;
 pub mod packets;
 pub mod pool;
@@ -17,6 +19,7 @@ pub mod share;
 pub mod sql;
 pub mod tables;
 mod trouble;
+mod tx;
 pub mod views;
 
 pub use clock::Clock;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mysql_async::{Conn, Opts, OptsBuilder, UrlError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::server::{Server, Trace};
+use super::server::Server;
 use super::share::{Share, Shares};
 
 /// The settings of every session. READ COMMITTED, because every guard is one statement and gaps need no locks; strict mode,
@@ -69,6 +69,10 @@ struct Shared {
     shares: Shares,
     places: Arc<Semaphore>,
     idle: Mutex<Idle>,
+    /// Each open connection has a copy.
+    open: Arc<()>,
+    /// Notified when a connection is returned.
+    returned: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +93,8 @@ impl Pool {
     pub(super) fn new(options: Opts, size: usize) -> Self {
         let options = session(options).into();
         let (shares, places) = (Shares::of(size), Arc::new(Semaphore::new(size)));
-        Self { shared: Arc::new(Shared { options, size, shares, places, idle: Mutex::default() }) }
+        let (idle, open, returned) = Default::default();
+        Self { shared: Arc::new(Shared { options, size, shares, places, idle, open, returned }) }
     }
 
     /// Returns the options of every connection.
@@ -114,19 +119,29 @@ impl Pool {
         let is_kept = kept.is_some();
         let connection = match kept {
             Some(connection) => connection,
-            None => Connection::open(shared.options.clone()).await?,
+            None => Connection::open(&shared).await?,
         };
         Ok(Lease { connection: Some(connection), generation, is_kept, shared, _places: (place, part) })
     }
 
+    /// Returns whether connections are open, which may serve further callers.
+    pub(super) fn has_open(&self) -> bool {
+        Arc::strong_count(&self.shared.open) > 1
+    }
+
+    /// Waits until a connection is returned, unless one was returned before and not waited for.
+    pub(super) async fn returned(&self) {
+        self.shared.returned.notified().await;
+    }
+
     /// Discards every connection, those in use when they are returned: they lead to a server that was unavailable.
-    pub(super) fn give_up_all(&self) {
-        let given_up = {
+    pub(super) fn discard_all(&self) {
+        let discarded = {
             let mut idle = self.shared.idle();
             idle.generation += 1;
             std::mem::take(&mut idle.connections)
         };
-        drop(given_up);
+        drop(discarded);
     }
 
     /// Returns how many connections exist, those that are being opened included, and how many of them are in use.
@@ -165,12 +180,6 @@ impl Lease {
         self.is_kept
     }
 
-    /// Returns the data that is needed to end it from another connection.
-    pub(super) fn trace(&self) -> Trace {
-        let connection = self.connection.as_ref().expect("a lease has its connection until it ends");
-        Trace { id: connection.conn.id(), server: connection.server.clone() }
-    }
-
     /// Returns the server that it leads to.
     pub(super) fn server(&self) -> Option<&Server> {
         self.connection.as_ref().and_then(|connection| connection.server.as_ref())
@@ -181,6 +190,7 @@ impl Lease {
         let mut idle = self.shared.idle();
         if idle.generation == self.generation {
             idle.connections.extend(self.connection.take());
+            self.shared.returned.notify_one();
         }
     }
 
@@ -211,13 +221,14 @@ impl DerefMut for Lease {
 struct Connection {
     conn: Conn,
     server: Option<Server>,
+    _open: Arc<()>,
 }
 
 impl Connection {
     #[expect(clippy::disallowed_methods, reason = "this is the pool")]
-    async fn open(options: Opts) -> Result<Self, mysql_async::Error> {
-        let mut conn = Conn::new(options).await?;
+    async fn open(shared: &Shared) -> Result<Self, mysql_async::Error> {
+        let mut conn = Conn::new(shared.options.clone()).await?;
         let server = Server::of(&mut conn).await?;
-        Ok(Self { conn, server })
+        Ok(Self { conn, server, _open: Arc::clone(&shared.open) })
     }
 }

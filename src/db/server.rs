@@ -5,11 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, Opts, Row};
-use tokio::time::{Instant, timeout};
-use tracing::debug;
-
-use super::pool;
+use mysql_async::{Conn, Error, Row};
+use tokio::time::Instant;
 
 /// Reads the connection's id as the server itself knows it, the server's name, and its uptime. MySQL and MariaDB each
 /// take the other one's variable for a comment.
@@ -20,10 +17,6 @@ const IDENTIFY: &str = "SELECT CONNECTION_ID(), CONCAT_WS('/', @@hostname, @@por
      SHOW GLOBAL STATUS LIKE 'Uptime'";
 /// By how much two readings of one server's uptime may differ: whole seconds, and the time that the reading takes.
 const TOLERANCE: Duration = Duration::from_secs(2);
-/// How many connections are opened to find the server of a lost one.
-const TRIES: u32 = 4;
-/// How long ending a lost connection may take.
-const ENDING: Duration = Duration::from_secs(1);
 
 /// One run of one server.
 #[derive(Debug, Clone)]
@@ -32,15 +25,6 @@ pub(super) struct Server {
     /// Its uptime at `asked`, in whole seconds.
     uptime: Duration,
     asked: Instant,
-}
-
-/// Identifies a connection that may have to be ended from another one.
-#[derive(Debug, Clone)]
-pub(super) struct Trace {
-    /// The connection's id on its server.
-    pub(super) id: u32,
-    /// `None` when its server cannot be identified: the connection must not be ended by its id.
-    pub(super) server: Option<Server>,
 }
 
 impl Server {
@@ -65,6 +49,12 @@ impl Server {
         }
     }
 
+    /// A server of which nothing is known.
+    #[cfg(test)]
+    pub(super) fn unknown(asked: Instant) -> Self {
+        Self { name: Arc::default(), uptime: Duration::ZERO, asked }
+    }
+
     /// Returns whether both are the same server, not restarted in between: its uptime has grown by the time that has passed.
     pub(super) fn is(&self, other: &Self) -> bool {
         let (earlier, later) = if self.asked <= other.asked { (self, other) } else { (other, self) };
@@ -80,58 +70,6 @@ async fn ask(conn: &mut Conn, question: &str) -> Result<Option<(u64, Vec<u8>, u6
     let id_and_name = identity.first().and_then(|row| Some((row.get(0)?, row.get(1)?)));
     let uptime = uptime.first().and_then(|row| row.get(1));
     Ok(id_and_name.zip(uptime).map(|((id, name), uptime)| (id, name, uptime)))
-}
-
-impl Trace {
-    /// Returns the trace of a connection.
-    ///
-    /// # Errors
-    /// When the connection does not work.
-    pub(super) async fn of(conn: &mut Conn) -> Result<Self, Error> {
-        Ok(Self { id: conn.id(), server: Server::of(conn).await? })
-    }
-
-    /// Returns whether it is a connection of this server, which `KILL` may end.
-    pub(super) fn is_on(&self, server: Option<&Server>) -> bool {
-        self.server.as_ref().zip(server).is_some_and(|(own, server)| own.is(server))
-    }
-
-    /// Ends it over `conn`, which leads to its server. It is no error when it is closed already.
-    ///
-    /// # Errors
-    /// When `conn` does not work.
-    pub(super) async fn end_over(&self, conn: &mut Conn) -> Result<(), Error> {
-        match conn.query_drop(format!("KILL {}", self.id)).await {
-            Err(error @ Error::Server(_)) => debug!(id = self.id, %error, "a lost connection was already closed"),
-            other => other?,
-        }
-        Ok(())
-    }
-
-    /// Ends it over a new connection with these options that leads to its server; tries several, since a balancer may lead to
-    /// another server. Returns whether it was ended.
-    pub(super) async fn end(&self, options: &Opts) -> bool {
-        if self.server.is_none() {
-            return false;
-        }
-        for _ in 0..TRIES {
-            if let Ok(Ok(true)) = timeout(ENDING, self.try_to_end(options.clone())).await {
-                return true;
-            }
-        }
-        false
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "part of the door: it must not wait for a place in the pool")]
-    async fn try_to_end(&self, options: Opts) -> Result<bool, Error> {
-        let mut conn = Conn::new(options).await?;
-        let is_there = self.is_on(Server::of(&mut conn).await?.as_ref());
-        if is_there {
-            self.end_over(&mut conn).await?;
-        }
-        let _ = timeout(pool::GOODBYE, conn.disconnect()).await;
-        Ok(is_there)
-    }
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Troubles {
     /// show that all writes do, so only time clears it.
     pub(super) fn lacks_space(&self) -> Option<String> {
         let last = lock(&self.lack_of_space);
-        last.as_ref().filter(|(at, _)| at.elapsed() < LACK_LASTS).map(|(_, said)| said.clone())
+        last.as_ref().filter(|(at, _)| at.elapsed() < LACK_LASTS).map(|(_, message)| message.clone())
     }
 }
 

@@ -85,7 +85,7 @@ const DATABASE_AVAILABLE: &str = "db.available";
 const ADMIN_REFUSED: &str = "admin.refused";
 /// Duration of requests, in ms, by `method`, `route` (its pattern) and `status`.
 const REQUEST: &str = "http.request_ms";
-/// Log lines that were dropped because standard error was not read in time.
+/// Log lines that were dropped because standard error was not read in time or could not be written.
 const LOG_DROPPED: &str = "log.dropped";
 
 /// Sends every log line, also those of panics, to standard error as one JSON object, filtered by `filter`. No thread waits
@@ -272,8 +272,8 @@ pub(crate) fn request_done(method: &'static str, route: &str, status: u16, took:
     histogram!(REQUEST, "method" => method, "route" => route, "status" => status.to_string()).record(ms(took));
 }
 
-fn log_dropped() {
-    counter!(LOG_DROPPED).increment(1);
+fn log_dropped(lines: u64) {
+    counter!(LOG_DROPPED).increment(lines);
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Standard error, written by a separate thread. A pipe that is not read blocks its writer, which must not be a thread
-//! that serves requests: lines wait in a bounded queue, and those that do not fit are dropped and counted.
+//! that serves requests: lines wait in a bounded queue. Those that do not fit, or that cannot be written (a file on a full
+//! disk), are dropped and counted.
 
 use std::io::{self, Write};
 use std::iter;
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-/// How often the log reports dropped lines while it is read too slowly.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How often the log reports dropped lines while it is read or written too slowly.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// The size of the queue in bytes; each line counts [`LINE_BYTES`] in addition to its text.
 const QUEUE_BYTES: usize = 8 * 1024 * 1024;
 /// The approximate memory of a queued line in addition to its text.
@@ -51,11 +52,19 @@ pub(super) struct Lines {
     load: Arc<Load>,
 }
 
-/// The bytes in the queue, and the lines that did not fit.
+/// The bytes in the queue, and the lines that were dropped and not reported yet.
 #[derive(Default)]
 struct Load {
     bytes: AtomicUsize,
     dropped: AtomicU64,
+}
+
+impl Load {
+    /// Counts lines that were not written.
+    fn drop_lines(&self, lines: u64) {
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
+        super::log_dropped(lines);
+    }
 }
 
 impl Lines {
@@ -77,8 +86,7 @@ impl Lines {
         let waiting = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
         if waiting + bytes > QUEUE_BYTES || self.queue.send(Message::Line(line.into())).is_err() {
             self.load.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.load.dropped.fetch_add(1, Ordering::Relaxed);
-            super::log_dropped();
+            self.load.drop_lines(1);
         }
     }
 
@@ -114,6 +122,7 @@ fn write_all(mut writer: impl Write, messages: &Receiver<Message>, load: &Load) 
                     }
                     piece.text.extend_from_slice(&line);
                     piece.load += line.len() + LINE_BYTES;
+                    piece.lines += 1;
                 }
                 Message::Flush(done) => {
                     piece.write_to(&mut writer, load);
@@ -130,40 +139,57 @@ fn write_all(mut writer: impl Write, messages: &Receiver<Message>, load: &Load) 
 struct Piece {
     text: Vec<u8>,
     load: usize,
-    /// When the log last reported dropped lines.
-    told: Option<Instant>,
+    lines: u64,
+    /// Whether the last write failed, maybe in the middle of a line.
+    is_cut: bool,
+    /// When dropped lines were last reported.
+    reported: Option<Instant>,
 }
 
 impl Piece {
-    /// Writes the lines. A writer fails when its pipe is closed: only these lines are lost.
+    /// Writes the lines, or counts them as dropped. Reports dropped lines after a write that succeeded.
     fn write_to(&mut self, writer: &mut impl Write, load: &Load) {
-        if self.load == 0 {
+        if self.lines == 0 {
             return;
         }
-        let _ = writer.write_all(&self.text);
+        let is_written = self.try_to_write(writer).is_ok();
+        if !is_written {
+            load.drop_lines(self.lines);
+        }
+        self.is_cut = !is_written;
         self.text.clear();
+        self.lines = 0;
         let waiting = load.bytes.fetch_sub(self.load, Ordering::Relaxed) - self.load;
         self.load = 0;
         // this also holds while the reader stays slower than the log
-        let is_due = self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY);
+        let is_due = self.reported.is_none_or(|reported| reported.elapsed() >= REPORT_EVERY);
         let has_room = waiting + PIECE_BYTES < QUEUE_BYTES;
-        if (waiting == 0 || is_due && has_room) && tell_dropped(load) {
-            self.told = Some(Instant::now());
+        if is_written && (waiting == 0 || is_due && has_room) && report_dropped(load) {
+            self.reported = Some(Instant::now());
         }
+    }
+
+    fn try_to_write(&self, writer: &mut impl Write) -> io::Result<()> {
+        if self.is_cut {
+            writer.write_all(b"\n")?;
+        }
+        writer.write_all(&self.text)
     }
 }
 
 /// Logs how many lines were dropped. Returns whether there were any.
-fn tell_dropped(load: &Load) -> bool {
+fn report_dropped(load: &Load) -> bool {
     let lines = load.dropped.swap(0, Ordering::Relaxed);
     if lines > 0 {
-        warn!(lines, "log lines were dropped because standard error was not read in time");
+        warn!(lines, "log lines were dropped because standard error was not read in time or could not be written");
     }
     lines > 0
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     /// A writer whose pieces wait until the test receives them.
@@ -229,5 +255,43 @@ mod tests {
         }
         lines.flush_all();
         assert!(lines.load.bytes.load(Ordering::Relaxed) > 0, "it does not wait for ever");
+    }
+
+    /// A writer on a disk with little room.
+    #[derive(Clone)]
+    struct Disk(Arc<Mutex<(usize, String)>>);
+
+    impl Write for Disk {
+        fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+            let (room, text) = &mut *self.0.lock().expect("no panic");
+            let fits = piece.len().min(*room);
+            if fits == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            *room -= fits;
+            text.push_str(str::from_utf8(&piece[..fits]).expect("text"));
+            Ok(fits)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted_and_reported_after_the_next_write() {
+        let disk = Disk(Arc::new(Mutex::new((3, String::new()))));
+        let lines = Lines::written_to(disk.clone());
+        for _ in 0..10 {
+            lines.add(b"dropped\n");
+        }
+        lines.flush_all();
+        assert_eq!(dropped(&lines), 10, "each line counts, and nothing is reported that cannot be written");
+        assert_eq!(lines.load.bytes.load(Ordering::Relaxed), 0, "they leave the queue");
+        disk.0.lock().expect("no panic").0 = 1000;
+        lines.add(b"written\n");
+        lines.flush_all();
+        assert_eq!(dropped(&lines), 0, "they are reported");
+        assert_eq!(disk.0.lock().expect("no panic").1, "dro\nwritten\n", "a whole line follows one that was cut");
     }
 }

@@ -29,7 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// A worker whose reads grow with the inbox rests this many times as long as it read.
 const SWEEP_SHARE: u32 = 10;
 /// How often the gauges of the inbox are sent.
-const TELL_INBOX_EVERY: Duration = Duration::from_secs(5);
+const GAUGE_INBOX_EVERY: Duration = Duration::from_secs(5);
 /// How often the schema version is checked; every [`NAP`] while it is not known to be current.
 const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(5);
 /// How often the database's clock is read.
@@ -90,9 +90,9 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
     });
     work(app, tasks, stop, "tell_inbox", |app| async move {
         let began = Instant::now();
-        let told = app.checkout.tell_inbox().await;
-        let rest = TELL_INBOX_EVERY.max(began.elapsed() * SWEEP_SHARE);
-        Ok(match told {
+        let sent = app.checkout.tell_inbox().await;
+        let rest = GAUGE_INBOX_EVERY.max(began.elapsed() * SWEEP_SHARE);
+        Ok(match sent {
             Ok(()) => Next::After(rest),
             Err(error) => Next::Failed(error, rest),
         })

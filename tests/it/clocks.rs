@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use holdfast::app::App;
-use holdfast::checkout::Error;
 use holdfast::checkout::audit::report::Kind;
+use holdfast::checkout::{Error, Operation};
 use holdfast::config::Config;
 use holdfast::domain::{EventStatus, HoldStatus, OrderStatus, Reference, Refusal};
 use serde_json::json;
@@ -13,6 +13,7 @@ use standardwebhooks::Webhook;
 use uuid::Uuid;
 
 use crate::signatures::now;
+use crate::support::crowd::keyed;
 use crate::support::process::Process;
 use crate::support::proxy::Proxy;
 use crate::support::statsd::StatsD;
@@ -202,6 +203,66 @@ async fn after_a_database_clock_jumps_back_expiry_pauses_and_then_misses_no_row(
         "rows that are overdue by the right clock are ended, although the workers have read a later time"
     );
     shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn two_servers_with_different_clocks_that_answer_in_turn_pause_expiry_once_and_end_nothing_early() {
+    let shop = Shop::open().await;
+    let (app, proxy) = app_with_pause(&shop, 2).await;
+    let sale = Sale::open(&shop, &app).await;
+    shop.let_hold_run_out(&sale.hold_id.to_string()).await;
+    let over = eventually(async || {
+        for seconds in [HOUR, 0] {
+            proxy.set_clock(seconds);
+            app.checkout.read_clock().await.expect("the database answers");
+            Sale::step(&app).await;
+        }
+        shop.reserved(sale.product_id).await == 2
+    });
+    assert!(over.await, "a hold that has run out by both clocks is ended");
+    proxy.set_clock(HOUR);
+    Sale::step(&app).await;
+    assert_eq!(shop.count("SELECT COUNT(*) FROM holds WHERE status = 'active'").await, 1);
+    assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'pending'").await, 1);
+    assert_eq!(shop.count("SELECT COUNT(*) FROM payment_events WHERE status = 'refund_due'").await, 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_has_jumped_deletes_no_idempotency_key_until_the_pause_is_over() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(5).await;
+    let (app, proxy) = app_with_pause(&shop, 1).await;
+    let key = || Some(keyed(Operation::Hold, "key", 0));
+    let first = app.checkout.create_hold(product_id, 1, key()).await.expect("enough units").hold.id;
+    app.checkout.read_clock().await.expect("the database answers");
+    proxy.set_clock(72 * HOUR);
+    assert!(!app.checkout.forget_old_keys().await.expect("the step runs"));
+    let copy = app.checkout.create_hold(product_id, 1, key()).await.expect("a copy").hold.id;
+    assert_eq!(copy, first, "the key is still there");
+    let deleted = eventually(async || {
+        app.checkout.forget_old_keys().await.expect("the step runs");
+        shop.count("SELECT COUNT(*) FROM idempotency_keys").await == 0
+    });
+    assert!(deleted.await, "it is deleted after the pause");
+}
+
+#[tokio::test]
+async fn a_clock_that_changes_again_and_again_is_logged_a_few_times_and_not_as_a_pause_when_there_is_none() {
+    let shop = Shop::open().await;
+    let statsd = StatsD::start().await;
+    let (_, proxy) = shop.config_through_proxy().await;
+    let settings = [statsd.setting(), ("HOLDFAST_CLOCK_JUMP_SECONDS", "0")];
+    let (process, _client) = Process::serve(&proxy.url(&shop.database.url), &settings).await;
+    statsd.gauged("expiry.paused", &[], |paused| paused == 0.0).await;
+    for jump in 1..=5 {
+        proxy.set_clock(if jump % 2 == 0 { 0 } else { HOUR });
+        statsd.counted("clock.jumps", &[], jump).await;
+    }
+    let log = process.terminate().await.expect(0).err;
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(lines("the database's clock has jumped"), 1, "{log}");
+    assert_eq!(lines("different clocks answer in turn"), 1, "{log}");
+    assert!(lines("clock") <= 4 && lines("pause") == 0, "{log}");
 }
 
 #[tokio::test]

@@ -1,18 +1,22 @@
 //! A database that is unreachable or frozen: the service notices it soon, refuses every request at once, and needs no restart.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use holdfast::app::App;
 use holdfast::checkout::Error;
-use holdfast::db::migrations;
+use holdfast::config::Config;
+use holdfast::db::{Database, Share, migrations, pool};
 use holdfast::dev::PrivateServer;
 use mysql_async::Opts;
 use mysql_async::prelude::Queryable;
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::readiness::url_of_user;
 use crate::support::crowd::{all, hold, in_order};
 use crate::support::process::Process;
 use crate::support::proxy::{Action, Proxy, Rule};
@@ -256,4 +260,92 @@ async fn an_outage_logs_its_beginning_and_its_end_once_and_sets_a_gauge() {
         assert!(line["host"] == "127.0.0.1" && line["port"].is_u64(), "{line}");
     }
     assert!(during[0]["reason"].is_string(), "{during:?}");
+}
+
+#[tokio::test]
+async fn connections_that_were_lost_in_an_outage_are_killed_over_few_new_ones() {
+    const LOST: usize = 24;
+    let shop = Shop::open().await;
+    let (_, proxy) = shop.config_through_proxy().await;
+    let options = pool::options(&proxy.url(&shop.database.url)).expect("a URL");
+    let database = Database::new(options, LOST).share(Share::Batches);
+    let statements = proxy.on(Rule::exactly("SELECT 1 + 1").always(), Action::Partition);
+    let calls = in_order((0..LOST).map(|_| {
+        let database = database.clone();
+        async move { database.transaction("test.wait", |tx| tx.execute_text("SELECT 1 + 1").boxed()).await }
+    }));
+    statements.reached_by(LOST).await;
+    proxy.freeze();
+    for ended in all(calls).await {
+        assert!(matches!(ended, Err(Error::Unavailable(_))), "{ended:?}");
+    }
+    proxy.clear();
+    let before = proxy.connects();
+    proxy.thaw();
+    let killed = || proxy.statements().iter().filter(|statement| statement.starts_with("KILL ")).count();
+    assert!(eventually(async || killed() == LOST).await, "{} were killed", killed());
+    let connects = proxy.connects() - before;
+    assert!(connects <= 6, "{connects} connections were opened, for probes and to kill {LOST} connections");
+}
+
+/// Why a server refuses further connections.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    Limit,
+    Password,
+}
+
+/// Requests of three products, of which two wait on the only connections that the server accepts.
+async fn requests_use_the_open_connections(refusal: Refusal) {
+    let shop = Shop::open().await;
+    let products = [shop.product(10).await, shop.product(10).await, shop.product(10).await];
+    let (url, user) = url_of_user(&shop).await;
+    shop.execute(&format!("ALTER USER '{user}'@'%' WITH MAX_USER_CONNECTIONS 2")).await;
+    let (config, proxy) = shop.config_through_proxy().await;
+    let database = Opts::from_url(&proxy.url(&url)).expect("a URL");
+    let app = Arc::new(App::new(&Config { database, ..config }));
+    let commits = proxy.on(Rule::exactly("COMMIT").times(2), Action::PauseBefore);
+    let mut answers = in_order(products[..2].iter().map(|&product_id| hold(&app, product_id, 1, None)));
+    commits.reached_by(2).await;
+    if matches!(refusal, Refusal::Password) {
+        shop.execute(&format!("ALTER USER '{user}'@'%' IDENTIFIED BY 'another one' WITH MAX_USER_CONNECTIONS 0")).await;
+    }
+    let before = proxy.connects();
+    answers.extend(in_order([hold(&app, products[2], 1, None)]));
+    assert!(eventually(async || proxy.connects() >= before + 10).await, "{refusal:?}: it tries to connect");
+    assert!(app.checkout.database().is_available(), "{refusal:?}: some connections are open");
+    drop(commits);
+    for answer in all(answers).await {
+        answer.unwrap_or_else(|error| panic!("{refusal:?}: {error}"));
+    }
+    shop.execute(&format!("DROP USER '{user}'@'%'")).await;
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_further_connections_serves_all_requests_over_the_open_ones() {
+    tokio::join!(
+        requests_use_the_open_connections(Refusal::Limit),
+        requests_use_the_open_connections(Refusal::Password),
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_every_connection_is_an_immediate_503_and_one_connection_is_enough() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(100).await;
+    let (url, user) = url_of_user(&shop).await;
+    shop.execute(&format!("ALTER USER '{user}'@'%' WITH MAX_USER_CONNECTIONS 1")).await;
+    let only = server::connect(&url).await;
+    let (process, client) = Process::serve(&url, &[]).await;
+    is_refused_at_once(&client, product_id).await;
+    only.disconnect().await.expect("it can be closed");
+    assert!(eventually(async || client.get("/readyz").await.status == 200).await, "it needs no restart");
+    for answer in join_all((0..40).map(|_| client.try_hold(product_id, 1))).await {
+        answer.expect(201);
+    }
+    let log = process.terminate().await.expect(0).err;
+    let says = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!((says("is not available; requests"), says("available again")), (1, 1), "{log}");
+    assert!((1..=2).contains(&says("raise the limit of connections")), "{log}");
+    shop.execute(&format!("DROP USER '{user}'@'%'")).await;
 }

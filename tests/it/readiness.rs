@@ -73,7 +73,7 @@ async fn a_table_that_another_client_has_locked_makes_the_service_unready() {
 }
 
 /// Creates a database user with the privileges that the service needs on every table; returns its URL and its name.
-async fn url_of_user(shop: &Shop) -> (String, String) {
+pub(crate) async fn url_of_user(shop: &Shop) -> (String, String) {
     let (name, database) = (format!("u{}", &mint().replace('-', "")[16..]), &shop.database.name);
     shop.execute(&format!("CREATE USER '{name}'@'%'")).await;
     let tables: Vec<String> = shop.rows("SHOW TABLES").await;
