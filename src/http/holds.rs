@@ -9,10 +9,11 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Tags;
+use super::headers::IdempotencyKey;
 use super::json::Json;
 use super::problem::{Denied, denials};
-use super::types::{IdempotencyKey, Timestamp, Whole, Word};
+use super::tags::Tags;
+use super::values::{Timestamp, Whole, Word};
 use crate::app::App;
 use crate::checkout::Hold;
 use crate::checkout::Operation;

@@ -13,13 +13,13 @@ use poem_openapi::types::Type;
 use serde::de::DeserializeOwned;
 
 use super::echo;
+use super::headers::{IdempotencyKey, UnsignedKey};
 use super::holds::Holds;
 use super::json::{Json, Raw};
 use super::orders::Orders;
-use super::payments::signature::{Once, StandardHeaders, UnsignedKey};
+use super::payments::signature::StandardHeaders;
 use super::payments::{PaymentEvent, Payments};
 use super::products::Products;
-use super::types::IdempotencyKey;
 use crate::app::App;
 
 /// A request of the hot path.
@@ -82,23 +82,23 @@ impl Handlers {
     pub(super) fn answer(&self, hot: Hot, request: Request) -> BoxFuture<'_, poem::Result<Response>> {
         match hot {
             Hot::CreateHold => {
-                let wish = Box::pin(wish(request));
+                let read = Box::pin(read_create(request));
                 Box::pin(async move {
-                    let (key, body) = wish.await?;
+                    let (key, body) = read.await?;
                     Ok(answered(self.holds.create(key, body).await))
                 })
             }
             Hot::CreateOrder => {
-                let wish = Box::pin(wish(request));
+                let read = Box::pin(read_create(request));
                 Box::pin(async move {
-                    let (key, body) = wish.await?;
+                    let (key, body) = read.await?;
                     Ok(answered(self.orders.create(key, body).await))
                 })
             }
             Hot::ReceivePaymentEvent => {
-                let delivery = Box::pin(delivery(request));
+                let read = Box::pin(read_webhook(request));
                 Box::pin(async move {
-                    let (StandardHeaders { id, timestamp, signatures }, key, body) = delivery.await?;
+                    let (StandardHeaders { id, timestamp, signatures }, key, body) = read.await?;
                     Ok(answered(self.payments.webhook(id, timestamp, signatures, key, body).await))
                 })
             }
@@ -111,19 +111,17 @@ impl Handlers {
 }
 
 /// Reads the key and the body of a request that creates a hold or an order.
-async fn wish<T: Type + DeserializeOwned>(request: Request) -> poem::Result<(IdempotencyKey, Json<T>)> {
+async fn read_create<T: Type + DeserializeOwned>(request: Request) -> poem::Result<(IdempotencyKey, Json<T>)> {
     let (request, mut body) = request.split();
-    let key = IdempotencyKey::of(request.headers(), "idempotency-key")?;
+    let key = IdempotencyKey::read(request.headers())?;
     Ok((key, Json::from_request(&request, &mut body).await?))
 }
 
 /// Reads the headers and the body of a payment webhook.
-async fn delivery(request: Request) -> poem::Result<(StandardHeaders, UnsignedKey, Raw<PaymentEvent>)> {
+async fn read_webhook(request: Request) -> poem::Result<(StandardHeaders, UnsignedKey, Raw<PaymentEvent>)> {
     let (request, mut body) = request.split();
-    let [id, timestamp, signatures] =
-        ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| Once::read(&request, name));
-    let key = UnsignedKey::read(&request, "idempotency-key");
-    Ok((StandardHeaders { id, timestamp, signatures }, key, Raw::from_request(&request, &mut body).await?))
+    let (headers, key) = (StandardHeaders::read(request.headers()), UnsignedKey::read(request.headers()));
+    Ok((headers, key, Raw::from_request(&request, &mut body).await?))
 }
 
 fn answered(result: Result<impl IntoResponse, impl IntoResponse>) -> Response {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use poem::http::{HeaderMap, StatusCode, header};
+use poem::http::{StatusCode, header};
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
@@ -13,12 +13,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use super::headers;
 use super::problem::Problem;
 
 /// The largest body, in bytes.
 pub const BODY_BYTES: usize = 64 * 1024;
-/// The most that is kept of a request's headers, in bytes.
-const HEADER_BYTES: usize = 4096;
 /// How long a client may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
@@ -31,7 +30,7 @@ pub struct Json<T>(pub T);
 pub struct Raw<T> {
     /// The body, or the reason why it could not be read: a handler may have another problem to return first.
     pub bytes: Result<Vec<u8>, Problem>,
-    /// The kept headers of the request (see [`is_kept_header`]), one per line; at most 4 KiB.
+    /// The headers of the request that are kept; see [`headers::kept`].
     pub headers: String,
     documented: std::marker::PhantomData<T>,
 }
@@ -102,38 +101,6 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Prob
     }
 }
 
-/// The headers of a delivery that are kept, because they show its origin. Any other header may contain a signature, a key or
-/// a token.
-const KEPT_HEADERS: [&str; 11] = [
-    "content-type",
-    "content-length",
-    "date",
-    "host",
-    "user-agent",
-    "webhook-id",
-    "webhook-timestamp",
-    "x-request-id",
-    "x-correlation-id",
-    "traceparent",
-    "tracestate",
-];
-
-/// Whether the header of this name, in lower case, is kept and shown.
-pub fn is_kept_header(name: &str) -> bool {
-    KEPT_HEADERS.contains(&name)
-}
-
-fn kept_headers(headers: &HeaderMap) -> String {
-    let mut kept = String::new();
-    for (name, value) in headers.iter().filter(|(name, _)| is_kept_header(name.as_str())) {
-        let line = format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
-        if kept.len() + line.len() <= HEADER_BYTES {
-            kept.push_str(&line);
-        }
-    }
-    kept
-}
-
 fn check_content_type(content_type: Option<&str>) -> Result<(), Problem> {
     // The type alone, without parameters: application/json, or any application/…+json (RFC 6839).
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -195,7 +162,7 @@ impl<T: Type> ParsePayload for Raw<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
-        let headers = kept_headers(request.headers());
+        let headers = headers::kept(request.headers());
         Ok(Self { bytes: read(request, body).await, headers, documented: std::marker::PhantomData })
     }
 }

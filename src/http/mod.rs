@@ -2,16 +2,19 @@
 
 pub mod admin;
 mod echo;
+pub mod headers;
 pub mod health;
 pub mod holds;
 mod hot;
 pub mod json;
 pub mod orders;
+pub mod paging;
 pub mod payments;
 pub mod problem;
 pub mod products;
 pub mod server;
-pub mod types;
+mod tags;
+pub mod values;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,22 +27,6 @@ use poem_openapi::OpenApiService;
 use serde_json::Value;
 
 use crate::app::App;
-
-#[derive(poem_openapi::Tags)]
-enum Tags {
-    /// Products on sale and their stock.
-    Products,
-    /// Short reservations of units.
-    Holds,
-    /// Orders, each made from a hold and paid by a provider.
-    Orders,
-    /// Webhooks for payment providers.
-    Payments,
-    /// For operators, with the admin token.
-    Operators,
-    /// For load balancers and operators.
-    Health,
-}
 
 /// The API document changes with the running version: a cache may keep it, but must revalidate it before each use.
 const REVALIDATE: &str = "no-cache";

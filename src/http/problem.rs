@@ -11,7 +11,7 @@ use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::types::{Kind, Text, Title};
+use super::values::{ProblemTitle, ProblemUri, Text};
 use crate::checkout::Error;
 use crate::domain::Refusal;
 
@@ -27,9 +27,9 @@ struct ProblemBody {
     /// A URI that names the kind of problem.
     #[oai(rename = "type")]
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: ProblemUri,
     /// The kind of problem in words.
-    title: Title,
+    title: ProblemTitle,
     /// The HTTP status.
     status: u16,
     /// The reason why this request failed.
@@ -61,8 +61,8 @@ impl Problem {
     /// Creates a problem with this status and code.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let body = ProblemBody {
-            kind: Kind(code),
-            title: Title(code),
+            kind: ProblemUri(code),
+            title: ProblemTitle(code),
             status: status.as_u16(),
             detail: detail.into(),
             code: Text(code),

@@ -11,11 +11,12 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use self::signature::{Once, StandardHeaders, UnsignedKey};
-use super::Tags;
+use self::signature::StandardHeaders;
+use super::headers::{IdempotencyKey, SingleHeader, UnsignedKey};
 use super::json::{Json, Raw, parse};
 use super::problem::{Denied, Problem, denials};
-use super::types::{Amount, IdempotencyKey, Verbatim, Word};
+use super::tags::Tags;
+use super::values::{AmountText, Verbatim, Word};
 use crate::app::App;
 use crate::checkout::payments::receipt::Receipt;
 use crate::domain::payment::DeliveryStatus;
@@ -44,7 +45,7 @@ pub struct PaymentEvent {
     /// `success`, `succeeded`, `paid`; `failure`, `failed`, `cancelled`; `refunded`.
     status: String,
     /// Decimal, in major units, as a number or a string. Not checked if missing.
-    amount: Option<Amount>,
+    amount: Option<AmountText>,
     /// ISO 4217 code in upper or lower case; the order's currency by default.
     currency: Option<String>,
     /// The provider's time, in any form.
@@ -64,7 +65,7 @@ impl Example for PaymentEvent {
         Self {
             order_id: Some(Uuid::nil()),
             status: "paid".to_owned(),
-            amount: Some(Amount("49.99".to_owned())),
+            amount: Some(AmountText("49.99".to_owned())),
             currency: Some("EUR".to_owned()),
             txn_id: Some("charge-1".to_owned()),
             ..Self::default()
@@ -143,13 +144,13 @@ impl Payments {
         &self,
         /// The sender's id of the event, the same for every delivery.
         #[oai(name = "webhook-id")]
-        id: Once,
+        id: SingleHeader,
         /// The time of this delivery, in seconds since 1970.
         #[oai(name = "webhook-timestamp")]
-        timestamp: Once,
+        timestamp: SingleHeader,
         /// `v1,` and the base64 of the HMAC-SHA256 of `webhook-id.webhook-timestamp.body`; spaces separate several.
         #[oai(name = "webhook-signature")]
-        signatures: Once,
+        signatures: SingleHeader,
         /// If verification is off: unique per event, unless the body has an `idempotency_key`.
         #[oai(name = "Idempotency-Key")]
         key: UnsignedKey,

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use poem_openapi::OpenApi;
 
-use super::signature::{Once, check_stripe};
+use super::signature::check_stripe;
 use super::stripe_event::{StripeEvent, read_event};
 use super::{Delivered, answer};
 use crate::app::App;
-use crate::http::Tags;
+use crate::http::headers::SingleHeader;
 use crate::http::json::Raw;
 use crate::http::problem::{Denied, Problem, denials};
+use crate::http::tags::Tags;
 
 denials! {
     /// The problems of `POST /api/payments/webhook/stripe`.
@@ -60,7 +61,7 @@ impl Stripe {
         &self,
         /// `t=` the time in seconds since 1970, `v1=` the HMAC-SHA256 of `t.body` in hexadecimal; several `v1` are allowed.
         #[oai(name = "Stripe-Signature")]
-        signature: Once,
+        signature: SingleHeader,
         body: Raw<StripeEvent>,
     ) -> Result<Delivered, Denied<StripeDenials>> {
         let secrets = self.app.stripe_secrets.as_ref().ok_or_else(Problem::not_found)?;

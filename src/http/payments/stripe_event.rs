@@ -13,9 +13,9 @@ use super::{NAME_BYTES, bounded, unreadable};
 use crate::checkout::payments::links::{Effect, Report};
 use crate::domain::money::major_units;
 use crate::domain::{Event, Meaning, Reference};
+use crate::http::headers::IdempotencyKey;
 use crate::http::json::parse;
 use crate::http::problem::Problem;
-use crate::http::types::IdempotencyKey;
 
 /// The provider of an event is the route by which it arrives.
 const PROVIDER: &str = "stripe";
@@ -47,7 +47,7 @@ struct Envelope {
 
 /// An event as Stripe sends it. Other fields are ignored and kept.
 #[derive(Debug, Object, Deserialize)]
-pub(in crate::http) struct StripeEvent {
+pub(crate) struct StripeEvent {
     /// Unique per event, `evt_…`.
     id: String,
     /// The type, such as `checkout.session.completed`.

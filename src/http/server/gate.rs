@@ -45,7 +45,7 @@ pub struct Gate<E> {
 
 impl<E> Gate<E> {
     /// Creates a gate in front of the hot handlers and of `others`; the keys of `routes` are the framework's patterns.
-    pub(in crate::http) fn new(app: Arc<App>, hot: Handlers, others: E, routes: HashMap<String, Route>) -> Self {
+    pub(crate) fn new(app: Arc<App>, hot: Handlers, others: E, routes: HashMap<String, Route>) -> Self {
         Self { app, hot, others, routes: Arc::new(routes) }
     }
 }
