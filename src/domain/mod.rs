@@ -1,5 +1,6 @@
 //! Rules that need no database: ids, states and their transitions, money, signatures and refusals.
 
+pub mod caller;
 pub mod money;
 pub mod payment;
 pub mod quarantine;
@@ -10,6 +11,7 @@ pub mod signature;
 pub mod status;
 pub mod token;
 
+pub use caller::Caller;
 pub use money::{Amount, Currency};
 pub use payment::{Event, Meaning, Outcome, Reference, WebhookMode};
 pub use quarantine::{Quarantine, QuarantineReason};

@@ -8,9 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 use crate::checkout::{Keyed, Operation};
+use crate::domain::Caller;
 
-/// The scope of the keys of all clients: clients do not authenticate, so their keys must be random.
-const ANONYMOUS: &str = "";
 /// The name of the header with an [`IdempotencyKey`].
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The most that is kept of a request's headers, in bytes.
@@ -49,12 +48,12 @@ impl IdempotencyKey {
         Problem::bad_request("invalid_idempotency_key", detail)
     }
 
-    /// Combines the key with a fingerprint of the request; `parts` are the fields of the body.
-    pub fn keyed<const N: usize>(self, operation: Operation, parts: [String; N]) -> Option<Keyed> {
+    /// Combines the key with its scope and a fingerprint of the request; `parts` are the fields of the body.
+    pub fn keyed<const N: usize>(self, caller: Caller, operation: Operation, parts: [String; N]) -> Option<Keyed> {
         let key = self.0?;
         // none of the parts can contain the separator: they are numbers and ids
         let fingerprint = Sha256::digest(parts.join("|")).into();
-        Some(Keyed::new(ANONYMOUS, operation, key, fingerprint))
+        Some(Keyed::new(caller.key_scope(), operation, key, fingerprint))
     }
 
     fn schema() -> MetaSchema {

@@ -17,7 +17,7 @@ use super::values::{Timestamp, Whole, Word};
 use crate::app::App;
 use crate::checkout::Hold;
 use crate::checkout::Operation;
-use crate::domain::HoldStatus;
+use crate::domain::{Caller, HoldStatus};
 
 /// A request for a hold.
 #[derive(Debug, Object, Deserialize)]
@@ -133,13 +133,14 @@ impl Holds {
     #[oai(path = "/holds", method = "post", operation_id = "createHold")]
     pub(super) async fn create(
         &self,
+        caller: Caller,
         /// Makes retries safe: a request with the same key and body gets the response of the first success.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         body: Json<CreateHold>,
     ) -> Result<HoldCreated, Denied<CreateDenials>> {
         let CreateHold { product_id: Whole(product_id), qty: Whole(qty) } = body.0;
-        let keyed = key.keyed(Operation::Hold, [product_id.to_string(), qty.to_string()]);
+        let keyed = key.keyed(caller, Operation::Hold, [product_id.to_string(), qty.to_string()]);
         let taken = self.app.checkout.create_hold(product_id, qty, keyed).await?;
         let location = format!("/api/holds/{}", taken.hold.id);
         Ok(HoldCreated::Created(Json(taken.hold.into()), location, taken.replayed.then_some(true)))

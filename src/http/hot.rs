@@ -21,18 +21,37 @@ use super::payments::signature::StandardHeaders;
 use super::payments::{PaymentEvent, Payments};
 use super::products::Products;
 use crate::app::App;
+use crate::domain::Caller;
 
 /// A request of the hot path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hot {
+pub enum Hot {
+    /// `POST /api/holds`.
     CreateHold,
+    /// `POST /api/orders`.
     CreateOrder,
+    /// `POST /api/payments/webhook`.
     ReceivePaymentEvent,
+    /// `GET /api/products/{product_id}`, with the id.
     FindProduct(i64),
+    /// The baseline of the benchmark.
     Echo,
 }
 
 impl Hot {
+    /// Returns the hot request of this method and path, if any. The router gets unusual ones (`HEAD`, an id that cannot be
+    /// parsed).
+    pub fn of(method: &Method, path: &str) -> Option<Self> {
+        match (method, path) {
+            (&Method::POST, "/api/holds") => Some(Self::CreateHold),
+            (&Method::POST, "/api/orders") => Some(Self::CreateOrder),
+            (&Method::POST, "/api/payments/webhook") => Some(Self::ReceivePaymentEvent),
+            (&Method::GET, path) => path.strip_prefix("/api/products/")?.parse().ok().map(Self::FindProduct),
+            (&Method::POST, echo::PATH) => Some(Self::Echo),
+            _ => None,
+        }
+    }
+
     /// Returns the path as the document writes it.
     pub(super) fn path(self) -> &'static str {
         match self {
@@ -46,7 +65,7 @@ impl Hot {
 }
 
 /// The handlers of the hot path.
-pub(super) struct Handlers {
+pub struct Handlers {
     holds: Holds,
     orders: Orders,
     payments: Payments,
@@ -65,47 +84,40 @@ impl Handlers {
         }
     }
 
-    /// Returns the hot request that `request` is, if any. The router gets unusual ones (`HEAD`, an id that cannot be parsed).
+    /// Returns the hot request that `request` is, if any.
     pub(super) fn find(&self, request: &Request) -> Option<Hot> {
-        match (request.method(), request.uri().path()) {
-            (&Method::POST, "/api/holds") => Some(Hot::CreateHold),
-            (&Method::POST, "/api/orders") => Some(Hot::CreateOrder),
-            (&Method::POST, "/api/payments/webhook") => Some(Hot::ReceivePaymentEvent),
-            (&Method::GET, path) => path.strip_prefix("/api/products/")?.parse().ok().map(Hot::FindProduct),
-            (&Method::POST, echo::PATH) if self.echo => Some(Hot::Echo),
-            _ => None,
-        }
+        Hot::of(request.method(), request.uri().path()).filter(|hot| *hot != Hot::Echo || self.echo)
     }
 
     /// Handles a hot request. Parsing and waiting are boxed separately, and the request is dropped once it is parsed, so that
     /// a waiting request keeps little memory: large futures evict the CPU's caches.
-    pub(super) fn answer(&self, hot: Hot, request: Request) -> BoxFuture<'_, poem::Result<Response>> {
+    pub(super) fn handle(&self, hot: Hot, caller: Caller, request: Request) -> BoxFuture<'_, poem::Result<Response>> {
         match hot {
             Hot::CreateHold => {
                 let read = Box::pin(read_create(request));
                 Box::pin(async move {
                     let (key, body) = read.await?;
-                    Ok(answered(self.holds.create(key, body).await))
+                    Ok(respond(self.holds.create(caller, key, body).await))
                 })
             }
             Hot::CreateOrder => {
                 let read = Box::pin(read_create(request));
                 Box::pin(async move {
                     let (key, body) = read.await?;
-                    Ok(answered(self.orders.create(key, body).await))
+                    Ok(respond(self.orders.create(caller, key, body).await))
                 })
             }
             Hot::ReceivePaymentEvent => {
                 let read = Box::pin(read_webhook(request));
                 Box::pin(async move {
                     let (StandardHeaders { id, timestamp, signatures }, key, body) = read.await?;
-                    Ok(answered(self.payments.webhook(id, timestamp, signatures, key, body).await))
+                    Ok(respond(self.payments.webhook(id, timestamp, signatures, key, body).await))
                 })
             }
             Hot::FindProduct(product_id) => {
-                Box::pin(async move { Ok(answered(self.products.find(Path(product_id)).await)) })
+                Box::pin(async move { Ok(respond(self.products.find(Path(product_id)).await)) })
             }
-            Hot::Echo => Box::pin(echo::answer(request)),
+            Hot::Echo => Box::pin(echo::handle(request)),
         }
     }
 }
@@ -124,7 +136,7 @@ async fn read_webhook(request: Request) -> poem::Result<(StandardHeaders, Unsign
     Ok((headers, key, Raw::from_request(&request, &mut body).await?))
 }
 
-fn answered(result: Result<impl IntoResponse, impl IntoResponse>) -> Response {
+fn respond(result: Result<impl IntoResponse, impl IntoResponse>) -> Response {
     match result {
         Ok(answer) => answer.into_response(),
         Err(denied) => denied.into_response(),

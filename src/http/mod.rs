@@ -5,7 +5,7 @@ mod echo;
 pub mod headers;
 pub mod health;
 pub mod holds;
-mod hot;
+pub mod hot;
 pub mod json;
 pub mod orders;
 pub mod paging;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use hyper::body::Bytes;
 use poem::endpoint::make_sync;
 use poem::http::{StatusCode, header};
-use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, IntoResponse as _, Response, Route};
+use poem::{Endpoint, IntoResponse as _, Response, Route};
 use poem_openapi::OpenApiService;
 use serde_json::Value;
 
@@ -71,21 +71,28 @@ pub fn document(app: &Arc<App>) -> String {
 
 /// Returns the endpoint that serves all routes.
 pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
+    routes_with(app, Some(hot::Handlers::new(app)))
+}
+
+/// Returns the endpoint that serves all routes by the router of the framework, for tests that compare both ways.
+pub fn framework_routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
+    routes_with(app, None)
+}
+
+fn routes_with(app: &Arc<App>, hot: Option<hot::Handlers>) -> impl Endpoint<Output = Response> + use<> {
     let service = service(app);
     let document = document(app);
     let routes = patterns(&document);
     let page = constant("text/html; charset=utf-8", service.swagger_ui_html());
     let document = constant("application/json", document);
     let no_icon = make_sync(|_| StatusCode::NO_CONTENT.with_header(header::CACHE_CONTROL, "public, max-age=86400"));
-    let operators = Arc::clone(app);
-    let introduced = move |request| std::future::ready(Ok(admin::introduce(request, &operators)));
     let route = Route::new()
         .at("/docs", poem::get(page))
         .at("/openapi.json", poem::get(document))
         // browsers request it together with /docs
         .at("/favicon.ico", poem::get(no_icon))
-        .nest("/", service.into_endpoint().before(introduced));
-    server::gate::Gate::new(Arc::clone(app), hot::Handlers::new(app), route, routes)
+        .nest("/", service);
+    server::gate::Gate::new(Arc::clone(app), hot, route, routes)
 }
 
 /// Serves a text from one buffer that all responses share: clients that read slowly do not use more memory.

@@ -18,7 +18,7 @@ use crate::checkout::Hold;
 use crate::checkout::Operation;
 use crate::checkout::Placed;
 use crate::checkout::{OrderEvent, Reason};
-use crate::domain::OrderStatus;
+use crate::domain::{Caller, OrderStatus};
 
 /// A request for an order.
 #[derive(Debug, Object, Deserialize)]
@@ -211,6 +211,7 @@ impl Orders {
     #[oai(path = "/orders", method = "post", operation_id = "createOrder")]
     pub(super) async fn create(
         &self,
+        caller: Caller,
         /// Makes retries safe: a request with the same key and body gets the response of the first success.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
@@ -218,7 +219,7 @@ impl Orders {
     ) -> Result<OrderCreated, Denied<CreateDenials>> {
         let CreateOrder { hold_id, order_id } = body.0;
         let chosen = order_id.map(|id| id.to_string()).unwrap_or_default();
-        let keyed = key.keyed(Operation::Order, [hold_id.to_string(), chosen]);
+        let keyed = key.keyed(caller, Operation::Order, [hold_id.to_string(), chosen]);
         let app = Arc::clone(&self.app);
         let placed = self.app.run(async move { app.checkout.create_order(hold_id, order_id, keyed).await }).await?;
         let location = format!("/api/orders/{}", placed.order.id);

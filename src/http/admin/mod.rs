@@ -19,7 +19,6 @@ use self::bodies::{
     Dismissal, EventBody, EventFileBody, EventPage, RefundBody, RefundDone, RefundPage, Replay, Replayed,
 };
 use self::operator::Operator;
-pub use self::operator::introduce;
 use self::report::ReportBody;
 use super::json::{Json, OptionalJson};
 use super::paging::{read_page, write_cursor};
