@@ -17,8 +17,7 @@ use super::headers::{IdempotencyKey, UnsignedKey};
 use super::holds::Holds;
 use super::json::{Json, Raw};
 use super::orders::Orders;
-use super::payments::signature::StandardHeaders;
-use super::payments::{PaymentEvent, Payments};
+use super::payments::standard::{PaymentEventBody, StandardHeaders, StandardWebhook};
 use super::products::Products;
 use crate::app::App;
 use crate::domain::Caller;
@@ -68,7 +67,7 @@ impl Hot {
 pub struct Handlers {
     holds: Holds,
     orders: Orders,
-    payments: Payments,
+    payments: StandardWebhook,
     products: Products,
     echo: bool,
 }
@@ -78,7 +77,7 @@ impl Handlers {
         Self {
             holds: Holds { app: Arc::clone(app) },
             orders: Orders { app: Arc::clone(app) },
-            payments: Payments { app: Arc::clone(app) },
+            payments: StandardWebhook { app: Arc::clone(app) },
             products: Products { app: Arc::clone(app) },
             echo: echo::is_asked_for(),
         }
@@ -130,7 +129,7 @@ async fn read_create<T: Type + DeserializeOwned>(request: Request) -> poem::Resu
 }
 
 /// Reads the headers and the body of a payment webhook.
-async fn read_webhook(request: Request) -> poem::Result<(StandardHeaders, UnsignedKey, Raw<PaymentEvent>)> {
+async fn read_webhook(request: Request) -> poem::Result<(StandardHeaders, UnsignedKey, Raw<PaymentEventBody>)> {
     let (request, mut body) = request.split();
     let (headers, key) = (StandardHeaders::read(request.headers()), UnsignedKey::read(request.headers()));
     Ok((headers, key, Raw::from_request(&request, &mut body).await?))

@@ -245,8 +245,8 @@ mod tests {
     use super::*;
     use crate::http::holds::CreateHold;
     use crate::http::orders::CreateOrder;
-    use crate::http::payments::PaymentEvent;
-    use crate::http::payments::stripe_event::StripeEvent;
+    use crate::http::payments::standard::PaymentEventBody;
+    use crate::http::payments::stripe::object::StripeEvent;
 
     fn text<T: DeserializeOwned + Debug>(body: &str) -> String {
         misfit(&serde_json::from_str::<T>(body).expect_err("it is not a T"))
@@ -262,9 +262,9 @@ mod tests {
             (text::<CreateHold>(r#"{"qty":"1, expected 2"}"#), "expected a whole number."),
             (text::<CreateOrder>(r#"{"hold_id":7}"#), "expected a UUID."),
             (text::<CreateOrder>(r#"{"hold_id":"7"}"#), "expected a UUID."),
-            (text::<PaymentEvent>(r#"{"restock":"yes"}"#), "expected a boolean."),
-            (text::<PaymentEvent>(r#"{"status":[]}"#), "expected a string."),
-            (text::<PaymentEvent>(r#"{"amount":true}"#), "an amount must be a number or a string."),
+            (text::<PaymentEventBody>(r#"{"restock":"yes"}"#), "expected a boolean."),
+            (text::<PaymentEventBody>(r#"{"status":[]}"#), "expected a string."),
+            (text::<PaymentEventBody>(r#"{"amount":true}"#), "an amount must be a number or a string."),
             (text::<StripeEvent>(r#"{"created":1.5}"#), "expected a whole number."),
             (
                 text::<StripeEvent>(r#"{"data":{"object":{"amount":-1}}}"#),

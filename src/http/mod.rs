@@ -31,27 +31,28 @@ use crate::app::App;
 /// The API document changes with the running version: a cache may keep it, but must revalidate it before each use.
 const REVALIDATE: &str = "no-cache";
 
-type Api = (
+/// Lists the types with the routes; each has the app as its field.
+macro_rules! apis {
+    ($($($part:ident)::+),+ $(,)?) => {
+        type Apis = ($($($part)::+,)+);
+
+        fn apis(app: &Arc<App>) -> Apis {
+            ($($($part)::+ { app: Arc::clone(app) },)+)
+        }
+    };
+}
+apis! {
     products::Products,
     holds::Holds,
     orders::Orders,
-    payments::Payments,
-    payments::stripe::Stripe,
+    payments::standard::StandardWebhook,
+    payments::stripe::StripeWebhook,
     admin::Admin,
     health::Health,
-);
+}
 
-fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
-    let api = (
-        products::Products { app: Arc::clone(app) },
-        holds::Holds { app: Arc::clone(app) },
-        orders::Orders { app: Arc::clone(app) },
-        payments::Payments { app: Arc::clone(app) },
-        payments::stripe::Stripe { app: Arc::clone(app) },
-        admin::Admin { app: Arc::clone(app) },
-        health::Health { app: Arc::clone(app) },
-    );
-    OpenApiService::new(api, "Holdfast", env!("CARGO_PKG_VERSION")).description(
+fn service(app: &Arc<App>) -> OpenApiService<Apis, ()> {
+    OpenApiService::new(apis(app), "Holdfast", env!("CARGO_PKG_VERSION")).description(
         "Flash-sale checkout. Read a product's stock, take a hold, turn it into an order, and let the payment \
          webhook settle it.\n\nMoney is in integer minor units with an ISO 4217 code; times are RFC 3339 in UTC. Every error is \
          `application/problem+json` with a stable `code`. A request over HTTP/1.1 without `Host` gets 400 \
