@@ -63,11 +63,11 @@ pub struct ProductPage {
 
 denials! {
     /// The problems of `GET /api/products/{product_id}`.
-    FindDenials { 400 "`invalid_id`", 404 "`product_not_found`" }
+    FindProductDenials { 400 "`invalid_id`", 404 "`product_not_found`" }
 }
 denials! {
     /// The problems of `GET /api/products`.
-    ListDenials { 400 "`invalid_limit`, `invalid_cursor`" }
+    ListProductsDenials { 400 "`invalid_limit`, `invalid_cursor`" }
 }
 
 /// The routes of products.
@@ -80,7 +80,7 @@ pub struct Products {
 impl Products {
     /// Get a product and its stock
     #[oai(path = "/products/:product_id", method = "get", operation_id = "getProduct")]
-    pub(super) async fn find(&self, product_id: Path<i64>) -> Result<Json<ProductBody>, Denied<FindDenials>> {
+    pub(super) async fn find(&self, product_id: Path<i64>) -> Result<Json<ProductBody>, Denied<FindProductDenials>> {
         let product = self.app.checkout.product(product_id.0).await?;
         Ok(Json(product.into()))
     }
@@ -93,7 +93,7 @@ impl Products {
         limit: Query<Option<u32>>,
         /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
-    ) -> Result<Json<ProductPage>, Denied<ListDenials>> {
+    ) -> Result<Json<ProductPage>, Denied<ListProductsDenials>> {
         let (limit, behind) = read_page(LIST, limit.0, cursor.0.as_deref())?;
         let page = self.app.checkout.list_products(behind.unwrap_or(0), limit).await?;
         Ok(Json(ProductPage {

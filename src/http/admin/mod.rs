@@ -37,7 +37,7 @@ const CHARGE_BYTES: usize = 255;
 
 denials! {
     /// The problems of the operators' lists.
-    ListDenials {
+    ListEventsDenials {
         400 "`invalid_limit`, `invalid_cursor`, `invalid_state`, `invalid_order_id`, `invalid_hold_id`, `invalid_charge`, \
              `invalid_provider`, `invalid_time`",
         401 "`unauthorized`",
@@ -46,7 +46,7 @@ denials! {
 }
 denials! {
     /// The problems of `GET /api/admin/payment-events/{event_id}`.
-    FindDenials {
+    FindEventDenials {
         400 "`invalid_id`",
         401 "`unauthorized`",
         403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
@@ -55,7 +55,7 @@ denials! {
 }
 denials! {
     /// The problems of operators' actions on an event.
-    ActDenials {
+    ActOnEventDenials {
         400 "`invalid_id`, `malformed_json`, `unreadable_body`",
         401 "`unauthorized`",
         403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
@@ -116,7 +116,7 @@ impl Admin {
         limit: Query<Option<u32>>,
         /// `next_cursor` of the previous page, for the same filters.
         cursor: Query<Option<String>>,
-    ) -> Result<Json<EventPage>, Denied<ListDenials>> {
+    ) -> Result<Json<EventPage>, Denied<ListEventsDenials>> {
         let (times, status) = ((received_from.0, received_to.0), state.0.map(|word| word.0));
         let filter = read_filter((order_id.0, hold_id.0), (charge.0, provider.0), times)?;
         let filter = EventFilter { status, ..filter };
@@ -137,7 +137,7 @@ impl Admin {
         &self,
         _operator: Operator,
         event_id: Path<i64>,
-    ) -> Result<Json<EventFileBody>, Denied<FindDenials>> {
+    ) -> Result<Json<EventFileBody>, Denied<FindEventDenials>> {
         let app = Arc::clone(&self.app);
         let file = self.app.run(async move { app.checkout.payment_event(event_id.0).await }).await?;
         Ok(Json(file.into()))
@@ -150,9 +150,9 @@ impl Admin {
         _operator: Operator,
         event_id: Path<i64>,
         body: OptionalJson<Replay>,
-    ) -> Result<Json<Replayed>, Denied<ActDenials>> {
+    ) -> Result<Json<Replayed>, Denied<ActOnEventDenials>> {
         let Replay { accept_amount, note } = body.0.unwrap_or_default();
-        let (accept_amount, note) = (accept_amount.unwrap_or(false), bounded(note)?);
+        let (accept_amount, note) = (accept_amount.unwrap_or(false), bounded_note(note)?);
         let app = Arc::clone(&self.app);
         let replay = async move { app.checkout.replay_event(event_id.0, accept_amount, &note).await };
         Ok(Json(self.app.run(replay).await?.into()))
@@ -168,8 +168,8 @@ impl Admin {
         _operator: Operator,
         event_id: Path<i64>,
         body: Json<Dismissal>,
-    ) -> Result<Json<EventBody>, Denied<ActDenials>> {
-        let note = bounded(Some(body.0.note))?;
+    ) -> Result<Json<EventBody>, Denied<ActOnEventDenials>> {
+        let note = bounded_note(Some(body.0.note))?;
         if note.trim().is_empty() {
             return Err(Problem::unprocessable("invalid_body", "`note` must give the reason of the dismissal.").into());
         }
@@ -202,7 +202,7 @@ impl Admin {
         limit: Query<Option<u32>>,
         /// `next_cursor` of the previous page, for the same filters.
         cursor: Query<Option<String>>,
-    ) -> Result<Json<RefundPage>, Denied<ListDenials>> {
+    ) -> Result<Json<RefundPage>, Denied<ListEventsDenials>> {
         let times = (received_from.0, received_to.0);
         let filter = read_filter((order_id.0, hold_id.0), (charge.0, provider.0), times)?;
         let list = cursor_list("refunds", &filter);
@@ -226,8 +226,8 @@ impl Admin {
         _operator: Operator,
         event_id: Path<i64>,
         body: OptionalJson<RefundDone>,
-    ) -> Result<Json<EventBody>, Denied<ActDenials>> {
-        let note = bounded(body.0.unwrap_or_default().note)?;
+    ) -> Result<Json<EventBody>, Denied<ActOnEventDenials>> {
+        let note = bounded_note(body.0.unwrap_or_default().note)?;
         let app = Arc::clone(&self.app);
         let line = self.app.run(async move { app.checkout.refund_done(event_id.0, &note).await }).await?;
         Ok(Json(line.into()))
@@ -252,7 +252,7 @@ impl Admin {
     }
 }
 
-fn bounded(note: Option<String>) -> Result<String, Problem> {
+fn bounded_note(note: Option<String>) -> Result<String, Problem> {
     match note.unwrap_or_default() {
         note if note.len() > NOTE_BYTES => {
             Err(Problem::unprocessable("invalid_body", format!("`note` must have at most {NOTE_BYTES} bytes.")))

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::signature::{sent, verify_by_either};
-use super::webhook::{Delivered, Message, NAME_BYTES, ProviderDelivery, bounded, receive, unreadable};
+use super::webhook::{Message, NAME_BYTES, ProviderDelivery, WebhookResponse, bounded, receive, unreadable};
 use crate::app::App;
 use crate::domain::payment::Provider;
 use crate::domain::signature::{Secrets, Standard};
@@ -69,7 +69,7 @@ impl Example for PaymentEventBody {
 
 denials! {
     /// The problems of `POST /api/payments/webhook`.
-    WebhookDenials {
+    StandardDenials {
         400 "`idempotency_key_required`, `invalid_idempotency_key`, `unreadable_body`",
         401 "`invalid_signature`",
         408 "`body_timeout`",
@@ -113,7 +113,7 @@ impl StandardWebhook {
         #[oai(name = "Idempotency-Key")]
         key: UnsignedKey,
         body: Raw<PaymentEventBody>,
-    ) -> Result<Delivered, Denied<WebhookDenials>> {
+    ) -> Result<WebhookResponse, Denied<StandardDenials>> {
         let headers = StandardHeaders { id, timestamp, signatures };
         let delivery = StandardDelivery { secrets: self.app.webhook_secrets.as_ref(), headers, key };
         Ok(receive(&self.app, delivery, body).await?)

@@ -53,7 +53,7 @@ pub(super) async fn receive<D: ProviderDelivery, T>(
     app: &Arc<App>,
     delivery: D,
     body: Raw<T>,
-) -> Result<Delivered, Problem> {
+) -> Result<WebhookResponse, Problem> {
     let bytes = body.bytes?;
     let verified = delivery.verify(&bytes, app.checkout.clocks())?;
     let message = D::read(verified, bytes, body.headers)?;
@@ -64,7 +64,7 @@ pub(super) async fn receive<D: ProviderDelivery, T>(
         Message::Report(report) => app.run(async move { own.checkout.receive_report(report).await }).boxed().await?,
         Message::Other => None,
     };
-    Ok(receipt.map_or_else(Delivered::ignored, Delivered::new))
+    Ok(receipt.map_or_else(WebhookResponse::ignored, WebhookResponse::new))
 }
 
 /// The result of a delivery.
@@ -86,7 +86,7 @@ pub struct ReceiptBody {
 
 /// A response to a delivery. An event that is kept is on disk by then.
 #[derive(ApiResponse)]
-pub enum Delivered {
+pub enum WebhookResponse {
     /// The event has its outcome, from this delivery or an earlier one.
     #[oai(status = 200)]
     Settled(Json<ReceiptBody>),
@@ -95,7 +95,7 @@ pub enum Delivered {
     Waiting(Json<ReceiptBody>),
 }
 
-impl Delivered {
+impl WebhookResponse {
     fn new(receipt: Receipt) -> Self {
         let status = receipt.answer();
         let body = Json(ReceiptBody {

@@ -130,7 +130,7 @@ impl<E: Endpoint> Gate<E> {
     }
 
     fn problem(&self, failed: &poem::Error, pattern: Option<&str>) -> Problem {
-        let problem = Problem::from_framework(failed);
+        let problem = Problem::from_framework(failed, self.route(pattern));
         match pattern.and_then(|pattern| self.routes.get(pattern)) {
             Some(route) if problem.status() == StatusCode::METHOD_NOT_ALLOWED => problem.allowing(route.allow.clone()),
             _ => problem,

@@ -122,7 +122,7 @@ impl Reading {
 }
 
 /// Parses one event; `None` for a type that is not about a payment.
-pub(super) fn read_event(provider: Provider, bytes: Vec<u8>, headers: String) -> Result<Option<Report>, Problem> {
+pub(super) fn read_report(provider: Provider, bytes: Vec<u8>, headers: String) -> Result<Option<Report>, Problem> {
     let Envelope { kind } = parse(&bytes).map_err(unreadable)?;
     if !TYPES.contains(&kind.as_str()) {
         return Ok(None);
@@ -172,7 +172,7 @@ mod tests {
 
     fn read(kind: &str, object: &str) -> Option<Report> {
         let body = format!(r#"{{"id":"evt_1","type":"{kind}","created":-1,"data":{{"object":{object}}}}}"#);
-        let report = read_event(Provider::Stripe, body.clone().into_bytes(), String::new()).expect("an event")?;
+        let report = read_report(Provider::Stripe, body.clone().into_bytes(), String::new()).expect("an event")?;
         assert_eq!(report.event.body, body.into_bytes());
         Some(report)
     }
@@ -241,7 +241,7 @@ mod tests {
                 r#"{{"id":"evt_1","type":"charge.refunded","api_version":{version},"data":{{"object":{object}}}}}"#
             );
             let report =
-                read_event(Provider::Stripe, body.into_bytes(), String::new()).expect("an event").expect("it is read");
+                read_report(Provider::Stripe, body.into_bytes(), String::new()).expect("an event").expect("it is read");
             (report.effect == Effect::Settles).then(|| report.event.amount.expect("an amount"))
         };
         let [before, since] = [r#""2024-12-18.acacia""#, r#""2025-03-31.basil""#];

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use poem_openapi::OpenApi;
 
-use self::event::read_event;
+use self::event::read_report;
 use self::object::StripeEvent;
 use super::signature::{sent, verify_by_either};
-use super::webhook::{Delivered, Message, ProviderDelivery, receive};
+use super::webhook::{Message, ProviderDelivery, WebhookResponse, receive};
 use crate::app::App;
 use crate::domain::payment::Provider;
 use crate::domain::signature::{Secrets, verify_stripe};
@@ -69,7 +69,7 @@ impl StripeWebhook {
         #[oai(name = "Stripe-Signature")]
         signature: SingleHeader,
         body: Raw<StripeEvent>,
-    ) -> Result<Delivered, Denied<StripeDenials>> {
+    ) -> Result<WebhookResponse, Denied<StripeDenials>> {
         let secrets = self.app.stripe_secrets.as_ref().ok_or_else(Problem::not_found)?;
         Ok(receive(&self.app, StripeDelivery { secrets, signature }, body).await?)
     }
@@ -91,6 +91,6 @@ impl ProviderDelivery for StripeDelivery<'_> {
     }
 
     fn read((): (), body: Vec<u8>, headers: String) -> Result<Message, Problem> {
-        Ok(read_event(Self::PROVIDER, body, headers)?.map_or(Message::Other, Message::Report))
+        Ok(read_report(Self::PROVIDER, body, headers)?.map_or(Message::Other, Message::Report))
     }
 }
