@@ -1,6 +1,8 @@
 //! JSON bodies, which serde reads and writes directly, without a tree of values. serde also refuses unknown and repeated
 //! fields. The types' poem-openapi schemas describe the bodies in the document.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use poem::http::{StatusCode, header};
@@ -9,8 +11,9 @@ use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::error::Category;
 
 use super::headers;
@@ -32,7 +35,7 @@ pub struct Raw<T> {
     pub bytes: Result<Vec<u8>, Problem>,
     /// The headers of the request that are kept; see [`headers::kept`].
     pub headers: String,
-    documented: std::marker::PhantomData<T>,
+    documented: PhantomData<T>,
 }
 
 /// A JSON body that may be missing.
@@ -53,17 +56,50 @@ fn has_no_body(request: &Request) -> bool {
 /// # Errors
 /// 400 `malformed_json` when it is not JSON, 422 `invalid_body` when it is not a `T`.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    // serde would read an array as the fields of a struct in their order
-    if first == Some(&b'[') {
-        return Err(Problem::unprocessable("invalid_body", "The body must be a JSON object."));
-    }
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+    let parsed: Result<FromObject<T>, _> = serde_json::from_slice(bytes);
+    parsed.map(|FromObject(body)| body).map_err(|error| match error.classify() {
         Category::Data => Problem::unprocessable("invalid_body", misfit(&error)),
         Category::Io | Category::Syntax | Category::Eof => {
             Problem::bad_request("malformed_json", format!("The body is not JSON: {error}."))
         }
     })
+}
+
+/// A value that is read from a JSON object only: serde reads a struct from an array, too, with the fields in their order.
+struct FromObject<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for FromObject<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for ObjectVisitor<T> {
+            type Value = FromObject<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, fields: A) -> Result<FromObject<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(FromObject)
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+/// Deserializes a field with a struct, from an object only. Every such field names this function in `deserialize_with`.
+///
+/// # Errors
+/// When the value is not an object, or not a `T`.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    FromObject::deserialize(deserializer).map(|FromObject(value)| value)
+}
+
+/// Does the same for a field that may be null. With `default`, it may also be missing.
+///
+/// # Errors
+/// As [`object`].
+pub fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::deserialize(d)?.map(|FromObject(value)| value))
 }
 
 /// Describes why a body is not of the expected type, in terms of JSON: the text of serde names Rust types.
@@ -81,7 +117,6 @@ fn misfit(error: &serde_json::Error) -> String {
         "a formatted UUID string" => "a UUID",
         "i64" => "a whole number",
         "u64" => "a whole number that is not negative",
-        name if name.starts_with("struct ") => "an object",
         other => other,
     };
     format!("The body is invalid at {position}: expected {expected}.")
@@ -163,7 +198,7 @@ impl<T: Type> ParsePayload for Raw<T> {
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
         let headers = headers::kept(request.headers());
-        Ok(Self { bytes: read(request, body).await, headers, documented: std::marker::PhantomData })
+        Ok(Self { bytes: read(request, body).await, headers, documented: PhantomData })
     }
 }
 
@@ -249,13 +284,14 @@ mod tests {
     use crate::http::payments::stripe::object::StripeEvent;
 
     fn text<T: DeserializeOwned + Debug>(body: &str) -> String {
-        misfit(&serde_json::from_str::<T>(body).expect_err("it is not a T"))
+        misfit(&serde_json::from_str::<FromObject<T>>(body).map(|FromObject(body)| body).expect_err("it is not a T"))
     }
 
     #[test]
     fn an_invalid_body_is_described_by_its_position_and_in_json_terms() {
         for (text, end) in [
             (text::<CreateHold>("null"), "expected an object."),
+            (text::<CreateHold>("[1,1]"), "expected an object."),
             (text::<CreateHold>("{}"), "missing field `product_id`."),
             (text::<CreateHold>(r#"{"sku":1}"#), "unknown field `sku`, expected `product_id` or `qty`."),
             (text::<CreateHold>(r#"{"qty":1,"qty":1}"#), "duplicate field `qty`."),
@@ -271,7 +307,9 @@ mod tests {
                 "expected a whole number that is not negative.",
             ),
             (text::<StripeEvent>(r#"{"data":{"object":"ch_1"}}"#), "expected an object."),
-            (text::<StripeEvent>(r#"{"data":[]}"#), "expected an object."),
+            (text::<StripeEvent>(r#"{"data":[{"id":"x"}]}"#), "expected an object."),
+            (text::<StripeEvent>(r#"{"data":{"object":["x"]}}"#), "expected an object."),
+            (text::<StripeEvent>(r#"{"data":{"object":{"metadata":[null,null]}}}"#), "expected an object."),
         ] {
             let body = "The body is invalid at line 1 column ";
             assert!(text.starts_with(body) && text.ends_with(&format!(": {end}")), "{text} {end}");

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::domain::{Meaning, Reference};
+use crate::http::json::{object, optional_object};
 
 /// The first version of Stripe's API in which the refunded amount of a charge excludes money that was never taken
 /// (<https://docs.stripe.com/changelog/basil/2025-03-31/remove-refund-from-partial-capture-and-payment-cancellation-flow>).
@@ -24,6 +25,7 @@ pub(crate) struct StripeEvent {
     /// The version of Stripe's API that the event follows, such as `2025-03-31.basil`.
     pub(super) api_version: Option<String>,
     /// The object of the event, in an envelope.
+    #[serde(deserialize_with = "object")]
     pub(super) data: StripeData,
 }
 
@@ -31,6 +33,7 @@ pub(crate) struct StripeEvent {
 #[derive(Debug, Object, Deserialize)]
 pub(super) struct StripeData {
     /// A Checkout Session, a PaymentIntent, a charge or a refund.
+    #[serde(deserialize_with = "object")]
     pub(super) object: StripeObject,
 }
 
@@ -67,6 +70,7 @@ pub(super) struct StripeObject {
     client_reference_id: Option<String>,
     /// The shop's data on the object. Stripe copies the metadata of a PaymentIntent to its charge, but that of a session to no
     /// other object.
+    #[serde(default, deserialize_with = "optional_object")]
     metadata: Option<StripeMetadata>,
 }
 
