@@ -9,7 +9,7 @@ use poem::{FromRequest, Request, RequestBody};
 use tracing::warn;
 
 use crate::app::App;
-use crate::domain::Caller;
+use crate::domain::{AdminToken, Caller};
 use crate::http::problem::Problem;
 use crate::telemetry;
 
@@ -24,12 +24,12 @@ struct Authenticated {
     caller: Result<Caller, InvalidToken>,
 }
 
-/// Resolves the caller. A request without an `Authorization` header costs the look-up of that header, and nothing else.
-pub(super) fn authenticate(app: &App, headers: &HeaderMap) -> Result<Caller, InvalidToken> {
+/// Resolves the caller; `operators` is the token of operators. A request without an `Authorization` header costs the look-up of that header, and nothing else.
+pub(super) fn authenticate(operators: Option<&AdminToken>, headers: &HeaderMap) -> Result<Caller, InvalidToken> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(Caller::Anonymous) };
     let token = bearer(value.as_bytes()).filter(|_| values.next().is_none());
-    let is_operator = app.admin_token.as_ref().zip(token).is_some_and(|(known, given)| known.matches(given));
+    let is_operator = operators.zip(token).is_some_and(|(known, given)| known.matches(given));
     if is_operator { Ok(Caller::Operator) } else { Err(InvalidToken) }
 }
 
@@ -81,5 +81,35 @@ fn report(app: &App, reason: &'static str, peer: &RemoteAddr) {
     telemetry::admin_refused(reason);
     if let Some(count) = app.admin_refusals.count(Instant::now()) {
         warn!(reason, %peer, count, "requests for operators' routes had no valid token");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_caller_is_an_operator_only_with_one_valid_token() {
+        let token = AdminToken::new("0123456789abcdef").expect("long enough");
+        let valid = "Bearer 0123456789abcdef";
+        for (sent, caller) in [
+            (&[][..], Ok(Caller::Anonymous)),
+            (&[valid], Ok(Caller::Operator)),
+            (&["bearer  0123456789abcdef "], Ok(Caller::Operator)),
+            (&[valid, valid], Err(InvalidToken)),
+            (&["Bearer 0123456789abcdeF"], Err(InvalidToken)),
+            (&["Basic 0123456789abcdef"], Err(InvalidToken)),
+            (&["Bearer"], Err(InvalidToken)),
+            (&[""], Err(InvalidToken)),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in sent {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            assert_eq!(authenticate(Some(&token), &headers), caller, "{sent:?}");
+            assert_ne!(authenticate(None, &headers), Ok(Caller::Operator), "{sent:?}");
+        }
     }
 }

@@ -7,17 +7,18 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryFutureExt as _};
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
+use tracing::{Instrument as _, Level, debug, enabled, error, info_span, warn};
+
 use super::caller::{attach, authenticate, on_public_route};
 use crate::app::App;
 use crate::domain::mint_id;
 use crate::http::hot::{Handlers, Hot};
 use crate::http::problem::Problem;
 use crate::telemetry;
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, TryFutureExt as _};
-use poem::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
-use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
-use tracing::{Instrument as _, Level, debug, enabled, error, info_span, warn};
 
 const REQUEST_ID: &str = "x-request-id";
 /// The label in metrics of a path without a route.
@@ -89,7 +90,7 @@ impl<E: Endpoint> Endpoint for Gate<E> {
 impl<E: Endpoint> Gate<E> {
     /// Resolves the caller, and sends the request the hot way or the framework's. Returns also the hot request, if it is one.
     fn pass(&self, mut request: Request) -> (Option<Hot>, BoxFuture<'_, poem::Result<Response>>) {
-        let caller = authenticate(&self.app, request.headers());
+        let caller = authenticate(self.app.admin_token.as_ref(), request.headers());
         let hot = self.hot.as_ref().and_then(|handlers| Some((handlers, handlers.find(&request)?)));
         if let Some((handlers, hot)) = hot {
             return (Some(hot), handlers.handle(hot, on_public_route(caller), request));
