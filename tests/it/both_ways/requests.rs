@@ -164,46 +164,56 @@ impl Operation {
 
 /// Returns requests that a hot route treats in its own way; a new hot route must list some.
 pub(super) fn particular(hot: Hot) -> Vec<Sent> {
-    let post = |path: &str, body: &str| Sent::new("POST", path, Some(body));
     match hot {
-        Hot::CreateHold => {
-            let last = r#"{"product_id":2,"qty":1}"#;
-            let keyed = post("/api/holds", last).with_header("Idempotency-Key: last");
-            let bodies =
-                [last, r#"{"product_id":3,"qty":1}"#, r#"{"product_id":1,"qty":11}"#, r#"{"product_id":2,"qty":2}"#];
-            let others = bodies.map(|body| post("/api/holds", body));
-            let token = keyed.with_header(format!("Authorization: Bearer {TOKEN}"));
-            [keyed.clone(), keyed.clone(), token, keyed.with_body(bodies[1])].into_iter().chain(others).collect()
-        }
-        Hot::CreateOrder => {
-            let first = post("/api/orders", r#"{"hold_id":"{held}"}"#);
-            let keyed = first.with_header("Idempotency-Key: held");
-            let token = keyed.with_header("Authorization: Bearer wrong");
-            let own = r#"{"hold_id":"{hold_id}","order_id":"{held}"}"#;
-            vec![keyed.clone(), keyed.clone(), token, keyed.with_body(own), first.clone(), first.with_body(own)]
-        }
-        Hot::ReceivePaymentEvent => {
-            let early = format!(r#"{{"order_id":"{}","status":"paid","txn_id":"early"}}"#, Uuid::nil());
-            let events = [
-                early.as_str(),
-                r#"{"order_id":"{order_id}","status":"paid","txn_id":"a"}"#,
-                r#"{"order_id":"{order_id}","status":"paid","txn_id":"b","amount":1}"#,
-                r#"{"hold_id":"{hold_id}","status":"failed","txn_id":"c"}"#,
-                r#"{"order_id":"{order_id}","status":"lost"}"#,
-                r#"{"status":"paid","txn_id":"d"}"#,
-                r#"{"order_id":"{order_id}","status":"paid","idempotency_key":"other"}"#,
-            ];
-            let kept = ["User-Agent: a provider", "webhook-id: e", "X-Correlation-Id: f", "Cookie: g"];
-            let events = events.map(|event| post(WEBHOOK, event).with_headers(kept));
-            let keyed = events.each_ref().map(|event| event.with_header("Idempotency-Key: e"));
-            events.into_iter().chain(keyed).collect()
-        }
-        Hot::FindProduct(_) => {
-            let ids =
-                ["0", "-1", "+1", "01", "1.0", "%31", "3", "one", "9223372036854775807", "9223372036854775808", ""];
-            ids.map(|id| Sent::new("GET", &format!("/api/products/{id}"), None)).to_vec()
-        }
+        Hot::CreateHold => holds(),
+        Hot::CreateOrder => orders(),
+        Hot::ReceivePaymentEvent => events(),
+        Hot::FindProduct(_) => products(),
         // the framework has no such route, and the service has it only for the benchmark
         Hot::Echo => Vec::new(),
     }
+}
+
+fn post(path: &str, body: &str) -> Sent {
+    Sent::new("POST", path, Some(body))
+}
+
+fn holds() -> Vec<Sent> {
+    let last = r#"{"product_id":2,"qty":1}"#;
+    let keyed = post("/api/holds", last).with_header("Idempotency-Key: last");
+    let token = keyed.with_header(format!("Authorization: Bearer {TOKEN}"));
+    let unknown = r#"{"product_id":3,"qty":1}"#;
+    let bodies = [last, unknown, r#"{"product_id":1,"qty":11}"#, r#"{"product_id":2,"qty":2}"#];
+    let others = bodies.map(|body| post("/api/holds", body));
+    [keyed.clone(), keyed.clone(), token, keyed.with_body(unknown)].into_iter().chain(others).collect()
+}
+
+fn orders() -> Vec<Sent> {
+    let first = post("/api/orders", r#"{"hold_id":"{held}"}"#);
+    let keyed = first.with_header("Idempotency-Key: held");
+    let token = keyed.with_header("Authorization: Bearer wrong");
+    let named = r#"{"hold_id":"{hold_id}","order_id":"{held}"}"#;
+    vec![keyed.clone(), keyed.clone(), token, keyed.with_body(named), first.clone(), first.with_body(named)]
+}
+
+fn events() -> Vec<Sent> {
+    let early = format!(r#"{{"order_id":"{}","status":"paid","txn_id":"early"}}"#, Uuid::nil());
+    let events = [
+        early.as_str(),
+        r#"{"order_id":"{order_id}","status":"paid","txn_id":"a"}"#,
+        r#"{"order_id":"{order_id}","status":"paid","txn_id":"b","amount":1}"#,
+        r#"{"hold_id":"{hold_id}","status":"failed","txn_id":"c"}"#,
+        r#"{"order_id":"{order_id}","status":"lost"}"#,
+        r#"{"status":"paid","txn_id":"d"}"#,
+        r#"{"order_id":"{order_id}","status":"paid","idempotency_key":"other"}"#,
+    ];
+    let kept = ["User-Agent: a provider", "webhook-id: e", "X-Correlation-Id: f", "Cookie: g"];
+    let events = events.map(|event| post(WEBHOOK, event).with_headers(kept));
+    let keyed = events.each_ref().map(|event| event.with_header("Idempotency-Key: e"));
+    events.into_iter().chain(keyed).collect()
+}
+
+fn products() -> Vec<Sent> {
+    let ids = ["0", "-1", "+1", "01", "1.0", "%31", "3", "one", "9223372036854775807", "9223372036854775808", ""];
+    ids.map(|id| Sent::new("GET", &format!("/api/products/{id}"), None)).to_vec()
 }
