@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 
@@ -60,8 +59,7 @@ pub(super) async fn receive<D: ProviderDelivery, T>(
     let own = Arc::clone(app);
     let receipt = match message {
         Message::Event(event) => Some(app.run(async move { own.checkout.receive_event(event).await }).await?),
-        // boxed: the future of an event, which is on the hot path, stays small
-        Message::Report(report) => app.run(async move { own.checkout.receive_report(report).await }).boxed().await?,
+        Message::Report(report) => app.run(async move { own.checkout.receive_report(report).await }).await?,
         Message::Other => None,
     };
     Ok(receipt.map_or_else(WebhookResponse::ignored, WebhookResponse::new))
