@@ -1,6 +1,6 @@
 //! Callers of the service.
 
-/// The caller of a request: who the credentials of the request show.
+/// The caller of a request, as its credentials show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
     /// A client without credentials.

@@ -88,7 +88,8 @@ impl<E: Endpoint> Endpoint for Gate<E> {
 }
 
 impl<E: Endpoint> Gate<E> {
-    /// Resolves the caller, and sends the request the hot way or the framework's. Returns also the hot request, if it is one.
+    /// Resolves the caller, and sends the request the hot way or the framework's: the one place in front of all routes. Returns
+    /// also the hot request, if it is one.
     fn pass(&self, mut request: Request) -> (Option<Hot>, BoxFuture<'_, poem::Result<Response>>) {
         let caller = authenticate(self.app.admin_token.as_ref(), request.headers());
         let hot = self.hot.as_ref().and_then(|handlers| Some((handlers, handlers.find(&request)?)));
