@@ -16,7 +16,7 @@ use crate::domain::signature::Secrets;
 use crate::telemetry::Throttle;
 
 /// How long a request waits for its use case, which may have several transactions: a client gets its 503 within 5 s.
-const PATIENCE: Duration = Duration::from_millis(4800);
+const REQUEST_TIME: Duration = Duration::from_millis(4800);
 
 /// One instance of the service.
 pub struct App {
@@ -61,30 +61,28 @@ impl App {
     /// Runs a use case in a task of its own: a client that disconnects cancels its handler, which must not cancel a
     /// transaction half-way. A panic inside continues in the caller.
     ///
+    /// Not an async function: its future would reserve space for the use case while it waits.
+    ///
     /// # Errors
     /// Those of the use case; [`Error::Unavailable`] when it takes too long, although it continues in its task.
-    pub async fn run<T: Send + 'static>(
+    pub fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        match timeout(PATIENCE, self.run_to_its_end(work)).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::Unavailable("it takes too long".to_owned())),
-        }
+    ) -> impl Future<Output = Result<T, Error>> + Send {
+        let done = timeout(REQUEST_TIME, self.run_to_its_end(work));
+        async { done.await.unwrap_or_else(|_| Err(Error::Unavailable("it takes too long".to_owned()))) }
     }
 
     /// Does the same without a time limit, for work that has a limit of its own.
     ///
     /// # Errors
     /// Those of the use case.
-    pub async fn run_to_its_end<T: Send + 'static, E: Send + 'static>(
+    pub fn run_to_its_end<T: Send + 'static, E: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, E>> + Send + 'static,
-    ) -> Result<T, E> {
-        match self.work.spawn(work.in_current_span()).await {
-            Ok(result) => result,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+    ) -> impl Future<Output = Result<T, E>> + Send {
+        let task = self.work.spawn(work.in_current_span());
+        async { task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) }
     }
 
     /// Makes `/readyz` report from now on that this instance is not ready.

@@ -1,5 +1,6 @@
 //! Rules that need no database: ids, states and their transitions, money, signatures and refusals.
 
+pub mod caller;
 pub mod money;
 pub mod outcome;
 pub mod payment;
@@ -11,6 +12,7 @@ pub mod signature;
 pub mod status;
 pub mod token;
 
+pub use caller::Caller;
 pub use money::{Amount, Currency};
 pub use outcome::Outcome;
 pub use payment::{Event, Meaning, Reference, WebhookMode};

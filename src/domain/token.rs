@@ -19,7 +19,7 @@ impl AdminToken {
     }
 
     /// Whether `given` is the token. The duration reveals nothing about the token: whole digests are compared.
-    pub fn is(&self, given: &[u8]) -> bool {
+    pub fn matches(&self, given: &[u8]) -> bool {
         let given: [u8; 32] = Sha256::digest(given).into();
         let differing = self.0.iter().zip(given).fold(0, |differing, (one, other)| differing | (one ^ other));
         std::hint::black_box(differing) == 0
@@ -39,9 +39,9 @@ mod tests {
     #[test]
     fn a_token_matches_only_itself_and_is_never_shown() {
         let token = AdminToken::new("0123456789abcdef").expect("long enough");
-        assert!(token.is(b"0123456789abcdef"));
+        assert!(token.matches(b"0123456789abcdef"));
         for other in [&b"0123456789abcdeF"[..], b"0123456789abcdef0", b"0123456789abcde", b"", b"\0"] {
-            assert!(!token.is(other));
+            assert!(!token.matches(other));
         }
         assert_eq!(format!("{token:?}"), "AdminToken");
         for text in ["", "0123456789abcde", "0123456789abcde f", "0123456789abcde\n", "0123456789abcdeé"] {

@@ -22,7 +22,7 @@ pub(super) fn is_asked_for() -> bool {
 }
 
 /// Parses the body and returns a constant one.
-pub(super) async fn answer(request: Request) -> poem::Result<Response> {
+pub(super) async fn handle(request: Request) -> poem::Result<Response> {
     let (request, mut body) = request.split();
     let _ = Json::<CreateHold>::from_request(&request, &mut body).await?;
     let head = Response::builder().header(header::LOCATION, LOCATION);

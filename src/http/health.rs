@@ -6,15 +6,15 @@ use std::time::Duration;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 
-use super::Tags;
 use super::json::Json;
 use super::problem::{Denials, Denied, Problem};
-use super::types::Text;
+use super::tags::Tags;
+use super::values::Text;
 use crate::app::App;
 use crate::checkout::readiness::Unready;
 
 /// The time limit of the database check; a load balancer waits longer for `/readyz`.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CHECK_TIME: Duration = Duration::from_secs(2);
 
 /// The instance is healthy.
 #[derive(Debug, Object, Serialize)]
@@ -60,7 +60,7 @@ impl Health {
         }
         let app = Arc::clone(&self.app);
         let asked = self.app.run_to_its_end(async move { app.checkout.readiness().await });
-        match tokio::time::timeout(PATIENCE, asked).await {
+        match tokio::time::timeout(CHECK_TIME, asked).await {
             Ok(Ok(())) => {
                 let detail = self.app.checkout.clock_detail();
                 Ok(Json(HealthBody { status: Text("ok"), detail }))

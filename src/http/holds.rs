@@ -9,14 +9,15 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Tags;
+use super::headers::IdempotencyKey;
 use super::json::Json;
 use super::problem::{Denied, denials};
-use super::types::{IdempotencyKey, Timestamp, Whole, Word};
+use super::tags::Tags;
+use super::values::{Timestamp, Whole, Word};
 use crate::app::App;
 use crate::checkout::Hold;
 use crate::checkout::Operation;
-use crate::domain::HoldStatus;
+use crate::domain::{Caller, HoldStatus};
 
 /// A request for a hold.
 #[derive(Debug, Object, Deserialize)]
@@ -100,7 +101,7 @@ pub enum HoldCreated {
 
 denials! {
     /// The problems of `POST /api/holds`.
-    CreateDenials {
+    CreateHoldDenials {
         400 "`malformed_json`, `unreadable_body`, `invalid_idempotency_key`",
         404 "`product_not_found`",
         408 "`body_timeout`",
@@ -113,11 +114,11 @@ denials! {
 }
 denials! {
     /// The problems of `GET /api/holds/{hold_id}`.
-    FindDenials { 400 "`invalid_id`", 404 "`hold_not_found`" }
+    FindHoldDenials { 400 "`invalid_id`", 404 "`hold_not_found`" }
 }
 denials! {
     /// The problems of `DELETE /api/holds/{hold_id}`.
-    ReleaseDenials { 400 "`invalid_id`", 404 "`hold_not_found`", 409 "`hold_used`, with its `order_id`" }
+    ReleaseHoldDenials { 400 "`invalid_id`", 404 "`hold_not_found`", 409 "`hold_used`, with its `order_id`" }
 }
 
 /// The routes of holds.
@@ -132,13 +133,14 @@ impl Holds {
     #[oai(path = "/holds", method = "post", operation_id = "createHold")]
     pub(super) async fn create(
         &self,
+        caller: Caller,
         /// Makes retries safe: a request with the same key and body gets the response of the first success.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         body: Json<CreateHold>,
-    ) -> Result<HoldCreated, Denied<CreateDenials>> {
+    ) -> Result<HoldCreated, Denied<CreateHoldDenials>> {
         let CreateHold { product_id: Whole(product_id), qty: Whole(qty) } = body.0;
-        let keyed = key.keyed(Operation::Hold, [product_id.to_string(), qty.to_string()]);
+        let keyed = key.keyed(caller, Operation::Hold, [product_id.to_string(), qty.to_string()]);
         let taken = self.app.checkout.create_hold(product_id, qty, keyed).await?;
         let location = format!("/api/holds/{}", taken.hold.id);
         Ok(HoldCreated::Created(Json(taken.hold.into()), location, taken.replayed.then_some(true)))
@@ -146,7 +148,7 @@ impl Holds {
 
     /// Get a hold, also after its end
     #[oai(path = "/holds/:hold_id", method = "get", operation_id = "getHold")]
-    async fn find(&self, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<FindDenials>> {
+    async fn find(&self, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<FindHoldDenials>> {
         let app = Arc::clone(&self.app);
         let hold = self.app.run(async move { app.checkout.hold(hold_id.0).await }).await?;
         Ok(Json(hold.into()))
@@ -154,7 +156,7 @@ impl Holds {
 
     /// Release a hold before it expires
     #[oai(path = "/holds/:hold_id", method = "delete", operation_id = "releaseHold")]
-    async fn release(&self, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<ReleaseDenials>> {
+    async fn release(&self, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<ReleaseHoldDenials>> {
         let app = Arc::clone(&self.app);
         let hold = self.app.run(async move { app.checkout.release_hold(hold_id.0).await }).await?;
         Ok(Json(hold.into()))

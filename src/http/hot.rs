@@ -13,26 +13,44 @@ use poem_openapi::types::Type;
 use serde::de::DeserializeOwned;
 
 use super::echo;
+use super::headers::{IdempotencyKey, UnsignedKey};
 use super::holds::Holds;
 use super::json::{Json, Raw};
 use super::orders::Orders;
-use super::payments::signature::{Once, StandardHeaders, UnsignedKey};
-use super::payments::{PaymentEvent, Payments};
+use super::payments::standard::{PaymentEventBody, StandardHeaders, StandardWebhook};
 use super::products::Products;
-use super::types::IdempotencyKey;
 use crate::app::App;
+use crate::domain::Caller;
 
 /// A request of the hot path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hot {
+pub enum Hot {
+    /// `POST /api/holds`.
     CreateHold,
+    /// `POST /api/orders`.
     CreateOrder,
+    /// `POST /api/payments/webhook`.
     ReceivePaymentEvent,
+    /// `GET /api/products/{product_id}`, with the id.
     FindProduct(i64),
+    /// The baseline of the benchmark.
     Echo,
 }
 
 impl Hot {
+    /// Returns the hot request of this method and path, if any. The router gets unusual ones (`HEAD`, an id that cannot be
+    /// parsed).
+    pub fn of(method: &Method, path: &str) -> Option<Self> {
+        match (method, path) {
+            (&Method::POST, "/api/holds") => Some(Self::CreateHold),
+            (&Method::POST, "/api/orders") => Some(Self::CreateOrder),
+            (&Method::POST, "/api/payments/webhook") => Some(Self::ReceivePaymentEvent),
+            (&Method::GET, path) => path.strip_prefix("/api/products/")?.parse().ok().map(Self::FindProduct),
+            (&Method::POST, echo::PATH) => Some(Self::Echo),
+            _ => None,
+        }
+    }
+
     /// Returns the path as the document writes it.
     pub(super) fn path(self) -> &'static str {
         match self {
@@ -46,10 +64,10 @@ impl Hot {
 }
 
 /// The handlers of the hot path.
-pub(super) struct Handlers {
+pub struct Handlers {
     holds: Holds,
     orders: Orders,
-    payments: Payments,
+    payments: StandardWebhook,
     products: Products,
     echo: bool,
 }
@@ -59,74 +77,65 @@ impl Handlers {
         Self {
             holds: Holds { app: Arc::clone(app) },
             orders: Orders { app: Arc::clone(app) },
-            payments: Payments { app: Arc::clone(app) },
+            payments: StandardWebhook { app: Arc::clone(app) },
             products: Products { app: Arc::clone(app) },
             echo: echo::is_asked_for(),
         }
     }
 
-    /// Returns the hot request that `request` is, if any. The router gets unusual ones (`HEAD`, an id that cannot be parsed).
+    /// Returns the hot request that `request` is, if any.
     pub(super) fn find(&self, request: &Request) -> Option<Hot> {
-        match (request.method(), request.uri().path()) {
-            (&Method::POST, "/api/holds") => Some(Hot::CreateHold),
-            (&Method::POST, "/api/orders") => Some(Hot::CreateOrder),
-            (&Method::POST, "/api/payments/webhook") => Some(Hot::ReceivePaymentEvent),
-            (&Method::GET, path) => path.strip_prefix("/api/products/")?.parse().ok().map(Hot::FindProduct),
-            (&Method::POST, echo::PATH) if self.echo => Some(Hot::Echo),
-            _ => None,
-        }
+        Hot::of(request.method(), request.uri().path()).filter(|hot| *hot != Hot::Echo || self.echo)
     }
 
     /// Handles a hot request. Parsing and waiting are boxed separately, and the request is dropped once it is parsed, so that
     /// a waiting request keeps little memory: large futures evict the CPU's caches.
-    pub(super) fn answer(&self, hot: Hot, request: Request) -> BoxFuture<'_, poem::Result<Response>> {
+    pub(super) fn handle(&self, hot: Hot, caller: Caller, request: Request) -> BoxFuture<'_, poem::Result<Response>> {
         match hot {
             Hot::CreateHold => {
-                let wish = Box::pin(wish(request));
+                let read = Box::pin(read_create(request));
                 Box::pin(async move {
-                    let (key, body) = wish.await?;
-                    Ok(answered(self.holds.create(key, body).await))
+                    let (key, body) = read.await?;
+                    Ok(respond(self.holds.create(caller, key, body).await))
                 })
             }
             Hot::CreateOrder => {
-                let wish = Box::pin(wish(request));
+                let read = Box::pin(read_create(request));
                 Box::pin(async move {
-                    let (key, body) = wish.await?;
-                    Ok(answered(self.orders.create(key, body).await))
+                    let (key, body) = read.await?;
+                    Ok(respond(self.orders.create(caller, key, body).await))
                 })
             }
             Hot::ReceivePaymentEvent => {
-                let delivery = Box::pin(delivery(request));
+                let read = Box::pin(read_webhook(request));
                 Box::pin(async move {
-                    let (StandardHeaders { id, timestamp, signatures }, key, body) = delivery.await?;
-                    Ok(answered(self.payments.webhook(id, timestamp, signatures, key, body).await))
+                    let (StandardHeaders { id, timestamp, signatures }, key, body) = read.await?;
+                    Ok(respond(self.payments.webhook(id, timestamp, signatures, key, body).await))
                 })
             }
             Hot::FindProduct(product_id) => {
-                Box::pin(async move { Ok(answered(self.products.find(Path(product_id)).await)) })
+                Box::pin(async move { Ok(respond(self.products.find(Path(product_id)).await)) })
             }
-            Hot::Echo => Box::pin(echo::answer(request)),
+            Hot::Echo => Box::pin(echo::handle(request)),
         }
     }
 }
 
 /// Reads the key and the body of a request that creates a hold or an order.
-async fn wish<T: Type + DeserializeOwned>(request: Request) -> poem::Result<(IdempotencyKey, Json<T>)> {
+async fn read_create<T: Type + DeserializeOwned>(request: Request) -> poem::Result<(IdempotencyKey, Json<T>)> {
     let (request, mut body) = request.split();
-    let key = IdempotencyKey::of(request.headers(), "idempotency-key")?;
+    let key = IdempotencyKey::read(request.headers())?;
     Ok((key, Json::from_request(&request, &mut body).await?))
 }
 
 /// Reads the headers and the body of a payment webhook.
-async fn delivery(request: Request) -> poem::Result<(StandardHeaders, UnsignedKey, Raw<PaymentEvent>)> {
+async fn read_webhook(request: Request) -> poem::Result<(StandardHeaders, UnsignedKey, Raw<PaymentEventBody>)> {
     let (request, mut body) = request.split();
-    let [id, timestamp, signatures] =
-        ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| Once::read(&request, name));
-    let key = UnsignedKey::read(&request, "idempotency-key");
-    Ok((StandardHeaders { id, timestamp, signatures }, key, Raw::from_request(&request, &mut body).await?))
+    let (headers, key) = (StandardHeaders::read(request.headers()), UnsignedKey::read(request.headers()));
+    Ok((headers, key, Raw::from_request(&request, &mut body).await?))
 }
 
-fn answered(result: Result<impl IntoResponse, impl IntoResponse>) -> Response {
+fn respond(result: Result<impl IntoResponse, impl IntoResponse>) -> Response {
     match result {
         Ok(answer) => answer.into_response(),
         Err(denied) => denied.into_response(),

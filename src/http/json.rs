@@ -1,24 +1,26 @@
 //! JSON bodies, which serde reads and writes directly, without a tree of values. serde also refuses unknown and repeated
 //! fields. The types' poem-openapi schemas describe the bodies in the document.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use poem::http::{HeaderMap, StatusCode, header};
+use poem::http::{StatusCode, header};
 use poem::{IntoResponse, Request, RequestBody, Response};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ApiResponse, ExtractParamOptions};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::error::Category;
 
+use super::headers;
 use super::problem::Problem;
 
 /// The largest body, in bytes.
 pub const BODY_BYTES: usize = 64 * 1024;
-/// The most that is kept of a request's headers, in bytes.
-const HEADER_BYTES: usize = 4096;
 /// How long a client may take to send its body.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
@@ -31,9 +33,9 @@ pub struct Json<T>(pub T);
 pub struct Raw<T> {
     /// The body, or the reason why it could not be read: a handler may have another problem to return first.
     pub bytes: Result<Vec<u8>, Problem>,
-    /// The kept headers of the request (see [`is_kept_header`]), one per line; at most 4 KiB.
+    /// The headers of the request that are kept; see [`headers::kept`].
     pub headers: String,
-    documented: std::marker::PhantomData<T>,
+    documented: PhantomData<T>,
 }
 
 /// A JSON body that may be missing.
@@ -54,17 +56,50 @@ fn has_no_body(request: &Request) -> bool {
 /// # Errors
 /// 400 `malformed_json` when it is not JSON, 422 `invalid_body` when it is not a `T`.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    // serde would read an array as the fields of a struct in their order
-    if first == Some(&b'[') {
-        return Err(Problem::unprocessable("invalid_body", "The body must be a JSON object."));
-    }
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+    let parsed: Result<FromObject<T>, _> = serde_json::from_slice(bytes);
+    parsed.map(|FromObject(body)| body).map_err(|error| match error.classify() {
         Category::Data => Problem::unprocessable("invalid_body", misfit(&error)),
         Category::Io | Category::Syntax | Category::Eof => {
             Problem::bad_request("malformed_json", format!("The body is not JSON: {error}."))
         }
     })
+}
+
+/// A value that is read from a JSON object only: serde reads a struct from an array, too, with the fields in their order.
+struct FromObject<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for FromObject<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for ObjectVisitor<T> {
+            type Value = FromObject<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, fields: A) -> Result<FromObject<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(FromObject)
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+/// Deserializes a field with a struct, from an object only. Every such field names this function in `deserialize_with`.
+///
+/// # Errors
+/// When the value is not an object, or not a `T`.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    FromObject::deserialize(deserializer).map(|FromObject(value)| value)
+}
+
+/// Does the same for a field that may be null. With `default`, it may also be missing.
+///
+/// # Errors
+/// As [`object`].
+pub fn optional_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::deserialize(d)?.map(|FromObject(value)| value))
 }
 
 /// Describes why a body is not of the expected type, in terms of JSON: the text of serde names Rust types.
@@ -82,7 +117,6 @@ fn misfit(error: &serde_json::Error) -> String {
         "a formatted UUID string" => "a UUID",
         "i64" => "a whole number",
         "u64" => "a whole number that is not negative",
-        name if name.starts_with("struct ") => "an object",
         other => other,
     };
     format!("The body is invalid at {position}: expected {expected}.")
@@ -100,38 +134,6 @@ async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Prob
         Ok(Err(error)) => Err(Problem::bad_request("unreadable_body", format!("The body cannot be read: {error}."))),
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time.")),
     }
-}
-
-/// The headers of a delivery that are kept, because they show its origin. Any other header may contain a signature, a key or
-/// a token.
-const KEPT_HEADERS: [&str; 11] = [
-    "content-type",
-    "content-length",
-    "date",
-    "host",
-    "user-agent",
-    "webhook-id",
-    "webhook-timestamp",
-    "x-request-id",
-    "x-correlation-id",
-    "traceparent",
-    "tracestate",
-];
-
-/// Whether the header of this name, in lower case, is kept and shown.
-pub fn is_kept_header(name: &str) -> bool {
-    KEPT_HEADERS.contains(&name)
-}
-
-fn kept_headers(headers: &HeaderMap) -> String {
-    let mut kept = String::new();
-    for (name, value) in headers.iter().filter(|(name, _)| is_kept_header(name.as_str())) {
-        let line = format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
-        if kept.len() + line.len() <= HEADER_BYTES {
-            kept.push_str(&line);
-        }
-    }
-    kept
 }
 
 fn check_content_type(content_type: Option<&str>) -> Result<(), Problem> {
@@ -195,8 +197,8 @@ impl<T: Type> ParsePayload for Raw<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
-        let headers = kept_headers(request.headers());
-        Ok(Self { bytes: read(request, body).await, headers, documented: std::marker::PhantomData })
+        let headers = headers::kept(request.headers());
+        Ok(Self { bytes: read(request, body).await, headers, documented: PhantomData })
     }
 }
 
@@ -278,33 +280,36 @@ mod tests {
     use super::*;
     use crate::http::holds::CreateHold;
     use crate::http::orders::CreateOrder;
-    use crate::http::payments::PaymentEvent;
-    use crate::http::payments::stripe_event::StripeEvent;
+    use crate::http::payments::standard::PaymentEventBody;
+    use crate::http::payments::stripe::object::StripeEvent;
 
     fn text<T: DeserializeOwned + Debug>(body: &str) -> String {
-        misfit(&serde_json::from_str::<T>(body).expect_err("it is not a T"))
+        misfit(&serde_json::from_str::<FromObject<T>>(body).map(|FromObject(body)| body).expect_err("it is not a T"))
     }
 
     #[test]
     fn an_invalid_body_is_described_by_its_position_and_in_json_terms() {
         for (text, end) in [
             (text::<CreateHold>("null"), "expected an object."),
+            (text::<CreateHold>("[1,1]"), "expected an object."),
             (text::<CreateHold>("{}"), "missing field `product_id`."),
             (text::<CreateHold>(r#"{"sku":1}"#), "unknown field `sku`, expected `product_id` or `qty`."),
             (text::<CreateHold>(r#"{"qty":1,"qty":1}"#), "duplicate field `qty`."),
             (text::<CreateHold>(r#"{"qty":"1, expected 2"}"#), "expected a whole number."),
             (text::<CreateOrder>(r#"{"hold_id":7}"#), "expected a UUID."),
             (text::<CreateOrder>(r#"{"hold_id":"7"}"#), "expected a UUID."),
-            (text::<PaymentEvent>(r#"{"restock":"yes"}"#), "expected a boolean."),
-            (text::<PaymentEvent>(r#"{"status":[]}"#), "expected a string."),
-            (text::<PaymentEvent>(r#"{"amount":true}"#), "an amount must be a number or a string."),
+            (text::<PaymentEventBody>(r#"{"restock":"yes"}"#), "expected a boolean."),
+            (text::<PaymentEventBody>(r#"{"status":[]}"#), "expected a string."),
+            (text::<PaymentEventBody>(r#"{"amount":true}"#), "an amount must be a number or a string."),
             (text::<StripeEvent>(r#"{"created":1.5}"#), "expected a whole number."),
             (
                 text::<StripeEvent>(r#"{"data":{"object":{"amount":-1}}}"#),
                 "expected a whole number that is not negative.",
             ),
             (text::<StripeEvent>(r#"{"data":{"object":"ch_1"}}"#), "expected an object."),
-            (text::<StripeEvent>(r#"{"data":[]}"#), "expected an object."),
+            (text::<StripeEvent>(r#"{"data":[{"id":"x"}]}"#), "expected an object."),
+            (text::<StripeEvent>(r#"{"data":{"object":["x"]}}"#), "expected an object."),
+            (text::<StripeEvent>(r#"{"data":{"object":{"metadata":[null,null]}}}"#), "expected an object."),
         ] {
             let body = "The body is invalid at line 1 column ";
             assert!(text.starts_with(body) && text.ends_with(&format!(": {end}")), "{text} {end}");

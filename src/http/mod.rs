@@ -2,16 +2,19 @@
 
 pub mod admin;
 mod echo;
+pub mod headers;
 pub mod health;
 pub mod holds;
-mod hot;
+pub mod hot;
 pub mod json;
 pub mod orders;
+pub mod paging;
 pub mod payments;
 pub mod problem;
 pub mod products;
 pub mod server;
-pub mod types;
+mod tags;
+pub mod values;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,52 +22,37 @@ use std::sync::Arc;
 use hyper::body::Bytes;
 use poem::endpoint::make_sync;
 use poem::http::{StatusCode, header};
-use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, IntoResponse as _, Response, Route};
+use poem::{Endpoint, IntoResponse as _, Response, Route};
 use poem_openapi::OpenApiService;
 use serde_json::Value;
 
 use crate::app::App;
 
-#[derive(poem_openapi::Tags)]
-enum Tags {
-    /// Products on sale and their stock.
-    Products,
-    /// Short reservations of units.
-    Holds,
-    /// Orders, each made from a hold and paid by a provider.
-    Orders,
-    /// Webhooks for payment providers.
-    Payments,
-    /// For operators, with the admin token.
-    Operators,
-    /// For load balancers and operators.
-    Health,
-}
-
 /// The API document changes with the running version: a cache may keep it, but must revalidate it before each use.
 const REVALIDATE: &str = "no-cache";
 
-type Api = (
+/// Lists the types with the routes; each has the app as its field.
+macro_rules! apis {
+    ($($($part:ident)::+),+ $(,)?) => {
+        type Apis = ($($($part)::+,)+);
+
+        fn apis(app: &Arc<App>) -> Apis {
+            ($($($part)::+ { app: Arc::clone(app) },)+)
+        }
+    };
+}
+apis! {
     products::Products,
     holds::Holds,
     orders::Orders,
-    payments::Payments,
-    payments::stripe::Stripe,
+    payments::standard::StandardWebhook,
+    payments::stripe::StripeWebhook,
     admin::Admin,
     health::Health,
-);
+}
 
-fn service(app: &Arc<App>) -> OpenApiService<Api, ()> {
-    let api = (
-        products::Products { app: Arc::clone(app) },
-        holds::Holds { app: Arc::clone(app) },
-        orders::Orders { app: Arc::clone(app) },
-        payments::Payments { app: Arc::clone(app) },
-        payments::stripe::Stripe { app: Arc::clone(app) },
-        admin::Admin { app: Arc::clone(app) },
-        health::Health { app: Arc::clone(app) },
-    );
-    OpenApiService::new(api, "Holdfast", env!("CARGO_PKG_VERSION")).description(
+fn service(app: &Arc<App>) -> OpenApiService<Apis, ()> {
+    OpenApiService::new(apis(app), "Holdfast", env!("CARGO_PKG_VERSION")).description(
         "Flash-sale checkout. Read a product's stock, take a hold, turn it into an order, and let the payment \
          webhook settle it.\n\nMoney is in integer minor units with an ISO 4217 code; times are RFC 3339 in UTC. Every error is \
          `application/problem+json` with a stable `code`. A request over HTTP/1.1 without `Host` gets 400 \
@@ -84,21 +72,28 @@ pub fn document(app: &Arc<App>) -> String {
 
 /// Returns the endpoint that serves all routes.
 pub fn routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
+    routes_with(app, Some(hot::Handlers::new(app)))
+}
+
+/// Returns the endpoint that serves all routes by the router of the framework, for tests that compare both ways.
+pub fn framework_routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + use<> {
+    routes_with(app, None)
+}
+
+fn routes_with(app: &Arc<App>, hot: Option<hot::Handlers>) -> impl Endpoint<Output = Response> + use<> {
     let service = service(app);
     let document = document(app);
     let routes = patterns(&document);
     let page = constant("text/html; charset=utf-8", service.swagger_ui_html());
     let document = constant("application/json", document);
     let no_icon = make_sync(|_| StatusCode::NO_CONTENT.with_header(header::CACHE_CONTROL, "public, max-age=86400"));
-    let operators = Arc::clone(app);
-    let introduced = move |request| std::future::ready(Ok(admin::introduce(request, &operators)));
     let route = Route::new()
         .at("/docs", poem::get(page))
         .at("/openapi.json", poem::get(document))
         // browsers request it together with /docs
         .at("/favicon.ico", poem::get(no_icon))
-        .nest("/", service.into_endpoint().before(introduced));
-    server::gate::Gate::new(Arc::clone(app), hot::Handlers::new(app), route, routes)
+        .nest("/", service);
+    server::gate::Gate::new(Arc::clone(app), hot, route, routes)
 }
 
 /// Serves a text from one buffer that all responses share: clients that read slowly do not use more memory.

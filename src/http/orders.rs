@@ -8,16 +8,17 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Tags;
+use super::headers::IdempotencyKey;
 use super::json::Json;
 use super::problem::{Denied, denials};
-use super::types::{IdempotencyKey, Timestamp, Word};
+use super::tags::Tags;
+use super::values::{Timestamp, Word};
 use crate::app::App;
 use crate::checkout::Hold;
 use crate::checkout::Operation;
 use crate::checkout::Placed;
 use crate::checkout::{OrderEvent, Reason};
-use crate::domain::OrderStatus;
+use crate::domain::{Caller, OrderStatus};
 
 /// A request for an order.
 #[derive(Debug, Object, Deserialize)]
@@ -179,7 +180,7 @@ pub enum OrderCreated {
 
 denials! {
     /// The problems of `POST /api/orders`.
-    CreateDenials {
+    CreateOrderDenials {
         400 "`malformed_json`, `unreadable_body`, `invalid_idempotency_key`",
         404 "`hold_not_found`",
         408 "`body_timeout`",
@@ -191,11 +192,11 @@ denials! {
 }
 denials! {
     /// The problems of `GET /api/orders/{order_id}` and its events.
-    FindDenials { 400 "`invalid_id`", 404 "`order_not_found`" }
+    FindOrderDenials { 400 "`invalid_id`", 404 "`order_not_found`" }
 }
 denials! {
     /// The problems of `POST /api/orders/{order_id}/cancel`.
-    CancelDenials { 400 "`invalid_id`", 404 "`order_not_found`", 409 "`order_paid`" }
+    CancelOrderDenials { 400 "`invalid_id`", 404 "`order_not_found`", 409 "`order_paid`" }
 }
 
 /// The routes of orders.
@@ -210,14 +211,15 @@ impl Orders {
     #[oai(path = "/orders", method = "post", operation_id = "createOrder")]
     pub(super) async fn create(
         &self,
+        caller: Caller,
         /// Makes retries safe: a request with the same key and body gets the response of the first success.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         body: Json<CreateOrder>,
-    ) -> Result<OrderCreated, Denied<CreateDenials>> {
+    ) -> Result<OrderCreated, Denied<CreateOrderDenials>> {
         let CreateOrder { hold_id, order_id } = body.0;
         let chosen = order_id.map(|id| id.to_string()).unwrap_or_default();
-        let keyed = key.keyed(Operation::Order, [hold_id.to_string(), chosen]);
+        let keyed = key.keyed(caller, Operation::Order, [hold_id.to_string(), chosen]);
         let app = Arc::clone(&self.app);
         let placed = self.app.run(async move { app.checkout.create_order(hold_id, order_id, keyed).await }).await?;
         let location = format!("/api/orders/{}", placed.order.id);
@@ -227,7 +229,7 @@ impl Orders {
 
     /// Get an order
     #[oai(path = "/orders/:order_id", method = "get", operation_id = "getOrder")]
-    async fn find(&self, order_id: Path<Uuid>) -> Result<Json<OrderBody>, Denied<FindDenials>> {
+    async fn find(&self, order_id: Path<Uuid>) -> Result<Json<OrderBody>, Denied<FindOrderDenials>> {
         let app = Arc::clone(&self.app);
         let placed = self.app.run(async move { app.checkout.order(order_id.0).await }).await?;
         Ok(Json(placed.into()))
@@ -235,7 +237,7 @@ impl Orders {
 
     /// List all transitions of an order
     #[oai(path = "/orders/:order_id/events", method = "get", operation_id = "listOrderEvents")]
-    async fn events(&self, order_id: Path<Uuid>) -> Result<Json<OrderEvents>, Denied<FindDenials>> {
+    async fn events(&self, order_id: Path<Uuid>) -> Result<Json<OrderEvents>, Denied<FindOrderDenials>> {
         let app = Arc::clone(&self.app);
         let events = self.app.run(async move { app.checkout.order_events(order_id.0).await }).await?;
         Ok(Json(OrderEvents { items: events.into_iter().map(OrderEventBody::from).collect() }))
@@ -243,7 +245,7 @@ impl Orders {
 
     /// Cancel an unpaid order
     #[oai(path = "/orders/:order_id/cancel", method = "post", operation_id = "cancelOrder")]
-    async fn cancel(&self, order_id: Path<Uuid>) -> Result<Json<OrderBody>, Denied<CancelDenials>> {
+    async fn cancel(&self, order_id: Path<Uuid>) -> Result<Json<OrderBody>, Denied<CancelOrderDenials>> {
         let app = Arc::clone(&self.app);
         let placed = self.app.run(async move { app.checkout.cancel_order(order_id.0).await }).await?;
         Ok(Json(placed.into()))

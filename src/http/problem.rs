@@ -11,7 +11,7 @@ use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::types::{Kind, Text, Title};
+use super::values::{ProblemTitle, ProblemUri, Text};
 use crate::checkout::Error;
 use crate::domain::Refusal;
 
@@ -27,9 +27,9 @@ struct ProblemBody {
     /// A URI that names the kind of problem.
     #[oai(rename = "type")]
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: ProblemUri,
     /// The kind of problem in words.
-    title: Title,
+    title: ProblemTitle,
     /// The HTTP status.
     status: u16,
     /// The reason why this request failed.
@@ -61,8 +61,8 @@ impl Problem {
     /// Creates a problem with this status and code.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let body = ProblemBody {
-            kind: Kind(code),
-            title: Title(code),
+            kind: ProblemUri(code),
+            title: ProblemTitle(code),
             status: status.as_u16(),
             detail: detail.into(),
             code: Text(code),
@@ -108,8 +108,9 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
     }
 
-    /// Converts an error of the framework: an unknown path, a wrong method, a parameter that cannot be parsed.
-    pub fn from_framework(error: &poem::Error) -> Self {
+    /// Converts an error of the framework: an unknown path, a wrong method, a parameter that cannot be parsed. `route` is the
+    /// path of the route, such as `/api/holds/{hold_id}`.
+    pub fn from_framework(error: &poem::Error, route: &str) -> Self {
         use poem::error::{MethodNotAllowedError, NotFoundError};
         use poem_openapi::error::{ParseParamError, ParsePathError};
         if error.is::<NotFoundError>() {
@@ -121,8 +122,7 @@ impl Problem {
         }
         // the framework's text contains its internal name of the parameter and Rust's reason: neither helps a client
         if error.is::<ParsePathError>() || error.is::<poem::error::ParsePathError>() {
-            let detail = "Invalid id in the path: `product_id` and `event_id` must be whole numbers, `hold_id` and `order_id` UUIDs.";
-            return Self::bad_request("invalid_id", detail);
+            return Self::invalid_id(route);
         }
         if let Some(ParseParamError { name, .. }) = error.downcast_ref() {
             let code = match *name {
@@ -142,6 +142,16 @@ impl Problem {
             status if status.is_server_error() => Self::internal(),
             status => Self::new(status, "bad_request", error.to_string()),
         }
+    }
+
+    /// Creates the problem of an invalid id in the path of a route.
+    fn invalid_id(route: &str) -> Self {
+        let name = route.split(['{', '}']).nth(1).unwrap_or("id");
+        let kind = match name {
+            "product_id" | "event_id" => "a whole number",
+            _ => "a UUID",
+        };
+        Self::bad_request("invalid_id", format!("`{name}` must be {kind}."))
     }
 
     /// Adds `Allow` with the methods of the path (RFC 9110, 15.5.6).

@@ -1,10 +1,16 @@
 //! Invalid input gets a clear error and changes nothing.
 
+use std::collections::BTreeSet;
+
+use holdfast::config::Config;
+use holdfast::domain::AdminToken;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::shop::Instance;
 use crate::support::{Answer, Client, Shop};
+
+const TOKEN: &str = "an-operators-token-of-these-tests";
 
 /// Asserts a problem with this status and code, and a request id.
 #[track_caller]
@@ -151,6 +157,30 @@ async fn an_invalid_id_and_an_unknown_id_get_different_errors() {
         assert_problem(&client.post("/api/orders", &body).await, status, code, &body.to_string());
     }
     assert_nothing_changed(&shop).await;
+}
+
+#[tokio::test]
+async fn an_invalid_id_in_a_path_is_named_with_its_type() {
+    let shop = Shop::open().await;
+    let client = Instance::start(Config { admin_token: AdminToken::new(TOKEN), ..shop.config() }).await;
+    let document = client.get("/openapi.json").await.expect(200).body;
+    let mut named = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            for parameter in parameters.filter(|parameter| parameter["in"] == "path") {
+                let name = parameter["name"].as_str().expect("a name");
+                let kind = if parameter["schema"]["format"] == "uuid" { "a UUID" } else { "a whole number" };
+                let path = path.replace(&format!("{{{name}}}"), "none");
+                let request = client.request(&method.to_uppercase(), &path).bearer_auth(TOKEN);
+                let answer = client.send(request).await;
+                assert_problem(&answer, 400, "invalid_id", &path);
+                assert_eq!(answer.text("detail"), format!("`{name}` must be {kind}."));
+                named.insert(name.to_owned());
+            }
+        }
+    }
+    assert_eq!(named.into_iter().collect::<Vec<_>>(), ["event_id", "hold_id", "order_id", "product_id"]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod audit;
 mod backlog;
 mod batch;
 mod batch_faults;
+mod both_ways;
 mod boundary;
 mod caching;
 mod clocks;

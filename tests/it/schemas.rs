@@ -91,16 +91,3 @@ async fn responses_to_providers_fit_the_document() {
     api.post(webhook, json!({ "order_id": order_id, "status": "paid" })).await.expect(400);
     api.get("/api/orders/{}/events", "order_id", &order_id).await.expect(200);
 }
-
-#[tokio::test]
-async fn a_hot_route_and_the_router_of_the_framework_give_the_same_response() {
-    let (_shop, product_id, client) = Shop::selling(5).await;
-    // only the router of the framework reads escaped digits
-    let escaped: String = product_id.to_string().bytes().map(|digit| format!("%{digit:02x}")).collect();
-    let [short, long] = [product_id.to_string(), escaped].map(|id| format!("/api/products/{id}"));
-    let (short, long) = (client.get(&short).await.expect(200), client.get(&long).await.expect(200));
-    let names = |answer: &Answer| -> Vec<String> { answer.headers.keys().map(ToString::to_string).collect() };
-    assert_eq!(names(&short), names(&long));
-    let but_the_time = |answer: &Answer| crate::support::with(&answer.body, json!({ "server_time": null }));
-    assert_eq!(but_the_time(&short), but_the_time(&long));
-}

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use holdfast::config::Config;
-use holdfast::domain::signature::{Distrust, Secrets, Standard, verify_stripe};
+use holdfast::domain::signature::{Secrets, SignatureError, Standard, verify_stripe};
 use rand::RngExt as _;
 use reqwest::RequestBuilder;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -62,7 +62,7 @@ impl Message {
     }
 
     /// Verifies the message as the service does, at a time that the test chooses.
-    fn verify(&self, secrets: &Secrets, now: i64) -> Result<String, Distrust> {
+    fn verify(&self, secrets: &Secrets, now: i64) -> Result<String, SignatureError> {
         let Self { id, timestamp, signatures, body } = self;
         Standard { id, timestamp, signatures }.verify(secrets, body, now).map(str::to_owned)
     }

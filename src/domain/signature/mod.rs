@@ -29,7 +29,7 @@ type Signature = [u8; 32];
 
 /// Why a message is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Distrust {
+pub enum SignatureError {
     /// A part of the signature is missing or repeated.
     #[error("The request is not signed, or a header of its signature is sent more than once.")]
     Missing,
@@ -157,7 +157,7 @@ impl Secrets {
 
     /// Checks that one of the signatures is over the concatenated parts, under one of the secrets. The duration of the
     /// comparison does not reveal how much of a signature is right.
-    fn fit(&self, parts: &[&[u8]], signatures: &[Signature]) -> Result<(), Distrust> {
+    fn fit(&self, parts: &[&[u8]], signatures: &[Signature]) -> Result<(), SignatureError> {
         let fits = |secret: &Secret| {
             let mut mac = secret.0.clone();
             parts.iter().for_each(|part| mac.update(part));
@@ -165,7 +165,7 @@ impl Secrets {
             signatures.iter().any(|signature| right == CtOutput::new((*signature).into()))
         };
         let known = !signatures.is_empty() && self.0.iter().any(fits);
-        if known { Ok(()) } else { Err(Distrust::DoesNotFit) }
+        if known { Ok(()) } else { Err(SignatureError::DoesNotFit) }
     }
 }
 
@@ -188,10 +188,10 @@ impl<'a> Standard<'a> {
     ///
     /// # Errors
     /// Why the message is rejected.
-    pub fn verify(self, secrets: &Secrets, body: &[u8], now_seconds: i64) -> Result<&'a str, Distrust> {
+    pub fn verify(self, secrets: &Secrets, body: &[u8], now_seconds: i64) -> Result<&'a str, SignatureError> {
         let named = (1..=255).contains(&self.id.len());
         let plain = self.id.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'.');
-        let id = std::str::from_utf8(self.id).ok().filter(|_| named && plain).ok_or(Distrust::Id)?;
+        let id = std::str::from_utf8(self.id).ok().filter(|_| named && plain).ok_or(SignatureError::Id)?;
         check_time(self.timestamp, now_seconds)?;
         let listed = bounded(self.signatures)?.split(|byte| *byte == b' ').filter(|part| !part.is_empty());
         let signatures: Vec<Signature> = listed
@@ -209,10 +209,10 @@ impl<'a> Standard<'a> {
 ///
 /// # Errors
 /// Why the message is rejected.
-pub fn verify_stripe(header: &[u8], secrets: &Secrets, body: &[u8], now_seconds: i64) -> Result<(), Distrust> {
+pub fn verify_stripe(header: &[u8], secrets: &Secrets, body: &[u8], now_seconds: i64) -> Result<(), SignatureError> {
     let fields = || bounded(header).map(|header| header.split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
     let mut times = fields()?.filter_map(|field| field.strip_prefix(b"t="));
-    let (Some(time), None) = (times.next(), times.next()) else { return Err(Distrust::Missing) };
+    let (Some(time), None) = (times.next(), times.next()) else { return Err(SignatureError::Missing) };
     check_time(time, now_seconds)?;
     let signatures: Vec<Signature> = fields()?
         .filter_map(|field| field.strip_prefix(b"v1="))
@@ -222,19 +222,19 @@ pub fn verify_stripe(header: &[u8], secrets: &Secrets, body: &[u8], now_seconds:
     secrets.fit(&[time, b".", body], &signatures)
 }
 
-fn bounded(header: &[u8]) -> Result<&[u8], Distrust> {
-    if header.len() <= HEADER_BYTES { Ok(header) } else { Err(Distrust::DoesNotFit) }
+fn bounded(header: &[u8]) -> Result<&[u8], SignatureError> {
+    if header.len() <= HEADER_BYTES { Ok(header) } else { Err(SignatureError::DoesNotFit) }
 }
 
 /// Checks a time in whole seconds since 1970: it must have the one valid notation and be near `now_seconds`.
-fn check_time(text: &[u8], now_seconds: i64) -> Result<(), Distrust> {
+fn check_time(text: &[u8], now_seconds: i64) -> Result<(), SignatureError> {
     let canonical = text.iter().all(u8::is_ascii_digit) && (text.len() == 1 || !text.starts_with(b"0"));
-    let text = std::str::from_utf8(text).ok().filter(|_| canonical).ok_or(Distrust::Time)?;
-    let time: i64 = text.parse().map_err(|_| Distrust::Time)?;
+    let text = std::str::from_utf8(text).ok().filter(|_| canonical).ok_or(SignatureError::Time)?;
+    let time: i64 = text.parse().map_err(|_| SignatureError::Time)?;
     if time.abs_diff(now_seconds) <= TOLERANCE_SECONDS {
         return Ok(());
     }
-    Err(if time < now_seconds { Distrust::TooOld } else { Distrust::TooNew })
+    Err(if time < now_seconds { SignatureError::TooOld } else { SignatureError::TooNew })
 }
 
 /// Parses 64 hexadecimal digits in lower case, as Stripe writes them.

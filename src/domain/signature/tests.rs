@@ -18,11 +18,11 @@ fn secrets(list: &str) -> Secrets {
     Secrets::standard(list).expect("secrets")
 }
 
-fn verify(id: &[u8], timestamp: &[u8], signatures: &[u8], now: i64) -> Result<(), Distrust> {
+fn verify(id: &[u8], timestamp: &[u8], signatures: &[u8], now: i64) -> Result<(), SignatureError> {
     Standard { id, timestamp, signatures }.verify(&secrets(SECRET), BODY, now).map(drop)
 }
 
-fn stripe(header: &str, now: i64) -> Result<(), Distrust> {
+fn stripe(header: &str, now: i64) -> Result<(), SignatureError> {
     verify_stripe(header.as_bytes(), &Secrets::stripe(STRIPE_SECRET).expect("a secret"), STRIPE_BODY, now)
 }
 
@@ -37,7 +37,7 @@ fn the_published_examples_are_accepted() {
     let body = br#"{"email":"test@example.com","username":"test_user"}"#;
     let known = secrets("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
     assert_eq!(other.verify(&known, body, 1_649_367_553), Ok("msg_27UH4WbU6Z5A5EzD8u03UvzRbpk"));
-    assert_eq!(other.verify(&secrets(SECRET), body, 1_649_367_553), Err(Distrust::DoesNotFit));
+    assert_eq!(other.verify(&secrets(SECRET), body, 1_649_367_553), Err(SignatureError::DoesNotFit));
 }
 
 #[test]
@@ -45,10 +45,10 @@ fn a_message_is_accepted_for_five_minutes_and_not_a_second_longer() {
     for (now, believed) in [
         (TIME - 300, Ok(())),
         (TIME + 300, Ok(())),
-        (TIME - 301, Err(Distrust::TooNew)),
-        (TIME + 301, Err(Distrust::TooOld)),
-        (i64::MIN, Err(Distrust::TooNew)),
-        (i64::MAX, Err(Distrust::TooOld)),
+        (TIME - 301, Err(SignatureError::TooNew)),
+        (TIME + 301, Err(SignatureError::TooOld)),
+        (i64::MIN, Err(SignatureError::TooNew)),
+        (i64::MAX, Err(SignatureError::TooOld)),
     ] {
         assert_eq!(verify(ID, b"1614265330", SIGNATURE, now), believed, "{now}");
     }
@@ -78,14 +78,14 @@ fn a_malformed_time_is_rejected() {
     ];
     for text in unreadable {
         for now in [i64::MIN, 0, TIME, i64::MAX] {
-            assert_eq!(verify(ID, text.as_bytes(), SIGNATURE, now), Err(Distrust::Time), "{text} {now}");
-            assert_eq!(stripe(&format!("t={text}x,v1={STRIPE_SIGNATURE}"), now), Err(Distrust::Time), "{text}");
+            assert_eq!(verify(ID, text.as_bytes(), SIGNATURE, now), Err(SignatureError::Time), "{text} {now}");
+            assert_eq!(stripe(&format!("t={text}x,v1={STRIPE_SIGNATURE}"), now), Err(SignatureError::Time), "{text}");
         }
     }
-    assert_eq!(verify(ID, b"\xff", SIGNATURE, TIME), Err(Distrust::Time));
-    assert_eq!(verify(ID, b"0", SIGNATURE, TIME), Err(Distrust::TooOld));
-    assert_eq!(verify(ID, b"9223372036854775807", SIGNATURE, i64::MIN), Err(Distrust::TooNew));
-    assert_eq!(verify(ID, b"9223372036854775807", SIGNATURE, i64::MAX), Err(Distrust::DoesNotFit));
+    assert_eq!(verify(ID, b"\xff", SIGNATURE, TIME), Err(SignatureError::Time));
+    assert_eq!(verify(ID, b"0", SIGNATURE, TIME), Err(SignatureError::TooOld));
+    assert_eq!(verify(ID, b"9223372036854775807", SIGNATURE, i64::MIN), Err(SignatureError::TooNew));
+    assert_eq!(verify(ID, b"9223372036854775807", SIGNATURE, i64::MAX), Err(SignatureError::DoesNotFit));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn one_signature_of_many_is_enough_and_other_versions_do_not_count() {
     ];
     for signatures in refused {
         let outcome = verify(ID, b"1614265330", signatures.as_bytes(), TIME);
-        assert_eq!(outcome, Err(Distrust::DoesNotFit), "{signatures}");
+        assert_eq!(outcome, Err(SignatureError::DoesNotFit), "{signatures}");
     }
 }
 
@@ -133,9 +133,9 @@ fn one_signature_of_many_is_enough_and_other_versions_do_not_count() {
 fn a_signed_message_cannot_be_split_elsewhere() {
     let body = br#"1614265330.{"test": 2432232314}"#;
     let cut = Standard { id: ID, timestamp: b"1614265330", signatures: SIGNATURE };
-    assert_eq!(cut.verify(&secrets(SECRET), body, TIME), Err(Distrust::DoesNotFit));
+    assert_eq!(cut.verify(&secrets(SECRET), body, TIME), Err(SignatureError::DoesNotFit));
     for id in [&b""[..], b"a.b", b".", b"a b", b"a\tb", "ä".as_bytes(), b"\xff", b"\x7f", &[b'a'; 256]] {
-        assert_eq!(verify(id, b"1614265330", SIGNATURE, TIME), Err(Distrust::Id), "{id:?}");
+        assert_eq!(verify(id, b"1614265330", SIGNATURE, TIME), Err(SignatureError::Id), "{id:?}");
     }
 }
 
@@ -153,22 +153,22 @@ fn stripe_signs_with_the_characters_of_its_secret() {
     ] {
         assert_eq!(stripe(&header, STRIPE_TIME), Ok(()), "{header}");
         assert_eq!(stripe(&header, STRIPE_TIME + 300), Ok(()), "{header}");
-        assert_eq!(stripe(&header, STRIPE_TIME + 301), Err(Distrust::TooOld), "{header}");
+        assert_eq!(stripe(&header, STRIPE_TIME + 301), Err(SignatureError::TooOld), "{header}");
     }
     for (header, reason) in [
-        (String::new(), Distrust::Missing),
-        (right.clone(), Distrust::Missing),
-        (format!("t=1700000000,t=1700000000,{right}"), Distrust::Missing),
-        (format!("t=1700000000,t=1600000000,{right}"), Distrust::Missing),
-        ("t=1700000000".to_owned(), Distrust::DoesNotFit),
-        (format!("t=1700000001,{right}"), Distrust::DoesNotFit),
-        (format!("t=1700000000,{wrong}"), Distrust::DoesNotFit),
-        (format!("t=1700000000,v0={STRIPE_SIGNATURE}"), Distrust::DoesNotFit),
-        (format!("t=1700000000,v1={}", STRIPE_SIGNATURE.to_uppercase()), Distrust::DoesNotFit),
-        (format!("t=1700000000,{right}0"), Distrust::DoesNotFit),
-        (format!("t=1700000000,{}", &right[..66]), Distrust::DoesNotFit),
-        (format!("t=1700000000;{right}"), Distrust::Time),
-        (format!("t=1700000000,{right},x={}", "x".repeat(HEADER_BYTES)), Distrust::DoesNotFit),
+        (String::new(), SignatureError::Missing),
+        (right.clone(), SignatureError::Missing),
+        (format!("t=1700000000,t=1700000000,{right}"), SignatureError::Missing),
+        (format!("t=1700000000,t=1600000000,{right}"), SignatureError::Missing),
+        ("t=1700000000".to_owned(), SignatureError::DoesNotFit),
+        (format!("t=1700000001,{right}"), SignatureError::DoesNotFit),
+        (format!("t=1700000000,{wrong}"), SignatureError::DoesNotFit),
+        (format!("t=1700000000,v0={STRIPE_SIGNATURE}"), SignatureError::DoesNotFit),
+        (format!("t=1700000000,v1={}", STRIPE_SIGNATURE.to_uppercase()), SignatureError::DoesNotFit),
+        (format!("t=1700000000,{right}0"), SignatureError::DoesNotFit),
+        (format!("t=1700000000,{}", &right[..66]), SignatureError::DoesNotFit),
+        (format!("t=1700000000;{right}"), SignatureError::Time),
+        (format!("t=1700000000,{right},x={}", "x".repeat(HEADER_BYTES)), SignatureError::DoesNotFit),
     ] {
         assert_eq!(stripe(&header, STRIPE_TIME), Err(reason), "{header}");
     }

@@ -10,8 +10,8 @@ use crate::checkout::payments::operators::{Action, ChargeLine, Delivered, EventF
 use crate::checkout::payments::receipt::Receipt;
 use crate::domain::payment::DeliveryStatus;
 use crate::domain::{ChargeStatus, EventStatus, Meaning, OrderStatus, Quarantine, QuarantineReason};
-use crate::http::json::is_kept_header;
-use crate::http::types::{Cursor, Timestamp, Word};
+use crate::http::headers;
+use crate::http::values::{Cursor, Timestamp, Word};
 
 /// The check that a quarantined event failed.
 #[derive(Debug, Object, Serialize)]
@@ -273,7 +273,7 @@ pub struct EventFileBody {
 impl From<EventFile> for EventFileBody {
     fn from(EventFile { record, charge, happenings, deliveries }: EventFile) -> Self {
         let header = |line: &str| {
-            let (name, value) = line.split_once(": ").filter(|(name, _)| is_kept_header(name))?;
+            let (name, value) = line.split_once(": ").filter(|(name, _)| headers::is_kept(name))?;
             Some(HeaderBody { name: name.to_owned(), value: value.to_owned() })
         };
         let (payload, payload_base64) = match String::from_utf8(record.body) {

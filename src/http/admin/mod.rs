@@ -7,8 +7,6 @@ pub mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, Datelike as _, NaiveDateTime};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -21,12 +19,12 @@ use self::bodies::{
     Dismissal, EventBody, EventFileBody, EventPage, RefundBody, RefundDone, RefundPage, Replay, Replayed,
 };
 use self::operator::Operator;
-pub use self::operator::introduce;
 use self::report::ReportBody;
-use super::Tags;
 use super::json::{Json, OptionalJson};
+use super::paging::{read_page, write_cursor};
 use super::problem::{Denied, Problem, denials};
-use super::types::{Cursor, Word};
+use super::tags::Tags;
+use super::values::{Cursor, Word};
 use crate::app::App;
 use crate::checkout::payments::lists::{EventFilter, Place};
 use crate::domain::payment::Provider;
@@ -39,7 +37,7 @@ const CHARGE_BYTES: usize = 255;
 
 denials! {
     /// The problems of the operators' lists.
-    ListDenials {
+    ListEventsDenials {
         400 "`invalid_limit`, `invalid_cursor`, `invalid_state`, `invalid_order_id`, `invalid_hold_id`, `invalid_charge`, \
              `invalid_provider`, `invalid_time`",
         401 "`unauthorized`",
@@ -48,7 +46,7 @@ denials! {
 }
 denials! {
     /// The problems of `GET /api/admin/payment-events/{event_id}`.
-    FindDenials {
+    FindEventDenials {
         400 "`invalid_id`",
         401 "`unauthorized`",
         403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
@@ -57,7 +55,7 @@ denials! {
 }
 denials! {
     /// The problems of operators' actions on an event.
-    ActDenials {
+    ActOnEventDenials {
         400 "`invalid_id`, `malformed_json`, `unreadable_body`",
         401 "`unauthorized`",
         403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
@@ -118,7 +116,7 @@ impl Admin {
         limit: Query<Option<u32>>,
         /// `next_cursor` of the previous page, for the same filters.
         cursor: Query<Option<String>>,
-    ) -> Result<Json<EventPage>, Denied<ListDenials>> {
+    ) -> Result<Json<EventPage>, Denied<ListEventsDenials>> {
         let (times, status) = ((received_from.0, received_to.0), state.0.map(|word| word.0));
         let filter = read_filter((order_id.0, hold_id.0), (charge.0, provider.0), times)?;
         let filter = EventFilter { status, ..filter };
@@ -139,7 +137,7 @@ impl Admin {
         &self,
         _operator: Operator,
         event_id: Path<i64>,
-    ) -> Result<Json<EventFileBody>, Denied<FindDenials>> {
+    ) -> Result<Json<EventFileBody>, Denied<FindEventDenials>> {
         let app = Arc::clone(&self.app);
         let file = self.app.run(async move { app.checkout.payment_event(event_id.0).await }).await?;
         Ok(Json(file.into()))
@@ -152,9 +150,9 @@ impl Admin {
         _operator: Operator,
         event_id: Path<i64>,
         body: OptionalJson<Replay>,
-    ) -> Result<Json<Replayed>, Denied<ActDenials>> {
+    ) -> Result<Json<Replayed>, Denied<ActOnEventDenials>> {
         let Replay { accept_amount, note } = body.0.unwrap_or_default();
-        let (accept_amount, note) = (accept_amount.unwrap_or(false), bounded(note)?);
+        let (accept_amount, note) = (accept_amount.unwrap_or(false), bounded_note(note)?);
         let app = Arc::clone(&self.app);
         let replay = async move { app.checkout.replay_event(event_id.0, accept_amount, &note).await };
         Ok(Json(self.app.run(replay).await?.into()))
@@ -170,8 +168,8 @@ impl Admin {
         _operator: Operator,
         event_id: Path<i64>,
         body: Json<Dismissal>,
-    ) -> Result<Json<EventBody>, Denied<ActDenials>> {
-        let note = bounded(Some(body.0.note))?;
+    ) -> Result<Json<EventBody>, Denied<ActOnEventDenials>> {
+        let note = bounded_note(Some(body.0.note))?;
         if note.trim().is_empty() {
             return Err(Problem::unprocessable("invalid_body", "`note` must give the reason of the dismissal.").into());
         }
@@ -204,7 +202,7 @@ impl Admin {
         limit: Query<Option<u32>>,
         /// `next_cursor` of the previous page, for the same filters.
         cursor: Query<Option<String>>,
-    ) -> Result<Json<RefundPage>, Denied<ListDenials>> {
+    ) -> Result<Json<RefundPage>, Denied<ListEventsDenials>> {
         let times = (received_from.0, received_to.0);
         let filter = read_filter((order_id.0, hold_id.0), (charge.0, provider.0), times)?;
         let list = cursor_list("refunds", &filter);
@@ -228,8 +226,8 @@ impl Admin {
         _operator: Operator,
         event_id: Path<i64>,
         body: OptionalJson<RefundDone>,
-    ) -> Result<Json<EventBody>, Denied<ActDenials>> {
-        let note = bounded(body.0.unwrap_or_default().note)?;
+    ) -> Result<Json<EventBody>, Denied<ActOnEventDenials>> {
+        let note = bounded_note(body.0.unwrap_or_default().note)?;
         let app = Arc::clone(&self.app);
         let line = self.app.run(async move { app.checkout.refund_done(event_id.0, &note).await }).await?;
         Ok(Json(line.into()))
@@ -254,7 +252,7 @@ impl Admin {
     }
 }
 
-fn bounded(note: Option<String>) -> Result<String, Problem> {
+fn bounded_note(note: Option<String>) -> Result<String, Problem> {
     match note.unwrap_or_default() {
         note if note.len() > NOTE_BYTES => {
             Err(Problem::unprocessable("invalid_body", format!("`note` must have at most {NOTE_BYTES} bytes.")))
@@ -298,48 +296,9 @@ fn read_time(name: &str, text: &str) -> Result<NaiveDateTime, Problem> {
 /// Returns the name of the list that a cursor is bound to, with a digest of the filters, if there are any.
 fn cursor_list(list: &str, filter: &EventFilter) -> String {
     if *filter == (EventFilter { status: filter.status, ..EventFilter::default() }) {
-        return list.to_owned();
+        return format!("{list}:");
     }
     let digest = Sha256::digest(format!("{filter:?}"));
     let digest = digest.iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    format!("{list}?{digest}")
-}
-
-/// Parses the limit of a page and its position.
-fn read_page(list: &str, limit: Option<u32>, cursor: Option<&str>) -> Result<(u32, Option<i64>), Problem> {
-    let limit = limit.unwrap_or(20);
-    if !(1..=100).contains(&limit) {
-        return Err(Problem::bad_request("invalid_limit", "`limit` must be from 1 to 100."));
-    }
-    let behind = cursor.map(|cursor| {
-        let detail = "`cursor` must be the `next_cursor` of a previous page of this list.";
-        read_cursor(list, cursor).ok_or_else(|| Problem::bad_request("invalid_cursor", detail))
-    });
-    Ok((limit, behind.transpose()?))
-}
-
-fn write_cursor(list: &str, id: i64) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(format!("{list}:{id}"))
-}
-
-fn read_cursor(list: &str, cursor: &str) -> Option<i64> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
-    let id = std::str::from_utf8(&bytes).ok()?.strip_prefix(list)?.strip_prefix(':')?.parse().ok()?;
-    (write_cursor(list, id) == cursor).then_some(id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_cursor_that_was_issued_for_the_list_is_accepted() {
-        for id in [1, i64::MAX] {
-            assert_eq!(read_cursor("dead", &write_cursor("dead", id)), Some(id));
-            assert_eq!(read_cursor("parked", &write_cursor("dead", id)), None);
-        }
-        for cursor in ["", "dead:1", "ZGVhZDox=", "ZGVhZDorMQ", "ZGVhZDo"] {
-            assert_eq!(read_cursor("dead", cursor), None, "{cursor}");
-        }
-    }
+    format!("{list}?{digest}:")
 }

@@ -4,7 +4,7 @@ use poem_openapi::Object;
 use serde::Serialize;
 
 use crate::checkout::audit::report::{Finding, Kind, LookedAt, Money, MoneyState, Report, Stock};
-use crate::http::types::{Timestamp, Word};
+use crate::http::values::{Timestamp, Word};
 
 /// Numbers of rows that an audit checked.
 #[derive(Debug, Object, Serialize)]

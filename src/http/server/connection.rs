@@ -1,19 +1,17 @@
-//! An accepted connection: its socket, and the state that its reader, its requests and the listener share.
+//! An accepted connection: the limits on the time of its requests, and on how long it may be idle.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::Limits;
-use super::listener::Place;
+use super::activity::Activity;
+use super::limits::Limits;
+use super::places::Place;
 
 /// The first bytes of every HTTP/2 connection (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -21,98 +19,6 @@ const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The bounds of the requests that one connection of HTTP/2 may have under way.
 const FEWEST_STREAMS: u32 = 16;
 const MOST_STREAMS: u32 = 100;
-
-/// The activity on one connection.
-#[derive(Debug)]
-pub(super) struct Activity {
-    accepted_at: Instant,
-    /// Requests that have begun and have no response yet.
-    under_way: AtomicUsize,
-    /// When the last request got its response, in microseconds after `accepted_at`.
-    idle_from_us: AtomicU64,
-    /// Bytes have been read while no request was under way, and no request has begun since.
-    read_while_idle: AtomicBool,
-    /// The place is needed: the connection ends unless a request begins first.
-    place_needed: AtomicBool,
-    /// Wakes the task of the connection.
-    reader: AtomicWaker,
-}
-
-impl Activity {
-    pub(super) fn new() -> Self {
-        Self {
-            accepted_at: Instant::now(),
-            under_way: AtomicUsize::new(0),
-            idle_from_us: AtomicU64::new(0),
-            read_while_idle: AtomicBool::new(false),
-            place_needed: AtomicBool::new(false),
-            reader: AtomicWaker::new(),
-        }
-    }
-
-    /// Begins a request, which is under way until the returned value is dropped.
-    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
-        let read_while_idle = self.read_while_idle.load(Ordering::Relaxed);
-        if read_while_idle {
-            self.read_while_idle.store(false, Ordering::Relaxed);
-        }
-        self.place_needed.store(false, Ordering::Relaxed);
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        UnderWay { activity: Arc::clone(self), pipelined: !read_while_idle }
-    }
-
-    fn end(&self) {
-        let idle_from = u64::try_from(self.accepted_at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.idle_from_us.store(idle_from, Ordering::Relaxed);
-        self.under_way.fetch_sub(1, Ordering::Release);
-    }
-
-    /// Whether a request is under way.
-    fn is_busy(&self) -> bool {
-        self.under_way.load(Ordering::Acquire) > 0
-    }
-
-    /// Returns since when no request has been under way; `None` while one is.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let since = || self.accepted_at + Duration::from_micros(self.idle_from_us.load(Ordering::Relaxed));
-        (!self.is_busy()).then(since)
-    }
-
-    /// Whether any request has had its response.
-    pub(super) fn has_answered(&self) -> bool {
-        self.idle_from_us.load(Ordering::Relaxed) > 0
-    }
-
-    /// Ends the connection unless a request begins first.
-    pub(super) fn ask_for_place(&self) {
-        self.place_needed.store(true, Ordering::Relaxed);
-        self.reader.wake();
-    }
-
-    fn gives_place(&self) -> bool {
-        self.place_needed.load(Ordering::Relaxed) && !self.is_busy()
-    }
-}
-
-/// A request that is under way until this value is dropped.
-#[derive(Debug)]
-pub(super) struct UnderWay {
-    activity: Arc<Activity>,
-    pipelined: bool,
-}
-
-impl UnderWay {
-    /// Whether it was read together with an earlier request of the connection, or while that was under way.
-    pub(super) fn is_pipelined(&self) -> bool {
-        self.pipelined
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.activity.end();
-    }
-}
 
 /// The protocol of a connection, as far as its first bytes show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +64,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(stream: TcpStream, limits: Limits, place: Place) -> Self {
         let activity = Arc::clone(place.activity());
-        let (active_at, nap) = (activity.accepted_at, Box::pin(sleep(limits.idle)));
+        let (active_at, nap) = (activity.accepted_at(), Box::pin(sleep(limits.idle)));
         let protocol = Protocol::Preface(0);
         Self { stream, limits, activity, protocol, asking_since: None, active_at, nap, gone: false, place }
     }
@@ -187,7 +93,7 @@ impl Connection {
 
     /// Becomes ready when nothing could be read for too long, or when the place is needed.
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.activity.reader.register(context.waker());
+        self.activity.wake_when_place_needed(context.waker());
         if self.activity.gives_place() {
             return Poll::Ready(());
         }
@@ -203,7 +109,7 @@ impl Connection {
 
     /// Becomes ready when the client has read nothing for too long, or when the place is needed.
     fn poll_unread(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.activity.reader.register(context.waker());
+        self.activity.wake_when_place_needed(context.waker());
         let until = self.active_at + self.limits.idle;
         if self.activity.gives_place() || until <= Instant::now() {
             return Poll::Ready(());
@@ -229,9 +135,7 @@ impl Connection {
     fn received(&mut self, bytes: &[u8]) -> io::Result<()> {
         let now = Instant::now();
         self.protocol = self.protocol.after(bytes);
-        if !self.activity.is_busy() {
-            self.activity.read_while_idle.store(true, Ordering::Relaxed);
-        }
+        self.activity.record_read();
         let is_late = match self.protocol {
             // checked here too: a client that sends without a pause leaves no chance to `poll_idle`
             Protocol::Http2 => self.activity.idle_since().is_some_and(|since| now - since > self.limits.idle),
@@ -300,34 +204,6 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_is_pipelined_unless_it_was_read_while_none_was_under_way() {
-        let activity = Arc::new(Activity::new());
-        let read = || activity.read_while_idle.store(true, Ordering::Relaxed);
-        read();
-        let first = activity.begin();
-        assert!(!first.is_pipelined() && activity.idle_since().is_none());
-        drop(first);
-        assert!(activity.idle_since().is_some());
-        assert!(activity.begin().is_pipelined(), "it was read together with the first");
-        read();
-        assert!(!activity.begin().is_pipelined(), "it was read after the second had its response");
-    }
-
-    #[test]
-    fn a_request_that_begins_keeps_the_place_of_its_connection() {
-        let activity = Arc::new(Activity::new());
-        activity.ask_for_place();
-        assert!(activity.gives_place());
-        let request = activity.begin();
-        activity.ask_for_place();
-        assert!(!activity.gives_place());
-        drop(request);
-        assert!(activity.gives_place());
-        drop(activity.begin());
-        assert!(!activity.gives_place());
-    }
 
     #[test]
     fn the_protocol_is_known_however_its_first_bytes_are_cut() {

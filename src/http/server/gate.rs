@@ -7,16 +7,18 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::app::App;
-use crate::domain::mint_id;
-use crate::http::hot::Handlers;
-use crate::http::problem::Problem;
-use crate::telemetry;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, TryFutureExt as _};
 use poem::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
 use tracing::{Instrument as _, Level, debug, enabled, error, info_span, warn};
+
+use super::caller::{attach, authenticate, on_public_route};
+use crate::app::App;
+use crate::domain::mint_id;
+use crate::http::hot::{Handlers, Hot};
+use crate::http::problem::Problem;
+use crate::telemetry;
 
 const REQUEST_ID: &str = "x-request-id";
 /// The label in metrics of a path without a route.
@@ -37,7 +39,8 @@ pub struct Route {
 /// The outermost endpoint.
 pub struct Gate<E> {
     app: Arc<App>,
-    hot: Handlers,
+    /// `None` sends all requests to `others`.
+    hot: Option<Handlers>,
     others: E,
     /// By the framework's pattern, `/api/products/:param0`.
     routes: Arc<HashMap<String, Route>>,
@@ -45,7 +48,7 @@ pub struct Gate<E> {
 
 impl<E> Gate<E> {
     /// Creates a gate in front of the hot handlers and of `others`; the keys of `routes` are the framework's patterns.
-    pub(in crate::http) fn new(app: Arc<App>, hot: Handlers, others: E, routes: HashMap<String, Route>) -> Self {
+    pub(crate) fn new(app: Arc<App>, hot: Option<Handlers>, others: E, routes: HashMap<String, Route>) -> Self {
         Self { app, hot, others, routes: Arc::new(routes) }
     }
 }
@@ -62,15 +65,13 @@ impl<E: Endpoint> Endpoint for Gate<E> {
         let span = info_span!("request", request_id);
         let refused = check_head(&request).map_err(|problem| closing(problem, request.version())).err();
         let refused = refused.or_else(|| self.without_schema(request.uri().path()));
-        let hot = self.hot.find(&request).filter(|_| refused.is_none());
-        let answering: BoxFuture<'_, _> = match (refused, hot) {
-            (Some(response), _) => ready(Ok(response)).boxed(),
-            (None, Some(hot)) => self.hot.answer(hot, request),
-            (None, None) => self.others.call(request).map_ok(IntoResponse::into_response).boxed(),
+        let (hot, answering) = match refused {
+            Some(response) => (None, ready(Ok(response)).boxed()),
+            None => self.pass(request),
         };
         let passed = async move {
             let outcome = AssertUnwindSafe(answering).catch_unwind().await;
-            let (mut response, pattern) = self.answer(outcome);
+            let (mut response, pattern) = self.respond(outcome);
             if let Ok(value) = HeaderValue::try_from(request_id.as_str()) {
                 response.headers_mut().insert(REQUEST_ID, value);
             }
@@ -79,7 +80,7 @@ impl<E: Endpoint> Endpoint for Gate<E> {
                 Some(hot) => hot.path(),
                 None => self.route(pattern.as_deref()),
             };
-            self.tell(&method, path.as_deref(), route, response.status(), started);
+            self.record(&method, path.as_deref(), route, response.status(), started);
             Ok(response)
         };
         passed.instrument(span)
@@ -87,6 +88,18 @@ impl<E: Endpoint> Endpoint for Gate<E> {
 }
 
 impl<E: Endpoint> Gate<E> {
+    /// Resolves the caller, and sends the request the hot way or the framework's: the one place in front of all routes. Returns
+    /// also the hot request, if it is one.
+    fn pass(&self, mut request: Request) -> (Option<Hot>, BoxFuture<'_, poem::Result<Response>>) {
+        let caller = authenticate(self.app.admin_token.as_ref(), request.headers());
+        let hot = self.hot.as_ref().and_then(|handlers| Some((handlers, handlers.find(&request)?)));
+        if let Some((handlers, hot)) = hot {
+            return (Some(hot), handlers.handle(hot, on_public_route(caller), request));
+        }
+        attach(&mut request, &self.app, caller);
+        (None, self.others.call(request).map_ok(IntoResponse::into_response).boxed())
+    }
+
     /// Returns a 503 while the schema is outdated, if the path needs a current one.
     fn without_schema(&self, path: &str) -> Option<Response> {
         let is_refused = self.app.checkout.schema_is_outdated() && !needs_no_schema(path);
@@ -97,7 +110,7 @@ impl<E: Endpoint> Gate<E> {
     }
 
     /// Returns the response and the pattern of its route.
-    fn answer(&self, outcome: Result<poem::Result<Response>, Panic>) -> (Response, Option<Arc<str>>) {
+    fn respond(&self, outcome: Result<poem::Result<Response>, Panic>) -> (Response, Option<Arc<str>>) {
         match outcome {
             Ok(Ok(response)) => {
                 let pattern = response.data::<PathPattern>().map(|pattern| Arc::clone(&pattern.0));
@@ -119,7 +132,7 @@ impl<E: Endpoint> Gate<E> {
     }
 
     fn problem(&self, failed: &poem::Error, pattern: Option<&str>) -> Problem {
-        let problem = Problem::from_framework(failed);
+        let problem = Problem::from_framework(failed, self.route(pattern));
         match pattern.and_then(|pattern| self.routes.get(pattern)) {
             Some(route) if problem.status() == StatusCode::METHOD_NOT_ALLOWED => problem.allowing(route.allow.clone()),
             _ => problem,
@@ -131,7 +144,7 @@ impl<E: Endpoint> Gate<E> {
         pattern.and_then(|pattern| self.routes.get(pattern)).map_or(UNMATCHED, |route| &route.path)
     }
 
-    fn tell(&self, method: &Method, path: Option<&str>, route: &str, status: StatusCode, started: Instant) {
+    fn record(&self, method: &Method, path: Option<&str>, route: &str, status: StatusCode, started: Instant) {
         let took = started.elapsed();
         let method = match *method {
             Method::GET => "GET",

@@ -3,9 +3,13 @@
 //! It replaces the loop of the framework, which wraps every connection in two locks, three cancellations and a boxed future
 //! per request. The endpoint and everything in it are still the framework's.
 
+mod activity;
+pub mod caller;
 mod connection;
 pub mod gate;
+mod limits;
 mod listener;
+mod places;
 
 use std::convert::Infallible;
 use std::io;
@@ -28,27 +32,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use self::connection::Connection;
+pub use self::limits::Limits;
 use self::listener::Connections;
-
-/// The limits on what clients may use, and for how long.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Connections that may be open at once. When all are and others wait, those that have been idle longest are closed.
-    pub connections: usize,
-    /// Requests that the connections of HTTP/2 share. Each may have this many under way, divided by the connections that are
-    /// open when it is accepted; at least 16 and at most 100. So hundreds of connections cannot fill a queue of 20,000.
-    pub streams: usize,
-    /// A connection without activity for this time is closed. On HTTP/2 only requests count as activity.
-    pub idle: Duration,
-    /// The time limit of an HTTP/1 request from its first byte to its last.
-    pub request: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { connections: 20_000, streams: 4096, idle: Duration::from_secs(75), request: Duration::from_secs(30) }
-    }
-}
 
 /// The state that all connections share.
 struct Server<E> {

@@ -11,6 +11,7 @@ use holdfast::http::server::Limits;
 use holdfast::serve::Service;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, Row};
+use poem::{Endpoint, Response};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -84,12 +85,20 @@ impl Shop {
 
     /// Like [`Shop::serve_without_workers`], with this configuration.
     pub(crate) async fn serve_without_workers_as(&self, config: Config) -> Bare {
+        self.serve_routes(config, http::routes).await
+    }
+
+    /// Like [`Shop::serve_without_workers_as`], with these routes.
+    pub(crate) async fn serve_routes<E>(&self, config: Config, routes: impl Fn(&Arc<App>) -> E) -> Bare
+    where
+        E: Endpoint<Output = Response> + 'static,
+    {
         let (through_proxy, proxy) = self.config_through_proxy().await;
         let app = Arc::new(App::new(&Config { database: through_proxy.database, ..config }));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let client = Client::new(listener.local_addr().expect("an address"));
         let (stop, limits) = (CancellationToken::new(), Limits::default());
-        let serving = http::server::serve(listener, http::routes(&app), stop, Duration::ZERO, limits);
+        let serving = http::server::serve(listener, routes(&app), stop, Duration::ZERO, limits);
         let serving = tokio::spawn(serving).abort_handle();
         Bare { app, client, proxy, serving }
     }

@@ -1,24 +1,15 @@
-//! The types of the API's bodies and headers.
+//! The values in the API's bodies.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{Datelike as _, NaiveDateTime, SecondsFormat, Timelike as _};
-use poem::http::HeaderMap;
-use poem::{Request, RequestBody};
-use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
-use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::{Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use super::problem::Problem;
-use crate::checkout::{Keyed, Operation};
 use crate::domain::Named;
-
-/// The scope of the keys of all clients: clients do not authenticate, so their keys must be random.
-const ANONYMOUS: &str = "";
 
 /// A point in time: RFC 3339, UTC, microseconds, `Z`.
 #[derive(Debug, Clone, Copy)]
@@ -89,9 +80,9 @@ impl Serialize for Text {
 
 /// The URI of a problem with this code, formatted only when it is sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Kind(pub &'static str);
+pub struct ProblemUri(pub &'static str);
 
-impl fmt::Display for Kind {
+impl fmt::Display for ProblemUri {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "urn:holdfast:problem:{}", self.0)
     }
@@ -99,9 +90,9 @@ impl fmt::Display for Kind {
 
 /// The title of a problem with this code, formatted only when it is sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Title(pub &'static str);
+pub struct ProblemTitle(pub &'static str);
 
-impl fmt::Display for Title {
+impl fmt::Display for ProblemTitle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words = self.0.split('_');
         words.next().map_or(Ok(()), |first| formatter.write_str(first))?;
@@ -109,13 +100,13 @@ impl fmt::Display for Title {
     }
 }
 
-impl Serialize for Kind {
+impl Serialize for ProblemUri {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl Serialize for Title {
+impl Serialize for ProblemTitle {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -158,14 +149,14 @@ inline_type!(() Timestamp, "string_date-time", MetaSchema::new_with_format("stri
 });
 inline_type!((T: Named) Word<T>, T::SET, words::<T>(), |word| Value::String(word.0.as_str().to_owned()));
 inline_type!(() Text, "string", MetaSchema::new("string"), |text| Value::String(text.0.to_owned()));
-inline_type!(() Kind, "string", MetaSchema::new("string"), |kind| Value::String(kind.to_string()));
-inline_type!(() Title, "string", MetaSchema::new("string"), |title| Value::String(title.to_string()));
+inline_type!(() ProblemUri, "string", MetaSchema::new("string"), |kind| Value::String(kind.to_string()));
+inline_type!(() ProblemTitle, "string", MetaSchema::new("string"), |title| Value::String(title.to_string()));
 inline_type!(() Cursor, "cursor", cursor_schema(), |cursor| Value::from(cursor.0.clone()));
 inline_type!(() Whole, "integer_int64", MetaSchema::new_with_format("integer", "int64"), |number| {
     Value::from(number.0)
 });
 inline_type!(() Verbatim, "any", MetaSchema::ANY, |text| Value::String(text.0.clone()));
-inline_type!(() Amount, "amount", amount_schema(), |amount| Value::String(amount.0.clone()));
+inline_type!(() AmountText, "amount", amount_schema(), |amount| Value::String(amount.0.clone()));
 
 /// The position of the next page; null on the last page.
 #[derive(Debug, Clone, Serialize)]
@@ -211,9 +202,9 @@ impl<'de> serde::Deserialize<'de> for Whole {
 
 /// The text of a decimal amount in major units, from a JSON number or a JSON string, with its digits as sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Amount(pub String);
+pub struct AmountText(pub String);
 
-impl<'de> serde::Deserialize<'de> for Amount {
+impl<'de> serde::Deserialize<'de> for AmountText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
         let text = raw.get();
@@ -247,75 +238,6 @@ fn amount_schema() -> MetaSchema {
     schema
 }
 
-/// The key that a client chose for a request: a request with the same key and body gets the response of the first success.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(pub Option<String>);
-
-impl IdempotencyKey {
-    /// Returns the key if it has 1 to 255 visible ASCII characters.
-    pub fn check(key: &[u8]) -> Option<&str> {
-        let visible = (1..=255).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
-        std::str::from_utf8(key).ok().filter(|_| visible)
-    }
-
-    /// Returns the key in the header `name`, if the request has one.
-    ///
-    /// # Errors
-    /// 400 `invalid_idempotency_key` when the key is invalid or sent more than once.
-    pub fn of(headers: &HeaderMap, name: &str) -> Result<Self, Problem> {
-        let mut values = headers.get_all(name).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Ok(Self(None)),
-            (Some(value), None) => {
-                let key = Self::check(value.as_bytes()).ok_or_else(Self::invalid)?;
-                Ok(Self(Some(key.to_owned())))
-            }
-            (Some(_), Some(_)) => Err(Self::invalid()),
-        }
-    }
-
-    /// Creates the problem of an invalid key.
-    pub fn invalid() -> Problem {
-        let detail = "An idempotency key must be 1 to 255 visible ASCII characters, sent once.";
-        Problem::bad_request("invalid_idempotency_key", detail)
-    }
-
-    /// Combines the key with a fingerprint of the request; `parts` are the fields of the body.
-    pub fn keyed<const N: usize>(self, operation: Operation, parts: [String; N]) -> Option<Keyed> {
-        let key = self.0?;
-        // none of the parts can contain the separator: they are numbers and ids
-        let fingerprint = Sha256::digest(parts.join("|")).into();
-        Some(Keyed::new(ANONYMOUS, operation, key, fingerprint))
-    }
-}
-
-impl<'a> ApiExtractor<'a> for IdempotencyKey {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    const PARAM_IS_REQUIRED: bool = false;
-    type ParamType = String;
-    type ParamRawType = String;
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Header)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        let mut schema = MetaSchema::new("string");
-        schema.min_length = Some(1);
-        schema.max_length = Some(255);
-        schema.pattern = Some("^[!-~]+$".to_owned());
-        Some(MetaSchemaRef::Inline(Box::new(schema)))
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _body: &mut RequestBody,
-        options: ExtractParamOptions<String>,
-    ) -> poem::Result<Self> {
-        Ok(Self::of(request.headers(), options.name)?)
-    }
-}
-
 /// Implements a trait that poem-openapi requires and does not use: serde parses the bodies.
 macro_rules! read_by_serde {
     ($($type:ty),+) => {
@@ -326,7 +248,7 @@ macro_rules! read_by_serde {
         })+
     };
 }
-read_by_serde!(Whole, Amount, Verbatim);
+read_by_serde!(Whole, AmountText, Verbatim);
 
 /// Implements a trait that poem-openapi requires, for types that are sent and never parsed.
 macro_rules! never_read {
@@ -338,7 +260,7 @@ macro_rules! never_read {
         })+
     };
 }
-never_read!(() Kind, () Title, () Timestamp, () Text, () Cursor, (T: Named) Word<T>);
+never_read!(() ProblemUri, () ProblemTitle, () Timestamp, () Text, () Cursor, (T: Named) Word<T>);
 
 #[cfg(test)]
 mod tests {
@@ -362,21 +284,12 @@ mod tests {
 
     #[test]
     fn an_amount_keeps_its_digits() {
-        let read = |text| serde_json::from_str::<Amount>(text).map(|amount| amount.0);
+        let read = |text| serde_json::from_str::<AmountText>(text).map(|amount| amount.0);
         assert_eq!(read("0.10").ok().as_deref(), Some("0.10"));
         assert_eq!(read("123456789012345678.99").ok().as_deref(), Some("123456789012345678.99"));
         assert_eq!(read("\"99.99\"").ok().as_deref(), Some("99.99"));
         for text in ["true", "[1]", "{}", "null"] {
             assert!(read(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_key_is_visible_ascii() {
-        assert_eq!(IdempotencyKey::check(b"a-Z~!"), Some("a-Z~!"));
-        assert_eq!(IdempotencyKey::check(&[b'k'; 255]).map(str::len), Some(255));
-        for key in [&b""[..], &[b'k'; 256], b"a b", b"a\tb", b"a\x7f", "ä".as_bytes()] {
-            assert_eq!(IdempotencyKey::check(key), None, "{key:?}");
         }
     }
 }

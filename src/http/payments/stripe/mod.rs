@@ -1,16 +1,23 @@
 //! Stripe's webhook, which has its own envelope, signature and notation of amounts.
 
+mod event;
+pub(crate) mod object;
+
 use std::sync::Arc;
 
 use poem_openapi::OpenApi;
 
-use super::signature::{Once, check_stripe};
-use super::stripe_event::{StripeEvent, read_event};
-use super::{Delivered, answer};
+use self::event::read_report;
+use self::object::StripeEvent;
+use super::signature::{sent, verify_by_either};
+use super::webhook::{Message, ProviderDelivery, WebhookResponse, receive};
 use crate::app::App;
-use crate::http::Tags;
+use crate::domain::payment::Provider;
+use crate::domain::signature::{Secrets, verify_stripe};
+use crate::http::headers::SingleHeader;
 use crate::http::json::Raw;
 use crate::http::problem::{Denied, Problem, denials};
+use crate::http::tags::Tags;
 
 denials! {
     /// The problems of `POST /api/payments/webhook/stripe`.
@@ -26,13 +33,13 @@ denials! {
 }
 
 /// The route of the webhook.
-pub struct Stripe {
+pub struct StripeWebhook {
     /// The state that all routes share.
     pub app: Arc<App>,
 }
 
 #[OpenApi(prefix_path = "/api", tag = "Tags::Payments")]
-impl Stripe {
+impl StripeWebhook {
     /// Receive a Stripe event
     ///
     /// For a Stripe endpoint, whose secret signs each event. The `id` of an event is its key.
@@ -60,15 +67,30 @@ impl Stripe {
         &self,
         /// `t=` the time in seconds since 1970, `v1=` the HMAC-SHA256 of `t.body` in hexadecimal; several `v1` are allowed.
         #[oai(name = "Stripe-Signature")]
-        signature: Once,
+        signature: SingleHeader,
         body: Raw<StripeEvent>,
-    ) -> Result<Delivered, Denied<StripeDenials>> {
+    ) -> Result<WebhookResponse, Denied<StripeDenials>> {
         let secrets = self.app.stripe_secrets.as_ref().ok_or_else(Problem::not_found)?;
-        let bytes = body.bytes?;
-        check_stripe(&signature, secrets, &bytes, self.app.checkout.clocks())?;
-        let Some(report) = read_event(bytes, body.headers)? else { return Ok(Delivered::ignored()) };
-        let app = Arc::clone(&self.app);
-        let receipt = self.app.run(async move { app.checkout.receive_report(report).await }).await?;
-        Ok(receipt.map_or_else(Delivered::ignored, answer))
+        Ok(receive(&self.app, StripeDelivery { secrets, signature }, body).await?)
+    }
+}
+
+/// A delivery to Stripe's webhook.
+struct StripeDelivery<'app> {
+    secrets: &'app Secrets,
+    signature: SingleHeader,
+}
+
+impl ProviderDelivery for StripeDelivery<'_> {
+    const PROVIDER: Provider = Provider::Stripe;
+    type Verified = ();
+
+    fn verify(self, body: &[u8], clocks: [i64; 2]) -> Result<(), Problem> {
+        let verify = |now| verify_stripe(sent(&self.signature)?, self.secrets, body, now);
+        verify_by_either(clocks, "Stripe-Signature", verify)
+    }
+
+    fn read((): (), body: Vec<u8>, headers: String) -> Result<Message, Problem> {
+        Ok(read_report(Self::PROVIDER, body, headers)?.map_or(Message::Other, Message::Report))
     }
 }

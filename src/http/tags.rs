@@ -1,0 +1,17 @@
+//! The groups of operations in the document.
+
+#[derive(poem_openapi::Tags)]
+pub(super) enum Tags {
+    /// Products on sale and their stock.
+    Products,
+    /// Short reservations of units.
+    Holds,
+    /// Orders, each made from a hold and paid by a provider.
+    Orders,
+    /// Webhooks for payment providers.
+    Payments,
+    /// For operators, with the admin token.
+    Operators,
+    /// For load balancers and operators.
+    Health,
+}
