@@ -86,7 +86,7 @@ impl Scene {
     fn damages(&self, spare_product: i64) -> Vec<(Kind, String, String)> {
         let (held, pending, paid) = (binary(&self.held), binary(&self.pending.1), binary(&self.paid.1));
         let cancelled = binary(&self.cancelled);
-        let (nobody, no_event) = (mint(), spare_product + 1_000_000);
+        let (no_order, no_event) = (mint(), spare_product + 1_000_000);
         let step = |order: &str, from: &str, to: &str| {
             format!(
                 "INSERT INTO order_events (order_id, from_status, to_status, reason, payment_event_id)
@@ -152,7 +152,7 @@ impl Scene {
             damage(Kind::OrderRefundMismatch, &self.paid.1, order(&paid, "restocked = TRUE")),
             damage(Kind::TransitionNotAllowed, &self.cancelled, step(&cancelled, "cancelled", "refunded")),
             damage(Kind::TransitionNotAllowed, &self.paid.1, step(&paid, "paid", "pending")),
-            damage(Kind::TransitionWithoutOrder, &nobody, step(&binary(&nobody), "pending", "paid")),
+            damage(Kind::TransitionWithoutOrder, &no_order, step(&binary(&no_order), "pending", "paid")),
             damage(Kind::TransitionEventMismatch, &self.paid.1, paying_row("payment_event_id = NULL")),
             damage(
                 Kind::TransitionEventMismatch,

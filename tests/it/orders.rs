@@ -6,7 +6,7 @@ use tokio::spawn;
 use crate::support::proxy::{Action, Rule};
 use crate::support::{Answer, Client, Shop, mint, together, with};
 
-const NOBODY: &str = "018f3c4e-0000-7000-8000-000000000000";
+const UNKNOWN_ID: &str = "018f3c4e-0000-7000-8000-000000000000";
 
 /// Splits the answers into those with this status and the others.
 fn split(answers: Vec<Answer>, status: u16) -> (Vec<Answer>, Vec<Answer>) {
@@ -162,7 +162,7 @@ async fn twenty_releases_at_once_give_the_units_back_once() {
     assert_eq!(shop.reserved(product_id).await, 2);
     client.try_order(&released).await.refused(409, "hold_released");
     assert_eq!(client.hold_status(&kept).await, "active");
-    client.release(NOBODY).await.refused(404, "hold_not_found");
+    client.release(UNKNOWN_ID).await.refused(404, "hold_not_found");
     shop.assert_conserved().await;
 }
 
@@ -233,10 +233,10 @@ async fn a_refused_order_names_the_reason() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let client = shop.serve_without_workers().await;
-    client.try_order(NOBODY).await.refused(404, "hold_not_found");
-    client.cancel(NOBODY).await.refused(404, "order_not_found");
-    client.get(&format!("/api/orders/{NOBODY}")).await.refused(404, "order_not_found");
-    client.get(&format!("/api/orders/{NOBODY}/events")).await.refused(404, "order_not_found");
+    client.try_order(UNKNOWN_ID).await.refused(404, "hold_not_found");
+    client.cancel(UNKNOWN_ID).await.refused(404, "order_not_found");
+    client.get(&format!("/api/orders/{UNKNOWN_ID}")).await.refused(404, "order_not_found");
+    client.get(&format!("/api/orders/{UNKNOWN_ID}/events")).await.refused(404, "order_not_found");
 
     let expired = client.hold(product_id, 1).await;
     shop.let_holds_run_out().await;
