@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast::app::App;
-use holdfast::config::Config;
 use holdfast::domain::retry::ATTEMPTS;
 use holdfast::domain::{EventStatus, Refusal, WebhookMode};
 use serde_json::json;
 
 use crate::support::proxy::{Action, Rule};
-use crate::support::{Answer, Instance, Shop, mint, together};
+use crate::support::{Answer, Instance, Shop, mint, together, with_policy};
 
 /// An error that no retry resolves, such as a bug or a damaged row causes.
 const POISON: Action = Action::Error(3819, "HY000", "a check constraint is violated");
@@ -146,7 +145,7 @@ async fn a_payment_that_cannot_be_applied_protects_its_order_only_during_its_fir
 async fn two_workers_apply_every_event_once() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
-    let queueing = Config { webhook_mode: WebhookMode::Queue, ..shop.config() };
+    let queueing = with_policy(shop.config(), |policy| policy.webhook_mode = WebhookMode::Queue);
     let (apps, client) = ([shop.app(), shop.app()], shop.serve_without_workers_as(queueing).await);
     let mut orders = Vec::new();
     for _ in 0..60 {
@@ -171,7 +170,7 @@ async fn two_workers_apply_every_event_once() {
 async fn an_attempt_that_its_worker_did_not_finish_is_counted_and_made_again() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
-    let queueing = Config { webhook_mode: WebhookMode::Queue, ..shop.config() };
+    let queueing = with_policy(shop.config(), |policy| policy.webhook_mode = WebhookMode::Queue);
     let client = shop.serve_without_workers_as(queueing).await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     client.pay(&order_id, "paid", "key").await.expect(202);
@@ -194,7 +193,7 @@ async fn an_attempt_that_its_worker_did_not_finish_is_counted_and_made_again() {
 async fn in_queue_mode_a_worker_applies_events_after_their_response() {
     let shop = Shop::open().await;
     let product_id = shop.product(3).await;
-    let client = Instance::start(Config { webhook_mode: WebhookMode::Queue, ..shop.config() }).await;
+    let client = Instance::start(with_policy(shop.config(), |policy| policy.webhook_mode = WebhookMode::Queue)).await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     assert_eq!(outcome(&client.pay(&order_id, "paid", "key").await), (202, "queued"));
     assert_eq!(outcome(&client.pay(&order_id, "paid", "key").await), (200, "duplicate"));
@@ -214,7 +213,7 @@ async fn in_queue_mode_a_worker_applies_events_after_their_response() {
 async fn a_failure_never_overtakes_a_payment_that_was_queued_before_it() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
-    let queueing = Config { webhook_mode: WebhookMode::Queue, ..shop.config() };
+    let queueing = with_policy(shop.config(), |policy| policy.webhook_mode = WebhookMode::Queue);
     let (client, applying) = (shop.serve_without_workers_as(queueing).await, shop.serve_without_workers().await);
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     client.pay(&order_id, "paid", "payment").await.expect(202);
@@ -227,7 +226,7 @@ async fn a_failure_never_overtakes_a_payment_that_was_queued_before_it() {
 async fn an_event_whose_order_never_appears_is_due_for_refund_or_dead() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
-    let client = shop.serve_without_workers_as(Config { park_seconds: 3600, ..shop.config() }).await;
+    let client = shop.serve_without_workers_as(with_policy(shop.config(), |policy| policy.park_seconds = 3600)).await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     let nowhere = mint();
     for (order_id, word) in [(&nowhere, "paid"), (&nowhere, "failed"), (&order_id, "refunded")] {
@@ -309,7 +308,7 @@ async fn a_refund_that_was_given_up_still_settles_its_charge_when_the_charge_is_
 async fn a_payment_for_a_hold_that_runs_out_while_it_becomes_an_order_pays_that_order() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
-    let short = Config { hold_ttl_seconds: 1, ..shop.config() };
+    let short = with_policy(shop.config(), |policy| policy.hold_ttl_seconds = 1);
     let (ordering, paying) = (shop.serve_without_workers_as(short).await, shop.serve_without_workers().await);
     let hold_id = ordering.hold(product_id, 1).await;
     let commit = ordering.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);

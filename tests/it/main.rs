@@ -34,6 +34,7 @@ mod readiness;
 mod refunds;
 mod schemas;
 mod servers;
+mod settings;
 mod signatures;
 mod snapshots;
 mod storm;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::stripe::{SECRET, deliver};
 use crate::support::proxy::{Action, Rule};
-use crate::support::{Answer, Bare, Client, Instance, Shop, binary, mint, payment, together};
+use crate::support::{Answer, Bare, Client, Instance, Shop, binary, mint, payment, together, with_policy};
 
 const TOKEN: &str = "an-operators-token-of-these-tests";
 
@@ -715,7 +715,7 @@ async fn an_unmatched_success_is_applied_before_the_failure_that_links_it() {
 async fn in_queue_mode_the_worker_applies_events_that_are_linked() {
     let shop = Shop::open().await;
     let product_id = shop.product(2).await;
-    let queueing = Config { webhook_mode: WebhookMode::Queue, ..shop.stripe_config() };
+    let queueing = with_policy(shop.stripe_config(), |policy| policy.webhook_mode = WebhookMode::Queue);
     let client = shop.serve_without_workers_as(queueing).await;
     for intent_first in [true, false] {
         let payment = Payment::of(&client.hold_and_order(product_id, 1).await.1);
