@@ -16,7 +16,7 @@ use crate::domain::signature::Secrets;
 use crate::telemetry::Throttle;
 
 /// How long a request waits for its use case, which may have several transactions: a client gets its 503 within 5 s.
-const PATIENCE: Duration = Duration::from_millis(4800);
+const USE_CASE_LIMIT: Duration = Duration::from_millis(4800);
 
 /// One instance of the service.
 pub struct App {
@@ -59,7 +59,7 @@ impl App {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        match timeout(PATIENCE, self.run_to_its_end(work)).await {
+        match timeout(USE_CASE_LIMIT, self.run_to_its_end(work)).await {
             Ok(result) => result,
             Err(_) => Err(Error::Unavailable("it takes too long".to_owned())),
         }

@@ -195,7 +195,7 @@ async fn run(command: Command) -> Result<(), Failed> {
         Command::Migrate(migrate) => run_migrate(&migrate).await,
         Command::Seed(seed) => run_seed(&seed).await,
         Command::Audit(database) => run_audit(&database).await,
-        Command::Openapi => print(http::document(&Arc::new(App::new(&undocumented())))),
+        Command::Openapi => print(http::document(&Arc::new(App::new(&unused_config())))),
     }
 }
 
@@ -211,7 +211,7 @@ fn complain_of_unknown_variables() {
 }
 
 /// Returns a configuration for the document, which depends on no setting: the state of its routes is never used.
-fn undocumented() -> Config {
+fn unused_config() -> Config {
     let settings = Settings {
         database_url: Some("mysql://nowhere/nothing".to_owned()),
         webhook_secrets: Some("off".to_owned()),
