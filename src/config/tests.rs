@@ -1,6 +1,7 @@
 //! All problems at once, the defaults, and what is no secret.
 
 use super::*;
+use crate::checkout::Policy;
 
 #[test]
 fn all_problems_are_reported_together_with_their_variables() {
@@ -85,4 +86,20 @@ fn a_url_must_name_a_database() {
     for url in ["mysql://db:3306/", "mysql://db", "postgres://db/shop", "db", ""] {
         assert!(DatabaseUrl { database_url: Some(url.to_owned()) }.read().is_err(), "{url}");
     }
+}
+
+#[test]
+fn dev_has_defaults_of_its_own_for_metrics_and_logs_unless_they_are_set() {
+    let read = |given: Option<&str>| {
+        let (statsd, log) = (given.map(str::to_owned), given.map(str::to_owned));
+        let database_url = Some("mysql://db/shop".to_owned());
+        let webhook_secrets = Some("off".to_owned());
+        let mut settings = Settings { database_url, webhook_secrets, statsd, log, ..Settings::default() };
+        settings.use_dev_defaults();
+        settings.read().map(|config| (config.statsd, config.log, config.policy))
+    };
+    let (statsd, log, policy) = read(None).expect("valid defaults");
+    assert_eq!((statsd.as_deref(), log.contains("holdfast::http=debug")), (Some("127.0.0.1:8125"), true));
+    assert_eq!(policy, Policy::default(), "the others are the same");
+    assert_eq!(read(Some("off")).map(|(statsd, log, _)| (statsd, log)), Ok((None, "off".to_owned())));
 }
