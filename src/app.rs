@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::checkout::{Checkout, Policy, WholeReads};
+use crate::checkout::Checkout;
 use crate::config::Config;
 use crate::db::{Clock, Database, Error};
 use crate::domain::AdminToken;
@@ -16,7 +16,7 @@ use crate::domain::signature::Secrets;
 use crate::telemetry::Throttle;
 
 /// How long a request waits for its use case, which may have several transactions: a client gets its 503 within 5 s.
-const REQUEST_TIME: Duration = Duration::from_millis(4800);
+const USE_CASE_LIMIT: Duration = Duration::from_millis(4800);
 
 /// One instance of the service.
 pub struct App {
@@ -38,17 +38,9 @@ impl App {
     /// Creates the state of this configuration, without connecting to anything yet.
     pub fn new(config: &Config) -> Self {
         let clock = Clock::new(Duration::from_secs(config.clock_jump_seconds));
-        let database = Database::new(config.database.clone(), config.pool_size).with_clock(clock);
-        let policy = Policy {
-            hold_ttl_seconds: config.hold_ttl_seconds,
-            order_ttl_seconds: config.order_ttl_seconds,
-            max_qty: config.max_qty,
-            park_seconds: config.park_seconds,
-            webhook_mode: config.webhook_mode,
-            whole_reads: WholeReads::default(),
-        };
+        let database = Database::new(config.database_url.clone(), config.pool_size).with_clock(clock);
         Self {
-            checkout: Checkout::new(database, policy),
+            checkout: Checkout::new(database, config.policy),
             webhook_secrets: config.webhook_secrets.clone(),
             stripe_secrets: config.stripe_secrets.clone(),
             admin_token: config.admin_token.clone(),
@@ -69,7 +61,7 @@ impl App {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send {
-        let done = timeout(REQUEST_TIME, self.run_to_its_end(work));
+        let done = timeout(USE_CASE_LIMIT, self.run_to_its_end(work));
         async { done.await.unwrap_or_else(|_| Err(Error::Unavailable("it takes too long".to_owned()))) }
     }
 

@@ -7,6 +7,7 @@
 //! - `main.rs`: the command line
 //! - [`serve`], [`dev`]: start everything and stop it gracefully; a private database server
 //! - [`app`]: the state that handlers and workers share
+//! - [`config`]: the settings, read once by `main`, `serve` and `app`; the only code below that it uses are types and parsers
 //! - [`http`]: one file per resource, problem+json, request limits
 //! - [`workers`]: when and how often background work runs
 //! - [`checkout`]: the use cases; one public function is one transaction, or two, the second of which looks for
@@ -14,7 +15,6 @@
 //! - [`batch`]: the hot path's machinery, which contains neither HTTP nor SQL
 //! - [`db`]: the only place with SQL
 //! - [`domain`]: rules that need no database
-//! - [`config`]: the environment, read once by `main`, `serve` and `app`
 //! - [`telemetry`]: logs and the names of all metrics, called from everywhere
 
 pub mod app;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::env;
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write as _};
@@ -8,15 +9,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use holdfast::app::App;
-use holdfast::config::{self, Config, Settings};
+use holdfast::config::{Config, DatabaseUrl, Problems, Settings, unknown_variables};
 use holdfast::db::error::explain;
 use holdfast::db::lock_wait::{self, MigrateError, Patience};
 use holdfast::db::{Database, migrations};
-use holdfast::dev::PrivateServer;
+use holdfast::dev::{Banner, DATABASE, PrivateServer, Signer};
 use holdfast::serve::{Service, asked_to_stop};
 use holdfast::telemetry::{Flusher, StderrGuard};
 use holdfast::{checkout, http, telemetry};
@@ -33,12 +32,6 @@ const EXIT_GAVE_UP: u8 = 4;
 const EXIT_STOPPED: u8 = 130;
 /// Standard output was closed by its reader, as a shell reports SIGPIPE.
 const EXIT_CLOSED_PIPE: u8 = 141;
-/// The database that `dev` makes on its private server.
-const DEV_DATABASE: &str = "holdfast";
-/// The default StatsD server of `dev`.
-const DEV_STATSD: &str = "127.0.0.1:8125";
-/// The default log filter of `dev`, which includes every request.
-const DEV_LOG: &str = "info,poem=warn,holdfast::http=debug";
 
 /// Sells limited stock in a flash sale: the last unit exactly once.
 #[derive(Parser)]
@@ -74,13 +67,6 @@ struct Dev {
     /// Where the private server keeps its data and its log
     #[arg(long, env = "HOLDFAST_DEV_FOLDER", value_name = "FOLDER", default_value = ".holdfast")]
     dev_folder: PathBuf,
-}
-
-#[derive(Args)]
-struct DatabaseUrl {
-    /// The database: mysql://user:password@host:port/database?…
-    #[arg(long, env = "HOLDFAST_DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    database_url: Option<String>,
 }
 
 #[derive(Args)]
@@ -128,7 +114,7 @@ fn currency(text: &str) -> Result<String, String> {
 
 /// Why a command did not succeed.
 enum Failed {
-    Configuration(config::Problems),
+    Configuration(Problems),
     /// The audit has printed its findings.
     NotClean,
     /// The audit could not run, so that nothing is known.
@@ -155,13 +141,14 @@ impl Failed {
     }
 }
 
-impl From<config::Problems> for Failed {
-    fn from(problems: config::Problems) -> Self {
+impl From<Problems> for Failed {
+    fn from(problems: Problems) -> Self {
         Self::Configuration(problems)
     }
 }
 
-fn because(what: &str) -> impl Fn(&dyn Error) -> Failed + '_ {
+/// Adds what failed to the error.
+fn failed(what: &str) -> impl Fn(&dyn Error) -> Failed + '_ {
     move |error| Failed::Other(format!("{what}: {}", explain(error)))
 }
 
@@ -170,7 +157,7 @@ fn print(text: impl fmt::Display) -> Result<(), Failed> {
     let mut out = io::stdout().lock();
     write!(out, "{text}").and_then(|()| out.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failed::ClosedPipe,
-        _ => because("cannot write to standard output")(&error),
+        _ => failed("cannot write to standard output")(&error),
     })
 }
 
@@ -182,25 +169,49 @@ fn complain(text: impl fmt::Display) {
 #[tokio::main]
 async fn main() -> ExitCode {
     let _flushed_last = StderrGuard;
-    let done = match Cli::parse().command {
-        Command::Dev(dev) => run_dev(dev).await,
-        Command::Serve(settings) => run_serve(&settings).await,
-        Command::Migrate(migrate) => run_migrate(&migrate).await,
-        Command::Seed(seed) => run_seed(&seed).await,
-        Command::Audit(DatabaseUrl { database_url }) => run_audit(database_url.as_deref()).await,
-        Command::Openapi => print(http::document(&Arc::new(App::new(&undocumented())))),
-    };
-    let Err(failed) = done else { return ExitCode::SUCCESS };
+    let command = Cli::parse().command;
+    let logs = matches!(command, Command::Dev(_) | Command::Serve(_));
+    if !logs {
+        complain_of_unknown_variables();
+    }
+    let Err(failed) = run(command).await else { return ExitCode::SUCCESS };
     match &failed {
-        Failed::Configuration(problems) => complain(problems),
+        Failed::Configuration(problems) => {
+            complain(problems);
+            if logs {
+                complain_of_unknown_variables();
+            }
+        }
         Failed::NoAudit(what) | Failed::GaveUp(what) | Failed::Stopped(what) | Failed::Other(what) => complain(what),
         Failed::NotClean | Failed::ClosedPipe => {}
     }
     ExitCode::from(failed.exit_code())
 }
 
+async fn run(command: Command) -> Result<(), Failed> {
+    match command {
+        Command::Dev(dev) => run_dev(dev).await,
+        Command::Serve(settings) => run_serve(&settings).await,
+        Command::Migrate(migrate) => run_migrate(&migrate).await,
+        Command::Seed(seed) => run_seed(&seed).await,
+        Command::Audit(database) => run_audit(&database).await,
+        Command::Openapi => print(http::document(&Arc::new(App::new(&unused_config())))),
+    }
+}
+
+/// Names the variables that set nothing, on one line.
+fn unknown() -> Option<String> {
+    let variables = env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let names = unknown_variables(&Cli::command(), variables);
+    (!names.is_empty()).then(|| format!("unknown variables are ignored: {}", names.join(", ")))
+}
+
+fn complain_of_unknown_variables() {
+    unknown().iter().for_each(complain);
+}
+
 /// Returns a configuration for the document, which depends on no setting: the state of its routes is never used.
-fn undocumented() -> Config {
+fn unused_config() -> Config {
     let settings = Settings {
         database_url: Some("mysql://nowhere/nothing".to_owned()),
         webhook_secrets: Some("off".to_owned()),
@@ -213,7 +224,7 @@ async fn run_serve(settings: &Settings) -> Result<(), Failed> {
     let config = settings.read()?;
     let flusher = start_telemetry(&config)?;
     let service = start_service(config).await?;
-    let stopped = asked_to_stop().await.map_err(|error| because("cannot listen to signals")(&error));
+    let stopped = asked_to_stop().await.map_err(|error| failed("cannot listen to signals")(&error));
     stop(service).await;
     flush(flusher);
     stopped
@@ -229,11 +240,11 @@ async fn stop(service: Service) {
 
 async fn start_service(config: Config) -> Result<Service, Failed> {
     let cannot = format!("cannot listen on {}", config.listen);
-    Service::start(config).await.map_err(|error| because(&cannot)(&error))
+    Service::start(config).await.map_err(|error| failed(&cannot)(&error))
 }
 
 async fn run_migrate(options: &Migrate) -> Result<(), Failed> {
-    let database = config::database(options.database.database_url.as_deref())?;
+    let database = options.database.read()?;
     let report = |line: &str| complain(line);
     let patience = Patience { total: Duration::from_secs(options.migrate_wait_seconds), report: &report };
     let stop = async {
@@ -259,15 +270,15 @@ fn not_migrated(error: MigrateError) -> Failed {
 }
 
 async fn run_seed(seed: &Seed) -> Result<(), Failed> {
-    let options = config::database(seed.database.database_url.as_deref())?;
+    let options = seed.database.read()?;
     match make_product(options, &seed.product).await? {
         true => print(format_args!("product 1 was created with a stock of {}\n", seed.product.seed_stock)),
         false => print("product 1 exists already\n"),
     }
 }
 
-async fn run_audit(url: Option<&str>) -> Result<(), Failed> {
-    let database = Database::new(config::database(url)?, 1);
+async fn run_audit(database: &DatabaseUrl) -> Result<(), Failed> {
+    let database = Database::new(database.read()?, 1);
     let checkout = checkout::Checkout::new(database.clone(), checkout::Policy::default());
     let ended = CancellationToken::new();
     let report = {
@@ -294,22 +305,21 @@ async fn make_product(options: Opts, product: &Product) -> Result<bool, Failed> 
     let seeded = checkout::Checkout::new(database.clone(), policy)
         .seed(seed_name, *seed_price_minor, seed_currency, *seed_stock)
         .await
-        .map_err(|error| because("product 1 cannot be created")(&error));
+        .map_err(|error| failed("product 1 cannot be created")(&error));
     database.close().await;
     seeded
 }
 
 async fn run_dev(mut dev: Dev) -> Result<(), Failed> {
-    dev.settings.statsd.get_or_insert_with(|| DEV_STATSD.to_owned());
-    dev.settings.log.get_or_insert_with(|| DEV_LOG.to_owned());
+    dev.settings.use_dev_defaults();
     let signer = Signer::of(&mut dev.settings);
     // The other settings are checked before a database server is started.
-    dev.settings.database_url = Some(format!("mysql://127.0.0.1/{DEV_DATABASE}"));
+    dev.settings.database_url = Some(format!("mysql://127.0.0.1/{DATABASE}"));
     let config = dev.settings.read()?;
     let flusher = start_telemetry(&config)?;
     let mut database = PrivateServer::start(&dev.dev_folder, &[])
         .await
-        .map_err(|error| because("the private database does not start")(&error))?;
+        .map_err(|error| failed("the private database does not start")(&error))?;
     let served = serve_dev(&dev, config, &mut database, &signer).await;
     database.stop().await;
     flush(flusher);
@@ -317,15 +327,16 @@ async fn run_dev(mut dev: Dev) -> Result<(), Failed> {
 }
 
 async fn serve_dev(dev: &Dev, mut config: Config, database: &mut PrivateServer, signer: &Signer) -> Result<(), Failed> {
-    config.database = config::database(Some(&database.url(DEV_DATABASE)))?;
-    migrations::migrate(&config.database).await.map_err(not_migrated)?;
-    make_product(config.database.clone(), &dev.product).await?;
+    config.database_url = DatabaseUrl { database_url: Some(database.url(DATABASE)) }.read()?;
+    migrations::migrate(&config.database_url).await.map_err(not_migrated)?;
+    make_product(config.database_url.clone(), &dev.product).await?;
     let statsd = config.statsd.clone();
     let service = start_service(config).await?;
-    let ended = match print_banner(&service, database, statsd.as_deref(), signer) {
+    let banner = Banner { address: service.address(), database, statsd: statsd.as_deref(), signer };
+    let ended = match print(banner) {
         Ok(()) => tokio::select! {
-            asked = asked_to_stop() => asked.map_err(|error| because("cannot listen to signals")(&error)),
-            died = database.exited() => Err(because("the private database ended")(&died)),
+            asked = asked_to_stop() => asked.map_err(|error| failed("cannot listen to signals")(&error)),
+            died = database.exited() => Err(failed("the private database ended")(&died)),
         },
         unread => unread,
     };
@@ -333,93 +344,11 @@ async fn serve_dev(dev: &Dev, mut config: Config, database: &mut PrivateServer, 
     ended
 }
 
-/// How the payment in the banner of `dev` is signed.
-enum Signer {
-    /// It is not: verification is off.
-    Off,
-    /// With a secret that was made for this start. `alone`: no other is accepted.
-    Made { key: [u8; 32], alone: bool },
-}
-
-impl Signer {
-    /// Makes a secret that is accepted beside the given ones: the banner does not show those, and its commands work in a
-    /// terminal that does not have them.
-    fn of(settings: &mut Settings) -> Self {
-        let given = settings.webhook_secrets.take().filter(|given| !given.trim().is_empty());
-        if given.as_deref().is_some_and(|given| given.trim() == config::OFF) {
-            settings.webhook_secrets = given;
-            return Self::Off;
-        }
-        let key = rand::random();
-        let alone = given.is_none();
-        settings.webhook_secrets = Some(given.into_iter().chain([secret(&key)]).collect::<Vec<_>>().join(","));
-        Self::Made { key, alone }
-    }
-
-    /// Returns the assignments before a curl command that reports `$BODY` under the id `$HOLD`, and its signature options.
-    fn sign(&self) -> (&'static str, String) {
-        let Self::Made { key, .. } = self else { return ("", String::new()) };
-        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        let code = format!("openssl dgst -sha256 -mac HMAC -macopt hexkey:{key} -binary | base64");
-        let headers = format!(
-            r#" -H "webhook-id: $HOLD" -H "webhook-timestamp: $NOW" -H "webhook-signature: v1,$(printf %s "$HOLD.$NOW.$BODY" | {code})""#
-        );
-        ("NOW=$(date +%s); ", headers)
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            Self::Off => "off: every client can report payments".to_owned(),
-            Self::Made { key, alone: true } => {
-                format!("{}, made for this start; --webhook-secrets off requires none", secret(key))
-            }
-            Self::Made { alone: false, .. } => {
-                "with the secrets that were given; the third line uses a key made for this start".to_owned()
-            }
-        }
-    }
-}
-
-/// The option of curl for a JSON body.
-const JSON: &str = "-H 'content-type: application/json'";
-
-fn secret(key: &[u8; 32]) -> String {
-    format!("whsec_{}", STANDARD.encode(key))
-}
-
-/// Prints the banner. Its commands use only options that curl has had for ten years (`--json` is from 2022), and run in `sh`.
-fn print_banner(
-    service: &Service,
-    database: &PrivateServer,
-    statsd: Option<&str>,
-    signer: &Signer,
-) -> Result<(), Failed> {
-    let base = format!("http://{}", service.address());
-    let (set, signature) = signer.sign();
-    print(format_args!(
-        r#"
-Holdfast is selling product 1.
-
-  Explore   {base}/docs
-  Sell      HOLD=$(curl -s {base}/api/holds {JSON} -d '{{"product_id":1,"qty":1}}' | cut -d '"' -f 4)
-            curl -s {base}/api/orders {JSON} -d "{{\"hold_id\":\"$HOLD\"}}"
-            BODY="{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"; {set}curl -s {base}/api/payments/webhook {JSON} -d "$BODY"{signature}
-  Signing   {signing}
-  Logs      JSON lines on standard error; the database's own in {log}
-  Metrics   {metrics}
-  Database  {engine} at {url}
-  Stop      Ctrl-C; the data stays
-"#,
-        signing = signer.describe(),
-        log = database.log_path().display(),
-        metrics = statsd.map_or("off".to_owned(), |server| format!("StatsD over UDP to {server}")),
-        engine = database.engine(),
-        url = database.url(DEV_DATABASE),
-    ))
-}
-
 fn start_telemetry(config: &Config) -> Result<Option<Flusher>, Failed> {
     telemetry::start_logs(&config.log).map_err(Failed::Other)?;
+    if let Some(unknown) = unknown() {
+        tracing::warn!("{unknown}");
+    }
     Ok(config.statsd.as_deref().map(telemetry::start_metrics))
 }
 

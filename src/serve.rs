@@ -25,7 +25,7 @@ const BACKLOG: u32 = 8192;
 const RESERVED_FILES: usize = 64;
 
 /// How long the start waits for the check of the schema; the database may be unavailable.
-const LOOK_AT_SCHEMA: Duration = Duration::from_millis(500);
+const SCHEMA_CHECK_LIMIT: Duration = Duration::from_millis(500);
 
 /// A running instance.
 pub struct Service {
@@ -47,7 +47,7 @@ impl Service {
         let app = Arc::new(App::new(&config));
         let listener = listen(config.listen)?;
         let address = listener.local_addr()?;
-        let _ = timeout(LOOK_AT_SCHEMA, app.checkout.look_at_schema()).await;
+        let _ = timeout(SCHEMA_CHECK_LIMIT, app.checkout.look_at_schema()).await;
         let stop_server = CancellationToken::new();
         let drain = Duration::from_secs(config.drain_seconds);
         let limits = limits(config.pool_size);

@@ -1,6 +1,6 @@
 -- audit/success_ignored_wrongly: a success is ignored only when another event owns its charge, or when it names no charge
 -- and its order is paid or refunded
-SELECT events.id, 'an ignored success speaks of money that nobody accounts for'
+SELECT events.id, 'no other event accounts for the money of an ignored success'
 FROM payment_events AS events
 LEFT JOIN charges
   ON charges.provider = events.provider AND charges.name = events.txn_id AND charges.event_id <> events.id

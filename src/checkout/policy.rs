@@ -3,7 +3,7 @@
 use super::holds::outlook::WholeReads;
 use crate::domain::WebhookMode;
 
-/// The rules of a shop.
+/// The rules of a shop. All but `whole_reads` are settings; `config` has their defaults and ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// How long a hold lasts.
@@ -18,17 +18,4 @@ pub struct Policy {
     pub webhook_mode: WebhookMode,
     /// When a refusal reads only a part of the rows that may come back.
     pub whole_reads: WholeReads,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            hold_ttl_seconds: 120,
-            order_ttl_seconds: 900,
-            max_qty: 10,
-            park_seconds: 86_400,
-            webhook_mode: WebhookMode::Apply,
-            whole_reads: WholeReads::default(),
-        }
-    }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::process::Process;
 use crate::support::proxy::Action;
-use crate::support::{Answer, Instance, Shop, mint, together, with};
+use crate::support::{Answer, Instance, Shop, mint, together, with, with_policy};
 
 const TOKEN: &str = "an-operators-token-of-these-tests";
 
@@ -498,8 +498,8 @@ async fn of_many_deliveries_the_first_and_the_last_are_kept() {
 async fn a_queued_delivery_is_shown_as_queued() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
-    let config = Config { admin_token: AdminToken::new(TOKEN), webhook_mode: WebhookMode::Queue, ..shop.config() };
-    let client = Instance::start(config).await;
+    let config = Config { admin_token: AdminToken::new(TOKEN), ..shop.config() };
+    let client = Instance::start(with_policy(config, |policy| policy.webhook_mode = WebhookMode::Queue)).await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     let event_id = client.report(&order_id, "paid", json!({})).await;
     shop.until("SELECT COUNT(*) FROM payment_events WHERE status = 'applied'", 1).await;

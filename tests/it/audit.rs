@@ -1,36 +1,24 @@
-//! The audit finds every kind of damage, reports nothing else, and blocks no other transaction.
+//! The audit finds every kind of damage, and reports nothing else.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::FutureExt as _;
 use holdfast::app::App;
-use holdfast::checkout::Error;
 use holdfast::checkout::audit::report::{Finding, Kind, Report};
-use holdfast::db::views::audit::{CHARGES, EVENTS, HOLDS, ORDERS, TRANSITIONS, check, find_page};
-use holdfast::db::{Failure, Tx};
-use holdfast::domain::{Named as _, Refusal};
-use mysql_async::prelude::Queryable as _;
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
+use holdfast::domain::Named as _;
 use serde_json::json;
 
-use crate::support::process::Process;
-use crate::support::proxy::{Action, Rule};
-use crate::support::shop::Instance;
-use crate::support::{Client, Shop, binary, mint, together, with};
+use crate::support::{Client, Shop, binary, mint};
 
-async fn audit(app: &App) -> Report {
+pub(crate) async fn audit(app: &App) -> Report {
     app.checkout.audit().await.expect("an audit can be made")
 }
 
-fn text(id: &serde_json::Value) -> String {
+pub(crate) fn text(id: &serde_json::Value) -> String {
     id.to_string()
 }
 
 /// Rows in every state, so that each damage finds a row to change.
-struct Scene {
+pub(crate) struct Scene {
     held: String,
     pending: (String, String),
     paid: (String, String),
@@ -48,7 +36,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn make(client: &Client, product_id: i64) -> Self {
+    pub(crate) async fn make(client: &Client, product_id: i64) -> Self {
         let pay = async |order_id: &str, status: &str, txn_id: &str| {
             let event = json!({
                 "order_id": order_id, "status": status, "idempotency_key": mint(), "txn_id": txn_id,
@@ -86,7 +74,7 @@ impl Scene {
     fn damages(&self, spare_product: i64) -> Vec<(Kind, String, String)> {
         let (held, pending, paid) = (binary(&self.held), binary(&self.pending.1), binary(&self.paid.1));
         let cancelled = binary(&self.cancelled);
-        let (nobody, no_event) = (mint(), spare_product + 1_000_000);
+        let (no_order, no_event) = (mint(), spare_product + 1_000_000);
         let step = |order: &str, from: &str, to: &str| {
             format!(
                 "INSERT INTO order_events (order_id, from_status, to_status, reason, payment_event_id)
@@ -152,7 +140,7 @@ impl Scene {
             damage(Kind::OrderRefundMismatch, &self.paid.1, order(&paid, "restocked = TRUE")),
             damage(Kind::TransitionNotAllowed, &self.cancelled, step(&cancelled, "cancelled", "refunded")),
             damage(Kind::TransitionNotAllowed, &self.paid.1, step(&paid, "paid", "pending")),
-            damage(Kind::TransitionWithoutOrder, &nobody, step(&binary(&nobody), "pending", "paid")),
+            damage(Kind::TransitionWithoutOrder, &no_order, step(&binary(&no_order), "pending", "paid")),
             damage(Kind::TransitionEventMismatch, &self.paid.1, paying_row("payment_event_id = NULL")),
             damage(
                 Kind::TransitionEventMismatch,
@@ -248,338 +236,4 @@ async fn every_kind_of_damage_is_found_where_it_is() {
     // SumsDisagree reports damage that no check finds, and no such damage is known
     let named = Kind::ALL.iter().filter(|&&kind| kind != Kind::SumsDisagree);
     assert_eq!(found, named.map(|kind| kind.as_str()).collect());
-}
-
-/// Damages of one row. `{other}` stands for the value of the same column in another row.
-const DAMAGES: [(&str, &str, &[&str]); 5] = [
-    (
-        "holds",
-        "id",
-        &[
-            "status = 'active'",
-            "status = 'ordered'",
-            "status = 'released'",
-            "returns_at = NULL",
-            "returns_at = expires_at",
-            "created_at = NOW(6) + INTERVAL 1 HOUR",
-        ],
-    ),
-    (
-        "orders",
-        "id",
-        &[
-            "status = 'pending'",
-            "status = 'paid'",
-            "status = 'cancelled'",
-            "status = 'refunded'",
-            "refunded_minor = 4999",
-            "restocked = TRUE",
-            "pay_by = NOW(6)",
-            "created_at = NOW(6) + INTERVAL 1 HOUR",
-            "hold_id = UNHEX(REPLACE(UUID(), '-', ''))",
-        ],
-    ),
-    (
-        "order_events",
-        "id",
-        &[
-            "from_status = NULL",
-            "from_status = 'pending'",
-            "from_status = 'paid'",
-            "to_status = 'pending'",
-            "to_status = 'paid'",
-            "to_status = 'cancelled'",
-            "to_status = 'refunded'",
-            "payment_event_id = NULL",
-            "payment_event_id = {other}",
-            "order_id = {other}",
-            "id = id + 1000000",
-        ],
-    ),
-    (
-        "payment_events",
-        "id",
-        &[
-            "status = 'received'",
-            "status = 'parked'",
-            "status = 'applied'",
-            "status = 'ignored'",
-            "status = 'refund_due'",
-            "status = 'refunded'",
-            "status = 'dead'",
-            "meaning = 'succeeded'",
-            "meaning = 'failed'",
-            "meaning = 'refunded'",
-            "order_id = NULL",
-            "order_id = {other}",
-            "txn_id = NULL",
-            "txn_id = {other}",
-            "provider = 'other'",
-            "settled_at = NULL",
-            "settled_at = NOW(6)",
-            "due_at = NULL",
-        ],
-    ),
-    (
-        "charges",
-        "event_id",
-        &[
-            "status = 'paid'",
-            "status = 'refund_due'",
-            "status = 'refunded'",
-            "refunded_minor = 1",
-            "refunded_minor = amount_minor",
-            "event_id = event_id + 1000000",
-            "order_id = NULL",
-            "order_id = {other}",
-            "name = 'other'",
-            "provider = 'other'",
-        ],
-    ),
-];
-
-/// Runs every check over its whole table, and returns the findings.
-async fn make_all_checks(tx: &mut Tx<'_>) -> Result<BTreeSet<(&'static str, String)>, Failure> {
-    let mut found = BTreeSet::new();
-    for table in [&HOLDS, &ORDERS, &TRANSITIONS, &EVENTS, &CHARGES] {
-        let page = find_page(tx, table, table.first(), 1_000_000).await?;
-        for &kind in table.checks.iter().chain(table.own_checks) {
-            found.extend(check(tx, kind, &page).await?.into_iter().map(|finding| (kind.as_str(), finding.id)));
-        }
-    }
-    Ok(found)
-}
-
-/// Returns the statement that damages one row of a table; without `set`, it deletes the row.
-fn damage(table: &str, key: &str, set: Option<&str>, rows: &[String], pick: usize) -> String {
-    let (row, other) = (&rows[pick % rows.len()], &rows[pick / rows.len() % rows.len()]);
-    let Some(set) = set else { return format!("DELETE FROM {table} WHERE {key} = {row}") };
-    let (column, _) = set.split_once(' ').expect("a column");
-    let other = format!("(SELECT {column} FROM (SELECT {column} FROM {table} WHERE {key} = {other}) AS another)");
-    format!("UPDATE {table} SET {} WHERE {key} = {row}", set.replace("{other}", &other))
-}
-
-#[tokio::test]
-async fn the_sums_of_an_audit_miss_nothing_that_a_check_finds() {
-    const PAIRS: usize = 60;
-    let shop = Shop::open().await;
-    let product_id = shop.product(10_000).await;
-    // without workers, nothing repairs the damaged rows
-    let served = shop.serve_without_workers().await;
-    let client = &served.client;
-    shop.execute("ALTER TABLE charges DROP CONSTRAINT charges_refunded").await;
-    Scene::make(client, product_id).await;
-    let late = client.hold_and_order(product_id, 1).await.1;
-    client.cancel(&late).await.expect(200);
-    let paid =
-        json!({ "order_id": late, "status": "paid", "txn_id": "late", "idempotency_key": "l", "amount": "49.99" });
-    client.webhook(&paid).await.expect(200);
-    let refund =
-        json!({ "txn_id": "late", "status": "refunded", "idempotency_key": "r", "amount": "9.99", "order_id": late });
-    client.webhook(&refund).await.expect(200);
-    let app = shop.app();
-    let clean = audit(&app).await;
-    assert!(clean.is_clean(), "{clean}");
-    for (table, ..) in DAMAGES {
-        shop.execute(&format!("CREATE TABLE {table}_before LIKE {table}")).await;
-        shop.execute(&format!("INSERT INTO {table}_before SELECT {table}.* FROM {table}")).await;
-    }
-    let mut conn = shop.sql().await;
-    let mut all = Vec::new();
-    for (table, key, sets) in DAMAGES {
-        let rows: Vec<String> =
-            conn.query(format!("SELECT CONCAT('0x', HEX({key})) FROM {table} ORDER BY {key}")).await.expect("rows");
-        for set in sets.iter().map(|&set| Some(set)).chain([None]) {
-            all.push((table, key, set, rows.clone()));
-        }
-    }
-    // each damage alone, then some in pairs; the seed is fixed
-    let mut random = StdRng::seed_from_u64(9);
-    let singles = (0..all.len()).map(|number| vec![number]);
-    let pairs: Vec<Vec<usize>> =
-        (0..PAIRS).map(|_| (0..2).map(|_| random.random_range(0..all.len())).collect()).collect();
-    let (mut found, mut clean) = (BTreeSet::new(), 0);
-    for damages in singles.chain(pairs) {
-        let statements = damages.iter().map(|&number| {
-            let (table, key, set, rows) = &all[number];
-            damage(table, key, *set, rows, random.random_range(0..10_000))
-        });
-        let statements: Vec<String> = statements.collect();
-        for statement in &statements {
-            // a statement that violates a unique key changes nothing
-            let _ = conn.query_drop(statement).await;
-        }
-        let expected = app
-            .checkout
-            .database()
-            .snapshot("checks", |tx| make_all_checks(tx).boxed())
-            .await
-            .expect("checks can be made");
-        let report = audit(&app).await;
-        let told = report.findings.iter().filter(|finding| finding.kind != Kind::UnitsNotConserved);
-        let told: BTreeSet<(&'static str, String)> =
-            told.map(|finding| (finding.kind.as_str(), finding.id.clone())).collect();
-        assert_eq!(told, expected, "after {statements:#?}");
-        clean += usize::from(expected.is_empty());
-        found.extend(expected.into_iter().map(|(kind, _)| kind));
-        for (table, ..) in DAMAGES {
-            shop.execute(&format!("DELETE FROM {table}")).await;
-            shop.execute(&format!("INSERT INTO {table} SELECT {table}_before.* FROM {table}_before")).await;
-        }
-    }
-    assert!(found.len() > 15 && clean < 30, "{clean} damages had no finding; the others had {found:?}");
-}
-
-#[tokio::test]
-async fn a_report_shows_where_the_units_and_the_money_are() {
-    let (shop, product_id, client) = Shop::selling(10).await;
-    Scene::make(&client, product_id).await;
-    let wrong =
-        json!({ "hold_id": mint(), "status": "paid", "idempotency_key": "k", "amount": "1.10", "currency": "USD" });
-    client.webhook(&wrong).await.expect(202);
-    shop.product(3).await;
-    let report = audit(&shop.app()).await;
-    assert!(report.is_clean(), "{report}");
-    assert_eq!(report.stock.to_string(), "stock 13 = 9 available + 1 held + 1 awaiting + 2 sold");
-    assert_eq!(report.products.len(), 2);
-    let counts = report.looked_at.to_string();
-    assert_eq!(counts, "2 products, 5 holds, 4 orders with 8 transitions, 8 payment events, 3 charges");
-    let money: Vec<String> = report.money.iter().map(|money| format!("{money}")).collect();
-    let line = |state: &str| money.iter().find(|line| line.starts_with(state)).unwrap_or_else(|| panic!("{money:#?}"));
-    assert!(line("paid ").contains(" 4999 EUR"), "{money:#?}");
-    assert!(line("refunded ").contains(" 4999 EUR"), "{money:#?}");
-    line("refund_due ");
-    assert!(money.iter().any(|line| line.starts_with("parked ") && line.contains(" 110 USD")), "{money:#?}");
-}
-
-/// Buys, pays, cancels, lets holds run out and refunds until `over` is set; returns the number of turns.
-async fn buy(shop: Arc<Shop>, client: Client, product_id: i64, over: Arc<AtomicBool>) -> usize {
-    let mut turns = 0;
-    while !over.load(Ordering::SeqCst) {
-        turns += 1;
-        let answer = client.try_hold(product_id, 1).await;
-        if answer.status != 201 {
-            continue;
-        }
-        let hold_id = answer.text("hold_id");
-        match turns % 6 {
-            0 => {
-                client.release(&hold_id).await.expect(200);
-                continue;
-            }
-            1 => {
-                shop.let_hold_run_out(&hold_id).await;
-                continue;
-            }
-            _ => {}
-        }
-        let order_id = client.order(&hold_id).await;
-        let (txn, event) = (
-            mint(),
-            |status: &str, txn: &str| json!({ "order_id": order_id, "status": status, "txn_id": txn, "idempotency_key": mint(), "amount": "49.99" }),
-        );
-        match turns % 6 {
-            2 => client.webhook(&event("failed", &txn)).await.expect(200),
-            3 => client.cancel(&order_id).await.expect(200),
-            _ => client.webhook(&event("paid", &txn)).await.expect(200),
-        };
-        let other = mint();
-        let more = match turns % 12 {
-            2 | 3 | 8 => vec![event("paid", &other)],
-            4 => vec![with(&event("refunded", &txn), json!({ "restock": true }))],
-            5 => vec![event("paid", &other), event("refunded", &other)],
-            10 => vec![event("paid", &txn), event("refunded", &txn)],
-            11 => vec![with(&event("refunded", &txn), json!({ "amount": "9.99" }))],
-            _ => vec![],
-        };
-        for event in more {
-            client.webhook(&event).await.expect(200);
-        }
-    }
-    turns
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn audits_during_a_sale_find_nothing_wrong() {
-    const AUDITS: usize = 25;
-    const TRANSITIONS: i64 = 200;
-    let shop = Arc::new(Shop::open().await);
-    let products = [shop.product(40).await, shop.product(100_000).await];
-    let instances: [Instance; 2] = [shop.serve().await, shop.serve().await];
-    let over = Arc::<AtomicBool>::default();
-    let buyers = (0..12).map(|n: usize| {
-        let client = instances[n % 2].client.clone();
-        buy(Arc::clone(&shop), client, products[n / 2 % 2], Arc::clone(&over))
-    });
-    let buying = tokio::spawn(together(buyers.collect::<Vec<_>>()));
-    let app = shop.app();
-    let (mut seen, mut wrong) = (Vec::new(), Vec::new());
-    // a slow machine needs more audits until the sale has made this many transitions
-    while seen.len() < AUDITS || seen.last().is_some_and(|&transitions| transitions < TRANSITIONS) {
-        let report = audit(&app).await;
-        if !report.is_clean() {
-            wrong.push(report.to_string());
-        }
-        seen.push(report.looked_at.transitions);
-    }
-    over.store(true, Ordering::SeqCst);
-    let turns: usize = buying.await.expect("no panic").into_iter().sum();
-    assert!(wrong.is_empty(), "{} of {}: {}", wrong.len(), seen.len(), wrong[0]);
-    assert!(turns > 0 && seen.windows(2).any(|pair| pair[0] < pair[1]), "the sale went on: {turns} {seen:?}");
-}
-
-#[tokio::test]
-async fn an_audit_blocks_neither_sales_nor_schema_changes() {
-    let (shop, product_id, client) = Shop::selling(10).await;
-    let (app, proxy) = shop.app_through_proxy().await;
-    client.hold_and_order(product_id, 1).await;
-    let paused = proxy.on("-- audit/sum_trails:", Action::PauseBefore);
-    let auditing = tokio::spawn({
-        let app = Arc::clone(&app);
-        async move { app.checkout.audit().await }
-    });
-    paused.reached().await;
-    let second = app.checkout.audit().await;
-    assert!(matches!(second, Err(Error::Refused(Refusal::AuditRunning))), "{second:?}");
-    let (_, order_id) = client.hold_and_order(product_id, 2).await;
-    client.cancel(&order_id).await.expect(200);
-    shop.execute("ALTER TABLE products ADD COLUMN color INT NULL").await;
-    paused.release();
-    let report = auditing.await.expect("no panic").expect("an audit can be made");
-    assert!(report.is_clean(), "{report}");
-    assert_eq!((report.looked_at.orders, report.looked_at.transitions), (1, 1), "later rows are not in the snapshot");
-    assert_eq!(audit(&app).await.looked_at.transitions, 3);
-}
-
-#[tokio::test]
-async fn an_audit_starts_again_when_the_schema_changes_or_the_connection_breaks() {
-    let (shop, product_id, client) = Shop::selling(10).await;
-    let (app, proxy) = shop.app_through_proxy().await;
-    client.hold_and_order(product_id, 1).await;
-    let cut = proxy.on(Rule::from("-- audit/sum_transitions:"), Action::CutBefore);
-    assert!(audit(&app).await.is_clean());
-    assert_eq!(cut.hits(), 1);
-
-    let paused = proxy.on("-- audit/sum_trails:", Action::PauseBefore);
-    let auditing = tokio::spawn(async move { app.checkout.audit().await });
-    paused.reached().await;
-    shop.execute("ALTER TABLE order_events ADD COLUMN color INT NULL, ALGORITHM = COPY").await;
-    paused.release();
-    assert!(auditing.await.expect("no panic").expect("an audit can be made").is_clean());
-}
-
-#[tokio::test]
-async fn the_exit_code_of_the_command_shows_what_the_audit_found() {
-    let (shop, product_id, client) = Shop::selling(10).await;
-    client.hold_and_order(product_id, 1).await;
-    let settings = [("HOLDFAST_DATABASE_URL", shop.database.url.as_str())];
-    let clean = Process::run(&["audit"], &settings).await.expect(0);
-    assert!(clean.out.ends_with("\nclean"), "{}", clean.out);
-    assert!(clean.out.contains("stock 10 = 9 available + 0 held + 1 awaiting + 0 sold"), "{}", clean.out);
-    shop.execute("UPDATE products SET reserved = 2").await;
-    let found = Process::run(&["audit"], &settings).await.expect(1);
-    assert!(found.out.contains("units_not_conserved: 1\n") && found.out.ends_with("\nNOT CLEAN"), "{}", found.out);
-    Process::run(&["audit"], &[]).await.expect(2);
-    let away = Process::run(&["audit"], &[("HOLDFAST_DATABASE_URL", "mysql://root@127.0.0.1:1/nothing")]).await;
-    assert!(away.expect(3).err.contains("cannot run"));
 }

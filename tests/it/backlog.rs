@@ -4,13 +4,12 @@
 use std::sync::Arc;
 
 use holdfast::app::App;
-use holdfast::config::Config;
 use holdfast::domain::{Event, EventStatus, Meaning, Reference, WebhookMode};
 use uuid::Uuid;
 
 use crate::support::crowd::{all, deliver, in_order, orders, sent};
 use crate::support::proxy::{Action, Proxy, Rule};
-use crate::support::{Shop, payment};
+use crate::support::{Shop, payment, with_policy};
 
 /// Each of these four counts is wrong when an event is applied twice or not at all.
 const PAID: &str = "SELECT COUNT(*) FROM orders WHERE status = 'paid'";
@@ -21,7 +20,7 @@ const CHARGES: &str = "SELECT COUNT(*) FROM charges WHERE status = 'paid'";
 /// Returns an instance in queue mode without a worker: it leaves every event in the inbox.
 async fn queueing(shop: &Shop) -> (Arc<App>, Proxy) {
     let (config, proxy) = shop.config_through_proxy().await;
-    (Arc::new(App::new(&Config { webhook_mode: WebhookMode::Queue, ..config })), proxy)
+    (Arc::new(App::new(&with_policy(config, |policy| policy.webhook_mode = WebhookMode::Queue))), proxy)
 }
 
 /// Delivers these events; all of them then wait in the inbox.

@@ -17,7 +17,7 @@ use crate::support::crowd::keyed;
 use crate::support::process::Process;
 use crate::support::proxy::Proxy;
 use crate::support::statsd::StatsD;
-use crate::support::{Answer, Client, Shop, eventually, payment};
+use crate::support::{Answer, Client, Shop, eventually, payment, with_policy};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const HOUR: i64 = 3600;
@@ -94,7 +94,10 @@ impl Sale {
 
 async fn app_with_pause(shop: &Shop, clock_jump_seconds: u64) -> (Arc<App>, Proxy) {
     let (config, proxy) = shop.config_through_proxy().await;
-    (Arc::new(App::new(&Config { clock_jump_seconds, park_seconds: 1000, ..config })), proxy)
+    (
+        Arc::new(App::new(&with_policy(Config { clock_jump_seconds, ..config }, |policy| policy.park_seconds = 1000))),
+        proxy,
+    )
 }
 
 #[tokio::test]

@@ -303,7 +303,7 @@ async fn requests_use_the_open_connections(refusal: Refusal) {
     shop.execute(&format!("ALTER USER '{user}'@'%' WITH MAX_USER_CONNECTIONS 2")).await;
     let (config, proxy) = shop.config_through_proxy().await;
     let database = Opts::from_url(&proxy.url(&url)).expect("a URL");
-    let app = Arc::new(App::new(&Config { database, ..config }));
+    let app = Arc::new(App::new(&Config { database_url: database, ..config }));
     let commits = proxy.on(Rule::exactly("COMMIT").times(2), Action::PauseBefore);
     let mut answers = in_order(products[..2].iter().map(|&product_id| hold(&app, product_id, 1, None)));
     commits.reached_by(2).await;

@@ -1,8 +1,7 @@
 //! The real binary: its commands, its configuration, and how it ends.
 
-use std::collections::BTreeSet;
 use std::io::BufRead as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use holdfast::db::migrations;
@@ -10,13 +9,12 @@ use mysql_async::prelude::Queryable;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Command;
 
+use crate::dev::{DEV, Folder};
 use crate::support::process::Process;
 use crate::support::proxy::{Action, Proxy};
-use crate::support::server::connect;
 use crate::support::statsd::StatsD;
-use crate::support::{Client, Shop, eventually, mint, together};
+use crate::support::{Client, Shop, eventually, together};
 
 const TABLES: &str = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()";
 
@@ -216,143 +214,6 @@ async fn requests_that_never_end_are_cut_off_when_the_drain_time_is_over() {
     shop.assert_conserved().await;
 }
 
-/// A folder for one `dev`, removed with this value.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name} {}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("the folder can be made");
-        Self(path)
-    }
-
-    /// Counts the server processes of the database in this folder.
-    fn database_processes(&self) -> usize {
-        let mark = format!("--datadir={}", self.0.join(".holdfast/data").display());
-        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-        commands.filter(|command| command.split(|byte| *byte == 0).any(|word| word == mark.as_bytes())).count()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-const DEV: [(&str, &str); 3] =
-    [("HOLDFAST_LISTEN", "127.0.0.1:0"), ("HOLDFAST_STATSD", "off"), ("HOLDFAST_SEED_STOCK", "50")];
-
-/// Starts `holdfast dev` in that folder; returns once its banner is complete.
-async fn dev(folder: &Folder) -> (Process, Client) {
-    dev_with(folder, &[]).await
-}
-
-/// Like [`dev`], with more settings.
-async fn dev_with(folder: &Folder, settings: &[(&str, &str)]) -> (Process, Client) {
-    let mut process = Process::start_in(&folder.0, &["dev"], &[&DEV, settings].concat());
-    let client = Client::new(process.address().await);
-    assert!(eventually(async || process.out.text().contains("Ctrl-C")).await, "{}", process.out.text());
-    (process, client)
-}
-
-/// Returns the commands of the banner as one command line.
-fn commands(banner: &str) -> String {
-    let lines = banner.lines().map(|line| line.trim().trim_start_matches("Sell").trim_start());
-    lines.filter(|line| line.contains("curl")).collect::<Vec<_>>().join(" && ")
-}
-
-/// Returns the folder in which the database that the banner names keeps its temporary files.
-async fn temporary_files(banner: &str) -> PathBuf {
-    let url =
-        banner.split_whitespace().find(|word| word.starts_with("mysql://")).expect("the banner names its database");
-    let place = connect(url).await.query_first::<String, _>("SELECT @@tmpdir").await;
-    place.expect("the query runs").expect("a row").into()
-}
-
-#[tokio::test]
-async fn dev_sells_with_the_commands_of_its_banner_and_keeps_its_data() {
-    let folder = Folder::new("dev sells");
-    let (process, client) = dev(&folder).await;
-    let banner = process.out.text();
-    assert!(banner.contains(&format!("http://{}/docs", client.address())), "{banner}");
-    client.get("/docs").await.expect(200);
-    let temporary = temporary_files(&banner).await;
-    assert!(
-        temporary.starts_with(&folder.0),
-        "another server that starts would remove its files in {}",
-        temporary.display()
-    );
-    let commands = commands(&banner);
-    assert_eq!(commands.matches("curl").count(), 3, "{banner}");
-    let sold = Command::new("bash").args(["-c", &commands]).output().await.expect("bash can be started");
-    let said = String::from_utf8_lossy(&sold.stdout);
-    assert!(sold.status.success() && said.contains(r#""status":"processed""#), "{commands}\n{sold:?}");
-    assert_eq!(client.available(1).await, 49);
-    client.pay(&mint(), "paid", "unsigned").await.refused(401, "invalid_signature");
-
-    let second = Process::start_in(&folder.0, &["dev"], &DEV).ended().await.expect(1);
-    assert!(second.err.contains("already in use by process"), "{}", second.err);
-    assert!(folder.database_processes() > 0);
-    process.terminate().await.expect(0);
-    assert_eq!(folder.database_processes(), 0, "the database ends before the command does");
-
-    let (process, client) = dev(&folder).await;
-    assert_eq!(client.available(1).await, 49, "what was sold stays sold");
-    process.terminate().await.expect(0);
-}
-
-/// Returns the curl options in these commands; curl versions before 7.50 must know all of them.
-fn options_of_curl(commands: &str) -> BTreeSet<&str> {
-    let curl = commands.split("curl ").skip(1).map(|rest| rest.split([')', '|']).next().unwrap_or_default());
-    curl.flat_map(str::split_whitespace).filter(|word| word.starts_with('-')).collect()
-}
-
-#[tokio::test]
-async fn the_commands_of_the_dev_banner_work_in_any_terminal_with_any_secrets_and_do_not_show_them() {
-    let folder = Folder::new("dev signs");
-    let one = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-    let two = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-    for given in [one, two, "off", " "] {
-        let (process, client) = dev_with(&folder, &[("HOLDFAST_WEBHOOK_SECRETS", given)]).await;
-        let banner = process.out.text();
-        for secret in ["MfKQ9", "C2FVs", "31f290f6bf", "0b6155b014"] {
-            assert!(!banner.contains(secret), "{secret} in {banner}");
-        }
-        let commands = commands(&banner);
-        assert_eq!(options_of_curl(&commands), BTreeSet::from(["-H", "-d", "-s"]), "{commands}");
-        // another terminal has no secret in its environment, and its shell may not be bash
-        let shell = Command::new("sh").args(["-c", &commands]).env_remove("HOLDFAST_WEBHOOK_SECRETS").output().await;
-        let sold = shell.expect("sh can be started");
-        let said = String::from_utf8_lossy(&sold.stdout);
-        assert!(sold.status.success() && said.contains(r#""status":"processed""#), "{given}: {commands}\n{sold:?}");
-        let unsigned = client.pay(&mint(), "paid", "unsigned").await;
-        assert_eq!(unsigned.status, if given == "off" { 202 } else { 401 }, "{unsigned:?}");
-        process.terminate().await.expect(0);
-    }
-}
-
-#[tokio::test]
-async fn dev_accepts_signatures_with_the_secrets_that_it_is_given() {
-    let folder = Folder::new("dev accepts");
-    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-    let (process, client) = dev_with(&folder, &[("HOLDFAST_WEBHOOK_SECRETS", secret)]).await;
-    let body = format!(r#"{{"order_id":"{}","status":"paid","txn_id":"signed"}}"#, mint());
-    let signer = standardwebhooks::Webhook::new(secret).expect("a secret");
-    let now = chrono::Utc::now().timestamp();
-    let signature = signer.sign("a-message", now, body.as_bytes()).expect("it can be signed");
-    let request = client.request("POST", "/api/payments/webhook").header("content-type", "application/json");
-    let request = request.header("webhook-id", "a-message").header("webhook-timestamp", now.to_string());
-    client.send(request.header("webhook-signature", signature).body(body)).await.expect(202);
-    process.terminate().await.expect(0);
-    for wrong in ["whsec_c2VjcmV0", "off,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
-        let settings = [("HOLDFAST_WEBHOOK_SECRETS", wrong)];
-        let ended = Process::start_in(&folder.0, &["dev"], &[&DEV, &settings[..]].concat()).ended().await.expect(2);
-        assert!(ended.err.contains("HOLDFAST_WEBHOOK_SECRETS"), "{}", ended.err);
-    }
-}
-
 #[tokio::test]
 async fn a_command_whose_output_is_closed_ends_quietly() {
     let shop = Shop::open().await;
@@ -368,13 +229,6 @@ async fn a_command_whose_output_is_closed_ends_quietly() {
     let ended = Process::run_unread(&dev_folder.0, &["dev"], &DEV, true).await.expect(141);
     assert!(!ended.err.contains("panicked"), "{}", ended.err);
     assert_eq!(dev_folder.database_processes(), 0, "its database is stopped");
-}
-
-#[tokio::test]
-async fn dev_whose_log_has_no_reader_still_stops_its_database() {
-    let folder = Folder::new("dev unlogged");
-    Process::run_unread(&folder.0, &["dev"], &DEV, false).await.expect(141);
-    assert_eq!(folder.database_processes(), 0);
 }
 
 #[tokio::test]
@@ -486,19 +340,4 @@ async fn serve_does_not_start_without_webhook_secrets_or_an_explicit_off() {
     let help = Process::run(&["serve", "--help"], &settings).await.expect(0).out;
     assert!(help.contains("HOLDFAST_WEBHOOK_SECRETS") && help.contains("HOLDFAST_STRIPE_SECRETS"), "{help}");
     assert!(!help.contains("c2VjcmV0") && !help.contains("c3RyaXBl"), "{help}");
-}
-
-#[tokio::test]
-async fn dev_that_was_killed_leaves_nothing_running_and_starts_again() {
-    let folder = Folder::new("dev killed");
-    let (process, client) = dev(&folder).await;
-    client.hold(1, 2).await;
-    process.kill().await;
-    let (process, client) = dev(&folder).await;
-    assert_eq!(client.available(1).await, 48, "an acknowledged hold survives");
-    process.kill().await;
-    assert!(
-        eventually(async || folder.database_processes() == 0).await,
-        "the database ends with the process that owns it"
-    );
 }

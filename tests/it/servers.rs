@@ -78,7 +78,7 @@ async fn a_lost_connection_is_never_killed_on_another_server() {
     let shop = Shop::open().await;
     let proxy = Proxy::start(first.address()).await;
     let mut config = shop.config();
-    config.database = Opts::from_url(&proxy.url(&first.url())).expect("a URL");
+    config.database_url = Opts::from_url(&proxy.url(&first.url())).expect("a URL");
     let app = Arc::new(App::new(&config));
     let lost = proxy.on(Rule::exactly("COMMIT"), Action::Partition);
     let held = in_order([hold(&app, 1, 1, None)]);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::signatures::now;
 use crate::stripe::{SECRET, header, request};
-use crate::stripe_links::{Payment, Shown};
+use crate::stripe_payment::{Payment, Shown};
 use crate::support::Shop;
 
 fn folder() -> PathBuf {

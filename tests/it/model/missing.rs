@@ -68,10 +68,10 @@ fn what_is_missed() -> Vec<(Part, Scenario, &'static str)> {
     let by_hold = Scenario { holds_end: true, ..one_buyer(&[of_the_hold(paid(T1))]) };
     let ending = |events: &[Event]| Scenario { parking_ends: true, ..one_buyer(events) };
     vec![
-        (WebhookLooksAgain, blind(), promise::NOBODY_WAITS),
-        (WebhookLooksAgain, deaf(), promise::NOBODY_IS_STUCK),
+        (WebhookLooksAgain, blind(), promise::NO_EVENT_WAITS),
+        (WebhookLooksAgain, deaf(), promise::A_TASK_CAN_GO_ON),
         (OrderLooksAgain, blind(), promise::ACKNOWLEDGED_PAYS),
-        (Sweep, crash(), promise::NOBODY_WAITS),
+        (Sweep, crash(), promise::NO_EVENT_WAITS),
         (AnswersFollowCommits, crash(), promise::DURABLE),
         (HoldGuard, Scenario { holds_end: true, ..lone() }, promise::CONSERVED),
         (HoldGuard, Scenario { orders: vec![0, 0], ..lone() }, promise::ONE_ORDER_PER_HOLD),

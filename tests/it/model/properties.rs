@@ -20,9 +20,9 @@ pub(super) const NEVER_TWICE: &str = "no charge is used twice";
 pub(super) const REFUNDED_BY_ITS_CHARGE: &str = "an order is refunded by a refund of its own charge";
 pub(super) const PAYMENTS_GO_FIRST: &str = "no order is cancelled while an acknowledged payment waits for it";
 pub(super) const DUE_WHEN_USELESS: &str = "no charge is due while the order that it names is pending";
-pub(super) const NOBODY_WAITS: &str = "no event waits once it can be applied";
+pub(super) const NO_EVENT_WAITS: &str = "no event waits once it can be applied";
 pub(super) const ACKNOWLEDGED_PAYS: &str = "no acknowledged payment waits once its order exists";
-pub(super) const NOBODY_IS_STUCK: &str = "while tasks are under way, one of them can go on";
+pub(super) const A_TASK_CAN_GO_ON: &str = "while tasks are under way, one of them can go on";
 pub(super) const GIVEN_BACK_ONCE: &str = "a charge that was given back neither pays nor is due";
 
 pub(super) const PARKED_PAID: &str = "a payment that came before its order paid it";
@@ -46,9 +46,9 @@ pub(super) const ALWAYS: [(&str, Condition); 15] = [
     (REFUNDED_BY_ITS_CHARGE, refunded_by_its_charge),
     (PAYMENTS_GO_FIRST, payments_go_first),
     (DUE_WHEN_USELESS, due_when_useless),
-    (NOBODY_WAITS, nobody_waits),
+    (NO_EVENT_WAITS, no_event_waits),
     (ACKNOWLEDGED_PAYS, acknowledged_pays),
-    (NOBODY_IS_STUCK, nobody_is_stuck),
+    (A_TASK_CAN_GO_ON, a_task_can_go_on),
     (GIVEN_BACK_ONCE, given_back_once),
 ];
 
@@ -208,7 +208,7 @@ fn due_when_useless(scenario: &Scenario, world: &World) -> bool {
 
 /// "Two sides that must find each other both commit their own row first and look for the other's afterwards": in a quiet
 /// state, no event is parked whose order exists, no payment whose hold ended, and no refund whose success has its outcome.
-fn nobody_waits(scenario: &Scenario, world: &World) -> bool {
+fn no_event_waits(scenario: &Scenario, world: &World) -> bool {
     let found = |event: usize| {
         let (shop, event) = (&world.shop, &scenario.events[event]);
         match event.meaning {
@@ -232,7 +232,7 @@ fn acknowledged_pays(scenario: &Scenario, world: &World) -> bool {
 }
 
 /// Some task can always go on. Without this, a run that is never quiet would keep all promises about quiet states.
-fn nobody_is_stuck(scenario: &Scenario, world: &World) -> bool {
+fn a_task_can_go_on(scenario: &Scenario, world: &World) -> bool {
     let goes_on = |task: &Task| scenario.next_state(world, Step::Go(task.clone())).is_some();
     world.tasks.is_empty() || world.tasks.iter().any(goes_on)
 }

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use super::reference::{Charge, QTY, State};
 use super::steps::{By, Event, Meaning, Step};
-use crate::support::{Answer, Bare, Shop, binary, mint, with};
+use crate::support::{Answer, Bare, Shop, binary, mint, with, with_policy};
 
 /// Two instances over one database. Only the test changes it, one scenario after the other.
 pub(super) struct Stage {
@@ -38,9 +38,11 @@ impl Stage {
     /// Opens a stage. `second` is the webhook mode of the second instance.
     pub(super) async fn open(second: WebhookMode) -> Arc<Self> {
         let shop = Shop::open().await;
-        let config = Config { hold_ttl_seconds: 86_400, order_ttl_seconds: 86_400, pool_size: 8, ..shop.config() };
+        let config = with_policy(Config { pool_size: 8, ..shop.config() }, |policy| {
+            (policy.hold_ttl_seconds, policy.order_ttl_seconds) = (86_400, 86_400);
+        });
         let first = shop.serve_without_workers_as(config.clone()).await;
-        let second = shop.serve_without_workers_as(Config { webhook_mode: second, ..config }).await;
+        let second = shop.serve_without_workers_as(with_policy(config, |policy| policy.webhook_mode = second)).await;
         let conn = Mutex::new(shop.sql().await);
         Arc::new(Self { shop, instances: [first, second], conn })
     }

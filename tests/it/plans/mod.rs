@@ -30,6 +30,7 @@
 mod check;
 mod exception;
 mod fill;
+mod rows;
 mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 pub(crate) use api::{Answer, Client, with};
-pub(crate) use shop::{Bare, Instance, Shop, binary};
+pub(crate) use shop::{Bare, Instance, Shop, binary, with_policy};
 
 /// Returns a new id, as a client makes it.
 pub(crate) fn mint() -> String {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::{Client, eventually};
 
 /// Time limit for a process to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const END_LIMIT: Duration = Duration::from_secs(60);
 
 /// The lines that a process has written so far.
 #[derive(Clone, Default)]
@@ -100,7 +100,7 @@ impl Process {
             command.stderr(closed_pipe());
         }
         let child = command.spawn().expect("the binary can be started");
-        let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("its status is known");
+        let output = timeout(END_LIMIT, child.wait_with_output()).await.expect("it ends").expect("its status is known");
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ended { status: output.status, out: text(output.stdout), err: text(output.stderr) }
     }
@@ -211,7 +211,7 @@ impl Process {
 
     /// Waits for the process to end.
     pub(crate) async fn ended(mut self) -> Ended {
-        let status = timeout(PATIENCE, self.child.wait()).await;
+        let status = timeout(END_LIMIT, self.child.wait()).await;
         let status =
             status.unwrap_or_else(|_| panic!("the process does not end:\n{}\n{}", self.out.text(), self.err.text()));
         for reader in self.readers.drain(..) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use holdfast::app::App;
+use holdfast::checkout::Policy;
 use holdfast::config::{Config, Settings};
 use holdfast::http;
 use holdfast::http::server::Limits;
@@ -68,7 +69,10 @@ impl Shop {
 
     /// An instance whose holds and orders last this long.
     pub(crate) async fn serve_with_ttls(&self, hold_ttl_seconds: u64, order_ttl_seconds: u64) -> Instance {
-        Instance::start(Config { hold_ttl_seconds, order_ttl_seconds, ..self.config() }).await
+        let config = with_policy(self.config(), |policy| {
+            (policy.hold_ttl_seconds, policy.order_ttl_seconds) = (hold_ttl_seconds, order_ttl_seconds);
+        });
+        Instance::start(config).await
     }
 
     /// An instance that reaches its database through a proxy.
@@ -94,7 +98,7 @@ impl Shop {
         E: Endpoint<Output = Response> + 'static,
     {
         let (through_proxy, proxy) = self.config_through_proxy().await;
-        let app = Arc::new(App::new(&Config { database: through_proxy.database, ..config }));
+        let app = Arc::new(App::new(&Config { database_url: through_proxy.database_url, ..config }));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let client = Client::new(listener.local_addr().expect("an address"));
         let (stop, limits) = (CancellationToken::new(), Limits::default());
@@ -121,8 +125,8 @@ impl Shop {
         let address: SocketAddr =
             tokio::net::lookup_host(upstream).await.expect("the server resolves").next().expect("an address");
         let proxy = Proxy::start(address).await;
-        let database = Opts::from_url(&proxy.url(&self.database.url)).expect("a database URL");
-        (Config { database, ..self.config() }, proxy)
+        let database_url = Opts::from_url(&proxy.url(&self.database.url)).expect("a database URL");
+        (Config { database_url, ..self.config() }, proxy)
     }
 
     /// A connection to the database, outside the service.
@@ -294,4 +298,10 @@ impl std::ops::Deref for Instance {
     fn deref(&self) -> &Client {
         &self.client
     }
+}
+
+/// Returns this configuration with other rules of the shop.
+pub(crate) fn with_policy(mut config: Config, change: impl FnOnce(&mut Policy)) -> Config {
+    change(&mut config.policy);
+    config
 }

@@ -1,0 +1,137 @@
+//! The table of settings. A new setting is one entry here, beside the code that uses it (and its field, if it is a rule of
+//! [`Policy`]).
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use mysql_async::Opts;
+
+use super::problems::Problems;
+use super::setting::Setting;
+use super::values;
+use crate::checkout::{Policy, WholeReads};
+use crate::domain::AdminToken;
+use crate::domain::signature::Secrets;
+
+const NO_DATABASE: &str = "it is not set: mysql://user:password@host:port/database";
+/// The problem of missing secrets, with a way to create one.
+const NO_SECRETS: &str = "it is not set, so that no client could report a payment: `whsec_` and 24 to 64 random bytes in \
+    base64, which the sender gets too, such as whsec_$(openssl rand -base64 32); `off` accepts unsigned events from \
+    every client";
+
+/// Defines all settings: [`ALL`], the texts in [`Settings`], the values in [`Config`] and [`Policy`].
+///
+/// An entry is `VARIABLE field: Type = description => parser;` after its documentation; a rule has its type in [`Policy`]. The
+/// option has the name of the field.
+macro_rules! settings {
+    (
+        service { $($(#[doc = $doc:literal])+ $variable:ident $field:ident: $type:ty = $about:expr => $parse:expr;)+ }
+        policy { $($(#[doc = $rule_doc:literal])+ $rule_variable:ident $rule:ident = $rule_about:expr => $rule_parse:expr;)+ }
+    ) => {
+        settings! {
+            @texts
+            $($(#[doc = $doc])+ $variable $field = $about;)+
+            $($(#[doc = $rule_doc])+ $rule_variable $rule = $rule_about;)+
+        }
+
+        /// The validated configuration of a service.
+        #[derive(Debug, Clone)]
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+            /// The rules of the shop.
+            pub policy: Policy,
+        }
+
+        impl Settings {
+            /// Parses all options. An empty option counts as not set.
+            ///
+            /// # Errors
+            /// All problems, each with the name of its variable.
+            pub fn read(&self) -> Result<Config, Problems> {
+                let mut problems = Problems::default();
+                $(let $field = problems.read(&$variable, self.$field.as_deref(), $parse);)+
+                let policy = self.read_policy(&mut problems);
+                let config = || Some(Config { $($field: $field?,)+ policy: policy? });
+                config().ok_or(problems)
+            }
+
+            fn read_policy(&self, problems: &mut Problems) -> Option<Policy> {
+                $(let $rule = problems.read(&$rule_variable, self.$rule.as_deref(), $rule_parse);)+
+                Some(Policy { $($rule: $rule?,)+ whole_reads: WholeReads::default() })
+            }
+        }
+    };
+    (@texts $($(#[doc = $doc:literal])+ $variable:ident $field:ident = $about:expr;)+) => {
+        $(pub(super) const $variable: Setting = $about.named(stringify!($variable), concat!($($doc),+));)+
+
+        /// All settings, in the order of the help.
+        pub const ALL: &[Setting] = &[$($variable),+];
+
+        /// The options of a service, as written. All are text here, so that all mistakes can be reported together.
+        #[derive(Debug, Clone, Default, Args)]
+        pub struct Settings {
+            $($(#[doc = $doc])+
+            #[arg(long, env = $variable.variable, value_name = $variable.value_name,
+                  hide_env_values = $variable.secret, help = $variable.help())]
+            pub $field: Option<String>,)+
+        }
+
+        impl Settings {
+            /// Sets the defaults of `holdfast dev`, where they differ.
+            pub fn use_dev_defaults(&mut self) {
+                $(self.$field = self.$field.take().or($variable.dev_default.map(str::to_owned));)+
+            }
+        }
+    };
+}
+
+settings! {
+    service {
+        /// The database: mysql://user:password@host:port/database?…
+        HOLDFAST_DATABASE_URL database_url: Opts = Setting::required("URL", NO_DATABASE).secret() => values::database;
+        /// Address and port; port 0 picks a free one and logs it
+        HOLDFAST_LISTEN listen: SocketAddr = Setting::optional("ADDRESS", "127.0.0.1:8080") => values::address;
+        /// Connections to the database
+        HOLDFAST_POOL_SIZE pool_size: usize = Setting::number("CONNECTIONS", "16", 2, 500) => values::number;
+        /// How long no hold and no order expires after the database's clock jumped by more than 5 s (0: no pause)
+        HOLDFAST_CLOCK_JUMP_SECONDS clock_jump_seconds: u64 = Setting::number("SECONDS", "60", 0, 86_400) => values::number;
+        /// How long requests may take to finish when the service stops
+        HOLDFAST_DRAIN_SECONDS drain_seconds: u64 = Setting::number("SECONDS", "10", 0, 300) => values::number;
+        /// How long the service continues to accept requests after /readyz begins to fail
+        HOLDFAST_LINGER_SECONDS linger_seconds: u64 = Setting::number("SECONDS", "0", 0, 300) => values::number;
+        /// Secrets of the senders of payment events (Standard Webhooks), newest first, comma-separated: whsec_ + base64 of 24
+        /// to 64 bytes; `off` accepts unsigned events from every client
+        HOLDFAST_WEBHOOK_SECRETS webhook_secrets: Option<Secrets> =
+            Setting::required("SECRETS", NO_SECRETS).secret() => values::webhook_secrets;
+        /// Secrets of Stripe's endpoints as Stripe shows them, comma-separated; `off`: there is no route for Stripe
+        HOLDFAST_STRIPE_SECRETS stripe_secrets: Option<Secrets> =
+            Setting::optional("SECRETS", values::OFF).secret() => values::stripe_secrets;
+        /// Token of operators, at least 16 visible characters; not set: the routes of operators are disabled
+        HOLDFAST_ADMIN_TOKEN admin_token: Option<AdminToken> = Setting::optional("TOKEN", "").secret() => values::admin_token;
+        /// Where metrics go, host:port, or `off`
+        HOLDFAST_STATSD statsd: Option<String> =
+            Setting::optional("SERVER", values::OFF).in_dev("127.0.0.1:8125") => values::statsd;
+        /// Log filter, as in tracing-subscriber's EnvFilter; holdfast::http=debug shows every request
+        HOLDFAST_LOG log: String =
+            Setting::optional("FILTER", "info").in_dev("info,poem=warn,holdfast::http=debug") => values::log_filter;
+    }
+    policy {
+        /// How long a hold lasts
+        HOLDFAST_HOLD_TTL_SECONDS hold_ttl_seconds = Setting::number("SECONDS", "120", 1, 86_400) => values::number;
+        /// How long an order may stay unpaid
+        HOLDFAST_ORDER_TTL_SECONDS order_ttl_seconds = Setting::number("SECONDS", "900", 1, 2_592_000) => values::number;
+        /// Units that one hold may ask for
+        HOLDFAST_MAX_QTY max_qty = Setting::number("UNITS", "10", 1, 1000) => values::number;
+        /// How long a payment event waits for its order
+        HOLDFAST_PARK_SECONDS park_seconds = Setting::number("SECONDS", "86400", 1, 31_536_000) => values::number;
+        /// `apply`: a payment event is applied before the response; `queue`: right after it, for providers with short timeouts
+        HOLDFAST_WEBHOOK_MODE webhook_mode = Setting::optional("MODE", "apply") => values::webhook_mode;
+    }
+}
+
+impl Default for Policy {
+    /// Returns the defaults of the settings.
+    fn default() -> Self {
+        Settings::default().read_policy(&mut Problems::default()).expect("the defaults are valid")
+    }
+}

@@ -1,0 +1,105 @@
+//! All problems at once, the defaults, and what is no secret.
+
+use super::*;
+use crate::checkout::Policy;
+
+#[test]
+fn all_problems_are_reported_together_with_their_variables() {
+    let settings = Settings {
+        listen: Some("here".into()),
+        hold_ttl_seconds: Some("0".into()),
+        order_ttl_seconds: Some("soon".into()),
+        max_qty: Some("-1".into()),
+        clock_jump_seconds: Some("86401".into()),
+        pool_size: Some("1".into()),
+        webhook_secrets: Some("whsec_c2VjcmV0,MfKQ9r8G".into()),
+        stripe_secrets: Some("s3cr3t,".into()),
+        admin_token: Some("too short".into()),
+        statsd: Some("nowhere".into()),
+        log: Some("holdfast=loud".into()),
+        ..Settings::default()
+    };
+    let problems = settings.read().expect_err("all options are invalid").to_string();
+    for variable in [
+        "HOLDFAST_DATABASE_URL",
+        "HOLDFAST_LISTEN",
+        "HOLDFAST_HOLD_TTL_SECONDS",
+        "HOLDFAST_ORDER_TTL_SECONDS",
+        "HOLDFAST_MAX_QTY",
+        "HOLDFAST_CLOCK_JUMP_SECONDS",
+        "HOLDFAST_POOL_SIZE",
+        "HOLDFAST_WEBHOOK_SECRETS: secret 1 of 2",
+        "HOLDFAST_WEBHOOK_SECRETS: secret 2 of 2",
+        "HOLDFAST_STRIPE_SECRETS: secret 2 of 2",
+        "HOLDFAST_ADMIN_TOKEN",
+        "HOLDFAST_STATSD",
+        "HOLDFAST_LOG",
+    ] {
+        assert!(problems.contains(variable), "{variable} in {problems}");
+    }
+    for secret in ["c2VjcmV0", "MfKQ9r8G", "s3cr3t"] {
+        assert!(!problems.contains(secret), "{problems}");
+    }
+}
+
+#[test]
+fn webhook_secrets_must_be_set_or_off() {
+    let url = Some("mysql://db/shop".to_owned());
+    let read = |webhook: Option<&str>, stripe: Option<&str>| {
+        let (webhook_secrets, stripe_secrets) = (webhook.map(str::to_owned), stripe.map(str::to_owned));
+        let config =
+            Settings { database_url: url.clone(), webhook_secrets, stripe_secrets, ..Settings::default() }.read();
+        config.map(|config| (config.webhook_secrets.is_some(), config.stripe_secrets.is_some()))
+    };
+    for nothing in [None, Some(""), Some("  ")] {
+        let problems = read(nothing, None).expect_err("it must be set").to_string();
+        assert!(problems.contains("HOLDFAST_WEBHOOK_SECRETS") && problems.contains("openssl rand"), "{problems}");
+    }
+    for with_others in [(Some("off"), Some("s3cr3t, off")), (Some("off,off"), None)] {
+        let problems = read(with_others.0, with_others.1).expect_err("`off` is never a secret").to_string();
+        assert!(problems.contains("`off` must stand alone"), "{problems}");
+    }
+    let secret = Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    assert_eq!(read(Some("off"), None), Ok((false, false)));
+    assert_eq!(read(Some(" off "), Some("off")), Ok((false, false)));
+    assert_eq!(read(secret, Some("")), Ok((true, false)));
+    assert_eq!(read(secret, secret), Ok((true, true)));
+}
+
+#[test]
+fn an_option_that_is_not_set_has_its_documented_default() {
+    let settings = Settings {
+        database_url: Some("mysql://user:secret@db:3306/shop".into()),
+        webhook_secrets: Some("off".into()),
+        max_qty: Some(String::new()),
+        ..Settings::default()
+    };
+    let config = settings.read().expect("no other option is required");
+    let policy = config.policy;
+    assert_eq!((policy.hold_ttl_seconds, policy.order_ttl_seconds, policy.max_qty), (120, 900, 10));
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!((config.statsd, config.log.as_str()), (None, "info"));
+}
+
+#[test]
+fn a_url_must_name_a_database() {
+    for url in ["mysql://db:3306/", "mysql://db", "postgres://db/shop", "db", ""] {
+        assert!(DatabaseUrl { database_url: Some(url.to_owned()) }.read().is_err(), "{url}");
+    }
+}
+
+#[test]
+fn dev_has_defaults_of_its_own_for_metrics_and_logs_unless_they_are_set() {
+    let read = |given: Option<&str>| {
+        let (statsd, log) = (given.map(str::to_owned), given.map(str::to_owned));
+        let database_url = Some("mysql://db/shop".to_owned());
+        let webhook_secrets = Some("off".to_owned());
+        let mut settings = Settings { database_url, webhook_secrets, statsd, log, ..Settings::default() };
+        settings.use_dev_defaults();
+        settings.read().map(|config| (config.statsd, config.log, config.policy))
+    };
+    let (statsd, log, policy) = read(None).expect("valid defaults");
+    assert_eq!((statsd.as_deref(), log.contains("holdfast::http=debug")), (Some("127.0.0.1:8125"), true));
+    assert_eq!(policy, Policy::default(), "the others are the same");
+    assert_eq!(read(Some("off")).map(|(statsd, log, _)| (statsd, log)), Ok((None, "off".to_owned())));
+}

@@ -1,0 +1,115 @@
+//! What `holdfast dev` prints: commands that sell a unit, with payments that it accepts.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::PrivateServer;
+use crate::config::{OFF, Settings};
+
+/// The database that `holdfast dev` makes on its private server.
+pub const DATABASE: &str = "holdfast";
+
+/// How the payment in the banner of `dev` is signed.
+#[derive(Debug)]
+pub enum Signer {
+    /// It is not: verification is off.
+    Off,
+    /// With a secret that was made for this start.
+    Made {
+        /// The secret.
+        key: [u8; 32],
+        /// Whether no other is accepted.
+        alone: bool,
+    },
+}
+
+impl Signer {
+    /// Makes a secret that is accepted beside the given ones: the banner does not show those, and its commands work in a
+    /// terminal that does not have them.
+    pub fn of(settings: &mut Settings) -> Self {
+        let given = settings.webhook_secrets.take().filter(|given| !given.trim().is_empty());
+        if given.as_deref().is_some_and(|given| given.trim() == OFF) {
+            settings.webhook_secrets = given;
+            return Self::Off;
+        }
+        let key = rand::random();
+        let alone = given.is_none();
+        settings.webhook_secrets = Some(given.into_iter().chain([secret(&key)]).collect::<Vec<_>>().join(","));
+        Self::Made { key, alone }
+    }
+
+    /// Returns the assignments before a curl command that reports `$BODY` under the id `$HOLD`, and its signature options.
+    fn sign(&self) -> (&'static str, String) {
+        let Self::Made { key, .. } = self else { return ("", String::new()) };
+        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let code = format!("openssl dgst -sha256 -mac HMAC -macopt hexkey:{key} -binary | base64");
+        let headers = format!(
+            r#" -H "webhook-id: $HOLD" -H "webhook-timestamp: $NOW" -H "webhook-signature: v1,$(printf %s "$HOLD.$NOW.$BODY" | {code})""#
+        );
+        ("NOW=$(date +%s); ", headers)
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Self::Off => "off: every client can report payments".to_owned(),
+            Self::Made { key, alone: true } => {
+                format!("{}, made for this start; --webhook-secrets off requires none", secret(key))
+            }
+            Self::Made { alone: false, .. } => {
+                "with the secrets that were given; the third line uses a key made for this start".to_owned()
+            }
+        }
+    }
+}
+
+/// The option of curl for a JSON body.
+const JSON: &str = "-H 'content-type: application/json'";
+
+fn secret(key: &[u8; 32]) -> String {
+    format!("whsec_{}", STANDARD.encode(key))
+}
+
+/// The banner. Its commands use only options that curl has had for ten years (`--json` is from 2022), and run in `sh`.
+#[derive(Debug)]
+pub struct Banner<'a> {
+    /// Where the service listens.
+    pub address: SocketAddr,
+    /// Its private server.
+    pub database: &'a PrivateServer,
+    /// Where metrics go.
+    pub statsd: Option<&'a str>,
+    /// How its payment is signed.
+    pub signer: &'a Signer,
+}
+
+impl fmt::Display for Banner<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, database, statsd, signer } = self;
+        let base = format!("http://{address}");
+        let (set, signature) = signer.sign();
+        write!(
+            formatter,
+            r#"
+Holdfast is selling product 1.
+
+  Explore   {base}/docs
+  Sell      HOLD=$(curl -s {base}/api/holds {JSON} -d '{{"product_id":1,"qty":1}}' | cut -d '"' -f 4)
+            curl -s {base}/api/orders {JSON} -d "{{\"hold_id\":\"$HOLD\"}}"
+            BODY="{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"; {set}curl -s {base}/api/payments/webhook {JSON} -d "$BODY"{signature}
+  Signing   {signing}
+  Logs      JSON lines on standard error; the database's own in {log}
+  Metrics   {metrics}
+  Database  {engine} at {url}
+  Stop      Ctrl-C; the data stays
+"#,
+            signing = signer.describe(),
+            log = database.log_path().display(),
+            metrics = statsd.map_or("off".to_owned(), |server| format!("StatsD over UDP to {server}")),
+            engine = database.engine(),
+            url = database.url(DATABASE),
+        )
+    }
+}

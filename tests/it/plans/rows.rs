@@ -1,0 +1,235 @@
+//! The statements that make the rows of each table.
+
+use super::fill::*;
+
+/// A table of the numbers from 1 on.
+pub(super) fn numbers() -> Vec<String> {
+    let create = "CREATE TABLE numbers (i INT NOT NULL PRIMARY KEY) ENGINE = InnoDB";
+    let double = |count: i64| format!("INSERT INTO numbers SELECT i + {count} FROM numbers");
+    let doubled = (0..19).map(|power| double(1 << power));
+    [create.to_owned(), "INSERT INTO numbers VALUES (1)".to_owned()].into_iter().chain(doubled).collect()
+}
+
+pub(super) fn products() -> String {
+    format!(
+        "INSERT INTO products (id, name, price_minor, currency, stock, reserved)
+         SELECT i, CONCAT('product ', i), 4999, 'EUR', 10000000, 1000000 FROM numbers WHERE i <= {ROWS} ORDER BY i"
+    )
+}
+
+pub(super) fn holds() -> String {
+    let product = by_range(&[(&LATE_ORDERS, "1"), (&LATE_HOLDS, "1")], "IF(i % 2 = 0, 1, 2 + i % 5000)");
+    let active = (&(OVERDUE_HOLDS.start..ACTIVE.end), "'active'");
+    let status = [active, (&RELEASED, "'released'"), (&EXPIRED, "'expired'"), (&LATE_HOLDS, "'active'")];
+    let (late, overdue, later) = (moment(LATE_SECONDS), moment(OVERDUE_SECONDS), moment(3_600));
+    let expires = by_range(&[(&LATE_HOLDS, &late), (&OVERDUE_HOLDS, &overdue), (&ACTIVE, &later)], &moment(-200_000));
+    let returns = by_range(
+        &[
+            (&LATE_HOLDS, &late),
+            (&LATE_ORDERS, &late),
+            (&OVERDUE_HOLDS, &overdue),
+            (&OVERDUE_ORDERS, &overdue),
+            (&ACTIVE, &later),
+            (&PENDING, &later),
+        ],
+        "NULL",
+    );
+    format!(
+        "INSERT INTO holds (id, product_id, qty, unit_price_minor, currency, status, created_at, expires_at, returns_at)
+         SELECT {id}, {product}, 1, 4999, 'EUR', {status}, {created}, {expires}, {returns}
+         FROM numbers WHERE i < {end} ORDER BY i",
+        id = id_of("i", 1),
+        status = by_range(&status, "'ordered'"),
+        created = moment(-200_000),
+        end = LATE_HOLDS.end,
+    )
+}
+
+pub(super) fn orders() -> String {
+    let pending = OVERDUE_ORDERS.start..LATE_ORDERS.end;
+    let status = by_range(
+        &[(&PAID, "'paid'"), (&REFUNDED, "'refunded'"), (&CANCELLED, "'cancelled'"), (&pending, "'pending'")],
+        "NULL",
+    );
+    let (late, overdue, later) = (moment(LATE_SECONDS), moment(OVERDUE_SECONDS), moment(3_600));
+    let pay_by = by_range(&[(&LATE_ORDERS, &late), (&OVERDUE_ORDERS, &overdue), (&PENDING, &later)], &moment(-200_000));
+    format!(
+        "INSERT INTO orders (id, hold_id, status, total_minor, currency, created_at, pay_by, refunded_minor)
+         SELECT {id}, {hold}, {status}, 4999, 'EUR', {created}, {pay_by}, {refunded}
+         FROM numbers WHERE i < {end} ORDER BY i",
+        id = id_of("i", 2),
+        hold = id_of("i", 1),
+        created = moment(-200_000),
+        refunded = by_range(&[(&REFUNDED, "4999")], "0"),
+        end = LATE_ORDERS.end,
+    )
+}
+
+pub(super) fn order_events() -> String {
+    let settled = PAID.start..CANCELLED.end;
+    let ended = by_range(&[(&CANCELLED, "'cancelled'")], "'paid'");
+    let reason = by_range(&[(&CANCELLED, "'payment_overdue'")], "'payment_succeeded'");
+    let event = by_range(&[(&CANCELLED, "NULL")], "i");
+    format!(
+        "INSERT INTO order_events (order_id, from_status, to_status, reason, at, payment_event_id, txn_id)
+         SELECT {order},
+                CASE step WHEN 1 THEN NULL WHEN 2 THEN 'pending' ELSE 'paid' END,
+                CASE step WHEN 1 THEN 'pending' WHEN 2 THEN {ended} ELSE 'refunded' END,
+                CASE step WHEN 1 THEN 'created' WHEN 2 THEN {reason} ELSE 'payment_refunded' END,
+                {at}, IF(step = 1, NULL, {event}), NULL
+         FROM numbers JOIN (SELECT 1 AS step UNION ALL SELECT 2 UNION ALL SELECT 3) AS steps
+         WHERE i < {end} AND (step = 1 OR step = 2 AND {settled} OR step = 3 AND {refunded})
+         ORDER BY i, step",
+        order = id_of("i", 2),
+        at = moment(-200_000),
+        end = LATE_ORDERS.end,
+        settled = within(&settled),
+        refunded = within(&REFUNDED),
+    )
+}
+
+pub(super) fn events() -> String {
+    let received = |range| (range, "'received'");
+    let parked = |range| (range, "'parked'");
+    let waiting = OVERDUE_EVENTS.start..READY.end;
+    let status = [
+        (&IGNORED, "'ignored'"),
+        received(&LATE_RECEIVED),
+        parked(&LATE_PARKED),
+        received(&RECEIVED),
+        parked(&waiting),
+        (&(QUARANTINED.start..QUARANTINED_FAILURES.end), "'quarantined'"),
+        (&REFUND_DUE, "'refund_due'"),
+        (&DEAD, "'dead'"),
+        (&UNMATCHED, "'unmatched'"),
+    ];
+    let (late, overdue, later) = (moment(LATE_SECONDS), moment(OVERDUE_SECONDS), moment(86_400));
+    let tomorrow = PARKED.start..READY.end;
+    let due = by_range(
+        &[
+            (&LATE_RECEIVED, &late),
+            (&LATE_PARKED, &late),
+            (&RECEIVED, &overdue),
+            (&OVERDUE_EVENTS, &overdue),
+            (&tomorrow, &later),
+        ],
+        "NULL",
+    );
+    let unknown = LATE_PARKED.start..READY.start;
+    let ready = id_of(&format!("i - {}", READY.start - CANCELLED.start), 2);
+    let busy = id_of(&BUSY_ORDER.to_string(), 2);
+    let order = by_range(
+        &[
+            (&unknown, &id_of("i", 3)),
+            (&READY, &ready),
+            (&OF_BUSY_ORDER, &busy),
+            (&OF_BUSY_HOLD, "NULL"),
+            (&UNMATCHED, "NULL"),
+        ],
+        &id_of("1 + i % 200000", 2),
+    );
+    let settled = PAID.start..REFUNDED.end;
+    format!(
+        "INSERT INTO payment_events (id, provider, idempotency_key, fingerprint, status, meaning, order_id, hold_id, amount,
+                                     currency, txn_id, body, received_at, settled_at, due_at, park_until, attempts)
+         SELECT i, 'default', CONCAT('succeeded', CHAR(31), 'charge ', i), REPEAT('f', 32), {status}, {meaning},
+                IF({by_hold}, NULL, {order}), IF({by_hold}, {hold}, NULL), '49.99',
+                'EUR', CONCAT('charge ', i), '{{}}', {received}, IF({due} IS NULL, @now, NULL), {due}, {later}, 1
+         FROM numbers WHERE i < {end} ORDER BY i",
+        status = by_range(&status, "'applied'"),
+        meaning =
+            by_range(&[(&LATE_RECEIVED, "'refunded'"), (&QUARANTINED_FAILURES, "'failed'")], "'succeeded'"),
+        by_hold = by_range(&[(&OF_BUSY_ORDER, "FALSE"), (&OF_BUSY_HOLD, "TRUE"), (&UNMATCHED, "FALSE")], "i % 1000 = 0"),
+        order = by_range(&[(&settled, &id_of("i", 2))], &order),
+        hold = by_range(
+            &[
+                (&settled, &id_of("i", 1)),
+                (&unknown, &id_of("i", 3)),
+                (&OF_BUSY_HOLD, &id_of(&BUSY_ORDER.to_string(), 1)),
+            ],
+            &id_of("1 + i % 200000", 1)
+        ),
+        received = moment(RECEIVED_SECONDS),
+        end = UNMATCHED.end,
+    )
+}
+
+pub(super) fn trail() -> String {
+    // the busy event has 2,000 rows, the others have four each
+    let event = "IF(i <= 2000, 1, 1 + i DIV 4)";
+    format!(
+        "INSERT INTO payment_event_trail (event_id, action, attempt, detail)
+         SELECT {event}, 'attempt_failed', 1, 'the provider said no' FROM numbers WHERE i <= {ROWS} ORDER BY i"
+    )
+}
+
+pub(super) fn charges() -> String {
+    let settled = PAID.start..REFUNDED.end;
+    format!(
+        "INSERT INTO charges (provider, name, event_id, order_id, hold_id, status, amount_minor, currency, refunded_minor)
+         SELECT 'default', CONCAT('charge ', i), i, {order}, {hold}, {status}, 4999, 'EUR', {refunded}
+         FROM numbers WHERE {settled} OR {due} ORDER BY 2",
+        order = by_range(&[(&settled, &id_of("i", 2))], &id_of("1 + i % 200000", 2)),
+        hold = by_range(&[(&settled, &id_of("i", 1))], &id_of("1 + i % 200000", 1)),
+        status = by_range(&[(&REFUNDED, "'refunded'"), (&REFUND_DUE, "'refund_due'")], "'paid'"),
+        refunded = by_range(&[(&REFUNDED, "4999")], "0"),
+        settled = within(&settled),
+        due = within(&REFUND_DUE),
+    )
+}
+
+pub(super) fn keys() -> String {
+    let created =
+        by_range(&[(&OLD_KEYS, "@now - INTERVAL 50 HOUR"), (&LATE_KEYS, &moment(-4 * 86_400))], &moment(-86_400));
+    format!(
+        "INSERT INTO idempotency_keys (id, scope, operation, idempotency_key, fingerprint, resource_id, answered_status, created_at)
+         SELECT UNHEX(SHA2(CONCAT(0x00, operation, 0x00, name), 256)), '', operation, name, REPEAT('f', 32), {id}, NULL, {created}
+         FROM (
+           SELECT i, IF(i % 2 = 0, 'hold', 'order') AS operation, CONCAT('key ', i) AS name FROM numbers WHERE i < {end}
+         ) AS named
+         ORDER BY 1",
+        id = id_of("i", 2),
+        end = LATE_KEYS.end,
+    )
+}
+
+pub(super) fn quarantines() -> String {
+    let quarantined = QUARANTINED.start..QUARANTINED_FAILURES.end;
+    format!(
+        "INSERT INTO payment_event_quarantines (event_id, settled_at, reason, expected, got)
+         SELECT i, @now, 'amount_mismatch', '49.99 EUR', '4.99 EUR'
+         FROM numbers WHERE i <= {ROWS} OR {} ORDER BY i",
+        within(&quarantined),
+    )
+}
+
+pub(super) fn deliveries() -> String {
+    let txn_id = by_range(&[(&OF_BUSY_CHARGE, &format!("'{BUSY_CHARGE}'"))], "CONCAT('charge ', i)");
+    format!(
+        "INSERT INTO payment_event_deliveries (event_id, slot, delivery, answer, txn_id)
+         SELECT i, 0, 1, {answer}, {txn_id} FROM numbers WHERE i <= {ROWS} OR {parked}
+         UNION ALL
+         SELECT {BUSY_EVENT}, i, i, 'applied', NULL FROM numbers WHERE i BETWEEN 1 AND 99",
+        answer = by_range(&[(&PARKED, "'pending_order'")], "'applied'"),
+        parked = within(&PARKED),
+    )
+}
+
+pub(super) fn links() -> String {
+    format!(
+        "INSERT INTO payment_links (provider, object_id, charge_name, order_id, hold_id)
+         SELECT 'default', CONCAT('object ', i), CONCAT('charge ', i), {}, NULL
+         FROM numbers WHERE i <= {ROWS} ORDER BY 2",
+        id_of("i", 2),
+    )
+}
+
+pub(super) fn objects() -> String {
+    format!(
+        "INSERT INTO unmatched_objects (provider, object_id, event_id)
+         SELECT 'default', CONCAT('unmatched ', i), i
+         FROM numbers WHERE {} OR {} ORDER BY 2",
+        within(&LATE_OBJECTS),
+        within(&OBJECTS),
+    )
+}

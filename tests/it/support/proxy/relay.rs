@@ -1,0 +1,213 @@
+//! One connection through the proxy: reads the client's packets, and applies the rules that match their statements.
+
+use std::{
+    collections::HashMap,
+    io::{self, ErrorKind},
+    sync::{Arc, atomic::Ordering},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy, sink},
+    net::{TcpListener, TcpStream},
+};
+
+use super::{Action, Shared, lock, wait_for};
+
+const COM_QUERY: u8 = 0x03;
+const COM_STMT_PREPARE: u8 = 0x16;
+const COM_STMT_EXECUTE: u8 = 0x17;
+const COM_STMT_CLOSE: u8 = 0x19;
+const PACKET_HEADER: usize = 4;
+/// A packet this long is continued by the next one.
+const LONGEST_PACKET: usize = 0x00ff_ffff;
+
+/// How much is read at a time; without it, a `Vec` would offer 64 bytes.
+const BUFFER: usize = 64 * 1024;
+
+pub(super) async fn listen(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((client, _)) = listener.accept().await {
+        shared.connects.fetch_add(1, Ordering::Relaxed);
+        if let Some(connections) = lock(&shared.connections).as_mut() {
+            while connections.try_join_next().is_some() {}
+            let relay = Relay::run(client, Arc::clone(&shared));
+            // An error is an end like any other here: both sockets close, and the client reports it.
+            connections.spawn(async move { drop(relay.await) });
+        }
+    }
+}
+
+/// One client's connection and its counterpart at the server.
+struct Relay {
+    client: TcpStream,
+    server: TcpStream,
+    shared: Arc<Shared>,
+    /// How many seconds the clock of this session is ahead.
+    clock: i64,
+    /// Bytes of the server that the client has not received yet.
+    answer: Vec<u8>,
+    /// The SQL text whose preparation the server has not answered yet.
+    preparing: Option<String>,
+    prepared: HashMap<[u8; 4], String>,
+}
+
+impl Relay {
+    /// Forwards in both directions until one side ends or a rule cuts. Both reads may be
+    /// cancelled at any time without a loss, which is what `select!` does to the slower one.
+    async fn run(client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
+        let upstream = *lock(&shared.upstream);
+        let server = TcpStream::connect(upstream).await?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let mut relay = Self {
+            client,
+            server,
+            shared,
+            clock: 0,
+            answer: Vec::with_capacity(BUFFER),
+            preparing: None,
+            prepared: HashMap::new(),
+        };
+        let mut received = Vec::with_capacity(BUFFER);
+        loop {
+            let length = tokio::select! {
+                biased;
+                length = relay.server.read_buf(&mut relay.answer) => length?,
+                length = relay.client.read_buf(&mut received) => length?,
+            };
+            if length == 0 {
+                return Ok(());
+            }
+            relay.speak().await;
+            relay.deliver().await?;
+            while let Some(packets) = take_command(&mut received) {
+                relay.on_command(&packets).await?;
+            }
+        }
+    }
+
+    /// Waits while the database is frozen.
+    async fn speak(&self) {
+        let mut silent = self.shared.silent.subscribe();
+        let spoken = silent.wait_for(|silent| !silent).await;
+        drop(spoken);
+    }
+
+    /// Passes the server's bytes on, after having taken the statement's id from them if they
+    /// answer a preparation.
+    async fn deliver(&mut self) -> io::Result<()> {
+        if self.preparing.is_some() {
+            let start = self.answer.get(PACKET_HEADER..PACKET_HEADER + 5);
+            let Some(&[status, a, b, c, d]) = start else {
+                return Ok(());
+            };
+            if let (0, Some(text)) = (status, self.preparing.take()) {
+                self.prepared.insert([a, b, c, d], text);
+            }
+        }
+        self.client.write_all(&self.answer).await?;
+        self.answer.clear();
+        Ok(())
+    }
+
+    /// Handles the client's packets as the rules demand. An error ends the connection.
+    async fn on_command(&mut self, packets: &[u8]) -> io::Result<()> {
+        let statement = self.statement(packets);
+        if statement.is_some() {
+            self.set_clock().await?;
+        }
+        let Some(strike) = statement.and_then(|statement| self.shared.strike(&statement)) else {
+            return self.server.write_all(packets).await;
+        };
+        if matches!(strike.action, Action::PauseAfter | Action::CutAfter) {
+            self.server.write_all(packets).await?;
+            if self.server.read_buf(&mut self.answer).await? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+        }
+        strike.hit().await;
+        match strike.action {
+            Action::PauseBefore => self.server.write_all(packets).await,
+            Action::PauseAfter => self.deliver().await,
+            Action::CutBefore | Action::CutAfter => Err(ErrorKind::ConnectionAborted.into()),
+            Action::Error(code, state, message) => {
+                let error = error_packet(packets, code, state, message);
+                self.client.write_all(&error).await
+            }
+            Action::Blackhole => {
+                let swallowed = copy(&mut self.client, &mut sink()).await;
+                swallowed.and(Err(ErrorKind::ConnectionAborted.into()))
+            }
+            Action::Partition => {
+                let swallowed = copy(&mut self.client, &mut sink()).await;
+                wait_for(&strike.progress, |progress| progress.withdrawn).await;
+                swallowed.and(Err(ErrorKind::ConnectionAborted.into()))
+            }
+        }
+    }
+
+    /// Sets the clock of the session, which stands still from then on and is therefore set before every command.
+    async fn set_clock(&mut self) -> io::Result<()> {
+        let seconds = self.shared.clock.load(Ordering::SeqCst);
+        if seconds == 0 && self.clock == 0 {
+            return Ok(());
+        }
+        let clock = if seconds == 0 { "DEFAULT".into() } else { format!("UNIX_TIMESTAMP(SYSDATE(6)) + {seconds}") };
+        let statement = format!("SET timestamp = {clock}");
+        let length = u8::try_from(statement.len() + 1).expect("a short statement");
+        self.server.write_all(&[&[length, 0, 0, 0, COM_QUERY], statement.as_bytes()].concat()).await?;
+        let mut header = [0; PACKET_HEADER];
+        self.server.read_exact(&mut header).await?;
+        let mut answer = vec![0; usize::from(u16::from_le_bytes([header[0], header[1]]))];
+        self.server.read_exact(&mut answer).await?;
+        assert_eq!(answer.first(), Some(&0), "{}", String::from_utf8_lossy(&answer));
+        self.clock = seconds;
+        Ok(())
+    }
+
+    /// Returns the SQL text that the packets execute, if any, and keeps track of prepared statements.
+    fn statement(&mut self, packets: &[u8]) -> Option<String> {
+        let payload = payload(packets);
+        let (command, body) = payload.split_first().filter(|_| packets[3] == 0)?;
+        let id = body.first_chunk::<4>();
+        let text = || String::from_utf8_lossy(body).into_owned();
+        match *command {
+            COM_QUERY => return Some(text()),
+            COM_STMT_EXECUTE => return self.prepared.get(id?).cloned(),
+            COM_STMT_PREPARE => self.preparing = Some(text()),
+            COM_STMT_CLOSE => drop(self.prepared.remove(id?)),
+            _ => {}
+        }
+        None
+    }
+}
+
+/// Takes the first command off the bytes, in all of its packets, once it is complete.
+fn take_command(received: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let mut end = 0;
+    loop {
+        let &[a, b, c, _sequence] = received.get(end..)?.first_chunk::<PACKET_HEADER>()?;
+        let length = u32::from_le_bytes([a, b, c, 0]) as usize;
+        end += PACKET_HEADER + length;
+        if length < LONGEST_PACKET {
+            return (end <= received.len()).then(|| received.drain(..end).collect());
+        }
+    }
+}
+
+/// Joins the payloads of one command's packets: all but the last one have the maximum length.
+fn payload(packets: &[u8]) -> Vec<u8> {
+    let packets = packets.chunks(PACKET_HEADER + LONGEST_PACKET);
+    let payloads: Vec<&[u8]> = packets.map(|packet| &packet[PACKET_HEADER..]).collect();
+    payloads.concat()
+}
+
+/// Builds the packet that answers a command with an error; its number follows those of the command.
+fn error_packet(packets: &[u8], code: u16, state: &str, message: &str) -> Vec<u8> {
+    let [low, high] = code.to_le_bytes();
+    let body = [&[0xff, low, high, b'#'], state.as_bytes(), message.as_bytes()].concat();
+    let length = u32::try_from(body.len()).expect("an error message is short");
+    let [a, b, c, _] = length.to_le_bytes();
+    let sequence = u8::try_from(packets.len() / (PACKET_HEADER + LONGEST_PACKET) + 1);
+    let sequence = sequence.expect("a command has few packets");
+    [&[a, b, c, sequence], &body[..]].concat()
+}
