@@ -8,9 +8,9 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, Error};
 use crate::config::Config;
-use crate::db::{Clock, Database, Error};
+use crate::db::{Clock, Database};
 use crate::domain::AdminToken;
 use crate::domain::signature::Secrets;
 use crate::telemetry::Throttle;
@@ -62,7 +62,7 @@ impl App {
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> impl Future<Output = Result<T, Error>> + Send {
         let done = timeout(USE_CASE_LIMIT, self.run_to_its_end(work));
-        async { done.await.unwrap_or_else(|_| Err(Error::Unavailable("it takes too long".to_owned()))) }
+        async { done.await.unwrap_or_else(|_| Err(Error::Unavailable("no answer before the deadline".to_owned()))) }
     }
 
     /// Does the same without a time limit, for work that has a limit of its own.

@@ -1,2 +1,4 @@
--- orders/find_terms: the clock and the deadline of the batch
-SELECT CAST(@n AS DATETIME(6)), CAST(@e AS DATETIME(6))
+-- orders/find_terms: the times of a batch, from one of its orders
+SELECT created_at, pay_by
+FROM orders
+WHERE id = {order_id}

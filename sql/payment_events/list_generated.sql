@@ -1,5 +1,5 @@
--- payment_events/list_generated: the events under the ids that the other rows of the batch name
+-- payment_events/list_generated: the batch that was just inserted, under the ids that its other rows will name
 SELECT idempotency_key, id
 FROM payment_events
-WHERE id BETWEEN @i AND @i + {last} * @s AND MOD(id - @i, @s) = 0
+WHERE id BETWEEN LAST_INSERT_ID() AND LAST_INSERT_ID() + {last}
 ORDER BY id

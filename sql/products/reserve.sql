@@ -1,4 +1,5 @@
--- products/reserve: the only statement that reserves units, for a whole batch; no affected row means there are not enough
+-- products/reserve: reserves the units of a late payment, whose hold has given them back; no affected row means there are too
+-- few
 UPDATE products
-SET reserved = reserved + {qty}
-WHERE id = {product_id} AND available >= {qty}
+SET reserved = reserved + :qty
+WHERE id = :product_id AND available >= :qty

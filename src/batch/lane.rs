@@ -8,10 +8,24 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Instrument as _, error, info_span};
 
-use super::{Done, Limits, Shared, Work};
+use super::job::{Job, Unanswered, wanted};
+use super::shared::Shared;
+use super::work::{Attempt, JobOf, Limits, Turn, Work};
+
+/// How often a single job is tried.
+const TRIES: u32 = 3;
 
 /// The result of a batch's task; an error when it panicked.
-type Returned<W> = Result<(task::Id, Done<<W as Work>::Job>), JoinError>;
+type Returned<W> = Result<(task::Id, Done<W>), JoinError>;
+
+/// What a batch leaves over.
+struct Done<W: Work> {
+    /// Jobs that come first in the next batch.
+    again: Vec<JobOf<W>>,
+    /// Jobs that run alone.
+    alone: Vec<JobOf<W>>,
+    supply: Option<i64>,
+}
 
 /// A running batch.
 struct Batch {
@@ -35,15 +49,15 @@ struct Lane<W: Work> {
     shared: Arc<Shared<W>>,
     key: W::Key,
     /// Jobs taken from the queue and not yet started; jobs to be run again come first.
-    waiting: VecDeque<W::Job>,
+    waiting: VecDeque<JobOf<W>>,
     /// The bytes that they add to a packet.
     waiting_bytes: usize,
-    under_way: JoinSet<Done<W::Job>>,
+    under_way: JoinSet<Done<W>>,
     /// The running batches; an entry outlives a panic of its task.
     batches: HashMap<task::Id, Batch>,
     /// Single jobs not yet started.
-    strays: VecDeque<W::Job>,
-    strays_under_way: JoinSet<()>,
+    singles: VecDeque<JobOf<W>>,
+    singles_under_way: JoinSet<()>,
     last: Last,
     /// The supply that was left when a batch last returned.
     supply: Option<i64>,
@@ -76,14 +90,14 @@ impl Next {
 }
 
 /// Runs one lane until it has been idle for a moment, or its queue is closed and all jobs are finished.
-pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queue: mpsc::Receiver<W::Job>) {
+pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queue: mpsc::Receiver<JobOf<W>>) {
     let cap = shared.limits.batch;
     let linger = shared.limits.linger;
     let mut lane = Lane::new(shared, key);
     let mut open = true;
     let mut taken = Vec::new();
-    let patience = sleep_until(Instant::now());
-    tokio::pin!(patience);
+    let timer = sleep_until(Instant::now());
+    tokio::pin!(timer);
     while open || !lane.is_idle() {
         while lane.waiting.len() < cap
             && let Ok(job) = queue.try_recv()
@@ -91,22 +105,22 @@ pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queu
             lane.take_in(job);
         }
         let next = lane.start_batches();
-        lane.start_strays();
+        lane.start_singles();
         let until = next.until();
         if let Some(until) = until
-            && patience.deadline() != until
+            && timer.deadline() != until
         {
-            patience.as_mut().reset(until);
+            timer.as_mut().reset(until);
         }
         let room = cap.saturating_sub(lane.waiting.len());
         tokio::select! {
             Some(returned) = lane.under_way.join_next_with_id() => lane.take_back(returned),
-            Some(ended) = lane.strays_under_way.join_next() => lane.told_if_panicked(ended),
+            Some(ended) = lane.singles_under_way.join_next() => lane.report_panic(ended),
             count = queue.recv_many(&mut taken, room), if open && room > 0 && !next.rests() => {
                 open = count > 0;
                 taken.drain(..).for_each(|job| lane.take_in(job));
             }
-            () = &mut patience, if until.is_some() => {}
+            () = &mut timer, if until.is_some() => {}
             () = sleep(linger), if lane.is_idle() => {
                 if lane.leave(&queue) {
                     return;
@@ -118,15 +132,15 @@ pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queu
 
 impl<W: Work> Lane<W> {
     fn new(shared: Arc<Shared<W>>, key: W::Key) -> Self {
-        let (waiting, strays) = (VecDeque::new(), VecDeque::new());
-        let (under_way, strays_under_way) = (JoinSet::new(), JoinSet::new());
+        let (waiting, singles) = (VecDeque::new(), VecDeque::new());
+        let (under_way, singles_under_way) = (JoinSet::new(), JoinSet::new());
         Self {
             shared,
             key,
             waiting,
             under_way,
-            strays,
-            strays_under_way,
+            singles,
+            singles_under_way,
             waiting_bytes: 0,
             batches: HashMap::new(),
             last: Last { number: 0, size: 0, left: Instant::now() },
@@ -135,20 +149,20 @@ impl<W: Work> Lane<W> {
     }
 
     fn is_idle(&self) -> bool {
-        let none_waits = self.waiting.is_empty() && self.strays.is_empty();
-        none_waits && self.under_way.is_empty() && self.strays_under_way.is_empty()
+        let none_waits = self.waiting.is_empty() && self.singles.is_empty();
+        none_waits && self.under_way.is_empty() && self.singles_under_way.is_empty()
     }
 
-    fn take_in(&mut self, job: W::Job) {
-        self.waiting_bytes += self.shared.work.bytes(&job);
+    fn take_in(&mut self, job: JobOf<W>) {
+        self.waiting_bytes += self.shared.work.bytes(&job.request);
         self.waiting.push_back(job);
     }
 
     /// Returns how many waiting jobs go into the next batch: at least one.
     fn next_batch(&self) -> usize {
         let mut room = self.shared.limits.bytes;
-        let fits = |job: &&W::Job| {
-            let left = room.checked_sub(self.shared.work.bytes(job));
+        let fits = |job: &&JobOf<W>| {
+            let left = room.checked_sub(self.shared.work.bytes(&job.request));
             room = left.unwrap_or(0);
             left.is_some()
         };
@@ -192,36 +206,36 @@ impl<W: Work> Lane<W> {
                 return Next::Gathers { until };
             }
             let count = self.next_batch();
-            let weight: i64 = self.waiting.range(..count).map(|job| self.shared.work.weight(job)).sum();
+            let weight: i64 = self.waiting.range(..count).map(|job| self.shared.work.weight(&job.request)).sum();
             if !may_overlap(weight) {
                 return Next::Rests { until: None };
             }
             let jobs: Vec<_> = self.waiting.drain(..count).collect();
-            self.waiting_bytes -= jobs.iter().map(|job| self.shared.work.bytes(job)).sum::<usize>();
+            self.waiting_bytes -= jobs.iter().map(|job| self.shared.work.bytes(&job.request)).sum::<usize>();
             let span = match jobs.as_slice() {
-                [alone] => self.shared.work.span(alone),
+                [single] => single.span(),
                 several => info_span!(parent: None, "batch", jobs = several.len()),
             };
             let (shared, key, supply) = (Arc::clone(&self.shared), self.key, self.supply);
             let (number, left) = (self.last.number + 1, Instant::now());
             self.last = Last { number, size: jobs.len(), left };
-            let run = async move { shared.work.run(key, jobs, supply).await };
+            let run = run(shared, key, jobs, supply);
             let task = self.under_way.spawn(run.instrument(span));
             self.batches.insert(task.id(), Batch { number, weight, left });
         }
     }
 
     /// Starts single jobs up to their limit.
-    fn start_strays(&mut self) {
-        while self.strays_under_way.len() < self.shared.limits.alone
-            && let Some(job) = self.strays.pop_front()
+    fn start_singles(&mut self) {
+        while self.singles_under_way.len() < self.shared.limits.alone
+            && let Some(job) = self.singles.pop_front()
         {
-            let (shared, key, span) = (Arc::clone(&self.shared), self.key, self.shared.work.span(&job));
-            self.strays_under_way.spawn(async move { shared.work.run_alone(key, job).await }.instrument(span));
+            let (shared, span) = (Arc::clone(&self.shared), job.span());
+            self.singles_under_way.spawn(run_alone(shared, self.key, job).instrument(span));
         }
     }
 
-    fn told_if_panicked(&self, ended: Result<(), JoinError>) {
+    fn report_panic(&self, ended: Result<(), JoinError>) {
         if let Err(panicked) = ended {
             error!(key = ?self.key, error = %panicked, "a single job panicked");
         }
@@ -241,13 +255,13 @@ impl<W: Work> Lane<W> {
             Ok((_, done)) => {
                 self.supply = done.supply;
                 for job in done.again.into_iter().rev() {
-                    self.waiting_bytes += self.shared.work.bytes(&job);
+                    self.waiting_bytes += self.shared.work.bytes(&job.request);
                     self.waiting.push_front(job);
                 }
                 for job in done.alone {
-                    match self.strays.len() < self.shared.limits.queue {
-                        true => self.strays.push_back(job),
-                        false => self.shared.work.turn_away(job),
+                    match self.singles.len() < self.shared.limits.queue {
+                        true => self.singles.push_back(job),
+                        false => job.fail(Unanswered::Full),
                     }
                 }
             }
@@ -260,7 +274,7 @@ impl<W: Work> Lane<W> {
     }
 
     /// Removes this lane from the list, unless a job has arrived: `submit` holds the same lock while it sends a job.
-    fn leave(&self, queue: &mpsc::Receiver<W::Job>) -> bool {
+    fn leave(&self, queue: &mpsc::Receiver<JobOf<W>>) -> bool {
         let mut lanes = self.shared.lanes();
         if !queue.is_empty() {
             return false;
@@ -268,4 +282,38 @@ impl<W: Work> Lane<W> {
         lanes.remove(&self.key);
         true
     }
+}
+
+/// Runs one batch: tries its jobs together, and those of a spoiled batch once more.
+async fn run<W: Work>(shared: Arc<Shared<W>>, key: W::Key, jobs: Vec<JobOf<W>>, supply: Option<i64>) -> Done<W> {
+    let jobs = wanted(jobs);
+    if jobs.is_empty() {
+        return Done { again: jobs, alone: Vec::new(), supply: None };
+    }
+    let first = shared.work.attempt(key, jobs, Turn::First, supply).await;
+    let (mut again, mut alone) = (first.again, first.alone);
+    let spoiled = wanted(first.spoiled);
+    if spoiled.is_empty() {
+        return Done { again, alone, supply: first.supply };
+    }
+    let second = shared.work.attempt(key, spoiled, Turn::Second, first.supply).await;
+    again.extend(second.again);
+    // in order of arrival
+    again.sort_by_key(Job::deadline);
+    alone.extend(second.alone.into_iter().chain(second.spoiled));
+    Done { again, alone, supply: second.supply }
+}
+
+/// Runs one job alone, a few times if other transactions spoil it. In the end it is answered.
+async fn run_alone<W: Work>(shared: Arc<Shared<W>>, key: W::Key, job: JobOf<W>) {
+    let mut jobs = vec![job];
+    for _ in 0..TRIES {
+        jobs = wanted(jobs);
+        if jobs.is_empty() {
+            return;
+        }
+        let Attempt { again, spoiled, alone, .. } = shared.work.attempt(key, jobs, Turn::Alone, None).await;
+        jobs = again.into_iter().chain(spoiled).chain(alone).collect();
+    }
+    jobs.into_iter().for_each(|job| job.fail(Unanswered::Contended(TRIES)));
 }

@@ -1,7 +1,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 
+use super::job::Answered;
 use super::*;
 
 /// Work that reports each batch it receives and then waits until the test releases it.
@@ -11,22 +15,23 @@ struct Watched {
     again_once: AtomicUsize,
 }
 
-#[derive(Debug)]
-struct Job {
-    number: i64,
-    answer: oneshot::Sender<usize>,
-}
-
 impl Work for Watched {
     type Key = i64;
-    type Job = Job;
+    type Request = i64;
+    type Response = usize;
 
-    async fn run(&self, _key: i64, mut jobs: Vec<Job>, supply: Option<i64>) -> Done<Job> {
-        self.started.send(jobs.iter().map(|job| job.number).collect()).expect("the test receives");
-        if jobs.iter().any(|job| job.number == STUCK) {
+    async fn attempt(
+        &self,
+        _key: i64,
+        mut jobs: Vec<JobOf<Self>>,
+        _turn: Turn,
+        supply: Option<i64>,
+    ) -> Attempt<JobOf<Self>> {
+        self.started.send(jobs.iter().map(|job| job.request).collect()).expect("the test receives");
+        if jobs.iter().any(|job| job.request == STUCK) {
             std::future::pending::<()>().await;
         }
-        assert!(jobs.iter().all(|job| job.number != PANICKING), "the test asks for a panic");
+        assert!(jobs.iter().all(|job| job.request != PANICKING), "the test asks for a panic");
         self.gate.acquire().await.expect("the gate stays").forget();
         let size = jobs.len();
         let again = match self.again_once.swap(0, Ordering::Relaxed) {
@@ -34,17 +39,17 @@ impl Work for Watched {
             count => jobs.split_off(size - count),
         };
         for job in jobs {
-            let _ = job.answer.send(size);
+            job.answer(size);
         }
-        Done { again, ..Done::all(supply.or(Some(10))) }
+        Attempt { again, ..Attempt::done(supply.or(Some(10))) }
     }
 
-    fn bytes(&self, job: &Job) -> usize {
-        if job.number == LARGE { 60 } else { 30 }
+    fn bytes(&self, number: &i64) -> usize {
+        if *number == LARGE { 60 } else { 30 }
     }
 
-    fn weight(&self, job: &Job) -> i64 {
-        job.number.abs()
+    fn weight(&self, number: &i64) -> i64 {
+        number.abs()
     }
 
     fn may_overlap(&self, supply: Option<i64>, weight: i64) -> bool {
@@ -74,6 +79,18 @@ struct Bench {
     lanes: Lanes<Watched>,
     started: mpsc::UnboundedReceiver<Vec<i64>>,
     gate: Arc<Semaphore>,
+    /// Clients that wait until the end of the test.
+    waiting: Vec<Answered<usize>>,
+}
+
+/// Queues a request whose client waits for a minute.
+fn submit<W: Work>(lanes: &Lanes<W>, key: W::Key, request: W::Request) -> Result<Answered<W::Response>, Unanswered> {
+    let (job, answered) = Job::new(request, Instant::now() + Duration::from_secs(60));
+    lanes.submit(key, job).map(|()| answered)
+}
+
+async fn response<T>(answered: Answered<T>) -> T {
+    answered.await.expect("answered").expect("a response")
 }
 
 impl Bench {
@@ -81,12 +98,11 @@ impl Bench {
         let (tell, started) = mpsc::unbounded_channel();
         let gate = Arc::new(Semaphore::new(0));
         let work = Watched { started: tell, gate: Arc::clone(&gate), again_once: AtomicUsize::new(again) };
-        Self { lanes: Lanes::new(work, limits), started, gate }
+        Self { lanes: Lanes::new(work, limits), started, gate, waiting: Vec::new() }
     }
 
-    fn submit(&self, key: i64, number: i64) -> Result<oneshot::Receiver<usize>, Full<Job>> {
-        let (answer, answered) = oneshot::channel();
-        self.lanes.submit(key, Job { number, answer }).map(|()| answered)
+    fn submit(&self, key: i64, number: i64) -> Result<Answered<usize>, Unanswered> {
+        submit(&self.lanes, key, number)
     }
 
     /// Leaves one batch of `size` jobs running, after an earlier batch reported enough supply for another one.
@@ -94,7 +110,7 @@ impl Bench {
         let _before = self.submit(1, 1).expect("there is room");
         assert_eq!(self.next_batch().await.len(), 1);
         for _ in 0..size {
-            drop(self.submit(1, 1).expect("there is room"));
+            self.waiting.push(self.submit(1, 1).expect("there is room"));
         }
         self.gate.add_permits(1);
         assert_eq!(self.next_batch().await.len(), size);
@@ -112,11 +128,11 @@ async fn jobs_that_arrive_while_a_batch_runs_share_the_next_one() {
     assert_eq!(bench.next_batch().await, [100], "a job that finds no batch running starts at once");
     let later: Vec<_> = (1..=3).map(|number| bench.submit(1, number).expect("there is room")).collect();
     bench.gate.add_permits(1);
-    assert_eq!(first.await, Ok(1));
+    assert_eq!(first.await, Ok(Ok(1)));
     assert_eq!(bench.next_batch().await, [1, 2, 3], "in order of arrival");
     bench.gate.add_permits(1);
     for answered in later {
-        assert_eq!(answered.await, Ok(3));
+        assert_eq!(answered.await, Ok(Ok(3)));
     }
 }
 
@@ -126,7 +142,7 @@ async fn a_second_batch_starts_only_when_the_supply_suffices_for_both() {
     let warm = bench.submit(1, 1).expect("there is room");
     assert_eq!(bench.next_batch().await, [1]);
     bench.gate.add_permits(1);
-    warm.await.expect("answered");
+    response(warm).await;
 
     let _first = bench.submit(1, 4).expect("there is room");
     assert_eq!(bench.next_batch().await, [4]);
@@ -176,7 +192,7 @@ async fn jobs_do_not_gather_behind_a_batch_that_was_overtaken() {
     assert_eq!(bench.next_batch().await, [1, 1]);
     bench.gate.add_permits(1);
     for answered in younger {
-        answered.await.expect("answered");
+        response(answered).await;
     }
     let _alone = bench.submit(1, 1).expect("there is room");
     assert_eq!(bench.next_batch().await, [1]);
@@ -190,7 +206,7 @@ async fn jobs_gather_only_for_a_while_behind_a_batch_that_does_not_return() {
     let answered = bench.submit(1, 1).expect("there is room");
     assert_eq!(bench.next_batch().await, [1], "after a while a batch of one job starts");
     bench.gate.add_permits(10);
-    answered.await.expect("answered");
+    response(answered).await;
 }
 
 #[tokio::test]
@@ -206,7 +222,7 @@ async fn jobs_to_be_run_again_come_first_and_in_order() {
     assert_eq!(bench.next_batch().await, [2, 3, 4]);
     bench.gate.add_permits(1);
     for answered in waiting {
-        answered.await.expect("every job is answered once");
+        response(answered).await;
     }
 }
 
@@ -231,17 +247,17 @@ async fn a_full_queue_refuses_at_once_and_other_lanes_still_accept_jobs() {
     let refused = loop {
         match bench.submit(1, 100) {
             Ok(answered) => accepted.push(answered),
-            Err(Full(job)) => break job,
+            Err(refused) => break refused,
         }
         tokio::task::yield_now().await;
     };
-    assert_eq!(refused.number, 100);
+    assert_eq!(refused, Unanswered::Full);
     assert!(accepted.len() <= 1 + LIMITS.batch + LIMITS.queue, "{} jobs wait", accepted.len());
-    bench.submit(2, 7).expect("another lane has room");
+    let _other = bench.submit(2, 7).expect("another lane has room");
     assert_eq!(bench.next_batch().await, [7]);
     bench.gate.add_permits(100);
     for answered in accepted {
-        answered.await.expect("every accepted job is answered");
+        response(answered).await;
     }
 }
 
@@ -250,12 +266,12 @@ async fn an_idle_lane_is_removed_and_created_again_when_needed() {
     let mut bench = Bench::new(LIMITS, 0);
     bench.gate.add_permits(1000);
     for key in 0..100 {
-        bench.submit(key, key).expect("there is room").await.expect("answered");
+        response(bench.submit(key, key).expect("there is room")).await;
     }
     while bench.lanes.count() > 0 {
         tokio::time::sleep(LIMITS.linger).await;
     }
-    bench.submit(1, 5).expect("there is room").await.expect("answered");
+    response(bench.submit(1, 5).expect("there is room")).await;
     while bench.started.try_recv().is_ok() {}
 }
 
@@ -267,7 +283,7 @@ async fn finishing_answers_every_accepted_job() {
     bench.lanes.finish().await;
     assert_eq!(bench.lanes.count(), 0);
     for mut answered in waiting {
-        answered.try_recv().expect("answered before it finished");
+        answered.try_recv().expect("answered before it finished").expect("a response");
     }
 }
 
@@ -276,14 +292,15 @@ struct Fragile;
 
 impl Work for Fragile {
     type Key = ();
-    type Job = (bool, oneshot::Sender<()>);
+    type Request = bool;
+    type Response = ();
 
-    async fn run(&self, _key: (), jobs: Vec<Self::Job>, _supply: Option<i64>) -> Done<Self::Job> {
-        for (panics, answer) in jobs {
-            assert!(!panics, "the test asks for a panic");
-            let _ = answer.send(());
+    async fn attempt(&self, (): (), jobs: Vec<JobOf<Self>>, _: Turn, _: Option<i64>) -> Attempt<JobOf<Self>> {
+        for job in jobs {
+            assert!(!job.request, "the test asks for a panic");
+            job.answer(());
         }
-        Done::all(None)
+        Attempt::done(None)
     }
 
     fn may_overlap(&self, _supply: Option<i64>, _weight: i64) -> bool {
@@ -292,15 +309,11 @@ impl Work for Fragile {
 }
 
 #[tokio::test]
-async fn a_batch_that_panics_closes_the_channels_of_its_jobs_and_the_lane_continues() {
+async fn a_batch_that_panics_tells_its_clients_and_the_lane_continues() {
     let lanes = Lanes::new(Fragile, LIMITS);
-    let ask = |panics| {
-        let (answer, answered) = oneshot::channel();
-        lanes.submit((), (panics, answer)).expect("there is room");
-        answered
-    };
-    assert!(ask(true).await.is_err(), "the channel of the job is closed");
-    ask(false).await.expect("the next job is answered");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    assert_eq!(lanes.ask((), true, deadline).await, Err(Unanswered::Dropped));
+    assert_eq!(lanes.ask((), false, deadline).await, Ok(()), "the next job is answered");
 }
 
 #[tokio::test]
@@ -317,7 +330,7 @@ async fn a_batch_that_panics_leaves_no_weight_behind_while_another_one_runs() {
     let _next = bench.submit(1, 8).expect("there is room");
     assert_eq!(bench.next_batch().await, [8], "the batch that panicked takes no supply any more");
     bench.gate.add_permits(10);
-    first.await.expect("answered");
+    response(first).await;
 }
 
 #[tokio::test]
@@ -326,11 +339,12 @@ async fn a_limited_number_of_overdue_batches_give_up_their_slots() {
     let warm = bench.submit(1, 1).expect("there is room");
     assert_eq!(bench.next_batch().await, [1]);
     bench.gate.add_permits(1);
-    warm.await.expect("answered");
+    response(warm).await;
     // two slots, and two batches that have given up theirs
     for _ in 0..4 {
-        let _stuck = bench.submit(1, STUCK).expect("there is room");
+        let stuck = bench.submit(1, STUCK).expect("there is room");
         assert_eq!(bench.next_batch().await, [STUCK]);
+        bench.waiting.push(stuck);
     }
     let mut waiting = Vec::new();
     while let Ok(answered) = bench.submit(1, 1) {
@@ -340,32 +354,40 @@ async fn a_limited_number_of_overdue_batches_give_up_their_slots() {
     assert!(bench.started.try_recv().is_err(), "no further batch gives up its slot, so the queue is full");
 }
 
-/// Work that hands back odd jobs to run alone; they wait until the test releases them.
-struct Picky {
+/// Attempts, each with its jobs.
+type Attempts = Arc<Mutex<Vec<(Turn, Vec<&'static str>)>>>;
+
+/// Work that spoils some batches; single jobs wait until the test releases them.
+struct Spoiled {
+    attempts: Attempts,
     gate: Arc<Semaphore>,
-    alone: Arc<AtomicUsize>,
 }
 
-impl Work for Picky {
+impl Work for Spoiled {
     type Key = ();
-    type Job = (i64, oneshot::Sender<&'static str>);
+    /// How its batch is spoiled: "first", "both", "single" (never in a batch), "always", or "never".
+    type Request = &'static str;
+    type Response = Turn;
 
-    async fn run(&self, _key: (), jobs: Vec<Self::Job>, _supply: Option<i64>) -> Done<Self::Job> {
-        let (alone, jobs): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(number, _)| number % 2 == 1);
-        for (_, answer) in jobs {
-            let _ = answer.send("together");
+    async fn attempt(&self, (): (), jobs: Vec<JobOf<Self>>, turn: Turn, _: Option<i64>) -> Attempt<JobOf<Self>> {
+        let requests: Vec<_> = jobs.iter().map(|job| job.request).collect();
+        self.attempts.lock().expect("no panic").push((turn, requests.clone()));
+        if turn == Turn::Alone {
+            self.gate.acquire().await.expect("the gate stays").forget();
         }
-        Done { alone, ..Done::all(None) }
-    }
-
-    async fn run_alone(&self, _key: (), (_, answer): Self::Job) {
-        self.alone.fetch_add(1, Ordering::Relaxed);
-        self.gate.acquire().await.expect("the gate stays").forget();
-        let _ = answer.send("alone");
-    }
-
-    fn turn_away(&self, (_, answer): Self::Job) {
-        let _ = answer.send("turned away");
+        let spoils = |request: &&str| match *request {
+            "first" => turn == Turn::First,
+            "both" => turn != Turn::Alone,
+            "always" => true,
+            _ => false,
+        };
+        if requests.iter().any(spoils) {
+            return Attempt { spoiled: jobs, ..Attempt::done(None) };
+        }
+        let (alone, together): (Vec<_>, Vec<_>) =
+            jobs.into_iter().partition(|job| job.request == "single" && turn != Turn::Alone);
+        together.into_iter().for_each(|job| job.answer(turn));
+        Attempt { alone, ..Attempt::done(None) }
     }
 
     fn may_overlap(&self, _supply: Option<i64>, _weight: i64) -> bool {
@@ -373,29 +395,73 @@ impl Work for Picky {
     }
 }
 
+impl Spoiled {
+    fn lanes(limits: Limits) -> (Lanes<Self>, Attempts, Arc<Semaphore>) {
+        let (attempts, gate) = (Attempts::default(), Arc::new(Semaphore::new(0)));
+        let work = Self { attempts: Arc::clone(&attempts), gate: Arc::clone(&gate) };
+        (Lanes::new(work, limits), attempts, gate)
+    }
+}
+
+#[tokio::test]
+async fn a_spoiled_batch_is_tried_once_more_and_then_one_by_one() {
+    for (how, turns) in [
+        ("never", vec![Turn::First]),
+        ("first", vec![Turn::First, Turn::Second]),
+        ("both", vec![Turn::First, Turn::Second, Turn::Alone, Turn::Alone]),
+    ] {
+        let (lanes, attempts, gate) = Spoiled::lanes(LIMITS);
+        gate.add_permits(10);
+        let asked = [how, "never"].map(|how| submit(&lanes, (), how).expect("there is room"));
+        for answered in asked {
+            assert_eq!(answered.await, Ok(Ok(*turns.last().expect("a turn"))), "{how}");
+        }
+        let attempts = attempts.lock().expect("no panic");
+        assert_eq!(attempts.iter().map(|(turn, _)| *turn).collect::<Vec<_>>(), turns, "{how}");
+        assert!(attempts.iter().all(|(turn, jobs)| (*turn == Turn::Alone) == (jobs.len() == 1)), "{attempts:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_every_attempt_spoils_is_answered_in_the_end() {
+    let (lanes, attempts, gate) = Spoiled::lanes(LIMITS);
+    gate.add_permits(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    assert_eq!(lanes.ask((), "always", deadline).await, Err(Unanswered::Contended(3)));
+    assert_eq!(attempts.lock().expect("no panic").len(), 2 + 3);
+}
+
+#[tokio::test]
+async fn a_job_past_its_deadline_is_not_tried_and_a_job_of_a_disconnected_client_is_dropped() {
+    let (lanes, attempts, gate) = Spoiled::lanes(LIMITS);
+    gate.add_permits(10);
+    let (late, answered) = Job::new("late", Instant::now());
+    lanes.submit((), late).expect("there is room");
+    drop(submit(&lanes, (), "disconnected").expect("there is room"));
+    assert_eq!(answered.await, Ok(Err(Unanswered::Late)));
+    assert_eq!(submit(&lanes, (), "never").expect("there is room").await, Ok(Ok(Turn::First)));
+    assert_eq!(*attempts.lock().expect("no panic"), [(Turn::First, vec!["never"])]);
+}
+
 #[tokio::test]
 async fn single_jobs_use_no_batch_slot() {
-    let (gate, alone) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
-    let lanes = Lanes::new(Picky { gate: Arc::clone(&gate), alone: Arc::clone(&alone) }, LIMITS);
-    let ask = |number| {
-        let (answer, answered) = oneshot::channel();
-        lanes.submit((), (number, answer)).expect("there is room");
-        answered
-    };
-    let mut odd = Vec::new();
-    for number in 0..10 {
-        odd.push(ask(2 * number + 1));
-        assert_eq!(ask(2 * number).await, Ok("together"), "even jobs do not wait for odd ones");
+    let (lanes, attempts, gate) = Spoiled::lanes(LIMITS);
+    let mut single = Vec::new();
+    for _ in 0..10 {
+        single.push(submit(&lanes, (), "single").expect("there is room"));
+        let other = submit(&lanes, (), "never").expect("there is room");
+        assert_eq!(other.await, Ok(Ok(Turn::First)), "batches do not wait for single jobs");
     }
-    assert_eq!(alone.load(Ordering::Relaxed), LIMITS.alone, "single jobs run a few at a time");
+    let alone = attempts.lock().expect("no panic").iter().filter(|(turn, _)| *turn == Turn::Alone).count();
+    assert_eq!(alone, LIMITS.alone, "single jobs run a few at a time");
     gate.add_permits(10);
-    let mut told = Vec::new();
-    for answered in odd {
-        told.push(answered.await.expect("every job is answered"));
+    let mut answers = Vec::new();
+    for answered in single {
+        answers.push(answered.await.expect("every job is answered"));
     }
-    let turned_away = 10 - LIMITS.alone - LIMITS.queue;
-    assert_eq!(told.iter().filter(|&&word| word == "turned away").count(), turned_away, "{told:?}");
-    assert_eq!(told.iter().filter(|&&word| word == "alone").count(), LIMITS.alone + LIMITS.queue);
+    let refused = 10 - LIMITS.alone - LIMITS.queue;
+    assert_eq!(answers.iter().filter(|&&answer| answer == Err(Unanswered::Full)).count(), refused, "{answers:?}");
+    assert_eq!(answers.iter().filter(|&&answer| answer == Ok(Turn::Alone)).count(), LIMITS.alone + LIMITS.queue);
     while lanes.count() > 0 {
         tokio::time::sleep(LIMITS.linger).await;
     }

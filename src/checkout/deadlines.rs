@@ -14,8 +14,9 @@ use super::holds::expiry::{LISTED, Pass, Seen, expire_due};
 use super::horizon::{Horizon, Stragglers};
 use super::orders::overdue::{ORDERS, cancel_due};
 use super::state::Checkout;
+use crate::checkout::error::Error;
 use crate::db::due::{Place, Window};
-use crate::db::error::Error;
+use crate::db::error::Error as DbError;
 use crate::db::tables::{holds, orders};
 use crate::db::views::audit;
 
@@ -28,7 +29,7 @@ impl Checkout {
         let mut horizon = self.due_holds.lock().await;
         let window = Window { after: horizon.place(), age: Duration::ZERO, limit: LISTED };
         let seen = expire_due(&self.background, &self.passed_over, None, window).await;
-        self.record(&mut horizon, seen).await
+        Ok(self.record(&mut horizon, seen).await?)
     }
 
     /// Returns the time, by the database's clock, until the next hold runs out that [`Checkout::expire_holds`] has not seen:
@@ -65,7 +66,7 @@ impl Checkout {
     }
 
     /// Moves a worker's horizon by the result of a page. Returns whether there may be more at once.
-    pub(crate) async fn record(&self, horizon: &mut Horizon, pass: Result<Pass, Error>) -> Result<bool, Error> {
+    pub(crate) async fn record(&self, horizon: &mut Horizon, pass: Result<Pass, DbError>) -> Result<bool, DbError> {
         match pass {
             Ok(Pass::Done(Seen { read_at, last, .. })) => {
                 horizon.record(read_at, last);
@@ -88,8 +89,8 @@ impl Checkout {
     }
 
     /// Moves a worker's horizon after a page took too long to read. If the database is unavailable, the horizon stays.
-    pub(crate) async fn skip(&self, horizon: &mut Horizon, error: &Error) -> Result<(), Error> {
-        if (horizon.is_unknown() || horizon.goes_back()) && matches!(error, Error::Unavailable(_)) {
+    pub(crate) async fn skip(&self, horizon: &mut Horizon, error: &DbError) -> Result<(), DbError> {
+        if (horizon.is_unknown() || horizon.goes_back()) && matches!(error, DbError::Unavailable(_)) {
             let read = self.background.read("expiry.find_time", |tx| audit::find_time(tx).boxed());
             horizon.skip_to(read.await?);
         }
@@ -104,7 +105,7 @@ impl Checkout {
         let mut horizon = self.due_orders.lock().await;
         let window = Window { after: horizon.place(), age: Duration::ZERO, limit: ORDERS };
         let seen = cancel_due(&self.background, &self.passed_over, window).await;
-        self.record(&mut horizon, seen).await
+        Ok(self.record(&mut horizon, seen).await?)
     }
 
     /// Processes a page of holds, orders and payment events that have been due for a while and were missed. Returns whether one
@@ -117,7 +118,8 @@ impl Checkout {
         let began = Instant::now();
         let done = self.step_stragglers(&mut stragglers).await;
         stragglers.took = if matches!(done, Ok(1..)) { Duration::ZERO } else { began.elapsed() };
-        done.map(|_| stragglers.holds.is_some() || stragglers.orders.is_some())
+        done?;
+        Ok(stragglers.holds.is_some() || stragglers.orders.is_some())
     }
 
     /// Returns how long the last step of [`Checkout::find_stragglers`] took, also if it failed; zero when it found something to
@@ -127,7 +129,7 @@ impl Checkout {
     }
 
     /// Returns how many rows were processed. The rows of a worker that has not finished its first pass are left to that pass.
-    async fn step_stragglers(&self, stragglers: &mut Stragglers) -> Result<usize, Error> {
+    async fn step_stragglers(&self, stragglers: &mut Stragglers) -> Result<usize, DbError> {
         // if one walk fails, the others still process their pages
         let (mut done, mut failed) = (0, None);
         if !self.due_holds.lock().await.is_unknown() {
@@ -144,7 +146,7 @@ impl Checkout {
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        let events = self.work_off_stragglers().await;
+        let events = self.process_straggling_events().await;
         match failed {
             Some(error) => Err(error),
             None => events.map(|events| done + events),

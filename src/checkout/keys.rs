@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use futures_util::FutureExt as _;
 
+use crate::batch::Job;
+use crate::db::door::Database;
+use crate::db::error::Error;
 use crate::db::tables::idempotency_keys::{self, Keyed, Made};
-use crate::db::{Database, Error};
 
 /// A request that may have a key.
 pub(crate) trait Keyable {
@@ -25,12 +27,12 @@ pub(crate) struct Sorted<Job> {
 }
 
 /// Reads the stored keys in one statement and sorts the jobs by them. On an error, gives the jobs back.
-pub(crate) async fn sort<Job: Keyable + Sync>(
+pub(crate) async fn sort<Q: Keyable + Sync, A: Send>(
     database: &Database,
-    jobs: Vec<Job>,
-) -> Result<Sorted<Job>, (Vec<Job>, Error)> {
+    jobs: Vec<Job<Q, A>>,
+) -> Result<Sorted<Job<Q, A>>, (Vec<Job<Q, A>>, Error)> {
     let mut sorted = Sorted { first: Vec::new(), again: Vec::new(), replays: Vec::new(), reused: Vec::new() };
-    let keys: Vec<&Keyed> = jobs.iter().filter_map(Keyable::keyed).collect();
+    let keys: Vec<&Keyed> = jobs.iter().filter_map(|job| job.request.keyed()).collect();
     if keys.is_empty() {
         sorted.first = jobs;
         return Ok(sorted);
@@ -45,7 +47,7 @@ pub(crate) async fn sort<Job: Keyable + Sync>(
     };
     let mut seen = HashSet::new();
     for job in jobs {
-        let Some(keyed) = job.keyed() else {
+        let Some(keyed) = job.request.keyed() else {
             sorted.first.push(job);
             continue;
         };

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod deadlines;
+pub mod error;
 pub mod holds;
 mod horizon;
 mod keys;
@@ -16,15 +17,16 @@ pub mod policy;
 pub mod products;
 pub mod readiness;
 pub mod state;
+mod transition;
 mod units;
 mod upkeep;
 
+pub use self::error::Error;
 pub use self::holds::batch::Taken;
 pub use self::holds::outlook::WholeReads;
 pub use self::orders::batch::Placed;
 pub use self::policy::Policy;
 pub use self::state::Checkout;
-pub use crate::db::Error;
 pub use crate::db::tables::holds::Hold;
 pub use crate::db::tables::idempotency_keys::{Keyed, Operation};
 pub use crate::db::tables::order_events::{OrderEvent, Reason};

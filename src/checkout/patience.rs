@@ -1,20 +1,25 @@
-//! Waiting for the response of a batch.
+//! How long a request waits for its batch.
 
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use crate::db::error::Error;
+use super::error::Error;
+use crate::batch::{Lanes, Work};
+use crate::db::error::Error as DbError;
 
 /// How long a request waits for its batch, in the queue and while the batch runs.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(4800);
+const PATIENCE: Duration = Duration::from_millis(4800);
 
-/// Waits for the response of a batch until `deadline`. When a batch starts, it drops the jobs of requests that no longer wait.
-pub(crate) async fn answer<T>(deadline: Instant, answered: oneshot::Receiver<Result<T, Error>>) -> Result<T, Error> {
-    match timeout_at(deadline, answered).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Error::Broken("a batch ended without answering a request".to_owned())),
-        Err(_) => Err(Error::Unavailable("no answer before the deadline".to_owned())),
-    }
+/// Returns until when a request that arrives now waits.
+pub(crate) fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// Asks a lane, and waits for the response until `deadline`.
+pub(crate) async fn ask<W, T>(lanes: &Lanes<W>, key: W::Key, request: W::Request, deadline: Instant) -> Result<T, Error>
+where
+    W: Work<Response = Result<T, DbError>>,
+{
+    Ok(lanes.ask(key, request, deadline).await??)
 }

@@ -1,23 +1,23 @@
 //! The state behind the use cases: the database, the lanes, and the positions of the workers.
 
-use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
-use lru::LruCache;
 use tokio::sync::Notify;
 
 use super::holds::batch::HoldWork;
 use super::holds::outlook::{Fronts, Outlooks};
 use super::holds::passed_over::PassedOver;
+use super::holds::supply::Supplies;
 use super::horizon::{Horizon, Stragglers};
 use super::orders::batch::OrderWork;
 use super::payments::batch::EventWork;
 use super::payments::sweep::Sweep;
 use super::policy::Policy;
-use super::products::reads::ReadWork;
+use super::products::known::KnownProducts;
+use super::products::reads::{PageReads, ProductReads};
 use super::readiness::Readiness;
 use crate::batch::{Lanes, Limits};
 use crate::db::door::Database;
@@ -34,11 +34,11 @@ pub struct Checkout {
     pub(crate) checks: Database,
     pub(crate) policy: Policy,
     pub(crate) holds: Lanes<HoldWork>,
-    pub(crate) reads: Lanes<ReadWork>,
+    pub(crate) product_reads: Lanes<ProductReads>,
+    pub(crate) page_reads: Lanes<PageReads>,
     pub(crate) orders: Lanes<OrderWork>,
     pub(crate) events: Lanes<EventWork>,
-    /// Products that existed when they were last read: a hold of one of them is queued without another read.
-    pub(crate) products_seen: Mutex<LruCache<i64, ()>>,
+    pub(crate) known_products: Arc<KnownProducts>,
     pub(crate) event_queued: Notify,
     /// The last event that the sweep of unmatched events has read.
     pub(crate) unmatched_swept: AtomicI64,
@@ -76,42 +76,36 @@ const ORDER_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
 const EVENT_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
 /// How long jobs gather behind a batch. A batch returns within a few milliseconds unless something is wrong.
 const GATHER: Duration = Duration::from_millis(50);
-/// How many products are remembered as existing, the most recent ones.
-const PRODUCTS_SEEN: NonZeroUsize = NonZeroUsize::new(65_536).expect("it is not zero");
 /// How long an idle lane waits for its next job before it is removed.
 const LINGER: Duration = Duration::from_millis(500);
 
 impl Checkout {
     /// Creates the use cases over this database, with this policy.
     pub fn new(database: Database, policy: Policy) -> Self {
-        let passed_over = Arc::<PassedOver>::default();
+        let (passed_over, known_products) = (Arc::<PassedOver>::default(), Arc::<KnownProducts>::default());
         let batches = database.share(Share::Batches);
         let hold_work = HoldWork {
             database: batches.clone(),
             ttl_seconds: policy.hold_ttl_seconds,
-            passed_over: Arc::clone(&passed_over),
-            outlooks: Outlooks::new(
-                Fronts {
-                    hold_ttl: Duration::from_secs(policy.hold_ttl_seconds),
-                    order_ttl: Duration::from_secs(policy.order_ttl_seconds),
-                },
-                policy.whole_reads,
-            ),
+            supplies: Supplies { passed_over: Arc::clone(&passed_over), outlooks: outlooks(&policy) },
+            products: Arc::clone(&known_products),
         };
         let holds = Lanes::new(hold_work, LIMITS);
-        let reads = Lanes::new(ReadWork { database: batches.clone() }, LIMITS);
+        let product_reads = Lanes::new(ProductReads { database: batches.clone() }, LIMITS);
+        let page_reads = Lanes::new(PageReads { database: batches.clone() }, LIMITS);
         let order_work = OrderWork { database: batches.clone(), ttl_seconds: policy.order_ttl_seconds };
         let orders = Lanes::new(order_work, ORDER_LIMITS);
-        let events = Lanes::new(EventWork { database: batches }, EVENT_LIMITS);
+        let events = Lanes::new(EventWork::new(batches), EVENT_LIMITS);
         Self {
             readiness: Readiness::new(database.share(Share::Checks)),
             background: database.share(Share::Workers),
             checks: database.share(Share::Checks),
             database,
             policy,
-            products_seen: Mutex::new(LruCache::new(PRODUCTS_SEEN)),
+            known_products,
             holds,
-            reads,
+            product_reads,
+            page_reads,
             orders,
             events,
             event_queued: Notify::new(),
@@ -130,18 +124,28 @@ impl Checkout {
     /// Lets every batch finish. No request may be made after this.
     pub async fn finish(&self) {
         self.holds.finish().await;
-        self.reads.finish().await;
+        self.product_reads.finish().await;
+        self.page_reads.finish().await;
         self.orders.finish().await;
         self.events.finish().await;
     }
 
     /// Returns the number of lanes of all kinds. A lane that is idle is removed.
     pub fn lanes(&self) -> usize {
-        self.holds.count() + self.reads.count() + self.orders.count() + self.events.count()
+        let reads = self.product_reads.count() + self.page_reads.count();
+        self.holds.count() + reads + self.orders.count() + self.events.count()
     }
 
     /// Returns the database, for the code that starts, monitors and stops it.
     pub fn database(&self) -> &Database {
         &self.database
     }
+}
+
+fn outlooks(policy: &Policy) -> Outlooks {
+    let fronts = Fronts {
+        hold_ttl: Duration::from_secs(policy.hold_ttl_seconds),
+        order_ttl: Duration::from_secs(policy.order_ttl_seconds),
+    };
+    Outlooks::new(fronts, policy.whole_reads)
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::readiness::Unready;
 use super::state::Checkout;
-use crate::db::error::Error;
+use crate::checkout::error::Error;
 use crate::db::tables::idempotency_keys;
 use crate::db::views::audit;
 
@@ -25,7 +25,7 @@ impl Checkout {
             }
             .boxed()
         });
-        read.await
+        Ok(read.await?)
     }
 
     /// Returns the seconds since 1970 by the database's clock, as far as it is known, and by this machine's.

@@ -228,6 +228,7 @@ fn sort(failure: Failure, committing: bool, is_logged: bool) -> Ended {
         Failure::Abandoned(why) => Ended::Final(Error::Unavailable(why.to_owned())),
         Failure::Unfit(what) => Ended::Final(Error::Unfit(what)),
         Failure::Stale(what) => Ended::Final(Error::Stale(what)),
+        Failure::OutOfStock => Ended::Final(Error::OutOfStock),
         Failure::Raced(guard) => again(Class::Retry, guard.to_owned(), guard.to_owned(), false),
         Failure::Database(error) => match classify(&error, committing) {
             Class::Ours => Ended::Final(Error::Broken(explain(&error))),

@@ -15,6 +15,8 @@ pub enum Failure {
     Raced(&'static str),
     /// Rows have changed since they were read before the transaction: roll back, the caller reads again.
     Stale(&'static str),
+    /// A product has fewer units on sale than the transaction needs: roll back.
+    OutOfStock,
     /// An invariant does not hold: roll back, log, respond with 500.
     Broken(String),
     /// The work was abandoned in the middle of a statement: close the connection, which ends the statement.
@@ -68,9 +70,9 @@ pub enum Error {
     /// Rows have changed since the caller read them; this transaction changed nothing.
     #[error("{0} changed in between")]
     Stale(&'static str),
-    /// Too many requests wait already; nothing was tried.
-    #[error("too many requests wait already")]
-    Overloaded,
+    /// A product has fewer units on sale than the transaction needs; nothing was changed.
+    #[error("there are not enough units")]
+    OutOfStock,
     /// A bug or a schema that does not fit.
     #[error("{0}")]
     Broken(String),

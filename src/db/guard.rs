@@ -16,13 +16,18 @@ pub(super) fn single(guard: &'static str, affected: u64) -> Result<bool, Failure
 }
 
 /// Checks that a set-based update changed exactly the requested rows. Fewer mean that another transaction has changed some of
-/// them: the transaction starts over and reads again.
-pub(super) fn exactly(guard: &'static str, affected: u64, asked: usize) -> Result<(), Failure> {
+/// them; `missed` says what follows from that.
+pub(super) fn exactly(
+    guard: &'static str,
+    affected: u64,
+    asked: usize,
+    missed: fn(&'static str) -> Failure,
+) -> Result<(), Failure> {
     match usize::try_from(affected) {
         Ok(count) if count == asked => Ok(()),
         Ok(count) if count < asked => {
             telemetry::guard_missed(guard);
-            Err(Failure::Raced(guard))
+            Err(missed(guard))
         }
         _ => Err(Failure::Broken(format!("{guard} changed {affected} rows instead of {asked}"))),
     }

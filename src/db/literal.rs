@@ -1,5 +1,5 @@
 //! The only place where SQL text is built in code: the lists of a set-based statement, only from numbers, times, hex
-//! literals, words of this program and session variables.
+//! literals and words of this program.
 
 use std::fmt::{self, Write as _};
 
@@ -22,10 +22,17 @@ pub enum Literal<'a> {
     Bytes(&'a [u8]),
     /// A word from a closed set of this program.
     Word(&'static str),
-    /// A variable of the session, `@p`, or the clock, `NOW(6)`.
-    Variable(&'static str),
-    /// The id that the batch before `payment_events/set_generated` generated, by the row's place in that batch.
-    Generated(usize),
+    /// The clock, `NOW(6)`, or a column of the same row.
+    Code(&'static str),
+    /// So many seconds after the clock or a column.
+    Later(&'static str, u64),
+    /// An id that the last INSERT with generated ids gave to the row at a place, counted from 0; ids ascend by `step`.
+    Generated {
+        /// The row's place.
+        place: u64,
+        /// The difference of two ids.
+        step: u64,
+    },
     /// A time, UTC.
     Time(NaiveDateTime),
     /// NULL.
@@ -67,8 +74,9 @@ impl Literal<'_> {
                 target.write_str(word)?;
                 target.write_char('\'')
             }
-            Self::Variable(name) => target.write_str(name),
-            Self::Generated(place) => write!(target, "@i + {place} * @s"),
+            Self::Code(code) => target.write_str(code),
+            Self::Later(code, seconds) => write!(target, "{code} + INTERVAL {seconds} SECOND"),
+            Self::Generated { place, step } => write!(target, "LAST_INSERT_ID() + {}", place * step),
             Self::Time(time) => write!(target, "'{}'", time.format("%Y-%m-%d %H:%M:%S%.6f")),
             Self::Null => target.write_str("NULL"),
         }
@@ -139,8 +147,8 @@ mod tests {
         assert_eq!(Literal::Bytes(&all).to_string(), format!("x'{expected}'"));
         let hostile = Literal::Bytes(b"'; DROP TABLE holds; --");
         assert_eq!(hostile.to_string(), "x'273b2044524f50205441424c4520686f6c64733b202d2d'");
-        let row = [Literal::Number(-1), Literal::Id(Uuid::nil()), Literal::Variable("@p"), Literal::Null];
-        assert_eq!(rows([row, row]).matches("(-1, x'00000000000000000000000000000000', @p, NULL)").count(), 2);
+        let row = [Literal::Number(-1), Literal::Id(Uuid::nil()), Literal::Code("NOW(6)"), Literal::Null];
+        assert_eq!(rows([row, row]).matches("(-1, x'00000000000000000000000000000000', NOW(6), NULL)").count(), 2);
         assert_eq!(list([Literal::Word("hold"), Literal::Bytes(b"")]), "'hold', x''");
         let time = chrono::DateTime::from_timestamp(1, 2_000).expect("a time").naive_utc();
         assert_eq!(Literal::Time(time).to_string(), "'1970-01-01 00:00:01.000002'");

@@ -8,6 +8,7 @@ pub mod door;
 pub mod due;
 pub mod error;
 mod guard;
+pub mod id_range;
 pub mod literal;
 pub mod lock_wait;
 mod lost_connection;

@@ -22,11 +22,12 @@ macro_rules! statements {
 
 statements! {
     products {
-        FIND_TERMS = "find_terms",
+        FIND_LEFT = "find_left",
         LIST = "list",
         LIST_SOME = "list_some",
         LIST_RESERVED = "list_reserved",
         INSERT = "insert",
+        TAKE = "take",
         RESERVE = "reserve",
         GIVE_BACK = "give_back",
     }
@@ -39,7 +40,6 @@ statements! {
         LIST_UNITS = "list_units",
         LIST_DUE = "list_due",
         LIST_DUE_OF_PRODUCT = "list_due_of_product",
-        SET_TERMS = "set_terms",
         MARK_ORDERED = "mark_ordered",
         RELEASE = "release",
         SETTLE = "settle",
@@ -47,7 +47,6 @@ statements! {
         EXPIRE_OVERDUE = "expire_overdue",
     }
     orders {
-        SET_TERMS = "set_terms",
         INSERT = "insert",
         FIND_TERMS = "find_terms",
         FIND = "find",
@@ -75,7 +74,7 @@ statements! {
         FIND_BY_KEY = "find_by_key",
         FIND_NEXT_DUE = "find_next_due",
         LIST_IDS = "list_ids",
-        SET_GENERATED = "set_generated",
+        FIND_ID_STEP = "find_id_step",
         LIST_GENERATED = "list_generated",
         LIST_DUE = "list_due",
         LIST_READY = "list_ready",
@@ -85,7 +84,6 @@ statements! {
         COUNT_WAITING_SUCCESSES = "count_waiting_successes",
         CLAIM = "claim",
         LEASE = "lease",
-        SET_DUE = "set_due",
         LEASE_ALL = "lease_all",
         LIST_LEASED = "list_leased",
         MARK_ALL_APPLIED = "mark_all_applied",

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::PrivateServer;
+use super::server::PrivateServer;
 use crate::config::{OFF, Settings};
 
 /// The database that `holdfast dev` makes on its private server.

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::READY_LIMIT;
 use super::error::DevError;
 use super::folder::{Folder, remove, write};
+use super::limits::READY_LIMIT;
 use super::supervisor::{Supervised, describe};
 
 /// Folders of servers besides `PATH`, which seldom contains these folders for an ordinary user.

@@ -7,9 +7,9 @@ use std::process;
 
 use tokio::time::{Instant, sleep};
 
-use super::POLL;
 use super::error::DevError;
-use super::supervisor::{KILL_LIMIT, TERM_LIMIT, send_signal};
+use super::limits::{KILL_LIMIT, POLL, TERM_LIMIT};
+use super::signal::send_signal;
 
 /// How many of the last lines of its log an error quotes.
 const LOG_LINES_QUOTED: usize = 20;

@@ -5,18 +5,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
 use super::error::DevError;
 use super::folder::Folder;
-
-/// How long a server may take to end after SIGTERM before it is killed; [`SUPERVISOR`] has the same limit.
-pub(super) const TERM_LIMIT: Duration = Duration::from_secs(30);
-/// How long a process may take to end after SIGKILL.
-pub(super) const KILL_LIMIT: Duration = Duration::from_secs(10);
+use super::limits::{KILL_LIMIT, TERM_LIMIT};
+use super::signal::send_signal;
 
 const SUPERVISOR: &str = include_str!("supervisor.sh");
 
@@ -84,13 +80,4 @@ impl Supervised {
 /// Describes an end.
 pub(super) fn describe(ended: io::Result<ExitStatus>) -> String {
     ended.map_or_else(|error| error.to_string(), |status| status.to_string())
-}
-
-/// Sends a signal by the shell's own `kill`: the standard library can only send SIGKILL, and only to a direct child.
-pub(super) async fn send_signal(signal: &str, pids: &[String]) {
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", r#"kill -s "$0" -- "$@""#, signal]).args(pids).stderr(Stdio::null());
-    if let Err(error) = command.status().await {
-        tracing::warn!(%error, signal, "a signal could not be sent");
-    }
 }

@@ -226,11 +226,11 @@ impl From<Error> for Problem {
                 "overloaded",
                 "Too many requests are waiting. This request was not processed, and nothing was changed.",
             ),
-            Error::Contended { .. } | Error::Stale(_) => Self::unavailable(
+            Error::Contended { .. } => Self::unavailable(
                 "contention",
                 "Too many other requests changed the same rows at the same time. This request changed nothing.",
             ),
-            Error::Broken(_) | Error::Unfit(_) => Self::internal(),
+            Error::Broken(_) => Self::internal(),
         }
     }
 }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
+use super::metrics::log_dropped;
+
 /// How often the log reports dropped lines while it is read or written too slowly.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// The size of the queue in bytes; each line counts [`LINE_BYTES`] in addition to its text.
@@ -63,7 +65,7 @@ impl Load {
     /// Counts lines that were not written.
     fn drop_lines(&self, lines: u64) {
         self.dropped.fetch_add(lines, Ordering::Relaxed);
-        super::log_dropped(lines);
+        log_dropped(lines);
     }
 }
 

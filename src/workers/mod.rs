@@ -82,7 +82,7 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         Ok(Next::After(if more { rest } else { rest.max(SWEEP_EVERY) }))
     });
     work(app, tasks, stop, "work_off_inbox", |app| async move {
-        if app.checkout.work_off_inbox().await? {
+        if app.checkout.process_due_events().await? {
             return Ok(Next::Now);
         }
         // events that could not be applied now are not tried again at once
@@ -90,7 +90,7 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
     });
     work(app, tasks, stop, "tell_inbox", |app| async move {
         let began = Instant::now();
-        let sent = app.checkout.tell_inbox().await;
+        let sent = app.checkout.report_inbox().await;
         let rest = GAUGE_INBOX_EVERY.max(began.elapsed() * SWEEP_SHARE);
         Ok(match sent {
             Ok(()) => Next::After(rest),
@@ -108,7 +108,7 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         Ok(match app.checkout.look_at_schema().await {
             Ok(()) => Next::After(LOOK_AT_SCHEMA_EVERY),
             Err(Unready::SchemaOutdated { .. }) => Next::After(NAP),
-            Err(Unready::Database(error)) => Next::Failed(error, NAP),
+            Err(Unready::Database(error)) => Next::Failed(error.into(), NAP),
         })
     });
     spawn(app, tasks, stop, "pool_gauges", |app| async move {

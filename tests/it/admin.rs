@@ -759,8 +759,8 @@ async fn lists_are_narrowed_by_order_hold_charge_and_time() {
         assert_eq!(listed(&client, &format!("payment-events?{query}")).await, expected, "{query}");
     }
     shop.execute(&format!(
-        "UPDATE payment_events SET received_at = '2026-01-02 00:00:00' + INTERVAL (id - {}) HOUR",
-        e[0]
+        "UPDATE payment_events SET received_at = '2026-01-02 00:00:00' + INTERVAL (FIELD(id, {}) - 1) HOUR",
+        e.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     ))
     .await;
     let (from, to) = ("received_from=2026-01-02T02:00:00Z", "received_to=2026-01-02T06:00:00.000000Z");

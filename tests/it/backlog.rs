@@ -35,7 +35,7 @@ fn pay(order_id: &Uuid) -> Event {
 }
 
 async fn work_off(app: &App) {
-    while app.checkout.work_off_inbox().await.expect("the step runs") {}
+    while app.checkout.process_due_events().await.expect("the step runs") {}
 }
 
 impl Shop {
@@ -119,7 +119,7 @@ async fn two_instances_on_one_backlog_apply_every_payment_once() {
         let placed = orders(&slow, product_id, 30).await;
         queue(&slow, placed.iter().map(pay)).await;
         let packet = proxy.on(format!("-- {held_back}:").as_str(), Action::PauseBefore);
-        let step = tokio::spawn(async move { slow.checkout.work_off_inbox().await });
+        let step = tokio::spawn(async move { slow.checkout.process_due_events().await });
         packet.reached().await;
         let (quick, others) = queueing(&shop).await;
         work_off(&quick).await;
@@ -140,7 +140,7 @@ async fn a_payment_that_another_instance_applies_meanwhile_only_delays_its_batch
     let placed = orders(&slow, product_id, 20).await;
     queue(&slow, placed.iter().map(pay)).await;
     let packet = proxy.on("-- payment_events/mark_all_applied:", Action::PauseBefore);
-    let step = tokio::spawn(async move { slow.checkout.work_off_inbox().await });
+    let step = tokio::spawn(async move { slow.checkout.process_due_events().await });
     packet.reached().await;
     // the cancellation applies the waiting payment first
     shop.app().checkout.cancel_order(placed[7]).await.expect_err("it is paid by then");
@@ -197,7 +197,7 @@ async fn a_crash_anywhere_in_a_batch_of_the_backlog_loses_no_payment_and_applies
         let placed = orders(&dying, product_id, 10).await;
         queue(&dying, placed.iter().map(pay)).await;
         let cut = proxy.on(rule.clone().skip(skip), action);
-        let step = tokio::spawn(async move { dying.checkout.work_off_inbox().await });
+        let step = tokio::spawn(async move { dying.checkout.process_due_events().await });
         cut.reached().await;
         // from here on no packet reaches the database, and the process ends
         proxy.refuse().await;

@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use holdfast::app::App;
 use holdfast::checkout::payments::receipt::Receipt;
 use holdfast::checkout::{Error, Operation};
-use holdfast::db::packets::pay_orders::{self, Success};
+use holdfast::config::Config;
+use holdfast::db::packets::pay_orders::{ID_STEP, PayOrders, Success};
+use holdfast::db::packets::{Packet as _, send};
 use holdfast::db::tables::orders::Order;
 use holdfast::domain::{Event, EventStatus, OrderStatus, Refusal};
+use mysql_async::OptsBuilder;
 use mysql_async::prelude::Queryable as _;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -404,18 +408,14 @@ async fn a_batch_of_payments_finds_the_ids_of_its_events_whatever_the_increment_
     let (app, _proxy) = shop.app_through_proxy().await;
     let to_pay = payments_of(&app, product_id, 6).await;
     let mut conn = shop.sql().await;
-    for (steps, half) in [("3, auto_increment_offset = 2", 0..3), ("1, auto_increment_offset = 1", 3..6)] {
+    for (step, offset, half) in [(3, 2, 0..3), (1, 1, 3..6)] {
         let successes = successes(&to_pay[half]);
-        conn.query_drop(format!("SET SESSION auto_increment_increment = {steps}")).await.expect("the increment is set");
+        let settings = format!("auto_increment_increment = {step}, auto_increment_offset = {offset}");
+        conn.query_drop(format!("SET SESSION {settings}")).await.expect("the increment is set");
         conn.query_drop("BEGIN").await.expect("a transaction");
-        let statements = pay_orders::pay(&successes);
-        let (last, others) = statements.split_last().expect("statements");
-        for statement in others {
+        for statement in (PayOrders { successes, step }).statements() {
             conn.query_drop(statement).await.expect("it runs");
         }
-        let generated: Vec<(Vec<u8>, i64)> = conn.query(last).await.expect("it runs");
-        let keys = successes.iter().map(|success| &success.event.idempotency_key);
-        assert!(generated.iter().map(|(key, _)| key).eq(keys), "{generated:?}");
         conn.query_drop("COMMIT").await.expect("committed");
     }
     let of_charges = "SELECT COUNT(*) FROM charges JOIN payment_events ON payment_events.id = charges.event_id
@@ -427,28 +427,33 @@ async fn a_batch_of_payments_finds_the_ids_of_its_events_whatever_the_increment_
 }
 
 #[tokio::test]
+async fn a_service_learns_the_increment_of_its_server_from_its_first_batch_of_payments() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(100).await;
+    let config = shop.config();
+    let increment = vec!["SET SESSION auto_increment_increment = 3, auto_increment_offset = 2"];
+    let database = OptsBuilder::from_opts(config.database_url.clone()).init(increment).into();
+    let app = Arc::new(App::new(&Config { database_url: database, ..config }));
+    let to_pay = payments_of(&app, product_id, 12).await;
+    let batches = "SELECT COUNT(DISTINCT settled_at) FROM payment_events";
+    let paid = join_all(to_pay.into_iter().map(|(event, _)| app.checkout.receive_event(event))).await;
+    assert!(paid.iter().all(is_paid), "{paid:?}");
+    assert_eq!(shop.count("SELECT COUNT(*) FROM payment_events WHERE id % 3 = 2").await, 12, "ids come in steps");
+    assert!(shop.count(batches).await < 12, "the events share batches");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
 async fn a_batch_of_payments_under_wrong_ids_is_not_committed() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, _proxy) = shop.app_through_proxy().await;
     let to_pay = payments_of(&app, product_id, 2).await;
-    let successes = successes(&to_pay);
-    for wrong in ["SET @i = LAST_INSERT_ID() + 1, @s = 1", "SET @i = LAST_INSERT_ID(), @s = 7", ""] {
-        let mut statements = pay_orders::pay(&successes);
-        if !wrong.is_empty() {
-            statements[1] = wrong.to_owned();
-        }
-        let (statements, successes) = (&statements, &successes);
-        let result = app
-            .checkout
-            .database()
-            .transaction("test", |tx| {
-                async move { pay_orders::paid(tx.packet(statements).await?, successes).map(|ids| ids.len()) }.boxed()
-            })
-            .await;
-        match wrong {
-            "" => assert!(matches!(result, Ok(2)), "{result:?}"),
-            _ => assert!(matches!(result, Err(Error::Stale("payment_events/list_generated"))), "{result:?}"),
+    for step in [7, 2, 1] {
+        let packet = PayOrders { successes: successes(&to_pay), step };
+        match send(app.checkout.database(), "test", &packet).await {
+            Ok(ids) => assert_eq!((step, ids.len()), (1, 2)),
+            Err(error) => assert!(matches!(error, holdfast::db::Error::Stale(ID_STEP)) && step > 1, "{error}"),
         }
     }
     shop.assert_conserved().await;

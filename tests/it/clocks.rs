@@ -80,7 +80,7 @@ impl Sale {
         app.checkout.expire_holds().await.expect("the step runs");
         app.checkout.cancel_overdue_orders().await.expect("the step runs");
         app.checkout.find_stragglers().await.expect("the step runs");
-        app.checkout.work_off_inbox().await.expect("the step runs");
+        app.checkout.process_due_events().await.expect("the step runs");
         app.checkout.sweep_parked().await.expect("the step runs");
     }
 
@@ -148,7 +148,7 @@ async fn every_code_path_that_ends_overdue_rows_stops_before_it_changes_one() {
             0 => drop(checkout.expire_holds().await.expect("the step runs")),
             1 => drop(checkout.cancel_overdue_orders().await.expect("the step runs")),
             2 => drop(checkout.find_stragglers().await.expect("the step runs")),
-            3 => drop(checkout.work_off_inbox().await.expect("the step runs")),
+            3 => drop(checkout.process_due_events().await.expect("the step runs")),
             4 => drop(checkout.create_hold(sale.product_id, 1, None).await.expect_err("none is left")),
             _ => {
                 let reference = Reference { order_id: None, hold_id: Some(sale.paid_hold) };

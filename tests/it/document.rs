@@ -51,6 +51,11 @@ fn filled(name: &str, statement: &str) -> String {
         "{pause_us}",
         "{processing_us}",
         "{row}",
+        "{price_minor}",
+        "{currency}",
+        "{hold_id}",
+        "{order_id}",
+        "{due_at}",
     ];
     for number in numbers {
         text = text.replace(number, "1");

@@ -1,5 +1,6 @@
 //! The transaction door: how the database can fail a transaction, and what the caller sees.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -151,7 +152,11 @@ async fn a_refusal_is_not_run_again() {
 }
 
 /// Breaks a connection at its next COMMIT; the work must succeed all the same.
-async fn losing_its_commit<T>(proxy: &Proxy, action: Action, work: impl Future<Output = Result<T, Error>>) -> T {
+async fn losing_its_commit<T, E: Display>(
+    proxy: &Proxy,
+    action: Action,
+    work: impl Future<Output = Result<T, E>>,
+) -> T {
     let lost = proxy.on(Rule::exactly("COMMIT"), action);
     let value = work.await.unwrap_or_else(|error| panic!("{action:?}: {error}"));
     assert_eq!(lost.hits(), 1, "{action:?}");

@@ -1,7 +1,7 @@
 //! Holds and orders that run out: their units come back once, soon, and in spite of every fault.
 
 use holdfast::app::App;
-use holdfast::db::Error;
+use holdfast::checkout::Error;
 use holdfast::domain::{EventStatus, HoldStatus, OrderStatus, Refusal};
 use mysql_async::prelude::Queryable;
 use uuid::Uuid;

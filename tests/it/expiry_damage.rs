@@ -192,10 +192,10 @@ async fn a_worker_whose_first_reads_fail_still_ends_rows_that_became_due_before_
         .collect();
     app.checkout.expire_holds().await.expect_err("it takes too long");
     app.checkout.cancel_overdue_orders().await.expect_err("it takes too long");
-    app.checkout.work_off_inbox().await.expect_err("it takes too long");
+    app.checkout.process_due_events().await.expect_err("it takes too long");
     drop(failing);
     drain(&app).await;
-    while app.checkout.work_off_inbox().await.expect("the step runs") {}
+    while app.checkout.process_due_events().await.expect("the step runs") {}
     assert_eq!(shop.reserved(product_id).await, 0);
     assert_eq!(shop.count("SELECT COUNT(*) FROM payment_events WHERE status = 'parked'").await, 1);
     shop.assert_conserved().await;

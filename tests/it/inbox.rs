@@ -39,7 +39,7 @@ impl Shop {
 }
 
 pub(crate) async fn work_off(app: &Arc<App>) {
-    while app.checkout.work_off_inbox().await.expect("the step runs") {}
+    while app.checkout.process_due_events().await.expect("the step runs") {}
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn an_event_that_cannot_be_applied_is_kept_and_tried_again_until_it_can() 
     let client = shop.serve_without_workers().await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
     let (_, neighbour) = client.hold_and_order(product_id, 1).await;
-    let _poison = client.proxy.on(Rule::from("-- orders/mark_paid:").always(), POISON);
+    let _poison = client.proxy.on(Rule::from("-- orders/mark_").always(), POISON);
     let poisoned = client.pay(&order_id, "paid", "poison").await;
     assert_eq!(outcome(&poisoned), (202, "queued"), "{poisoned:?}");
     assert_eq!(outcome(&client.pay(&order_id, "paid", "poison").await), (200, "duplicate"));
@@ -83,7 +83,7 @@ async fn an_event_whose_retries_are_used_up_is_dead_and_can_be_replayed() {
     let product_id = shop.product(1).await;
     let client = shop.serve_without_workers().await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
-    let _poison = client.proxy.on(Rule::from("-- orders/mark_paid:").always(), POISON);
+    let _poison = client.proxy.on(Rule::from("-- orders/mark_").always(), POISON);
     client.pay(&order_id, "paid", "poison").await.expect(202);
     shop.execute(&format!("UPDATE payment_events SET attempts = {}", ATTEMPTS - 1)).await;
     for expected in ["received", "dead"] {
@@ -113,7 +113,7 @@ async fn a_waiting_event_that_cannot_be_applied_is_tried_again_and_does_not_fail
     let client = shop.serve_without_workers().await;
     let (hold_id, order_id) = (client.hold(product_id, 1).await, mint());
     client.pay(&order_id, "paid", "poison").await.expect(202);
-    let _poison = client.proxy.on(Rule::from("-- orders/mark_paid:").always(), POISON);
+    let _poison = client.proxy.on(Rule::from("-- orders/mark_").always(), POISON);
     assert_eq!(client.try_order_as(&hold_id, &order_id).await.expect(201).text("status"), "pending");
     assert_eq!(shop.event("poison").await, ("received".to_owned(), 1));
     assert_eq!(shop.errors().await.len(), 1);
@@ -129,7 +129,7 @@ async fn a_payment_that_cannot_be_applied_protects_its_order_only_during_its_fir
     let product_id = shop.product(1).await;
     let client = shop.serve_without_workers().await;
     let (_, order_id) = client.hold_and_order(product_id, 1).await;
-    let _poison = client.proxy.on(Rule::from("-- orders/mark_paid:").always(), POISON);
+    let _poison = client.proxy.on(Rule::from("-- orders/mark_").always(), POISON);
     client.pay(&order_id, "paid", "poison").await.expect(202);
     shop.let_order_run_out(&order_id).await;
     client.app.checkout.cancel_overdue_orders().await.expect("the step runs");

@@ -87,7 +87,7 @@ async fn holds_of_unknown_products_share_a_read_and_open_no_lane() {
         assert!(matches!(answer, Err(Error::Refused(Refusal::ProductNotFound))), "{answer:?}");
     }
     assert_eq!(app.checkout.lanes(), 1, "only the lane of reads");
-    assert_eq!(sent(&proxy, "products/reserve"), 0);
+    assert_eq!(sent(&proxy, "products/take"), 0);
     let reads = sent(&proxy, "products/list_some");
     assert!(reads <= 3, "{reads} reads for 200 requests");
 }
@@ -190,15 +190,13 @@ async fn single_payments_for_locked_orders_do_not_delay_other_payments() {
     let placed = orders(&app, product_id, 4).await;
     let pay = |order_id: &Uuid| deliver(&app, payment(*order_id, &order_id.to_string()));
     let locked = lock(&shop, "orders", &placed[..2]).await;
-    // payments that wait occupy both places for single jobs
-    let update = proxy.on("-- orders/mark_paid:", Action::PauseBefore);
-    let mut waiting = in_order([pay(&placed[0])]);
-    update.reached().await;
-    drop(update);
-    let update = proxy.on("-- orders/mark_paid:", Action::PauseBefore);
-    waiting.extend(in_order([pay(&placed[1])]));
-    update.reached().await;
-    drop(update);
+    // payments that wait occupy both slots for batches
+    let mut waiting = Vec::new();
+    for order_id in &placed[..2] {
+        let packet = proxy.on("-- payment_events/insert_applied:", Action::PauseBefore);
+        waiting.extend(in_order([pay(order_id)]));
+        packet.reached().await;
+    }
     for order_id in &placed[2..] {
         assert_eq!(pay(order_id).await.expect("the event is accepted").status, EventStatus::Applied);
     }

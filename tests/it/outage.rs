@@ -277,7 +277,7 @@ async fn connections_that_were_lost_in_an_outage_are_killed_over_few_new_ones() 
     statements.reached_by(LOST).await;
     proxy.freeze();
     for ended in all(calls).await {
-        assert!(matches!(ended, Err(Error::Unavailable(_))), "{ended:?}");
+        assert!(matches!(ended, Err(holdfast::db::Error::Unavailable(_))), "{ended:?}");
     }
     proxy.clear();
     let before = proxy.connects();

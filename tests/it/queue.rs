@@ -35,14 +35,14 @@ async fn a_deadlock_in_a_batch_loses_no_hold() {
     heavy.query_drop("UPDATE products SET name = 'Heavy'").await.expect("all rows are free");
     let key = |n: i64| (n == 0).then(|| keyed(Operation::Hold, "key", 0));
     let crowd = in_order((0..20).map(|n| hold(&app, product_id, n % 3 + 1, key(n))));
-    shop.until_running("products/reserve").await;
+    shop.until_running("products/take").await;
     let taken = "INSERT INTO idempotency_keys (scope, operation, idempotency_key, fingerprint, resource_id)
                  VALUES ('anonymous', 'hold', 'key', REPEAT('x', 32), REPEAT('x', 16))";
     heavy.query_drop(taken).await.expect("the batch is the victim of the deadlock");
     heavy.query_drop("ROLLBACK").await.expect("the transaction ends");
     let answers = all(crowd).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-    assert_eq!(sent(&proxy, "products/reserve"), 2, "the packet was rolled back once and sent again");
+    assert_eq!(sent(&proxy, "products/take"), 2, "the packet was rolled back once and sent again");
     assert_eq!(shop.count("SELECT COUNT(*) FROM holds").await, 21);
     shop.assert_conserved().await;
 }

@@ -141,7 +141,7 @@ async fn a_deadline_that_was_moved_before_the_horizon_is_found_by_the_walk_for_s
     let step = async || {
         app.checkout.expire_holds().await.expect("the step runs");
         app.checkout.cancel_overdue_orders().await.expect("the step runs");
-        app.checkout.work_off_inbox().await.expect("the step runs");
+        app.checkout.process_due_events().await.expect("the step runs");
     };
     step().await;
     let past = "UTC_TIMESTAMP(6) - INTERVAL 60 SECOND";

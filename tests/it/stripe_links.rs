@@ -156,7 +156,7 @@ async fn payments_of_another_shop_are_stored_and_listed_and_nothing_is_due_for_t
     }
     // also after 30 days
     shop.execute("UPDATE payment_events SET received_at = received_at - INTERVAL 30 DAY").await;
-    while app.checkout.work_off_inbox().await.expect("the step runs") {}
+    while app.checkout.process_due_events().await.expect("the step runs") {}
     app.checkout.sweep_parked().await.expect("the step runs");
     assert!(!app.checkout.sweep_unmatched().await.expect("the step runs"));
     assert_eq!(app.checkout.next_event_due().await.expect("the step runs"), None, "no event is due");

@@ -21,9 +21,9 @@ async fn session_and_intent_at_the_same_moment_pay_once_wherever_one_is_held_bac
         // the link is written but not committed: the intent cannot see it
         (0, "-- payment_links/insert:", Action::PauseAfter),
         (0, "-- unmatched_objects/list_waiting:", Action::PauseBefore),
-        (0, "-- payment_events/insert:", Action::PauseBefore),
-        (0, "-- payment_events/insert:", Action::PauseAfter),
-        (0, "-- orders/mark_paid:", Action::PauseBefore),
+        (0, "-- payment_events/insert_applied:", Action::PauseBefore),
+        (0, "-- payment_events/insert_applied:", Action::PauseAfter),
+        (0, "-- orders/list_touched:", Action::PauseBefore),
     ] {
         let (shop, slow, fast, payment) = two_instances().await;
         let events = [session(&payment), intent(&payment)];
@@ -59,7 +59,7 @@ async fn an_event_that_two_instances_match_at_once_is_applied_once() {
         assert!([200, 202].contains(&answer.status), "{answer:?}");
     }
     let app = shop.app();
-    while app.checkout.work_off_inbox().await.expect("the step runs") {}
+    while app.checkout.process_due_events().await.expect("the step runs") {}
     shop.assert_paid_once(&one, &payment).await;
 }
 
@@ -124,7 +124,7 @@ async fn the_workers_apply_events_that_a_crash_left_between_two_steps() {
     let crash = crashing.proxy.on(Rule::from("-- payment_events/lease:").always(), Action::CutBefore);
     assert_eq!(outcome(&deliver(&crashing, &intent(&payment)).await), (202, "queued"));
     drop(crash);
-    while shop.app().checkout.work_off_inbox().await.expect("the step runs") {}
+    while shop.app().checkout.process_due_events().await.expect("the step runs") {}
     assert_eq!((client.order_status(&payment.order_id).await.as_str(), shop.unmatched().await), ("paid", 0));
     shop.assert_conserved().await;
 }
@@ -140,7 +140,7 @@ async fn an_event_whose_commit_has_an_unknown_result_is_applied_once() {
         assert!([200, 202].contains(&answer.status), "{commit}: {answer:?}");
         // a lease whose commit has an unknown result lasts until the next attempt
         shop.execute("UPDATE payment_events SET due_at = UTC_TIMESTAMP(6) WHERE due_at IS NOT NULL").await;
-        while shop.app().checkout.work_off_inbox().await.expect("the step runs") {}
+        while shop.app().checkout.process_due_events().await.expect("the step runs") {}
         assert_eq!(shop.states_of(&payment).await, ["succeeded applied"], "{commit}");
         assert_eq!((client.order_status(&payment.order_id).await.as_str(), shop.unmatched().await), ("paid", 0));
         shop.assert_conserved().await;
@@ -161,7 +161,7 @@ async fn in_queue_mode_the_worker_applies_events_that_are_linked() {
             let expected = if intent_first && place == 0 { (200, "unmatched") } else { (202, "queued") };
             assert_eq!(outcome(&answer), expected);
         }
-        while client.app.checkout.work_off_inbox().await.expect("the step runs") {}
+        while client.app.checkout.process_due_events().await.expect("the step runs") {}
         shop.assert_paid_once(&client, &payment).await;
     }
 }

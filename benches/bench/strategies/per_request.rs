@@ -3,7 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use holdfast::db::tables::holds;
+use holdfast::db::packets::Packet as _;
+use holdfast::db::packets::keys::Keys;
+use holdfast::db::packets::take_holds::TakeHolds;
+use holdfast::db::tables::products::Terms;
 use holdfast::domain::mint_id;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row};
@@ -15,6 +18,9 @@ use crate::measure::Buyer;
 
 /// Lifetime of the holds of all strategies.
 pub(super) const TTL_SECONDS: u64 = 120;
+/// The terms of every product.
+const PRICE_MINOR: i64 = 4999;
+const CURRENCY: &str = "EUR";
 /// Deadlock, lock wait timeout, and "record has changed since last read".
 const RETRIED: [u16; 3] = [1213, 1205, 1020];
 
@@ -72,18 +78,21 @@ impl<S: Statements> Buyer for Arc<PerRequest<S>> {
 
 /// Returns the statements of a batch as one text, with BEGIN.
 pub(super) fn packet(product_id: i64, holds: &[(Uuid, i64)]) -> String {
-    format!("BEGIN;\n{}", holds::take(product_id, holds, TTL_SECONDS).join(";\n"))
+    let terms = Terms { price_minor: PRICE_MINOR, currency: CURRENCY.to_owned() };
+    let (holds, ttl_seconds, keys) = (holds.to_vec(), TTL_SECONDS, Keys::default());
+    let packet = TakeHolds { product_id, terms: &terms, holds, ttl_seconds, keys };
+    format!("BEGIN;\n{}", packet.statements().join(";\n"))
 }
 
 /// Sends a batch, checks the counts of the insert and of the guarded update, and commits.
 pub(super) async fn send(conn: &mut Conn, packet: &[u8], count: u64) -> Result<(), Error> {
     let mut result = conn.query_iter(packet).await?;
-    let mut affected = [0; 5];
+    let mut affected = [0; 4];
     for reply in &mut affected {
         *reply = result.affected_rows();
         let _: Vec<Row> = result.collect().await?;
     }
-    let [_begin, _terms, inserted, reserved, _left] = affected;
+    let [_begin, inserted, reserved, _left] = affected;
     assert_eq!((inserted, reserved), (count, 1), "a batch must be taken completely");
     conn.query_drop("COMMIT").await
 }

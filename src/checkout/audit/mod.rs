@@ -18,12 +18,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::report::{Findings, LookedAt, PRODUCTS, Purse, Report, Stock};
+use self::report::{Findings, LookedAt, MoneyTotals, PRODUCTS, Report, Stock};
+use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
 use crate::db::views::audit::{
     self, CHARGES, Counters, EVENTS, Finding, HOLDS, Key, Kind, ORDERS, Page, TRANSITIONS, Table, Units,
 };
-use crate::db::{Error, Failure, Tx};
+use crate::db::{Failure, Tx};
 use crate::domain::Refusal;
 
 /// Rows per statement.
@@ -69,7 +70,7 @@ struct Audit {
     stock: Stock,
     products: Vec<(i64, Stock)>,
     findings: Findings,
-    purse: Purse,
+    purse: MoneyTotals,
     sums: Sums,
     pace: Pace,
 }
@@ -115,7 +116,7 @@ async fn look_at_everything(tx: &mut Tx<'_>) -> Result<Report, Failure> {
         stock: Stock::default(),
         products: Vec::new(),
         findings: Findings::default(),
-        purse: Purse::default(),
+        purse: MoneyTotals::default(),
         sums: Sums::default(),
         pace: Pace::start(),
     };

@@ -150,9 +150,9 @@ impl Findings {
 
 /// Collects sums of money.
 #[derive(Debug, Default)]
-pub(crate) struct Purse(HashMap<(MoneyState, Option<String>), (i64, i64, i64)>);
+pub(crate) struct MoneyTotals(HashMap<(MoneyState, Option<String>), (i64, i64, i64)>);
 
-impl Purse {
+impl MoneyTotals {
     fn add(&mut self, state: MoneyState, currency: Option<String>, (amount_minor, count, unknown): (i64, i64, i64)) {
         let sum = self.0.entry((state, currency)).or_default();
         *sum = (sum.0.saturating_add(amount_minor), sum.1 + count, sum.2 + unknown);
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn money_is_added_up_by_state_and_currency() {
-        let mut purse = Purse::default();
+        let mut purse = MoneyTotals::default();
         let charges = |status: &str, kept_minor, refunded_minor| ChargeSum {
             status: status.to_owned(),
             currency: Some("EUR".to_owned()),

@@ -15,8 +15,9 @@ use tokio::time::Instant;
 
 use super::halves::in_halves;
 use super::passed_over::{Findings, PassedOver, Unfit};
+use crate::checkout::units::give_back_rows;
 use crate::db::due::{Page, Place, Window};
-use crate::db::tables::holds::{self, Due, Units, sum};
+use crate::db::tables::holds::{self, Due, Units};
 use crate::db::tables::products;
 use crate::db::{Database, Error, Failure};
 use crate::telemetry;
@@ -131,7 +132,7 @@ async fn expire_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
         .transaction("holds.expire", |tx| {
             async move {
                 holds::expire(tx, units).await?;
-                products::give_back(tx, &sum(units.iter().copied())).await
+                give_back_rows(tx, units.iter().copied()).await
             }
             .map(|done| done.map_err(Failure::of_some_rows))
             .boxed()

@@ -5,23 +5,19 @@ pub mod expiry;
 mod halves;
 pub(crate) mod outlook;
 pub(crate) mod passed_over;
-
-use std::sync::{MutexGuard, PoisonError};
+pub(crate) mod supply;
 
 use futures_util::FutureExt as _;
-use lru::LruCache;
-use tokio::sync::oneshot;
-use tokio::time::Instant;
-use tracing::Span;
 use uuid::Uuid;
 
-use self::batch::{HoldJob, Taken};
-use crate::checkout::patience::{PATIENCE, answer};
+use self::batch::{HoldRequest, Taken};
+use crate::checkout::error::Error;
+use crate::checkout::patience::{ask, deadline};
 use crate::checkout::state::Checkout;
-use crate::db::tables::holds::{self, Hold, sum};
+use crate::checkout::units;
+use crate::db::tables::holds::{self, Hold};
 use crate::db::tables::idempotency_keys::{self, Keyed};
-use crate::db::tables::products;
-use crate::db::{Error, Failure, Tx};
+use crate::db::{Failure, Tx};
 use crate::domain::{HoldStatus, Refusal, mint_id};
 use crate::telemetry;
 
@@ -48,26 +44,13 @@ impl Checkout {
         if qty < 1 || qty > self.policy.max_qty {
             return Err(Refusal::InvalidQuantity { max: self.policy.max_qty }.into());
         }
-        let (deadline, span) = (Instant::now() + PATIENCE, Span::current());
-        // a request with a key may be a copy, whatever its product: the batch looks up its key first
-        if keyed.is_none() && !self.was_seen(product_id) {
-            self.product_until(deadline, product_id).await?;
-            self.products_seen().put(product_id, ());
+        let deadline = deadline();
+        // An id that no product has costs a share of a read round, and not a lane and a transaction of its own. A request with
+        // a key must not be refused before its key is looked up, which its batch does.
+        if keyed.is_none() && !self.known_products.contains(product_id) {
+            self.known_products.record(&self.product_until(deadline, product_id).await?);
         }
-        let (sender, answered) = oneshot::channel();
-        let job = HoldJob { hold_id: mint_id(), qty, keyed, deadline, span, answer: sender };
-        self.holds.submit(product_id, job).map_err(|_| Error::Overloaded)?;
-        answer(deadline, answered).await
-    }
-
-    /// Returns whether the product is known to exist, so that its lane may be created without a read. An id that no product has
-    /// then costs a share of a batched read, and not a lane and a transaction of its own.
-    fn was_seen(&self, product_id: i64) -> bool {
-        self.products_seen().get(&product_id).is_some()
-    }
-
-    fn products_seen(&self) -> MutexGuard<'_, LruCache<i64, ()>> {
-        self.products_seen.lock().unwrap_or_else(PoisonError::into_inner)
+        ask(&self.holds, product_id, HoldRequest { hold_id: mint_id(), qty, keyed }, deadline).await
     }
 
     /// Returns a hold as it is now, also after it ended.
@@ -75,7 +58,7 @@ impl Checkout {
     /// # Errors
     /// [`Refusal::HoldNotFound`].
     pub async fn hold(&self, hold_id: Uuid) -> Result<Hold, Error> {
-        self.database.read("holds.find", |tx| async move { only(tx, hold_id).await }.boxed()).await
+        Ok(self.database.read("holds.find", |tx| async move { only(tx, hold_id).await }.boxed()).await?)
     }
 
     /// Gives a hold back early. A hold that has ended without an order stays as it is.
@@ -89,8 +72,7 @@ impl Checkout {
                 async move {
                     let released = holds::release(tx, hold_id).await?;
                     if released {
-                        let units = sum(holds::list_units(tx, &[hold_id]).await?);
-                        products::give_back(tx, &units).await?;
+                        units::give_back(tx, &[hold_id]).await?;
                     }
                     let hold = only(tx, hold_id).await?;
                     match (hold.status, hold.order_id) {

@@ -4,22 +4,21 @@ pub(crate) mod batch;
 pub mod overdue;
 
 use futures_util::FutureExt as _;
-use tokio::sync::oneshot;
-use tokio::time::Instant;
-use tracing::Span;
 use uuid::Uuid;
 
-use self::batch::{OrderJob, Ordered, Placed};
-use crate::checkout::patience::{PATIENCE, answer};
-use crate::checkout::payments::waiting::wake_parked;
+use self::batch::{OrderRequest, Ordered, Placed};
+use crate::checkout::error::Error;
+use crate::checkout::patience::{ask, deadline};
+use crate::checkout::payments::waiting::apply_waiting_for;
 use crate::checkout::state::Checkout;
-use crate::checkout::units::give_back_units;
+use crate::checkout::transition;
+use crate::db::Failure;
+use crate::db::error::Error as DbError;
 use crate::db::tables::holds;
 use crate::db::tables::idempotency_keys::{self, Keyed, Made};
-use crate::db::tables::order_events::{self, OrderEvent, Reason, Transition};
+use crate::db::tables::order_events::{self, OrderEvent};
 use crate::db::tables::orders::{self};
 use crate::db::tables::payment_events;
-use crate::db::{Error, Failure};
 use crate::domain::{OrderStatus, Refusal, mint_id};
 use crate::telemetry;
 
@@ -38,15 +37,12 @@ impl Checkout {
         order_id: Option<Uuid>,
         keyed: Option<Keyed>,
     ) -> Result<Placed, Error> {
-        let (sender, answered) = oneshot::channel();
         let (chosen, order_id) = (order_id.is_some(), order_id.unwrap_or_else(mint_id));
-        let (keyed_too, deadline, span) = (keyed.clone(), Instant::now() + PATIENCE, Span::current());
-        let job = OrderJob { order_id, chosen, hold_id, keyed: keyed_too, deadline, span, answer: sender };
-        self.orders.submit((), job).map_err(|_| Error::Overloaded)?;
-        let (mut placed, told) = match answer(deadline, answered).await? {
-            Ordered::Now { placed, woken: false } => (*placed, Some(OrderStatus::Pending)),
+        let request = OrderRequest { order_id, chosen, hold_id, keyed: keyed.clone() };
+        let (mut placed, told) = match ask(&self.orders, (), request, deadline()).await? {
+            Ordered::Now { placed, changed: false } => (*placed, Some(OrderStatus::Pending)),
             // the order exists, whether or not it can be read again now
-            Ordered::Now { placed, woken: true } => (self.order(order_id).await.unwrap_or(*placed), None),
+            Ordered::Now { placed, changed: true } => (self.order(order_id).await.unwrap_or(*placed), None),
             Ordered::Before(made) => (self.placed_before(&made).await?, made.answered_status),
         };
         match placed.replayed {
@@ -71,14 +67,14 @@ impl Checkout {
         let order_id = made.resource_id;
         if made.answered_status.is_none() {
             let hold_id = self.order(order_id).await?.order.hold_id;
-            wake_parked(&self.database, &[(order_id, hold_id)]).await?;
+            apply_waiting_for(&self.database, &[(order_id, hold_id)]).await?;
         }
         let placed = self.order(order_id).await?;
         Ok(Placed { replayed: true, ..placed })
     }
 
     /// Settles which status the responses under a key show, and returns it: `status`, unless a copy may have shown another one.
-    async fn first_answer(&self, keyed: &Keyed, status: OrderStatus) -> Result<OrderStatus, Error> {
+    async fn first_answer(&self, keyed: &Keyed, status: OrderStatus) -> Result<OrderStatus, DbError> {
         self.database
             .transaction("orders.first_answer", |tx| {
                 async move {
@@ -99,7 +95,8 @@ impl Checkout {
     /// # Errors
     /// [`Refusal::OrderNotFound`].
     pub async fn order(&self, order_id: Uuid) -> Result<Placed, Error> {
-        self.database
+        Ok(self
+            .database
             .read("orders.find", |tx| {
                 async move {
                     let order = orders::find(tx, order_id).await?.ok_or(Failure::Refused(Refusal::OrderNotFound))?;
@@ -108,7 +105,7 @@ impl Checkout {
                 }
                 .boxed()
             })
-            .await
+            .await?)
     }
 
     /// Returns everything that happened to an order, oldest first.
@@ -116,7 +113,8 @@ impl Checkout {
     /// # Errors
     /// [`Refusal::OrderNotFound`].
     pub async fn order_events(&self, order_id: Uuid) -> Result<Vec<OrderEvent>, Error> {
-        self.database
+        Ok(self
+            .database
             .read("order_events.list", |tx| {
                 async move {
                     let events = order_events::list(tx, order_id).await?;
@@ -125,7 +123,7 @@ impl Checkout {
                 }
                 .boxed()
             })
-            .await
+            .await?)
     }
 
     /// Cancels an order for its buyer: the units go back on sale, once. An order that is already cancelled stays as it is.
@@ -135,10 +133,10 @@ impl Checkout {
     pub async fn cancel_order(&self, order_id: Uuid) -> Result<Placed, Error> {
         let mut cancelled = self.try_cancel(order_id).await;
         for _ in 0..TRIES {
-            let Err(Error::Stale(_)) = cancelled else { break };
+            let Err(DbError::Stale(_)) = cancelled else { break };
             // A payment that waits for the order has not been applied yet; it goes first.
             let hold_id = self.order(order_id).await?.order.hold_id;
-            wake_parked(&self.database, &[(order_id, hold_id)]).await?;
+            apply_waiting_for(&self.database, &[(order_id, hold_id)]).await?;
             cancelled = self.try_cancel(order_id).await;
         }
         if cancelled? {
@@ -148,15 +146,13 @@ impl Checkout {
     }
 
     /// Returns false when the order was cancelled before.
-    async fn try_cancel(&self, order_id: Uuid) -> Result<bool, Error> {
+    async fn try_cancel(&self, order_id: Uuid) -> Result<bool, DbError> {
         self.database
             .transaction("orders.cancel", |tx| {
                 async move {
                     let order = orders::find(tx, order_id).await?.ok_or(Failure::Refused(Refusal::OrderNotFound))?;
                     payment_events::no_success_waits(tx, order_id, order.hold_id).await?;
-                    if orders::cancel(tx, order_id).await? {
-                        order_events::insert(tx, &[given_up(order_id)]).await?;
-                        give_back_units(tx, order.hold_id).await?;
+                    if transition::cancel(tx, &order, None).await? {
                         return Ok(true);
                     }
                     match orders::find(tx, order_id).await?.map(|order| order.status) {
@@ -172,9 +168,4 @@ impl Checkout {
             })
             .await
     }
-}
-
-fn given_up(order_id: Uuid) -> Transition {
-    let (from, to) = (Some(OrderStatus::Pending), OrderStatus::Cancelled);
-    Transition { order_id, from, to, reason: Reason::BuyerCancelled }
 }

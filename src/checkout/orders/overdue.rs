@@ -7,13 +7,11 @@ use uuid::Uuid;
 
 use crate::checkout::holds::expiry::{Pass, do_apart, do_page, reserved};
 use crate::checkout::holds::passed_over::{PassedOver, Unfit};
+use crate::checkout::transition::cancel_overdue;
 use crate::db::due::Window;
 use crate::db::tables::holds::{self, Units, sum};
-use crate::db::tables::order_events::{self, Reason, Transition};
 use crate::db::tables::orders::{self, Due};
-use crate::db::tables::products;
 use crate::db::{Database, Error, Failure};
-use crate::domain::OrderStatus;
 use crate::telemetry;
 
 /// Maximum number of orders per transaction and per page.
@@ -46,18 +44,7 @@ async fn cancel_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
     }
     database
         .transaction("orders.cancel_overdue", |tx| {
-            async move {
-                let order_ids: Vec<_> = due.iter().map(|row| row.order_id).collect();
-                let hold_ids: Vec<_> = due.iter().map(|row| row.hold_id).collect();
-                orders::cancel_all(tx, &order_ids).await?;
-                let transitions: Vec<_> = order_ids.iter().map(|&order_id| overdue(order_id)).collect();
-                order_events::insert(tx, &transitions).await?;
-                holds::settle(tx, &hold_ids).await?;
-                let units = sum(holds::list_units(tx, &hold_ids).await?);
-                products::give_back(tx, &units).await
-            }
-            .map(|done| done.map_err(Failure::of_some_rows))
-            .boxed()
+            async move { cancel_overdue(tx, due).await }.map(|done| done.map_err(Failure::of_some_rows)).boxed()
         })
         .await?;
     telemetry::expired("order", due.iter().map(|row| row.late));
@@ -120,13 +107,4 @@ async fn cancel_apart(database: &Database, passed_over: &PassedOver, due: Vec<Du
     }
     let work = |set| cancel_batch(database, set).boxed();
     do_apart(passed_over, "order", (&fitting, unfit), Due::place, work).await
-}
-
-fn overdue(order_id: Uuid) -> Transition {
-    Transition {
-        order_id,
-        from: Some(OrderStatus::Pending),
-        to: OrderStatus::Cancelled,
-        reason: Reason::PaymentOverdue,
-    }
 }

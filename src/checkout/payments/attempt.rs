@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::receipt::{Delivery, Receipt};
-use super::settlement::{OUT_OF_STOCK, Resolved, Supply, apply, give_up, resolve};
+use super::settlement::{Resolved, Stock, apply, give_up, resolve};
 use crate::checkout::holds::expiry;
 use crate::db::door::{Database, Tx};
 use crate::db::error::{Error, Failure};
@@ -17,41 +17,41 @@ use crate::telemetry;
 
 /// Where an event to be applied comes from.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Way<'a> {
+pub(crate) enum Source<'a> {
     /// A delivery, the first one as far as is known.
-    First(&'a Delivery),
+    Delivery(&'a Delivery),
     /// The inbox, where it waits. `counted`: this is an attempt that nothing else has counted.
-    Waiting { event_id: i64, counted: bool },
+    Inbox { event_id: i64, counted: bool },
 }
 
 /// Applies an event and stores its outcome, in one transaction. Returns `None` if another transaction did that first. If a late
 /// payment finds no units on sale, expired holds are given back before it becomes due for refund.
-pub(crate) async fn settle(database: &Database, way: Way<'_>) -> Result<Option<Receipt>, Error> {
-    match attempt(database, way, Supply::Unknown).await {
-        Err(Error::Stale(OUT_OF_STOCK)) => {}
+pub(crate) async fn settle(database: &Database, source: Source<'_>) -> Result<Option<Receipt>, Error> {
+    match attempt(database, source, Stock::Unknown).await {
+        Err(Error::OutOfStock) => {}
         result => return result,
     }
-    let reference = match way {
-        Way::First(delivery) => delivery.event.reference,
-        Way::Waiting { event_id, .. } => stored(database, event_id).await?.reference,
+    let reference = match source {
+        Source::Delivery(delivery) => delivery.event.reference,
+        Source::Inbox { event_id, .. } => stored(database, event_id).await?.reference,
     };
     expire_for(database, reference).await?;
-    match attempt(database, way, Supply::Unknown).await {
-        Err(Error::Stale(OUT_OF_STOCK)) => attempt(database, way, Supply::Gone).await,
+    match attempt(database, source, Stock::Unknown).await {
+        Err(Error::OutOfStock) => attempt(database, source, Stock::Gone).await,
         result => result,
     }
 }
 
-async fn attempt(database: &Database, way: Way<'_>, supply: Supply) -> Result<Option<Receipt>, Error> {
-    let began = match way {
-        Way::First(delivery) => delivery.arrived,
-        Way::Waiting { .. } => Instant::now(),
+async fn attempt(database: &Database, source: Source<'_>, stock: Stock) -> Result<Option<Receipt>, Error> {
+    let began = match source {
+        Source::Delivery(delivery) => delivery.arrived,
+        Source::Inbox { .. } => Instant::now(),
     };
     let settled = database
         .transaction("payments.apply", |tx| {
             async move {
-                let event_id = match way {
-                    Way::First(delivery) => {
+                let event_id = match source {
+                    Source::Delivery(delivery) => {
                         let park_seconds = delivery.park_seconds;
                         let beginning = Beginning { attempts: 1, pause: pause_after(1, 0.5), park_seconds };
                         match payment_events::insert(tx, &delivery.event, beginning).await? {
@@ -59,7 +59,7 @@ async fn attempt(database: &Database, way: Way<'_>, supply: Supply) -> Result<Op
                             None => return copy_of(tx, &delivery.event).await.map(|receipt| Some((receipt, None))),
                         }
                     }
-                    Way::Waiting { event_id, counted } => match payment_events::claim(tx, event_id, counted).await? {
+                    Source::Inbox { event_id, counted } => match payment_events::claim(tx, event_id, counted).await? {
                         true => event_id,
                         false => return Ok(None),
                     },
@@ -67,7 +67,7 @@ async fn attempt(database: &Database, way: Way<'_>, supply: Supply) -> Result<Op
                 let asked = Instant::now();
                 let event = find(tx, event_id).await?;
                 let ends = event.overdue && tx.clock().admits(event.read_at, asked);
-                let (outcome, order_status) = match apply(tx, &event, supply).await? {
+                let (outcome, order_status) = match apply(tx, &event, stock).await? {
                     (Outcome::Parked, order_status) if ends => (give_up(tx, &event).await?, order_status),
                     settled => settled,
                 };
@@ -85,7 +85,7 @@ async fn attempt(database: &Database, way: Way<'_>, supply: Supply) -> Result<Op
                 let receipt = Receipt { event_id, status, duplicate: false, order_status };
                 // the answer of a success that pays its order needs no row: it follows from the event
                 let plain = event.meaning == Meaning::Succeeded && outcome == Outcome::Applied;
-                if matches!(way, Way::First(_)) && !plain {
+                if matches!(source, Source::Delivery(_)) && !plain {
                     payment_event_deliveries::insert(tx, event_id, receipt.answer()).await?;
                 }
                 Ok(Some((receipt, Some(outcome))))
@@ -134,7 +134,7 @@ async fn expire_for(database: &Database, reference: Reference) -> Result<(), Err
 }
 
 /// Returns the receipt with the present states of its event and its order.
-pub(crate) async fn look_again(database: &Database, before: Receipt) -> Result<Receipt, Error> {
+pub(crate) async fn reload_receipt(database: &Database, before: Receipt) -> Result<Receipt, Error> {
     database
         .read("payments.receipt", |tx| {
             async move {

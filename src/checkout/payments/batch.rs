@@ -1,87 +1,63 @@
 //! Webhooks are batched as well, since a sale brings many payments at once. The plain case, a first success for a pending
-//! order, is batched; every other event is taken in alone, beside the batches. A batch that rolls back is tried once more,
-//! without the events whose keys or orders are found to be taken by then; events that fail again are taken in alone, too.
+//! order, is batched; every other event is taken in alone, beside the batches. The second attempt of a batch is made without
+//! the events whose keys the inbox has by then.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt as _;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
-use tracing::Span;
 use uuid::Uuid;
 
-use super::attempt::look_again;
+use super::attempt::reload_receipt;
 use super::intake::receive_alone;
 use super::receipt::{Delivery, Receipt};
-use super::waiting::{list_touched, wake_parked};
-use crate::batch::{Done, Work};
-use crate::db::packets::pay_orders::{self, Success};
-use crate::db::tables::idempotency_keys;
+use super::waiting::{apply_waiting_for, list_touched};
+use crate::batch::{Attempt, JobOf, Turn, Work};
+use crate::db::door::Database;
+use crate::db::error::Error;
+use crate::db::packets::pay_orders::{self, ID_STEP, PayOrders, Success};
+use crate::db::packets::send;
+use crate::db::share::Share;
 use crate::db::tables::orders::{self, Order};
-use crate::db::{Database, Error, Failure, Share};
 use crate::domain::payment::amount_fits;
 use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference};
 
 /// The largest body of a batched event, in bytes.
 const SMALL: usize = 4096;
 
-/// How long the statements of a batch may take before its COMMIT. A row that another client keeps locked delays the whole
-/// batch, and a second attempt of the batch would take longer than clients wait.
-const LOCKED: Duration = Duration::from_millis(1500);
-
-/// A waiting delivery.
-pub(crate) struct EventJob {
-    pub(crate) delivery: Delivery,
-    /// When the request stops waiting.
-    pub(crate) deadline: Instant,
-    pub(crate) span: Span,
-    pub(crate) answer: oneshot::Sender<Result<Receipt, Error>>,
-}
-
 /// The dependencies of a batch of deliveries.
 pub(crate) struct EventWork {
-    pub(crate) database: Database,
+    database: Database,
+    /// By how much generated ids differ on this server, as far as a batch has found out.
+    id_step: AtomicU64,
 }
+
+type EventJob = JobOf<EventWork>;
 
 impl Work for EventWork {
     type Key = ();
-    type Job = EventJob;
+    type Request = Delivery;
+    type Response = Result<Receipt, Error>;
 
-    async fn run(&self, (): (), jobs: Vec<EventJob>, _supply: Option<i64>) -> Done<EventJob> {
-        // A client that has disconnected was promised nothing; the provider delivers again.
-        let now = Instant::now();
-        let (jobs, late): (Vec<_>, Vec<_>) =
-            jobs.into_iter().filter(|job| !job.answer.is_closed()).partition(|job| job.deadline > now);
-        for job in late {
-            self.turn_away(job);
-        }
-        let Attempt { mut alone, spoiled } = self.attempt(jobs).await;
-        if !spoiled.is_empty() {
-            let (known, unknown) = self.part_by_keys(spoiled).await;
-            let second = self.attempt(unknown).await;
-            alone.extend(known.into_iter().chain(second.alone).chain(second.spoiled));
-        }
-        Done { alone, ..Done::all(None) }
-    }
-
-    async fn run_alone(&self, (): (), job: EventJob) {
-        match job.deadline > Instant::now() {
-            true => self.alone(job).await,
-            false => self.turn_away(job),
+    async fn attempt(&self, (): (), jobs: Vec<EventJob>, turn: Turn, _supply: Option<i64>) -> Attempt<EventJob> {
+        match turn {
+            Turn::First => self.pay_plain(jobs, Vec::new()).await,
+            Turn::Second => {
+                let (known, unknown) = self.part_by_keys(jobs).await;
+                self.pay_plain(unknown, known).await
+            }
+            Turn::Alone => {
+                for job in jobs {
+                    let received = receive_alone(&self.database.share(Share::LoneJobs), &job.request).await;
+                    job.answer(received);
+                }
+                Attempt::done(None)
+            }
         }
     }
 
-    fn turn_away(&self, job: EventJob) {
-        let _ = job.answer.send(Err(Error::Overloaded));
-    }
-
-    fn bytes(&self, job: &EventJob) -> usize {
-        pay_orders::row_bytes(&job.delivery.event)
-    }
-
-    fn span(&self, job: &EventJob) -> Span {
-        job.span.clone()
+    fn bytes(&self, delivery: &Delivery) -> usize {
+        pay_orders::row_bytes(&delivery.event)
     }
 
     fn may_overlap(&self, _supply: Option<i64>, _weight: i64) -> bool {
@@ -89,140 +65,103 @@ impl Work for EventWork {
     }
 }
 
-/// The events of a batch, by how they are taken in.
-struct Sorted {
-    /// Successes for pending orders, each with its order, sorted by key.
-    plain: Vec<(EventJob, Order)>,
-    /// The only success of a batch. It uses the batch's slot, so that the events behind it gather.
-    lone: Option<EventJob>,
-    /// Events to be taken in alone.
-    others: Vec<EventJob>,
-}
-
-/// The events that an attempt did not answer.
-struct Attempt {
-    /// Events to be taken in alone.
-    alone: Vec<EventJob>,
-    /// All plain events of a batch that rolled back, because a row had changed since it was read.
-    spoiled: Vec<EventJob>,
-}
-
 impl EventWork {
-    async fn attempt(&self, jobs: Vec<EventJob>) -> Attempt {
-        let Sorted { plain, lone, others: mut alone } = self.sort(jobs).await;
+    /// Creates the work over this database.
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database, id_step: AtomicU64::new(1) }
+    }
+
+    /// Takes in the plain events together; the others join `alone`.
+    async fn pay_plain(&self, jobs: Vec<EventJob>, mut alone: Vec<EventJob>) -> Attempt<EventJob> {
+        let database = self.database.share(Share::of_batch(jobs.len()));
+        let (may_be_plain, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| {
+            let event = &job.request.event;
+            event.meaning == Meaning::Succeeded && event.body.len() <= SMALL
+        });
+        alone.extend(others);
+        let (mut plain, rest) = part_plain(&database, may_be_plain, |job| &job.request.event).await;
+        alone.extend(rest);
+        plain.sort_by(|(one, _), (other, _)| {
+            one.request.event.idempotency_key.cmp(&other.request.event.idempotency_key)
+        });
         let mut spoiled = Vec::new();
-        if let Some(job) = lone {
-            self.alone(job).await;
-        }
-        match self.pay(&plain).await {
-            Ok(event_ids) => self.answer(plain, &event_ids).await,
-            Err(Error::Stale(_)) => spoiled.extend(plain.into_iter().map(|(job, _)| job)),
+        match self.pay(&database, &plain).await {
+            Ok(event_ids) => answer(&database, plain, &event_ids).await,
+            Err(Error::Stale(what)) => {
+                spoiled.extend(plain.into_iter().map(|(job, _)| job));
+                if what == ID_STEP {
+                    self.read_id_step(&database).await;
+                }
+            }
             // after any other error, each event is taken in alone and gets its own result
             Err(_) => alone.extend(plain.into_iter().map(|(job, _)| job)),
         }
-        Attempt { alone, spoiled }
+        Attempt { alone, spoiled, ..Attempt::done(None) }
     }
 
     /// Separates the events whose keys the inbox knows by now from the others.
     async fn part_by_keys(&self, jobs: Vec<EventJob>) -> (Vec<EventJob>, Vec<EventJob>) {
-        let events: Vec<&Event> = jobs.iter().map(|job| &job.delivery.event).collect();
+        let events: Vec<&Event> = jobs.iter().map(|job| &job.request.event).collect();
         let events = &events;
         let known = self
             .database
             .read("payments.list_known", |tx| async move { pay_orders::list_known(tx, events).await }.boxed())
             .await
             .unwrap_or_default();
-        jobs.into_iter().partition(|job| known.contains(&job.delivery.event.idempotency_key))
-    }
-
-    async fn sort(&self, jobs: Vec<EventJob>) -> Sorted {
-        let (may_be_plain, mut others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| {
-            job.delivery.event.meaning == Meaning::Succeeded && job.delivery.event.body.len() <= SMALL
-        });
-        if may_be_plain.len() < 2 {
-            return Sorted { plain: Vec::new(), lone: may_be_plain.into_iter().next(), others };
-        }
-        let (mut plain, rest) = part_plain(&self.database, may_be_plain, |job| &job.delivery.event).await;
-        others.extend(rest);
-        plain.sort_by(|(one, _), (other, _)| {
-            one.delivery.event.idempotency_key.cmp(&other.delivery.event.idempotency_key)
-        });
-        Sorted { plain, lone: None, others }
+        jobs.into_iter().partition(|job| known.contains(&job.request.event.idempotency_key))
     }
 
     /// Takes in all plain events in one transaction. Returns their ids in the inbox, by key.
-    async fn pay(&self, plain: &[(EventJob, Order)]) -> Result<HashMap<Vec<u8>, i64>, Error> {
+    async fn pay(&self, database: &Database, plain: &[(EventJob, Order)]) -> Result<HashMap<Vec<u8>, i64>, Error> {
         if plain.is_empty() {
             return Ok(HashMap::new());
         }
-        self.database
-            .transaction("payments.receive_batch", |tx| {
-                async move {
-                    let successes: Vec<Success<'_>> = plain.iter().map(success).collect();
-                    if tx.after_unknown()
-                        && let Some(event_ids) = pay_orders::paid_before(tx, &successes).await?
-                    {
-                        idempotency_keys::wait_for_disk(tx).await?;
-                        return Ok(event_ids);
-                    }
-                    let replies = unless_locked(tx.packet(&pay_orders::pay(&successes))).await?;
-                    pay_orders::paid(replies, &successes).map_err(|failure| match failure {
-                        Failure::Stale(guard) => tx.stale(guard),
-                        other => other,
-                    })
-                }
-                .boxed()
-            })
-            .await
+        let successes = plain.iter().map(success).collect();
+        let packet = PayOrders { successes, step: self.id_step.load(Ordering::Relaxed) };
+        send(database, "payments.receive_batch", &packet).await
     }
 
-    /// Answers the plain events. If other events wait for an order or have changed it, they are applied before its event is
-    /// answered.
-    async fn answer(&self, plain: Vec<(EventJob, Order)>, event_ids: &HashMap<Vec<u8>, i64>) {
-        let paid: Vec<Uuid> = plain.iter().map(|(_, order)| order.id).collect();
-        let touched = list_touched(&self.database, &paid, OrderStatus::Paid).await;
-        for (job, order) in plain {
-            let event_id = event_ids.get(&job.delivery.event.idempotency_key).copied();
-            let receipt = event_id.map(|event_id| Receipt {
-                event_id,
-                status: EventStatus::Applied,
-                duplicate: false,
-                order_status: Some(OrderStatus::Paid),
-            });
-            match receipt {
-                Some(receipt) if touched.contains(&order.id) => {
-                    self.answer_later(job, receipt, &order);
-                }
-                Some(receipt) => drop(job.answer.send(Ok(receipt))),
-                None => drop(job.answer.send(Err(Error::Broken("a committed event is missing".to_owned())))),
-            }
+    /// Reads the step of generated ids, after a batch has met another one than it expected.
+    async fn read_id_step(&self, database: &Database) {
+        let step = database.read("payments.find_id_step", |tx| pay_orders::find_id_step(tx).boxed()).await;
+        if let Ok(step) = step {
+            self.id_step.store(step, Ordering::Relaxed);
         }
     }
+}
 
-    /// Applies the events that wait for this payment and then answers it, in a task of its own: no other event waits for that.
-    fn answer_later(&self, job: EventJob, receipt: Receipt, order: &Order) {
-        let (database, order) = (self.database.share(Share::Requests), (order.id, order.hold_id));
-        tokio::spawn(async move {
-            let _ = wake_parked(&database, &[order]).await;
-            // the payment is durable, whether or not its order can be read again now
-            let _ = job.answer.send(Ok(look_again(&database, receipt).await.unwrap_or(receipt)));
-        });
+/// Answers the plain events. If other events wait for an order or have changed it, they are applied before its event is
+/// answered.
+async fn answer(database: &Database, plain: Vec<(EventJob, Order)>, event_ids: &HashMap<Vec<u8>, i64>) {
+    let paid: Vec<Uuid> = plain.iter().map(|(_, order)| order.id).collect();
+    let touched = list_touched(database, &paid, OrderStatus::Paid).await;
+    for (job, order) in plain {
+        let Some(&event_id) = event_ids.get(&job.request.event.idempotency_key) else {
+            job.answer(Err(Error::Broken("a committed event is missing".to_owned())));
+            continue;
+        };
+        let (status, order_status) = (EventStatus::Applied, Some(OrderStatus::Paid));
+        let receipt = Receipt { event_id, status, duplicate: false, order_status };
+        match touched.contains(&order.id) {
+            true => answer_later(database, job, receipt, &order),
+            false => job.answer(Ok(receipt)),
+        }
     }
+}
 
-    async fn alone(&self, job: EventJob) {
-        let received = receive_alone(&self.database.share(Share::LoneJobs), &job.delivery).await;
-        let _ = job.answer.send(received);
-    }
+/// Applies the events that wait for this payment and then answers it, in a task of its own: no other event waits for that.
+fn answer_later(database: &Database, job: EventJob, receipt: Receipt, order: &Order) {
+    let (database, order) = (database.share(Share::Requests), (order.id, order.hold_id));
+    tokio::spawn(async move {
+        let _ = apply_waiting_for(&database, &[order]).await;
+        // the payment is durable, whether or not its order can be read again now
+        job.answer(Ok(reload_receipt(&database, receipt).await.unwrap_or(receipt)));
+    });
 }
 
 fn success((job, order): &(EventJob, Order)) -> Success<'_> {
-    Success { event_id: None, event: &job.delivery.event, order, processing: job.delivery.arrived.elapsed() }
-}
-
-/// Runs the statements of a batch, or abandons the batch when a row stays locked; then each event is applied alone.
-pub(crate) async fn unless_locked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let done = timeout(LOCKED, work).await;
-    done.unwrap_or(Err(Failure::Abandoned("a row of the batch stays locked")))
+    let Delivery { event, arrived, .. } = &job.request;
+    Success { event_id: None, event, order, processing: arrived.elapsed() }
 }
 
 /// Separates successes for pending orders, each with its order, from all others. Of several for one order, with one key or of

@@ -9,19 +9,23 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::attempt::{Way, look_again, settle};
-use super::batch::{part_plain, unless_locked};
+use super::attempt::{Source, reload_receipt, settle};
+use super::batch::part_plain;
 use super::receipt::Receipt;
 use super::settlement::{Resolved, resolve};
-use super::waiting::{apply_waiting, list_touched, wake_others_of, wake_parked};
+use super::waiting::{apply_waiting, apply_waiting_for, apply_waiting_with, list_touched};
+use crate::checkout::error::Error;
 use crate::checkout::horizon::SLACK;
 use crate::checkout::state::Checkout;
 use crate::db::due::{Place, Window};
-use crate::db::packets::pay_orders::{self, Success};
+use crate::db::error::Error as DbError;
+use crate::db::packets::pay_orders::{ApplyPayments, Success};
+use crate::db::packets::send;
 use crate::db::tables::orders::Order;
 use crate::db::tables::payment_event_trail::{self, Action};
 use crate::db::tables::payment_events::{self, Due, Stored};
-use crate::db::{Error, Failure, Tx};
+use crate::db::views::audit;
+use crate::db::{Failure, Tx};
 use crate::domain::payment::is_positive;
 use crate::domain::retry::{ATTEMPTS, pause_after};
 use crate::domain::{Event, EventStatus, Meaning, Named as _, OrderStatus, Refusal};
@@ -40,10 +44,10 @@ impl Checkout {
     ///
     /// # Errors
     /// As every read.
-    pub async fn work_off_inbox(&self) -> Result<bool, Error> {
+    pub async fn process_due_events(&self) -> Result<bool, Error> {
         let mut horizon = self.due_events.lock().await;
         let window = Window { after: horizon.place(), age: Duration::ZERO, limit: PAGE };
-        let worked = self.work_off_page(window).await;
+        let worked = self.process_page(window).await;
         if let Err(error) = &worked {
             self.skip(&mut horizon, error).await?;
         }
@@ -57,16 +61,16 @@ impl Checkout {
     }
 
     /// Does the same for a page of due events behind the horizon. Returns how many got their outcome.
-    pub(crate) async fn work_off_stragglers(&self) -> Result<usize, Error> {
+    pub(crate) async fn process_straggling_events(&self) -> Result<usize, DbError> {
         if self.due_events.lock().await.is_unknown() {
             return Ok(0);
         }
         let window = Window { after: Place::first(), age: SLACK, limit: PAGE };
-        self.work_off_page(window).await.map(|(_, _, settled)| settled)
+        self.process_page(window).await.map(|(_, _, settled)| settled)
     }
 
     /// Returns when the page was read, how many events were on it, and how many of them got their outcome.
-    async fn work_off_page(&self, window: Window) -> Result<(NaiveDateTime, usize, usize), Error> {
+    async fn process_page(&self, window: Window) -> Result<(NaiveDateTime, usize, usize), DbError> {
         let asked = Instant::now();
         let mut page = self
             .background
@@ -77,13 +81,13 @@ impl Checkout {
         if !self.database.clock().admits(page.read_at, asked) {
             page.rows.retain(|due| due.status != EventStatus::Parked);
         }
-        Ok((page.read_at, found, self.work_off_in_order(page.rows, AT_ONCE).await))
+        Ok((page.read_at, found, self.process_in_order(page.rows, AT_ONCE).await))
     }
 
     /// Tries these events, up to `at_once` at the same time: all successes, then all failures, then all refunds, because a
     /// refund that names no charge is applied only when one charge is open. Successes that were never tried go in batches. At
     /// the end, the events that wait for their orders are applied. Returns how many of these events got their outcome.
-    pub(crate) async fn work_off_in_order(&self, events: Vec<Due>, at_once: usize) -> usize {
+    pub(crate) async fn process_in_order(&self, events: Vec<Due>, at_once: usize) -> usize {
         let (mut settled, mut paid) = (Vec::new(), Vec::new());
         for &meaning in Meaning::ALL {
             let same: Vec<Due> = events.iter().copied().filter(|due| due.meaning == meaning).collect();
@@ -110,9 +114,9 @@ impl Checkout {
             let done: Vec<Option<i64>> = tried.buffer_unordered(at_once).collect().await;
             settled.extend(done.into_iter().flatten());
         }
-        let woken = stream::iter(settled.clone()).map(|event_id| wake_others_of(&self.background, event_id));
+        let woken = stream::iter(settled.clone()).map(|event_id| apply_waiting_with(&self.background, event_id));
         woken.buffer_unordered(at_once).collect::<()>().await;
-        self.wake_touched(&paid).await;
+        self.apply_waiting_for_changed(&paid).await;
         settled.len() + paid.len()
     }
 
@@ -122,7 +126,11 @@ impl Checkout {
         let began = Instant::now();
         let (batch, pause) = (&batch, pause_after(1, rand::random()));
         let leased = self.background.transaction("payments.lease_batch", |tx| {
-            async move { payment_events::leased(tx.packet(&payment_events::lease_all(batch, pause)).await?) }.boxed()
+            async move {
+                let due_at = audit::find_time(tx).await? + pause;
+                payment_events::leased(tx.packet(&payment_events::lease_all(batch, due_at)).await?)
+            }
+            .boxed()
         });
         let leased = match leased.await {
             Ok(leased) => leased,
@@ -160,31 +168,23 @@ impl Checkout {
     }
 
     /// Applies all of these leased successes, each with its order, in one transaction, or none.
-    async fn pay(&self, plain: &[((i64, Event), Order)], began: Instant) -> Result<(), Error> {
+    async fn pay(&self, plain: &[((i64, Event), Order)], began: Instant) -> Result<(), DbError> {
         if plain.is_empty() {
             return Ok(());
         }
-        self.background
-            .transaction("payments.apply_batch", |tx| {
-                async move {
-                    let processing = began.elapsed();
-                    let successes: Vec<Success<'_>> = plain.iter().map(|paid| success(paid, processing)).collect();
-                    let replies = unless_locked(tx.packet(&pay_orders::apply(&successes))).await?;
-                    pay_orders::applied(replies, successes.len())
-                }
-                .boxed()
-            })
-            .await
+        let processing = began.elapsed();
+        let packet = ApplyPayments { successes: plain.iter().map(|paid| success(paid, processing)).collect() };
+        send(&self.background, "payments.apply_batch", &packet).await
     }
 
     /// Applies the events that wait for these orders (each with its hold), which were just paid.
-    async fn wake_touched(&self, paid: &[(Uuid, Uuid)]) {
+    async fn apply_waiting_for_changed(&self, paid: &[(Uuid, Uuid)]) {
         for paid in paid.chunks(BATCH) {
             let order_ids: Vec<Uuid> = paid.iter().map(|&(order_id, _)| order_id).collect();
             let touched = list_touched(&self.background, &order_ids, OrderStatus::Paid).await;
             let touched: Vec<_> = paid.iter().copied().filter(|(order_id, _)| touched.contains(order_id)).collect();
             if !touched.is_empty()
-                && let Err(error) = wake_parked(&self.background, &touched).await
+                && let Err(error) = apply_waiting_for(&self.background, &touched).await
             {
                 // the sweep will find them
                 warn!(%error, "could not look for events that wait for orders; the sweep will find them");
@@ -192,7 +192,7 @@ impl Checkout {
         }
     }
 
-    /// Returns how long until [`Checkout::work_off_inbox`] has something to do: zero when it has, `None` when it has nothing
+    /// Returns how long until [`Checkout::process_due_events`] has something to do: zero when it has, `None` when it has nothing
     /// within a second. While the database's clock is not trusted, always `None`: a check every second is enough then.
     pub async fn next_event_due(&self) -> Result<Option<Duration>, Error> {
         if self.database.clock().paused_for().is_some() {
@@ -215,7 +215,7 @@ impl Checkout {
     ///
     /// # Errors
     /// As every read.
-    pub async fn tell_inbox(&self) -> Result<(), Error> {
+    pub async fn report_inbox(&self) -> Result<(), Error> {
         let open = self
             .background
             .read("payments.count_open", |tx| async move { payment_events::count_open(tx).await }.boxed())
@@ -275,15 +275,15 @@ impl Checkout {
             })
             .await?;
         info!(event_id, accept_amount, note, "an operator replays a payment event");
-        self.work_off(event_id).await;
+        self.process_event(event_id).await;
         let receipt = Receipt { event_id, status: EventStatus::Received, duplicate: false, order_status: None };
-        look_again(&self.background, receipt).await
+        Ok(reload_receipt(&self.background, receipt).await?)
     }
 
     /// Tries an event that was just made due, and then the events that wait for its order.
-    pub(crate) async fn work_off(&self, event_id: i64) {
+    pub(crate) async fn process_event(&self, event_id: i64) {
         let due = Due { event_id, meaning: Meaning::Succeeded, status: EventStatus::Received, attempts: 0 };
-        self.work_off_in_order(vec![due], 1).await;
+        self.process_in_order(vec![due], 1).await;
     }
 
     /// Returns whether the event got its outcome here.
@@ -299,7 +299,7 @@ impl Checkout {
         })
     }
 
-    async fn try_again(&self, due: Due) -> Result<bool, Error> {
+    async fn try_again(&self, due: Due) -> Result<bool, DbError> {
         let Due { event_id, attempts, .. } = due;
         let pause = pause_after(attempts + 1, rand::random());
         let leased = self
@@ -318,7 +318,7 @@ impl Checkout {
     /// Makes the attempt for which the event was leased; it is already counted. Returns whether the event got its outcome here.
     async fn settle_leased(&self, event_id: i64, attempt: u32) -> bool {
         let began = Instant::now();
-        let failed = match settle(&self.background, Way::Waiting { event_id, counted: false }).await {
+        let failed = match settle(&self.background, Source::Inbox { event_id, counted: false }).await {
             Ok(Some(receipt)) => {
                 telemetry::webhook_woken(receipt.status.as_str(), began.elapsed());
                 return true;
@@ -327,13 +327,13 @@ impl Checkout {
             Err(failed) => failed,
         };
         warn!(event_id, attempt, error = %failed, "a payment event could not be applied");
-        if let Err(error) = self.tell(event_id, Action::AttemptFailed, failed.to_string()).await {
+        if let Err(error) = self.record_action(event_id, Action::AttemptFailed, failed.to_string()).await {
             warn!(event_id, %error, "the trail of a payment event could not be written");
         }
         false
     }
 
-    async fn tell(&self, event_id: i64, action: Action, detail: String) -> Result<(), Error> {
+    async fn record_action(&self, event_id: i64, action: Action, detail: String) -> Result<(), DbError> {
         let detail = &detail;
         self.background
             .transaction("payments.tell", |tx| {
@@ -342,7 +342,7 @@ impl Checkout {
             .await
     }
 
-    async fn bury(&self, due: Due) -> Result<bool, Error> {
+    async fn bury(&self, due: Due) -> Result<bool, DbError> {
         let event_id = due.event_id;
         let buried = self
             .background

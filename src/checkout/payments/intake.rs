@@ -3,9 +3,9 @@
 use futures_util::FutureExt as _;
 use tracing::warn;
 
-use super::attempt::{Way, copy_of, look_again, settle};
+use super::attempt::{Source, copy_of, reload_receipt, settle};
 use super::receipt::{Delivery, Receipt};
-use super::waiting::wake_others;
+use super::waiting::apply_waiting_for_reference;
 use crate::db::door::Database;
 use crate::db::error::Error;
 use crate::db::tables::payment_event_deliveries;
@@ -32,12 +32,12 @@ pub(crate) async fn receive_alone(database: &Database, delivery: &Delivery) -> R
 
 async fn receive_and_apply(database: &Database, delivery: &Delivery) -> Result<Receipt, Error> {
     let reference = delivery.event.reference;
-    let mut receipt = settle(database, Way::First(delivery)).await;
+    let mut receipt = settle(database, Source::Delivery(delivery)).await;
     for _ in 0..TRIES {
         let Err(Error::Stale(_)) = receipt else { break };
         // A payment that came before this event waits for the same order, and goes first.
-        wake_others(database, reference).await?;
-        receipt = settle(database, Way::First(delivery)).await;
+        apply_waiting_for_reference(database, reference).await?;
+        receipt = settle(database, Source::Delivery(delivery)).await;
     }
     let receipt = receipt?.ok_or_else(|| Error::Broken("a new delivery got no result".to_owned()))?;
     let took_money = matches!(receipt.status, EventStatus::Applied | EventStatus::RefundDue)
@@ -47,11 +47,11 @@ async fn receive_and_apply(database: &Database, delivery: &Delivery) -> Result<R
     }
     // Our row is committed. Now apply the events that wait for the same order: an order that committed before us is seen now,
     // and so is a refund that arrived before its success.
-    let woken = wake_others(database, reference).await?;
+    let woken = apply_waiting_for_reference(database, reference).await?;
     // the request that created the order may have applied the event first
     match woken > 0 || receipt.status == EventStatus::Parked {
         true => {
-            let answered = look_again(database, receipt).await?;
+            let answered = reload_receipt(database, receipt).await?;
             if receipt.status == EventStatus::Parked && answered.status != EventStatus::Parked {
                 correct_answer(database, &answered).await;
             }

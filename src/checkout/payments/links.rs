@@ -14,19 +14,20 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::attempt::{copy_of, look_again};
+use super::attempt::{copy_of, reload_receipt};
 use super::intake::correct_answer;
 use super::receipt::{Receipt, record_delivery};
 use super::settlement::{Resolved, resolve};
+use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
-use crate::db::error::Error;
-use crate::db::tables::order_events::{self, Reason, Transition};
+use crate::checkout::transition;
+use crate::db::error::Error as DbError;
 use crate::db::tables::payment_events;
 use crate::db::tables::payment_links::{self, Link};
 use crate::db::tables::{orders, payment_event_deliveries};
 use crate::db::{Failure, Tx};
 use crate::domain::payment::DeliveryStatus;
-use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference, WebhookMode};
+use crate::domain::{Event, EventStatus, Meaning, Reference, WebhookMode};
 
 /// The effect that a report asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +76,10 @@ impl Checkout {
             Effect::Settles => self.receive_unmatched(&event, &objects).await?,
             Effect::AttemptFailed => self.note_attempt(&event, &objects, named).await?,
             Effect::Links if named => return Ok(None),
-            Effect::Links => return self.adopt(&event, &objects).await.map(|()| None),
+            Effect::Links => {
+                self.adopt(&event, &objects).await?;
+                return Ok(None);
+            }
         };
         record_delivery(receipt, arrived);
         Ok(Some(receipt))
@@ -83,7 +87,7 @@ impl Checkout {
 
     /// Returns whether the hint of an event counts: the payment is linked to this order, or it has no link and the order
     /// exists.
-    async fn hint_counts(&self, event: &Event, objects: &[Vec<u8>]) -> Result<bool, Error> {
+    async fn hint_counts(&self, event: &Event, objects: &[Vec<u8>]) -> Result<bool, DbError> {
         let found = self.database.read("payments.find_hinted", |tx| {
             async move {
                 let known = payment_links::list_known(tx, event.provider.as_bytes(), objects).await?;
@@ -121,7 +125,7 @@ impl Checkout {
     }
 
     /// Links the objects of an event to the order or hold that it names, and applies the events that waited for the link.
-    async fn link(&self, event: &Event, objects: &[Vec<u8>]) -> Result<(), Error> {
+    async fn link(&self, event: &Event, objects: &[Vec<u8>]) -> Result<(), DbError> {
         let (provider, reference) = (event.provider.as_bytes(), event.reference);
         let charge_name = charge_name(event);
         self.database
@@ -134,7 +138,7 @@ impl Checkout {
     }
 
     /// Does the same for an event that names no order, if one of its objects is linked.
-    async fn adopt(&self, event: &Event, objects: &[Vec<u8>]) -> Result<(), Error> {
+    async fn adopt(&self, event: &Event, objects: &[Vec<u8>]) -> Result<(), DbError> {
         let provider = event.provider.as_bytes();
         let charge_name = charge_name(event);
         let linked = self
@@ -198,7 +202,7 @@ impl Checkout {
         matched.sort_unstable();
         for (_, event_id) in matched {
             match self.policy.webhook_mode {
-                WebhookMode::Apply => self.work_off(event_id).await,
+                WebhookMode::Apply => self.process_event(event_id).await,
                 WebhookMode::Queue => self.event_queued.notify_one(),
             }
         }
@@ -206,7 +210,7 @@ impl Checkout {
 
     /// Gives an unmatched event the order or hold that one of its objects is linked to, or else the order of its hint, and
     /// links its other objects. Returns `None` if neither is known, or another transaction was first.
-    async fn match_event(&self, event_id: i64) -> Result<Option<Matched>, Error> {
+    async fn match_event(&self, event_id: i64) -> Result<Option<Matched>, DbError> {
         let park_seconds = self.policy.park_seconds;
         let matched = self
             .database
@@ -245,7 +249,7 @@ impl Checkout {
 
     /// Takes in an event that names no order or hold of this shop: it waits, unless one of its objects is linked. A hint at an
     /// order that does not exist yet is stored with it.
-    async fn receive_unmatched(&self, event: &Event, objects: &[Vec<u8>]) -> Result<Receipt, Error> {
+    async fn receive_unmatched(&self, event: &Event, objects: &[Vec<u8>]) -> Result<Receipt, DbError> {
         let receipt = self
             .database
             .transaction("payments.receive_unmatched", |tx| {
@@ -268,7 +272,7 @@ impl Checkout {
         // The event is committed: it finds a link that was committed before, and a later link finds the event.
         self.match_all(vec![receipt.event_id]).await;
         // the event is durable, whether or not it can be read again now
-        let answered = look_again(&self.database, receipt).await.unwrap_or(receipt);
+        let answered = reload_receipt(&self.database, receipt).await.unwrap_or(receipt);
         if !answered.duplicate && answered.status != EventStatus::Unmatched {
             correct_answer(&self.database, &answered).await;
         }
@@ -276,7 +280,7 @@ impl Checkout {
     }
 
     /// Stores a failed attempt to pay, and shows it in the trail of its order while that is pending.
-    async fn note_attempt(&self, event: &Event, objects: &[Vec<u8>], named: bool) -> Result<Receipt, Error> {
+    async fn note_attempt(&self, event: &Event, objects: &[Vec<u8>], named: bool) -> Result<Receipt, DbError> {
         self.database
             .transaction("payments.note_attempt", |tx| {
                 async move {
@@ -288,16 +292,8 @@ impl Checkout {
                     payment_event_deliveries::insert(tx, event_id, DeliveryStatus::Ignored).await?;
                     let order = resolve(tx, reference).await?;
                     let order_status = order.status();
-                    if let Resolved::Order(order) = order
-                        && orders::count_failed_attempt(tx, order.id).await?
-                    {
-                        let transition = Transition {
-                            order_id: order.id,
-                            from: Some(OrderStatus::Pending),
-                            to: OrderStatus::Pending,
-                            reason: Reason::PaymentAttemptFailed,
-                        };
-                        order_events::insert_for_payment(tx, transition, event_id).await?;
+                    if let Resolved::Order(order) = order {
+                        transition::note_failed_attempt(tx, &order, event_id).await?;
                     }
                     Ok(Receipt { event_id, status, duplicate: false, order_status })
                 }

@@ -6,10 +6,12 @@ use chrono::{NaiveDateTime, TimeDelta};
 use futures_util::FutureExt as _;
 use uuid::Uuid;
 
+use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
+use crate::db::id_range::{Direction, IdRange};
 use crate::db::tables::{charges, orders, payment_event_deliveries};
-use crate::db::views::operators::{self, ChargeLine, Direction, EventLine, IdRange};
-use crate::db::{Error, Failure, Tx};
+use crate::db::views::operators::{self, ChargeLine, EventLine};
+use crate::db::{Failure, Tx};
 use crate::domain::payment::Provider;
 use crate::domain::{EventStatus, Named as _};
 
@@ -75,7 +77,8 @@ impl Checkout {
     /// As every read.
     pub async fn list_payment_events(&self, filter: &EventFilter, place: Place) -> Result<Page<EventLine>, Error> {
         let direction = if filter.status.is_some() { Direction::OldestFirst } else { Direction::NewestFirst };
-        self.database
+        Ok(self
+            .database
             .read("operators.list_events", |tx| {
                 async move {
                     let found = find(tx, filter, place, direction).await?;
@@ -84,7 +87,7 @@ impl Checkout {
                 }
                 .boxed()
             })
-            .await
+            .await?)
     }
 
     /// Returns a page of the refunds that are due, the oldest first, each with its charge. The state in `filter` is ignored.
@@ -97,7 +100,8 @@ impl Checkout {
         place: Place,
     ) -> Result<Page<(EventLine, Option<ChargeLine>)>, Error> {
         let filter = &EventFilter { status: Some(EventStatus::RefundDue), ..filter.clone() };
-        self.database
+        Ok(self
+            .database
             .read("operators.list_refunds", |tx| {
                 async move {
                     let found = find(tx, filter, place, Direction::OldestFirst).await?;
@@ -106,7 +110,7 @@ impl Checkout {
                 }
                 .boxed()
             })
-            .await
+            .await?)
     }
 }
 

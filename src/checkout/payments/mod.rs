@@ -17,16 +17,13 @@ pub mod sweep;
 pub(crate) mod waiting;
 mod walks;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::Span;
 
-use self::batch::EventJob;
 use self::intake::enqueue;
 use self::receipt::{Delivery, Receipt, record_delivery};
-use super::patience::{PATIENCE, answer};
+use super::patience::{ask, deadline};
 use super::state::Checkout;
-use crate::db::error::Error;
+use crate::checkout::error::Error;
 use crate::domain::{Event, EventStatus, WebhookMode};
 
 impl Checkout {
@@ -42,13 +39,7 @@ impl Checkout {
         let arrived = Instant::now();
         let delivery = Delivery { event, arrived, park_seconds: self.policy.park_seconds };
         let receipt = match self.policy.webhook_mode {
-            WebhookMode::Apply => {
-                let (sender, answered) = oneshot::channel();
-                let deadline = arrived + PATIENCE;
-                let job = EventJob { delivery, deadline, span: Span::current(), answer: sender };
-                self.events.submit((), job).map_err(|_| Error::Overloaded)?;
-                answer(deadline, answered).await?
-            }
+            WebhookMode::Apply => ask(&self.events, (), delivery, deadline()).await?,
             WebhookMode::Queue => enqueue(&self.database, &delivery, None).await?,
         };
         if receipt.status == EventStatus::Received {

@@ -4,6 +4,7 @@ use futures_util::FutureExt as _;
 use tracing::info;
 
 use super::settlement::money_of;
+use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
 pub use crate::db::tables::payment_event_deliveries::Delivered;
 pub use crate::db::tables::payment_event_trail::Action;
@@ -13,7 +14,7 @@ use crate::db::tables::{
 };
 use crate::db::views::operators;
 pub use crate::db::views::operators::{ChargeLine, EventLine, EventRecord, Happening};
-use crate::db::{Error, Failure, Tx};
+use crate::db::{Failure, Tx};
 use crate::domain::payment::DeliveryStatus;
 use crate::domain::{ChargeStatus, Event, EventStatus, Meaning, Refusal};
 
@@ -52,7 +53,8 @@ impl Checkout {
     /// # Errors
     /// [`Refusal::EventNotFound`].
     pub async fn payment_event(&self, event_id: i64) -> Result<EventFile, Error> {
-        self.database
+        Ok(self
+            .database
             .read("operators.find_event", |tx| {
                 async move {
                     let record = operators::find_all(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
@@ -72,7 +74,7 @@ impl Checkout {
                 }
                 .boxed()
             })
-            .await
+            .await?)
     }
 
     /// Records that an operator gave back money that was due for refund, or quarantined; `note` stays in its trail. A

@@ -8,13 +8,11 @@
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::checkout::units::give_back_units;
+use crate::checkout::{transition, units};
 use crate::db::tables::charges::{self, Charge, Money};
 use crate::db::tables::holds::{self, Hold};
-use crate::db::tables::order_events::{self, Reason, Transition};
 use crate::db::tables::orders::{self, Order};
 use crate::db::tables::payment_events::{self, Stored};
-use crate::db::tables::products;
 use crate::db::{Failure, Tx};
 use crate::domain::quarantine::{money_text, reference_text, stated_text};
 use crate::domain::refund::{GivenBack, Refund, Taken, Unfit};
@@ -24,15 +22,12 @@ use crate::domain::{
 
 /// Whether a payment for a cancelled order may still get units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Supply {
-    /// The payment tries; [`OUT_OF_STOCK`] reports that there were not enough.
+pub(crate) enum Stock {
+    /// The payment tries; [`Failure::OutOfStock`] reports that there were not enough.
     Unknown,
     /// There are not enough: the payment is due for refund.
     Gone,
 }
-
-/// Marker: a late payment found no stock.
-pub(crate) const OUT_OF_STOCK: &str = "products/reserve";
 
 /// The order that a reference names.
 pub(crate) enum Resolved {
@@ -85,14 +80,14 @@ fn contradiction(expected: Reference, got: Reference) -> Resolved {
 type Settled = (Outcome, Option<OrderStatus>);
 
 /// Applies an event. [`Outcome::Parked`]: nothing was changed, and the event has to wait.
-pub(crate) async fn apply(tx: &mut Tx<'_>, event: &Stored, supply: Supply) -> Result<Settled, Failure> {
+pub(crate) async fn apply(tx: &mut Tx<'_>, event: &Stored, stock: Stock) -> Result<Settled, Failure> {
     let order = match resolve(tx, event.reference).await? {
         Resolved::Order(order) => *order,
         Resolved::Missing => return Ok((without_order(tx, event).await?, None)),
         Resolved::Contradiction(quarantine) => return Ok((Outcome::Quarantined(quarantine), None)),
     };
     match event.meaning {
-        Meaning::Succeeded => succeed(tx, event, &order, supply).await,
+        Meaning::Succeeded => succeed(tx, event, &order, stock).await,
         Meaning::Failed => fail(tx, event, &order).await,
         Meaning::Refunded => {
             let outcome = refund(tx, event, Some(&order)).await?;
@@ -108,12 +103,12 @@ pub(crate) async fn give_up(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, 
     match event.meaning {
         Meaning::Succeeded => {
             let money = money_of(event, None);
-            own_charge(tx, event, event.reference, ChargeStatus::RefundDue, &money).await
+            record_charge(tx, event, event.reference, ChargeStatus::RefundDue, &money).await
         }
         Meaning::Failed => Ok(Outcome::Dead),
         Meaning::Refunded if payment_events::success_waits(tx, event.reference).await? => Ok(Outcome::Parked),
         // a success that got its outcome just now has stored its charge
-        Meaning::Refunded => match apply(tx, event, Supply::Unknown).await? {
+        Meaning::Refunded => match apply(tx, event, Stock::Unknown).await? {
             (Outcome::Parked, _) => Ok(Outcome::Dead),
             (outcome, _) => Ok(outcome),
         },
@@ -130,13 +125,13 @@ fn misfit(event: &Stored, order: &Order) -> Option<Outcome> {
     Some(Outcome::Quarantined(Box::new(quarantine)))
 }
 
-async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, supply: Supply) -> Result<Settled, Failure> {
+async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, stock: Stock) -> Result<Settled, Failure> {
     if let Some(outcome) = misfit(event, order) {
         return Ok((outcome, Some(order.status)));
     }
     let pays = match order.status {
         OrderStatus::Pending => true,
-        OrderStatus::Cancelled => supply == Supply::Unknown,
+        OrderStatus::Cancelled => stock == Stock::Unknown,
         // a success that names no charge may report the one that paid the order
         OrderStatus::Paid | OrderStatus::Refunded
             if event.txn_id.is_none() && charges::paid(tx, &event.provider, order.id).await? =>
@@ -147,35 +142,17 @@ async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, supply: Supply)
     };
     let reference = Reference { order_id: Some(order.id), hold_id: Some(order.hold_id) };
     let status = if pays { ChargeStatus::Paid } else { ChargeStatus::RefundDue };
-    let outcome = own_charge(tx, event, reference, status, &money_of(event, Some(order))).await?;
+    let outcome = record_charge(tx, event, reference, status, &money_of(event, Some(order))).await?;
     if outcome != Outcome::Applied {
         return Ok((outcome, Some(order.status)));
     }
-    if !orders::mark_paid(tx, order.id, order.status).await? {
-        return Err(Failure::Raced("orders/mark_paid"));
-    }
-    record(tx, event, order.id, (order.status, OrderStatus::Paid), Reason::PaymentSucceeded).await?;
-    match order.status {
-        OrderStatus::Cancelled => reserve_again(tx, order.hold_id).await?,
-        // No product row is changed: the units were reserved with the hold.
-        _ => holds::settle(tx, &[order.hold_id]).await?,
-    }
+    transition::pay(tx, order, event.id).await?;
     Ok((Outcome::Applied, Some(OrderStatus::Paid)))
-}
-
-/// Reserves the units of a cancelled order again for a late payment, all of them or none: they went back on sale.
-async fn reserve_again(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<(), Failure> {
-    for (product_id, qty) in holds::sum(holds::list_units(tx, &[hold_id]).await?) {
-        if !products::reserve(tx, product_id, qty).await? {
-            return Err(Failure::Stale(OUT_OF_STOCK));
-        }
-    }
-    Ok(())
 }
 
 /// Stores the charge of a success. If another event owns it already, the success is a repetition, or it names another order
 /// than the one that the charge was taken for.
-async fn own_charge(
+async fn record_charge(
     tx: &mut Tx<'_>,
     event: &Stored,
     reference: Reference,
@@ -216,11 +193,9 @@ async fn fail(tx: &mut Tx<'_>, event: &Stored, order: &Order) -> Result<Settled,
         return Ok((Outcome::Ignored, Some(order.status)));
     }
     payment_events::no_success_waits(tx, order.id, order.hold_id).await?;
-    if !orders::cancel(tx, order.id).await? {
+    if !transition::cancel(tx, order, Some(event.id)).await? {
         return Err(Failure::Raced("orders/cancel"));
     }
-    record(tx, event, order.id, (order.status, OrderStatus::Cancelled), Reason::PaymentFailed).await?;
-    give_back_units(tx, order.hold_id).await?;
     Ok((Outcome::Applied, Some(OrderStatus::Cancelled)))
 }
 
@@ -230,7 +205,7 @@ async fn without_order(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failu
     match (event.meaning, event.reference.hold_id) {
         (Meaning::Refunded, _) => refund(tx, event, None).await,
         (Meaning::Succeeded, Some(hold_id)) if has_ended(tx, hold_id).await? => {
-            own_charge(tx, event, event.reference, ChargeStatus::RefundDue, &money_of(event, None)).await
+            record_charge(tx, event, event.reference, ChargeStatus::RefundDue, &money_of(event, None)).await
         }
         (Meaning::Succeeded | Meaning::Failed, _) => Ok(Outcome::Parked),
     }
@@ -253,8 +228,7 @@ async fn has_ended(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
         return Ok(false);
     }
     if holds::expire_overdue(tx, hold_id).await? {
-        let units = holds::sum(holds::list_units(tx, &[hold_id]).await?);
-        products::give_back(tx, &units).await?;
+        units::give_back(tx, &[hold_id]).await?;
         return Ok(true);
     }
     match ended(&holds::find(tx, hold_id).await?) {
@@ -360,35 +334,14 @@ async fn give_back(
     }
     // a charge that paid an order has an order: it was created after it was looked up
     let order = order.ok_or(Failure::Raced("orders/find"))?;
-    let (status, reason) = match whole {
-        true => (OrderStatus::Refunded, Reason::PaymentRefunded),
-        false => (OrderStatus::Paid, Reason::PaymentPartRefunded),
-    };
-    let restocked = whole && restock;
     let currency = charge.currency.as_deref().or(event.currency.as_deref()).and_then(Currency::parse);
-    let refunded_currency = currency.map(|code| code.to_string()).filter(|code| *code != order.currency);
-    let refunded = orders::Refunded { status, refunded_minor, refunded_currency, restocked };
-    if !orders::refund(tx, order, refunded).await? {
-        return Err(Failure::Raced("orders/refund"));
-    }
-    // the order may have been paid after it was read; the guard ensures that it is `paid`
-    record(tx, event, order.id, (OrderStatus::Paid, status), reason).await?;
-    if restocked {
-        let units = holds::sum(holds::list_units(tx, &[order.hold_id]).await?);
-        products::give_back(tx, &units).await?;
-    }
-    Ok(())
-}
-
-async fn record(
-    tx: &mut Tx<'_>,
-    event: &Stored,
-    order_id: Uuid,
-    (from, to): (OrderStatus, OrderStatus),
-    reason: Reason,
-) -> Result<(), Failure> {
-    let transition = Transition { order_id, from: Some(from), to, reason };
-    order_events::insert_for_payment(tx, transition, event.id).await
+    let refunded = orders::Refunded {
+        status: if whole { OrderStatus::Refunded } else { OrderStatus::Paid },
+        refunded_minor,
+        refunded_currency: currency.map(|code| code.to_string()).filter(|code| *code != order.currency),
+        restocked: whole && restock,
+    };
+    transition::refund(tx, order, refunded, event.id).await
 }
 
 /// Returns the amount that was taken according to the event. The order's total replaces an amount that is missing or cannot be

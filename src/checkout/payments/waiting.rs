@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::attempt::{Way, settle, stored};
+use super::attempt::{Source, settle, stored};
 use super::settlement::{Resolved, resolve};
 use crate::db::door::Database;
 use crate::db::error::Error;
@@ -21,8 +21,8 @@ use crate::telemetry;
 const ROUNDS: u32 = 3;
 
 /// Applies the events that wait for the order of an event that has its outcome now.
-pub(crate) async fn wake_others_of(database: &Database, event_id: i64) {
-    let woken = async { wake_others(database, stored(database, event_id).await?.reference).await };
+pub(crate) async fn apply_waiting_with(database: &Database, event_id: i64) {
+    let woken = async { apply_waiting_for_reference(database, stored(database, event_id).await?.reference).await };
     if let Err(error) = woken.await {
         // the sweep will find them
         warn!(event_id, %error, "could not look for events that wait for the same order; the sweep will find them");
@@ -30,13 +30,13 @@ pub(crate) async fn wake_others_of(database: &Database, event_id: i64) {
 }
 
 /// Applies the events that waited for these orders (each with its hold), which exist now. Returns how many were found.
-pub(crate) async fn wake_parked(database: &Database, orders: &[(Uuid, Uuid)]) -> Result<usize, Error> {
+pub(crate) async fn apply_waiting_for(database: &Database, orders: &[(Uuid, Uuid)]) -> Result<usize, Error> {
     let both = |&(order_id, hold_id)| Reference { order_id: Some(order_id), hold_id: Some(hold_id) };
-    wake(database, &orders.iter().map(both).collect::<Vec<_>>()).await
+    apply_all_waiting(database, &orders.iter().map(both).collect::<Vec<_>>()).await
 }
 
 /// Applies the events that wait for these orders and holds and can be applied now. Returns how many were found.
-async fn wake(database: &Database, references: &[Reference]) -> Result<usize, Error> {
+async fn apply_all_waiting(database: &Database, references: &[Reference]) -> Result<usize, Error> {
     let mut woken = 0;
     for _ in 0..ROUNDS {
         let waiting = list_waiting_for(database, references).await?;
@@ -53,14 +53,14 @@ async fn wake(database: &Database, references: &[Reference]) -> Result<usize, Er
 }
 
 /// Does the same for the order of this reference, by its id and by its hold.
-pub(crate) async fn wake_others(database: &Database, reference: Reference) -> Result<usize, Error> {
+pub(crate) async fn apply_waiting_for_reference(database: &Database, reference: Reference) -> Result<usize, Error> {
     let found =
         database.read("orders.find_reference", |tx| async move { resolve(tx, reference).await }.boxed()).await?;
     let reference = match found {
         Resolved::Order(order) => Reference { order_id: Some(order.id), hold_id: Some(order.hold_id) },
         Resolved::Missing | Resolved::Contradiction(_) => reference,
     };
-    wake(database, &[reference]).await
+    apply_all_waiting(database, &[reference]).await
 }
 
 /// Returns which of these orders, just committed in the state `left`, an event has changed or waits for. An event that
@@ -95,7 +95,7 @@ async fn list_waiting_for(database: &Database, references: &[Reference]) -> Resu
 /// so that the events behind it do not wait for it.
 pub(crate) async fn apply_waiting(database: &Database, event_id: i64) -> bool {
     let began = Instant::now();
-    let error = match settle(database, Way::Waiting { event_id, counted: true }).await {
+    let error = match settle(database, Source::Inbox { event_id, counted: true }).await {
         Ok(Some(receipt)) if receipt.status != EventStatus::Parked => {
             telemetry::webhook_woken(receipt.status.as_str(), began.elapsed());
             return true;

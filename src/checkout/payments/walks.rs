@@ -6,8 +6,8 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::sweep::Sweep;
+use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
-use crate::db::error::Error;
 use crate::db::tables::payment_events::{Due, Waiting};
 use crate::domain::EventStatus;
 
@@ -39,7 +39,7 @@ impl Checkout {
         let due =
             |Waiting { event_id, meaning, .. }| Due { event_id, meaning, status: EventStatus::Parked, attempts: 0 };
         // one after the other, by age: the first success that names a charge owns it
-        self.work_off_in_order(ready.map(due).collect(), 1).await;
+        self.process_in_order(ready.map(due).collect(), 1).await;
         Ok(more)
     }
 

@@ -1,3 +1,79 @@
-//! What one round trip does to several tables.
+//! Packets: transactions whose statements travel in one round trip. A packet owns its statements, reads their replies, and
+//! finds its own rows after a COMMIT whose response was lost.
 
+pub mod keys;
 pub mod pay_orders;
+pub mod place_orders;
+pub mod take_holds;
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::time::timeout;
+
+use super::door::{Database, Reply, Tx};
+use super::error::{Error, Failure};
+use super::tables::idempotency_keys::wait_for_disk;
+
+/// Statements of one transaction that travel together.
+pub trait Packet: Sync {
+    /// What the replies say.
+    type Outcome: Send;
+
+    /// How long the statements may take before the COMMIT, if not as long as any transaction. A batch whose rows are
+    /// independent gives up early when another client keeps one of them locked: longer than a client waits for its response
+    /// it would hold up all others.
+    const BOUND: Option<Duration> = None;
+
+    /// Returns the statements, in the order of the locks.
+    fn statements(&self) -> Vec<String>;
+
+    /// Reads the replies to [`Packet::statements`], one each.
+    ///
+    /// # Errors
+    /// [`Failure::Stale`] when something that was read before has changed.
+    fn read(&self, replies: Vec<Reply>) -> Result<Self::Outcome, Failure>;
+
+    /// Finds the rows of an earlier attempt whose COMMIT may have taken effect; `None` if it has not.
+    fn find_own<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<Self::Outcome>, Failure>>;
+}
+
+/// Runs a packet as one transaction.
+///
+/// # Errors
+/// [`Error::Stale`] when something that was read before has changed; else as every transaction.
+pub async fn send<P: Packet>(database: &Database, name: &'static str, packet: &P) -> Result<P::Outcome, Error> {
+    database
+        .transaction(name, |tx| {
+            async move {
+                if tx.after_unknown()
+                    && let Some(outcome) = packet.find_own(tx).await?
+                {
+                    wait_for_disk(tx).await?;
+                    return Ok(outcome);
+                }
+                let statements = packet.statements();
+                let replies = tx.packet(&statements);
+                let replies = match P::BOUND {
+                    Some(bound) => timeout(bound, replies).await.unwrap_or(LOCKED),
+                    None => replies.await,
+                };
+                packet.read(replies?).map_err(|failure| match failure {
+                    Failure::Stale(what) => tx.stale(what),
+                    other => other,
+                })
+            }
+            .boxed()
+        })
+        .await
+}
+
+/// A row of the packet stays locked.
+const LOCKED: Result<Vec<Reply>, Failure> = Err(Failure::Abandoned("a row of the batch stays locked"));
+
+/// Takes the replies to `N` statements.
+fn exactly<const N: usize>(replies: Vec<Reply>) -> Result<[Reply; N], Failure> {
+    <[Reply; N]>::try_from(replies)
+        .map_err(|replies| Failure::Broken(format!("{} replies to a packet of {N} statements", replies.len())))
+}

@@ -1,18 +1,27 @@
-//! A batch of plain payments: each is the first success for a pending order.
+//! Packets for plain payments: each is the first success for a pending order. One packet stores new events, the other applies
+//! events that are in the inbox.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use crate::db::door::Reply;
-use crate::db::door::Tx;
+use super::{Packet, exactly};
+use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
 use crate::db::literal::{Literal, rows};
 use crate::db::sql;
+use crate::db::tables::order_events::Reason;
 use crate::db::tables::orders::Order;
-use crate::db::tables::{charges, holds, order_events, orders, payment_events};
-use crate::domain::{Event, EventStatus, Reference};
+use crate::db::tables::{holds, orders, payment_events};
+use crate::domain::{ChargeStatus, Event, EventStatus, OrderStatus, Reference};
+
+/// How long the statements of a batch may wait for locked rows: the batch must be given up while its clients still wait, since
+/// its jobs then run alone.
+const BOUND: Duration = Duration::from_millis(1500);
 
 /// A success whose order is pending.
 #[derive(Debug, Clone, Copy)]
@@ -29,96 +38,150 @@ pub struct Success<'a> {
 
 impl Success<'_> {
     /// Returns its id in the inbox, which the packet itself may generate; `place`: its place in the batch.
-    pub(in crate::db) fn id_at(&self, place: usize) -> Literal<'static> {
-        self.event_id.map_or(Literal::Generated(place), Literal::Number)
+    fn id_at(&self, place: usize, step: u64) -> Literal<'static> {
+        self.event_id.map_or(Literal::Generated { place: place as u64, step }, Literal::Number)
     }
 }
 
-/// Returns the statements that store a batch of successes and pay their orders, in one packet: the inbox and its ids, the
-/// charges, the orders, their trails, their holds, and the inbox rows under these ids. One success per order and per key,
-/// sorted by key.
-pub fn pay(successes: &[Success<'_>]) -> [String; 7] {
-    let order_ids: Vec<Uuid> = successes.iter().map(|success| success.order.id).collect();
-    let hold_ids: Vec<Uuid> = successes.iter().map(|success| success.order.hold_id).collect();
-    let last = successes.len().saturating_sub(1);
-    [
-        insert_applied(successes),
-        sql::payment_events::SET_GENERATED.to_owned(),
-        charges::insert_all_paid(successes),
-        orders::mark_all_paid(&order_ids),
-        order_events::insert_all_paid(successes),
-        holds::settle_all(&hold_ids),
-        sql::payment_events::LIST_GENERATED.replace("{last}", &last.to_string()),
-    ]
+/// Stores a batch of successes and pays their orders.
+#[derive(Debug)]
+pub struct PayOrders<'a> {
+    /// One per order and per key, sorted by key.
+    pub successes: Vec<Success<'a>>,
+    /// By how much the ids that one INSERT generates differ. It is checked before the commit.
+    pub step: u64,
 }
 
-/// Reads the replies to [`pay`]: ids in the inbox, by key.
-///
-/// # Errors
-/// [`Failure::Stale`] when another transaction has used an order, a key or a charge since it was read, or when the ids in the
-/// inbox are not those in the other rows.
-pub fn paid(replies: Vec<Reply>, successes: &[Success<'_>]) -> Result<HashMap<Vec<u8>, i64>, Failure> {
-    let [inbox, _, charges, orders, trails, holds, generated] = <[Reply; 7]>::try_from(replies)
-        .map_err(|replies| Failure::Broken(format!("{} replies to a batch of payments", replies.len())))?;
-    let guarded = [inbox.affected, charges.affected, orders.affected];
-    all_paid(guarded, trails.affected, holds.affected, successes.len() as u64)?;
-    let id = |row| mysql_async::from_row_opt::<(Vec<u8>, i64)>(row).map_err(|error| Failure::Broken(error.to_string()));
-    let generated: Vec<(Vec<u8>, i64)> = generated.rows.into_iter().map(id).collect::<Result<_, _>>()?;
-    let keys = successes.iter().map(|success| &success.event.idempotency_key);
-    if !generated.iter().map(|(key, _)| key).eq(keys) {
-        return Err(Failure::Stale("payment_events/list_generated"));
+impl Packet for PayOrders<'_> {
+    /// The ids in the inbox, by key.
+    type Outcome = HashMap<Vec<u8>, i64>;
+
+    const BOUND: Option<Duration> = Some(BOUND);
+
+    /// The ids are read directly behind the INSERT that generates them: `LAST_INSERT_ID()` is theirs until the trails get ids.
+    fn statements(&self) -> Vec<String> {
+        let last = (self.successes.len().saturating_sub(1) as u64) * self.step;
+        let mut statements = vec![
+            insert_applied(&self.successes),
+            sql::payment_events::LIST_GENERATED.replace("{last}", &last.to_string()),
+        ];
+        statements.extend(pay(&self.successes, self.step));
+        statements
     }
-    Ok(generated.into_iter().collect())
+
+    /// Reads the replies.
+    ///
+    /// # Errors
+    /// [`Failure::Stale`] when another transaction has used an order, a key or a charge since it was read, and by [`ID_STEP`]
+    /// when the ids in the inbox are not those in the other rows.
+    fn read(&self, replies: Vec<Reply>) -> Result<Self::Outcome, Failure> {
+        let [inbox, generated, paid @ ..] = exactly::<6>(replies)?;
+        all_changed(inbox.affected, paid, self.successes.len())?;
+        let id = |row| mysql_async::from_row_opt(row).map_err(|error| Failure::Broken(error.to_string()));
+        let mut generated: Vec<(Vec<u8>, i64)> = generated.rows.into_iter().map(id).collect::<Result<_, _>>()?;
+        let (first, step) = (generated.first().map_or(0, |(_, id)| *id), self.step.cast_signed());
+        // other servers of a cluster may have used the ids in between
+        generated.retain(|(_, id)| (id - first) % step == 0);
+        let keys = self.successes.iter().map(|success| &success.event.idempotency_key);
+        if !generated.iter().map(|(key, _)| key).eq(keys) {
+            return Err(Failure::Stale(ID_STEP));
+        }
+        Ok(generated.into_iter().collect())
+    }
+
+    /// Finds exactly these events in the inbox, all of them.
+    fn find_own<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<Self::Outcome>, Failure>> {
+        async move {
+            let events: Vec<&Event> = self.successes.iter().map(|success| success.event).collect();
+            let stored = list_stored(tx, &events).await?;
+            let fingerprints: HashMap<&[u8], [u8; 32]> =
+                events.iter().map(|event| (event.idempotency_key.as_slice(), event.fingerprint())).collect();
+            let ours = |(key, _, fingerprint): &(Vec<u8>, i64, Vec<u8>)| {
+                fingerprints.get(key.as_slice()).is_some_and(|own| own.as_slice() == fingerprint.as_slice())
+            };
+            let all = stored.len() == events.len() && stored.iter().all(ours);
+            Ok(all.then(|| stored.into_iter().map(|(key, id, _)| (key, id)).collect()))
+        }
+        .boxed()
+    }
 }
 
-/// Returns the statements that apply a batch of leased successes that are in the inbox, in one packet: their outcomes, the
-/// charges, the orders, their trails and their holds. One success per order and per charge.
-pub fn apply(successes: &[Success<'_>]) -> [String; 5] {
-    let event_ids: Vec<i64> = successes.iter().filter_map(|success| success.event_id).collect();
+/// What [`PayOrders`] is stale by when the generated ids ascend by another step.
+pub const ID_STEP: &str = "payment_events/list_generated";
+
+/// Reads by how much the ids that one INSERT generates differ.
+pub async fn find_id_step(tx: &mut Tx<'_>) -> Result<u64, Failure> {
+    let found: Option<(String, u64)> = tx.row(sql::payment_events::FIND_ID_STEP, ()).await?;
+    Ok(found.map_or(1, |(_, step)| step.max(1)))
+}
+
+/// Applies a batch of leased successes that are in the inbox.
+#[derive(Debug)]
+pub struct ApplyPayments<'a> {
+    /// One per order and per charge, each with its id.
+    pub successes: Vec<Success<'a>>,
+}
+
+impl Packet for ApplyPayments<'_> {
+    type Outcome = ();
+
+    const BOUND: Option<Duration> = Some(BOUND);
+
+    fn statements(&self) -> Vec<String> {
+        let event_ids: Vec<i64> = self.successes.iter().filter_map(|success| success.event_id).collect();
+        let processing = self.successes.iter().map(|success| success.processing).max().unwrap_or_default();
+        let mut statements = vec![payment_events::mark_all_applied(&event_ids, processing)];
+        statements.extend(pay(&self.successes, 1));
+        statements
+    }
+
+    /// Reads the replies.
+    ///
+    /// # Errors
+    /// [`Failure::Stale`] when an event, an order or a charge changed since it was read.
+    fn read(&self, replies: Vec<Reply>) -> Result<(), Failure> {
+        let [inbox, paid @ ..] = exactly::<5>(replies)?;
+        all_changed(inbox.affected, paid, self.successes.len())
+    }
+
+    /// Finds all events applied: this worker has leased them, so no other one applies them.
+    fn find_own<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<()>, Failure>> {
+        async move {
+            for event_id in self.successes.iter().filter_map(|success| success.event_id) {
+                let stored = payment_events::find(tx, event_id).await?;
+                if stored.is_none_or(|stored| stored.status != EventStatus::Applied) {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        }
+        .boxed()
+    }
+}
+
+/// Returns the statements that pay the orders: charges, orders, trails, holds.
+fn pay(successes: &[Success<'_>], step: u64) -> [String; 4] {
     let order_ids: Vec<Uuid> = successes.iter().map(|success| success.order.id).collect();
     let hold_ids: Vec<Uuid> = successes.iter().map(|success| success.order.hold_id).collect();
-    let processing = successes.iter().map(|success| success.processing).max().unwrap_or_default();
     [
-        payment_events::mark_all_applied(&event_ids, processing),
-        charges::insert_all_paid(successes),
+        insert_charges(successes, step),
         orders::mark_all_paid(&order_ids),
-        order_events::insert_all_paid(successes),
+        insert_trails(successes, step),
         holds::settle_all(&hold_ids),
     ]
-}
-
-/// Reads the replies to [`apply`], of `count` successes.
-///
-/// # Errors
-/// [`Failure::Stale`] when an event, an order or a charge changed since it was read.
-pub fn applied(replies: Vec<Reply>, count: usize) -> Result<(), Failure> {
-    let [inbox, charges, orders, trails, holds] = <[Reply; 5]>::try_from(replies)
-        .map_err(|replies| Failure::Broken(format!("{} replies to a batch of payments", replies.len())))?;
-    all_paid([inbox.affected, charges.affected, orders.affected], trails.affected, holds.affected, count as u64)
 }
 
 /// Checks that the statements of a batch of `count` successes changed as many rows as expected.
-fn all_paid(guarded: [u64; 3], trails: u64, holds: u64, count: u64) -> Result<(), Failure> {
-    if guarded.iter().any(|&affected| affected != count) {
+fn all_changed(inbox: u64, [charges, orders, trails, holds]: [Reply; 4], count: usize) -> Result<(), Failure> {
+    let count = count as u64;
+    if [inbox, charges.affected, orders.affected].iter().any(|&affected| affected != count) {
         return Err(Failure::Stale("orders/mark_all_paid"));
     }
+    let (trails, holds) = (trails.affected, holds.affected);
     match trails == count && holds >= count {
         true => Ok(()),
         false => Err(Failure::Broken(format!("{count} payments wrote {trails} transitions and changed {holds} holds"))),
     }
-}
-
-/// Returns the ids of exactly these events in the inbox, by key, if all of them are there.
-pub async fn paid_before(tx: &mut Tx<'_>, successes: &[Success<'_>]) -> Result<Option<HashMap<Vec<u8>, i64>>, Failure> {
-    let events: Vec<&Event> = successes.iter().map(|success| success.event).collect();
-    let stored = list_stored(tx, &events).await?;
-    let ours = |(key, _, fingerprint): &(Vec<u8>, i64, Vec<u8>)| {
-        successes.iter().any(|success| {
-            success.event.idempotency_key == *key && success.event.fingerprint().as_slice() == fingerprint.as_slice()
-        })
-    };
-    let all = stored.len() == successes.len() && stored.iter().all(ours);
-    Ok(all.then(|| stored.into_iter().map(|(key, id, _)| (key, id)).collect()))
 }
 
 /// Lists those of the keys of these events that are in the inbox.
@@ -132,7 +195,7 @@ async fn list_stored(tx: &mut Tx<'_>, events: &[&Event]) -> Result<Vec<(Vec<u8>,
     tx.rows_text(&sql::payment_events::LIST_IDS.replace("{rows}", &keys)).await
 }
 
-/// Returns how many bytes an event adds to the packet of [`pay`], at most.
+/// Returns how many bytes an event adds to the packet of [`PayOrders`], at most.
 pub fn row_bytes(event: &Event) -> usize {
     let texts = [
         &event.amount,
@@ -180,16 +243,59 @@ fn insert_applied(successes: &[Success<'_>]) -> String {
             Literal::Number(i64::try_from(success.processing.as_micros()).unwrap_or(i64::MAX)),
             Literal::Number(1),
             Literal::Null,
-            Literal::Variable("NOW(6)"),
+            Literal::Code("NOW(6)"),
         ]
     });
     sql::payment_events::INSERT_APPLIED.replace("{rows}", &rows(values))
 }
 
+/// Returns the statement that records the charges of a batch of payments.
+fn insert_charges<'a>(successes: &[Success<'a>], step: u64) -> String {
+    let name = |Success { event, .. }: &Success<'a>| -> Cow<'a, [u8]> {
+        Event::charge_name(event.txn_id.as_deref().map(str::as_bytes), &event.idempotency_key)
+    };
+    let names: Vec<Cow<'_, [u8]>> = successes.iter().map(name).collect();
+    let values = successes.iter().zip(&names).enumerate().map(|(place, (success, name))| {
+        let Success { event, order, .. } = success;
+        [
+            Literal::Bytes(event.provider.as_bytes()),
+            Literal::Bytes(name),
+            success.id_at(place, step),
+            Literal::Id(order.id),
+            Literal::Id(order.hold_id),
+            Literal::name(ChargeStatus::Paid),
+            Literal::Number(order.total_minor),
+            Literal::Bytes(order.currency.as_bytes()),
+        ]
+    });
+    sql::charges::INSERT_ALL_PAID.replace("{rows}", &rows(values))
+}
+
+/// Returns the statement that writes the transitions of a batch of payments.
+fn insert_trails(successes: &[Success<'_>], step: u64) -> String {
+    let values = successes.iter().enumerate().map(|(place, success)| {
+        let Success { event, order, .. } = success;
+        [
+            Literal::Id(order.id),
+            Literal::name(OrderStatus::Pending),
+            Literal::name(OrderStatus::Paid),
+            Literal::name(Reason::PaymentSucceeded),
+            success.id_at(place, step),
+            Literal::text(&event.txn_id),
+            Literal::text(&event.amount),
+            Literal::text(&event.currency),
+            Literal::text(&event.provider_timestamp),
+            Literal::text(&event.source),
+            Literal::text(&event.correlation_id),
+        ]
+    });
+    sql::order_events::INSERT_ALL_PAID.replace("{rows}", &rows(values))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Meaning, OrderStatus};
+    use crate::domain::Meaning;
 
     #[test]
     fn an_event_adds_no_more_bytes_than_its_bound() {
@@ -236,7 +342,10 @@ mod tests {
         let short_key = Event { txn_id: event.txn_id.clone(), ..bare.clone() };
         for event in [event, bare, short_key] {
             let success = Success { event_id: None, event: &event, order: &order, processing: Duration::from_secs(5) };
-            let bytes = |count: usize| pay(&vec![success; count]).iter().map(String::len).sum::<usize>();
+            let bytes = |count: usize| {
+                let packet = PayOrders { successes: vec![success; count], step: 1 };
+                packet.statements().iter().map(String::len).sum::<usize>()
+            };
             assert!(bytes(2) - bytes(1) <= row_bytes(&event), "{} {}", bytes(2) - bytes(1), row_bytes(&event));
         }
     }

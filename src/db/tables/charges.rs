@@ -1,7 +1,5 @@
 //! The table of charges: money that was taken, one row per charge.
 
-use std::borrow::Cow;
-
 use mysql_async::{Row, params};
 use uuid::Uuid;
 
@@ -9,10 +7,8 @@ use crate::db::column::{bytes, column, id_column, state};
 use crate::db::door::Tx;
 use crate::db::error::Failure;
 use crate::db::guard::single;
-use crate::db::literal::{Literal, rows};
-use crate::db::packets::pay_orders::Success;
 use crate::db::sql;
-use crate::domain::{ChargeStatus, Event, Named as _, Reference};
+use crate::domain::{ChargeStatus, Named as _, Reference};
 
 /// A charge, with the columns that refunds need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,28 +73,6 @@ pub async fn insert(
         "currency" => &money.currency,
     };
     single("charges/insert", tx.execute(sql::charges::INSERT, params).await?)
-}
-
-/// Returns the statement that records the charges of a batch of payments.
-pub fn insert_all_paid<'a>(successes: &[Success<'a>]) -> String {
-    let name = |Success { event, .. }: &Success<'a>| -> Cow<'a, [u8]> {
-        Event::charge_name(event.txn_id.as_deref().map(str::as_bytes), &event.idempotency_key)
-    };
-    let names: Vec<Cow<'_, [u8]>> = successes.iter().map(name).collect();
-    let values = successes.iter().zip(&names).enumerate().map(|(place, (success, name))| {
-        let Success { event, order, .. } = success;
-        [
-            Literal::Bytes(event.provider.as_bytes()),
-            Literal::Bytes(name),
-            success.id_at(place),
-            Literal::Id(order.id),
-            Literal::Id(order.hold_id),
-            Literal::name(ChargeStatus::Paid),
-            Literal::Number(order.total_minor),
-            Literal::Bytes(order.currency.as_bytes()),
-        ]
-    });
-    sql::charges::INSERT_ALL_PAID.replace("{rows}", &rows(values))
 }
 
 /// Returns whether a charge of that provider paid the order.

@@ -7,16 +7,14 @@ use chrono::NaiveDateTime;
 use mysql_async::params;
 use uuid::Uuid;
 
-use super::products;
 use crate::db::column::{bytes, id, state};
-use crate::db::door::Reply;
 use crate::db::door::Tx;
 use crate::db::due::{Page, Place, Window};
 use crate::db::error::Failure;
-use crate::db::guard::{exactly, single};
+use crate::db::guard::exactly;
 use crate::db::literal::{Literal, list, rows};
 use crate::db::sql;
-use crate::domain::{HoldStatus, Refusal};
+use crate::domain::HoldStatus;
 use crate::telemetry;
 
 /// One row of a hold, as reads return it.
@@ -95,68 +93,6 @@ pub fn sum(units: impl IntoIterator<Item = Units>) -> BTreeMap<i64, i64> {
     sums
 }
 
-/// The values that all holds of one batch share, and the units left after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
-    /// Units on sale after the batch.
-    pub available: i64,
-    /// The price of one unit, in minor units of `currency`.
-    pub unit_price_minor: i64,
-    /// ISO 4217.
-    pub currency: String,
-    /// The database's clock, UTC.
-    pub server_time: NaiveDateTime,
-    /// When the holds run out, UTC.
-    pub expires_at: NaiveDateTime,
-}
-
-/// How many bytes one hold adds to the packet of [`take`], at most.
-pub const ROW_BYTES: usize = 96;
-
-/// Returns the statements that take a batch of holds on one product, in one packet: terms, rows, the guarded reservation of
-/// the sum, the units left. `holds`: ids with quantities, sorted by id.
-pub fn take(product_id: i64, holds: &[(Uuid, i64)], ttl_seconds: u64) -> [String; 4] {
-    let product = product_id.to_string();
-    let row = |&(hold_id, qty): &(Uuid, i64)| {
-        let [price, currency, end] = ["@p", "@c", "@e"].map(Literal::Variable);
-        [Literal::Id(hold_id), Literal::Number(product_id), Literal::Number(qty), price, currency, end, end]
-    };
-    [
-        sql::holds::SET_TERMS.replace("{ttl_seconds}", &ttl_seconds.to_string()).replace("{product_id}", &product),
-        sql::holds::INSERT.replace("{rows}", &rows(holds.iter().map(row))),
-        products::reserve_units(product_id, total(holds)),
-        sql::products::FIND_TERMS.replace("{product_id}", &product),
-    ]
-}
-
-/// Reads the replies to [`take`].
-///
-/// # Errors
-/// [`Refusal::ProductNotFound`]; [`Refusal::SoldOut`] with the units on sale when they are less than the sum.
-pub fn taken(replies: Vec<Reply>, holds: &[(Uuid, i64)], after_unknown: bool) -> Result<Terms, Failure> {
-    let [_, inserted, reserved, left] = <[Reply; 4]>::try_from(replies)
-        .map_err(|replies| Failure::Broken(format!("{} replies to a batch of holds", replies.len())))?;
-    let terms = left.rows.into_iter().next().ok_or(Failure::Refused(Refusal::ProductNotFound))?;
-    let (available, unit_price_minor, currency, server_time, expires_at) = mysql_async::from_row_opt(terms)
-        .map_err(|error| Failure::Broken(format!("the terms of a batch cannot be read: {error}")))?;
-    if usize::try_from(inserted.affected) != Ok(holds.len()) {
-        if after_unknown {
-            // an earlier attempt was still being committed: the next one finds its rows
-            return Err(Failure::Raced("holds/insert"));
-        }
-        return Err(Failure::Broken(format!("{} of {} holds were new", inserted.affected, holds.len())));
-    }
-    match single("products/reserve", reserved.affected)? {
-        true => Ok(Terms { available, unit_price_minor, currency, server_time, expires_at }),
-        false => Err(Refusal::SoldOut { available_stock: available }.into()),
-    }
-}
-
-/// Returns how many units these holds have.
-pub fn total(holds: &[(Uuid, i64)]) -> i64 {
-    holds.iter().map(|(_, qty)| qty).sum()
-}
-
 /// Finds the rows of a hold, by product; none when the hold does not exist.
 pub async fn find(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Hold>, Failure> {
     list_rows(tx, &[hold_id]).await
@@ -189,9 +125,10 @@ pub async fn list_units(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Units>
     found.into_iter().map(units).collect()
 }
 
-/// Returns the statement that marks active holds ordered.
-pub fn mark_ordered(hold_ids: &[Uuid]) -> String {
-    with_ids(sql::holds::MARK_ORDERED, hold_ids)
+/// Returns the statement that marks active holds as ordered; their units come back when `order_id`, which is one of their
+/// orders, must be paid.
+pub fn mark_ordered(hold_ids: &[Uuid], order_id: Uuid) -> String {
+    with_ids(sql::holds::MARK_ORDERED, hold_ids).replace("{order_id}", &Literal::Id(order_id).to_string())
 }
 
 /// Gives a hold back for its buyer. Returns false when it is not active any more.
@@ -245,10 +182,7 @@ pub async fn expire(tx: &mut Tx<'_>, due: &[Units]) -> Result<(), Failure> {
     let ids: Vec<Uuid> = due.iter().map(|row| row.hold_id).collect();
     let statement = with_ids(sql::holds::EXPIRE, &ids).replace("{rows}", &rows(keys));
     let affected = tx.execute_text(&statement).await?;
-    exactly("holds/expire", affected, due.len()).map_err(|failure| match failure {
-        Failure::Raced(guard) => Failure::Stale(guard),
-        other => other,
-    })
+    exactly("holds/expire", affected, due.len(), Failure::Stale)
 }
 
 /// Marks one hold expired if it has run out; waits for a transaction that makes an order of it. Returns false when it is not
@@ -314,18 +248,4 @@ fn some(guard: &'static str, affected: u64) -> bool {
         telemetry::guard_missed(guard);
     }
     affected > 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hold_adds_no_more_bytes_than_its_bound() {
-        let length = |count: usize| {
-            let holds = vec![(Uuid::max(), i64::from(i32::MAX)); count];
-            take(i64::MAX, &holds, 1).iter().map(String::len).sum::<usize>()
-        };
-        assert!(length(101) - length(1) <= 100 * ROW_BYTES, "{} bytes each", (length(101) - length(1)) / 100);
-    }
 }

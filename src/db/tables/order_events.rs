@@ -9,7 +9,6 @@ use crate::db::door::Tx;
 use crate::db::error::Failure;
 use crate::db::guard::single;
 use crate::db::literal::{Literal, rows};
-use crate::db::packets::pay_orders::Success;
 use crate::db::sql;
 use crate::domain::status::named;
 use crate::domain::{Named, OrderStatus};
@@ -95,27 +94,6 @@ pub fn insert_all(transitions: &[Transition]) -> String {
 pub async fn insert(tx: &mut Tx<'_>, transitions: &[Transition]) -> Result<(), Failure> {
     tx.execute_text(&insert_all(transitions)).await?;
     Ok(())
-}
-
-/// Returns the statement that writes the transitions of a batch of payments.
-pub fn insert_all_paid(successes: &[Success<'_>]) -> String {
-    let values = successes.iter().enumerate().map(|(place, success)| {
-        let Success { event, order, .. } = success;
-        [
-            Literal::Id(order.id),
-            Literal::name(OrderStatus::Pending),
-            Literal::name(OrderStatus::Paid),
-            Literal::name(Reason::PaymentSucceeded),
-            success.id_at(place),
-            Literal::text(&event.txn_id),
-            Literal::text(&event.amount),
-            Literal::text(&event.currency),
-            Literal::text(&event.provider_timestamp),
-            Literal::text(&event.source),
-            Literal::text(&event.correlation_id),
-        ]
-    });
-    sql::order_events::INSERT_ALL_PAID.replace("{rows}", &rows(values))
 }
 
 /// Writes a transition that the payment event `event_id` caused, with that event's data.

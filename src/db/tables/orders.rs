@@ -8,15 +8,12 @@ use chrono::NaiveDateTime;
 use mysql_async::{Row, params};
 use uuid::Uuid;
 
-use super::holds;
-use super::order_events::{self, Reason, Transition};
 use crate::db::column::{bytes, column, id, state};
-use crate::db::door::Reply;
 use crate::db::door::Tx;
 use crate::db::due::{Page, Place, Window};
 use crate::db::error::Failure;
 use crate::db::guard::{exactly, single};
-use crate::db::literal::{Literal, list, rows};
+use crate::db::literal::{Literal, list};
 use crate::db::sql;
 use crate::domain::{Named as _, OrderStatus};
 
@@ -90,81 +87,6 @@ fn order(row: &Row) -> Result<Order, Failure> {
         refunded_currency: column(row, "refunded_currency")?,
         restocked: column(row, "restocked")?,
     })
-}
-
-/// An order to be created.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
-    /// Its id.
-    pub order_id: Uuid,
-    /// The hold that it is created from.
-    pub hold_id: Uuid,
-    /// How many rows that hold has.
-    pub hold_rows: usize,
-    /// The total, in minor units of `currency`.
-    pub total_minor: i64,
-    /// ISO 4217.
-    pub currency: String,
-}
-
-/// The values that all orders of one batch share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
-    /// The database's clock, UTC.
-    pub created_at: NaiveDateTime,
-    /// Until when they have to be paid, UTC.
-    pub pay_by: NaiveDateTime,
-}
-
-/// How many bytes one order adds to the packet of [`place`], at most.
-pub const ROW_BYTES: usize = 288;
-
-/// Returns the statements that create a batch of orders, in one packet: terms, orders, their holds, the first rows of their
-/// trails. The drafts must be sorted by hold.
-pub fn place(drafts: &[Draft], ttl_seconds: u64) -> [String; 5] {
-    let row = |draft: &'_ Draft| {
-        let [clock, end] = ["@n", "@e"].map(Literal::Variable);
-        let (order, hold) = (Literal::Id(draft.order_id), Literal::Id(draft.hold_id));
-        rows([[order, hold, Literal::Number(draft.total_minor), Literal::Bytes(draft.currency.as_bytes()), clock, end]])
-    };
-    let values: Vec<String> = drafts.iter().map(row).collect();
-    let hold_ids: Vec<Uuid> = drafts.iter().map(|draft| draft.hold_id).collect();
-    let created = |draft: &Draft| Transition {
-        order_id: draft.order_id,
-        from: None,
-        to: OrderStatus::Pending,
-        reason: Reason::Created,
-    };
-    let created: Vec<Transition> = drafts.iter().map(created).collect();
-    [
-        sql::orders::SET_TERMS.replace("{ttl_seconds}", &ttl_seconds.to_string()),
-        sql::orders::INSERT.replace("{rows}", &values.join(", ")),
-        holds::mark_ordered(&hold_ids),
-        order_events::insert_all(&created),
-        sql::orders::FIND_TERMS.to_owned(),
-    ]
-}
-
-/// Reads the replies to [`place`].
-///
-/// # Errors
-/// [`Failure::Stale`] when a hold or an id was used, or a hold ran out, since it was read.
-pub fn placed(replies: Vec<Reply>, drafts: &[Draft]) -> Result<Terms, Failure> {
-    let [_, inserted, marked, _, terms] = <[Reply; 5]>::try_from(replies)
-        .map_err(|replies| Failure::Broken(format!("{} replies to a batch of orders", replies.len())))?;
-    let hold_rows: usize = drafts.iter().map(|draft| draft.hold_rows).sum();
-    for (guard, reply, asked) in [("orders/insert", inserted, drafts.len()), ("holds/mark_ordered", marked, hold_rows)]
-    {
-        exactly(guard, reply.affected, asked).map_err(|failure| match failure {
-            Failure::Raced(guard) => Failure::Stale(guard),
-            other => other,
-        })?;
-    }
-    let terms = terms.rows.into_iter().next().map(mysql_async::from_row_opt);
-    match terms {
-        Some(Ok((created_at, pay_by))) => Ok(Terms { created_at, pay_by }),
-        _ => Err(Failure::Broken("the terms of a batch of orders cannot be read".to_owned())),
-    }
 }
 
 /// Finds one order.
@@ -253,10 +175,7 @@ pub async fn cancel(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
 /// [`Failure::Stale`] when some of them are not pending any more.
 pub async fn cancel_all(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<(), Failure> {
     let affected = tx.execute_text(&with_ids(sql::orders::CANCEL, order_ids)).await?;
-    exactly("orders/cancel", affected, order_ids.len()).map_err(|failure| match failure {
-        Failure::Raced(guard) => Failure::Stale(guard),
-        other => other,
-    })
+    exactly("orders/cancel", affected, order_ids.len(), Failure::Stale)
 }
 
 /// Lists a page of orders that were not paid in time, the oldest first.
@@ -282,22 +201,4 @@ fn with_ids(statement: &str, order_ids: &[Uuid]) -> String {
     let mut sorted = order_ids.to_vec();
     sorted.sort_unstable();
     statement.replace("{ids}", &list(sorted.into_iter().map(Literal::Id)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_order_adds_no_more_bytes_than_its_bound() {
-        let draft = Draft {
-            order_id: Uuid::max(),
-            hold_id: Uuid::max(),
-            hold_rows: 1,
-            total_minor: i64::MAX,
-            currency: "EUR".to_owned(),
-        };
-        let length = |count: usize| place(&vec![draft.clone(); count], 1).iter().map(String::len).sum::<usize>();
-        assert!(length(101) - length(1) <= 100 * ROW_BYTES, "{} bytes each", (length(101) - length(1)) / 100);
-    }
 }

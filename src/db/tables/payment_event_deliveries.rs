@@ -6,8 +6,8 @@ use mysql_async::{Row, Value, params};
 use crate::db::column::{column, text_column};
 use crate::db::door::Tx;
 use crate::db::error::Failure;
+use crate::db::id_range::IdRange;
 use crate::db::sql;
-use crate::db::views::operators::IdRange;
 use crate::domain::payment::{DeliveryStatus, Provider};
 use crate::domain::{EventStatus, Named as _};
 

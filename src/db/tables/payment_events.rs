@@ -303,13 +303,11 @@ pub async fn lease(tx: &mut Tx<'_>, event_id: i64, attempts: u32, pause: Duratio
 }
 
 /// Returns the statements that lease these received events, which have no attempt yet, for one attempt, which is counted; the
-/// next one is due after `pause`. [`leased`] reads the replies.
-pub fn lease_all(event_ids: &[i64], pause: Duration) -> [String; 3] {
-    [
-        sql::payment_events::SET_DUE.replace("{pause_us}", &us(pause).to_string()),
-        with_ids(sql::payment_events::LEASE_ALL, event_ids),
-        with_ids(sql::payment_events::LIST_LEASED, event_ids),
-    ]
+/// next one is due at `due_at`, UTC. [`leased`] reads the replies.
+pub fn lease_all(event_ids: &[i64], due_at: NaiveDateTime) -> [String; 2] {
+    let due_at = Literal::Time(due_at).to_string();
+    [sql::payment_events::LEASE_ALL, sql::payment_events::LIST_LEASED]
+        .map(|statement| with_ids(statement, event_ids).replace("{due_at}", &due_at))
 }
 
 /// Reads the replies to [`lease_all`]: the events that this worker has leased, by id, without headers and body; `None` for an
@@ -318,7 +316,7 @@ pub fn lease_all(event_ids: &[i64], pause: Duration) -> [String; 3] {
 /// # Errors
 /// [`Failure::Raced`] when another worker has leased some of them in the same microsecond.
 pub fn leased(replies: Vec<Reply>) -> Result<Vec<(i64, Option<Event>)>, Failure> {
-    let [_, leased, listed] = <[Reply; 3]>::try_from(replies)
+    let [leased, listed] = <[Reply; 2]>::try_from(replies)
         .map_err(|replies| Failure::Broken(format!("{} replies to a lease of events", replies.len())))?;
     if leased.affected != listed.rows.len() as u64 {
         return Err(Failure::Raced("payment_events/lease_all"));

@@ -30,6 +30,22 @@ pub struct Product {
     pub server_time: NaiveDateTime,
 }
 
+/// The terms of a product, which every hold of it keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What one unit costs, in minor units of `currency`.
+    pub price_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+impl Product {
+    /// Returns the terms.
+    pub fn terms(&self) -> Terms {
+        Terms { price_minor: self.price_minor, currency: self.currency.clone() }
+    }
+}
+
 type Columns = (i64, String, i64, String, i64, i64, NaiveDateTime);
 
 fn product((id, name, price_minor, currency, stock, available, server_time): Columns) -> Product {
@@ -75,14 +91,18 @@ pub async fn insert(
     Ok(tx.execute(sql::products::INSERT, params).await? == 1)
 }
 
-/// Returns the statement that reserves units of a product, if there are enough.
-pub fn reserve_units(product_id: i64, qty: i64) -> String {
-    sql::products::RESERVE.replace("{qty}", &qty.to_string()).replace("{product_id}", &product_id.to_string())
+/// Returns the statement that reserves units of a product for new holds, if there are as many and its terms are still these.
+pub fn take_units(product_id: i64, qty: i64, terms: &Terms) -> String {
+    sql::products::TAKE
+        .replace("{qty}", &qty.to_string())
+        .replace("{product_id}", &product_id.to_string())
+        .replace("{price_minor}", &terms.price_minor.to_string())
+        .replace("{currency}", &Literal::Bytes(terms.currency.as_bytes()).to_string())
 }
 
 /// Reserves units of a product. Returns false when there are not enough.
 pub async fn reserve(tx: &mut Tx<'_>, product_id: i64, qty: i64) -> Result<bool, Failure> {
-    single("products/reserve", tx.execute_text(&reserve_units(product_id, qty)).await?)
+    single("products/reserve", tx.execute(sql::products::RESERVE, params! { product_id, qty }).await?)
 }
 
 /// Puts units back on sale, by product. Runs no statement when there are none.
@@ -95,7 +115,7 @@ pub async fn give_back(tx: &mut Tx<'_>, units: &BTreeMap<i64, i64>) -> Result<()
         .replace("{cases}", &literal::cases(pairs))
         .replace("{ids}", &literal::list(units.keys().map(|&id| Literal::Number(id))));
     let affected = tx.execute_text(&statement).await?;
-    match exactly("products/give_back", affected, units.len()) {
+    match exactly("products/give_back", affected, units.len(), Failure::Raced) {
         Err(Failure::Raced(_)) => Err(Failure::Broken(format!("a product of {units:?} is missing"))),
         other => other,
     }

@@ -142,7 +142,7 @@ impl Stage {
     async fn work_off(&self, case: &Case) {
         let due = "UPDATE payment_events SET due_at = UTC_TIMESTAMP(6) WHERE status = 'received'";
         self.execute(&format!("{due} AND {}", case.ours())).await;
-        let _ = worked(self.instances[0].app.checkout.work_off_inbox().await);
+        let _ = worked(self.instances[0].app.checkout.process_due_events().await);
     }
 
     /// Runs the workers until nothing is left to do.

@@ -158,8 +158,7 @@ impl Checker {
 
     /// Begins a transaction, with the variables that earlier statements of a packet set.
     async fn begin(&mut self, sample: &Sample) -> mysql_async::Result<()> {
-        let terms = "@p = 4999, @c = 'EUR', @n = NOW(6), @e = NOW(6) + INTERVAL 900 SECOND";
-        self.conn.query_drop(format!("SET {terms}, @i = {}, @s = 1", sample.generated)).await?;
+        self.conn.query_drop(format!("SELECT LAST_INSERT_ID({})", sample.generated)).await?;
         self.conn.query_drop("ROLLBACK").await?;
         self.conn.query_drop("START TRANSACTION").await
     }

@@ -8,10 +8,14 @@ use std::time::Duration;
 use chrono::{NaiveDateTime, TimeDelta};
 use holdfast::db::due::Place;
 use holdfast::db::literal::{self, Literal};
-use holdfast::db::packets::pay_orders::{self, Success};
+use holdfast::db::packets::Packet as _;
+use holdfast::db::packets::keys::Keys;
+use holdfast::db::packets::pay_orders::{PayOrders, Success};
+use holdfast::db::packets::place_orders::{Draft, PlaceOrders};
+use holdfast::db::packets::take_holds::TakeHolds;
 use holdfast::db::tables::idempotency_keys::{self, KeyId, Keyed, Operation};
-use holdfast::db::tables::orders::{Draft, Order};
-use holdfast::db::tables::{holds, orders};
+use holdfast::db::tables::orders::Order;
+use holdfast::db::tables::products::Terms;
 use holdfast::domain::{Event, OrderStatus};
 use mysql_async::{Params, Value};
 use uuid::Uuid;
@@ -38,7 +42,7 @@ pub(super) struct At<'world> {
 pub(super) struct Sample {
     /// The statements as the service builds them, if a function of the service does.
     packet: Vec<String>,
-    /// The first id of the batch, as `payment_events/set_generated` stores it.
+    /// The first id of the batch, which `LAST_INSERT_ID()` returns.
     pub(super) generated: i64,
     braces: Vec<(&'static str, String)>,
     params: Vec<(&'static str, Value)>,
@@ -181,12 +185,13 @@ fn texts(range: Range<i64>, word: &str) -> String {
     literal::list(texts.iter().map(|text| Literal::Bytes(text.as_bytes())))
 }
 
-fn take(rows: i64) -> [String; 4] {
+fn take(rows: i64) -> Vec<String> {
     let holds: Vec<(Uuid, i64)> = new(rows).map(|number| (hold(number), 1)).collect();
-    holds::take(BIG, &holds, 120)
+    let terms = Terms { price_minor: 4999, currency: "EUR".to_owned() };
+    TakeHolds { product_id: BIG, terms: &terms, holds, ttl_seconds: 120, keys: Keys::default() }.statements()
 }
 
-fn place(rows: i64) -> [String; 5] {
+fn place(rows: i64) -> Vec<String> {
     let draft = |number: i64| Draft {
         order_id: order(number),
         hold_id: hold(number),
@@ -195,10 +200,10 @@ fn place(rows: i64) -> [String; 5] {
         currency: "EUR".to_owned(),
     };
     let drafts: Vec<Draft> = some(&ACTIVE, rows).map(draft).collect();
-    orders::place(&drafts, 900)
+    PlaceOrders::new(drafts, 900, Keys::default()).statements()
 }
 
-fn pay(rows: i64) -> [String; 7] {
+fn pay(rows: i64) -> Vec<String> {
     let order = |number: i64| Order {
         id: order(number),
         hold_id: hold(number),
@@ -215,8 +220,8 @@ fn pay(rows: i64) -> [String; 7] {
         .map(|number| (payment(fill::order(number), &format!("new {number}")), order(number)))
         .collect();
     let success = |(event, order)| Success { event_id: None, event, order, processing: Duration::ZERO };
-    let successes: Vec<Success<'_>> = pairs.iter().map(|(event, order)| success((event, order))).collect();
-    pay_orders::pay(&successes)
+    let successes = pairs.iter().map(|(event, order)| success((event, order))).collect();
+    PayOrders { successes, step: 1 }.statements()
 }
 
 /// An event in the inbox.
@@ -348,7 +353,8 @@ fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
             .bind("stock", 1)
     };
     Some(match verb {
-        "find_terms" | "reserve" => built(1, take(rows)),
+        "take" | "find_left" => built(1, take(rows)),
+        "reserve" => once(at, hits(1).bind("product_id", BIG).bind("qty", 1)),
         "list" => vec![hits(rows).bind("after", 0).bind("limit", rows)],
         "list_some" | "list_reserved" => vec![hits(rows).brace("ids", numbers())],
         "insert" => once(at, made(500_000, 1)).into_iter().chain(once(at, made(1, 0))).collect(),
@@ -363,7 +369,6 @@ fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
 fn holds_(verb: &str, at: At) -> Option<Vec<Sample>> {
     let rows = at.rows;
     Some(match verb {
-        "set_terms" => built(0, take(rows)),
         "insert" => built(rows, take(rows)),
         "find" | "list_units" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
         "find_next_due" => once(at, hits(1).bind("seen", at.world.place(true).at)),
@@ -421,9 +426,8 @@ fn orders_(verb: &str, at: At) -> Option<Vec<Sample>> {
     let rows = at.rows;
     let one = |range: &Range<i64>| hits(1).bind("order_id", bytes(order(range.start)));
     Some(match verb {
-        "set_terms" => built(0, place(rows)),
         "insert" => built(rows, place(rows)),
-        "find_terms" => built(1, place(rows)),
+        "find_terms" => vec![hits(1).brace("order_id", Literal::Id(order(PAID.start)).to_string())],
         "find" => vec![hits(rows).brace("ids", ids(order, &PAID, rows))],
         "find_by_hold" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
         "find_next_due" => once(at, hits(1).bind("seen", at.world.place(true).at)),
@@ -485,7 +489,7 @@ fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
         }
         "insert_applied" => built(rows, pay(rows)),
         "list_generated" => vec![Sample { generated: 1, ..hits(rows).brace("last", (rows - 1).to_string()) }],
-        "set_generated" => built(0, pay(rows)),
+        "find_id_step" => once(at, hits(1)),
         "find" | "find_all" => once(at, event(&PAID)),
         "find_by_key" => once(at, hits(1).bind("provider", "default").bind("idempotency_key", key(1))),
         "find_next_due" => once(at, hits(1).bind("from", at.world.place(true).at)),
@@ -520,9 +524,9 @@ fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
         }
         "claim" => once(at, event(&RECEIVED).bind("counted", 1)),
         "lease" => once(at, event(&RECEIVED).bind("attempts", 1).bind("pause_us", 1_000_000)),
-        "set_due" | "lease_all" | "list_leased" => {
+        "lease_all" | "list_leased" => {
             let ids: Vec<i64> = some(&RECEIVED, rows).collect();
-            let packet = holdfast::db::tables::payment_events::lease_all(&ids, Duration::from_secs(1));
+            let packet = holdfast::db::tables::payment_events::lease_all(&ids, NaiveDateTime::default());
             vec![Sample { packet: packet.to_vec(), ..page(rows) }]
         }
         "mark_all_applied" => {

@@ -1,0 +1,98 @@
+//! The supply of one product: the units on sale, and those that may come back because a hold or an unpaid order runs out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+use super::expiry::{Pass, Seen, expire_due};
+use super::outlook::Outlooks;
+use super::passed_over::PassedOver;
+use crate::db::door::Database;
+use crate::db::due::{Place, Window};
+use crate::db::error::{Error, Failure};
+use crate::db::tables::holds::{self, Supply};
+use crate::domain::Refusal;
+
+/// Maximum number of expired holds per page that are given back before a request is refused.
+const DUE: u32 = 500;
+/// Maximum number of these pages. The next page is read only if no row of the last one could be given back.
+const PAGES: u32 = 4;
+
+/// Reads supplies, and remembers what that needs.
+pub(crate) struct Supplies {
+    pub(crate) passed_over: Arc<PassedOver>,
+    pub(crate) outlooks: Outlooks,
+}
+
+impl Supplies {
+    /// Reads the supply after expired holds were given back, by this call or by another transaction. The requests want `sum`
+    /// units together, and `most` units at most.
+    pub(super) async fn find(
+        &self,
+        database: &Database,
+        product_id: i64,
+        (most, sum): (i64, i64),
+    ) -> Result<Supply, Error> {
+        let supply = self.read(database, product_id, most).await?;
+        let due = supply.returning > 0 && supply.first_returns_in_us <= 0;
+        if supply.available < sum
+            && due
+            && let Some(&first) = supply.returns.first()
+        {
+            // boxed: it is rare, and it would enlarge the future of every batch
+            Box::pin(self.expire_due(database, product_id, first)).await?;
+            return self.read(database, product_id, most).await;
+        }
+        Ok(supply)
+    }
+
+    /// Reads the available units, and those that may come back.
+    async fn read(&self, database: &Database, product_id: i64, enough: i64) -> Result<Supply, Error> {
+        let (outlooks, began) = (&self.outlooks, Instant::now());
+        let within = outlooks.ranges(product_id, began);
+        let within = within.as_deref();
+        let supply = database.read("holds.find_supply", |tx| {
+            async move {
+                let found = holds::find_supply(tx, product_id, enough, within).await?;
+                found.ok_or(Failure::Refused(Refusal::ProductNotFound))
+            }
+            .boxed()
+        });
+        let supply = supply.await.inspect_err(|_| {
+            if within.is_none() {
+                outlooks.put_off(product_id, (began, began.elapsed()));
+            }
+        })?;
+        let limit = usize::try_from(enough).unwrap_or(0);
+        outlooks.record(product_id, (began, began.elapsed()), within, limit, &supply);
+        Ok(supply)
+    }
+
+    /// Gives back this product's expired holds; `first` is the deadline of the first row that may come back.
+    async fn expire_due(&self, database: &Database, product_id: i64, first: NaiveDateTime) -> Result<(), Error> {
+        let passed_over = &self.passed_over;
+        let after = passed_over.place_of(product_id).into_iter().fold(Place::before(first), Place::max);
+        let mut window = Window { after, age: Duration::ZERO, limit: DUE };
+        for _ in 0..PAGES {
+            let pass = expire_due(database, passed_over, Some(product_id), window).await?;
+            match pass {
+                // all rows of the page are passed over: read the next one
+                Pass::Done(Seen { last: Some(last), done: 0, .. }) => window.after = last,
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns why a request for `qty` units is refused when `left` units are left for it.
+pub(super) fn explain(supply: &Supply, left: i64, qty: i64) -> Refusal {
+    if supply.available + supply.returning < qty {
+        return Refusal::SoldOut { available_stock: left };
+    }
+    let wait_us = u64::try_from(supply.first_returns_in_us).unwrap_or(0);
+    Refusal::AllHeld { available_stock: left, retry_after_seconds: wait_us.div_ceil(1_000_000).max(1) }
+}

@@ -1,0 +1,95 @@
+//! Transitions of orders: each is a guarded update, its row in the order's trail, and what follows for the units. The packets
+//! that make and pay orders in batches write their transitions themselves; every other one is here.
+
+use uuid::Uuid;
+
+use super::units;
+use crate::db::door::Tx;
+use crate::db::error::Failure;
+use crate::db::tables::holds;
+use crate::db::tables::order_events::{self, Reason, Transition};
+use crate::db::tables::orders::{self, Due, Order, Refunded};
+use crate::domain::OrderStatus;
+
+/// Cancels a pending order because a buyer gave up, or because of a failed payment (`event_id`), and puts its units back on
+/// sale. Returns false when it is not pending any more.
+pub(crate) async fn cancel(tx: &mut Tx<'_>, order: &Order, event_id: Option<i64>) -> Result<bool, Failure> {
+    if !orders::cancel(tx, order.id).await? {
+        return Ok(false);
+    }
+    let step = |reason| step(order.id, OrderStatus::Pending, OrderStatus::Cancelled, reason);
+    match event_id {
+        None => order_events::insert(tx, &[step(Reason::BuyerCancelled)]).await?,
+        Some(event_id) => order_events::insert_for_payment(tx, step(Reason::PaymentFailed), event_id).await?,
+    }
+    holds::settle(tx, &[order.hold_id]).await?;
+    units::give_back(tx, &[order.hold_id]).await?;
+    Ok(true)
+}
+
+/// Cancels pending orders that were not paid in time, all of them or none, and puts their units back on sale.
+///
+/// # Errors
+/// [`Failure::Stale`] when some of them are not pending any more.
+pub(crate) async fn cancel_overdue(tx: &mut Tx<'_>, due: &[Due]) -> Result<(), Failure> {
+    let order_ids: Vec<Uuid> = due.iter().map(|row| row.order_id).collect();
+    let hold_ids: Vec<Uuid> = due.iter().map(|row| row.hold_id).collect();
+    orders::cancel_all(tx, &order_ids).await?;
+    let overdue = |&id: &Uuid| step(id, OrderStatus::Pending, OrderStatus::Cancelled, Reason::PaymentOverdue);
+    order_events::insert(tx, &order_ids.iter().map(overdue).collect::<Vec<_>>()).await?;
+    holds::settle(tx, &hold_ids).await?;
+    units::give_back(tx, &hold_ids).await
+}
+
+/// Marks an order paid by an event. A pending order's units were reserved at its hold, so no product is touched; a cancelled
+/// one, whose units went back on sale, takes them again.
+///
+/// # Errors
+/// [`Failure::Raced`] when the order is not in the state that was read any more; [`Failure::OutOfStock`].
+pub(crate) async fn pay(tx: &mut Tx<'_>, order: &Order, event_id: i64) -> Result<(), Failure> {
+    if !orders::mark_paid(tx, order.id, order.status).await? {
+        return Err(Failure::Raced("orders/mark_paid"));
+    }
+    let paid = step(order.id, order.status, OrderStatus::Paid, Reason::PaymentSucceeded);
+    order_events::insert_for_payment(tx, paid, event_id).await?;
+    match order.status {
+        OrderStatus::Cancelled => units::reserve(tx, order.hold_id).await,
+        _ => holds::settle(tx, &[order.hold_id]).await,
+    }
+}
+
+/// Stores how much of a paid order was given back by an event, and puts its units back on sale if they are restocked.
+///
+/// # Errors
+/// [`Failure::Raced`] when the order is not paid any more, or another part of it was given back since it was read.
+pub(crate) async fn refund(tx: &mut Tx<'_>, order: &Order, refunded: Refunded, event_id: i64) -> Result<(), Failure> {
+    let (status, restocked) = (refunded.status, refunded.restocked);
+    if !orders::refund(tx, order, refunded).await? {
+        return Err(Failure::Raced("orders/refund"));
+    }
+    let reason = match status {
+        OrderStatus::Refunded => Reason::PaymentRefunded,
+        _ => Reason::PaymentPartRefunded,
+    };
+    // the order may have been paid after it was read; the guard ensures that it is `paid`
+    let given_back = step(order.id, OrderStatus::Paid, status, reason);
+    order_events::insert_for_payment(tx, given_back, event_id).await?;
+    if restocked {
+        units::give_back(tx, &[order.hold_id]).await?;
+    }
+    Ok(())
+}
+
+/// Shows a failed attempt to pay in the trail of an order, if it is pending and its trail shows few of them. It stays pending.
+pub(crate) async fn note_failed_attempt(tx: &mut Tx<'_>, order: &Order, event_id: i64) -> Result<(), Failure> {
+    if orders::count_failed_attempt(tx, order.id).await? {
+        let pending = OrderStatus::Pending;
+        let noted = step(order.id, pending, pending, Reason::PaymentAttemptFailed);
+        order_events::insert_for_payment(tx, noted, event_id).await?;
+    }
+    Ok(())
+}
+
+fn step(order_id: Uuid, from: OrderStatus, to: OrderStatus, reason: Reason) -> Transition {
+    Transition { order_id, from: Some(from), to, reason }
+}
