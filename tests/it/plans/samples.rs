@@ -489,7 +489,6 @@ fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
         }
         "insert_applied" => built(rows, pay(rows)),
         "list_generated" => vec![Sample { generated: 1, ..hits(rows).brace("last", (rows - 1).to_string()) }],
-        "find_id_step" => once(at, hits(1)),
         "find" | "find_all" => once(at, event(&PAID)),
         "find_by_key" => once(at, hits(1).bind("provider", "default").bind("idempotency_key", key(1))),
         "find_next_due" => once(at, hits(1).bind("from", at.world.place(true).at)),
