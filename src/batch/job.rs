@@ -17,7 +17,7 @@ pub enum Unanswered {
     Dropped,
 }
 
-/// One request in a lane. [`Job::answer`] sends the response; a job that is dropped without one has met a bug.
+/// One request in a lane. [`Job::answer`] sends the response. Only jobs of disconnected clients are dropped without one.
 #[derive(Debug)]
 pub struct Job<Q, A> {
     /// What the client asks for.

@@ -306,13 +306,14 @@ async fn run<W: Work>(shared: Arc<Shared<W>>, key: W::Key, jobs: Vec<JobOf<W>>, 
 
 /// Runs one job alone, a few times if other transactions spoil it. In the end it is answered.
 async fn run_alone<W: Work>(shared: Arc<Shared<W>>, key: W::Key, job: JobOf<W>) {
-    let mut jobs = vec![job];
+    let (mut jobs, mut known) = (vec![job], None);
     for _ in 0..TRIES {
         jobs = wanted(jobs);
         if jobs.is_empty() {
             return;
         }
-        let Attempt { again, spoiled, alone, .. } = shared.work.attempt(key, jobs, Turn::Alone, None).await;
+        let Attempt { again, spoiled, alone, supply } = shared.work.attempt(key, jobs, Turn::Alone, known).await;
+        known = supply;
         jobs = again.into_iter().chain(spoiled).chain(alone).collect();
     }
     jobs.into_iter().for_each(|job| job.fail(Unanswered::Contended(TRIES)));

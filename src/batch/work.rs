@@ -16,7 +16,7 @@ pub trait Work: Send + Sync + 'static {
     type Response: Send + 'static;
 
     /// Tries these jobs together, at least one. Each of them is answered, or handed back. `supply` is what the last batch of
-    /// this lane reported, if there was one.
+    /// this lane reported, or the last attempt of these jobs, if there was one.
     fn attempt(
         &self,
         key: Self::Key,

@@ -227,7 +227,7 @@ fn sort(failure: Failure, committing: bool, is_logged: bool) -> Ended {
         Failure::Broken(what) => Ended::Final(Error::Broken(what)),
         Failure::Abandoned(why) => Ended::Final(Error::Unavailable(why.to_owned())),
         Failure::Unfit(what) => Ended::Final(Error::Unfit(what)),
-        Failure::Stale(what) => Ended::Final(Error::Stale(what)),
+        Failure::Stale(what) | Failure::Changed(what) => Ended::Final(Error::Stale(what)),
         Failure::OutOfStock => Ended::Final(Error::OutOfStock),
         Failure::Raced(guard) => again(Class::Retry, guard.to_owned(), guard.to_owned(), false),
         Failure::Database(error) => match classify(&error, committing) {

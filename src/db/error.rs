@@ -15,6 +15,9 @@ pub enum Failure {
     Raced(&'static str),
     /// Rows have changed since they were read before the transaction: roll back, the caller reads again.
     Stale(&'static str),
+    /// As [`Failure::Stale`], and certainly because of another transaction: also after a COMMIT whose response was lost, the
+    /// caller must read again.
+    Changed(&'static str),
     /// A product has fewer units on sale than the transaction needs: roll back.
     OutOfStock,
     /// An invariant does not hold: roll back, log, respond with 500.

@@ -55,4 +55,5 @@ mod structure;
 mod support;
 mod sweep;
 mod telemetry;
+mod terms;
 mod webhook;

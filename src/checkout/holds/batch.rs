@@ -92,7 +92,7 @@ impl Work for HoldWork {
         for job in reused {
             job.answer(Err(Refusal::IdempotencyKeyReuse.into()));
         }
-        let batch = Batch { work: self, database, product_id, again };
+        let batch = Batch { work: self, database, product_id, turn, again };
         match supply {
             Some(supply) if supply < sum(&jobs) => batch.read_first(jobs, replays).await,
             _ => batch.write(jobs, Vec::new(), replays).await,
@@ -137,6 +137,7 @@ struct Batch<'work> {
     work: &'work HoldWork,
     database: Database,
     product_id: i64,
+    turn: Turn,
     /// Jobs that come first in the next batch.
     again: Vec<HoldJob>,
 }
@@ -198,7 +199,7 @@ impl Batch<'_> {
         if jobs.is_empty() && replays.is_empty() {
             return Attempt { again: self.again, ..Attempt::done(None) };
         }
-        let (mut spoiled, mut left) = (Vec::new(), None);
+        let (turn, mut spoiled, mut left) = (self.turn, Vec::new(), None);
         match self.take(&jobs, &replays).await {
             Ok((terms, taken)) => {
                 left = answer(jobs, self.product_id, &terms, taken);
@@ -209,15 +210,27 @@ impl Batch<'_> {
             }
             Err(Error::Refused(Refusal::SoldOut { available_stock })) => {
                 left = Some(available_stock);
-                let again = std::mem::take(&mut self.again);
-                self.again = all(jobs, rest, replays);
-                self.again.extend(again);
-                self.again.sort_by_key(Job::deadline);
+                self.put_first(all(jobs, rest, replays));
             }
+            // One by one, the jobs would wait for each other's commits on one row. The next batch has them all, and, since the
+            // supply is unknown, no batch beside it whose keys or terms could spoil it again.
+            Err(Error::Stale(_)) if turn == Turn::Second => self.put_first(all(jobs, rest, replays)),
             Err(Error::Stale(_)) => spoiled = all(jobs, rest, replays),
+            Err(Error::Refused(Refusal::ProductNotFound)) => {
+                self.work.products.forget(self.product_id);
+                // what copies were answered before does not depend on the product
+                self.put_first(replays.into_iter().map(|(job, _)| job).collect());
+                drop(refuse_all(all(jobs, rest, Vec::new()), &Refusal::ProductNotFound.into()));
+            }
             Err(error) => drop(refuse_all(all(jobs, rest, replays), &error)),
         }
         Attempt { again: self.again, spoiled, ..Attempt::done(left) }
+    }
+
+    /// Hands jobs back, in order of arrival.
+    fn put_first(&mut self, jobs: Vec<HoldJob>) {
+        self.again.extend(jobs);
+        self.again.sort_by_key(Job::deadline);
     }
 
     /// Takes the holds of all `jobs` and counts every copy in `replays`, in one transaction. It changes a row for each of them,

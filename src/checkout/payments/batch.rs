@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt as _;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::attempt::reload_receipt;
@@ -124,8 +125,9 @@ impl EventWork {
     /// Reads the step of generated ids, after a batch has met another one than it expected.
     async fn read_id_step(&self, database: &Database) {
         let step = database.read("payments.find_id_step", |tx| pay_orders::find_id_step(tx).boxed()).await;
-        if let Ok(step) = step {
-            self.id_step.store(step, Ordering::Relaxed);
+        match step {
+            Ok(step) => self.id_step.store(step, Ordering::Relaxed),
+            Err(error) => warn!(%error, "the step of generated ids could not be read"),
         }
     }
 }
@@ -181,7 +183,7 @@ pub(crate) async fn part_plain<T>(
         match order {
             Some(order)
                 if orders.insert(order.id)
-                    && keys.insert((event.provider, event.idempotency_key.clone()))
+                    && keys.insert(event.idempotency_key.clone())
                     && event.txn_id.clone().is_none_or(|txn_id| charges.insert((event.provider, txn_id))) =>
             {
                 plain.push((success, order));
@@ -199,6 +201,9 @@ async fn find_orders(database: &Database, references: impl Iterator<Item = Refer
             Reference { order_id: Some(order_id), .. } => order_ids.push(order_id),
             Reference { order_id: None, hold_id } => hold_ids.extend(hold_id),
         }
+    }
+    if order_ids.is_empty() && hold_ids.is_empty() {
+        return Ok(Found::default());
     }
     let (order_ids, hold_ids) = (&order_ids, &hold_ids);
     database

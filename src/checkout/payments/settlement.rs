@@ -1,4 +1,4 @@
-//! Applies payment events to their orders and charges: every row of the table "What happens when" in docs/payments.md.
+//! Applies payment events to their orders and charges: every row of the table "Events and their effects" in docs/payments.md.
 //!
 //! All of it runs in the transaction that stores the event's outcome. Reads only suggest what to try. The guard of each
 //! statement decides; if one fails, the transaction runs again and reads the rows as they are by then.

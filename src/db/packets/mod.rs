@@ -21,10 +21,12 @@ pub trait Packet: Sync {
     /// What the replies say.
     type Outcome: Send;
 
-    /// How long the statements may take before the COMMIT, if not as long as any transaction. A batch whose rows are
-    /// independent gives up early when another client keeps one of them locked: longer than a client waits for its response
-    /// it would hold up all others.
-    const BOUND: Option<Duration> = None;
+    /// Returns how long the statements may take before the COMMIT, if not as long as any transaction. A batch whose rows are
+    /// independent gives up early when another client keeps one of them locked: otherwise it would hold up all others for
+    /// longer than their clients wait.
+    fn bound(&self) -> Option<Duration> {
+        None
+    }
 
     /// Returns the statements, in the order of the locks.
     fn statements(&self) -> Vec<String>;
@@ -32,7 +34,8 @@ pub trait Packet: Sync {
     /// Reads the replies to [`Packet::statements`], one each.
     ///
     /// # Errors
-    /// [`Failure::Stale`] when something that was read before has changed.
+    /// [`Failure::Stale`] when something that was read before has changed, or an earlier attempt of this very packet is still
+    /// being committed; [`Failure::Changed`] when it can only be the former.
     fn read(&self, replies: Vec<Reply>) -> Result<Self::Outcome, Failure>;
 
     /// Finds the rows of an earlier attempt whose COMMIT may have taken effect; `None` if it has not.
@@ -55,7 +58,7 @@ pub async fn send<P: Packet>(database: &Database, name: &'static str, packet: &P
                 }
                 let statements = packet.statements();
                 let replies = tx.packet(&statements);
-                let replies = match P::BOUND {
+                let replies = match packet.bound() {
                     Some(bound) => timeout(bound, replies).await.unwrap_or(LOCKED),
                     None => replies.await,
                 };

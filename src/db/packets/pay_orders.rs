@@ -56,7 +56,10 @@ impl Packet for PayOrders<'_> {
     /// The ids in the inbox, by key.
     type Outcome = HashMap<Vec<u8>, i64>;
 
-    const BOUND: Option<Duration> = Some(BOUND);
+    /// A single payment holds up no other one.
+    fn bound(&self) -> Option<Duration> {
+        (self.successes.len() > 1).then_some(BOUND)
+    }
 
     /// The ids are read directly behind the INSERT that generates them: `LAST_INSERT_ID()` is theirs until the trails get ids.
     fn statements(&self) -> Vec<String> {
@@ -72,8 +75,8 @@ impl Packet for PayOrders<'_> {
     /// Reads the replies.
     ///
     /// # Errors
-    /// [`Failure::Stale`] when another transaction has used an order, a key or a charge since it was read, and by [`ID_STEP`]
-    /// when the ids in the inbox are not those in the other rows.
+    /// [`Failure::Stale`] when another transaction has used an order, a key or a charge since it was read;
+    /// [`Failure::Changed`] by [`ID_STEP`] when the ids in the inbox are not those in the other rows.
     fn read(&self, replies: Vec<Reply>) -> Result<Self::Outcome, Failure> {
         let [inbox, generated, paid @ ..] = exactly::<6>(replies)?;
         all_changed(inbox.affected, paid, self.successes.len())?;
@@ -84,7 +87,7 @@ impl Packet for PayOrders<'_> {
         generated.retain(|(_, id)| (id - first) % step == 0);
         let keys = self.successes.iter().map(|success| &success.event.idempotency_key);
         if !generated.iter().map(|(key, _)| key).eq(keys) {
-            return Err(Failure::Stale(ID_STEP));
+            return Err(Failure::Changed(ID_STEP));
         }
         Ok(generated.into_iter().collect())
     }
@@ -125,7 +128,9 @@ pub struct ApplyPayments<'a> {
 impl Packet for ApplyPayments<'_> {
     type Outcome = ();
 
-    const BOUND: Option<Duration> = Some(BOUND);
+    fn bound(&self) -> Option<Duration> {
+        Some(BOUND)
+    }
 
     fn statements(&self) -> Vec<String> {
         let event_ids: Vec<i64> = self.successes.iter().filter_map(|success| success.event_id).collect();
@@ -144,7 +149,7 @@ impl Packet for ApplyPayments<'_> {
         all_changed(inbox.affected, paid, self.successes.len())
     }
 
-    /// Finds all events applied: this worker has leased them, so no other one applies them.
+    /// Finds all events applied, by this worker, which has leased them, or by a request that applied what waits for its order.
     fn find_own<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<()>, Failure>> {
         async move {
             for event_id in self.successes.iter().filter_map(|success| success.event_id) {

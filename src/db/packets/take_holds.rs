@@ -98,7 +98,7 @@ impl Packet for TakeHolds<'_> {
     ///
     /// # Errors
     /// [`Refusal::ProductNotFound`]; [`Refusal::SoldOut`] when the units do not suffice, with what there is;
-    /// [`Failure::Stale`] when the terms have changed.
+    /// [`Failure::Changed`] when the terms have changed.
     fn read(&self, mut replies: Vec<Reply>) -> Result<TakenHolds, Failure> {
         self.keys.read(&mut replies)?;
         if self.holds.is_empty() {
@@ -114,7 +114,7 @@ impl Packet for TakeHolds<'_> {
         }
         match single("products/take", taken.affected)? {
             true => Ok(TakenHolds::Now { available, taken_at, expires_at }),
-            false if (Terms { price_minor, currency }) != *self.terms => Err(Failure::Stale("products/take")),
+            false if (Terms { price_minor, currency }) != *self.terms => Err(Failure::Changed("products/take")),
             false => Err(Refusal::SoldOut { available_stock: available }.into()),
         }
     }
