@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use holdfast::db::tables::products::Terms;
 use holdfast::db::{migrations, pool};
 use holdfast::dev::PrivateServer;
 use mysql_async::prelude::Queryable;
@@ -22,6 +23,15 @@ const SERVER_OPTIONS: [&str; 3] =
     ["--loose-innodb-log-file-size=2G", "--loose-innodb-redo-log-capacity=2G", "--max-connections=1000"];
 /// More units than a run can sell.
 pub(crate) const PLENTY: i64 = 1_000_000_000_000;
+
+/// The terms of every product.
+pub(crate) const PRICE_MINOR: i64 = 4999;
+pub(crate) const CURRENCY: &str = "EUR";
+
+/// Returns the terms of every product.
+pub(crate) fn terms() -> Terms {
+    Terms { price_minor: PRICE_MINOR, currency: CURRENCY.to_owned() }
+}
 
 /// A migrated database, and the server under it.
 pub(crate) struct Ground {
@@ -143,7 +153,7 @@ impl Ground {
 
     /// Inserts a product and returns its id.
     pub(crate) async fn product(&self, stock: i64) -> i64 {
-        let values = format!("('Limited edition', 4999, 'EUR', {stock})");
+        let values = format!("('Limited edition', {PRICE_MINOR}, '{CURRENCY}', {stock})");
         self.execute(&format!("INSERT INTO products (name, price_minor, currency, stock) VALUES {values}")).await;
         self.value("SELECT LAST_INSERT_ID()").await
     }
@@ -156,7 +166,7 @@ impl Ground {
         let ids: Vec<i64> = (first..first + count).collect();
         for ids in ids.chunks(1000) {
             let rows: Vec<String> =
-                ids.iter().map(|id| format!("({id}, 'One of many', 4999, 'EUR', {stock})")).collect();
+                ids.iter().map(|id| format!("({id}, 'One of many', {PRICE_MINOR}, '{CURRENCY}', {stock})")).collect();
             let insert =
                 format!("INSERT INTO products (id, name, price_minor, currency, stock) VALUES {}", rows.join(", "));
             conn.query_drop(insert).await.expect("products can be inserted");

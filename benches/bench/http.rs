@@ -10,6 +10,8 @@ use crate::service::Served;
 
 /// Number of connections at which the ratios are taken.
 const COMPARED: usize = 512;
+/// The price of every product, in major units.
+pub(crate) const AMOUNT: &str = "49.99";
 /// Syncs of the database server's background work, which it makes without any request; they are subtracted.
 const HOUSEKEEPING_PER_SECOND: f64 = 2.0;
 
@@ -53,8 +55,7 @@ impl Table<'_> {
     }
 
     async fn flow(&self, product_id: i64) -> Load {
-        let hold = hold(product_id);
-        self.measure("hold, order, paid", |client| Flow { client, hold: hold.clone() }).await.0
+        self.measure("hold, order, paid", |client| Flow::new(client, product_id)).await.0
     }
 
     async fn measure<B: Buyer>(&self, name: &str, buyer: impl Fn(Client) -> B) -> (Load, Counters) {
@@ -80,18 +81,44 @@ impl Table<'_> {
 
 /// A buyer that takes a hold, makes an order of it, and pays.
 pub(crate) struct Flow {
-    pub(crate) client: Client,
-    pub(crate) hold: Vec<u8>,
+    client: Client,
+    hold: Vec<u8>,
+}
+
+impl Flow {
+    /// Creates a buyer of a product.
+    pub(crate) fn new(client: Client, product_id: i64) -> Self {
+        Self { client, hold: hold(product_id) }
+    }
+
+    /// Takes a hold and returns its id.
+    pub(crate) async fn take(&mut self) -> String {
+        self.client.expect(&self.hold, 201).await.id("hold_id")
+    }
+
+    /// Makes an order of a hold and returns its id.
+    pub(crate) async fn order(&mut self, hold_id: &str) -> String {
+        let order = post("/api/orders", &format!(r#"{{"hold_id":"{hold_id}"}}"#));
+        self.client.expect(&order, 201).await.id("order_id")
+    }
+
+    /// Pays an order.
+    pub(crate) async fn pay(&mut self, order_id: &str) {
+        let answer = self.client.expect(&post("/api/payments/webhook", &payment(order_id)), 200).await;
+        let processed = br#""processed""#;
+        assert!(answer.body.windows(processed.len()).any(|window| window == processed), "a payment settles its order");
+    }
 }
 
 impl Buyer for Flow {
     async fn ask(&mut self) {
-        let hold_id = self.client.expect(&self.hold, 201).await.id("hold_id");
-        let order = post("/api/orders", &format!(r#"{{"hold_id":"{hold_id}"}}"#));
-        let order_id = self.client.expect(&order, 201).await.id("order_id");
-        let paid = format!(r#"{{"order_id":"{order_id}","status":"paid","txn_id":"{order_id}","amount":49.99}}"#);
-        let answer = self.client.expect(&post("/api/payments/webhook", &paid), 200).await;
-        let processed = br#""processed""#;
-        assert!(answer.body.windows(processed.len()).any(|window| window == processed), "a payment settles its order");
+        let hold_id = self.take().await;
+        let order_id = self.order(&hold_id).await;
+        self.pay(&order_id).await;
     }
+}
+
+/// Returns the body of a webhook that pays an order of one unit.
+pub(crate) fn payment(order_id: &str) -> String {
+    format!(r#"{{"order_id":"{order_id}","status":"paid","txn_id":"{order_id}","amount":{AMOUNT}}}"#)
 }

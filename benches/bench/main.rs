@@ -4,6 +4,7 @@
 //! - [`strategies`]: holds of one hot product by row locks, by versions, by single units, by one guarded transaction per
 //!   request, by Holdfast's batches, and by bare connections, which are the limit
 //! - [`http`]: the service over HTTP, beside an echo route of the same server
+//! - [`lone`]: each step of a sale on an idle service, beside one guarded transaction of the same rows
 //! - [`crowd`]: 15,000 buyers for 1,000 units at once
 //! - [`expiry`]: 100,000 holds that expire at the same moment
 //! - [`memory`]: 100,000 different products, one after the other
@@ -17,6 +18,7 @@ mod database;
 mod expiry;
 mod fill;
 mod http;
+mod lone;
 mod measure;
 mod memory;
 mod neighbours;
@@ -88,6 +90,7 @@ struct Options {
 enum Section {
     Strategies,
     Http,
+    Lone,
     Crowd,
     Expiry,
     Memory,
@@ -168,6 +171,9 @@ async fn measure_small(options: &Options, plan: &Plan, bounds: &mut Bounds) {
     }
     if wants(Section::Http) {
         http::run(&ground, plan, bounds).await;
+    }
+    if wants(Section::Lone) {
+        lone::run(&ground, plan, bounds).await;
     }
     if wants(Section::Crowd) {
         crowd::run(&ground, plan, bounds).await;

@@ -303,7 +303,7 @@ async fn audit_beside_buyers(side: &Side, plan: &Plan, bounds: &mut Bounds) {
     let served = Served::start(&side.ground, plan).await;
     let run = Beside { side, plan, served: &served };
     let hot = side.hot;
-    run.measure("flows", AUDIT_PATIENCE, |client| Flow { client, hold: hold(hot) }, bounds).await;
+    run.measure("flows", AUDIT_PATIENCE, |client| Flow::new(client, hot), bounds).await;
     let patience = plan.duration * 5;
     run.measure("holds", patience, |client| Same { client, request: hold(hot), status: 201 }, bounds).await;
     let read = get(&format!("/api/products/{hot}"));

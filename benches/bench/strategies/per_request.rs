@@ -6,21 +6,17 @@ use std::sync::Arc;
 use holdfast::db::packets::Packet as _;
 use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::take_holds::TakeHolds;
-use holdfast::db::tables::products::Terms;
 use holdfast::domain::mint_id;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row};
 use uuid::Uuid;
 
 use crate::connections::Connections;
-use crate::database::Ground;
+use crate::database::{Ground, terms};
 use crate::measure::Buyer;
 
 /// Lifetime of the holds of all strategies.
 pub(super) const TTL_SECONDS: u64 = 120;
-/// The terms of every product.
-const PRICE_MINOR: i64 = 4999;
-const CURRENCY: &str = "EUR";
 /// Deadlock, lock wait timeout, and "record has changed since last read".
 const RETRIED: [u16; 3] = [1213, 1205, 1020];
 
@@ -78,9 +74,8 @@ impl<S: Statements> Buyer for Arc<PerRequest<S>> {
 
 /// Returns the statements of a batch as one text, with BEGIN.
 pub(super) fn packet(product_id: i64, holds: &[(Uuid, i64)]) -> String {
-    let terms = Terms { price_minor: PRICE_MINOR, currency: CURRENCY.to_owned() };
-    let (holds, ttl_seconds, keys) = (holds.to_vec(), TTL_SECONDS, Keys::default());
-    let packet = TakeHolds { product_id, terms: &terms, holds, ttl_seconds, keys };
+    let (terms, holds, ttl_seconds, keys) = (&terms(), holds.to_vec(), TTL_SECONDS, Keys::default());
+    let packet = TakeHolds { product_id, terms, holds, ttl_seconds, keys };
     format!("BEGIN;\n{}", packet.statements().join(";\n"))
 }
 
