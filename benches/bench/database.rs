@@ -1,5 +1,6 @@
 //! The database server that is measured, private or named by `--url`, with its settings and counters.
 
+use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use crate::connections::connect;
+use crate::disk::{BLOCK, SYNCS, sync_time};
+use crate::report;
 
 /// The database that is measured. The benchmark touches no others, except those that [`Ground::beside`] makes.
 const DATABASE: &str = "holdfast_bench";
@@ -114,7 +117,18 @@ impl Ground {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         settings.push(("cores, shared by server, service and buyers", cores.to_string()));
         settings.push(("server", self.server.as_ref().map_or("named by --url", |_| "private").to_owned()));
+        settings.push(("fsync", self.describe_sync()));
         settings
+    }
+
+    /// Measures an fsync on the disk of the private server, or in the temporary folder.
+    fn describe_sync(&self) -> String {
+        let (folder, place) = match &self.server {
+            Some((_, folder)) => (folder.clone(), "beside the server's data"),
+            None => (env::temp_dir(), "in the temporary folder: the disk of a server named by --url cannot be seen"),
+        };
+        let took = sync_time(&folder).map_or_else(|error| error.to_string(), report::short);
+        format!("{took} (write of {BLOCK} bytes and fdatasync, median of {SYNCS}, {place})")
     }
 
     /// Reads the totals since the server's start.

@@ -15,6 +15,7 @@
 mod connections;
 mod crowd;
 mod database;
+mod disk;
 mod expiry;
 mod fill;
 mod http;
@@ -75,6 +76,9 @@ struct Options {
     /// `holdfast_bench` is dropped before and after
     #[arg(long)]
     url: Option<String>,
+    /// Simulate a slow disk: each fsync of the private server takes so many milliseconds more
+    #[arg(long, conflicts_with = "url")]
+    fsync_ms: Option<f64>,
     /// Log filter of the service that is measured over HTTP
     #[arg(long, default_value = "warn,holdfast::serve=info")]
     log: String,
@@ -141,6 +145,10 @@ impl Plan {
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(milliseconds) = options.fsync_ms {
+        disk::slow_down(milliseconds);
+        println!("simulated slow disk: each fsync takes {milliseconds} ms more");
+    }
     let kept = tokio::select! {
         kept = measure(&options) => kept,
         _ = asked_to_stop() => return ExitCode::FAILURE,
