@@ -3,7 +3,7 @@
 -- order
 SELECT id
 FROM orders
-WHERE id IN ({ids}) AND (status <> '{status}'
+WHERE id IN ({ids}) AND (status <> {status}
   OR 0 < (SELECT COUNT(payment_events.id) FROM payment_events FORCE INDEX (payment_events_order)
           WHERE payment_events.order_id = orders.id AND payment_events.status IN ('received', 'parked', 'dead'))
   OR 0 < (SELECT COUNT(payment_events.id) FROM payment_events FORCE INDEX (payment_events_hold)

@@ -3,6 +3,8 @@
 use chrono::NaiveDateTime;
 use mysql_async::{Params, Value};
 
+use super::literal::{Literal, Text};
+
 /// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -30,12 +32,16 @@ pub struct IdRange {
 }
 
 impl IdRange {
-    /// Returns the statement in this range's direction, and its parameters with `more`.
-    pub(in crate::db) fn apply(&self, statement: &str, more: Vec<(&str, Value)>) -> (String, Params) {
-        let direction = match self.direction {
+    /// Returns the direction for `ORDER BY id {direction}`.
+    pub(in crate::db) fn direction(&self) -> Text {
+        Text::from(Literal::Code(match self.direction {
             Direction::OldestFirst => "ASC",
             Direction::NewestFirst => "DESC",
-        };
+        }))
+    }
+
+    /// Returns the parameters of the statement: the range, and `more`.
+    pub(in crate::db) fn params(&self, more: Vec<(&str, Value)>) -> Params {
         let time = |at: Option<NaiveDateTime>, open: &str| at.map_or_else(|| Value::from(open), Value::from);
         let own: Vec<(&str, Value)> = vec![
             ("first", self.first.into()),
@@ -44,7 +50,6 @@ impl IdRange {
             ("received_to", time(self.received_to, "9999-12-31 23:59:59")),
             ("limit", self.limit.into()),
         ];
-        let params = own.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect::<Vec<_>>();
-        (statement.replace("{direction}", direction), Params::from(params))
+        own.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect::<Vec<_>>().into()
     }
 }

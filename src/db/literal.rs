@@ -8,6 +8,29 @@ use uuid::Uuid;
 
 use crate::domain::Named;
 
+/// Text made of literals alone: the value of a placeholder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(String);
+
+impl Text {
+    /// Returns the text.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Literal<'_>> for Text {
+    fn from(literal: Literal<'_>) -> Self {
+        Self(literal.to_string())
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
 /// How many bytes are converted to hex at a time.
 const HEX_PART: usize = 64;
 
@@ -16,13 +39,15 @@ const HEX_PART: usize = 64;
 pub enum Literal<'a> {
     /// A number.
     Number(i64),
+    /// A number that is never negative.
+    Count(u64),
     /// A hold's or an order's id, as a hex literal.
     Id(Uuid),
     /// Bytes from anywhere, as a hex literal.
     Bytes(&'a [u8]),
     /// A word from a closed set of this program.
     Word(&'static str),
-    /// The clock, `NOW(6)`, or a column of the same row.
+    /// The clock, `NOW(6)`, a column of the same row, or another word of SQL.
     Code(&'static str),
     /// So many seconds after the clock or a column.
     Later(&'static str, u64),
@@ -56,6 +81,7 @@ impl Literal<'_> {
     fn write_to(&self, target: &mut impl fmt::Write) -> fmt::Result {
         match self {
             Self::Number(number) => write!(target, "{number}"),
+            Self::Count(number) => write!(target, "{number}"),
             Self::Id(id) => {
                 let mut hex = [0; uuid::fmt::Simple::LENGTH];
                 target.write_str("x'")?;
@@ -100,30 +126,53 @@ impl fmt::Display for Literal<'_> {
 }
 
 /// Returns `1, 2, 3`, for `IN ({ids})`.
-pub fn list<'a>(values: impl IntoIterator<Item = Literal<'a>>) -> String {
+pub fn list<'a>(values: impl IntoIterator<Item = Literal<'a>>) -> Text {
     let mut text = String::new();
     append(&mut text, values);
-    text
+    Text(text)
+}
+
+/// Returns the list of these ids, in their order.
+pub fn ids(ids: &[Uuid]) -> Text {
+    let mut sorted = ids.to_vec();
+    sorted.sort_unstable();
+    list(sorted.into_iter().map(Literal::Id))
+}
+
+/// Returns the list of these numbers, in their order.
+pub fn numbers(numbers: &[i64]) -> Text {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    list(sorted.into_iter().map(Literal::Number))
 }
 
 /// Returns `(1, 2), (3, 4)`, for `VALUES {rows}` and `IN ({rows})`.
-pub fn rows<'a, const WIDTH: usize>(rows: impl IntoIterator<Item = [Literal<'a>; WIDTH]>) -> String {
+pub fn rows<'a, const WIDTH: usize>(rows: impl IntoIterator<Item = [Literal<'a>; WIDTH]>) -> Text {
     let mut text = String::new();
     for row in rows {
         text.push_str(if text.is_empty() { "(" } else { ", (" });
         append(&mut text, row);
         text.push(')');
     }
-    text
+    Text(text)
 }
 
 /// Returns `WHEN 1 THEN 2 WHEN 3 THEN 4`, for `CASE id {cases} END`.
-pub fn cases<'a>(pairs: impl IntoIterator<Item = (Literal<'a>, Literal<'a>)>) -> String {
+pub fn cases<'a>(pairs: impl IntoIterator<Item = (Literal<'a>, Literal<'a>)>) -> Text {
     let mut text = String::new();
     for (when, then) in pairs {
         let _ = write!(text, "WHEN {when} THEN {then} ");
     }
-    text
+    Text(text)
+}
+
+/// Returns the condition that a column is within one of these ranges; a range without an end has none.
+pub fn within(column: &'static str, ranges: &[(NaiveDateTime, Option<NaiveDateTime>)]) -> Text {
+    let range = |&(from, to): &(NaiveDateTime, Option<NaiveDateTime>)| match to {
+        Some(to) => format!("{column} BETWEEN {} AND {}", Literal::Time(from), Literal::Time(to)),
+        None => format!("{column} >= {}", Literal::Time(from)),
+    };
+    Text(ranges.iter().map(range).collect::<Vec<_>>().join(" OR "))
 }
 
 fn append<'a>(text: &mut String, values: impl IntoIterator<Item = Literal<'a>>) {
@@ -148,8 +197,11 @@ mod tests {
         let hostile = Literal::Bytes(b"'; DROP TABLE holds; --");
         assert_eq!(hostile.to_string(), "x'273b2044524f50205441424c4520686f6c64733b202d2d'");
         let row = [Literal::Number(-1), Literal::Id(Uuid::nil()), Literal::Code("NOW(6)"), Literal::Null];
-        assert_eq!(rows([row, row]).matches("(-1, x'00000000000000000000000000000000', NOW(6), NULL)").count(), 2);
-        assert_eq!(list([Literal::Word("hold"), Literal::Bytes(b"")]), "'hold', x''");
+        assert_eq!(
+            rows([row, row]).as_str().matches("(-1, x'00000000000000000000000000000000', NOW(6), NULL)").count(),
+            2
+        );
+        assert_eq!(list([Literal::Word("hold"), Literal::Bytes(b"")]).as_str(), "'hold', x''");
         let time = chrono::DateTime::from_timestamp(1, 2_000).expect("a time").naive_utc();
         assert_eq!(Literal::Time(time).to_string(), "'1970-01-01 00:00:01.000002'");
     }

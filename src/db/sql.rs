@@ -1,92 +1,165 @@
-//! Every statement of the service, read from `sql/<table>/<verb>.sql`; the constant has the same name as its file.
+//! Every statement of the service, read from `sql/<table>/<verb>.sql`, under the same name.
+//!
+//! A statement whose values are all parameters (`:order_id`) is a constant. A statement with placeholders in braces (`{ids}`)
+//! is a type with one field for each: only [`super::literal`] makes their values.
+
+use super::literal::Text;
+
+macro_rules! file {
+    ($table:ident $verb:literal) => {
+        include_str!(concat!("../../sql/", stringify!($table), "/", $verb, ".sql"))
+    };
+}
+
+macro_rules! statement {
+    ($table:ident $verb:literal $name:ident) => {
+        #[doc = concat!("`sql/", stringify!($table), "/", $verb, ".sql`")]
+        pub const $name: &str = file!($table $verb);
+    };
+    ($table:ident $verb:literal $name:ident $($placeholder:ident)+) => {
+        #[doc = concat!("`sql/", stringify!($table), "/", $verb, ".sql`")]
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            $(
+                #[doc = concat!("The value of `{", stringify!($placeholder), "}`.")]
+                pub $placeholder: $crate::db::literal::Text,
+            )+
+        }
+
+        impl $name {
+            /// Returns the text to run.
+            pub fn text(&self) -> String {
+                $crate::db::sql::fill(file!($table $verb), &[$((stringify!($placeholder), &self.$placeholder)),+])
+            }
+        }
+    };
+}
 
 macro_rules! statements {
-    ($($table:ident { $($name:ident = $verb:literal),+ $(,)? })+) => {
+    ($($table:ident { $($name:ident = $verb:literal $({ $($placeholder:ident),+ })?),+ $(,)? })+) => {
         $(
             #[doc = concat!("Statements on `", stringify!($table), "`.")]
             pub mod $table {
-                $(
-                    #[doc = concat!("`sql/", stringify!($table), "/", $verb, ".sql`")]
-                    pub const $name: &str =
-                        include_str!(concat!("../../sql/", stringify!($table), "/", $verb, ".sql"));
-                )+
+                $(statement!($table $verb $name $($($placeholder)+)?);)+
             }
         )+
 
-        /// Every statement under its file's name, `<table>/<verb>`.
-        pub const ALL: &[(&str, &str)] = &[
-            $($((concat!(stringify!($table), "/", $verb), $table::$name)),+),+
+        /// Every statement.
+        pub const ALL: &[Source] = &[
+            $($(
+                Source {
+                    name: concat!(stringify!($table), "/", $verb),
+                    text: file!($table $verb),
+                    placeholders: &[$($(stringify!($placeholder)),+)?],
+                },
+            )+)+
         ];
     };
 }
 
+/// A statement as its file has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// The name of the file, `<table>/<verb>`.
+    pub name: &'static str,
+    /// Its text.
+    pub text: &'static str,
+    /// The names in braces for which the statement's type has fields.
+    pub placeholders: &'static [&'static str],
+}
+
+/// Returns the text with the values in the place of their names. Values are not searched for placeholders.
+fn fill(text: &str, values: &[(&str, &Text)]) -> String {
+    let length: usize = values.iter().map(|(_, value)| value.as_str().len()).sum();
+    let mut filled = String::with_capacity(text.len() + length);
+    let mut rest = text;
+    while let Some((before, name, after)) = next_placeholder(rest) {
+        filled.push_str(before);
+        match values.iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => filled.push_str(value.as_str()),
+            // braces of SQL itself, as in a regular expression
+            None => filled.extend(["{", name, "}"]),
+        }
+        rest = after;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+/// Returns the text before the next placeholder, its name, and the text after it.
+fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once('{')?;
+    let (name, after) = rest.split_once('}')?;
+    Some((before, name, after))
+}
+
 statements! {
     products {
-        FIND_LEFT = "find_left",
+        FindLeft = "find_left" { product_id, hold_id, ttl_seconds },
         LIST = "list",
-        LIST_SOME = "list_some",
-        LIST_RESERVED = "list_reserved",
+        ListSome = "list_some" { ids },
+        ListReserved = "list_reserved" { ids },
         INSERT = "insert",
-        TAKE = "take",
+        Take = "take" { qty, product_id, price_minor, currency },
         RESERVE = "reserve",
-        GIVE_BACK = "give_back",
+        GiveBack = "give_back" { cases, ids },
     }
     holds {
-        INSERT = "insert",
-        FIND = "find",
+        Insert = "insert" { rows },
+        Find = "find" { ids },
         FIND_NEXT_DUE = "find_next_due",
         FIND_SUPPLY = "find_supply",
-        FIND_SUPPLY_WITHIN = "find_supply_within",
-        LIST_UNITS = "list_units",
+        FindSupplyWithin = "find_supply_within" { product_id, ranges, limit },
+        ListUnits = "list_units" { ids },
         LIST_DUE = "list_due",
         LIST_DUE_OF_PRODUCT = "list_due_of_product",
-        MARK_ORDERED = "mark_ordered",
+        MarkOrdered = "mark_ordered" { order_id, ids },
         RELEASE = "release",
-        SETTLE = "settle",
-        EXPIRE = "expire",
+        Settle = "settle" { ids },
+        Expire = "expire" { ids, rows },
         EXPIRE_OVERDUE = "expire_overdue",
     }
     orders {
-        INSERT = "insert",
-        FIND_TERMS = "find_terms",
-        FIND = "find",
-        FIND_BY_HOLD = "find_by_hold",
+        Insert = "insert" { rows },
+        FindTerms = "find_terms" { order_id },
+        Find = "find" { ids },
+        FindByHold = "find_by_hold" { ids },
         FIND_NEXT_DUE = "find_next_due",
         LIST_DUE = "list_due",
-        LIST_TOUCHED = "list_touched",
+        ListTouched = "list_touched" { ids, status },
         MARK_PAID = "mark_paid",
-        MARK_ALL_PAID = "mark_all_paid",
+        MarkAllPaid = "mark_all_paid" { ids },
         REFUND = "refund",
-        CANCEL = "cancel",
+        Cancel = "cancel" { ids },
         COUNT_FAILED_ATTEMPT = "count_failed_attempt",
     }
     order_events {
-        INSERT = "insert",
+        Insert = "insert" { rows },
         INSERT_FOR_PAYMENT = "insert_for_payment",
-        INSERT_ALL_PAID = "insert_all_paid",
+        InsertAllPaid = "insert_all_paid" { rows },
         LIST = "list",
     }
     payment_events {
         INSERT = "insert",
-        INSERT_APPLIED = "insert_applied",
+        InsertApplied = "insert_applied" { rows },
         INSERT_SETTLED = "insert_settled",
         FIND = "find",
         FIND_BY_KEY = "find_by_key",
         FIND_NEXT_DUE = "find_next_due",
-        LIST_IDS = "list_ids",
+        ListIds = "list_ids" { rows },
         FIND_ID_STEP = "find_id_step",
-        LIST_GENERATED = "list_generated",
+        ListGenerated = "list_generated" { last },
         LIST_DUE = "list_due",
         LIST_READY = "list_ready",
-        LIST_WAITING_FOR = "list_waiting_for",
+        ListWaitingFor = "list_waiting_for" { ids, hold_ids },
         COUNT_OPEN = "count_open",
         COUNT_UNMATCHED_SUCCESSES = "count_unmatched_successes",
         COUNT_WAITING_SUCCESSES = "count_waiting_successes",
         CLAIM = "claim",
         LEASE = "lease",
-        LEASE_ALL = "lease_all",
-        LIST_LEASED = "list_leased",
-        MARK_ALL_APPLIED = "mark_all_applied",
+        LeaseAll = "lease_all" { due_at, ids },
+        ListLeased = "list_leased" { ids, due_at },
+        MarkAllApplied = "mark_all_applied" { processing_us, ids },
         PARK = "park",
         POSTPONE = "postpone",
         BURY = "bury",
@@ -94,22 +167,22 @@ statements! {
         MATCH = "match",
         SETTLE = "settle",
         MARK_REFUNDED = "mark_refunded",
-        LIST_IDS_BY_STATE = "list_ids_by_state",
-        LIST_IDS_BY_AGE = "list_ids_by_age",
-        LIST_IDS_OF_ORDER = "list_ids_of_order",
-        LIST_IDS_OF_HOLD = "list_ids_of_hold",
+        ListIdsByState = "list_ids_by_state" { direction },
+        ListIdsByAge = "list_ids_by_age" { direction },
+        ListIdsOfOrder = "list_ids_of_order" { direction },
+        ListIdsOfHold = "list_ids_of_hold" { direction },
         FIND_NEXT = "find_next",
         FIND_LAST = "find_last",
-        LIST_LINES = "list_lines",
+        ListLines = "list_lines" { ids },
         FIND_ALL = "find_all",
-        LIST_REFUNDS = "list_refunds",
+        ListRefunds = "list_refunds" { ids },
         MARK_REFUND_DONE = "mark_refund_done",
         DISMISS = "dismiss",
     }
     payment_event_deliveries {
         INSERT = "insert",
         CORRECT = "correct",
-        LIST_IDS_OF_CHARGE = "list_ids_of_charge",
+        ListIdsOfCharge = "list_ids_of_charge" { direction },
         LIST = "list",
     }
     payment_event_quarantines {
@@ -122,19 +195,19 @@ statements! {
         LIST = "list",
     }
     payment_links {
-        INSERT = "insert",
-        LIST = "list",
+        Insert = "insert" { rows },
+        List = "list" { provider, ids },
     }
     unmatched_objects {
-        INSERT = "insert",
-        LIST_WAITING = "list_waiting",
+        Insert = "insert" { rows },
+        ListWaiting = "list_waiting" { provider, ids },
         LIST_OF_EVENT = "list_of_event",
         LIST_PAGE = "list_page",
         DELETE = "delete",
     }
     charges {
         INSERT = "insert",
-        INSERT_ALL_PAID = "insert_all_paid",
+        InsertAllPaid = "insert_all_paid" { rows },
         COUNT_PAID = "count_paid",
         FIND = "find",
         LIST_OF = "list_of",
@@ -152,7 +225,7 @@ statements! {
         LIST_OPEN_TRANSACTIONS = "list_open_transactions",
     }
     readiness {
-        TOUCH = "touch",
+        Touch = "touch" { row },
         UPDATE_NOTHING = "update_nothing",
         INSERT_NO_HOLDS = "insert_no_holds",
         INSERT_NO_ORDERS = "insert_no_orders",
@@ -163,10 +236,10 @@ statements! {
         INSERT_NO_IDEMPOTENCY_KEYS = "insert_no_idempotency_keys",
     }
     idempotency_keys {
-        INSERT = "insert",
-        LIST = "list",
-        ANSWER = "answer",
-        DELETE = "delete",
+        Insert = "insert" { rows },
+        List = "list" { ids },
+        Answer = "answer" { status, ids },
+        Delete = "delete" { ids },
         LIST_OLD = "list_old",
     }
     audit {
@@ -211,5 +284,35 @@ statements! {
         TRANSITION_EVENT_MISMATCH = "transition_event_mismatch",
         TRANSITION_NOT_ALLOWED = "transition_not_allowed",
         TRANSITION_WITHOUT_ORDER = "transition_without_order",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::db::literal::{Literal, list};
+
+    #[test]
+    fn every_statement_has_exactly_the_placeholders_of_its_type() {
+        for Source { name, text, placeholders } in ALL {
+            let mut found = BTreeSet::new();
+            let mut rest = *text;
+            while let Some((_, placeholder, after)) = next_placeholder(rest) {
+                found.insert(placeholder);
+                rest = after;
+            }
+            // not the braces of regular expressions
+            found.retain(|placeholder| placeholder.starts_with(|first: char| first.is_ascii_lowercase()));
+            assert_eq!(found, placeholders.iter().copied().collect(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_value_stands_wherever_its_name_stood_and_is_not_filled_itself() {
+        let (one, other) = (list([Literal::Number(1), Literal::Number(2)]), Literal::Word("{one}").into());
+        let filled = fill("a {one} b {other} c {one} d {0,9}", &[("one", &one), ("other", &other)]);
+        assert_eq!(filled, "a 1, 2 b '{one}' c 1, 2 d {0,9}");
     }
 }

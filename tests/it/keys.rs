@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use holdfast::app::App;
 use holdfast::checkout::{Keyed, Operation};
+use holdfast::db::literal::{self, Literal};
 use holdfast::db::{migrations, sql};
 use holdfast::domain::OrderStatus;
 use mysql_async::prelude::Queryable as _;
@@ -335,16 +336,16 @@ async fn one_hold_or_one_key_is_found_among_many_without_reading_the_others() {
     let mut conn = shop.sql().await;
     fill(&mut conn, product_id, ROWS).await;
     for count in [1, 2, 50] {
-        let query = format!("SELECT HEX(id) FROM holds LIMIT {count}");
-        let holds: Vec<String> = conn.query(query).await.expect("holds can be read");
-        let query = format!("SELECT HEX(id) FROM idempotency_keys WHERE answered_status IS NULL LIMIT {count}");
-        let keys: Vec<String> = conn.query(query).await.expect("keys can be read");
-        let list = |ids: &[String]| ids.iter().map(|id| format!("x'{id}'")).collect::<Vec<_>>().join(", ");
-        let tuples: Vec<String> = holds.iter().map(|id| format!("(x'{id}', {product_id})")).collect();
-        let expire = sql::holds::EXPIRE.replace("{ids}", &list(&holds)).replace("{rows}", &tuples.join(", "));
-        let of_keys = |statement: &str| statement.replace("{ids}", &list(&keys)).replace("{status}", "pending");
-        let answer = of_keys(sql::idempotency_keys::ANSWER);
-        for statement in [expire, answer, of_keys(sql::idempotency_keys::DELETE)] {
+        let query = format!("SELECT id FROM holds LIMIT {count}");
+        let holds: Vec<Vec<u8>> = conn.query(query).await.expect("holds can be read");
+        let query = format!("SELECT id FROM idempotency_keys WHERE answered_status IS NULL LIMIT {count}");
+        let keys: Vec<Vec<u8>> = conn.query(query).await.expect("keys can be read");
+        let [hold_ids, ids] = [&holds, &keys].map(|ids| literal::list(ids.iter().map(|id| Literal::Bytes(id))));
+        let rows = literal::rows(holds.iter().map(|id| [Literal::Bytes(id), Literal::Number(product_id)]));
+        let expire = sql::holds::Expire { ids: hold_ids, rows }.text();
+        let status = Literal::Word("pending").into();
+        let answer = sql::idempotency_keys::Answer { status, ids: ids.clone() }.text();
+        for statement in [expire, answer, sql::idempotency_keys::Delete { ids }.text()] {
             conn.query_drop("BEGIN").await.expect("a transaction begins");
             let before = rows_read(&mut conn).await;
             conn.query_drop(&statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));

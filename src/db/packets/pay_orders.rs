@@ -66,7 +66,7 @@ impl Packet for PayOrders<'_> {
         let last = (self.successes.len().saturating_sub(1) as u64) * self.step;
         let mut statements = vec![
             insert_applied(&self.successes),
-            sql::payment_events::LIST_GENERATED.replace("{last}", &last.to_string()),
+            sql::payment_events::ListGenerated { last: Literal::Count(last).into() }.text(),
         ];
         statements.extend(pay(&self.successes, self.step));
         statements
@@ -197,7 +197,7 @@ pub async fn list_known(tx: &mut Tx<'_>, events: &[&Event]) -> Result<HashSet<Ve
 /// Lists the inbox rows with the keys of these events: key, id, fingerprint.
 async fn list_stored(tx: &mut Tx<'_>, events: &[&Event]) -> Result<Vec<(Vec<u8>, i64, Vec<u8>)>, Failure> {
     let keys = rows(events.iter().map(|event| key(event)));
-    tx.rows_text(&sql::payment_events::LIST_IDS.replace("{rows}", &keys)).await
+    tx.rows_text(&sql::payment_events::ListIds { rows: keys }.text()).await
 }
 
 /// Returns how many bytes an event adds to the packet of [`PayOrders`], at most.
@@ -251,7 +251,7 @@ fn insert_applied(successes: &[Success<'_>]) -> String {
             Literal::Code("NOW(6)"),
         ]
     });
-    sql::payment_events::INSERT_APPLIED.replace("{rows}", &rows(values))
+    sql::payment_events::InsertApplied { rows: rows(values) }.text()
 }
 
 /// Returns the statement that records the charges of a batch of payments.
@@ -273,7 +273,7 @@ fn insert_charges<'a>(successes: &[Success<'a>], step: u64) -> String {
             Literal::Bytes(order.currency.as_bytes()),
         ]
     });
-    sql::charges::INSERT_ALL_PAID.replace("{rows}", &rows(values))
+    sql::charges::InsertAllPaid { rows: rows(values) }.text()
 }
 
 /// Returns the statement that writes the transitions of a batch of payments.
@@ -294,7 +294,7 @@ fn insert_trails(successes: &[Success<'_>], step: u64) -> String {
             Literal::text(&event.correlation_id),
         ]
     });
-    sql::order_events::INSERT_ALL_PAID.replace("{rows}", &rows(values))
+    sql::order_events::InsertAllPaid { rows: rows(values) }.text()
 }
 
 #[cfg(test)]

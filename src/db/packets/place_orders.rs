@@ -61,18 +61,17 @@ impl<'a> PlaceOrders<'a> {
     }
 
     fn insert(&self) -> String {
-        let row = |draft: &Draft| {
-            rows([[
+        let values = self.drafts.iter().map(|draft| {
+            [
                 Literal::Id(draft.order_id),
                 Literal::Id(draft.hold_id),
                 Literal::Number(draft.total_minor),
                 Literal::Bytes(draft.currency.as_bytes()),
                 Literal::Code("NOW(6)"),
                 Literal::Later("created_at", self.ttl_seconds),
-            ]])
-        };
-        let values: Vec<String> = self.drafts.iter().map(row).collect();
-        sql::orders::INSERT.replace("{rows}", &values.join(", "))
+            ]
+        });
+        sql::orders::Insert { rows: rows(values) }.text()
     }
 
     fn insert_trails(&self) -> String {
@@ -98,7 +97,7 @@ impl Packet for PlaceOrders<'_> {
                 self.insert(),
                 holds::mark_ordered(&hold_ids, first.order_id),
                 self.insert_trails(),
-                sql::orders::FIND_TERMS.replace("{order_id}", &Literal::Id(first.order_id).to_string()),
+                sql::orders::FindTerms { order_id: Literal::Id(first.order_id).into() }.text(),
             ]);
         }
         statements

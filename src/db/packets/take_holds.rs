@@ -65,7 +65,7 @@ impl TakeHolds<'_> {
                 Literal::Code("expires_at"),
             ]
         };
-        sql::holds::INSERT.replace("{rows}", &rows(self.holds.iter().map(row)))
+        sql::holds::Insert { rows: rows(self.holds.iter().map(row)) }.text()
     }
 
     fn units(&self) -> i64 {
@@ -74,10 +74,12 @@ impl TakeHolds<'_> {
 
     /// Returns the statement that reads what the batch left; `first` is one of its holds.
     fn find_left(&self, first: Uuid) -> String {
-        sql::products::FIND_LEFT
-            .replace("{product_id}", &self.product_id.to_string())
-            .replace("{hold_id}", &Literal::Id(first).to_string())
-            .replace("{ttl_seconds}", &self.ttl_seconds.to_string())
+        let statement = sql::products::FindLeft {
+            product_id: Literal::Number(self.product_id).into(),
+            hold_id: Literal::Id(first).into(),
+            ttl_seconds: Literal::Count(self.ttl_seconds).into(),
+        };
+        statement.text()
     }
 }
 

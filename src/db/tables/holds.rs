@@ -12,7 +12,7 @@ use crate::db::door::Tx;
 use crate::db::due::{Page, Place, Window};
 use crate::db::error::Failure;
 use crate::db::guard::exactly;
-use crate::db::literal::{Literal, list, rows};
+use crate::db::literal::{Literal, ids, rows, within};
 use crate::db::sql;
 use crate::domain::HoldStatus;
 use crate::telemetry;
@@ -101,7 +101,7 @@ pub async fn find(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Hold>, Failure> 
 /// Lists the rows of these holds, by hold and product; missing holds are left out.
 pub async fn list_rows(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Hold>, Failure> {
     type Columns = (Vec<u8>, i64, i64, i64, String, String, NaiveDateTime, Option<Vec<u8>>, NaiveDateTime);
-    let found: Vec<Columns> = tx.rows_text(&with_ids(sql::holds::FIND, hold_ids)).await?;
+    let found: Vec<Columns> = tx.rows_text(&sql::holds::Find { ids: ids(hold_ids) }.text()).await?;
     let hold = |columns: Columns| {
         let (hold, product_id, qty, unit_price_minor, currency, status, expires_at, order, server_time) = columns;
         Ok(Hold {
@@ -121,14 +121,14 @@ pub async fn list_rows(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Hold>, 
 
 /// Lists the units of these holds, in any state.
 pub async fn list_units(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Units>, Failure> {
-    let found = tx.rows_text(&with_ids(sql::holds::LIST_UNITS, hold_ids)).await?;
+    let found = tx.rows_text(&sql::holds::ListUnits { ids: ids(hold_ids) }.text()).await?;
     found.into_iter().map(units).collect()
 }
 
 /// Returns the statement that marks active holds as ordered; their units come back when `order_id`, which is one of their
 /// orders, must be paid.
 pub fn mark_ordered(hold_ids: &[Uuid], order_id: Uuid) -> String {
-    with_ids(sql::holds::MARK_ORDERED, hold_ids).replace("{order_id}", &Literal::Id(order_id).to_string())
+    sql::holds::MarkOrdered { order_id: Literal::Id(order_id).into(), ids: ids(hold_ids) }.text()
 }
 
 /// Gives a hold back for its buyer. Returns false when it is not active any more.
@@ -139,7 +139,7 @@ pub async fn release(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
 
 /// Returns the statement of [`settle`].
 pub fn settle_all(hold_ids: &[Uuid]) -> String {
-    with_ids(sql::holds::SETTLE, hold_ids)
+    sql::holds::Settle { ids: ids(hold_ids) }.text()
 }
 
 /// Clears the return time of holds whose orders were paid or cancelled: their units do not come back by themselves any more.
@@ -179,9 +179,9 @@ pub async fn list_due(tx: &mut Tx<'_>, product_id: Option<i64>, window: Window) 
 /// [`Failure::Stale`] when another transaction has changed some of them.
 pub async fn expire(tx: &mut Tx<'_>, due: &[Units]) -> Result<(), Failure> {
     let keys = due.iter().map(|row| [Literal::Id(row.hold_id), Literal::Number(row.product_id)]);
-    let ids: Vec<Uuid> = due.iter().map(|row| row.hold_id).collect();
-    let statement = with_ids(sql::holds::EXPIRE, &ids).replace("{rows}", &rows(keys));
-    let affected = tx.execute_text(&statement).await?;
+    let hold_ids: Vec<Uuid> = due.iter().map(|row| row.hold_id).collect();
+    let statement = sql::holds::Expire { ids: ids(&hold_ids), rows: rows(keys) };
+    let affected = tx.execute_text(&statement.text()).await?;
     exactly("holds/expire", affected, due.len(), Failure::Stale)
 }
 
@@ -199,22 +199,23 @@ pub async fn find_next_due(tx: &mut Tx<'_>, seen: NaiveDateTime) -> Result<Optio
 }
 
 /// Finds the units of a product that are on sale, and those that may come back; of the latter at least `enough`, if there are
-/// as many. `within`: only units that may come back in these ranges, in their order. `None` when the product does not exist.
+/// as many. `ranges`: only units that may come back in these ranges, in their order. `None` when the product does not exist.
 pub async fn find_supply(
     tx: &mut Tx<'_>,
     product_id: i64,
     enough: i64,
-    within: Option<&[(NaiveDateTime, Option<NaiveDateTime>)]>,
+    ranges: Option<&[(NaiveDateTime, Option<NaiveDateTime>)]>,
 ) -> Result<Option<Supply>, Failure> {
     type Columns = (i64, NaiveDateTime, Option<i64>, Option<i64>, Option<NaiveDateTime>);
-    let found: Vec<Columns> = match within {
+    let found: Vec<Columns> = match ranges {
         None => tx.rows(sql::holds::FIND_SUPPLY, params! { product_id, "limit" => enough }).await?,
         Some(ranges) => {
-            let statement = sql::holds::FIND_SUPPLY_WITHIN
-                .replace("{product_id}", &product_id.to_string())
-                .replace("{limit}", &enough.to_string())
-                .replace("{ranges}", &any_of("returns_at", ranges));
-            tx.rows_text(&statement).await?
+            let statement = sql::holds::FindSupplyWithin {
+                product_id: Literal::Number(product_id).into(),
+                ranges: within("returns_at", ranges),
+                limit: Literal::Number(enough).into(),
+            };
+            tx.rows_text(&statement.text()).await?
         }
     };
     let Some(&(available, read_at, _, first, _)) = found.first() else { return Ok(None) };
@@ -223,23 +224,8 @@ pub async fn find_supply(
     Ok(Some(Supply { available, returning, first_returns_in_us: first.unwrap_or(0), returns, read_at }))
 }
 
-/// Returns the condition that a column is within one of these ranges.
-fn any_of(column: &str, ranges: &[(NaiveDateTime, Option<NaiveDateTime>)]) -> String {
-    let range = |&(from, to): &(NaiveDateTime, Option<NaiveDateTime>)| match to {
-        Some(to) => format!("{column} BETWEEN {} AND {}", Literal::Time(from), Literal::Time(to)),
-        None => format!("{column} >= {}", Literal::Time(from)),
-    };
-    ranges.iter().map(range).collect::<Vec<_>>().join(" OR ")
-}
-
 fn units((hold, product_id, qty): (Vec<u8>, i64, i64)) -> Result<Units, Failure> {
     Ok(Units { hold_id: id(&hold)?, product_id, qty })
-}
-
-fn with_ids(statement: &str, hold_ids: &[Uuid]) -> String {
-    let mut sorted = hold_ids.to_vec();
-    sorted.sort_unstable();
-    statement.replace("{ids}", &list(sorted.into_iter().map(Literal::Id)))
 }
 
 /// Returns whether a guarded update changed one hold, which may have several rows.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::db::column::{id, state};
 use crate::db::door::Tx;
 use crate::db::error::Failure;
-use crate::db::literal::{self, Literal, rows};
+use crate::db::literal::{self, Literal, Text, rows};
 use crate::db::sql;
 use crate::domain::status::named;
 use crate::domain::{Named, OrderStatus};
@@ -83,7 +83,7 @@ pub fn insert_all<'a>(keys: impl IntoIterator<Item = (&'a Keyed, Uuid)>) -> Stri
             answered,
         ]
     };
-    sql::idempotency_keys::INSERT.replace("{rows}", &rows(keys.into_iter().map(row)))
+    sql::idempotency_keys::Insert { rows: rows(keys.into_iter().map(row)) }.text()
 }
 
 /// Returns how many bytes a key adds to the statement of [`insert_all`], at most: it is written as hex.
@@ -97,7 +97,7 @@ pub async fn list(tx: &mut Tx<'_>, keys: &[&Keyed]) -> Result<HashMap<KeyId, Mad
         return Ok(HashMap::new());
     }
     type Columns = (Vec<u8>, Vec<u8>, Vec<u8>, Option<String>);
-    let found: Vec<Columns> = tx.rows_text(&with_ids(sql::idempotency_keys::LIST, keys)).await?;
+    let found: Vec<Columns> = tx.rows_text(&sql::idempotency_keys::List { ids: ids(keys) }.text()).await?;
     let made = |(key_id, fingerprint, resource, answered): Columns| {
         let key_id = KeyId::try_from(key_id).map_err(|_| Failure::Broken("a key's id is not 32 bytes".to_owned()))?;
         let answered_status = answered.as_deref().map(state).transpose()?;
@@ -114,15 +114,15 @@ pub async fn find(tx: &mut Tx<'_>, keyed: &Keyed) -> Result<Option<Made>, Failur
 /// Stores the status in the first response to a key. Returns false when this status is stored already, or another one that
 /// the response to a copy may have had.
 pub async fn answer(tx: &mut Tx<'_>, keyed: &Keyed, status: OrderStatus) -> Result<bool, Failure> {
-    let statement = sql::idempotency_keys::ANSWER.replace("{status}", status.as_str());
+    let statement = sql::idempotency_keys::Answer { status: Literal::name(status).into(), ids: ids(&[keyed]) };
     // not a missed guard: most often the request is a copy
-    Ok(tx.execute_text(&with_ids(&statement, &[keyed])).await? == 1)
+    Ok(tx.execute_text(&statement.text()).await? == 1)
 }
 
-fn with_ids(statement: &str, keys: &[&Keyed]) -> String {
+fn ids(keys: &[&Keyed]) -> Text {
     let mut ids: Vec<&KeyId> = keys.iter().map(|keyed| &keyed.id).collect();
     ids.sort_unstable();
-    statement.replace("{ids}", &literal::list(ids.into_iter().map(|id| Literal::Bytes(id))))
+    literal::list(ids.into_iter().map(|id| Literal::Bytes(id)))
 }
 
 /// Makes the commit of a transaction without changes wait for the disk, by a row that it inserts and deletes: a result that
@@ -130,7 +130,7 @@ fn with_ids(statement: &str, keys: &[&Keyed]) -> String {
 pub async fn wait_for_disk(tx: &mut Tx<'_>) -> Result<(), Failure> {
     let key = Uuid::from_bytes(rand::random());
     let mark = Keyed::new("wait for disk", Operation::Hold, key.to_string(), [0; 32]);
-    tx.packet(&[insert_all([(&mark, key)]), with_ids(sql::idempotency_keys::DELETE, &[&mark])]).await?;
+    tx.packet(&[insert_all([(&mark, key)]), sql::idempotency_keys::Delete { ids: ids(&[&mark]) }.text()]).await?;
     Ok(())
 }
 
@@ -147,7 +147,7 @@ pub async fn delete_old(
         let mut ids: Vec<&[u8]> = found.iter().map(|(id, _)| id.as_slice()).collect();
         ids.sort_unstable();
         let ids = literal::list(ids.into_iter().map(Literal::Bytes));
-        tx.execute_text(&sql::idempotency_keys::DELETE.replace("{ids}", &ids)).await?;
+        tx.execute_text(&sql::idempotency_keys::Delete { ids }.text()).await?;
     }
     Ok((found.len(), found.last().map(|&(_, taken_at)| taken_at)))
 }

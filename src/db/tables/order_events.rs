@@ -87,7 +87,7 @@ pub fn insert_all(transitions: &[Transition]) -> String {
             Literal::name(transition.reason),
         ]
     });
-    sql::order_events::INSERT.replace("{rows}", &rows(values))
+    sql::order_events::Insert { rows: rows(values) }.text()
 }
 
 /// Writes transitions that no payment event caused.

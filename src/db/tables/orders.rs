@@ -13,7 +13,7 @@ use crate::db::door::Tx;
 use crate::db::due::{Page, Place, Window};
 use crate::db::error::Failure;
 use crate::db::guard::{exactly, single};
-use crate::db::literal::{Literal, list};
+use crate::db::literal::{Literal, ids};
 use crate::db::sql;
 use crate::domain::{Named as _, OrderStatus};
 
@@ -96,13 +96,13 @@ pub async fn find(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Option<Order>, Fail
 
 /// Lists these orders; missing ones are left out.
 pub async fn list_some(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
-    tx.rows_text(&with_ids(sql::orders::FIND, order_ids)).await?.iter().map(order).collect()
+    tx.rows_text(&sql::orders::Find { ids: ids(order_ids) }.text()).await?.iter().map(order).collect()
 }
 
 /// Lists those of these orders that have left the state `left`, or that an event waits for.
 pub async fn list_touched(tx: &mut Tx<'_>, order_ids: &[Uuid], left: OrderStatus) -> Result<HashSet<Uuid>, Failure> {
-    let statement = with_ids(sql::orders::LIST_TOUCHED, order_ids).replace("{status}", left.as_str());
-    let found: Vec<Vec<u8>> = tx.rows_text(&statement).await?;
+    let statement = sql::orders::ListTouched { ids: ids(order_ids), status: Literal::name(left).into() };
+    let found: Vec<Vec<u8>> = tx.rows_text(&statement.text()).await?;
     found.iter().map(|bytes| id(bytes)).collect()
 }
 
@@ -113,12 +113,12 @@ pub async fn find_by_hold(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Option<Order
 
 /// Lists the orders of these holds; holds without an order are left out.
 pub async fn list_by_hold(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
-    tx.rows_text(&with_ids(sql::orders::FIND_BY_HOLD, hold_ids)).await?.iter().map(order).collect()
+    tx.rows_text(&sql::orders::FindByHold { ids: ids(hold_ids) }.text()).await?.iter().map(order).collect()
 }
 
 /// Returns the statement that marks pending orders paid.
 pub fn mark_all_paid(order_ids: &[Uuid]) -> String {
-    with_ids(sql::orders::MARK_ALL_PAID, order_ids)
+    sql::orders::MarkAllPaid { ids: ids(order_ids) }.text()
 }
 
 /// Marks an order paid. Returns false when it is not in the state `from` any more.
@@ -165,7 +165,7 @@ pub async fn count_failed_attempt(tx: &mut Tx<'_>, order_id: Uuid) -> Result<boo
 
 /// Cancels one pending order. Returns false when it is not pending any more.
 pub async fn cancel(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
-    let affected = tx.execute_text(&with_ids(sql::orders::CANCEL, &[order_id])).await?;
+    let affected = tx.execute_text(&sql::orders::Cancel { ids: ids(&[order_id]) }.text()).await?;
     single("orders/cancel", affected)
 }
 
@@ -174,7 +174,7 @@ pub async fn cancel(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
 /// # Errors
 /// [`Failure::Stale`] when some of them are not pending any more.
 pub async fn cancel_all(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<(), Failure> {
-    let affected = tx.execute_text(&with_ids(sql::orders::CANCEL, order_ids)).await?;
+    let affected = tx.execute_text(&sql::orders::Cancel { ids: ids(order_ids) }.text()).await?;
     exactly("orders/cancel", affected, order_ids.len(), Failure::Stale)
 }
 
@@ -195,10 +195,4 @@ pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Fail
 /// after `seen` and within a second.
 pub async fn find_next_due(tx: &mut Tx<'_>, seen: NaiveDateTime) -> Result<Option<i64>, Failure> {
     tx.row(sql::orders::FIND_NEXT_DUE, params! { seen }).await
-}
-
-fn with_ids(statement: &str, order_ids: &[Uuid]) -> String {
-    let mut sorted = order_ids.to_vec();
-    sorted.sort_unstable();
-    statement.replace("{ids}", &list(sorted.into_iter().map(Literal::Id)))
 }

@@ -50,8 +50,8 @@ pub async fn list_ids_of_charge(
         ("provider", word(provider.map(Provider::as_str))),
         ("status", word(status.map(EventStatus::as_str))),
     ];
-    let (statement, params) = range.apply(sql::payment_event_deliveries::LIST_IDS_OF_CHARGE, more);
-    tx.rows(&statement, params).await
+    let statement = sql::payment_event_deliveries::ListIdsOfCharge { direction: range.direction() };
+    tx.rows(&statement.text(), range.params(more)).await
 }
 
 /// Lists the deliveries of an event that have a row, the oldest first. Skips answers that only a newer version knows.

@@ -12,7 +12,7 @@ use crate::db::door::Tx;
 use crate::db::due::{Page, Window};
 use crate::db::error::Failure;
 use crate::db::guard::single;
-use crate::db::literal::{Literal, list};
+use crate::db::literal::{Literal, Text, list, numbers};
 use crate::db::sql;
 use crate::domain::payment::Provider;
 use crate::domain::{Event, EventStatus, Meaning, Named, Reference};
@@ -202,14 +202,12 @@ pub async fn mark_refunded(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failu
 
 /// Lists events that wait for these orders and holds, in the order in which they are to be applied.
 pub async fn list_waiting_for(tx: &mut Tx<'_>, references: &[Reference]) -> Result<Vec<i64>, Failure> {
-    let ids = |of: fn(&Reference) -> Option<Uuid>| match references.iter().any(|reference| of(reference).is_some()) {
-        true => list(references.iter().filter_map(of).map(Literal::Id)),
-        false => Literal::Null.to_string(),
+    let ids = |of: fn(&Reference) -> Option<Uuid>| {
+        let some = references.iter().any(|reference| of(reference).is_some());
+        if some { list(references.iter().filter_map(of).map(Literal::Id)) } else { Literal::Null.into() }
     };
-    let statement = sql::payment_events::LIST_WAITING_FOR
-        .replace("{ids}", &ids(|reference| reference.order_id))
-        .replace("{hold_ids}", &ids(|reference| reference.hold_id));
-    tx.rows_text(&statement).await
+    let (ids, hold_ids) = (ids(|reference| reference.order_id), ids(|reference| reference.hold_id));
+    tx.rows_text(&sql::payment_events::ListWaitingFor { ids, hold_ids }.text()).await
 }
 
 /// Fails with [`Failure::Stale`] while a payment of this order waits to be applied: successes go first, and a caller that wants
@@ -305,9 +303,9 @@ pub async fn lease(tx: &mut Tx<'_>, event_id: i64, attempts: u32, pause: Duratio
 /// Returns the statements that lease these received events, which have no attempt yet, for one attempt, which is counted; the
 /// next one is due at `due_at`, UTC. [`leased`] reads the replies.
 pub fn lease_all(event_ids: &[i64], due_at: NaiveDateTime) -> [String; 2] {
-    let due_at = Literal::Time(due_at).to_string();
-    [sql::payment_events::LEASE_ALL, sql::payment_events::LIST_LEASED]
-        .map(|statement| with_ids(statement, event_ids).replace("{due_at}", &due_at))
+    let (due_at, ids) = (Text::from(Literal::Time(due_at)), numbers(event_ids));
+    let lease = sql::payment_events::LeaseAll { due_at: due_at.clone(), ids: ids.clone() };
+    [lease.text(), sql::payment_events::ListLeased { ids, due_at }.text()]
 }
 
 /// Reads the replies to [`lease_all`]: the events that this worker has leased, by id, without headers and body; `None` for an
@@ -348,14 +346,8 @@ fn event(row: &Row) -> Result<Option<Event>, Failure> {
 /// Returns the statement that marks leased successes applied, in one transaction with what they change. `processing`: how
 /// long that took.
 pub(in crate::db) fn mark_all_applied(event_ids: &[i64], processing: Duration) -> String {
-    let statement = sql::payment_events::MARK_ALL_APPLIED.replace("{processing_us}", &us(processing).to_string());
-    with_ids(&statement, event_ids)
-}
-
-fn with_ids(statement: &str, event_ids: &[i64]) -> String {
-    let mut sorted = event_ids.to_vec();
-    sorted.sort_unstable();
-    statement.replace("{ids}", &list(sorted.into_iter().map(Literal::Number)))
+    let processing_us = Literal::Count(us(processing)).into();
+    sql::payment_events::MarkAllApplied { processing_us, ids: numbers(event_ids) }.text()
 }
 
 /// Schedules another attempt after `pause` for a waiting event that could not be applied, and counts the failed one. Returns

@@ -5,7 +5,7 @@ use mysql_async::{Row, params};
 use crate::db::column::{column, id_column};
 use crate::db::door::Tx;
 use crate::db::error::Failure;
-use crate::db::literal::{Literal, list, rows};
+use crate::db::literal::{Literal, Text, list, rows};
 use crate::db::sql;
 use crate::domain::Reference;
 
@@ -29,19 +29,19 @@ pub async fn insert(
     reference: Reference,
 ) -> Result<(), Failure> {
     let id = |id: Option<uuid::Uuid>| id.map_or(Literal::Null, Literal::Id);
-    let row = |object: &'_ Vec<u8>| {
+    let values = sorted(objects).into_iter().map(|object| {
         let [provider, object, charge_name] = [provider, object, charge_name].map(Literal::Bytes);
-        rows([[provider, object, charge_name, id(reference.order_id), id(reference.hold_id)]])
-    };
-    let values: Vec<String> = sorted(objects).into_iter().map(row).collect();
-    tx.execute_text(&sql::payment_links::INSERT.replace("{rows}", &values.join(", "))).await?;
+        [provider, object, charge_name, id(reference.order_id), id(reference.hold_id)]
+    });
+    tx.execute_text(&sql::payment_links::Insert { rows: rows(values) }.text()).await?;
     Ok(())
 }
 
 /// Lists the orders and holds of these objects, from charges and from links; of one object, the charge comes first: it has the
 /// money, and a link may be older.
 pub async fn list_known(tx: &mut Tx<'_>, provider: &[u8], objects: &[Vec<u8>]) -> Result<Vec<Link>, Failure> {
-    let found: Vec<Row> = tx.rows_text(&of_objects(sql::payment_links::LIST, provider, objects)).await?;
+    let (provider, ids) = of_objects(provider, objects);
+    let found: Vec<Row> = tx.rows_text(&sql::payment_links::List { provider, ids }.text()).await?;
     let (charges, links): (Vec<Row>, Vec<Row>) =
         found.into_iter().partition(|row| column::<bool>(row, "is_charge").unwrap_or(false));
     let link = |row: &Row| {
@@ -61,13 +61,14 @@ pub async fn insert_unmatched(
     let objects = sorted(objects).into_iter();
     let values =
         rows(objects.map(|object| [Literal::Bytes(provider), Literal::Bytes(object), Literal::Number(event_id)]));
-    tx.execute_text(&sql::unmatched_objects::INSERT.replace("{rows}", &values)).await?;
+    tx.execute_text(&sql::unmatched_objects::Insert { rows: values }.text()).await?;
     Ok(())
 }
 
 /// Lists unmatched events that name these objects, up to a hundred at a time.
 pub async fn list_waiting(tx: &mut Tx<'_>, provider: &[u8], objects: &[Vec<u8>]) -> Result<Vec<i64>, Failure> {
-    tx.rows_text(&of_objects(sql::unmatched_objects::LIST_WAITING, provider, objects)).await
+    let (provider, ids) = of_objects(provider, objects);
+    tx.rows_text(&sql::unmatched_objects::ListWaiting { provider, ids }.text()).await
 }
 
 /// Lists the objects that an unmatched event names, each with its provider; none when it is matched.
@@ -89,9 +90,9 @@ pub async fn delete_unmatched(tx: &mut Tx<'_>, event_id: i64) -> Result<(), Fail
     Ok(())
 }
 
-fn of_objects(statement: &str, provider: &[u8], objects: &[Vec<u8>]) -> String {
+fn of_objects(provider: &[u8], objects: &[Vec<u8>]) -> (Text, Text) {
     let ids = list(sorted(objects).into_iter().map(|object| Literal::Bytes(object)));
-    statement.replace("{provider}", &list([Literal::Bytes(provider)])).replace("{ids}", &ids)
+    (Literal::Bytes(provider).into(), ids)
 }
 
 /// Returns the objects in the order in which their rows are written, each once.

@@ -55,7 +55,7 @@ fn product((id, name, price_minor, currency, stock, available, server_time): Col
 /// Lists these products by id; missing ones are left out.
 pub async fn list_some(tx: &mut Tx<'_>, product_ids: &BTreeSet<i64>) -> Result<Vec<Product>, Failure> {
     let ids = literal::list(product_ids.iter().map(|&id| Literal::Number(id)));
-    let rows = tx.rows_text(&sql::products::LIST_SOME.replace("{ids}", &ids)).await?;
+    let rows = tx.rows_text(&sql::products::ListSome { ids }.text()).await?;
     Ok(rows.into_iter().map(product).collect())
 }
 
@@ -70,11 +70,12 @@ pub async fn list_reserved(
     tx: &mut Tx<'_>,
     product_ids: impl IntoIterator<Item = i64>,
 ) -> Result<BTreeMap<i64, i64>, Failure> {
-    let ids = literal::list(product_ids.into_iter().map(Literal::Number));
-    if ids.is_empty() {
+    let mut product_ids = product_ids.into_iter().peekable();
+    if product_ids.peek().is_none() {
         return Ok(BTreeMap::new());
     }
-    let rows: Vec<(i64, i64)> = tx.rows_text(&sql::products::LIST_RESERVED.replace("{ids}", &ids)).await?;
+    let ids = literal::list(product_ids.map(Literal::Number));
+    let rows: Vec<(i64, i64)> = tx.rows_text(&sql::products::ListReserved { ids }.text()).await?;
     Ok(rows.into_iter().collect())
 }
 
@@ -93,11 +94,13 @@ pub async fn insert(
 
 /// Returns the statement that reserves units of a product for new holds, if there are as many and its terms are still these.
 pub fn take_units(product_id: i64, qty: i64, terms: &Terms) -> String {
-    sql::products::TAKE
-        .replace("{qty}", &qty.to_string())
-        .replace("{product_id}", &product_id.to_string())
-        .replace("{price_minor}", &terms.price_minor.to_string())
-        .replace("{currency}", &Literal::Bytes(terms.currency.as_bytes()).to_string())
+    let statement = sql::products::Take {
+        qty: Literal::Number(qty).into(),
+        product_id: Literal::Number(product_id).into(),
+        price_minor: Literal::Number(terms.price_minor).into(),
+        currency: Literal::Bytes(terms.currency.as_bytes()).into(),
+    };
+    statement.text()
 }
 
 /// Reserves units of a product. Returns false when there are not enough.
@@ -111,10 +114,9 @@ pub async fn give_back(tx: &mut Tx<'_>, units: &BTreeMap<i64, i64>) -> Result<()
         return Ok(());
     }
     let pairs = units.iter().map(|(&id, &qty)| (Literal::Number(id), Literal::Number(qty)));
-    let statement = sql::products::GIVE_BACK
-        .replace("{cases}", &literal::cases(pairs))
-        .replace("{ids}", &literal::list(units.keys().map(|&id| Literal::Number(id))));
-    let affected = tx.execute_text(&statement).await?;
+    let ids = literal::list(units.keys().map(|&id| Literal::Number(id)));
+    let statement = sql::products::GiveBack { cases: literal::cases(pairs), ids };
+    let affected = tx.execute_text(&statement.text()).await?;
     match exactly("products/give_back", affected, units.len(), Failure::Raced) {
         Err(Failure::Raced(_)) => Err(Failure::Broken(format!("a product of {units:?} is missing"))),
         other => other,

@@ -1,7 +1,7 @@
 //! The inbox for operators: lists, and changes by hand.
 
 use chrono::NaiveDateTime;
-use mysql_async::{Row, Value, params};
+use mysql_async::{Row, params};
 use uuid::Uuid;
 
 use crate::db::column::{bytes, column, id_column, state, text_column};
@@ -9,7 +9,7 @@ use crate::db::door::Tx;
 use crate::db::error::Failure;
 use crate::db::guard::single;
 use crate::db::id_range::IdRange;
-use crate::db::literal::{Literal, list};
+use crate::db::literal::numbers;
 use crate::db::sql;
 use crate::db::tables::charges::{Charge, Money};
 use crate::db::tables::payment_event_quarantines;
@@ -105,24 +105,16 @@ pub struct EventRecord {
     pub dismissal: Option<(NaiveDateTime, String)>,
 }
 
-async fn list_ids(
-    tx: &mut Tx<'_>,
-    statement: &str,
-    range: &IdRange,
-    more: Vec<(&str, Value)>,
-) -> Result<Vec<i64>, Failure> {
-    let (statement, params) = range.apply(statement, more);
-    tx.rows(&statement, params).await
-}
-
 /// Lists the ids of events of one state.
 pub async fn list_ids_by_state(tx: &mut Tx<'_>, status: EventStatus, range: &IdRange) -> Result<Vec<i64>, Failure> {
-    list_ids(tx, sql::payment_events::LIST_IDS_BY_STATE, range, vec![("status", status.as_str().into())]).await
+    let statement = sql::payment_events::ListIdsByState { direction: range.direction() };
+    tx.rows(&statement.text(), range.params(vec![("status", status.as_str().into())])).await
 }
 
 /// Lists the ids of events of all states.
 pub async fn list_ids_by_age(tx: &mut Tx<'_>, range: &IdRange) -> Result<Vec<i64>, Failure> {
-    list_ids(tx, sql::payment_events::LIST_IDS_BY_AGE, range, Vec::new()).await
+    let statement = sql::payment_events::ListIdsByAge { direction: range.direction() };
+    tx.rows(&statement.text(), range.params(Vec::new())).await
 }
 
 /// Lists the ids of events of one state that name this order.
@@ -132,8 +124,9 @@ pub async fn list_ids_of_order(
     status: EventStatus,
     range: &IdRange,
 ) -> Result<Vec<i64>, Failure> {
+    let statement = sql::payment_events::ListIdsOfOrder { direction: range.direction() };
     let more = vec![("order_id", bytes(order_id)), ("status", status.as_str().into())];
-    list_ids(tx, sql::payment_events::LIST_IDS_OF_ORDER, range, more).await
+    tx.rows(&statement.text(), range.params(more)).await
 }
 
 /// Lists the ids of events of one state that name this hold.
@@ -143,8 +136,9 @@ pub async fn list_ids_of_hold(
     status: EventStatus,
     range: &IdRange,
 ) -> Result<Vec<i64>, Failure> {
+    let statement = sql::payment_events::ListIdsOfHold { direction: range.direction() };
     let more = vec![("hold_id", bytes(hold_id)), ("status", status.as_str().into())];
-    list_ids(tx, sql::payment_events::LIST_IDS_OF_HOLD, range, more).await
+    tx.rows(&statement.text(), range.params(more)).await
 }
 
 /// Finds the first event from an id on, and when it was received, UTC.
@@ -162,11 +156,7 @@ pub async fn list_lines(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<EventLine>, 
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    lines(&tx.rows_text::<Row>(&with_ids(sql::payment_events::LIST_LINES, ids)).await?)
-}
-
-fn with_ids(statement: &str, ids: &[i64]) -> String {
-    statement.replace("{ids}", &list(ids.iter().map(|&id| Literal::Number(id))))
+    lines(&tx.rows_text::<Row>(&sql::payment_events::ListLines { ids: numbers(ids) }.text()).await?)
 }
 
 /// Finds all columns of one event.
@@ -219,7 +209,7 @@ pub async fn list_refunds(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<(EventLine
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let found: Vec<Row> = tx.rows_text(&with_ids(sql::payment_events::LIST_REFUNDS, ids)).await?;
+    let found: Vec<Row> = tx.rows_text(&sql::payment_events::ListRefunds { ids: numbers(ids) }.text()).await?;
     let refund = |row: &Row| Ok((line(row)?, charge_line(row)?));
     found.iter().map(refund).collect()
 }

@@ -125,11 +125,11 @@ impl<'world> Guard<'world> {
     async fn open(world: &'world World) -> Self {
         let checker = Checker::open(&world.database.url).await;
         let mut broken = Vec::new();
-        let mut read = |(name, statement): &(&'static str, &str)| match Exceptions::read(statement, checker.engine) {
-            Ok(exceptions) => (*name, exceptions),
+        let mut read = |&sql::Source { name, text, .. }: &sql::Source| match Exceptions::read(text, checker.engine) {
+            Ok(exceptions) => (name, exceptions),
             Err(line) => {
                 broken.push(format!("{name}: its header names no reason in the required form: {line}"));
-                (*name, Exceptions::default())
+                (name, Exceptions::default())
             }
         };
         let exceptions = sql::ALL.iter().map(&mut read).collect();
@@ -138,7 +138,7 @@ impl<'world> Guard<'world> {
     }
 
     async fn check_all(&mut self, settled: bool) {
-        for &(name, statement) in sql::ALL {
+        for &sql::Source { name, text: statement, .. } in sql::ALL {
             for rows in [1, 2, MANY] {
                 let at = At { rows, settled, world: self.world };
                 match samples::samples(name, at) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{NaiveDateTime, TimeDelta};
 use holdfast::db::due::Place;
-use holdfast::db::literal::{self, Literal};
+use holdfast::db::literal::{self, Literal, Text};
 use holdfast::db::packets::Packet as _;
 use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::pay_orders::{PayOrders, Success};
@@ -44,7 +44,7 @@ pub(super) struct Sample {
     packet: Vec<String>,
     /// The first id of the batch, which `LAST_INSERT_ID()` returns.
     pub(super) generated: i64,
-    braces: Vec<(&'static str, String)>,
+    braces: Vec<(&'static str, Text)>,
     params: Vec<(&'static str, Value)>,
     /// The fewest rows that the statement returns or changes; a sample that misses its rows proves nothing.
     pub(super) hits: i64,
@@ -55,8 +55,8 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    fn brace(mut self, name: &'static str, text: impl Into<String>) -> Self {
-        self.braces.push((name, text.into()));
+    fn brace(mut self, name: &'static str, value: impl Into<Text>) -> Self {
+        self.braces.push((name, value.into()));
         self
     }
 
@@ -85,7 +85,8 @@ impl Sample {
             let found = self.packet.iter().find(|text| text.starts_with(&heading));
             return found.unwrap_or_else(|| panic!("{name} is not in the packet of its sample")).clone();
         }
-        let fill = |text: String, (name, value): &(&str, String)| text.replace(&format!("{{{name}}}"), value);
+        let fill =
+            |text: String, (name, value): &(&str, Text)| text.replace(&format!("{{{name}}}"), &value.to_string());
         self.braces.iter().fold(statement.to_owned(), fill)
     }
 
@@ -127,7 +128,7 @@ fn once(at: At, sample: Sample) -> Vec<Sample> {
     if at.rows == 1 { vec![sample] } else { Vec::new() }
 }
 
-fn ids(of: fn(i64) -> Uuid, range: &Range<i64>, rows: i64) -> String {
+fn ids(of: fn(i64) -> Uuid, range: &Range<i64>, rows: i64) -> Text {
     literal::list(some(range, rows).map(|number| Literal::Id(of(number))))
 }
 
@@ -152,7 +153,7 @@ fn key(number: i64) -> Keyed {
     Keyed::new("", operation, format!("key {number}"), [0; 32])
 }
 
-fn key_ids(range: Range<i64>) -> String {
+fn key_ids(range: Range<i64>) -> Text {
     let mut keys: Vec<KeyId> = range.map(|number| key(number).id).collect();
     keys.sort_unstable();
     literal::list(keys.iter().map(|id| Literal::Bytes(id)))
@@ -175,11 +176,11 @@ fn window(at: At<'_>) -> Vec<Sample> {
     })
 }
 
-fn literal_of(text: &str) -> String {
-    literal::list([Literal::Bytes(text.as_bytes())])
+fn literal_of(text: &str) -> Literal<'_> {
+    Literal::Bytes(text.as_bytes())
 }
 
-fn texts(range: Range<i64>, word: &str) -> String {
+fn texts(range: Range<i64>, word: &str) -> Text {
     let mut texts: Vec<String> = range.map(|number| format!("{word} {number}")).collect();
     texts.sort_unstable();
     literal::list(texts.iter().map(|text| Literal::Bytes(text.as_bytes())))
@@ -308,7 +309,8 @@ fn listed(at: At<'_>, sample: &Sample, first_time: i64) -> Vec<Sample> {
     let time = [first_time, first_time + hits].map(|number| at.world.received_at(number).into());
     let near = range(first_time - 1_000, first_time + hits + 1_000, time).page(1_000);
     let both = [range(i64::MIN, i64::MAX, always).head(), near];
-    let direction = |direction: &'static str| both.clone().map(|sample| sample.brace("direction", direction));
+    let direction =
+        |direction: &'static str| both.clone().map(|sample| sample.brace("direction", Literal::Code(direction)));
     ["ASC", "DESC"].map(direction).into_iter().flatten().collect()
 }
 
@@ -336,7 +338,7 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
         "payment_links" => links(verb, at),
         "unmatched_objects" => objects(verb, at),
         "audit" => audit(verb, rows),
-        "readiness" => Some(once(at, hits(0).brace("row", "1"))),
+        "readiness" => Some(once(at, hits(0).brace("row", Literal::Number(1)))),
         _ => None,
     }
 }
@@ -400,24 +402,22 @@ fn holds_(verb: &str, at: At) -> Option<Vec<Sample>> {
 /// there may be more rows, it reads everything behind the last row that was found.
 fn supply_within(at: At<'_>) -> Vec<Sample> {
     let found: Vec<i64> = OVERDUE_ORDERS.filter(|&number| product_of(number) == BIG).take(at.rows as usize).collect();
-    let time = |time: NaiveDateTime| Literal::Time(time).to_string();
     let point = |&number: &i64| {
-        let at = time(at.world.overdue_at(number));
-        format!("returns_at BETWEEN {at} AND {at}")
+        let at = at.world.overdue_at(number);
+        (at, Some(at))
     };
     let front = |ttl: i64| {
         let now = at.world.now + TimeDelta::seconds(ttl);
-        let [from, to] = [now - TimeDelta::seconds(5), now + TimeDelta::seconds(6)].map(time);
-        format!("returns_at BETWEEN {from} AND {to}")
+        (now - TimeDelta::seconds(5), Some(now + TimeDelta::seconds(6)))
     };
-    let points: Vec<String> = found.iter().map(point).collect();
-    let complete: Vec<String> = points.iter().cloned().chain([0, 120, 900].map(front)).collect();
-    let last = found.last().map(|&number| format!("returns_at >= {}", time(at.world.overdue_at(number))));
-    let open: Vec<String> = points.iter().take(points.len() - 1).cloned().chain(last).collect();
-    let sample = |ranges: Vec<String>| {
-        let sample = hits(at.rows).brace("product_id", BIG.to_string()).brace("limit", at.rows.to_string());
+    let points: Vec<_> = found.iter().map(point).collect();
+    let complete: Vec<_> = points.iter().copied().chain([0, 120, 900].map(front)).collect();
+    let last = found.last().map(|&number| (at.world.overdue_at(number), None));
+    let open: Vec<_> = points.iter().take(points.len() - 1).copied().chain(last).collect();
+    let sample = |ranges: Vec<_>| {
+        let sample = hits(at.rows).brace("product_id", Literal::Number(BIG)).brace("limit", Literal::Number(at.rows));
         // each range is a lookup of its own
-        sample.brace("ranges", ranges.join(" OR ")).page(at.rows)
+        sample.brace("ranges", literal::within("returns_at", &ranges)).page(at.rows)
     };
     vec![sample(complete), sample(open)]
 }
@@ -427,14 +427,14 @@ fn orders_(verb: &str, at: At) -> Option<Vec<Sample>> {
     let one = |range: &Range<i64>| hits(1).bind("order_id", bytes(order(range.start)));
     Some(match verb {
         "insert" => built(rows, place(rows)),
-        "find_terms" => vec![hits(1).brace("order_id", Literal::Id(order(PAID.start)).to_string())],
+        "find_terms" => vec![hits(1).brace("order_id", Literal::Id(order(PAID.start)))],
         "find" => vec![hits(rows).brace("ids", ids(order, &PAID, rows))],
         "find_by_hold" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
         "find_next_due" => once(at, hits(1).bind("seen", at.world.place(true).at)),
         "list_due" => window(at),
         "list_touched" => vec![
-            hits(rows).brace("ids", ids(order, &PAID, rows)).brace("status", "pending"),
-            page(rows).brace("ids", ids(order, &PENDING, rows)).brace("status", "pending"),
+            hits(rows).brace("ids", ids(order, &PAID, rows)).brace("status", Literal::Word("pending")),
+            page(rows).brace("ids", ids(order, &PENDING, rows)).brace("status", Literal::Word("pending")),
         ],
         "mark_paid" => once(at, one(&PENDING).bind("from", "pending")),
         "mark_all_paid" => built(rows, pay(rows)),
@@ -488,7 +488,7 @@ fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
             new.map(|sample| sample.bind("status", "unmatched")).collect()
         }
         "insert_applied" => built(rows, pay(rows)),
-        "list_generated" => vec![Sample { generated: 1, ..hits(rows).brace("last", (rows - 1).to_string()) }],
+        "list_generated" => vec![Sample { generated: 1, ..hits(rows).brace("last", Literal::Number(rows - 1)) }],
         "find" | "find_all" => once(at, event(&PAID)),
         "find_by_key" => once(at, hits(1).bind("provider", "default").bind("idempotency_key", key(1))),
         "find_next_due" => once(at, hits(1).bind("from", at.world.place(true).at)),
@@ -511,8 +511,8 @@ fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
         "list_waiting_for" => vec![
             waiting_for(rows, &CANCELLED, hits(rows / 2)),
             waiting_for(rows, &PENDING, page(2 * rows)),
-            page(rows).brace("ids", ids(order, &PENDING, rows)).brace("hold_ids", "NULL"),
-            page(rows).brace("ids", "NULL").brace("hold_ids", ids(hold, &PENDING, rows)),
+            page(rows).brace("ids", ids(order, &PENDING, rows)).brace("hold_ids", Literal::Null),
+            page(rows).brace("ids", Literal::Null).brace("hold_ids", ids(hold, &PENDING, rows)),
         ],
         "count_open" | "count_unmatched_successes" => once(at, hits(1)),
         "count_waiting_successes" => {
@@ -530,7 +530,7 @@ fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
         }
         "mark_all_applied" => {
             let ids = literal::list(some(&RECEIVED, rows).map(Literal::Number));
-            vec![hits(rows).brace("ids", ids).brace("processing_us", "1")]
+            vec![hits(rows).brace("ids", ids).brace("processing_us", Literal::Count(1))]
         }
         "park" => once(at, event(&RECEIVED).bind("processing_us", 1)),
         "postpone" => once(at, event(&PARKED).bind("pause_us", 1_000_000)),
@@ -611,16 +611,13 @@ fn links(verb: &str, at: At) -> Option<Vec<Sample>> {
     let rows = at.rows;
     Some(match verb {
         "insert" => {
-            let link = |number: i64| {
-                let object = literal_of(&format!("object {number}"));
-                format!(
-                    "({}, {object}, {}, x'{}', NULL)",
-                    literal_of("default"),
-                    literal_of("charge"),
-                    order(1).simple()
-                )
+            let links = |range: Range<i64>| {
+                let objects: Vec<String> = range.map(|number| format!("object {number}")).collect();
+                literal::rows(objects.iter().map(|object| {
+                    let [provider, object, charge] = ["default", object, "charge"].map(literal_of);
+                    [provider, object, charge, Literal::Id(order(1)), Literal::Null]
+                }))
             };
-            let links = |range: Range<i64>| range.map(link).collect::<Vec<_>>().join(", ");
             vec![hits(rows).brace("rows", links(new(rows))), page(rows).brace("rows", links(some(&PAID, rows)))]
         }
         "list" => {
@@ -699,7 +696,7 @@ fn keys(verb: &str, at: At) -> Option<Vec<Sample>> {
             built(rows, [idempotency_keys::insert_all(keys.iter().map(|(keyed, id)| (keyed, *id)))])
         }
         "list" => vec![hits(rows).brace("ids", key_ids(some(&KEYS, rows)))],
-        "answer" => vec![hits(rows).brace("status", "pending").brace("ids", key_ids(some(&KEYS, rows)))],
+        "answer" => vec![hits(rows).brace("status", Literal::Word("pending")).brace("ids", key_ids(some(&KEYS, rows)))],
         "delete" => vec![hits(rows).brace("ids", key_ids(some(&KEYS, rows)))],
         "list_old" => {
             let seen = |from: NaiveDateTime| hits(rows).bind("from", from).bind("limit", rows);

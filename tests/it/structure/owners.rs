@@ -62,10 +62,11 @@ impl Statement {
         is_named && words.windows(2).any(|pair| name(pair[0]) && pair[1] == "=")
     }
 
-    /// Returns the path of its constant in `db::sql`.
-    fn constant(&self) -> Vec<String> {
+    /// Returns whether this path in `db::sql` is the constant or the type of the statement.
+    fn is_at(&self, item: &[String]) -> bool {
+        let plain = |name: &str| name.replace('_', "").to_lowercase();
         let (table, verb) = self.name.split_once('/').expect("a table and a verb");
-        vec![table.to_owned(), verb.to_uppercase()]
+        matches!(item, [module, name] if module == table && plain(name) == plain(verb))
     }
 }
 
@@ -82,7 +83,7 @@ pub(crate) fn foreign(source: &Crate, statements: &[Statement], owned: &Owned) -
     let Owned { table, column, module: owner, callers } = owned;
     let (mut runners, mut found) = (BTreeSet::new(), BTreeSet::new());
     for statement in statements.iter().filter(|statement| statement.changes(table, column)) {
-        let (functions, wrong) = named_by(source, owner, &statement.constant());
+        let (functions, wrong) = named_by(source, owner, statement);
         runners.extend(functions);
         found.extend(wrong);
     }
@@ -100,19 +101,19 @@ pub(crate) fn foreign(source: &Crate, statements: &[Statement], owned: &Owned) -
 }
 
 /// Returns the functions of `owner` that name a statement, and what is wrong with the other places that do.
-fn named_by(source: &Crate, owner: &str, constant: &[String]) -> (BTreeSet<String>, Vec<String>) {
-    let name = constant.join("::");
+fn named_by(source: &Crate, owner: &str, statement: &Statement) -> (BTreeSet<String>, Vec<String>) {
+    let name = &statement.name;
     let (mut functions, mut wrong) = (BTreeSet::new(), Vec::new());
-    for used in source.uses().filter(|used| used.target == "db::sql" && used.item == constant) {
+    for used in source.uses().filter(|used| used.target == "db::sql" && statement.is_at(&used.item)) {
         match &used.place {
-            _ if used.module != owner => wrong.push(format!("{} names sql::{name}", used.module)),
+            _ if used.module != owner => wrong.push(format!("{} names {name}", used.module)),
             Place::Import => {}
             Place::Function(function) => drop(functions.insert(function.clone())),
-            Place::Item => wrong.push(format!("sql::{name} is named outside a free function of {owner}")),
+            Place::Item => wrong.push(format!("{name} is named outside a free function of {owner}")),
         }
     }
     if functions.is_empty() {
-        wrong.push(format!("no function of {owner} runs sql::{name}"));
+        wrong.push(format!("no function of {owner} runs {name}"));
     }
     (functions, wrong)
 }
@@ -171,7 +172,7 @@ mod tests {
     }
 
     /// Returns what is wrong when this text is in the module `other`, beside a table, its owner and a packet.
-    fn found(name: &'static str, text: &'static str) -> Vec<String> {
+    fn found(name: &str, text: &str) -> Vec<String> {
         let statements =
             [Statement::of("products/reserve", "UPDATE products SET reserved = reserved + 1 WHERE id = 1")];
         let table = "use crate::db::sql;
@@ -203,12 +204,14 @@ mod tests {
 
     #[test]
     fn only_a_function_of_the_table_may_name_the_statement() {
-        let other = found("other", "fn f() { crate::db::sql::products::RESERVE }");
-        assert_eq!(other, ["other names sql::products::RESERVE"]);
+        for name in ["RESERVE", "Reserve { ids }.text()"] {
+            let text = format!("fn f() {{ crate::db::sql::products::{name} }}");
+            assert_eq!(found("other", &text), ["other names products/reserve"], "{name}");
+        }
         let table = found("db::products", "use crate::db::sql; const TEXT: &str = sql::products::RESERVE;");
-        let outside = "sql::products::RESERVE is named outside a free function of db::products";
+        let outside = "products/reserve is named outside a free function of db::products";
         let (nothing, none) =
-            ("nothing changes products.reserved", "no function of db::products runs sql::products::RESERVE");
+            ("nothing changes products.reserved", "no function of db::products runs products/reserve");
         assert_eq!(table, [none, nothing, outside]);
         assert_eq!(found("db::products", ""), [none, nothing]);
     }
