@@ -7,10 +7,10 @@ WHERE status = 'pending' AND pay_by > :seen AND pay_by <= NOW(6) + INTERVAL 1 SE
   AND 0 = (
     SELECT COUNT(waiting.id) FROM payment_events AS waiting FORCE INDEX (payment_events_order)
     WHERE waiting.order_id = orders.id AND waiting.status IN ('received', 'parked')
-      AND waiting.meaning = 'succeeded' AND waiting.attempts < 5)
+      AND waiting.meaning = 'succeeded' AND waiting.attempts < :protecting_attempts)
   AND 0 = (
     SELECT COUNT(waiting.id) FROM payment_events AS waiting FORCE INDEX (payment_events_hold)
     WHERE waiting.hold_id = orders.hold_id AND waiting.status IN ('received', 'parked')
-      AND waiting.meaning = 'succeeded' AND waiting.attempts < 5)
+      AND waiting.meaning = 'succeeded' AND waiting.attempts < :protecting_attempts)
 ORDER BY pay_by
 LIMIT 1

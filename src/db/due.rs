@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveDateTime};
-use mysql_async::{Params, params};
+use mysql_async::Value;
 use uuid::Uuid;
 
 use crate::db::column::bytes;
@@ -49,9 +49,16 @@ pub struct Window {
 }
 
 impl Window {
-    pub(super) fn params(self) -> Params {
+    /// Returns the parameters of the statement that reads these rows.
+    pub(super) fn params(self) -> Vec<(&'static str, Value)> {
         let Self { after: Place { at, id, product_id }, age, limit } = self;
-        params! { "from" => at, "id" => bytes(id), product_id, "age" => age.as_secs(), limit }
+        vec![
+            ("from", at.into()),
+            ("id", bytes(id)),
+            ("product_id", product_id.into()),
+            ("age", age.as_secs().into()),
+            ("limit", limit.into()),
+        ]
     }
 }
 

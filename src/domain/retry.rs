@@ -20,6 +20,10 @@ const JITTER: f64 = 0.2;
 /// The number of attempts; an event is not tried again after all have failed.
 pub const ATTEMPTS: u32 = FIRST_PAUSES.len() as u32 + FURTHER + 1;
 
+/// While fewer attempts to apply a success have begun, it protects its order: the order does not run out and is not cancelled
+/// before the success.
+pub const PROTECTING_ATTEMPTS: u32 = 5;
+
 /// Returns how long after the `attempt`-th attempt (from 1; 0: none yet) the next one is due. `chance`, from 0 to 1, spreads
 /// events that failed together.
 pub fn pause_after(attempt: u32, chance: f64) -> Duration {

@@ -15,6 +15,7 @@ use crate::db::error::Failure;
 use crate::db::guard::{exactly, single};
 use crate::db::literal::{Literal, ids};
 use crate::db::sql;
+use crate::domain::retry::PROTECTING_ATTEMPTS;
 use crate::domain::{Named as _, OrderStatus};
 
 /// An order, with the columns that reads and payments need.
@@ -182,7 +183,9 @@ pub async fn cancel_all(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<(), Failu
 pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Failure> {
     type Row = (Option<Vec<u8>>, Option<Vec<u8>>, Option<NaiveDateTime>, Option<i64>);
     type Columns = (NaiveDateTime, Option<Vec<u8>>, Option<Vec<u8>>, Option<NaiveDateTime>, Option<i64>);
-    let found: Vec<Columns> = tx.rows(sql::orders::LIST_DUE, window.params()).await?;
+    let mut params = window.params();
+    params.push(("protecting_attempts", PROTECTING_ATTEMPTS.into()));
+    let found: Vec<Columns> = tx.rows(sql::orders::LIST_DUE, params).await?;
     let due = |row: Row| {
         let (Some(order), Some(hold), Some(at), Some(late_us)) = row else { return Ok(None) };
         let late = Duration::from_micros(u64::try_from(late_us).unwrap_or(0));
@@ -194,5 +197,6 @@ pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Fail
 /// Returns the microseconds until the next pending order is overdue, negative when one already is; `None` when none is due
 /// after `seen` and within a second.
 pub async fn find_next_due(tx: &mut Tx<'_>, seen: NaiveDateTime) -> Result<Option<i64>, Failure> {
-    tx.row(sql::orders::FIND_NEXT_DUE, params! { seen }).await
+    let params = params! { seen, "protecting_attempts" => PROTECTING_ATTEMPTS };
+    tx.row(sql::orders::FIND_NEXT_DUE, params).await
 }

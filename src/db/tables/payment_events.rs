@@ -15,6 +15,7 @@ use crate::db::guard::single;
 use crate::db::literal::{Literal, Text, list, numbers};
 use crate::db::sql;
 use crate::domain::payment::Provider;
+use crate::domain::retry::PROTECTING_ATTEMPTS;
 use crate::domain::{Event, EventStatus, Meaning, Named, Reference};
 
 /// An event, with the columns that applying it needs.
@@ -221,7 +222,11 @@ pub async fn no_success_waits(tx: &mut Tx<'_>, order_id: Uuid, hold_id: Uuid) ->
 
 /// Returns whether a payment of this order or hold waits to be applied.
 pub async fn success_waits(tx: &mut Tx<'_>, of: Reference) -> Result<bool, Failure> {
-    let params = params! { "order_id" => of.order_id.map(bytes), "hold_id" => of.hold_id.map(bytes) };
+    let params = params! {
+        "order_id" => of.order_id.map(bytes),
+        "hold_id" => of.hold_id.map(bytes),
+        "protecting_attempts" => PROTECTING_ATTEMPTS,
+    };
     Ok(tx.row::<i64>(sql::payment_events::COUNT_WAITING_SUCCESSES, params).await? != Some(0))
 }
 

@@ -16,6 +16,7 @@ use holdfast::db::packets::take_holds::TakeHolds;
 use holdfast::db::tables::idempotency_keys::{self, KeyId, Keyed, Operation};
 use holdfast::db::tables::orders::Order;
 use holdfast::db::tables::products::Terms;
+use holdfast::domain::retry::PROTECTING_ATTEMPTS;
 use holdfast::domain::{Event, OrderStatus};
 use mysql_async::{Params, Value};
 use uuid::Uuid;
@@ -172,7 +173,7 @@ fn from_place(at: At<'_>, look: impl Fn(Place) -> Sample) -> Vec<Sample> {
 fn window(at: At<'_>) -> Vec<Sample> {
     from_place(at, |Place { at: from, id, product_id }| {
         let sample = hits(at.rows).bind("from", from).bind("id", bytes(id)).bind("product_id", product_id);
-        sample.bind("age", 5).bind("limit", at.rows)
+        sample.bind("age", 5).bind("limit", at.rows).bind("protecting_attempts", PROTECTING_ATTEMPTS)
     })
 }
 
@@ -430,7 +431,10 @@ fn orders_(verb: &str, at: At) -> Option<Vec<Sample>> {
         "find_terms" => vec![hits(1).brace("order_id", Literal::Id(order(PAID.start)))],
         "find" => vec![hits(rows).brace("ids", ids(order, &PAID, rows))],
         "find_by_hold" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
-        "find_next_due" => once(at, hits(1).bind("seen", at.world.place(true).at)),
+        "find_next_due" => {
+            let seen = hits(1).bind("seen", at.world.place(true).at);
+            once(at, seen.bind("protecting_attempts", PROTECTING_ATTEMPTS))
+        }
         "list_due" => window(at),
         "list_touched" => vec![
             hits(rows).brace("ids", ids(order, &PAID, rows)).brace("status", Literal::Word("pending")),
@@ -479,8 +483,10 @@ fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
     };
     let lines =
         |range: &Range<i64>| vec![hits(rows).brace("ids", literal::list(some(range, rows).map(Literal::Number)))];
-    let names =
-        |sample: Sample, order_id: Value, hold_id: Value| sample.bind("order_id", order_id).bind("hold_id", hold_id);
+    let names = |sample: Sample, order_id: Value, hold_id: Value| {
+        let sample = sample.bind("protecting_attempts", PROTECTING_ATTEMPTS);
+        sample.bind("order_id", order_id).bind("hold_id", hold_id)
+    };
     let key = |number: i64| Event::derived_key(holdfast::domain::Meaning::Succeeded, &format!("charge {number}"));
     Some(match verb {
         "insert" | "insert_settled" => {
