@@ -25,6 +25,8 @@ mod shared;
 mod work;
 
 #[cfg(test)]
+mod failure_tests;
+#[cfg(test)]
 mod tests;
 
 pub use self::job::{Job, Unanswered};

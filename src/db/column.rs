@@ -1,4 +1,6 @@
-//! Columns of rows: ids, states and text as they are stored.
+//! Columns of rows: ids, states, times and text as they are stored.
+
+use std::time::Duration;
 
 use mysql_async::prelude::FromValue;
 use mysql_async::{Row, Value};
@@ -40,4 +42,9 @@ pub(super) fn text_column(row: &Row, name: &str) -> Result<Option<String>, Failu
 pub(super) fn id_column(row: &Row, name: &str) -> Result<Option<Uuid>, Failure> {
     let bytes: Option<Vec<u8>> = column(row, name)?;
     bytes.as_deref().map(id).transpose()
+}
+
+/// Returns a duration as microseconds, for a parameter or a literal.
+pub(super) fn us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -148,7 +148,7 @@ impl<'world> Guard<'world> {
                         }
                     }
                     None if rows == 1 && !settled && !reads_nothing(statement) && !self.exceptions[name].memory => {
-                        self.broken.push(format!("{name}: add a sample in tests/it/plans/samples.rs"));
+                        self.broken.push(format!("{name}: add a sample in tests/it/plans/samples/"));
                     }
                     None => {}
                 }
@@ -180,7 +180,7 @@ impl<'world> Guard<'world> {
         let measured: Measured = match self.checker.measure(name, statement, sample, settled, awaited || walks).await {
             Ok(measured) => measured,
             Err(error) => {
-                self.broken.push(format!("{case}: its sample in tests/it/plans/samples.rs does not run: {error}"));
+                self.broken.push(format!("{case}: its sample in tests/it/plans/samples/ does not run: {error}"));
                 return;
             }
         };

@@ -1,0 +1,80 @@
+//! The kinds of findings, each with the check that finds it.
+
+use crate::db::sql;
+use crate::domain::status::named;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal $statement:ident),+ $(,)?) => {
+        named! {
+            /// The kinds of findings. The object that a finding is about stands in brackets.
+            Kind {
+                $($(#[$doc])* $variant = $name),+,
+                /// Its stock is not the sum of its available, held, awaiting and sold units (a product).
+                UnitsNotConserved = "units_not_conserved",
+                /// The sums disagree, and no check finds a wrong row (all tables).
+                SumsDisagree = "sums_disagree",
+            }
+        }
+
+        impl Kind {
+            /// Returns the check that finds this in one page; `None` for kinds that sums over all pages find.
+            pub(super) fn statement(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$variant => Some(sql::audit::$statement),)+
+                    Self::UnitsNotConserved | Self::SumsDisagree => None,
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// It is ordered without an order, or has one without being ordered (a hold).
+    HoldOrderMismatch = "hold_order_mismatch" HOLD_ORDER_MISMATCH,
+    /// Its units would come back too early, too late, never, or although they are sold (a hold).
+    HoldReturnsWrongly = "hold_returns_wrongly" HOLD_RETURNS_WRONGLY,
+    /// Its creation time is in the future, from a clock that ran ahead. It keeps its units too long: release it (a hold).
+    HoldDeadlineTooLate = "hold_deadline_too_late" HOLD_DEADLINE_TOO_LATE,
+    /// Its product does not exist (a hold).
+    HoldWithoutProduct = "hold_without_product" HOLD_WITHOUT_PRODUCT,
+    /// Its hold does not exist (an order).
+    OrderWithoutHold = "order_without_hold" ORDER_WITHOUT_HOLD,
+    /// Its creation time is in the future, from a clock that ran ahead. It keeps its units too long: cancel it (an order).
+    OrderDeadlineTooLate = "order_deadline_too_late" ORDER_DEADLINE_TOO_LATE,
+    /// Its trail does not lead to its state (an order).
+    OrderStatusUnexplained = "order_status_unexplained" ORDER_STATUS_UNEXPLAINED,
+    /// A transition does not begin where the one before ended (an order).
+    TrailBroken = "trail_broken" TRAIL_BROKEN,
+    /// More than one payment paid it (an order).
+    OrderPaidTwice = "order_paid_twice" ORDER_PAID_TWICE,
+    /// It is paid or refunded, and has no charge in that state (an order).
+    OrderWithoutCharge = "order_without_charge" ORDER_WITHOUT_CHARGE,
+    /// The amounts given back of it and of its charge differ, or it was restocked too early (an order).
+    OrderRefundMismatch = "order_refund_mismatch" ORDER_REFUND_MISMATCH,
+    /// A transition that is not allowed (an order).
+    TransitionNotAllowed = "transition_not_allowed" TRANSITION_NOT_ALLOWED,
+    /// A transition whose order does not exist (the order that it names).
+    TransitionWithoutOrder = "transition_without_order" TRANSITION_WITHOUT_ORDER,
+    /// A transition whose payment event is missing, not applied, of another meaning or of another order (an order).
+    TransitionEventMismatch = "transition_event_mismatch" TRANSITION_EVENT_MISMATCH,
+    /// It has an outcome without a time of it, or the other way round (a payment event).
+    EventSettledWrongly = "event_settled_wrongly" EVENT_SETTLED_WRONGLY,
+    /// It waits, and no worker will ever find it (a payment event).
+    EventNeverDue = "event_never_due" EVENT_NEVER_DUE,
+    /// It is applied and caused no transition, or several (a payment event).
+    AppliedEventWithoutEffect = "applied_event_without_effect" APPLIED_EVENT_WITHOUT_EFFECT,
+    /// A success with an outcome and without a charge (a payment event).
+    SuccessWithoutCharge = "success_without_charge" SUCCESS_WITHOUT_CHARGE,
+    /// An applied success whose order is not paid (a payment event).
+    SuccessWithoutOrder = "success_without_order" SUCCESS_WITHOUT_ORDER,
+    /// An ignored success whose money no other event accounts for (a payment event).
+    SuccessIgnoredWrongly = "success_ignored_wrongly" SUCCESS_IGNORED_WRONGLY,
+    /// A dead success, which no worker applies any more: replay it (a payment event).
+    SuccessDead = "success_dead" SUCCESS_DEAD,
+    /// A charge whose event is missing or of another charge (the payment event that it names).
+    ChargeWithoutEvent = "charge_without_event" CHARGE_WITHOUT_EVENT,
+    /// The states of a charge and of its event disagree (a payment event).
+    ChargeStatusMismatch = "charge_status_mismatch" CHARGE_STATUS_MISMATCH,
+    /// More was given back than the amount of a charge, or its state does not fit the amount given back (a payment event).
+    ChargeRefundMismatch = "charge_refund_mismatch" CHARGE_REFUND_MISMATCH,
+}

@@ -1,0 +1,171 @@
+//! Samples of products, holds, orders and idempotency keys.
+
+use std::ops::Range;
+
+use chrono::{NaiveDateTime, TimeDelta};
+use holdfast::db::due::Place;
+use holdfast::db::literal::{self, Literal};
+use holdfast::db::tables::idempotency_keys::{self, Keyed};
+use holdfast::domain::retry::PROTECTING_ATTEMPTS;
+use mysql_async::Value;
+use uuid::Uuid;
+
+use super::super::fill::*;
+use super::{
+    At, Sample, built, bytes, event, hits, ids, key, key_ids, new, once, page, pay, place, some, take, window,
+};
+
+pub(super) fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let rows = at.rows;
+    let numbers = || literal::list((1..=rows).map(Literal::Number));
+    let made = |product_id: i64, hit: i64| {
+        hits(hit)
+            .bind("product_id", product_id)
+            .bind("name", "name")
+            .bind("price_minor", 1)
+            .bind("currency", "EUR")
+            .bind("stock", 1)
+    };
+    Some(match verb {
+        "take" | "find_left" => built(1, take(rows)),
+        "reserve" => once(at, hits(1).bind("product_id", BIG).bind("qty", 1)),
+        "list" => vec![hits(rows).bind("after", 0).bind("limit", rows)],
+        "list_some" | "list_reserved" => vec![hits(rows).brace("ids", numbers())],
+        "insert" => once(at, made(500_000, 1)).into_iter().chain(once(at, made(1, 0))).collect(),
+        "give_back" => {
+            let cases = literal::cases((1..=rows).map(|id| (Literal::Number(id), Literal::Number(1))));
+            vec![hits(rows).brace("cases", cases).brace("ids", numbers())]
+        }
+        _ => return None,
+    })
+}
+
+pub(super) fn holds(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let rows = at.rows;
+    Some(match verb {
+        "insert" => built(rows, take(rows)),
+        "find" | "list_units" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
+        "find_next_due" => once(at, hits(1).bind("seen", at.world.place(true).at)),
+        "find_supply" => {
+            // the earliest rows, wherever they are
+            vec![hits(rows).bind("product_id", BIG).bind("limit", rows).head()]
+        }
+        "find_supply_within" => supply_within(at),
+        "list_due" => window(at),
+        "list_due_of_product" => {
+            // overdue orders of the product that are not cancelled yet lie before its holds, and are looked through
+            let orders = if at.settled { 0 } else { LATE } + (OVERDUE_ORDERS.end - OVERDUE_ORDERS.start) / 2;
+            window(at).into_iter().map(|sample| sample.of_product(BIG).page(orders)).collect()
+        }
+        "mark_ordered" => built(rows, place(rows)),
+        "release" => once(at, hits(1).bind("hold_id", bytes(hold(ACTIVE.start)))),
+        "settle" => vec![hits(rows).brace("ids", ids(hold, &PENDING, rows))],
+        "expire" => {
+            let ids = ids(hold, &OVERDUE_HOLDS, rows);
+            let row = |number| [Literal::Id(hold(number)), Literal::Number(product_of(number))];
+            vec![hits(rows).brace("ids", ids).brace("rows", literal::rows(some(&OVERDUE_HOLDS, rows).map(row)))]
+        }
+        "expire_overdue" => once(at, hits(1).bind("hold_id", bytes(hold(OVERDUE_HOLDS.start)))),
+        _ => return None,
+    })
+}
+
+/// The ranges that a refusal reads after a slow one: the rows that were found, those due since, and where new ones can be. When
+/// there may be more rows, it reads everything behind the last row that was found.
+fn supply_within(at: At<'_>) -> Vec<Sample> {
+    let found: Vec<i64> = OVERDUE_ORDERS.filter(|&number| product_of(number) == BIG).take(at.rows as usize).collect();
+    let point = |&number: &i64| {
+        let at = at.world.overdue_at(number);
+        (at, Some(at))
+    };
+    let front = |ttl: i64| {
+        let now = at.world.now + TimeDelta::seconds(ttl);
+        (now - TimeDelta::seconds(5), Some(now + TimeDelta::seconds(6)))
+    };
+    let points: Vec<_> = found.iter().map(point).collect();
+    let complete: Vec<_> = points.iter().copied().chain([0, 120, 900].map(front)).collect();
+    let last = found.last().map(|&number| (at.world.overdue_at(number), None));
+    let open: Vec<_> = points.iter().take(points.len() - 1).copied().chain(last).collect();
+    let sample = |ranges: Vec<_>| {
+        let sample = hits(at.rows).brace("product_id", Literal::Number(BIG)).brace("limit", Literal::Number(at.rows));
+        // each range is a lookup of its own
+        sample.brace("ranges", literal::within("returns_at", &ranges)).page(at.rows)
+    };
+    vec![sample(complete), sample(open)]
+}
+
+pub(super) fn orders(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let rows = at.rows;
+    let one = |range: &Range<i64>| hits(1).bind("order_id", bytes(order(range.start)));
+    Some(match verb {
+        "insert" => built(rows, place(rows)),
+        "find_terms" => vec![hits(1).brace("order_id", Literal::Id(order(PAID.start)))],
+        "find" => vec![hits(rows).brace("ids", ids(order, &PAID, rows))],
+        "find_by_hold" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
+        "find_next_due" => {
+            let seen = hits(1).bind("seen", at.world.place(true).at);
+            once(at, seen.bind("protecting_attempts", PROTECTING_ATTEMPTS))
+        }
+        "list_due" => window(at),
+        "list_touched" => vec![
+            hits(rows).brace("ids", ids(order, &PAID, rows)).brace("status", Literal::Word("pending")),
+            page(rows).brace("ids", ids(order, &PENDING, rows)).brace("status", Literal::Word("pending")),
+        ],
+        "mark_paid" => once(at, one(&PENDING).bind("from", "pending")),
+        "mark_all_paid" => built(rows, pay(rows)),
+        "refund" => once(
+            at,
+            one(&PAID)
+                .bind("status", "refunded")
+                .bind("refunded_minor", 4999)
+                .bind("refunded_currency", Value::NULL)
+                .bind("restocked", true)
+                .bind("refunded_before", 0),
+        ),
+        "count_failed_attempt" => once(at, one(&PENDING).bind("limit", 20)),
+        "cancel" => vec![hits(rows).brace("ids", ids(order, &PENDING, rows))],
+        _ => return None,
+    })
+}
+
+pub(super) fn order_events(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let rows = at.rows;
+    Some(match verb {
+        "insert" => built(rows, place(rows)),
+        "insert_all_paid" => built(rows, pay(rows)),
+        "insert_for_payment" => once(
+            at,
+            event(&PAID)
+                .bind("order_id", bytes(order(1)))
+                .bind("from_status", "pending")
+                .bind("to_status", "paid")
+                .bind("reason", "payment_succeeded"),
+        ),
+        "list" => once(at, hits(2).bind("order_id", bytes(order(1)))),
+        _ => return None,
+    })
+}
+
+pub(super) fn keys(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let rows = at.rows;
+    Some(match verb {
+        "insert" => {
+            let keys: Vec<(Keyed, Uuid)> = new(rows).map(|number| (key(number), order(number))).collect();
+            built(rows, [idempotency_keys::insert_all(keys.iter().map(|(keyed, id)| (keyed, *id)))])
+        }
+        "list" => vec![hits(rows).brace("ids", key_ids(some(&KEYS, rows)))],
+        "answer" => vec![hits(rows).brace("status", Literal::Word("pending")).brace("ids", key_ids(some(&KEYS, rows)))],
+        "delete" => vec![hits(rows).brace("ids", key_ids(some(&KEYS, rows)))],
+        "list_old" => {
+            let seen = |from: NaiveDateTime| hits(rows).bind("from", from).bind("limit", rows);
+            // the last row of an earlier page; after a restart of the service there is none
+            let moved = if at.settled { at.world.now - TimeDelta::hours(60) } else { Place::first().at };
+            let mut looks = vec![seen(moved)];
+            if at.settled {
+                looks.push(seen(Place::first().at).head());
+            }
+            looks
+        }
+        _ => return None,
+    })
+}
