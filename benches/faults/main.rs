@@ -95,7 +95,7 @@ enum Fault {
     Killed,
     /// A client of the database holds the hot product's row
     RowLock,
-    /// The database server is set to read_only
+    /// The database server is set to `read_only`
     ReadOnly,
     /// The service's user may only read
     LostPrivileges,

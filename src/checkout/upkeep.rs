@@ -29,6 +29,7 @@ impl Checkout {
     }
 
     /// Returns the seconds since 1970 by the database's clock, as far as it is known, and by this machine's.
+    #[expect(clippy::disallowed_methods, reason = "shows the difference of both clocks")]
     pub fn clocks(&self) -> [i64; 2] {
         [self.database.clock().now().and_utc().timestamp(), Utc::now().timestamp()]
     }

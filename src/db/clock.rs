@@ -97,6 +97,15 @@ impl Default for Clock {
     }
 }
 
+/// Returns the time of this machine, UTC.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "stands in for the database's clock before it is read, and is compared with it"
+)]
+fn local_now() -> NaiveDateTime {
+    Utc::now().naive_utc()
+}
+
 impl Clock {
     /// Creates a clock without a reading. `pause`: how long nothing runs out after a jump; zero: no pause.
     pub fn new(pause: Duration) -> Self {
@@ -106,14 +115,14 @@ impl Clock {
     /// Returns the time that the clock shows now, UTC; before the first reading, this machine's time.
     pub fn now(&self) -> NaiveDateTime {
         let reading = self.known().clocks.first().copied();
-        reading.map_or_else(|| Utc::now().naive_utc(), |reading| reading.at(Instant::now()))
+        reading.map_or_else(local_now, |reading| reading.at(Instant::now()))
     }
 
     /// Stores a reading that was requested at `asked` and answered just now, and compares it with this machine's clock.
     pub fn read(&self, shown: NaiveDateTime, asked: Instant) {
         let answered = Instant::now();
         let middle = middle(asked, answered);
-        let local = Utc::now().naive_utc() - signed(answered, middle);
+        let local = local_now() - signed(answered, middle);
         let mut known = self.known();
         self.meet(&mut known, shown, (asked, answered));
         if let Some(last) = known.clocks.first_mut().filter(|last| asked >= last.at) {

@@ -26,6 +26,7 @@ use uuid::Uuid;
 /// Returns a new id for a hold or an order: a version 7 UUID (RFC 9562), so that rows made together are stored together. Its
 /// 74 other bits come from a cryptographic generator and none from a counter, since any client that knows the id of a hold or
 /// an order may read it.
+#[expect(clippy::disallowed_methods, reason = "the time in an id only sorts it")]
 pub fn mint_id() -> Uuid {
     let millis = chrono::Utc::now().timestamp_millis();
     uuid::Builder::from_unix_timestamp_millis(u64::try_from(millis).unwrap_or(0), &rand::random()).into_uuid()

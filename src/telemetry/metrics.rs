@@ -20,8 +20,8 @@ const ORDERS_CREATED: &str = "orders.created";
 const ORDERS_CANCELLED: &str = "orders.cancelled";
 /// Requests that got the response of an earlier one with the same idempotency key, by `operation`.
 const IDEMPOTENT_REPLAYS: &str = "idempotency.replayed";
-/// Webhook deliveries, by `outcome` (processed, duplicate, queued, parked, ignored, quarantined, refund_due,
-/// unmatched).
+/// Webhook deliveries, by `outcome` (`processed`, `duplicate`, `queued`, `parked`, `ignored`, `quarantined`,
+/// `refund_due`, `unmatched`).
 const WEBHOOK_DELIVERIES: &str = "webhook.deliveries";
 /// Events that were quarantined, by `reason` (the check that failed).
 const WEBHOOK_QUARANTINED: &str = "webhook.quarantined";

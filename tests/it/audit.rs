@@ -71,6 +71,7 @@ impl Scene {
     }
 
     /// Returns each kind of finding with the id that it is reported at and the statement that causes it.
+    #[expect(clippy::too_many_lines, reason = "a table, one entry for each kind")]
     fn damages(&self, spare_product: i64) -> Vec<(Kind, String, String)> {
         let (held, pending, paid) = (binary(&self.held), binary(&self.pending.1), binary(&self.paid.1));
         let cancelled = binary(&self.cancelled);

@@ -127,6 +127,7 @@ async fn the_commands_of_the_dev_banner_work_in_any_terminal_with_any_secrets_an
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a provider signs with its own clock")]
 #[tokio::test]
 async fn dev_accepts_signatures_with_the_secrets_that_it_is_given() {
     let folder = Folder::new("dev accepts");

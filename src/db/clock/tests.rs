@@ -101,12 +101,11 @@ fn without_a_pause_a_jump_stops_nothing() {
 #[test]
 fn a_difference_of_the_clocks_is_reported_until_they_agree_again() {
     let clock = Clock::default();
-    let local = || Utc::now().naive_utc();
-    clock.read(local(), Instant::now());
+    clock.read(local_now(), Instant::now());
     assert_eq!(clock.difference(), None);
-    clock.read(local() + TimeDelta::seconds(3), Instant::now());
+    clock.read(local_now() + TimeDelta::seconds(3), Instant::now());
     let difference = clock.difference().expect("they differ");
     assert!((difference - TimeDelta::seconds(3)).abs() < TimeDelta::seconds(1), "{difference}");
-    clock.read(local(), Instant::now());
+    clock.read(local_now(), Instant::now());
     assert_eq!(clock.difference(), None);
 }

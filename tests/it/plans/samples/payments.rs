@@ -48,8 +48,37 @@ fn waiting_for(rows: i64, range: &Range<i64>, sample: Sample) -> Sample {
 }
 
 pub(super) fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
+    if verb.starts_with("list_ids_") {
+        event_lists(verb, at)
+    } else {
+        event_reads(verb, at).or_else(|| event_writes(verb, at))
+    }
+}
+
+fn event_lists(verb: &str, at: At) -> Option<Vec<Sample>> {
     let rows = at.rows;
     let queue = |status: &str, first: i64| listed(at, &hits(rows).bind("status", status), first);
+    let of = |name: &'static str, value: Value| hits(rows).bind("status", "ignored").bind(name, value);
+    Some(match verb {
+        "list_ids_by_state" => [
+            ("parked", PARKED.start + 1_000),
+            ("refund_due", REFUND_DUE.start + 1_000),
+            ("quarantined", QUARANTINED.start + 500),
+            ("dead", DEAD.start + 500),
+            ("applied", 100_000),
+        ]
+        .into_iter()
+        .flat_map(|(status, first)| queue(status, first))
+        .collect(),
+        "list_ids_by_age" => listed(at, &hits(rows), 100_000),
+        "list_ids_of_order" => listed(at, &of("order_id", bytes(order(BUSY_ORDER))), IGNORED.start + 1_000),
+        "list_ids_of_hold" => listed(at, &of("hold_id", bytes(hold(BUSY_ORDER))), IGNORED.end - 2_000),
+        _ => return None,
+    })
+}
+
+fn event_reads(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let rows = at.rows;
     let ready = |status: &str, after: i64| {
         page(rows).bind("status", status).bind("after", after).bind("limit", rows).bind("attempts", 5)
     };
@@ -61,11 +90,6 @@ pub(super) fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
     };
     let key = |number: i64| Event::derived_key(holdfast::domain::Meaning::Succeeded, &format!("charge {number}"));
     Some(match verb {
-        "insert" | "insert_settled" => {
-            let new = once(at, received("new", 1)).into_iter().chain(once(at, received(&copied_key(1), 1)));
-            new.map(|sample| sample.bind("status", "unmatched")).collect()
-        }
-        "insert_applied" => built(rows, pay(rows)),
         "list_generated" => vec![Sample { generated: 1, ..hits(rows).brace("last", Literal::Number(rows - 1)) }],
         "find" | "find_all" => once(at, event(&PAID)),
         "find_by_key" => once(at, hits(1).bind("provider", "default").bind("idempotency_key", key(1))),
@@ -99,6 +123,18 @@ pub(super) fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
                 .chain(once(at, names(hits(1), bytes(order(CANCELLED.start)), Value::NULL)))
                 .collect()
         }
+        _ => return None,
+    })
+}
+
+fn event_writes(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let rows = at.rows;
+    Some(match verb {
+        "insert" | "insert_settled" => {
+            let new = once(at, received("new", 1)).into_iter().chain(once(at, received(&copied_key(1), 1)));
+            new.map(|sample| sample.bind("status", "unmatched")).collect()
+        }
+        "insert_applied" => built(rows, pay(rows)),
         "claim" => once(at, event(&RECEIVED).bind("counted", 1)),
         "lease" => once(at, event(&RECEIVED).bind("attempts", 1).bind("pause_us", 1_000_000)),
         "lease_all" | "list_leased" => {
@@ -125,25 +161,6 @@ pub(super) fn payment_events(verb: &str, at: At) -> Option<Vec<Sample>> {
                 .bind("txn_id", "charge")
                 .bind("park_seconds", 86_400),
         ),
-        "list_ids_by_state" => [
-            ("parked", PARKED.start + 1_000),
-            ("refund_due", REFUND_DUE.start + 1_000),
-            ("quarantined", QUARANTINED.start + 500),
-            ("dead", DEAD.start + 500),
-            ("applied", 100_000),
-        ]
-        .into_iter()
-        .flat_map(|(status, first)| queue(status, first))
-        .collect(),
-        "list_ids_by_age" => listed(at, &hits(rows), 100_000),
-        "list_ids_of_order" => {
-            let of = |name: &'static str, value: Value| hits(rows).bind("status", "ignored").bind(name, value);
-            listed(at, &of("order_id", bytes(order(BUSY_ORDER))), IGNORED.start + 1_000)
-        }
-        "list_ids_of_hold" => {
-            let of = |name: &'static str, value: Value| hits(rows).bind("status", "ignored").bind(name, value);
-            listed(at, &of("hold_id", bytes(hold(BUSY_ORDER))), IGNORED.end - 2_000)
-        }
         _ => return None,
     })
 }
