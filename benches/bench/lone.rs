@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::NaiveDateTime;
 use holdfast::checkout::{Checkout, Policy};
 use holdfast::db::Database;
 use holdfast::db::door::Reply;
@@ -16,7 +16,7 @@ use holdfast::db::packets::pay_orders::{PayOrders, Success};
 use holdfast::db::packets::place_orders::{Draft, PlaceOrders};
 use holdfast::db::packets::take_holds::TakeHolds;
 use holdfast::db::tables::orders::Order;
-use holdfast::domain::{Event, Meaning, OrderStatus, Reference, mint_id};
+use holdfast::domain::{Meaning, OrderStatus, PaymentEvent, Reference, mint_id};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tokio::time::Instant;
@@ -203,13 +203,13 @@ impl Direct {
 }
 
 /// Returns the event that the service reads from a payment over HTTP.
-fn event(order_id: Uuid) -> Event {
+fn event(order_id: Uuid) -> PaymentEvent {
     let txn_id = order_id.to_string();
     let body = payment(&txn_id).into_bytes();
     let headers = format!("host: localhost\ncontent-type: application/json\ncontent-length: {}\n", body.len());
-    Event {
+    PaymentEvent {
         provider: "default",
-        idempotency_key: Event::derived_key(Meaning::Succeeded, &txn_id),
+        idempotency_key: PaymentEvent::derived_key(Meaning::Succeeded, &txn_id),
         meaning: Meaning::Succeeded,
         reference: Reference { order_id: Some(order_id), hold_id: None },
         amount: Some(AMOUNT.to_owned()),
@@ -227,7 +227,7 @@ fn event(order_id: Uuid) -> Event {
 
 /// Returns the order of [`Direct::order`]; the packet uses none of its times.
 fn order(hold_id: Uuid, order_id: Uuid) -> Order {
-    let now = Utc::now().naive_utc();
+    let now = NaiveDateTime::default();
     Order {
         id: order_id,
         hold_id,

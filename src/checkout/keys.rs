@@ -7,11 +7,11 @@ use futures_util::FutureExt as _;
 use crate::batch::Job;
 use crate::db::door::Database;
 use crate::db::error::Error;
-use crate::db::tables::idempotency_keys::{self, Keyed, Made};
+use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
 
 /// A request that may have a key.
 pub(crate) trait Keyable {
-    fn keyed(&self) -> Option<&Keyed>;
+    fn keyed(&self) -> Option<&IdempotentRequest>;
 }
 
 /// The jobs of a batch, sorted by their keys.
@@ -21,7 +21,7 @@ pub(crate) struct Sorted<Job> {
     /// Copies of a job in `first`: they run in the next batch, when the outcome of that job is known.
     pub(crate) again: Vec<Job>,
     /// Copies of requests that were answered before, each with the stored result.
-    pub(crate) replays: Vec<(Job, Made)>,
+    pub(crate) replays: Vec<(Job, StoredResult)>,
     /// Jobs whose key belongs to a different request.
     pub(crate) reused: Vec<Job>,
 }
@@ -32,7 +32,7 @@ pub(crate) async fn sort<Q: Keyable + Sync, A: Send>(
     jobs: Vec<Job<Q, A>>,
 ) -> Result<Sorted<Job<Q, A>>, (Vec<Job<Q, A>>, Error)> {
     let mut sorted = Sorted { first: Vec::new(), again: Vec::new(), replays: Vec::new(), reused: Vec::new() };
-    let keys: Vec<&Keyed> = jobs.iter().filter_map(|job| job.request.keyed()).collect();
+    let keys: Vec<&IdempotentRequest> = jobs.iter().filter_map(|job| job.request.keyed()).collect();
     if keys.is_empty() {
         sorted.first = jobs;
         return Ok(sorted);

@@ -18,7 +18,7 @@ pub enum Signer {
     /// It is not: verification is off.
     Off,
     /// With a secret that was made for this start.
-    Made {
+    StoredResult {
         /// The secret.
         key: [u8; 32],
         /// Whether no other is accepted.
@@ -38,12 +38,12 @@ impl Signer {
         let key = rand::random();
         let alone = given.is_none();
         settings.webhook_secrets = Some(given.into_iter().chain([secret(&key)]).collect::<Vec<_>>().join(","));
-        Self::Made { key, alone }
+        Self::StoredResult { key, alone }
     }
 
     /// Returns the assignments before a curl command that reports `$BODY` under the id `$HOLD`, and its signature options.
     fn sign(&self) -> (&'static str, String) {
-        let Self::Made { key, .. } = self else { return ("", String::new()) };
+        let Self::StoredResult { key, .. } = self else { return ("", String::new()) };
         let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         let code = format!("openssl dgst -sha256 -mac HMAC -macopt hexkey:{key} -binary | base64");
         let headers = format!(
@@ -55,10 +55,10 @@ impl Signer {
     fn describe(&self) -> String {
         match self {
             Self::Off => "off: every client can report payments".to_owned(),
-            Self::Made { key, alone: true } => {
+            Self::StoredResult { key, alone: true } => {
                 format!("{}, made for this start; --webhook-secrets off requires none", secret(key))
             }
-            Self::Made { alone: false, .. } => {
+            Self::StoredResult { alone: false, .. } => {
                 "with the secrets that were given; the third line uses a key made for this start".to_owned()
             }
         }

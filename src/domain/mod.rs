@@ -15,7 +15,7 @@ pub mod token;
 pub use caller::Caller;
 pub use money::{Amount, Currency};
 pub use outcome::Outcome;
-pub use payment::{Event, Meaning, Reference, WebhookMode};
+pub use payment::{Meaning, PaymentEvent, Reference, WebhookMode};
 pub use quarantine::{Quarantine, QuarantineReason};
 pub use refusal::Refusal;
 pub use status::{ChargeStatus, EventStatus, HoldStatus, Named, OrderStatus};

@@ -92,10 +92,10 @@ impl Reference {
 
 /// One event as a provider reported it.
 #[derive(Debug, Clone)]
-pub struct Event {
+pub struct PaymentEvent {
     /// The route by which it arrived; never a field of the body.
     pub provider: &'static str,
-    /// Unique per provider: the provider's own key, or [`Event::derived_key`].
+    /// Unique per provider: the provider's own key, or [`PaymentEvent::derived_key`].
     pub idempotency_key: Vec<u8>,
     /// The meaning of the event.
     pub meaning: Meaning,
@@ -123,7 +123,7 @@ pub struct Event {
     pub body: Vec<u8>,
 }
 
-impl Event {
+impl PaymentEvent {
     /// Returns the key of an event that has none of its own: its transaction together with its meaning. The separator is not
     /// a visible character, so that no key from outside can be equal.
     pub fn derived_key(meaning: Meaning, txn_id: &str) -> Vec<u8> {
@@ -190,8 +190,8 @@ pub fn is_positive(amount: Option<&str>, currency: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
-    fn event() -> Event {
-        Event {
+    fn event() -> PaymentEvent {
+        PaymentEvent {
             provider: "default",
             idempotency_key: b"k".to_vec(),
             meaning: Meaning::Succeeded,
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_copy_may_differ_in_fields_that_do_not_identify_the_event() {
-        let copy = Event {
+        let copy = PaymentEvent {
             amount: Some("1e2".into()),
             currency: Some("eur".into()),
             provider_timestamp: Some("now".into()),
@@ -226,14 +226,14 @@ mod tests {
     #[test]
     fn every_identifying_field_changes_the_fingerprint() {
         let others = [
-            Event { meaning: Meaning::Failed, ..event() },
-            Event { reference: Reference { order_id: Some(Uuid::max()), hold_id: None }, ..event() },
-            Event { reference: Reference { order_id: None, hold_id: Some(Uuid::nil()) }, ..event() },
-            Event { amount: Some("100.01".into()), ..event() },
-            Event { amount: None, ..event() },
-            Event { currency: Some("USD".into()), ..event() },
-            Event { txn_id: Some("T".into()), ..event() },
-            Event { txn_id: None, ..event() },
+            PaymentEvent { meaning: Meaning::Failed, ..event() },
+            PaymentEvent { reference: Reference { order_id: Some(Uuid::max()), hold_id: None }, ..event() },
+            PaymentEvent { reference: Reference { order_id: None, hold_id: Some(Uuid::nil()) }, ..event() },
+            PaymentEvent { amount: Some("100.01".into()), ..event() },
+            PaymentEvent { amount: None, ..event() },
+            PaymentEvent { currency: Some("USD".into()), ..event() },
+            PaymentEvent { txn_id: Some("T".into()), ..event() },
+            PaymentEvent { txn_id: None, ..event() },
         ];
         for other in others {
             assert_ne!(other.fingerprint(), event().fingerprint(), "{other:?}");

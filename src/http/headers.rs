@@ -7,7 +7,7 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
-use crate::checkout::{Keyed, Operation};
+use crate::checkout::{IdempotentRequest, Operation};
 use crate::domain::Caller;
 
 /// The name of the header with an [`IdempotencyKey`].
@@ -49,11 +49,16 @@ impl IdempotencyKey {
     }
 
     /// Combines the key with its scope and a fingerprint of the request; `parts` are the fields of the body.
-    pub fn keyed<const N: usize>(self, caller: Caller, operation: Operation, parts: [String; N]) -> Option<Keyed> {
+    pub fn keyed<const N: usize>(
+        self,
+        caller: Caller,
+        operation: Operation,
+        parts: [String; N],
+    ) -> Option<IdempotentRequest> {
         let key = self.0?;
         // none of the parts can contain the separator: they are numbers and ids
         let fingerprint = Sha256::digest(parts.join("|")).into();
-        Some(Keyed::new(caller.key_scope(), operation, key, fingerprint))
+        Some(IdempotentRequest::new(caller.key_scope(), operation, key, fingerprint))
     }
 
     fn schema() -> MetaSchema {

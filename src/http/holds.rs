@@ -15,7 +15,7 @@ use super::problem::{Denied, denials};
 use super::tags::Tags;
 use super::values::{Timestamp, Whole, Word};
 use crate::app::App;
-use crate::checkout::Hold;
+use crate::checkout::HoldLine;
 use crate::checkout::Operation;
 use crate::domain::{Caller, HoldStatus};
 
@@ -61,8 +61,8 @@ pub struct HoldBody {
     order_id: Option<Uuid>,
 }
 
-impl From<Hold> for HoldBody {
-    fn from(hold: Hold) -> Self {
+impl From<HoldLine> for HoldBody {
+    fn from(hold: HoldLine) -> Self {
         Self {
             hold_id: hold.id,
             product_id: hold.product_id,

@@ -14,10 +14,10 @@ use super::problem::{Denied, denials};
 use super::tags::Tags;
 use super::values::{Timestamp, Word};
 use crate::app::App;
-use crate::checkout::Hold;
+use crate::checkout::HoldLine;
 use crate::checkout::Operation;
 use crate::checkout::Placed;
-use crate::checkout::{OrderEvent, Reason};
+use crate::checkout::{Reason, TrailEntry};
 use crate::domain::{Caller, OrderStatus};
 
 /// A request for an order.
@@ -77,7 +77,7 @@ pub struct OrderBody {
 
 impl From<Placed> for OrderBody {
     fn from(placed: Placed) -> Self {
-        let item = |hold: Hold| ItemBody {
+        let item = |hold: HoldLine| ItemBody {
             product_id: hold.product_id,
             qty: hold.qty,
             unit_price_minor: hold.unit_price_minor,
@@ -135,8 +135,8 @@ pub struct OrderEventBody {
     correlation_id: Option<String>,
 }
 
-impl From<OrderEvent> for OrderEventBody {
-    fn from(event: OrderEvent) -> Self {
+impl From<TrailEntry> for OrderEventBody {
+    fn from(event: TrailEntry) -> Self {
         Self {
             id: event.id,
             from: event.from.map(Word),

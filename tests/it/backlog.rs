@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use holdfast::app::App;
-use holdfast::domain::{Event, EventStatus, Meaning, Reference, WebhookMode};
+use holdfast::domain::{EventStatus, Meaning, PaymentEvent, Reference, WebhookMode};
 use uuid::Uuid;
 
 use crate::support::crowd::{all, deliver, in_order, orders, sent};
@@ -24,13 +24,13 @@ async fn queueing(shop: &Shop) -> (Arc<App>, Proxy) {
 }
 
 /// Delivers these events; all of them then wait in the inbox.
-async fn queue(app: &Arc<App>, events: impl IntoIterator<Item = Event>) {
+async fn queue(app: &Arc<App>, events: impl IntoIterator<Item = PaymentEvent>) {
     for receipt in all(in_order(events.into_iter().map(|event| deliver(app, event)))).await {
         assert_eq!(receipt.expect("it is taken in").status, EventStatus::Received);
     }
 }
 
-fn pay(order_id: &Uuid) -> Event {
+fn pay(order_id: &Uuid) -> PaymentEvent {
     payment(*order_id, &order_id.to_string())
 }
 
@@ -57,16 +57,16 @@ async fn plain_payments_of_a_backlog_are_applied_in_one_transaction_and_other_ev
     let product_id = shop.product(100).await;
     let (app, proxy) = queueing(&shop).await;
     let placed = orders(&app, product_id, 40).await;
-    let mut events: Vec<Event> = placed.iter().map(pay).collect();
+    let mut events: Vec<PaymentEvent> = placed.iter().map(pay).collect();
     let of = |place: usize, key: &str| payment(placed[place], key);
     // this payment names the hold instead of the order
     let hold_id: Vec<u8> = shop.row(&format!("SELECT hold_id FROM orders WHERE id = x'{}'", placed[39].simple())).await;
     events[39].reference = Reference { order_id: None, hold_id: Uuid::from_slice(&hold_id).ok() };
     events.extend([
         of(0, "a second charge"),
-        Event { txn_id: events[1].txn_id.clone(), ..of(1, "the same charge") },
-        Event { meaning: Meaning::Failed, ..of(2, "a failure") },
-        Event { meaning: Meaning::Refunded, txn_id: events[3].txn_id.clone(), ..of(3, "a refund") },
+        PaymentEvent { txn_id: events[1].txn_id.clone(), ..of(1, "the same charge") },
+        PaymentEvent { meaning: Meaning::Failed, ..of(2, "a failure") },
+        PaymentEvent { meaning: Meaning::Refunded, txn_id: events[3].txn_id.clone(), ..of(3, "a refund") },
         payment(Uuid::now_v7(), "of no order"),
     ]);
     events[4].amount = Some("1.00".to_owned());
@@ -99,7 +99,7 @@ async fn a_refund_that_waits_for_a_payment_of_the_backlog_takes_effect_with_it()
     let (app, _proxy) = queueing(&shop).await;
     let placed = orders(&app, product_id, 3).await;
     let charge = pay(&placed[0]).txn_id;
-    let refund = Event { meaning: Meaning::Refunded, txn_id: charge, ..payment(placed[0], "a refund") };
+    let refund = PaymentEvent { meaning: Meaning::Refunded, txn_id: charge, ..payment(placed[0], "a refund") };
     queue(&app, [refund]).await;
     work_off(&app).await;
     assert_eq!(shop.count("SELECT COUNT(*) FROM payment_events WHERE status = 'parked'").await, 1);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use holdfast::app::App;
 use holdfast::checkout::Taken;
-use holdfast::checkout::{Error, Keyed, Operation};
+use holdfast::checkout::{Error, IdempotentRequest, Operation};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ fn cuts(packet: &str) -> [(Rule, Action); 4] {
 }
 
 /// The quantity and the key of one request.
-type Wish = (i64, Option<Keyed>);
+type Wish = (i64, Option<IdempotentRequest>);
 
 /// Returns twenty requests without a key, twenty with one, and copies of five of the latter.
 fn wishes(tag: &str) -> Vec<Wish> {
@@ -56,7 +56,7 @@ async fn assert_each_held_once(shop: &Shop, product_id: i64, wishes: &[Wish], an
         let Ok(Taken { hold, replayed }) = answer else { continue };
         assert_eq!(stored.get(&hold.id), Some(qty), "{hold:?}");
         assert!(seen.insert(hold.id) || *replayed, "two requests share {hold:?}");
-        if let Some(Keyed { key, .. }) = key {
+        if let Some(IdempotentRequest { key, .. }) = key {
             assert_eq!(*by_key.entry(key).or_insert(hold.id), hold.id, "one key, one hold");
         }
     }

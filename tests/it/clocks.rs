@@ -121,7 +121,7 @@ async fn a_database_clock_that_jumps_ahead_lets_nothing_run_out_until_the_pause_
     let ahead = app.checkout.create_hold(sale.product_id, 1, None).await.expect("a unit is free").hold;
     shop.execute("UPDATE products SET stock = 5").await;
     // a payment that names a hold is parked, and one that names an order pays it
-    let for_hold = holdfast::domain::Event {
+    let for_hold = holdfast::domain::PaymentEvent {
         reference: Reference { order_id: None, hold_id: Some(sale.paid_hold) },
         ..payment(sale.order_id, "of a hold")
     };
@@ -152,7 +152,7 @@ async fn every_code_path_that_ends_overdue_rows_stops_before_it_changes_one() {
             4 => drop(checkout.create_hold(sale.product_id, 1, None).await.expect_err("none is left")),
             _ => {
                 let reference = Reference { order_id: None, hold_id: Some(sale.paid_hold) };
-                let event = holdfast::domain::Event { reference, ..payment(sale.order_id, "of a hold") };
+                let event = holdfast::domain::PaymentEvent { reference, ..payment(sale.order_id, "of a hold") };
                 let receipt = checkout.receive_event(event).await.expect("it is taken in");
                 assert_eq!(receipt.status, EventStatus::Parked);
             }

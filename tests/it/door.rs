@@ -10,7 +10,7 @@ use holdfast::app::App;
 use holdfast::checkout::payments::receipt::Receipt;
 use holdfast::config::Config;
 use holdfast::db::{Database, Error, Failure, pool};
-use holdfast::domain::{Event, Meaning, Refusal};
+use holdfast::domain::{Meaning, PaymentEvent, Refusal};
 use mysql_async::prelude::Queryable;
 use tokio::sync::{Barrier, watch};
 
@@ -176,7 +176,7 @@ async fn buy_losing_every_commit(app: &App, proxy: &Proxy, product_id: i64, acti
     let held = checkout.create_hold(product_id, 3, None).await.expect("enough units").hold;
     let order = checkout.create_order(held.id, None, None).await.expect("an active hold").order;
     let paid = payment(order.id, "paid");
-    let refunded = Event {
+    let refunded = PaymentEvent {
         meaning: Meaning::Refunded,
         txn_id: paid.txn_id.clone(),
         restock: true,

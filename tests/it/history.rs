@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use holdfast::app::App;
-use holdfast::checkout::{Error, Hold};
+use holdfast::checkout::{Error, HoldLine};
 use holdfast::config::Config;
 use holdfast::domain::Refusal;
 use rand::rngs::StdRng;
@@ -79,7 +79,7 @@ struct Buyer {
     app: Arc<App>,
     product_id: i64,
     luck: StdRng,
-    held: Vec<Hold>,
+    held: Vec<HoldLine>,
     history: Arc<Mutex<History>>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use holdfast::app::App;
-use holdfast::checkout::{Keyed, Operation};
+use holdfast::checkout::{IdempotentRequest, Operation};
 use holdfast::db::literal::{self, Literal};
 use holdfast::db::{migrations, sql};
 use holdfast::domain::OrderStatus;
@@ -45,7 +45,7 @@ async fn two_scopes_with_the_same_key_text_are_two_keys() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    let key = |scope, operation, body: u8| Some(Keyed::new(scope, operation, "key".to_owned(), [body; 32]));
+    let key = |scope, operation, body: u8| Some(IdempotentRequest::new(scope, operation, "key".to_owned(), [body; 32]));
     let scopes = ["anonymous", "client", "client 2"];
     // in one batch: each is the first under its key
     let jam = held_up(&proxy, [hold(&app, product_id, 1, None)]).await;
@@ -210,7 +210,10 @@ async fn assert_found_by_this_version(app: &Arc<App>, written: &[Written]) {
     }
 }
 
-async fn find(app: &Arc<App>, keyed: &Keyed) -> Option<holdfast::db::tables::idempotency_keys::Made> {
+async fn find(
+    app: &Arc<App>,
+    keyed: &IdempotentRequest,
+) -> Option<holdfast::db::tables::idempotency_keys::StoredResult> {
     use futures_util::FutureExt as _;
     let database = app.checkout.database();
     let found = database

@@ -1,6 +1,6 @@
 //! A Stripe payment is spread over a session, an intent, a charge and refunds, and few of them name the order.
 
-use holdfast::domain::Event;
+use holdfast::domain::PaymentEvent;
 use serde_json::{Value, json};
 
 use crate::stripe::deliver;
@@ -230,7 +230,7 @@ async fn the_sweep_reads_many_unmatched_events_in_pages_and_keeps_its_place() {
 #[tokio::test]
 async fn a_payment_that_was_stored_without_links_is_found_by_its_charge() {
     let (shop, client, _other, payment) = two_instances().await;
-    let by_old_version = Event {
+    let by_old_version = PaymentEvent {
         provider: "stripe",
         txn_id: Some(payment.charge()),
         ..self::payment(payment.order_id.parse().expect("an id"), "evt_old")

@@ -30,8 +30,8 @@ use crate::db::packets::keys::Keys;
 use crate::db::packets::send;
 use crate::db::packets::take_holds::{ROW_BYTES, TakeHolds, TakenHolds};
 use crate::db::share::Share;
-use crate::db::tables::holds::{self, Hold};
-use crate::db::tables::idempotency_keys::{self, Keyed, Made};
+use crate::db::tables::holds::{self, HoldLine};
+use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
 use crate::db::tables::products::Terms;
 use crate::domain::{HoldStatus, Refusal};
 
@@ -42,20 +42,20 @@ pub(crate) struct HoldRequest {
     pub(crate) hold_id: Uuid,
     pub(crate) qty: i64,
     /// The client's idempotency key, if it sent one.
-    pub(crate) keyed: Option<Keyed>,
+    pub(crate) keyed: Option<IdempotentRequest>,
 }
 
 /// A hold that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     /// The hold as it was when it was taken.
-    pub hold: Hold,
+    pub hold: HoldLine,
     /// True when an earlier request under the same key took it.
     pub replayed: bool,
 }
 
 impl Keyable for HoldRequest {
-    fn keyed(&self) -> Option<&Keyed> {
+    fn keyed(&self) -> Option<&IdempotentRequest> {
         self.keyed.as_ref()
     }
 }
@@ -72,7 +72,7 @@ type HoldJob = JobOf<HoldWork>;
 /// Requests to be refused, and why.
 type Refused = Vec<(Refusal, HoldJob)>;
 /// Copies of requests that were answered before, each with the stored result.
-type Replays = Vec<(HoldJob, Made)>;
+type Replays = Vec<(HoldJob, StoredResult)>;
 
 impl Work for HoldWork {
     type Key = i64;
@@ -263,7 +263,7 @@ fn answer(jobs: Vec<HoldJob>, product_id: i64, terms: &Terms, taken: TakenHolds)
         TakenHolds::Now { available, taken_at, expires_at } => {
             for job in jobs {
                 let HoldRequest { hold_id, qty, .. } = job.request;
-                let hold = Hold {
+                let hold = HoldLine {
                     id: hold_id,
                     product_id,
                     qty,
@@ -279,7 +279,7 @@ fn answer(jobs: Vec<HoldJob>, product_id: i64, terms: &Terms, taken: TakenHolds)
             Some(available)
         }
         TakenHolds::Before(stored) => {
-            let mut stored: HashMap<Uuid, Hold> = stored.into_iter().map(|hold| (hold.id, hold)).collect();
+            let mut stored: HashMap<Uuid, HoldLine> = stored.into_iter().map(|hold| (hold.id, hold)).collect();
             for job in jobs {
                 let found = stored.remove(&job.request.hold_id).map(as_taken);
                 let found = found.ok_or_else(|| Error::Broken("a hold of a committed batch is missing".to_owned()));
@@ -311,6 +311,6 @@ async fn replay(database: &Database, replays: Replays) {
 }
 
 /// Returns a hold as the first response showed it, whatever has happened to it since.
-fn as_taken(hold: Hold) -> Hold {
-    Hold { status: HoldStatus::Active, order_id: None, ..hold }
+fn as_taken(hold: HoldLine) -> HoldLine {
+    HoldLine { status: HoldStatus::Active, order_id: None, ..hold }
 }

@@ -15,8 +15,8 @@ use crate::checkout::error::Error;
 use crate::checkout::patience::{ask, deadline};
 use crate::checkout::state::Checkout;
 use crate::checkout::units;
-use crate::db::tables::holds::{self, Hold};
-use crate::db::tables::idempotency_keys::{self, Keyed};
+use crate::db::tables::holds::{self, HoldLine};
+use crate::db::tables::idempotency_keys::{self, IdempotentRequest};
 use crate::db::{Failure, Tx};
 use crate::domain::{HoldStatus, Refusal, mint_id};
 use crate::telemetry;
@@ -28,7 +28,12 @@ impl Checkout {
     /// [`Refusal::InvalidQuantity`], [`Refusal::ProductNotFound`], [`Refusal::IdempotencyKeyReuse`]; when there are not enough
     /// units, [`Refusal::AllHeld`] if enough may come back, else [`Refusal::SoldOut`]; [`Error::Overloaded`] when too many
     /// requests wait for this product.
-    pub async fn create_hold(&self, product_id: i64, qty: i64, keyed: Option<Keyed>) -> Result<Taken, Error> {
+    pub async fn create_hold(
+        &self,
+        product_id: i64,
+        qty: i64,
+        keyed: Option<IdempotentRequest>,
+    ) -> Result<Taken, Error> {
         let result = self.queue_for_hold(product_id, qty, keyed).await;
         match &result {
             Ok(Taken { replayed: false, .. }) => telemetry::hold_created(),
@@ -40,7 +45,12 @@ impl Checkout {
         result
     }
 
-    async fn queue_for_hold(&self, product_id: i64, qty: i64, keyed: Option<Keyed>) -> Result<Taken, Error> {
+    async fn queue_for_hold(
+        &self,
+        product_id: i64,
+        qty: i64,
+        keyed: Option<IdempotentRequest>,
+    ) -> Result<Taken, Error> {
         if qty < 1 || qty > self.policy.max_qty {
             return Err(Refusal::InvalidQuantity { max: self.policy.max_qty }.into());
         }
@@ -57,7 +67,7 @@ impl Checkout {
     ///
     /// # Errors
     /// [`Refusal::HoldNotFound`].
-    pub async fn hold(&self, hold_id: Uuid) -> Result<Hold, Error> {
+    pub async fn hold(&self, hold_id: Uuid) -> Result<HoldLine, Error> {
         Ok(self.database.read("holds.find", |tx| async move { only(tx, hold_id).await }.boxed()).await?)
     }
 
@@ -65,7 +75,7 @@ impl Checkout {
     ///
     /// # Errors
     /// [`Refusal::HoldNotFound`], [`Refusal::HoldUsed`].
-    pub async fn release_hold(&self, hold_id: Uuid) -> Result<Hold, Error> {
+    pub async fn release_hold(&self, hold_id: Uuid) -> Result<HoldLine, Error> {
         let (hold, released) = self
             .database
             .transaction("holds.release", |tx| {
@@ -96,6 +106,6 @@ impl Checkout {
 }
 
 /// Returns the row of a hold of one product.
-async fn only(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Hold, Failure> {
+async fn only(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<HoldLine, Failure> {
     holds::find(tx, hold_id).await?.into_iter().next().ok_or(Failure::Refused(Refusal::HoldNotFound))
 }

@@ -18,8 +18,8 @@ use crate::db::packets::keys::Keys;
 use crate::db::packets::place_orders::{Draft, PlaceOrders, PlacedAt, ROW_BYTES};
 use crate::db::packets::send;
 use crate::db::share::Share;
-use crate::db::tables::holds::{self, Hold};
-use crate::db::tables::idempotency_keys::{self, Keyed, Made};
+use crate::db::tables::holds::{self, HoldLine};
+use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
 use crate::db::tables::orders::{self, Order};
 use crate::domain::{HoldStatus, OrderStatus, Refusal};
 
@@ -33,7 +33,7 @@ pub(crate) struct OrderRequest {
     /// The hold to be ordered.
     pub(crate) hold_id: Uuid,
     /// The client's idempotency key, if it sent one.
-    pub(crate) keyed: Option<Keyed>,
+    pub(crate) keyed: Option<IdempotentRequest>,
 }
 
 /// The result of a request for an order.
@@ -42,7 +42,7 @@ pub(crate) enum Ordered {
     Now { placed: Box<Placed>, changed: bool },
     /// An earlier request with the same key created the order. The status is the one that the key stored after this copy was
     /// counted.
-    Before(Made),
+    Before(StoredResult),
 }
 
 /// An order with its items.
@@ -51,13 +51,13 @@ pub struct Placed {
     /// The order.
     pub order: Order,
     /// Its items: the rows of its hold.
-    pub items: Vec<Hold>,
+    pub items: Vec<HoldLine>,
     /// True when an earlier request under the same key created it.
     pub replayed: bool,
 }
 
 impl Keyable for OrderRequest {
-    fn keyed(&self) -> Option<&Keyed> {
+    fn keyed(&self) -> Option<&IdempotentRequest> {
         self.keyed.as_ref()
     }
 }
@@ -70,7 +70,7 @@ pub(crate) struct OrderWork {
 
 type OrderJob = JobOf<OrderWork>;
 /// A request whose order can be created, with the rows of its hold.
-type Candidate = (OrderJob, Vec<Hold>);
+type Candidate = (OrderJob, Vec<HoldLine>);
 
 impl Work for OrderWork {
     type Key = ();
@@ -128,7 +128,7 @@ impl OrderWork {
         &self,
         database: &Database,
         candidates: &[Candidate],
-        replays: &[(OrderJob, Made)],
+        replays: &[(OrderJob, StoredResult)],
     ) -> Result<Option<PlacedAt>, Error> {
         let drafts = candidates.iter().map(|(job, rows)| draft(&job.request, rows)).collect();
         let new = candidates.iter().filter_map(|(job, _)| Some((job.request.keyed.as_ref()?, job.request.order_id)));
@@ -148,7 +148,7 @@ fn refuse_all(jobs: impl IntoIterator<Item = OrderJob>, error: &Error) -> Attemp
 /// The stored rows that decide which orders a batch can create, as they were read before.
 #[derive(Default)]
 struct Stored {
-    rows: HashMap<Uuid, Vec<Hold>>,
+    rows: HashMap<Uuid, Vec<HoldLine>>,
     /// Chosen ids that are orders already, each with the hold of its order.
     taken: HashMap<Uuid, Uuid>,
 }
@@ -221,7 +221,7 @@ fn unique(jobs: Vec<OrderJob>, again: &mut Vec<OrderJob>) -> Vec<OrderJob> {
 }
 
 /// Returns why no order can be created from a hold with these rows; `None` when one can.
-fn refusal(rows: &[Hold]) -> Option<Refusal> {
+fn refusal(rows: &[HoldLine]) -> Option<Refusal> {
     let Some(row) = rows.first() else { return Some(Refusal::HoldNotFound) };
     match (row.order_id, row.status) {
         (Some(order_id), _) => Some(Refusal::HoldUsed { order_id }),
@@ -235,7 +235,7 @@ fn refusal(rows: &[Hold]) -> Option<Refusal> {
 async fn answer(
     database: &Database,
     candidates: Vec<Candidate>,
-    replays: Vec<(OrderJob, Made)>,
+    replays: Vec<(OrderJob, StoredResult)>,
     placed_at: Option<PlacedAt>,
 ) {
     let order_ids: Vec<Uuid> = candidates.iter().map(|(job, _)| job.request.order_id).collect();
@@ -255,11 +255,11 @@ async fn answer(
 
 /// Answers copies, each with the status that its key has now. That status is final, since every copy was counted in a
 /// transaction that has committed.
-async fn replay(database: &Database, replays: Vec<(OrderJob, Made)>) {
+async fn replay(database: &Database, replays: Vec<(OrderJob, StoredResult)>) {
     if replays.is_empty() {
         return;
     }
-    let keys: Vec<&Keyed> = replays.iter().filter_map(|(job, _)| job.request.keyed.as_ref()).collect();
+    let keys: Vec<&IdempotentRequest> = replays.iter().filter_map(|(job, _)| job.request.keyed.as_ref()).collect();
     let keys = &keys;
     let counted = database
         .read("idempotency_keys.list", |tx| async move { idempotency_keys::list(tx, keys).await }.boxed())
@@ -289,7 +289,7 @@ fn answer_later(database: &Database, job: OrderJob, placed: Box<Placed>) {
     });
 }
 
-fn draft(request: &OrderRequest, rows: &[Hold]) -> Draft {
+fn draft(request: &OrderRequest, rows: &[HoldLine]) -> Draft {
     Draft {
         order_id: request.order_id,
         hold_id: request.hold_id,
@@ -299,7 +299,7 @@ fn draft(request: &OrderRequest, rows: &[Hold]) -> Draft {
     }
 }
 
-fn placed(request: &OrderRequest, items: Vec<Hold>, placed_at: PlacedAt) -> Placed {
+fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> Placed {
     let Draft { order_id, hold_id, total_minor, currency, .. } = draft(request, &items);
     let order = Order {
         id: order_id,

@@ -15,8 +15,8 @@ use crate::checkout::transition;
 use crate::db::Failure;
 use crate::db::error::Error as DbError;
 use crate::db::tables::holds;
-use crate::db::tables::idempotency_keys::{self, Keyed, Made};
-use crate::db::tables::order_events::{self, OrderEvent};
+use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
+use crate::db::tables::order_events::{self, TrailEntry};
 use crate::db::tables::orders::{self};
 use crate::db::tables::payment_events;
 use crate::domain::{OrderStatus, Refusal, mint_id};
@@ -35,7 +35,7 @@ impl Checkout {
         &self,
         hold_id: Uuid,
         order_id: Option<Uuid>,
-        keyed: Option<Keyed>,
+        keyed: Option<IdempotentRequest>,
     ) -> Result<Placed, Error> {
         let (chosen, order_id) = (order_id.is_some(), order_id.unwrap_or_else(mint_id));
         let request = OrderRequest { order_id, chosen, hold_id, keyed: keyed.clone() };
@@ -63,7 +63,7 @@ impl Checkout {
 
     /// Returns the order that an earlier request with the same key created. While the response to that request is not settled,
     /// it may not have looked for waiting events yet, and may never do so; then this function does.
-    async fn placed_before(&self, made: &Made) -> Result<Placed, Error> {
+    async fn placed_before(&self, made: &StoredResult) -> Result<Placed, Error> {
         let order_id = made.resource_id;
         if made.answered_status.is_none() {
             let hold_id = self.order(order_id).await?.order.hold_id;
@@ -74,7 +74,7 @@ impl Checkout {
     }
 
     /// Settles which status the responses under a key show, and returns it: `status`, unless a copy may have shown another one.
-    async fn first_answer(&self, keyed: &Keyed, status: OrderStatus) -> Result<OrderStatus, DbError> {
+    async fn first_answer(&self, keyed: &IdempotentRequest, status: OrderStatus) -> Result<OrderStatus, DbError> {
         self.database
             .transaction("orders.first_answer", |tx| {
                 async move {
@@ -112,7 +112,7 @@ impl Checkout {
     ///
     /// # Errors
     /// [`Refusal::OrderNotFound`].
-    pub async fn order_events(&self, order_id: Uuid) -> Result<Vec<OrderEvent>, Error> {
+    pub async fn order_events(&self, order_id: Uuid) -> Result<Vec<TrailEntry>, Error> {
         Ok(self
             .database
             .read("order_events.list", |tx| {

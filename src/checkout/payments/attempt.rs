@@ -12,7 +12,7 @@ use crate::db::error::{Error, Failure};
 use crate::db::tables::payment_events::{self, Beginning, Stored};
 use crate::db::tables::{holds, payment_event_deliveries, payment_event_quarantines};
 use crate::domain::retry::pause_after;
-use crate::domain::{Event, Meaning, Named as _, Outcome, Quarantine, Reference, Refusal};
+use crate::domain::{Meaning, Named as _, Outcome, PaymentEvent, Quarantine, Reference, Refusal};
 use crate::telemetry;
 
 /// Where an event to be applied comes from.
@@ -148,7 +148,7 @@ pub(crate) async fn reload_receipt(database: &Database, before: Receipt) -> Resu
 }
 
 /// Answers a delivery whose key is already taken: as a copy, or with a refusal if it is a different event.
-pub(crate) async fn copy_of(tx: &mut Tx<'_>, event: &Event) -> Result<Receipt, Failure> {
+pub(crate) async fn copy_of(tx: &mut Tx<'_>, event: &PaymentEvent) -> Result<Receipt, Failure> {
     let stored = payment_events::find_by_key(tx, event.provider, &event.idempotency_key).await?;
     let stored = stored.ok_or(Failure::Raced("payment_events/insert"))?;
     if stored.fingerprint != event.fingerprint() {

@@ -21,7 +21,7 @@ use crate::db::packets::send;
 use crate::db::share::Share;
 use crate::db::tables::orders::{self, Order};
 use crate::domain::payment::amount_fits;
-use crate::domain::{Event, EventStatus, Meaning, OrderStatus, Reference};
+use crate::domain::{EventStatus, Meaning, OrderStatus, PaymentEvent, Reference};
 
 /// The largest body of a batched event, in bytes.
 const SMALL: usize = 4096;
@@ -102,7 +102,7 @@ impl EventWork {
 
     /// Separates the events whose keys the inbox knows by now from the others.
     async fn part_by_keys(&self, jobs: Vec<EventJob>) -> (Vec<EventJob>, Vec<EventJob>) {
-        let events: Vec<&Event> = jobs.iter().map(|job| &job.request.event).collect();
+        let events: Vec<&PaymentEvent> = jobs.iter().map(|job| &job.request.event).collect();
         let events = &events;
         let known = self
             .database
@@ -171,7 +171,7 @@ fn success((job, order): &(EventJob, Order)) -> Success<'_> {
 pub(crate) async fn part_plain<T>(
     database: &Database,
     successes: Vec<T>,
-    event_of: impl Fn(&T) -> &Event,
+    event_of: impl Fn(&T) -> &PaymentEvent,
 ) -> (Vec<(T, Order)>, Vec<T>) {
     let found = find_orders(database, successes.iter().map(|success| event_of(success).reference)).await;
     let found = found.unwrap_or_default();
@@ -233,7 +233,7 @@ struct Found {
 }
 
 impl Found {
-    fn order_of(&self, event: &Event) -> Option<&Order> {
+    fn order_of(&self, event: &PaymentEvent) -> Option<&Order> {
         match (event.reference.order_id, event.reference.hold_id) {
             (Some(order_id), hold_id) => {
                 self.by_id.get(&order_id).filter(|order| hold_id.is_none_or(|hold_id| hold_id == order.hold_id))
@@ -245,7 +245,7 @@ impl Found {
 }
 
 /// Returns whether this success is one that its pending order waits for, as far as a read shows; the guard decides.
-fn fits(event: &Event, order: &Order) -> bool {
+fn fits(event: &PaymentEvent, order: &Order) -> bool {
     let (amount, currency) = (event.amount.as_deref(), event.currency.as_deref());
     order.status == OrderStatus::Pending && amount_fits(amount, currency, order.total_minor, &order.currency)
 }

@@ -28,7 +28,7 @@ use crate::db::views::audit;
 use crate::db::{Failure, Tx};
 use crate::domain::payment::is_positive;
 use crate::domain::retry::{ATTEMPTS, pause_after};
-use crate::domain::{Event, EventStatus, Meaning, Named as _, OrderStatus, Refusal};
+use crate::domain::{EventStatus, Meaning, Named as _, OrderStatus, PaymentEvent, Refusal};
 use crate::telemetry;
 
 /// Maximum number of events per step.
@@ -149,7 +149,7 @@ impl Checkout {
                 None
             }
         });
-        let known: Vec<(i64, Event)> = known.collect();
+        let known: Vec<(i64, PaymentEvent)> = known.collect();
         let (plain, others) = part_plain(&self.background, known, |(_, event)| event).await;
         alone.extend(others.into_iter().map(|(event_id, _)| event_id));
         match self.pay(&plain, began).await {
@@ -168,7 +168,7 @@ impl Checkout {
     }
 
     /// Applies all of these leased successes, each with its order, in one transaction, or none.
-    async fn pay(&self, plain: &[((i64, Event), Order)], began: Instant) -> Result<(), DbError> {
+    async fn pay(&self, plain: &[((i64, PaymentEvent), Order)], began: Instant) -> Result<(), DbError> {
         if plain.is_empty() {
             return Ok(());
         }
@@ -365,7 +365,7 @@ impl Checkout {
     }
 }
 
-fn success(((event_id, event), order): &((i64, Event), Order), processing: Duration) -> Success<'_> {
+fn success(((event_id, event), order): &((i64, PaymentEvent), Order), processing: Duration) -> Success<'_> {
     Success { event_id: Some(*event_id), event, order, processing }
 }
 

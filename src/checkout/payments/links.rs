@@ -27,7 +27,7 @@ use crate::db::tables::payment_links::{self, Link};
 use crate::db::tables::{orders, payment_event_deliveries};
 use crate::db::{Failure, Tx};
 use crate::domain::payment::DeliveryStatus;
-use crate::domain::{Event, EventStatus, Meaning, Reference, WebhookMode};
+use crate::domain::{EventStatus, Meaning, PaymentEvent, Reference, WebhookMode};
 
 /// The effect that a report asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub enum Effect {
 #[derive(Debug, Clone)]
 pub struct Report {
     /// The event. Its reference is empty when it names no order or hold of this shop.
-    pub event: Event,
+    pub event: PaymentEvent,
     /// Whether its reference is only a hint at an order. A hint counts when nothing else is known of the payment and the order
     /// exists.
     pub hint: bool,
@@ -87,7 +87,7 @@ impl Checkout {
 
     /// Returns whether the hint of an event counts: the payment is linked to this order, or it has no link and the order
     /// exists.
-    async fn hint_counts(&self, event: &Event, objects: &[Vec<u8>]) -> Result<bool, DbError> {
+    async fn hint_counts(&self, event: &PaymentEvent, objects: &[Vec<u8>]) -> Result<bool, DbError> {
         let found = self.database.read("payments.find_hinted", |tx| {
             async move {
                 let known = payment_links::list_known(tx, event.provider.as_bytes(), objects).await?;
@@ -125,7 +125,7 @@ impl Checkout {
     }
 
     /// Links the objects of an event to the order or hold that it names, and applies the events that waited for the link.
-    async fn link(&self, event: &Event, objects: &[Vec<u8>]) -> Result<(), DbError> {
+    async fn link(&self, event: &PaymentEvent, objects: &[Vec<u8>]) -> Result<(), DbError> {
         let (provider, reference) = (event.provider.as_bytes(), event.reference);
         let charge_name = charge_name(event);
         self.database
@@ -138,7 +138,7 @@ impl Checkout {
     }
 
     /// Does the same for an event that names no order, if one of its objects is linked.
-    async fn adopt(&self, event: &Event, objects: &[Vec<u8>]) -> Result<(), DbError> {
+    async fn adopt(&self, event: &PaymentEvent, objects: &[Vec<u8>]) -> Result<(), DbError> {
         let provider = event.provider.as_bytes();
         let charge_name = charge_name(event);
         let linked = self
@@ -249,7 +249,7 @@ impl Checkout {
 
     /// Takes in an event that names no order or hold of this shop: it waits, unless one of its objects is linked. A hint at an
     /// order that does not exist yet is stored with it.
-    async fn receive_unmatched(&self, event: &Event, objects: &[Vec<u8>]) -> Result<Receipt, DbError> {
+    async fn receive_unmatched(&self, event: &PaymentEvent, objects: &[Vec<u8>]) -> Result<Receipt, DbError> {
         let receipt = self
             .database
             .transaction("payments.receive_unmatched", |tx| {
@@ -280,7 +280,7 @@ impl Checkout {
     }
 
     /// Stores a failed attempt to pay, and shows it in the trail of its order while that is pending.
-    async fn note_attempt(&self, event: &Event, objects: &[Vec<u8>], named: bool) -> Result<Receipt, DbError> {
+    async fn note_attempt(&self, event: &PaymentEvent, objects: &[Vec<u8>], named: bool) -> Result<Receipt, DbError> {
         self.database
             .transaction("payments.note_attempt", |tx| {
                 async move {
@@ -321,7 +321,12 @@ fn turn(meaning: Meaning) -> u8 {
 }
 
 /// Returns the order or hold that an event names, or else the one that its objects are linked to.
-async fn reference_of(tx: &mut Tx<'_>, event: &Event, objects: &[Vec<u8>], named: bool) -> Result<Reference, Failure> {
+async fn reference_of(
+    tx: &mut Tx<'_>,
+    event: &PaymentEvent,
+    objects: &[Vec<u8>],
+    named: bool,
+) -> Result<Reference, Failure> {
     if named {
         return Ok(event.reference);
     }
@@ -345,6 +350,6 @@ fn link_of<'a>(known: &'a [Link], charge_name: &[u8]) -> Option<&'a Link> {
 }
 
 /// Returns the name of the event's payment among the charges.
-fn charge_name(event: &Event) -> &[u8] {
+fn charge_name(event: &PaymentEvent) -> &[u8] {
     event.txn_id.as_deref().unwrap_or_default().as_bytes()
 }

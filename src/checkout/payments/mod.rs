@@ -24,7 +24,7 @@ use self::receipt::{Delivery, Receipt, record_delivery};
 use super::patience::{ask, deadline};
 use super::state::Checkout;
 use crate::checkout::error::Error;
-use crate::domain::{Event, EventStatus, WebhookMode};
+use crate::domain::{EventStatus, PaymentEvent, WebhookMode};
 
 impl Checkout {
     /// Takes in one delivery: when this returns, the event is durable, and applied if its order exists, unless that is left to
@@ -35,7 +35,7 @@ impl Checkout {
     /// wait.
     ///
     /// [`Refusal::IdempotencyKeyReuse`]: crate::domain::Refusal::IdempotencyKeyReuse
-    pub async fn receive_event(&self, event: Event) -> Result<Receipt, Error> {
+    pub async fn receive_event(&self, event: PaymentEvent) -> Result<Receipt, Error> {
         let arrived = Instant::now();
         let delivery = Delivery { event, arrived, park_seconds: self.policy.park_seconds };
         let receipt = match self.policy.webhook_mode {

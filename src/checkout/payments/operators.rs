@@ -13,10 +13,10 @@ use crate::db::tables::{
     charges, idempotency_keys, payment_event_deliveries, payment_event_quarantines, payment_event_trail, payment_events,
 };
 use crate::db::views::operators;
-pub use crate::db::views::operators::{ChargeLine, EventLine, EventRecord, Happening};
+pub use crate::db::views::operators::{ChargeLine, EventLine, EventRecord, EventTrailEntry};
 use crate::db::{Failure, Tx};
 use crate::domain::payment::DeliveryStatus;
-use crate::domain::{ChargeStatus, Event, EventStatus, Meaning, Refusal};
+use crate::domain::{ChargeStatus, EventStatus, Meaning, PaymentEvent, Refusal};
 
 /// Maximum number of trail entries shown for one event.
 const HAPPENINGS: u32 = 100;
@@ -29,7 +29,7 @@ pub struct EventFile {
     /// The charge that it names, even if another event owns the charge.
     pub charge: Option<ChargeLine>,
     /// Its trail, apart from its outcome, the oldest first; the last hundred entries.
-    pub happenings: Vec<Happening>,
+    pub happenings: Vec<EventTrailEntry>,
     /// The answers to its deliveries, the oldest first: the first one, as far as it is known, and the last 99.
     pub deliveries: Vec<Delivered>,
 }
@@ -59,12 +59,12 @@ impl Checkout {
                 async move {
                     let record = operators::find_all(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
                     let event = payment_events::find(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
-                    let name = Event::charge_name(event.txn_id.as_deref(), &record.idempotency_key);
+                    let name = PaymentEvent::charge_name(event.txn_id.as_deref(), &record.idempotency_key);
                     let charge = charges::find(tx, &event.provider, &name).await?.map(ChargeLine::from);
                     let mut happenings = operators::list_happenings(tx, event_id, HAPPENINGS).await?;
                     if let Some((at, note)) = &record.dismissal {
                         let (action, detail) = (Action::Dismissed, note.clone());
-                        happenings.push(Happening { action, attempt: record.line.attempts, detail, at: *at });
+                        happenings.push(EventTrailEntry { action, attempt: record.line.attempts, detail, at: *at });
                     }
                     let mut deliveries = payment_event_deliveries::list(tx, event_id).await?;
                     if deliveries.first().is_none_or(|delivered| delivered.number > 1) {

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use crate::domain::payment::DeliveryStatus;
-use crate::domain::{Event, EventStatus, Named as _, OrderStatus};
+use crate::domain::{EventStatus, Named as _, OrderStatus, PaymentEvent};
 use crate::telemetry;
 
 /// The result of a delivery.
@@ -38,7 +38,7 @@ impl Receipt {
 /// One delivery of an event.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    pub(crate) event: Event,
+    pub(crate) event: PaymentEvent,
     pub(crate) arrived: Instant,
     /// How long the event may wait for its order, in seconds.
     pub(crate) park_seconds: u64,

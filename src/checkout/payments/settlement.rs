@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::checkout::{transition, units};
 use crate::db::tables::charges::{self, Charge, Money};
-use crate::db::tables::holds::{self, Hold};
+use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::orders::{self, Order};
 use crate::db::tables::payment_events::{self, Stored};
 use crate::db::{Failure, Tx};
@@ -214,7 +214,7 @@ async fn without_order(tx: &mut Tx<'_>, event: &Stored) -> Result<Outcome, Failu
 /// Returns whether a hold can no longer become an order. An expired hold may still become one in a transaction that began in
 /// time. The guarded update waits for that transaction, so only its result counts.
 async fn has_ended(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
-    let ended = |rows: &[Hold]| {
+    let ended = |rows: &[HoldLine]| {
         rows.first().is_some_and(|row| matches!(row.status, HoldStatus::Released | HoldStatus::Expired))
     };
     let asked = Instant::now();

@@ -6,22 +6,22 @@ use uuid::Uuid;
 
 use crate::db::door::Reply;
 use crate::db::error::Failure;
-use crate::db::tables::idempotency_keys::{KeyId, Keyed, insert_all};
+use crate::db::tables::idempotency_keys::{IdempotentRequest, KeyId, insert_all};
 
 /// The keys that a packet writes.
 #[derive(Debug, Default)]
 pub struct Keys<'a> {
-    rows: BTreeMap<KeyId, (&'a Keyed, Uuid)>,
+    rows: BTreeMap<KeyId, (&'a IdempotentRequest, Uuid)>,
     new: usize,
 }
 
 impl<'a> Keys<'a> {
     /// Collects new keys and those of copies, each with the hold or order it stands for.
     pub fn new(
-        new: impl IntoIterator<Item = (&'a Keyed, Uuid)>,
-        copies: impl IntoIterator<Item = (&'a Keyed, Uuid)>,
+        new: impl IntoIterator<Item = (&'a IdempotentRequest, Uuid)>,
+        copies: impl IntoIterator<Item = (&'a IdempotentRequest, Uuid)>,
     ) -> Self {
-        let row = |(keyed, id): (&'a Keyed, Uuid)| (keyed.id, (keyed, id));
+        let row = |(keyed, id): (&'a IdempotentRequest, Uuid)| (keyed.id, (keyed, id));
         let mut rows: BTreeMap<_, _> = new.into_iter().map(row).collect();
         let new = rows.len();
         rows.extend(copies.into_iter().map(row));

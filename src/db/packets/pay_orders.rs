@@ -17,7 +17,7 @@ use crate::db::sql;
 use crate::db::tables::order_events::Reason;
 use crate::db::tables::orders::Order;
 use crate::db::tables::{holds, orders, payment_events};
-use crate::domain::{ChargeStatus, Event, EventStatus, OrderStatus, Reference};
+use crate::domain::{ChargeStatus, EventStatus, OrderStatus, PaymentEvent, Reference};
 
 /// How long the statements of a batch may wait for locked rows: the batch must be given up while its clients still wait, since
 /// its jobs then run alone.
@@ -29,7 +29,7 @@ pub struct Success<'a> {
     /// Its id, if it is in the inbox already.
     pub event_id: Option<i64>,
     /// The event.
-    pub event: &'a Event,
+    pub event: &'a PaymentEvent,
     /// Its order.
     pub order: &'a Order,
     /// How long its processing took until now.
@@ -95,7 +95,7 @@ impl Packet for PayOrders<'_> {
     /// Finds exactly these events in the inbox, all of them.
     fn find_own<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<Self::Outcome>, Failure>> {
         async move {
-            let events: Vec<&Event> = self.successes.iter().map(|success| success.event).collect();
+            let events: Vec<&PaymentEvent> = self.successes.iter().map(|success| success.event).collect();
             let stored = list_stored(tx, &events).await?;
             let fingerprints: HashMap<&[u8], [u8; 32]> =
                 events.iter().map(|event| (event.idempotency_key.as_slice(), event.fingerprint())).collect();
@@ -190,18 +190,18 @@ fn all_changed(inbox: u64, [charges, orders, trails, holds]: [Reply; 4], count: 
 }
 
 /// Lists those of the keys of these events that are in the inbox.
-pub async fn list_known(tx: &mut Tx<'_>, events: &[&Event]) -> Result<HashSet<Vec<u8>>, Failure> {
+pub async fn list_known(tx: &mut Tx<'_>, events: &[&PaymentEvent]) -> Result<HashSet<Vec<u8>>, Failure> {
     Ok(list_stored(tx, events).await?.into_iter().map(|(key, ..)| key).collect())
 }
 
 /// Lists the inbox rows with the keys of these events: key, id, fingerprint.
-async fn list_stored(tx: &mut Tx<'_>, events: &[&Event]) -> Result<Vec<(Vec<u8>, i64, Vec<u8>)>, Failure> {
+async fn list_stored(tx: &mut Tx<'_>, events: &[&PaymentEvent]) -> Result<Vec<(Vec<u8>, i64, Vec<u8>)>, Failure> {
     let keys = rows(events.iter().map(|event| key(event)));
     tx.rows_text(&sql::payment_events::ListIds { rows: keys }.text()).await
 }
 
 /// Returns how many bytes an event adds to the packet of [`PayOrders`], at most.
-pub fn row_bytes(event: &Event) -> usize {
+pub fn row_bytes(event: &PaymentEvent) -> usize {
     let texts = [
         &event.amount,
         &event.currency,
@@ -218,7 +218,7 @@ pub fn row_bytes(event: &Event) -> usize {
 }
 
 /// Returns the key by which an event's row is found.
-fn key(event: &Event) -> [Literal<'_>; 2] {
+fn key(event: &PaymentEvent) -> [Literal<'_>; 2] {
     [Literal::Bytes(event.provider.as_bytes()), Literal::Bytes(&event.idempotency_key)]
 }
 
@@ -257,7 +257,7 @@ fn insert_applied(successes: &[Success<'_>]) -> String {
 /// Returns the statement that records the charges of a batch of payments.
 fn insert_charges<'a>(successes: &[Success<'a>], step: u64) -> String {
     let name = |Success { event, .. }: &Success<'a>| -> Cow<'a, [u8]> {
-        Event::charge_name(event.txn_id.as_deref().map(str::as_bytes), &event.idempotency_key)
+        PaymentEvent::charge_name(event.txn_id.as_deref().map(str::as_bytes), &event.idempotency_key)
     };
     let names: Vec<Cow<'_, [u8]>> = successes.iter().map(name).collect();
     let values = successes.iter().zip(&names).enumerate().map(|(place, (success, name))| {
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn an_event_adds_no_more_bytes_than_its_bound() {
         let long = Some("x".repeat(255));
-        let event = Event {
+        let event = PaymentEvent {
             provider: "default",
             idempotency_key: vec![b'k'; 300],
             meaning: Meaning::Succeeded,
@@ -321,7 +321,7 @@ mod tests {
             headers: "h".repeat(4096),
             body: vec![b'b'; 4096],
         };
-        let bare = Event {
+        let bare = PaymentEvent {
             idempotency_key: vec![b'k'],
             amount: None,
             txn_id: None,
@@ -344,7 +344,7 @@ mod tests {
             refunded_currency: None,
             restocked: false,
         };
-        let short_key = Event { txn_id: event.txn_id.clone(), ..bare.clone() };
+        let short_key = PaymentEvent { txn_id: event.txn_id.clone(), ..bare.clone() };
         for event in [event, bare, short_key] {
             let success = Success { event_id: None, event: &event, order: &order, processing: Duration::from_secs(5) };
             let bytes = |count: usize| {

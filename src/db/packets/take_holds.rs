@@ -12,7 +12,7 @@ use crate::db::error::Failure;
 use crate::db::guard::single;
 use crate::db::literal::{Literal, rows};
 use crate::db::sql;
-use crate::db::tables::holds::{self, Hold};
+use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::products::{self, Terms};
 use crate::domain::Refusal;
 
@@ -49,7 +49,7 @@ pub enum TakenHolds {
         expires_at: NaiveDateTime,
     },
     /// An earlier attempt had taken them, in a commit whose response was lost.
-    Before(Vec<Hold>),
+    Before(Vec<HoldLine>),
 }
 
 impl TakeHolds<'_> {

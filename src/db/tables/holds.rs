@@ -19,7 +19,7 @@ use crate::telemetry;
 
 /// One row of a hold, as reads return it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hold {
+pub struct HoldLine {
     /// The hold.
     pub id: Uuid,
     /// The product.
@@ -94,17 +94,17 @@ pub fn sum(units: impl IntoIterator<Item = Units>) -> BTreeMap<i64, i64> {
 }
 
 /// Finds the rows of a hold, by product; none when the hold does not exist.
-pub async fn find(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Hold>, Failure> {
+pub async fn find(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<HoldLine>, Failure> {
     list_rows(tx, &[hold_id]).await
 }
 
 /// Lists the rows of these holds, by hold and product; missing holds are left out.
-pub async fn list_rows(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Hold>, Failure> {
+pub async fn list_rows(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<HoldLine>, Failure> {
     type Columns = (Vec<u8>, i64, i64, i64, String, String, NaiveDateTime, Option<Vec<u8>>, NaiveDateTime);
     let found: Vec<Columns> = tx.rows_text(&sql::holds::Find { ids: ids(hold_ids) }.text()).await?;
     let hold = |columns: Columns| {
         let (hold, product_id, qty, unit_price_minor, currency, status, expires_at, order, server_time) = columns;
-        Ok(Hold {
+        Ok(HoldLine {
             id: id(&hold)?,
             product_id,
             qty,

@@ -31,7 +31,7 @@ pub type KeyId = [u8; 32];
 
 /// One key and its request.
 #[derive(Debug, Clone)]
-pub struct Keyed {
+pub struct IdempotentRequest {
     /// The id of the key.
     pub id: KeyId,
     /// The scope of the caller; anonymous callers share one.
@@ -44,7 +44,7 @@ pub struct Keyed {
     pub fingerprint: [u8; 32],
 }
 
-impl Keyed {
+impl IdempotentRequest {
     /// Creates a key of this scope for this operation, with a digest of the request's body.
     pub fn new(scope: &'static str, operation: Operation, key: String, fingerprint: [u8; 32]) -> Self {
         let parts = [scope.as_bytes(), operation.as_str().as_bytes(), key.as_bytes()];
@@ -54,7 +54,7 @@ impl Keyed {
 
 /// The result of the first request with a key.
 #[derive(Debug, Clone)]
-pub struct Made {
+pub struct StoredResult {
     /// A digest of that request's body.
     pub fingerprint: Vec<u8>,
     /// The hold or order.
@@ -67,8 +67,8 @@ pub struct Made {
 /// Returns the statement that stores keys, each with its hold or order; the first response to an order has `pending` unless
 /// [`answer`] changes that. It has one affected row per new key and two per existing key. The keys must be sorted by id. It
 /// waits for another transaction that is storing one of them.
-pub fn insert_all<'a>(keys: impl IntoIterator<Item = (&'a Keyed, Uuid)>) -> String {
-    let row = |(keyed, resource_id): (&'a Keyed, Uuid)| {
+pub fn insert_all<'a>(keys: impl IntoIterator<Item = (&'a IdempotentRequest, Uuid)>) -> String {
+    let row = |(keyed, resource_id): (&'a IdempotentRequest, Uuid)| {
         let answered = match keyed.operation {
             Operation::Hold => Literal::Null,
             Operation::Order => Literal::name(OrderStatus::Pending),
@@ -87,12 +87,12 @@ pub fn insert_all<'a>(keys: impl IntoIterator<Item = (&'a Keyed, Uuid)>) -> Stri
 }
 
 /// Returns how many bytes a key adds to the statement of [`insert_all`], at most: it is written as hex.
-pub fn row_bytes(keyed: &Keyed) -> usize {
+pub fn row_bytes(keyed: &IdempotentRequest) -> usize {
     2 * (keyed.id.len() + keyed.scope.len() + keyed.key.len() + keyed.fingerprint.len()) + 96
 }
 
 /// Lists the results of the first requests with these keys.
-pub async fn list(tx: &mut Tx<'_>, keys: &[&Keyed]) -> Result<HashMap<KeyId, Made>, Failure> {
+pub async fn list(tx: &mut Tx<'_>, keys: &[&IdempotentRequest]) -> Result<HashMap<KeyId, StoredResult>, Failure> {
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
@@ -101,25 +101,25 @@ pub async fn list(tx: &mut Tx<'_>, keys: &[&Keyed]) -> Result<HashMap<KeyId, Mad
     let made = |(key_id, fingerprint, resource, answered): Columns| {
         let key_id = KeyId::try_from(key_id).map_err(|_| Failure::Broken("a key's id is not 32 bytes".to_owned()))?;
         let answered_status = answered.as_deref().map(state).transpose()?;
-        Ok((key_id, Made { fingerprint, resource_id: id(&resource)?, answered_status }))
+        Ok((key_id, StoredResult { fingerprint, resource_id: id(&resource)?, answered_status }))
     };
     found.into_iter().map(made).collect()
 }
 
 /// Finds the result of the first request with this key.
-pub async fn find(tx: &mut Tx<'_>, keyed: &Keyed) -> Result<Option<Made>, Failure> {
+pub async fn find(tx: &mut Tx<'_>, keyed: &IdempotentRequest) -> Result<Option<StoredResult>, Failure> {
     Ok(list(tx, &[keyed]).await?.remove(&keyed.id))
 }
 
 /// Stores the status in the first response to a key. Returns false when this status is stored already, or another one that
 /// the response to a copy may have had.
-pub async fn answer(tx: &mut Tx<'_>, keyed: &Keyed, status: OrderStatus) -> Result<bool, Failure> {
+pub async fn answer(tx: &mut Tx<'_>, keyed: &IdempotentRequest, status: OrderStatus) -> Result<bool, Failure> {
     let statement = sql::idempotency_keys::Answer { status: Literal::name(status).into(), ids: ids(&[keyed]) };
     // not a missed guard: most often the request is a copy
     Ok(tx.execute_text(&statement.text()).await? == 1)
 }
 
-fn ids(keys: &[&Keyed]) -> Text {
+fn ids(keys: &[&IdempotentRequest]) -> Text {
     let mut ids: Vec<&KeyId> = keys.iter().map(|keyed| &keyed.id).collect();
     ids.sort_unstable();
     literal::list(ids.into_iter().map(|id| Literal::Bytes(id)))
@@ -129,7 +129,7 @@ fn ids(keys: &[&Keyed]) -> Text {
 /// was found must be as durable as a new one, and MariaDB without a binary log shows a committed row before it is on disk.
 pub async fn wait_for_disk(tx: &mut Tx<'_>) -> Result<(), Failure> {
     let key = Uuid::from_bytes(rand::random());
-    let mark = Keyed::new("wait for disk", Operation::Hold, key.to_string(), [0; 32]);
+    let mark = IdempotentRequest::new("wait for disk", Operation::Hold, key.to_string(), [0; 32]);
     tx.packet(&[insert_all([(&mark, key)]), sql::idempotency_keys::Delete { ids: ids(&[&mark]) }.text()]).await?;
     Ok(())
 }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_key_adds_no_more_bytes_than_its_bound() {
-        let key = |key: String| Keyed::new("scope", Operation::Order, key, [255; 32]);
+        let key = |key: String| IdempotentRequest::new("scope", Operation::Order, key, [255; 32]);
         for keyed in [key(String::new()), key("k".repeat(255))] {
             let length = |count: usize| insert_all(vec![(&keyed, Uuid::max()); count]).len();
             assert!(

@@ -50,7 +50,7 @@ pub struct Transition {
 
 /// A row of the trail. The fields after `at` are set when a payment event was the reason, as far as that event has them.
 #[derive(Debug, Clone)]
-pub struct OrderEvent {
+pub struct TrailEntry {
     /// Ascending in the order of one order's transitions.
     pub id: i64,
     /// The state before; `None` for the creation.
@@ -113,19 +113,19 @@ pub async fn insert_for_payment(tx: &mut Tx<'_>, transition: Transition, event_i
 }
 
 /// Lists the trail of one order, oldest first.
-pub async fn list(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Vec<OrderEvent>, Failure> {
+pub async fn list(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Vec<TrailEntry>, Failure> {
     let found: Vec<mysql_async::Row> =
         tx.rows(sql::order_events::LIST, params! { "order_id" => bytes(order_id) }).await?;
     found.iter().map(order_event).collect()
 }
 
-fn order_event(row: &mysql_async::Row) -> Result<OrderEvent, Failure> {
+fn order_event(row: &mysql_async::Row) -> Result<TrailEntry, Failure> {
     let text = |name: &str| -> Result<Option<String>, Failure> {
         let bytes: Option<Vec<u8>> = column(row, name)?;
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     };
     let from: Option<String> = column(row, "from_status")?;
-    Ok(OrderEvent {
+    Ok(TrailEntry {
         id: column(row, "id")?,
         from: from.as_deref().map(state).transpose()?,
         to: state(&column::<String>(row, "to_status")?)?,

@@ -231,7 +231,7 @@ fn charge_line(row: &Row) -> Result<Option<ChargeLine>, Failure> {
 
 /// An entry in the trail of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Happening {
+pub struct EventTrailEntry {
     /// The action.
     pub action: Action,
     /// How often the event had been tried by then.
@@ -243,10 +243,10 @@ pub struct Happening {
 }
 
 /// Lists the last `limit` entries in the trail of an event, the oldest of them first.
-pub async fn list_happenings(tx: &mut Tx<'_>, event_id: i64, limit: u32) -> Result<Vec<Happening>, Failure> {
+pub async fn list_happenings(tx: &mut Tx<'_>, event_id: i64, limit: u32) -> Result<Vec<EventTrailEntry>, Failure> {
     let found: Vec<Row> = tx.rows(sql::payment_event_trail::LIST, params! { event_id, limit }).await?;
     let happening = |row: &Row| {
-        Ok(Happening {
+        Ok(EventTrailEntry {
             action: state(&column::<String>(row, "action")?)?,
             attempt: column(row, "attempt")?,
             detail: text_column(row, "detail")?.unwrap_or_default(),

@@ -6,7 +6,7 @@ use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::checkout::payments::operators::{Action, ChargeLine, Delivered, EventFile, EventLine, Happening};
+use crate::checkout::payments::operators::{Action, ChargeLine, Delivered, EventFile, EventLine, EventTrailEntry};
 use crate::checkout::payments::receipt::Receipt;
 use crate::domain::payment::DeliveryStatus;
 use crate::domain::{ChargeStatus, EventStatus, Meaning, OrderStatus, Quarantine, QuarantineReason};
@@ -186,7 +186,7 @@ pub struct HeaderBody {
 /// An entry in the history of an event: a failed attempt, or an action of an operator.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "EventHappening")]
-pub struct HappeningBody {
+pub struct EventTrailEntryBody {
     /// The kind of entry.
     action: Word<Action>,
     /// Number of attempts until then.
@@ -197,9 +197,9 @@ pub struct HappeningBody {
     at: Timestamp,
 }
 
-impl From<Happening> for HappeningBody {
-    fn from(happening: Happening) -> Self {
-        let Happening { action, attempt, detail, at } = happening;
+impl From<EventTrailEntry> for EventTrailEntryBody {
+    fn from(happening: EventTrailEntry) -> Self {
+        let EventTrailEntry { action, attempt, detail, at } = happening;
         Self { action: Word(action), attempt, detail, at: Timestamp(at) }
     }
 }
@@ -255,7 +255,7 @@ pub struct EventFileBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     charge: Option<ChargeBody>,
     /// Failed attempts and actions of operators, the oldest first; the last hundred.
-    history: Vec<HappeningBody>,
+    history: Vec<EventTrailEntryBody>,
     /// The deliveries and their responses, the oldest first: the first one and the last 99. Those to earlier versions may be
     /// missing; `event.deliveries` counts all.
     deliveries: Vec<DeliveryBody>,
@@ -292,7 +292,7 @@ impl From<EventFile> for EventFileBody {
             attempted_at: record.attempted_at.map(Timestamp),
             processing_us: record.processing_us,
             charge: charge.map(ChargeBody::from),
-            history: happenings.into_iter().map(HappeningBody::from).collect(),
+            history: happenings.into_iter().map(EventTrailEntryBody::from).collect(),
             deliveries: deliveries.into_iter().map(DeliveryBody::from).collect(),
             headers: record.headers.lines().filter_map(header).collect(),
             payload,

@@ -13,7 +13,7 @@ use super::webhook::{Message, NAME_BYTES, ProviderDelivery, WebhookResponse, bou
 use crate::app::App;
 use crate::domain::payment::Provider;
 use crate::domain::signature::{Secrets, Standard};
-use crate::domain::{Event, Meaning, Named as _, Reference};
+use crate::domain::{Meaning, Named as _, PaymentEvent, Reference};
 use crate::http::headers::{IdempotencyKey, SingleHeader, UnsignedKey};
 use crate::http::json::{Raw, parse};
 use crate::http::problem::{Denied, Problem, denials};
@@ -175,7 +175,7 @@ enum OuterKey {
 }
 
 /// Parses an event in the canonical format.
-fn read_event(outer_key: OuterKey, bytes: Vec<u8>, headers: String) -> Result<Event, Problem> {
+fn read_event(outer_key: OuterKey, bytes: Vec<u8>, headers: String) -> Result<PaymentEvent, Problem> {
     let body: PaymentEventBody = parse(&bytes).map_err(unreadable)?;
     let meaning = Meaning::of_word(&body.status).ok_or_else(|| {
         Problem::unprocessable(
@@ -184,7 +184,7 @@ fn read_event(outer_key: OuterKey, bytes: Vec<u8>, headers: String) -> Result<Ev
         )
     })?;
     let idempotency_key = event_key(outer_key, &body, meaning)?;
-    Ok(Event {
+    Ok(PaymentEvent {
         provider: StandardDelivery::PROVIDER.as_str(),
         idempotency_key,
         meaning,
@@ -217,7 +217,7 @@ fn event_key(outer: OuterKey, body: &PaymentEventBody, meaning: Meaning) -> Resu
             Err(Problem::unprocessable("idempotency_key_mismatch", detail))
         }
         (Some(key), _, _) | (None, Some(key), _) => Ok(key.as_bytes().to_vec()),
-        (None, None, Some(txn_id)) if !txn_id.is_empty() => Ok(Event::derived_key(meaning, txn_id)),
+        (None, None, Some(txn_id)) if !txn_id.is_empty() => Ok(PaymentEvent::derived_key(meaning, txn_id)),
         (None, None, _) => {
             let detail =
                 "An event must have the header `Idempotency-Key`, or `idempotency_key` or `txn_id` in its body.";

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::checkout::payments::links::Report;
 use crate::checkout::payments::receipt::Receipt;
 use crate::domain::payment::{DeliveryStatus, Provider};
-use crate::domain::{Event, EventStatus, OrderStatus};
+use crate::domain::{EventStatus, OrderStatus, PaymentEvent};
 use crate::http::json::{Json, Raw};
 use crate::http::problem::Problem;
 use crate::http::values::Word;
@@ -40,7 +40,7 @@ pub(super) trait ProviderDelivery {
 /// The content of a delivery.
 pub(super) enum Message {
     /// An event that names its order or hold.
-    Event(Event),
+    Event(PaymentEvent),
     /// A report about one of several objects of a payment.
     Report(Report),
     /// A message that concerns no payment.

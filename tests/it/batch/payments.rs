@@ -11,7 +11,7 @@ use holdfast::config::Config;
 use holdfast::db::packets::pay_orders::{ID_STEP, PayOrders, Success};
 use holdfast::db::packets::{Packet as _, send};
 use holdfast::db::tables::orders::Order;
-use holdfast::domain::{Event, EventStatus, OrderStatus, Refusal};
+use holdfast::domain::{EventStatus, OrderStatus, PaymentEvent, Refusal};
 use mysql_async::OptsBuilder;
 use mysql_async::prelude::Queryable as _;
 use uuid::Uuid;
@@ -23,7 +23,9 @@ use crate::support::{Shop, payment};
 type Sent = (usize, usize);
 
 /// Delivers 30 payments while the lane is held up; `bad` may replace the event at each place.
-async fn pay_in_a_crowd(bad: impl Fn(usize, Event, Uuid) -> Event) -> (Shop, Vec<Result<Receipt, Error>>, Sent) {
+async fn pay_in_a_crowd(
+    bad: impl Fn(usize, PaymentEvent, Uuid) -> PaymentEvent,
+) -> (Shop, Vec<Result<Receipt, Error>>, Sent) {
     let shop = Shop::open().await;
     let product_id = shop.product(1000).await;
     let (app, proxy) = shop.app_through_proxy().await;
@@ -75,11 +77,11 @@ async fn payments_that_wait_share_a_packet() {
 
 #[tokio::test]
 async fn a_payment_that_does_not_fit_fails_no_other_payment() {
-    let bad = |n: usize, event: Event, _| match n {
-        5 => Event { amount: Some("0.01".to_owned()), ..event },
-        6 => Event { idempotency_key: b"twice".to_vec(), ..event },
-        7 => Event { idempotency_key: b"twice".to_vec(), ..event },
-        8 => Event { body: vec![b' '; 10_000], ..event },
+    let bad = |n: usize, event: PaymentEvent, _| match n {
+        5 => PaymentEvent { amount: Some("0.01".to_owned()), ..event },
+        6 => PaymentEvent { idempotency_key: b"twice".to_vec(), ..event },
+        7 => PaymentEvent { idempotency_key: b"twice".to_vec(), ..event },
+        8 => PaymentEvent { body: vec![b' '; 10_000], ..event },
         9 => payment(Uuid::now_v7(), "unknown order"),
         _ => event,
     };
@@ -97,8 +99,8 @@ async fn a_payment_that_does_not_fit_fails_no_other_payment() {
 
 #[tokio::test]
 async fn a_payment_whose_key_is_taken_rolls_back_one_packet_and_fails_no_other_payment() {
-    let bad = |n: usize, event: Event, first: Uuid| match n {
-        3 => Event { idempotency_key: first.to_string().into_bytes(), ..event },
+    let bad = |n: usize, event: PaymentEvent, first: Uuid| match n {
+        3 => PaymentEvent { idempotency_key: first.to_string().into_bytes(), ..event },
         _ => event,
     };
     let (shop, mut answers, sent) = pay_in_a_crowd(bad).await;
@@ -110,7 +112,7 @@ async fn a_payment_whose_key_is_taken_rolls_back_one_packet_and_fails_no_other_p
 }
 
 /// Makes orders, and returns each with its payment, sorted by the payments' keys.
-async fn payments_of(app: &Arc<App>, product_id: i64, count: usize) -> Vec<(Event, Order)> {
+async fn payments_of(app: &Arc<App>, product_id: i64, count: usize) -> Vec<(PaymentEvent, Order)> {
     let mut to_pay = Vec::new();
     for order_id in orders(app, product_id, count).await {
         let order = app.checkout.order(order_id).await.expect("it is there").order;
@@ -120,7 +122,7 @@ async fn payments_of(app: &Arc<App>, product_id: i64, count: usize) -> Vec<(Even
     to_pay
 }
 
-fn successes(to_pay: &[(Event, Order)]) -> Vec<Success<'_>> {
+fn successes(to_pay: &[(PaymentEvent, Order)]) -> Vec<Success<'_>> {
     to_pay.iter().map(|(event, order)| Success { event_id: None, event, order, processing: Duration::ZERO }).collect()
 }
 

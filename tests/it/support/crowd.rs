@@ -8,8 +8,8 @@ use holdfast::app::App;
 use holdfast::checkout::Placed;
 use holdfast::checkout::Taken;
 use holdfast::checkout::payments::receipt::Receipt;
-use holdfast::checkout::{Error, Keyed, Operation};
-use holdfast::domain::Event;
+use holdfast::checkout::{Error, IdempotentRequest, Operation};
+use holdfast::domain::PaymentEvent;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -68,8 +68,8 @@ impl<T> Jam<T> {
 }
 
 /// A key for a request whose body is represented by a number.
-pub(crate) fn keyed(operation: Operation, key: impl Into<String>, body: u8) -> Keyed {
-    Keyed::new("anonymous", operation, key.into(), [body; 32])
+pub(crate) fn keyed(operation: Operation, key: impl Into<String>, body: u8) -> IdempotentRequest {
+    IdempotentRequest::new("anonymous", operation, key.into(), [body; 32])
 }
 
 /// A request that takes a hold.
@@ -77,7 +77,7 @@ pub(crate) fn hold(
     app: &Arc<App>,
     product_id: i64,
     qty: i64,
-    key: Option<Keyed>,
+    key: Option<IdempotentRequest>,
 ) -> impl Future<Output = Result<Taken, Error>> + Send + use<> {
     let app = Arc::clone(app);
     async move { app.checkout.create_hold(product_id, qty, key).await }
@@ -88,14 +88,17 @@ pub(crate) fn order(
     app: &Arc<App>,
     hold_id: Uuid,
     order_id: Option<Uuid>,
-    key: Option<Keyed>,
+    key: Option<IdempotentRequest>,
 ) -> impl Future<Output = Result<Placed, Error>> + Send + use<> {
     let app = Arc::clone(app);
     async move { app.checkout.create_order(hold_id, order_id, key).await }
 }
 
 /// A delivery of a payment event.
-pub(crate) fn deliver(app: &Arc<App>, event: Event) -> impl Future<Output = Result<Receipt, Error>> + Send + use<> {
+pub(crate) fn deliver(
+    app: &Arc<App>,
+    event: PaymentEvent,
+) -> impl Future<Output = Result<Receipt, Error>> + Send + use<> {
     let app = Arc::clone(app);
     async move { app.checkout.receive_event(event).await }
 }

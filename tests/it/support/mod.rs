@@ -13,7 +13,7 @@ pub(crate) mod statsd;
 use std::future::Future;
 use std::time::Duration;
 
-use holdfast::domain::{Event, Meaning, Reference};
+use holdfast::domain::{Meaning, PaymentEvent, Reference};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -35,8 +35,8 @@ where
 }
 
 /// The event by which a provider reports that an order is paid.
-pub(crate) fn payment(order_id: Uuid, key: &str) -> Event {
-    Event {
+pub(crate) fn payment(order_id: Uuid, key: &str) -> PaymentEvent {
+    PaymentEvent {
         provider: "default",
         idempotency_key: key.as_bytes().to_vec(),
         meaning: Meaning::Succeeded,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use holdfast::app::App;
-use holdfast::domain::{Event, Meaning, Reference};
+use holdfast::domain::{Meaning, PaymentEvent, Reference};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -181,7 +181,7 @@ async fn assert_the_sweep_finds(shop: &Shop, client: &Bare, order_id: &str) {
 
 /// Delivers an event without HTTP, so that [`end`] can end it.
 async fn receive(app: Arc<App>, order_id: String) {
-    let event = Event {
+    let event = PaymentEvent {
         provider: "default",
         idempotency_key: b"key".to_vec(),
         meaning: Meaning::Succeeded,

@@ -12,7 +12,7 @@ use crate::db::door::Tx;
 use crate::db::error::Failure;
 use crate::db::guard::single;
 use crate::db::sql;
-use crate::domain::{Event, EventStatus, Meaning, Named, Reference};
+use crate::domain::{EventStatus, Meaning, Named, PaymentEvent, Reference};
 
 pub(in crate::db) use self::waiting::mark_all_applied;
 pub use self::waiting::{
@@ -84,7 +84,7 @@ pub struct Beginning {
 }
 
 /// Stores an event. Returns its id for the first delivery, `None` for a copy, which is counted.
-pub async fn insert(tx: &mut Tx<'_>, event: &Event, beginning: Beginning) -> Result<Option<i64>, Failure> {
+pub async fn insert(tx: &mut Tx<'_>, event: &PaymentEvent, beginning: Beginning) -> Result<Option<i64>, Failure> {
     let mut params = of_event(event, event.reference);
     params.extend([
         ("attempts", beginning.attempts.into()),
@@ -99,7 +99,7 @@ pub async fn insert(tx: &mut Tx<'_>, event: &Event, beginning: Beginning) -> Res
 /// than the event. Returns its id for the first delivery, `None` for a copy, which is counted.
 pub async fn insert_settled(
     tx: &mut Tx<'_>,
-    event: &Event,
+    event: &PaymentEvent,
     reference: Reference,
     status: EventStatus,
 ) -> Result<Option<i64>, Failure> {
@@ -110,7 +110,7 @@ pub async fn insert_settled(
 }
 
 /// Returns the columns that an event fills in any state.
-fn of_event(event: &Event, reference: Reference) -> Vec<(&'static str, Value)> {
+fn of_event(event: &PaymentEvent, reference: Reference) -> Vec<(&'static str, Value)> {
     vec![
         ("provider", event.provider.into()),
         ("idempotency_key", (&event.idempotency_key).into()),

@@ -15,7 +15,7 @@ use crate::db::literal::{Literal, Text, list, numbers};
 use crate::db::sql;
 use crate::domain::payment::Provider;
 use crate::domain::retry::PROTECTING_ATTEMPTS;
-use crate::domain::{Event, EventStatus, Meaning, Named, Reference};
+use crate::domain::{EventStatus, Meaning, Named, PaymentEvent, Reference};
 
 /// Lists events that wait for these orders and holds, in the order in which they are to be applied.
 pub async fn list_waiting_for(tx: &mut Tx<'_>, references: &[Reference]) -> Result<Vec<i64>, Failure> {
@@ -134,7 +134,7 @@ pub fn lease_all(event_ids: &[i64], due_at: NaiveDateTime) -> [String; 2] {
 ///
 /// # Errors
 /// [`Failure::Raced`] when another worker has leased some of them in the same microsecond.
-pub fn leased(replies: Vec<Reply>) -> Result<Vec<(i64, Option<Event>)>, Failure> {
+pub fn leased(replies: Vec<Reply>) -> Result<Vec<(i64, Option<PaymentEvent>)>, Failure> {
     let [leased, listed] = <[Reply; 2]>::try_from(replies)
         .map_err(|replies| Failure::Broken(format!("{} replies to a lease of events", replies.len())))?;
     if leased.affected != listed.rows.len() as u64 {
@@ -143,10 +143,10 @@ pub fn leased(replies: Vec<Reply>) -> Result<Vec<(i64, Option<Event>)>, Failure>
     listed.rows.iter().map(|row| Ok((column(row, "id")?, event(row)?))).collect()
 }
 
-fn event(row: &Row) -> Result<Option<Event>, Failure> {
+fn event(row: &Row) -> Result<Option<PaymentEvent>, Failure> {
     let provider = String::from_utf8_lossy(&column::<Vec<u8>>(row, "provider")?).into_owned();
     let Some(provider) = Provider::from_name(&provider) else { return Ok(None) };
-    Ok(Some(Event {
+    Ok(Some(PaymentEvent {
         provider: provider.as_str(),
         idempotency_key: column(row, "idempotency_key")?,
         meaning: state(&column::<String>(row, "meaning")?)?,

@@ -11,7 +11,7 @@ use super::object::{StripeData, StripeEvent, StripeObject};
 use crate::checkout::payments::links::{Effect, Report};
 use crate::domain::money::major_units;
 use crate::domain::payment::Provider;
-use crate::domain::{Event, Meaning, Named as _};
+use crate::domain::{Meaning, Named as _, PaymentEvent};
 use crate::http::headers::IdempotencyKey;
 use crate::http::json::parse;
 use crate::http::payments::webhook::{NAME_BYTES, bounded, unreadable};
@@ -145,7 +145,7 @@ pub(super) fn read_report(provider: Provider, bytes: Vec<u8>, headers: String) -
         amount.ok_or_else(|| incomplete("amount"))?;
         currency.as_ref().ok_or_else(|| incomplete("currency"))?;
     }
-    let event = Event {
+    let event = PaymentEvent {
         provider: provider.as_str(),
         idempotency_key: id.into_bytes(),
         meaning,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::{NaiveDateTime, TimeDelta};
 use holdfast::db::due::Place;
 use holdfast::db::literal::{self, Literal};
-use holdfast::db::tables::idempotency_keys::{self, Keyed};
+use holdfast::db::tables::idempotency_keys::{self, IdempotentRequest};
 use holdfast::domain::retry::PROTECTING_ATTEMPTS;
 use mysql_async::Value;
 use uuid::Uuid;
@@ -150,7 +150,7 @@ pub(super) fn keys(verb: &str, at: At) -> Option<Vec<Sample>> {
     let rows = at.rows;
     Some(match verb {
         "insert" => {
-            let keys: Vec<(Keyed, Uuid)> = new(rows).map(|number| (key(number), order(number))).collect();
+            let keys: Vec<(IdempotentRequest, Uuid)> = new(rows).map(|number| (key(number), order(number))).collect();
             built(rows, [idempotency_keys::insert_all(keys.iter().map(|(keyed, id)| (keyed, *id)))])
         }
         "list" => vec![hits(rows).brace("ids", key_ids(some(&KEYS, rows)))],

@@ -17,11 +17,11 @@ use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::pay_orders::{PayOrders, Success};
 use holdfast::db::packets::place_orders::{Draft, PlaceOrders};
 use holdfast::db::packets::take_holds::TakeHolds;
-use holdfast::db::tables::idempotency_keys::{KeyId, Keyed, Operation};
+use holdfast::db::tables::idempotency_keys::{IdempotentRequest, KeyId, Operation};
 use holdfast::db::tables::orders::Order;
 use holdfast::db::tables::products::Terms;
 use holdfast::domain::retry::PROTECTING_ATTEMPTS;
-use holdfast::domain::{Event, OrderStatus};
+use holdfast::domain::{OrderStatus, PaymentEvent};
 use mysql_async::{Params, Value};
 use uuid::Uuid;
 
@@ -153,9 +153,9 @@ fn new(rows: i64) -> Range<i64> {
     NEW..NEW + rows
 }
 
-fn key(number: i64) -> Keyed {
+fn key(number: i64) -> IdempotentRequest {
     let operation = if number % 2 == 0 { Operation::Hold } else { Operation::Order };
-    Keyed::new("", operation, format!("key {number}"), [0; 32])
+    IdempotentRequest::new("", operation, format!("key {number}"), [0; 32])
 }
 
 fn key_ids(range: Range<i64>) -> Text {
@@ -222,7 +222,7 @@ fn pay(rows: i64) -> Vec<String> {
         refunded_currency: None,
         restocked: false,
     };
-    let pairs: Vec<(Event, Order)> = some(&PENDING, rows)
+    let pairs: Vec<(PaymentEvent, Order)> = some(&PENDING, rows)
         .map(|number| (payment(fill::order(number), &format!("new {number}")), order(number)))
         .collect();
     let success = |(event, order)| Success { event_id: None, event, order, processing: Duration::ZERO };

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use chrono::NaiveDateTime;
 use holdfast::db::literal::{self, Literal};
-use holdfast::domain::Event;
+use holdfast::domain::PaymentEvent;
 use holdfast::domain::retry::PROTECTING_ATTEMPTS;
 use mysql_async::Value;
 
@@ -88,7 +88,8 @@ fn event_reads(verb: &str, at: At) -> Option<Vec<Sample>> {
         let sample = sample.bind("protecting_attempts", PROTECTING_ATTEMPTS);
         sample.bind("order_id", order_id).bind("hold_id", hold_id)
     };
-    let key = |number: i64| Event::derived_key(holdfast::domain::Meaning::Succeeded, &format!("charge {number}"));
+    let key =
+        |number: i64| PaymentEvent::derived_key(holdfast::domain::Meaning::Succeeded, &format!("charge {number}"));
     Some(match verb {
         "list_generated" => vec![Sample { generated: 1, ..hits(rows).brace("last", Literal::Number(rows - 1)) }],
         "find" | "find_all" => once(at, event(&PAID)),
