@@ -309,7 +309,7 @@ async fn of_two_charges_at_the_same_moment_one_pays_and_the_other_is_due_for_ref
     let first = deliver(&instances[0], charge("first"));
     commit.reached().await;
     let second = deliver(&instances[1], charge("second"));
-    shop.until_running("orders/mark_paid").await;
+    shop.until_running("orders/mark_all_paid").await;
     commit.release();
     assert_eq!(outcome(&first.await.expect("no panic")), (200, "processed", "paid"));
     assert_eq!(outcome(&second.await.expect("no panic")), (200, "refund_due", "paid"));
