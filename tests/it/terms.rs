@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use holdfast::app::App;
-use holdfast::checkout::{Error, Taken};
+use holdfast::checkout::{Error, Operation, Taken};
 use holdfast::domain::Refusal;
 
 use crate::support::Shop;
-use crate::support::crowd::{all, held_up, hold, in_order, sent};
+use crate::support::crowd::{all, held_up, hold, in_order, keyed, sent};
 use crate::support::proxy::{Action, Proxy, Rule};
 
 async fn set_price(shop: &Shop, price_minor: i64) {
@@ -78,4 +78,23 @@ async fn a_product_that_is_deleted_costs_one_transaction_and_then_a_read_for_eac
         assert!(matches!(refused, Err(Error::Refused(Refusal::ProductNotFound))), "{refused:?}");
     }
     assert_eq!((sent(&proxy, "products/take"), sent(&proxy, "products/list_some")), (1, 2));
+}
+
+#[tokio::test]
+async fn a_copy_is_answered_beside_a_request_that_is_refused_because_the_product_was_deleted() {
+    let (shop, product_id, app, proxy) = known(10).await;
+    let copy = || hold(&app, product_id, 1, Some(keyed(Operation::Hold, "key", 1)));
+    let first = copy().await.expect("enough units").hold.id;
+    shop.execute("DELETE FROM products").await;
+    let look = proxy.on("-- idempotency_keys/list:", Action::PauseBefore);
+    let mut answers = in_order([copy()]);
+    look.reached().await;
+    answers.extend(in_order([copy()]));
+    let refused = in_order([hold(&app, product_id, 1, None)]);
+    look.release();
+    for answer in all(answers).await {
+        let Taken { hold, replayed } = answer.expect("the first response");
+        assert_eq!((hold.id, replayed), (first, true));
+    }
+    assert!(matches!(all(refused).await.remove(0), Err(Error::Refused(Refusal::ProductNotFound))));
 }

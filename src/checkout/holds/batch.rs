@@ -149,7 +149,10 @@ impl Batch<'_> {
         let wanted = (most, sum(&jobs));
         let supply = match self.work.supplies.find(&self.database, self.product_id, wanted).await {
             Ok(supply) => supply,
-            Err(error) => return refuse_all(all(jobs, Vec::new(), replays).into_iter().chain(self.again), &error),
+            Err(error) => {
+                self.fail(jobs, replays, &error);
+                return Attempt { again: self.again, ..Attempt::done(None) };
+            }
         };
         let (mut left, mut fitting, mut rest) = (supply.available, Vec::new(), Vec::new());
         for job in jobs {
@@ -216,15 +219,22 @@ impl Batch<'_> {
             // supply is unknown, no batch beside it whose keys or terms could spoil it again.
             Err(Error::Stale(_)) if turn == Turn::Second => self.put_first(all(jobs, rest, replays)),
             Err(Error::Stale(_)) => spoiled = all(jobs, rest, replays),
-            Err(Error::Refused(Refusal::ProductNotFound)) => {
-                self.work.products.forget(self.product_id);
-                // what copies were answered before does not depend on the product
-                self.put_first(replays.into_iter().map(|(job, _)| job).collect());
-                drop(refuse_all(all(jobs, rest, Vec::new()), &Refusal::ProductNotFound.into()));
-            }
-            Err(error) => drop(refuse_all(all(jobs, rest, replays), &error)),
+            Err(error) => self.fail(all(jobs, rest, Vec::new()), replays, &error),
         }
         Attempt { again: self.again, spoiled, ..Attempt::done(left) }
+    }
+
+    /// Refuses jobs. The responses to copies do not depend on a product that has been deleted, so they come again.
+    fn fail(&mut self, jobs: Vec<HoldJob>, replays: Replays, error: &Error) {
+        let mut jobs = jobs;
+        let copies = replays.into_iter().map(|(job, _)| job);
+        if matches!(error, Error::Refused(Refusal::ProductNotFound)) {
+            self.work.products.forget(self.product_id);
+            self.put_first(copies.collect());
+        } else {
+            jobs.extend(copies);
+        }
+        refuse_all(jobs, error);
     }
 
     /// Hands jobs back, in order of arrival.

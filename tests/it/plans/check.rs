@@ -156,7 +156,7 @@ impl Checker {
         Ok(Measured { plan, examined, hits, pages })
     }
 
-    /// Begins a transaction, with the variables that earlier statements of a packet set.
+    /// Begins a transaction, with the generated id that an earlier statement of a packet leaves.
     async fn begin(&mut self, sample: &Sample) -> mysql_async::Result<()> {
         self.conn.query_drop(format!("SELECT LAST_INSERT_ID({})", sample.generated)).await?;
         self.conn.query_drop("ROLLBACK").await?;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use holdfast::app::App;
-use holdfast::domain::{Meaning, PaymentEvent, Reference};
+use holdfast::domain::PaymentEvent;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::{deliver, outcome, success};
 use crate::support::proxy::{Action, Handle, Proxy, Rule};
-use crate::support::{Answer, Bare, Shop, mint, with};
+use crate::support::{Answer, Bare, Shop, mint, payment, with};
 
 /// A webhook and its order, each held back just before its COMMIT and just after it, before it looks for the other.
 struct Meeting {
@@ -181,21 +181,6 @@ async fn assert_the_sweep_finds(shop: &Shop, client: &Bare, order_id: &str) {
 
 /// Delivers an event without HTTP, so that [`end`] can end it.
 async fn receive(app: Arc<App>, order_id: String) {
-    let event = PaymentEvent {
-        provider: "default",
-        idempotency_key: b"key".to_vec(),
-        meaning: Meaning::Succeeded,
-        reference: Reference { order_id: order_id.parse().ok(), hold_id: None },
-        amount: None,
-        currency: None,
-        txn_id: None,
-        restock: false,
-        cumulative: false,
-        headers: String::new(),
-        provider_timestamp: None,
-        source: None,
-        correlation_id: None,
-        body: b"{}".to_vec(),
-    };
+    let event = PaymentEvent { txn_id: None, ..payment(order_id.parse().expect("an id"), "key") };
     app.checkout.receive_event(event).await.expect("the event is accepted");
 }
