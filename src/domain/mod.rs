@@ -12,7 +12,7 @@ pub mod signature;
 pub mod status;
 pub mod token;
 
-pub use caller::Caller;
+pub use caller::{Caller, Client, Owner, Role};
 pub use money::{Amount, Currency};
 pub use outcome::Outcome;
 pub use payment::{Meaning, PaymentEvent, Reference, WebhookMode};

@@ -51,7 +51,7 @@ impl IdempotencyKey {
     /// Combines the key with its scope and a fingerprint of the request; `parts` are the fields of the body.
     pub fn keyed<const N: usize>(
         self,
-        caller: Caller,
+        caller: &Caller,
         operation: Operation,
         parts: [String; N],
     ) -> Option<IdempotentRequest> {

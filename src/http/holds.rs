@@ -140,7 +140,7 @@ impl Holds {
         body: Json<CreateHold>,
     ) -> Result<HoldCreated, Denied<CreateHoldDenials>> {
         let CreateHold { product_id: Whole(product_id), qty: Whole(qty) } = body.0;
-        let keyed = key.keyed(caller, Operation::Hold, [product_id.to_string(), qty.to_string()]);
+        let keyed = key.keyed(&caller, Operation::Hold, [product_id.to_string(), qty.to_string()]);
         let taken = self.app.checkout.create_hold(product_id, qty, keyed).await?;
         let location = format!("/api/holds/{}", taken.hold.id);
         Ok(HoldCreated::Created(Json(taken.hold.into()), location, taken.replayed.then_some(true)))

@@ -219,7 +219,7 @@ impl Orders {
     ) -> Result<OrderCreated, Denied<CreateOrderDenials>> {
         let CreateOrder { hold_id, order_id } = body.0;
         let chosen = order_id.map(|id| id.to_string()).unwrap_or_default();
-        let keyed = key.keyed(caller, Operation::Order, [hold_id.to_string(), chosen]);
+        let keyed = key.keyed(&caller, Operation::Order, [hold_id.to_string(), chosen]);
         let app = Arc::clone(&self.app);
         let placed = self.app.run(async move { app.checkout.create_order(hold_id, order_id, keyed).await }).await?;
         let location = format!("/api/orders/{}", placed.order.id);

@@ -45,7 +45,9 @@ async fn two_scopes_with_the_same_key_text_are_two_keys() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    let key = |scope, operation, body: u8| Some(IdempotentRequest::new(scope, operation, "key".to_owned(), [body; 32]));
+    let key = |scope, operation, body: u8| {
+        Some(IdempotentRequest::new(String::from(scope), operation, "key".to_owned(), [body; 32]))
+    };
     let scopes = ["anonymous", "client", "client 2"];
     // in one batch: each is the first under its key
     let jam = held_up(&proxy, [hold(&app, product_id, 1, None)]).await;

@@ -26,7 +26,7 @@ named! {
 }
 
 /// The id of a key, in memory and in its table: SHA-256 over scope, operation and key, with a zero byte between them. None of
-/// the three contains one: the scope is a constant of this program, the key is visible ASCII.
+/// the three contains one: the scope is text of this program, the key is visible ASCII.
 pub type KeyId = [u8; 32];
 
 /// One key and its request.
@@ -35,7 +35,7 @@ pub struct IdempotentRequest {
     /// The id of the key.
     pub id: KeyId,
     /// The scope of the caller; anonymous callers share one.
-    pub scope: &'static str,
+    pub scope: String,
     /// The operation.
     pub operation: Operation,
     /// The key.
@@ -46,7 +46,7 @@ pub struct IdempotentRequest {
 
 impl IdempotentRequest {
     /// Creates a key of this scope for this operation, with a digest of the request's body.
-    pub fn new(scope: &'static str, operation: Operation, key: String, fingerprint: [u8; 32]) -> Self {
+    pub fn new(scope: String, operation: Operation, key: String, fingerprint: [u8; 32]) -> Self {
         let parts = [scope.as_bytes(), operation.as_str().as_bytes(), key.as_bytes()];
         Self { id: Sha256::digest(parts.join(&0)).into(), scope, operation, key, fingerprint }
     }
@@ -129,7 +129,7 @@ fn ids(keys: &[&IdempotentRequest]) -> Text {
 /// was found must be as durable as a new one, and MariaDB without a binary log shows a committed row before it is on disk.
 pub async fn wait_for_disk(tx: &mut Tx<'_>) -> Result<(), Failure> {
     let key = Uuid::from_bytes(rand::random());
-    let mark = IdempotentRequest::new("wait for disk", Operation::Hold, key.to_string(), [0; 32]);
+    let mark = IdempotentRequest::new("wait for disk".to_owned(), Operation::Hold, key.to_string(), [0; 32]);
     tx.packet(&[insert_all([(&mark, key)]), sql::idempotency_keys::Delete { ids: ids(&[&mark]) }.text()]).await?;
     Ok(())
 }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_key_adds_no_more_bytes_than_its_bound() {
-        let key = |key: String| IdempotentRequest::new("scope", Operation::Order, key, [255; 32]);
+        let key = |key: String| IdempotentRequest::new("scope".to_owned(), Operation::Order, key, [255; 32]);
         for keyed in [key(String::new()), key("k".repeat(255))] {
             let length = |count: usize| insert_all(vec![(&keyed, Uuid::max()); count]).len();
             assert!(

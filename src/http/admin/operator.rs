@@ -1,5 +1,7 @@
 //! The requirement of the operators' token, as the document shows it. It is checked before any other part of a request.
 
+use std::sync::Arc;
+
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
@@ -11,7 +13,10 @@ const SCHEME: &str = "operator";
 
 /// Proof that an operator sent the request.
 #[derive(Debug)]
-pub struct Operator;
+pub struct Operator {
+    /// The name of the operator, for trails.
+    pub name: Arc<str>,
+}
 
 impl<'a> ApiExtractor<'a> for Operator {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
@@ -41,7 +46,6 @@ impl<'a> ApiExtractor<'a> for Operator {
         _body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        require_operator(request)?;
-        Ok(Self)
+        Ok(Self { name: require_operator(request)? })
     }
 }

@@ -27,10 +27,10 @@ struct Authenticated {
 /// Resolves the caller; `operators` is the token of operators. A request without an `Authorization` header costs the look-up of that header, and nothing else.
 pub(super) fn authenticate(operators: Option<&AdminToken>, headers: &HeaderMap) -> Result<Caller, InvalidToken> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(Caller::Anonymous) };
+    let Some(value) = values.next() else { return Ok(Caller::anonymous()) };
     let token = bearer(value.as_bytes()).filter(|_| values.next().is_none());
     let is_operator = operators.zip(token).is_some_and(|(known, given)| known.matches(given));
-    if is_operator { Ok(Caller::Operator) } else { Err(InvalidToken) }
+    if is_operator { Ok(Caller::operator()) } else { Err(InvalidToken) }
 }
 
 /// Returns the token in `Bearer token`; the scheme's name may be in any case (RFC 9110, 11.1).
@@ -41,7 +41,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 /// Returns the caller on a route that requires no token: an invalid token is ignored there.
 pub(super) fn on_public_route(caller: Result<Caller, InvalidToken>) -> Caller {
-    caller.unwrap_or(Caller::Anonymous)
+    caller.unwrap_or_else(|_| Caller::anonymous())
 }
 
 /// Attaches the result of authentication to a request for the handlers of the framework.
@@ -52,23 +52,25 @@ pub(super) fn attach(request: &mut Request, app: &Arc<App>, caller: Result<Calle
 impl<'a> FromRequest<'a> for Caller {
     async fn from_request(request: &'a Request, _body: &mut RequestBody) -> poem::Result<Self> {
         let authenticated: &Authenticated = request.data().ok_or_else(Problem::internal)?;
-        Ok(on_public_route(authenticated.caller))
+        Ok(on_public_route(authenticated.caller.clone()))
     }
 }
 
-/// Admits requests with the operators' token, and counts the others.
+/// Admits requests with the operators' token, and counts the others. Returns the operator's name.
 ///
 /// # Errors
 /// 403 `admin_shut` when the service has no such token, or 401 `unauthorized`.
-pub(crate) fn require_operator(request: &Request) -> Result<(), Problem> {
+pub(crate) fn require_operator(request: &Request) -> Result<Arc<str>, Problem> {
     let authenticated: &Authenticated = request.data().ok_or_else(Problem::internal)?;
     if authenticated.app.admin_token.is_none() {
         let detail = "The operators' routes are disabled: the service was started without `HOLDFAST_ADMIN_TOKEN`.";
         return Err(Problem::new(StatusCode::FORBIDDEN, "admin_shut", detail));
     }
-    let reason = match authenticated.caller {
-        Ok(Caller::Operator) => return Ok(()),
-        Ok(Caller::Anonymous) => "missing",
+    let reason = match &authenticated.caller {
+        Ok(caller) => match caller.operator_name() {
+            Some(name) => return Ok(name.into()),
+            None => "missing",
+        },
         Err(InvalidToken) => "wrong",
     };
     report(&authenticated.app, reason, request.remote_addr());
@@ -95,9 +97,9 @@ mod tests {
         let token = AdminToken::new("0123456789abcdef").expect("long enough");
         let valid = "Bearer 0123456789abcdef";
         for (sent, caller) in [
-            (&[][..], Ok(Caller::Anonymous)),
-            (&[valid], Ok(Caller::Operator)),
-            (&["bearer  0123456789abcdef "], Ok(Caller::Operator)),
+            (&[][..], Ok(Caller::anonymous())),
+            (&[valid], Ok(Caller::operator())),
+            (&["bearer  0123456789abcdef "], Ok(Caller::operator())),
             (&[valid, valid], Err(InvalidToken)),
             (&["Bearer 0123456789abcdeF"], Err(InvalidToken)),
             (&["Basic 0123456789abcdef"], Err(InvalidToken)),
@@ -109,7 +111,7 @@ mod tests {
                 headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
             }
             assert_eq!(authenticate(Some(&token), &headers), caller, "{sent:?}");
-            assert_ne!(authenticate(None, &headers), Ok(Caller::Operator), "{sent:?}");
+            assert_ne!(authenticate(None, &headers), Ok(Caller::operator()), "{sent:?}");
         }
     }
 }

@@ -69,7 +69,7 @@ impl<T> Jam<T> {
 
 /// A key for a request whose body is represented by a number.
 pub(crate) fn keyed(operation: Operation, key: impl Into<String>, body: u8) -> IdempotentRequest {
-    IdempotentRequest::new("anonymous", operation, key.into(), [body; 32])
+    IdempotentRequest::new("anonymous".to_owned(), operation, key.into(), [body; 32])
 }
 
 /// A request that takes a hold.

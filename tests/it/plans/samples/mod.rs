@@ -155,7 +155,7 @@ fn new(rows: i64) -> Range<i64> {
 
 fn key(number: i64) -> IdempotentRequest {
     let operation = if number % 2 == 0 { Operation::Hold } else { Operation::Order };
-    IdempotentRequest::new("", operation, format!("key {number}"), [0; 32])
+    IdempotentRequest::new(String::new(), operation, format!("key {number}"), [0; 32])
 }
 
 fn key_ids(range: Range<i64>) -> Text {
