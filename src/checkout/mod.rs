@@ -16,6 +16,7 @@ pub mod payments;
 pub mod policy;
 pub mod products;
 pub mod readiness;
+mod recent;
 pub mod state;
 mod transition;
 mod units;

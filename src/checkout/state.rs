@@ -19,6 +19,7 @@ use super::policy::Policy;
 use super::products::known::KnownProducts;
 use super::products::reads::{PageReads, ProductReads};
 use super::readiness::Readiness;
+use super::recent::Recent;
 use crate::batch::{Lanes, Limits};
 use crate::db::door::Database;
 use crate::db::due::Place;
@@ -83,19 +84,26 @@ impl Checkout {
     /// Creates the use cases over this database, with this policy.
     pub fn new(database: Database, policy: Policy) -> Self {
         let (passed_over, known_products) = (Arc::<PassedOver>::default(), Arc::<KnownProducts>::default());
+        let (recent_holds, recent_orders) = (Arc::<Recent<_>>::default(), Arc::<Recent<_>>::default());
         let batches = database.share(Share::Batches);
         let hold_work = HoldWork {
             database: batches.clone(),
             ttl_seconds: policy.hold_ttl_seconds,
             supplies: Supplies { passed_over: Arc::clone(&passed_over), outlooks: outlooks(&policy) },
             products: Arc::clone(&known_products),
+            recent: Arc::clone(&recent_holds),
         };
         let holds = Lanes::new(hold_work, LIMITS);
         let product_reads = Lanes::new(ProductReads { database: batches.clone() }, LIMITS);
         let page_reads = Lanes::new(PageReads { database: batches.clone() }, LIMITS);
-        let order_work = OrderWork { database: batches.clone(), ttl_seconds: policy.order_ttl_seconds };
+        let order_work = OrderWork {
+            database: batches.clone(),
+            ttl_seconds: policy.order_ttl_seconds,
+            recent_holds,
+            recent: Arc::clone(&recent_orders),
+        };
         let orders = Lanes::new(order_work, ORDER_LIMITS);
-        let events = Lanes::new(EventWork::new(batches), EVENT_LIMITS);
+        let events = Lanes::new(EventWork::new(batches, recent_orders), EVENT_LIMITS);
         Self {
             readiness: Readiness::new(database.share(Share::Checks)),
             background: database.share(Share::Workers),

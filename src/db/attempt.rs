@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mysql_async::Error as DriverOrServer;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Error as DriverOrServer, Row};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::breaker::{Breaker, Doubt};
@@ -43,6 +43,9 @@ pub(super) struct Call {
     pub(super) after_unknown: bool,
 }
 
+/// What a transaction returned, and the rows of the read that travelled with its COMMIT.
+pub(super) type Committed<T> = (T, Option<Vec<Row>>);
+
 /// Why one attempt ended without a result.
 pub(super) enum Ended {
     /// For good.
@@ -74,7 +77,7 @@ impl Access {
         call: Call,
         lost_connections: &mut Vec<ConnectionId>,
         body: &mut impl Body<'env, T>,
-    ) -> Result<T, Ended> {
+    ) -> Result<Committed<T>, Ended> {
         let began = Instant::now();
         let conn = self.connection(call).await?;
         let is_kept = conn.is_kept();
@@ -82,11 +85,11 @@ impl Access {
         let mut committing = false;
         let work = work(&mut tx, &mut committing, lost_connections, body);
         let failure = match timeout_at(call.mode.attempt_ends(call.deadline), work).await {
-            Ok(Ok(value)) => {
+            Ok(Ok(committed)) => {
                 self.breaker.answered();
                 lost_connections.remove(0);
                 tx.conn.keep();
-                return Ok(value);
+                return Ok(committed);
             }
             Ok(Err(failure)) => failure,
             Err(_) => return Err(self.timed_out(tx, began, committing).await),
@@ -172,7 +175,7 @@ async fn work<'env, T>(
     committing: &mut bool,
     lost_connections: &mut Vec<ConnectionId>,
     body: &mut impl Body<'env, T>,
-) -> Result<T, Failure> {
+) -> Result<Committed<T>, Failure> {
     let mut before = lost_connections.clone();
     // it counts as lost until its end is known, also when this attempt is cancelled
     lost_connections.insert(0, ConnectionId::of_lease(&tx.conn));
@@ -181,11 +184,11 @@ async fn work<'env, T>(
     lost_connections.append(&mut before);
     ended?;
     let value = body(tx).await?;
-    if tx.has_begun() {
-        *committing = true;
-        tx.commit().await?;
+    if !tx.has_begun() {
+        return Ok((value, None));
     }
-    Ok(value)
+    *committing = true;
+    Ok((value, tx.commit().await?))
 }
 
 fn again(class: Class, reason: String, detail: String, is_logged: bool) -> Ended {

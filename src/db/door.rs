@@ -9,7 +9,7 @@ use rand::RngExt as _;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
 
-use super::attempt::{Access, Again, Call, Ended};
+use super::attempt::{Access, Again, Call, Committed, Ended};
 use super::breaker::Breaker;
 use super::clock::Clock;
 use super::error::{Class, Error};
@@ -86,6 +86,19 @@ impl Database {
     /// [`Error::Refused`] as `body` says, rolled back; [`Error::Contended`] and [`Error::Unavailable`] when attempts or
     /// time ran out; [`Error::Broken`] for a bug.
     pub async fn transaction<'env, T>(&self, name: &'static str, body: impl Body<'env, T>) -> Result<T, Error> {
+        Ok(self.run(name, Mode::Transaction, body).await?.0)
+    }
+
+    /// As [`Database::transaction`], with the rows of the read that [`Tx::look_after_commit`] sends with the COMMIT; `None` when
+    /// the server could not run it.
+    ///
+    /// # Errors
+    /// As [`Database::transaction`].
+    pub async fn transaction_and_look<'env, T>(
+        &self,
+        name: &'static str,
+        body: impl Body<'env, T>,
+    ) -> Result<Committed<T>, Error> {
         self.run(name, Mode::Transaction, body).await
     }
 
@@ -94,7 +107,7 @@ impl Database {
     /// # Errors
     /// As [`Database::transaction`].
     pub async fn read<'env, T>(&self, name: &'static str, body: impl Body<'env, T>) -> Result<T, Error> {
-        self.run(name, Mode::PlainRead, body).await
+        Ok(self.run(name, Mode::PlainRead, body).await?.0)
     }
 
     /// Runs plain reads that all see the same moment: what was committed when the first of them began. It may take long;
@@ -103,7 +116,7 @@ impl Database {
     /// # Errors
     /// As [`Database::transaction`].
     pub async fn snapshot<'env, T>(&self, name: &'static str, body: impl Body<'env, T>) -> Result<T, Error> {
-        self.run(name, Mode::Snapshot, body).await
+        Ok(self.run(name, Mode::Snapshot, body).await?.0)
     }
 
     /// Closes every connection, after those in use were returned.
@@ -117,7 +130,12 @@ impl Database {
     }
 
     /// Runs attempt after attempt, unless the database is unavailable.
-    async fn run<'env, T>(&self, name: &'static str, mode: Mode, body: impl Body<'env, T>) -> Result<T, Error> {
+    async fn run<'env, T>(
+        &self,
+        name: &'static str,
+        mode: Mode,
+        body: impl Body<'env, T>,
+    ) -> Result<Committed<T>, Error> {
         let mut lost_connections = Vec::new();
         let _under_way = self.access.breaker.begin();
         let result = tokio::select! {
@@ -141,14 +159,14 @@ impl Database {
         mode: Mode,
         lost_connections: &mut Vec<ConnectionId>,
         mut body: impl Body<'env, T>,
-    ) -> Result<T, Error> {
+    ) -> Result<Committed<T>, Error> {
         let started = Instant::now();
         let mut call = Call { name, mode, deadline: started + BUDGET, attempts: 0, after_unknown: false };
         loop {
             match self.access.attempt(call, lost_connections, &mut body).await {
-                Ok(value) => {
+                Ok(committed) => {
                     telemetry::transaction_done(name, started.elapsed());
-                    return Ok(value);
+                    return Ok(committed);
                 }
                 Err(Ended::Final(error)) => return Err(self.report(name, error)),
                 Err(Ended::Unusable(error)) => {

@@ -32,6 +32,8 @@ pub struct Tx<'env> {
     /// Whether the server has answered anything.
     pub(super) answered: bool,
     after_unknown: bool,
+    /// A read that travels with the COMMIT.
+    look: Option<String>,
     clock: Arc<Clock>,
     environment: PhantomData<&'env ()>,
 }
@@ -74,7 +76,7 @@ impl Mode {
 impl Tx<'_> {
     /// Puts a connection inside the door; nothing is sent yet.
     pub(super) fn new(conn: Lease, mode: Mode, after_unknown: bool, clock: Arc<Clock>) -> Self {
-        Self { conn, mode, begun: false, answered: false, after_unknown, clock, environment: PhantomData }
+        Self { conn, mode, begun: false, answered: false, after_unknown, look: None, clock, environment: PhantomData }
     }
 
     /// Runs a statement and returns how many rows it changed.
@@ -184,9 +186,26 @@ impl Tx<'_> {
         self.begun
     }
 
-    /// Commits the transaction.
-    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
-        Ok(self.conn.query_drop("COMMIT").await?)
+    /// Sends this read with the COMMIT, in one round trip: it sees what is committed by then.
+    pub fn look_after_commit(&mut self, statement: String) {
+        self.look = Some(statement);
+    }
+
+    /// Commits the transaction. Returns the rows of the read that travels with the COMMIT; `None` without one, and when the
+    /// server could not run it.
+    pub(super) async fn commit(&mut self) -> Result<Option<Vec<Row>>, Failure> {
+        let Some(look) = self.look.take() else {
+            self.conn.query_drop("COMMIT").await?;
+            return Ok(None);
+        };
+        let mut result = self.conn.query_iter(format!("COMMIT;\n{look}")).await?;
+        result.collect::<Row>().await?;
+        // an error of the server is the read's from here on: the COMMIT has taken effect
+        match result.collect().await {
+            Ok(rows) => Ok(Some(rows)),
+            Err(DriverOrServer::Server(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Releases the tables that a snapshot has read, so that a migration, and the statements queued behind it, do not wait

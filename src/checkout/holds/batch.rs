@@ -24,6 +24,7 @@ use super::supply::{Supplies, explain};
 use crate::batch::{Attempt, Job, JobOf, Turn, Work};
 use crate::checkout::keys::{self, Keyable, Sorted};
 use crate::checkout::products::known::KnownProducts;
+use crate::checkout::recent::Recent;
 use crate::db::door::Database;
 use crate::db::error::Error;
 use crate::db::packets::keys::Keys;
@@ -66,6 +67,8 @@ pub(crate) struct HoldWork {
     pub(crate) ttl_seconds: u64,
     pub(crate) supplies: Supplies,
     pub(crate) products: Arc<KnownProducts>,
+    /// Holds that were taken alone.
+    pub(crate) recent: Arc<Recent<HoldLine>>,
 }
 
 type HoldJob = JobOf<HoldWork>;
@@ -205,7 +208,7 @@ impl Batch<'_> {
         let (turn, mut spoiled, mut left) = (self.turn, Vec::new(), None);
         match self.take(&jobs, &replays).await {
             Ok((terms, taken)) => {
-                left = answer(jobs, self.product_id, &terms, taken);
+                left = answer(jobs, self.product_id, &terms, taken, &self.work.recent);
                 for (refusal, job) in rest {
                     job.answer(Err(refusal.into()));
                 }
@@ -267,10 +270,17 @@ impl Batch<'_> {
 }
 
 /// Answers all `jobs` with the holds that were written. Returns how many units are left, if known.
-fn answer(jobs: Vec<HoldJob>, product_id: i64, terms: &Terms, taken: TakenHolds) -> Option<i64> {
+fn answer(
+    jobs: Vec<HoldJob>,
+    product_id: i64,
+    terms: &Terms,
+    taken: TakenHolds,
+    recent: &Recent<HoldLine>,
+) -> Option<i64> {
     match taken {
         TakenHolds::Nothing => None,
         TakenHolds::Now { available, taken_at, expires_at } => {
+            let single = jobs.len() == 1;
             for job in jobs {
                 let HoldRequest { hold_id, qty, .. } = job.request;
                 let hold = HoldLine {
@@ -284,6 +294,9 @@ fn answer(jobs: Vec<HoldJob>, product_id: i64, terms: &Terms, taken: TakenHolds)
                     order_id: None,
                     server_time: taken_at,
                 };
+                if single {
+                    recent.record(hold_id, hold.clone());
+                }
                 job.answer(Ok(Taken { hold, replayed: false }));
             }
             Some(available)

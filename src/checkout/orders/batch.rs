@@ -4,6 +4,7 @@
 //! back and is tried once more, reads included; jobs that fail again are tried alone, beside the batches.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use tracing::warn;
@@ -11,12 +12,13 @@ use uuid::Uuid;
 
 use crate::batch::{Attempt, JobOf, Turn, Work};
 use crate::checkout::keys::{self, Keyable, Sorted};
-use crate::checkout::payments::waiting::{apply_waiting_for, list_touched};
+use crate::checkout::payments::waiting::{apply_waiting_for, touched};
+use crate::checkout::recent::Recent;
 use crate::db::door::Database;
 use crate::db::error::Error;
 use crate::db::packets::keys::Keys;
 use crate::db::packets::place_orders::{Draft, PlaceOrders, PlacedAt, ROW_BYTES};
-use crate::db::packets::send;
+use crate::db::packets::send_and_look;
 use crate::db::share::Share;
 use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
@@ -66,6 +68,10 @@ impl Keyable for OrderRequest {
 pub(crate) struct OrderWork {
     pub(crate) database: Database,
     pub(crate) ttl_seconds: u64,
+    /// Holds that were taken alone.
+    pub(crate) recent_holds: Arc<Recent<HoldLine>>,
+    /// Orders that were made alone.
+    pub(crate) recent: Arc<Recent<Order>>,
 }
 
 type OrderJob = JobOf<OrderWork>;
@@ -84,7 +90,15 @@ impl Work for OrderWork {
             Turn::First | Turn::Second => self.database.clone(),
             Turn::Alone => self.database.share(Share::LoneJobs),
         };
-        let stored = match Stored::read(&database, &jobs).await {
+        let recent = match jobs.as_slice() {
+            [single] if turn == Turn::First => self.recent_holds.take(single.request.hold_id),
+            _ => None,
+        };
+        let stored = match recent {
+            Some(hold) => Ok(Stored::of_one(hold)),
+            None => Stored::read(&database, &jobs).await,
+        };
+        let stored = match stored {
             Ok(stored) => stored,
             Err(error) => return refuse_all(jobs, &error),
         };
@@ -100,7 +114,7 @@ impl Work for OrderWork {
         }
         let mut spoiled = Vec::new();
         match self.place(&database, &candidates, &replays).await {
-            Ok(placed_at) => answer(&database, candidates, replays, placed_at).await,
+            Ok((placed_at, touched)) => self.answer(&database, candidates, replays, placed_at, &touched).await,
             Err(error) => {
                 let jobs = candidates.into_iter().map(|(job, _)| job);
                 let jobs = jobs.chain(replays.into_iter().map(|(job, _)| job));
@@ -123,18 +137,48 @@ impl Work for OrderWork {
 }
 
 impl OrderWork {
-    /// Makes all orders in one transaction; every copy in `replays` is counted in it, so that its response is durable.
+    /// Makes all orders in one transaction; every copy in `replays` is counted in it, so that its response is durable. Returns
+    /// which of the orders an event has changed or waits for.
     async fn place(
         &self,
         database: &Database,
         candidates: &[Candidate],
         replays: &[(OrderJob, StoredResult)],
-    ) -> Result<Option<PlacedAt>, Error> {
+    ) -> Result<(Option<PlacedAt>, HashSet<Uuid>), Error> {
         let drafts = candidates.iter().map(|(job, rows)| draft(&job.request, rows)).collect();
         let new = candidates.iter().filter_map(|(job, _)| Some((job.request.keyed.as_ref()?, job.request.order_id)));
         let copies = replays.iter().filter_map(|(job, made)| Some((job.request.keyed.as_ref()?, made.resource_id)));
         let packet = PlaceOrders::new(drafts, self.ttl_seconds, Keys::new(new, copies));
-        send(database, "orders.create", &packet).await
+        let (placed_at, read) = send_and_look(database, "orders.create", &packet).await?;
+        Ok((placed_at, if candidates.is_empty() { HashSet::new() } else { touched(read) }))
+    }
+
+    /// Answers all jobs. If events wait for an order, they are applied before its job is answered.
+    async fn answer(
+        &self,
+        database: &Database,
+        candidates: Vec<Candidate>,
+        replays: Vec<(OrderJob, StoredResult)>,
+        placed_at: Option<PlacedAt>,
+        touched: &HashSet<Uuid>,
+    ) {
+        let single = candidates.len() == 1;
+        for (job, rows) in candidates {
+            let Some(placed) = placed_at.map(|placed_at| Box::new(placed(&job.request, rows, placed_at))) else {
+                job.answer(Err(Error::Broken("a batch of orders has no terms".to_owned())));
+                continue;
+            };
+            match touched.contains(&job.request.order_id) {
+                true => answer_later(database, job, placed),
+                false => {
+                    if single {
+                        self.recent.record(placed.order.id, placed.order.clone());
+                    }
+                    job.answer(Ok(Ordered::Now { placed, changed: false }));
+                }
+            }
+        }
+        replay(database, replays).await;
     }
 }
 
@@ -154,6 +198,11 @@ struct Stored {
 }
 
 impl Stored {
+    /// Returns what a read of a hold of one row returned. The transaction finds a taken id.
+    fn of_one(hold: HoldLine) -> Self {
+        Self { rows: HashMap::from([(hold.id, vec![hold])]), taken: HashMap::new() }
+    }
+
     /// Reads all holds, and all orders with an id that a client chose, in one statement each.
     async fn read(database: &Database, jobs: &[OrderJob]) -> Result<Self, Error> {
         if jobs.is_empty() {
@@ -229,28 +278,6 @@ fn refusal(rows: &[HoldLine]) -> Option<Refusal> {
         (None, HoldStatus::Released) => Some(Refusal::HoldReleased),
         (None, HoldStatus::Active | HoldStatus::Ordered) => None,
     }
-}
-
-/// Answers all jobs. If events wait for an order, they are applied before its job is answered.
-async fn answer(
-    database: &Database,
-    candidates: Vec<Candidate>,
-    replays: Vec<(OrderJob, StoredResult)>,
-    placed_at: Option<PlacedAt>,
-) {
-    let order_ids: Vec<Uuid> = candidates.iter().map(|(job, _)| job.request.order_id).collect();
-    let touched = list_touched(database, &order_ids, OrderStatus::Pending).await;
-    for (job, rows) in candidates {
-        let Some(placed) = placed_at.map(|placed_at| Box::new(placed(&job.request, rows, placed_at))) else {
-            job.answer(Err(Error::Broken("a batch of orders has no terms".to_owned())));
-            continue;
-        };
-        match touched.contains(&job.request.order_id) {
-            true => answer_later(database, job, placed),
-            false => job.answer(Ok(Ordered::Now { placed, changed: false })),
-        }
-    }
-    replay(database, replays).await;
 }
 
 /// Answers copies, each with the status that its key has now. That status is final, since every copy was counted in a

@@ -3,6 +3,7 @@
 //! the events whose keys the inbox has by then.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt as _;
@@ -12,12 +13,13 @@ use uuid::Uuid;
 use super::attempt::reload_receipt;
 use super::intake::receive_alone;
 use super::receipt::{Delivery, Receipt};
-use super::waiting::{apply_waiting_for, list_touched};
+use super::waiting::{apply_waiting_for, touched};
 use crate::batch::{Attempt, JobOf, Turn, Work};
+use crate::checkout::recent::Recent;
 use crate::db::door::Database;
 use crate::db::error::Error;
 use crate::db::packets::pay_orders::{self, ID_STEP, PayOrders, Success};
-use crate::db::packets::send;
+use crate::db::packets::send_and_look;
 use crate::db::share::Share;
 use crate::db::tables::orders::{self, Order};
 use crate::domain::payment::amount_fits;
@@ -29,6 +31,8 @@ const SMALL: usize = 4096;
 /// The dependencies of a batch of deliveries.
 pub(crate) struct EventWork {
     database: Database,
+    /// Orders that were made alone.
+    recent_orders: Arc<Recent<Order>>,
     /// By how much generated ids differ on this server, as far as a batch has found out.
     id_step: AtomicU64,
 }
@@ -42,10 +46,13 @@ impl Work for EventWork {
 
     async fn attempt(&self, (): (), jobs: Vec<EventJob>, turn: Turn, _supply: Option<i64>) -> Attempt<EventJob> {
         match turn {
-            Turn::First => self.pay_plain(jobs, Vec::new()).await,
+            Turn::First => {
+                let recent = self.take_recent_order(&jobs);
+                self.pay_plain(jobs, Vec::new(), recent).await
+            }
             Turn::Second => {
                 let (known, unknown) = self.part_by_keys(jobs).await;
-                self.pay_plain(unknown, known).await
+                self.pay_plain(unknown, known, None).await
             }
             Turn::Alone => {
                 for job in jobs {
@@ -68,26 +75,44 @@ impl Work for EventWork {
 
 impl EventWork {
     /// Creates the work over this database.
-    pub(crate) fn new(database: Database) -> Self {
-        Self { database, id_step: AtomicU64::new(1) }
+    pub(crate) fn new(database: Database, recent_orders: Arc<Recent<Order>>) -> Self {
+        Self { database, recent_orders, id_step: AtomicU64::new(1) }
     }
 
-    /// Takes in the plain events together; the others join `alone`.
-    async fn pay_plain(&self, jobs: Vec<EventJob>, mut alone: Vec<EventJob>) -> Attempt<EventJob> {
+    /// Returns the order of a single success, if it was made alone as well.
+    fn take_recent_order(&self, jobs: &[EventJob]) -> Option<Order> {
+        match jobs {
+            [single] if single.request.event.meaning == Meaning::Succeeded => {
+                self.recent_orders.take(single.request.event.reference.order_id?)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes in the plain events together; the others join `alone`. `known`: their order, if it need not be read.
+    async fn pay_plain(
+        &self,
+        jobs: Vec<EventJob>,
+        mut alone: Vec<EventJob>,
+        known: Option<Order>,
+    ) -> Attempt<EventJob> {
         let database = self.database.share(Share::of_batch(jobs.len()));
         let (may_be_plain, others): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| {
             let event = &job.request.event;
             event.meaning == Meaning::Succeeded && event.body.len() <= SMALL
         });
         alone.extend(others);
-        let (mut plain, rest) = part_plain(&database, may_be_plain, |job| &job.request.event).await;
+        let (mut plain, rest) = match known {
+            Some(order) => part(&Found::of_one(order), may_be_plain, |job| &job.request.event),
+            None => part_plain(&database, may_be_plain, |job| &job.request.event).await,
+        };
         alone.extend(rest);
         plain.sort_by(|(one, _), (other, _)| {
             one.request.event.idempotency_key.cmp(&other.request.event.idempotency_key)
         });
         let mut spoiled = Vec::new();
         match self.pay(&database, &plain).await {
-            Ok(event_ids) => answer(&database, plain, &event_ids).await,
+            Ok((event_ids, touched)) => answer(&database, plain, &event_ids, &touched),
             Err(Error::Stale(what)) => {
                 spoiled.extend(plain.into_iter().map(|(job, _)| job));
                 if what == ID_STEP {
@@ -112,14 +137,20 @@ impl EventWork {
         jobs.into_iter().partition(|job| known.contains(&job.request.event.idempotency_key))
     }
 
-    /// Takes in all plain events in one transaction. Returns their ids in the inbox, by key.
-    async fn pay(&self, database: &Database, plain: &[(EventJob, Order)]) -> Result<HashMap<Vec<u8>, i64>, Error> {
+    /// Takes in all plain events in one transaction. Returns their ids in the inbox, by key, and the orders that other events
+    /// have changed or wait for.
+    async fn pay(
+        &self,
+        database: &Database,
+        plain: &[(EventJob, Order)],
+    ) -> Result<(HashMap<Vec<u8>, i64>, HashSet<Uuid>), Error> {
         if plain.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(Default::default());
         }
         let successes = plain.iter().map(success).collect();
         let packet = PayOrders { successes, step: self.id_step.load(Ordering::Relaxed) };
-        send(database, "payments.receive_batch", &packet).await
+        let (event_ids, read) = send_and_look(database, "payments.receive_batch", &packet).await?;
+        Ok((event_ids, touched(read)))
     }
 
     /// Reads the step of generated ids, after a batch has met another one than it expected.
@@ -134,9 +165,12 @@ impl EventWork {
 
 /// Answers the plain events. If other events wait for an order or have changed it, they are applied before its event is
 /// answered.
-async fn answer(database: &Database, plain: Vec<(EventJob, Order)>, event_ids: &HashMap<Vec<u8>, i64>) {
-    let paid: Vec<Uuid> = plain.iter().map(|(_, order)| order.id).collect();
-    let touched = list_touched(database, &paid, OrderStatus::Paid).await;
+fn answer(
+    database: &Database,
+    plain: Vec<(EventJob, Order)>,
+    event_ids: &HashMap<Vec<u8>, i64>,
+    touched: &HashSet<Uuid>,
+) {
     for (job, order) in plain {
         let Some(&event_id) = event_ids.get(&job.request.event.idempotency_key) else {
             job.answer(Err(Error::Broken("a committed event is missing".to_owned())));
@@ -166,15 +200,19 @@ fn success((job, order): &(EventJob, Order)) -> Success<'_> {
     Success { event_id: None, event, order, processing: arrived.elapsed() }
 }
 
-/// Separates successes for pending orders, each with its order, from all others. Of several for one order, with one key or of
-/// one charge, the first counts. If the orders cannot be read, no success is plain.
+/// Reads the orders of these successes, and parts them as [`part`] does. If the orders cannot be read, no success is plain.
 pub(crate) async fn part_plain<T>(
     database: &Database,
     successes: Vec<T>,
     event_of: impl Fn(&T) -> &PaymentEvent,
 ) -> (Vec<(T, Order)>, Vec<T>) {
     let found = find_orders(database, successes.iter().map(|success| event_of(success).reference)).await;
-    let found = found.unwrap_or_default();
+    part(&found.unwrap_or_default(), successes, event_of)
+}
+
+/// Separates successes for pending orders, each with its order, from all others. Of several for one order, with one key or of
+/// one charge, the first counts.
+fn part<T>(found: &Found, successes: Vec<T>, event_of: impl Fn(&T) -> &PaymentEvent) -> (Vec<(T, Order)>, Vec<T>) {
     let (mut plain, mut others) = (Vec::new(), Vec::new());
     let (mut keys, mut charges, mut orders) = (HashSet::new(), HashSet::new(), HashSet::new());
     for success in successes {
@@ -233,6 +271,10 @@ struct Found {
 }
 
 impl Found {
+    fn of_one(order: Order) -> Self {
+        Self { by_id: HashMap::from([(order.id, order)]), ..Self::default() }
+    }
+
     fn order_of(&self, event: &PaymentEvent) -> Option<&Order> {
         match (event.reference.order_id, event.reference.hold_id) {
             (Some(order_id), hold_id) => {

@@ -1,5 +1,6 @@
 //! The inbox of payment events for workers and operators: retries, giving up, and replays.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
@@ -13,14 +14,14 @@ use super::attempt::{Source, reload_receipt, settle};
 use super::batch::part_plain;
 use super::receipt::Receipt;
 use super::settlement::{Resolved, resolve};
-use super::waiting::{apply_waiting, apply_waiting_for, apply_waiting_with, list_touched};
+use super::waiting::{apply_waiting, apply_waiting_for, apply_waiting_with, touched};
 use crate::checkout::error::Error;
 use crate::checkout::horizon::SLACK;
 use crate::checkout::state::Checkout;
 use crate::db::due::{Place, Window};
 use crate::db::error::Error as DbError;
 use crate::db::packets::pay_orders::{ApplyPayments, Success};
-use crate::db::packets::send;
+use crate::db::packets::send_and_look;
 use crate::db::tables::orders::Order;
 use crate::db::tables::payment_event_trail::{self, Action};
 use crate::db::tables::payment_events::{self, Due, Stored};
@@ -28,7 +29,7 @@ use crate::db::views::audit;
 use crate::db::{Failure, Tx};
 use crate::domain::payment::is_positive;
 use crate::domain::retry::{ATTEMPTS, pause_after};
-use crate::domain::{EventStatus, Meaning, Named as _, OrderStatus, PaymentEvent, Refusal};
+use crate::domain::{EventStatus, Meaning, Named as _, PaymentEvent, Refusal};
 use crate::telemetry;
 
 /// Maximum number of events per step.
@@ -88,15 +89,16 @@ impl Checkout {
     /// refund that names no charge is applied only when one charge is open. Successes that were never tried go in batches. At
     /// the end, the events that wait for their orders are applied. Returns how many of these events got their outcome.
     pub(crate) async fn process_in_order(&self, events: Vec<Due>, at_once: usize) -> usize {
-        let (mut settled, mut paid) = (Vec::new(), Vec::new());
+        let (mut settled, mut paid, mut changed) = (Vec::new(), 0, Vec::new());
         for &meaning in Meaning::ALL {
             let same: Vec<Due> = events.iter().copied().filter(|due| due.meaning == meaning).collect();
             let (new, mut alone): (Vec<_>, Vec<_>) = same.into_iter().partition(Due::is_new_success);
             let mut leased = Vec::new();
             if new.len() > 1 {
                 for batch in batches(&new) {
-                    let Applied { orders, alone } = self.apply_batch(batch).await;
-                    paid.extend(orders);
+                    let Applied { count, touched, alone } = self.apply_batch(batch).await;
+                    paid += count;
+                    changed.extend(touched);
                     leased.extend(alone);
                 }
             } else {
@@ -116,8 +118,8 @@ impl Checkout {
         }
         let woken = stream::iter(settled.clone()).map(|event_id| apply_waiting_with(&self.background, event_id));
         woken.buffer_unordered(at_once).collect::<()>().await;
-        self.apply_waiting_for_changed(&paid).await;
-        settled.len() + paid.len()
+        self.apply_waiting_for_paid(&changed).await;
+        settled.len() + paid
     }
 
     /// Leases a batch of successes for their first attempt, and applies the plain ones among them together: each pays its
@@ -153,39 +155,37 @@ impl Checkout {
         let (plain, others) = part_plain(&self.background, known, |(_, event)| event).await;
         alone.extend(others.into_iter().map(|(event_id, _)| event_id));
         match self.pay(&plain, began).await {
-            Ok(()) => {
+            Ok(touched) => {
                 let took = began.elapsed();
                 plain.iter().for_each(|_| telemetry::webhook_woken(EventStatus::Applied.as_str(), took));
-                let orders = plain.into_iter().map(|(_, order)| (order.id, order.hold_id)).collect();
-                Applied { orders, alone }
+                let orders = plain.iter().map(|(_, order)| (order.id, order.hold_id));
+                let touched = orders.filter(|(order_id, _)| touched.contains(order_id)).collect();
+                Applied { count: plain.len(), touched, alone }
             }
             // a row changed in between, or one of them cannot be applied: tried alone, all others can be
             Err(_) => {
                 alone.extend(plain.into_iter().map(|((event_id, _), _)| event_id));
-                Applied { orders: Vec::new(), alone }
+                Applied { alone, ..Applied::default() }
             }
         }
     }
 
-    /// Applies all of these leased successes, each with its order, in one transaction, or none.
-    async fn pay(&self, plain: &[((i64, PaymentEvent), Order)], began: Instant) -> Result<(), DbError> {
+    /// Applies all of these leased successes, each with its order, in one transaction, or none. Returns the orders that other
+    /// events have changed or wait for.
+    async fn pay(&self, plain: &[((i64, PaymentEvent), Order)], began: Instant) -> Result<HashSet<Uuid>, DbError> {
         if plain.is_empty() {
-            return Ok(());
+            return Ok(HashSet::new());
         }
         let processing = began.elapsed();
         let packet = ApplyPayments { successes: plain.iter().map(|paid| success(paid, processing)).collect() };
-        send(&self.background, "payments.apply_batch", &packet).await
+        let ((), read) = send_and_look(&self.background, "payments.apply_batch", &packet).await?;
+        Ok(touched(read))
     }
 
     /// Applies the events that wait for these orders (each with its hold), which were just paid.
-    async fn apply_waiting_for_changed(&self, paid: &[(Uuid, Uuid)]) {
-        for paid in paid.chunks(BATCH) {
-            let order_ids: Vec<Uuid> = paid.iter().map(|&(order_id, _)| order_id).collect();
-            let touched = list_touched(&self.background, &order_ids, OrderStatus::Paid).await;
-            let touched: Vec<_> = paid.iter().copied().filter(|(order_id, _)| touched.contains(order_id)).collect();
-            if !touched.is_empty()
-                && let Err(error) = apply_waiting_for(&self.background, &touched).await
-            {
+    async fn apply_waiting_for_paid(&self, touched: &[(Uuid, Uuid)]) {
+        for touched in touched.chunks(BATCH) {
+            if let Err(error) = apply_waiting_for(&self.background, touched).await {
                 // the sweep will find them
                 warn!(%error, "could not look for events that wait for orders; the sweep will find them");
             }
@@ -372,8 +372,10 @@ fn success(((event_id, event), order): &((i64, PaymentEvent), Order), processing
 /// The result of a batch of successes.
 #[derive(Debug, Default)]
 struct Applied {
-    /// The orders that were paid, each with its hold.
-    orders: Vec<(Uuid, Uuid)>,
+    /// How many orders were paid.
+    count: usize,
+    /// Those of them that other events wait for, each with its hold.
+    touched: Vec<(Uuid, Uuid)>,
     /// Events that this worker has leased and that have to be applied alone.
     alone: Vec<i64>,
 }

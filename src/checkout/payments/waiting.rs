@@ -12,9 +12,9 @@ use super::settlement::{Resolved, resolve};
 use crate::db::door::Database;
 use crate::db::error::Error;
 use crate::db::tables::payment_event_trail::{self, Action};
-use crate::db::tables::{orders, payment_events};
+use crate::db::tables::payment_events;
 use crate::domain::retry::pause_after;
-use crate::domain::{EventStatus, Named as _, OrderStatus, Reference};
+use crate::domain::{EventStatus, Named as _, Reference};
 use crate::telemetry;
 
 /// How often the events that wait for an order are looked for: after a payment is applied, its refunds can be.
@@ -63,18 +63,11 @@ pub(crate) async fn apply_waiting_for_reference(database: &Database, reference: 
     apply_all_waiting(database, &[reference]).await
 }
 
-/// Returns which of these orders, just committed in the state `left`, an event has changed or waits for. An event that
-/// committed before the orders is found here, and one that commits later finds the orders itself. If nothing can be read now, a
-/// worker finds the events.
-pub(crate) async fn list_touched(database: &Database, order_ids: &[Uuid], left: OrderStatus) -> HashSet<Uuid> {
-    if order_ids.is_empty() {
-        return HashSet::new();
-    }
-    let looked = database
-        .read("orders.list_touched", |tx| async move { orders::list_touched(tx, order_ids, left).await }.boxed())
-        .await;
-    looked.unwrap_or_else(|error| {
-        warn!(%error, "could not look for events that wait for orders; a worker will find them");
+/// Returns the orders that a transaction has read as touched behind its own COMMIT: an event that committed before it is found
+/// there, and one that commits later finds the orders itself. If they could not be read, a worker finds the events.
+pub(crate) fn touched(read: Option<HashSet<Uuid>>) -> HashSet<Uuid> {
+    read.unwrap_or_else(|| {
+        warn!("could not look for events that wait for orders; a worker will find them");
         HashSet::new()
     })
 }

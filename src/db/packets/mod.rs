@@ -6,15 +6,18 @@ pub mod pay_orders;
 pub mod place_orders;
 pub mod take_holds;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::door::{Database, Reply, Tx};
 use super::error::{Error, Failure};
 use super::tables::idempotency_keys::wait_for_disk;
+use super::tables::orders;
 
 /// Statements of one transaction that travel together.
 pub trait Packet: Sync {
@@ -38,6 +41,12 @@ pub trait Packet: Sync {
     /// being committed; [`Failure::Changed`] when it can only be the former.
     fn read(&self, replies: Vec<Reply>) -> Result<Self::Outcome, Failure>;
 
+    /// Returns the read of its orders that an event has changed or waits for ([`orders::list_touched`]). It travels with the
+    /// COMMIT, and sees what is committed by then.
+    fn list_touched(&self) -> Option<String> {
+        None
+    }
+
     /// Finds the rows of an earlier attempt whose COMMIT may have taken effect; `None` if it has not.
     fn find_own<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<Self::Outcome>, Failure>>;
 }
@@ -47,9 +56,24 @@ pub trait Packet: Sync {
 /// # Errors
 /// [`Error::Stale`] when something that was read before has changed; else as every transaction.
 pub async fn send<P: Packet>(database: &Database, name: &'static str, packet: &P) -> Result<P::Outcome, Error> {
-    database
-        .transaction(name, |tx| {
+    Ok(send_and_look(database, name, packet).await?.0)
+}
+
+/// As [`send`]. Returns the orders of [`Packet::list_touched`] as well; `None` when the server could not read them.
+///
+/// # Errors
+/// As [`send`].
+pub async fn send_and_look<P: Packet>(
+    database: &Database,
+    name: &'static str,
+    packet: &P,
+) -> Result<(P::Outcome, Option<HashSet<Uuid>>), Error> {
+    let (outcome, rows) = database
+        .transaction_and_look(name, |tx| {
             async move {
+                if let Some(look) = packet.list_touched() {
+                    tx.look_after_commit(look);
+                }
                 if tx.after_unknown()
                     && let Some(outcome) = packet.find_own(tx).await?
                 {
@@ -69,7 +93,8 @@ pub async fn send<P: Packet>(database: &Database, name: &'static str, packet: &P
             }
             .boxed()
         })
-        .await
+        .await?;
+    Ok((outcome, rows.and_then(orders::read_touched)))
 }
 
 /// A row of the packet stays locked.

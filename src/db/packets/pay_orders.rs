@@ -92,6 +92,10 @@ impl Packet for PayOrders<'_> {
         Ok(generated.into_iter().collect())
     }
 
+    fn list_touched(&self) -> Option<String> {
+        Some(list_touched(&self.successes))
+    }
+
     /// Finds exactly these events in the inbox, all of them.
     fn find_own<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<Self::Outcome>, Failure>> {
         async move {
@@ -149,6 +153,10 @@ impl Packet for ApplyPayments<'_> {
         all_changed(inbox.affected, paid, self.successes.len())
     }
 
+    fn list_touched(&self) -> Option<String> {
+        Some(list_touched(&self.successes))
+    }
+
     /// Finds all events applied, by this worker, which has leased them, or by a request that applied what waits for its order.
     fn find_own<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<()>, Failure>> {
         async move {
@@ -174,6 +182,12 @@ fn pay(successes: &[Success<'_>], step: u64) -> [String; 4] {
         insert_trails(successes, step),
         holds::settle_all(&hold_ids),
     ]
+}
+
+/// Returns the read of the orders of these successes that other events have changed or wait for.
+fn list_touched(successes: &[Success<'_>]) -> String {
+    let order_ids: Vec<Uuid> = successes.iter().map(|success| success.order.id).collect();
+    orders::list_touched(&order_ids, OrderStatus::Paid)
 }
 
 /// Checks that the statements of a batch of `count` successes changed as many rows as expected.

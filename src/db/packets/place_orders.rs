@@ -123,6 +123,11 @@ impl Packet for PlaceOrders<'_> {
         }
     }
 
+    fn list_touched(&self) -> Option<String> {
+        let order_ids: Vec<Uuid> = self.drafts.iter().map(|draft| draft.order_id).collect();
+        (!order_ids.is_empty()).then(|| orders::list_touched(&order_ids, OrderStatus::Pending))
+    }
+
     /// Finds the orders of an earlier attempt: all of them, each from its hold.
     fn find_own<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<Self::Outcome>, Failure>> {
         async move {

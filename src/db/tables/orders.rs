@@ -100,11 +100,16 @@ pub async fn list_some(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<Order>
     tx.rows_text(&sql::orders::Find { ids: ids(order_ids) }.text()).await?.iter().map(order).collect()
 }
 
-/// Lists those of these orders that have left the state `left`, or that an event waits for.
-pub async fn list_touched(tx: &mut Tx<'_>, order_ids: &[Uuid], left: OrderStatus) -> Result<HashSet<Uuid>, Failure> {
-    let statement = sql::orders::ListTouched { ids: ids(order_ids), status: Literal::name(left).into() };
-    let found: Vec<Vec<u8>> = tx.rows_text(&statement.text()).await?;
-    found.iter().map(|bytes| id(bytes)).collect()
+/// Returns the read of those of these orders that are not in the state `status`, or that an event waits for; [`read_touched`]
+/// reads its rows.
+pub fn list_touched(order_ids: &[Uuid], status: OrderStatus) -> String {
+    sql::orders::ListTouched { ids: ids(order_ids), status: Literal::name(status).into() }.text()
+}
+
+/// Reads the rows of [`list_touched`]; `None` when they are not what it reads.
+pub fn read_touched(rows: Vec<Row>) -> Option<HashSet<Uuid>> {
+    let touched = |row| id(&mysql_async::from_row_opt::<Vec<u8>>(row).ok()?).ok();
+    rows.into_iter().map(touched).collect()
 }
 
 /// Finds the order of a hold.

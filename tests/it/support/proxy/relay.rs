@@ -11,13 +11,20 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{Action, Shared, lock, wait_for};
+use super::{Action, Shared, Strike, lock, wait_for};
 
 const COM_QUERY: u8 = 0x03;
 const COM_STMT_PREPARE: u8 = 0x16;
 const COM_STMT_EXECUTE: u8 = 0x17;
 const COM_STMT_CLOSE: u8 = 0x19;
 const PACKET_HEADER: usize = 4;
+/// How a command begins that commits and reads in one round trip. The proxy runs it as two commands, so that a rule can act between
+/// them.
+const COMMIT_AND: &str = "COMMIT;\n";
+/// How the answer to a statement without rows begins.
+const OK: u8 = 0x00;
+/// The flag of an answer that another one follows.
+const MORE_RESULTS: u8 = 0x08;
 /// A packet this long is continued by the next one.
 const LONGEST_PACKET: usize = 0x00ff_ffff;
 
@@ -45,6 +52,8 @@ struct Relay {
     clock: i64,
     /// Bytes of the server that the client has not received yet.
     answer: Vec<u8>,
+    /// By how much the numbers of the server's packets are too low for the client, which counts those of a COMMIT as well.
+    shift: u8,
     /// The SQL text whose preparation the server has not answered yet.
     preparing: Option<String>,
     prepared: HashMap<[u8; 4], String>,
@@ -64,6 +73,7 @@ impl Relay {
             shared,
             clock: 0,
             answer: Vec::with_capacity(BUFFER),
+            shift: 0,
             preparing: None,
             prepared: HashMap::new(),
         };
@@ -104,8 +114,9 @@ impl Relay {
                 self.prepared.insert([a, b, c, d], text);
             }
         }
-        self.client.write_all(&self.answer).await?;
-        self.answer.clear();
+        let whole = if self.shift == 0 { self.answer.len() } else { renumber(&mut self.answer, self.shift) };
+        self.client.write_all(&self.answer[..whole]).await?;
+        self.answer.drain(..whole);
         Ok(())
     }
 
@@ -115,9 +126,61 @@ impl Relay {
         if statement.is_some() {
             self.set_clock().await?;
         }
+        self.shift = 0;
+        match statement.as_deref().and_then(|statement| statement.strip_prefix(COMMIT_AND)) {
+            Some(read) => self.commit_and(read).await,
+            None => self.on_statement(packets, statement).await,
+        }
+    }
+
+    /// Handles a COMMIT and the read that travels with it, one after the other.
+    async fn commit_and(&mut self, read: &str) -> io::Result<()> {
+        let commit = command("COMMIT");
+        let strike = self.shared.strike("COMMIT");
+        match strike.as_ref().map(|strike| strike.action) {
+            None | Some(Action::PauseAfter | Action::CutAfter) => {}
+            Some(Action::PauseBefore) => strike.as_ref().expect("a rule applies").hit().await,
+            Some(_) => return self.act(&commit, strike.expect("a rule applies")).await,
+        }
+        self.server.write_all(&commit).await?;
+        let mut answer = self.read_packet().await?;
+        if let Some(strike) = strike.filter(|strike| !matches!(strike.action, Action::PauseBefore)) {
+            strike.hit().await;
+            if matches!(strike.action, Action::CutAfter) {
+                return Err(ErrorKind::ConnectionAborted.into());
+            }
+        }
+        // behind the OK: rows changed and the last id, none of a COMMIT, and then the flags
+        if !answer[PACKET_HEADER..].starts_with(&[OK, 0, 0]) {
+            // the server runs no statement behind one that failed
+            return self.client.write_all(&answer).await;
+        }
+        answer[PACKET_HEADER + 3] |= MORE_RESULTS;
+        self.client.write_all(&answer).await?;
+        self.shift = 1;
+        self.on_statement(&command(read), Some(read.to_owned())).await
+    }
+
+    /// Reads one packet of the server.
+    async fn read_packet(&mut self) -> io::Result<Vec<u8>> {
+        let mut packet = vec![0; PACKET_HEADER];
+        self.server.read_exact(&mut packet).await?;
+        let length = usize::from(u16::from_le_bytes([packet[0], packet[1]]));
+        packet.resize(PACKET_HEADER + length, 0);
+        self.server.read_exact(&mut packet[PACKET_HEADER..]).await?;
+        Ok(packet)
+    }
+
+    /// Handles the packets of one statement as the rules demand.
+    async fn on_statement(&mut self, packets: &[u8], statement: Option<String>) -> io::Result<()> {
         let Some(strike) = statement.and_then(|statement| self.shared.strike(&statement)) else {
             return self.server.write_all(packets).await;
         };
+        self.act(packets, strike).await
+    }
+
+    /// Applies a rule to the packets of a statement.
+    async fn act(&mut self, packets: &[u8], strike: Strike) -> io::Result<()> {
         if matches!(strike.action, Action::PauseAfter | Action::CutAfter) {
             self.server.write_all(packets).await?;
             if self.server.read_buf(&mut self.answer).await? == 0 {
@@ -130,7 +193,7 @@ impl Relay {
             Action::PauseAfter => self.deliver().await,
             Action::CutBefore | Action::CutAfter => Err(ErrorKind::ConnectionAborted.into()),
             Action::Error(code, state, message) => {
-                let error = error_packet(packets, code, state, message);
+                let error = error_packet(packets, self.shift, code, state, message);
                 self.client.write_all(&error).await
             }
             Action::Blackhole => {
@@ -153,13 +216,9 @@ impl Relay {
         }
         let clock = if seconds == 0 { "DEFAULT".into() } else { format!("UNIX_TIMESTAMP(SYSDATE(6)) + {seconds}") };
         let statement = format!("SET timestamp = {clock}");
-        let length = u8::try_from(statement.len() + 1).expect("a short statement");
-        self.server.write_all(&[&[length, 0, 0, 0, COM_QUERY], statement.as_bytes()].concat()).await?;
-        let mut header = [0; PACKET_HEADER];
-        self.server.read_exact(&mut header).await?;
-        let mut answer = vec![0; usize::from(u16::from_le_bytes([header[0], header[1]]))];
-        self.server.read_exact(&mut answer).await?;
-        assert_eq!(answer.first(), Some(&0), "{}", String::from_utf8_lossy(&answer));
+        self.server.write_all(&command(&statement)).await?;
+        let answer = self.read_packet().await?;
+        assert_eq!(answer.get(PACKET_HEADER), Some(&OK), "{}", String::from_utf8_lossy(&answer));
         self.clock = seconds;
         Ok(())
     }
@@ -179,6 +238,27 @@ impl Relay {
         }
         None
     }
+}
+
+/// Builds the packet of a query.
+fn command(text: &str) -> Vec<u8> {
+    let length = u32::try_from(text.len() + 1).expect("a short statement");
+    let [a, b, c, _] = length.to_le_bytes();
+    [&[a, b, c, 0, COM_QUERY], text.as_bytes()].concat()
+}
+
+/// Adds `shift` to the numbers of the packets that are complete, and returns how long they are together.
+fn renumber(bytes: &mut [u8], shift: u8) -> usize {
+    let mut end = 0;
+    while let Some(&[a, b, c, _]) = bytes[end..].first_chunk::<PACKET_HEADER>() {
+        let next = end + PACKET_HEADER + u32::from_le_bytes([a, b, c, 0]) as usize;
+        if next > bytes.len() {
+            break;
+        }
+        bytes[end + 3] = bytes[end + 3].wrapping_add(shift);
+        end = next;
+    }
+    end
 }
 
 /// Takes the first command off the bytes, in all of its packets, once it is complete.
@@ -202,12 +282,12 @@ fn payload(packets: &[u8]) -> Vec<u8> {
 }
 
 /// Builds the packet that answers a command with an error; its number follows those of the command.
-fn error_packet(packets: &[u8], code: u16, state: &str, message: &str) -> Vec<u8> {
+fn error_packet(packets: &[u8], shift: u8, code: u16, state: &str, message: &str) -> Vec<u8> {
     let [low, high] = code.to_le_bytes();
     let body = [&[0xff, low, high, b'#'], state.as_bytes(), message.as_bytes()].concat();
     let length = u32::try_from(body.len()).expect("an error message is short");
     let [a, b, c, _] = length.to_le_bytes();
     let sequence = u8::try_from(packets.len() / (PACKET_HEADER + LONGEST_PACKET) + 1);
-    let sequence = sequence.expect("a command has few packets");
+    let sequence = sequence.expect("a command has few packets") + shift;
     [&[a, b, c, sequence], &body[..]].concat()
 }
