@@ -27,6 +27,7 @@ mod input;
 mod keys;
 mod killed;
 mod kills;
+mod lone;
 mod migrating;
 mod model;
 mod neighbours;

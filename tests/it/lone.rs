@@ -1,0 +1,121 @@
+//! A sale whose steps come one at a time takes two round trips a step, and its instance's memory decides nothing.
+
+use serde_json::{Value, json};
+
+use crate::support::proxy::{Action, Rule};
+use crate::support::{Answer, Bare, Shop, mint};
+
+/// Returns the beginnings of the commands that were sent: names of statements, or the first words.
+fn beginnings(client: &Bare) -> Vec<String> {
+    let beginning = |statement: &String| {
+        let first = statement.strip_prefix("BEGIN;\n").unwrap_or(statement);
+        first.split(':').next().unwrap_or_default().to_owned()
+    };
+    client.proxy.statements().iter().map(beginning).collect()
+}
+
+#[tokio::test]
+async fn an_order_and_its_payment_on_an_idle_service_read_nothing_before_their_transactions() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1).await;
+    let client = shop.serve_without_workers().await;
+    let hold_id = client.hold(product_id, 1).await;
+    client.proxy.clear();
+    let order_id = client.order(&hold_id).await;
+    assert_eq!(beginnings(&client), ["-- orders/insert", "COMMIT", "-- orders/list_touched"]);
+    client.proxy.clear();
+    client.pay(&order_id, "paid", "key").await.expect(200);
+    assert_eq!(beginnings(&client), ["-- payment_events/insert_applied", "COMMIT", "-- orders/list_touched"]);
+    assert_eq!(client.order_status(&order_id).await, "paid");
+    shop.assert_conserved().await;
+}
+
+/// A change that another instance makes between two steps, and what the next step answers.
+type Between = (&'static str, (u16, &'static str));
+
+#[tokio::test]
+async fn a_lone_order_is_refused_for_what_another_instance_did_with_its_hold() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let (client, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
+    let cases: [Between; 4] = [
+        ("released", (409, "hold_released")),
+        ("expired", (409, "hold_expired")),
+        ("ordered", (409, "hold_used")),
+        ("taken", (409, "order_id_taken")),
+    ];
+    for (between, (status, code)) in cases {
+        let (hold_id, mut order_id) = (client.hold(product_id, 1).await, mint());
+        match between {
+            "released" => drop(other.release(&hold_id).await.expect(200)),
+            "expired" => shop.let_hold_run_out(&hold_id).await,
+            "ordered" => drop(other.try_order_as(&hold_id, &mint()).await.expect(201)),
+            _ => (_, order_id) = other.hold_and_order(product_id, 1).await,
+        }
+        client.try_order_as(&hold_id, &order_id).await.refused(status, code);
+    }
+    shop.assert_conserved().await;
+}
+
+/// Delivers a success, and returns the answer and the state of its order.
+async fn pay(client: &Bare, order_id: &str) -> (Answer, String) {
+    let answer = client.pay(order_id, "paid", &mint()).await;
+    (answer, client.order_status(order_id).await)
+}
+
+#[tokio::test]
+async fn a_lone_payment_is_settled_by_what_another_instance_did_with_its_order() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let instances = [shop.serve_without_workers().await, shop.serve_without_workers().await];
+    for between in ["cancelled", "paid", "cancelled and sold out"] {
+        let mut outcomes: Vec<(u16, Value, String)> = Vec::new();
+        // the first instance made the order and remembers it, the second one reads it
+        for pays in 0..2 {
+            let (_, order_id) = instances[0].hold_and_order(product_id, 1).await;
+            match between {
+                "paid" => drop(instances[1].pay(&order_id, "paid", &mint()).await.expect(200)),
+                _ => drop(instances[1].cancel(&order_id).await.expect(200)),
+            }
+            let rest = if between == "cancelled and sold out" { instances[1].available(product_id).await } else { 0 };
+            let rest = if rest > 0 { Some(instances[1].hold(product_id, rest).await) } else { None };
+            let (answer, order_status) = pay(&instances[pays], &order_id).await;
+            outcomes.push((answer.status, answer.body["status"].clone(), order_status));
+            if let Some(rest) = rest {
+                instances[1].release(&rest).await.expect(200);
+            }
+        }
+        assert_eq!(outcomes[0], outcomes[1], "{between}");
+        assert!(outcomes[0].1.is_string(), "{outcomes:?}");
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_event_that_waits_is_applied_by_a_lone_order_whose_look_fails_or_whose_commit_is_lost() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let client = shop.serve_without_workers().await;
+    let look = || Rule::from("-- orders/list_touched:");
+    let error = Action::Error(1317, "70100", "Query execution was interrupted");
+    for (rule, action, status) in [
+        (Rule::exactly("COMMIT"), Action::CutAfter, "paid"),
+        (Rule::exactly("COMMIT"), Action::CutBefore, "paid"),
+        (look(), Action::CutBefore, "paid"),
+        (look(), Action::CutAfter, "paid"),
+        // the order is made, and the sweep finds its event
+        (look(), error, "pending"),
+    ] {
+        let (hold_id, order_id) = (client.hold(product_id, 1).await, mint());
+        client.pay(&order_id, "paid", &mint()).await.expect(202);
+        let rule = client.proxy.on(rule, action);
+        let order = client.try_order_as(&hold_id, &order_id).await.expect(201);
+        assert_eq!((rule.hits(), order.text("status").as_str()), (1, status), "{action:?}");
+        if status == "pending" {
+            client.app.checkout.sweep_parked().await.expect("the step runs");
+        }
+        assert_eq!(client.order_status(&order_id).await, "paid");
+        assert_eq!(client.get(&format!("/api/orders/{order_id}")).await.body["order_id"], json!(order_id));
+    }
+    shop.assert_conserved().await;
+}
