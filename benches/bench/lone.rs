@@ -171,12 +171,20 @@ impl Direct {
 
     async fn take(&mut self, hold_id: Uuid) {
         let (product_id, terms, holds) = (self.product_id, &terms(), vec![(hold_id, 1)]);
-        self.commit(&TakeHolds { product_id, terms, holds, ttl_seconds: TTL_SECONDS, keys: Keys::default() }).await;
+        self.commit(&TakeHolds {
+            product_id,
+            terms,
+            holds,
+            owners: Vec::new(),
+            ttl_seconds: TTL_SECONDS,
+            keys: Keys::default(),
+        })
+        .await;
     }
 
     async fn order(&mut self, hold_id: Uuid, order_id: Uuid) {
         let currency = CURRENCY.to_owned();
-        let draft = Draft { order_id, hold_id, hold_rows: 1, total_minor: PRICE_MINOR, currency };
+        let draft = Draft { order_id, hold_id, hold_rows: 1, total_minor: PRICE_MINOR, currency, details: None };
         self.commit(&PlaceOrders::new(vec![draft], TTL_SECONDS, Keys::default())).await;
     }
 

@@ -10,6 +10,7 @@ pub mod error;
 pub mod holds;
 mod horizon;
 mod keys;
+pub mod lists;
 pub mod orders;
 mod patience;
 pub mod payments;
@@ -23,8 +24,10 @@ mod units;
 mod upkeep;
 
 pub use self::error::Error;
+pub use self::holds::NewHold;
 pub use self::holds::batch::Taken;
 pub use self::holds::outlook::WholeReads;
+pub use self::orders::NewOrder;
 pub use self::orders::batch::Placed;
 pub use self::policy::Policy;
 pub use self::state::Checkout;

@@ -47,6 +47,9 @@ migrations! {
     23 "payment_event_deliveries",
     24 "orders_refunded_currency",
     25 "readiness",
+    26 "hold_owners",
+    27 "order_owners",
+    28 "orders_by_age",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

@@ -107,6 +107,7 @@ statements! {
     holds {
         Insert = "insert" { rows },
         Find = "find" { ids },
+        LIST_IDS = "list_ids",
         FIND_NEXT_DUE = "find_next_due",
         FIND_SUPPLY = "find_supply",
         FindSupplyWithin = "find_supply_within" { product_id, ranges, limit },
@@ -119,10 +120,26 @@ statements! {
         Expire = "expire" { ids, rows },
         EXPIRE_OVERDUE = "expire_overdue",
     }
+    hold_owners {
+        Insert = "insert" { rows },
+        LIST_CLIENTS = "list_clients",
+        LIST_OF_CLIENT = "list_of_client",
+        LIST_OF_BUYER = "list_of_buyer",
+        LIST_OF_REFERENCE = "list_of_reference",
+    }
+    order_owners {
+        Insert = "insert" { rows },
+        LIST_CLIENTS = "list_clients",
+        LIST_OF_CLIENT = "list_of_client",
+        LIST_OF_BUYER = "list_of_buyer",
+        LIST_OF_REFERENCE = "list_of_reference",
+    }
     orders {
         Insert = "insert" { rows },
         FindTerms = "find_terms" { order_id },
         Find = "find" { ids },
+        FindPlaced = "find_placed" { ids },
+        LIST_IDS_BY_AGE = "list_ids_by_age",
         FindByHold = "find_by_hold" { ids },
         FIND_NEXT_DUE = "find_next_due",
         LIST_DUE = "list_due",

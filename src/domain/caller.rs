@@ -1,4 +1,4 @@
-//! Callers of the service: programs with a token, anonymous programs, and the buyers that they speak for.
+//! Callers of the service: programs with a token, anonymous programs, and the buyers on whose behalf they act.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ enum Identity {
     Operator,
 }
 
-/// The caller of a request, and the buyer whom it speaks for.
+/// The caller of a request, and the buyer on whose behalf it acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     identity: Identity,

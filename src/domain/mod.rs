@@ -1,6 +1,7 @@
 //! Rules that need no database: ids, states and their transitions, money, signatures and refusals.
 
 pub mod caller;
+pub mod details;
 pub mod money;
 pub mod outcome;
 pub mod payment;
@@ -13,6 +14,7 @@ pub mod status;
 pub mod token;
 
 pub use caller::{Caller, Client, Owner, Role};
+pub use details::{Details, Metadata};
 pub use money::{Amount, Currency};
 pub use outcome::Outcome;
 pub use payment::{Meaning, PaymentEvent, Reference, WebhookMode};

@@ -34,6 +34,21 @@ pub enum Refusal {
         /// The most units that one hold may have.
         max: i64,
     },
+    /// The buyer in the body is not the one that the caller is narrowed to.
+    #[error("`buyer` differs from the buyer in `Holdfast-Buyer` or in the token.")]
+    BuyerMismatch,
+    /// A buyer's name of the wrong form.
+    #[error("`buyer` must have 1 to 128 visible ASCII characters.")]
+    InvalidBuyer,
+    /// A reference of the wrong form.
+    #[error("`reference` must have 1 to 128 visible ASCII characters.")]
+    InvalidReference,
+    /// Metadata out of its bounds.
+    #[error(
+        "`metadata` must be an object of at most 20 texts: keys of 1 to 40 characters, values of at most 500, and at most \
+         2048 bytes of JSON together with the reference."
+    )]
+    InvalidMetadata,
     /// The hold already became an order.
     #[error("This hold has already become an order.")]
     HoldUsed {
@@ -110,6 +125,10 @@ impl Refusal {
             Self::SoldOut { .. } => "sold_out",
             Self::AllHeld { .. } => "all_held",
             Self::InvalidQuantity { .. } => "invalid_quantity",
+            Self::BuyerMismatch => "buyer_mismatch",
+            Self::InvalidBuyer => "invalid_buyer",
+            Self::InvalidReference => "invalid_reference",
+            Self::InvalidMetadata => "invalid_metadata",
             Self::HoldUsed { .. } => "hold_used",
             Self::HoldExpired => "hold_expired",
             Self::HoldReleased => "hold_released",

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 use crate::checkout::{IdempotentRequest, Operation};
-use crate::domain::Caller;
+use crate::domain::{Caller, Details};
 
 /// The name of the header with an [`IdempotencyKey`].
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -48,15 +48,18 @@ impl IdempotencyKey {
         Problem::bad_request("invalid_idempotency_key", detail)
     }
 
-    /// Combines the key with its scope and a fingerprint of the request; `parts` are the fields of the body.
+    /// Combines the key with its scope and a fingerprint of the request; `parts` are the fields of the body that each request
+    /// has, `written` is what only some have.
     pub fn keyed<const N: usize>(
         self,
         caller: &Caller,
         operation: Operation,
         parts: [String; N],
+        written: Option<&Details>,
     ) -> Option<IdempotentRequest> {
         let key = self.0?;
-        // none of the parts can contain the separator: they are numbers and ids
+        // numbers and ids cannot contain the separator, and what is written comes with its length
+        let parts: Vec<String> = parts.into_iter().chain(written.map(Details::parts).unwrap_or_default()).collect();
         let fingerprint = Sha256::digest(parts.join("|")).into();
         Some(IdempotentRequest::new(caller.key_scope(), operation, key, fingerprint))
     }

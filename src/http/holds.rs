@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::NaiveDateTime;
-use poem_openapi::param::Path;
+use poem_openapi::param::{Path, Query};
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::{Deserialize, Serialize};
@@ -11,28 +11,42 @@ use uuid::Uuid;
 
 use super::headers::IdempotencyKey;
 use super::json::Json;
+use super::lists::{Listed, Sent};
+use super::paging::write_cursor;
 use super::problem::{Denied, denials};
 use super::tags::Tags;
-use super::values::{Timestamp, Whole, Word};
+use super::values::{Cursor, Timestamp, Whole, Word};
 use crate::app::App;
-use crate::checkout::HoldLine;
-use crate::checkout::Operation;
-use crate::domain::{Caller, HoldStatus};
+use crate::checkout::{Error, HoldLine, NewHold, Operation};
+use crate::domain::{Caller, Details, HoldStatus, Metadata};
+
+/// The name of the list of holds in cursors.
+const LIST: &str = "h";
 
 /// A request for a hold.
 #[derive(Debug, Object, Deserialize)]
-#[oai(rename = "CreateHold", deny_unknown_fields, example)]
+#[oai(rename = "CreateHold", deny_unknown_fields, skip_serializing_if_is_none, example)]
 #[serde(deny_unknown_fields)]
 pub struct CreateHold {
     /// The product's id.
     product_id: Whole,
     /// Number of units, from 1 to the configured limit.
     qty: Whole,
+    /// The buyer as the caller names it: 1 to 128 visible ASCII characters.
+    #[serde(default)]
+    buyer: Option<String>,
+    /// The caller's own name for the hold, not unique: 1 to 128 visible ASCII characters.
+    #[serde(default)]
+    reference: Option<String>,
+    /// Texts that are kept and returned: at most 20, keys of up to 40 characters, values of up to 500, 2048 bytes of JSON together
+    /// with `reference`.
+    #[serde(default)]
+    metadata: Option<Metadata>,
 }
 
 impl Example for CreateHold {
     fn example() -> Self {
-        Self { product_id: Whole(1), qty: Whole(1) }
+        Self { product_id: Whole(1), qty: Whole(1), buyer: None, reference: None, metadata: None }
     }
 }
 
@@ -59,10 +73,20 @@ pub struct HoldBody {
     /// The order that was made from the hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<Uuid>,
+    /// The buyer, as the caller named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buyer: Option<String>,
+    /// The caller's own name for the hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    /// What the caller wrote on the hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
 }
 
 impl From<HoldLine> for HoldBody {
     fn from(hold: HoldLine) -> Self {
+        let (buyer, reference, metadata) = written(hold.details.as_deref());
         Self {
             hold_id: hold.id,
             product_id: hold.product_id,
@@ -73,14 +97,35 @@ impl From<HoldLine> for HoldBody {
             expires_at: Timestamp(hold.expires_at),
             expires_in: seconds_until(hold.expires_at, hold.server_time),
             order_id: hold.order_id,
+            buyer,
+            reference,
+            metadata,
         }
     }
+}
+
+/// Returns the buyer, the reference and the metadata of a hold or an order, as its body shows them.
+pub(super) fn written(details: Option<&Details>) -> (Option<String>, Option<String>, Option<Metadata>) {
+    let Some(details) = details else { return (None, None, None) };
+    let buyer = details.owner.buyer.as_deref().map(str::to_owned);
+    let metadata = (!details.metadata.is_empty()).then(|| details.metadata.clone());
+    (buyer, details.reference.clone(), metadata)
 }
 
 /// Returns the whole seconds from `now` until `then`, rounded up, never negative.
 fn seconds_until(then: NaiveDateTime, now: NaiveDateTime) -> i64 {
     let left = then - now;
     (left.num_seconds() + i64::from(left.subsec_nanos() > 0)).max(0)
+}
+
+/// One page of holds, the newest first.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "HoldPage")]
+pub struct HoldPage {
+    /// The holds.
+    items: Vec<HoldBody>,
+    /// The `cursor` of the next page; null on the last page.
+    next_cursor: Cursor,
 }
 
 /// The response to a new hold.
@@ -100,6 +145,15 @@ pub enum HoldCreated {
 }
 
 denials! {
+    /// The problems of `GET /api/holds`.
+    ListHoldsDenials {
+        400 "`invalid_limit`, `invalid_cursor`, `invalid_state`, `invalid_buyer`, `invalid_reference`, `invalid_product_id`, \
+             `invalid_time`",
+        401 "`unauthorized`",
+        422 "`buyer_mismatch`",
+    }
+}
+denials! {
     /// The problems of `POST /api/holds`.
     CreateHoldDenials {
         400 "`malformed_json`, `unreadable_body`, `invalid_idempotency_key`",
@@ -109,7 +163,8 @@ denials! {
              `sold_out`: not enough can. Both with `available_stock`.",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
-        422 "`invalid_quantity`, `invalid_body`, `idempotency_key_reuse`",
+        422 "`invalid_quantity`, `invalid_body`, `invalid_buyer`, `buyer_mismatch`, `invalid_reference`, `invalid_metadata`, \
+             `idempotency_key_reuse`",
     }
 }
 denials! {
@@ -139,26 +194,74 @@ impl Holds {
         key: IdempotencyKey,
         body: Json<CreateHold>,
     ) -> Result<HoldCreated, Denied<CreateHoldDenials>> {
-        let CreateHold { product_id: Whole(product_id), qty: Whole(qty) } = body.0;
-        let keyed = key.keyed(&caller, Operation::Hold, [product_id.to_string(), qty.to_string()]);
-        let taken = self.app.checkout.create_hold(product_id, qty, keyed).await?;
+        let CreateHold { product_id: Whole(product_id), qty: Whole(qty), buyer, reference, metadata } = body.0;
+        let details = Details::of_hold(&caller, buyer, reference, metadata).map_err(Error::from)?;
+        let parts = [product_id.to_string(), qty.to_string()];
+        let keyed = key.keyed(&caller, Operation::Hold, parts, details.as_deref());
+        let taken = self.app.checkout.create_hold(NewHold { product_id, qty, keyed, details }).await?;
         let location = format!("/api/holds/{}", taken.hold.id);
         Ok(HoldCreated::Created(Json(taken.hold.into()), location, taken.replayed.then_some(true)))
     }
 
+    /// List holds, the newest first
+    ///
+    /// A client gets its own, an operator all. All filters apply together. With `state` or `product_id`, a page before the last one
+    /// may have fewer holds than `limit`, or none. The age of a hold is the time in its id.
+    #[expect(clippy::too_many_arguments, reason = "one per filter, as the document shows them")]
+    #[oai(path = "/holds", method = "get", operation_id = "listHolds")]
+    async fn list(
+        &self,
+        caller: Caller,
+        /// Only holds in this state.
+        state: Query<Option<Word<HoldStatus>>>,
+        /// Only holds of this buyer.
+        buyer: Query<Option<String>>,
+        /// Only holds with this reference.
+        reference: Query<Option<String>>,
+        /// Only holds of this product.
+        product_id: Query<Option<i64>>,
+        /// Only holds created at this time or later (RFC 3339).
+        created_from: Query<Option<String>>,
+        /// Only holds created before this time (RFC 3339).
+        created_to: Query<Option<String>>,
+        /// Holds per page, 1 to 100; 20 by default.
+        limit: Query<Option<u32>>,
+        /// `next_cursor` of the previous page, for the same filters.
+        cursor: Query<Option<String>>,
+    ) -> Result<Json<HoldPage>, Denied<ListHoldsDenials>> {
+        let sent = Sent {
+            state: state.0,
+            buyer: buyer.0,
+            reference: reference.0,
+            product_id: product_id.0,
+            created_from: created_from.0,
+            created_to: created_to.0,
+            limit: limit.0,
+            cursor: cursor.0,
+        };
+        let Listed { name, filter, limit, behind } = sent.read(LIST, &caller)?;
+        let app = Arc::clone(&self.app);
+        let list = async move { app.checkout.list_holds(&caller, &filter, behind, limit).await };
+        let page = self.app.run(list).await?;
+        Ok(Json(HoldPage {
+            items: page.items.into_iter().filter_map(|lines| lines.into_iter().next()).map(HoldBody::from).collect(),
+            next_cursor: Cursor(page.next.map(|place| write_cursor(&name, place))),
+        }))
+    }
+
     /// Get a hold, also after its end
     #[oai(path = "/holds/:hold_id", method = "get", operation_id = "getHold")]
-    async fn find(&self, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<FindHoldDenials>> {
+    async fn find(&self, caller: Caller, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<FindHoldDenials>> {
         let app = Arc::clone(&self.app);
-        let hold = self.app.run(async move { app.checkout.hold(hold_id.0).await }).await?;
+        let hold = self.app.run(async move { app.checkout.hold(&caller, hold_id.0).await }).await?;
         Ok(Json(hold.into()))
     }
 
     /// Release a hold before it expires
     #[oai(path = "/holds/:hold_id", method = "delete", operation_id = "releaseHold")]
-    async fn release(&self, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<ReleaseHoldDenials>> {
+    async fn release(&self, caller: Caller, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<ReleaseHoldDenials>> {
         let app = Arc::clone(&self.app);
-        let hold = self.app.run(async move { app.checkout.release_hold(hold_id.0).await }).await?;
+        let hold = self.app.run(async move { app.checkout.release_hold(&caller, hold_id.0).await }).await?;
         Ok(Json(hold.into()))
     }
 }

@@ -7,6 +7,7 @@ pub mod health;
 pub mod holds;
 pub mod hot;
 pub mod json;
+pub mod lists;
 pub mod orders;
 pub mod paging;
 pub mod payments;

@@ -2,23 +2,26 @@
 
 use std::sync::Arc;
 
-use poem_openapi::param::Path;
+use poem_openapi::param::{Path, Query};
 use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::headers::IdempotencyKey;
+use super::holds::written;
 use super::json::Json;
+use super::lists::{Listed, Sent};
+use super::paging::write_cursor;
 use super::problem::{Denied, denials};
 use super::tags::Tags;
-use super::values::{Timestamp, Word};
+use super::values::{Cursor, Timestamp, Word};
 use crate::app::App;
-use crate::checkout::HoldLine;
-use crate::checkout::Operation;
-use crate::checkout::Placed;
-use crate::checkout::{Reason, TrailEntry};
-use crate::domain::{Caller, OrderStatus};
+use crate::checkout::{Error, HoldLine, NewOrder, Operation, Placed, Reason, TrailEntry};
+use crate::domain::{Caller, Details, Metadata, OrderStatus, Owner};
+
+/// The name of the list of orders in cursors.
+const LIST: &str = "o";
 
 /// A request for an order.
 #[derive(Debug, Object, Deserialize)]
@@ -30,11 +33,18 @@ pub struct CreateOrder {
     /// A random UUID as the order's id, for clients that must know it before the response arrives.
     #[serde(default)]
     order_id: Option<Uuid>,
+    /// The caller's own name for the order, not unique: 1 to 128 visible ASCII characters.
+    #[serde(default)]
+    reference: Option<String>,
+    /// Texts that are kept and returned: at most 20, keys of up to 40 characters, values of up to 500, 2048 bytes of JSON together
+    /// with `reference`.
+    #[serde(default)]
+    metadata: Option<Metadata>,
 }
 
 impl Example for CreateOrder {
     fn example() -> Self {
-        Self { hold_id: Uuid::nil(), order_id: None }
+        Self { hold_id: Uuid::nil(), order_id: None, reference: None, metadata: None }
     }
 }
 
@@ -52,7 +62,7 @@ pub struct ItemBody {
 
 /// An order.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename = "Order")]
+#[oai(rename = "Order", skip_serializing_if_is_none)]
 pub struct OrderBody {
     /// The order's id.
     order_id: Uuid,
@@ -73,6 +83,15 @@ pub struct OrderBody {
     created_at: Timestamp,
     /// The products in the order.
     items: Vec<ItemBody>,
+    /// The buyer of the hold, as the caller named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buyer: Option<String>,
+    /// The caller's own name for the order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    /// What the caller wrote on the order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
 }
 
 impl From<Placed> for OrderBody {
@@ -82,6 +101,7 @@ impl From<Placed> for OrderBody {
             qty: hold.qty,
             unit_price_minor: hold.unit_price_minor,
         };
+        let (buyer, reference, metadata) = written(placed.details.as_deref());
         let order = placed.order;
         Self {
             order_id: order.id,
@@ -93,6 +113,9 @@ impl From<Placed> for OrderBody {
             pay_by: Timestamp(order.pay_by),
             created_at: Timestamp(order.created_at),
             items: placed.items.into_iter().map(item).collect(),
+            buyer,
+            reference,
+            metadata,
         }
     }
 }
@@ -162,6 +185,16 @@ pub struct OrderEvents {
     items: Vec<OrderEventBody>,
 }
 
+/// One page of orders, the newest first.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "OrderPage")]
+pub struct OrderPage {
+    /// The orders.
+    items: Vec<OrderBody>,
+    /// The `cursor` of the next page; null on the last page.
+    next_cursor: Cursor,
+}
+
 /// The response to a new order.
 #[derive(ApiResponse)]
 pub enum OrderCreated {
@@ -179,6 +212,15 @@ pub enum OrderCreated {
 }
 
 denials! {
+    /// The problems of `GET /api/orders`.
+    ListOrdersDenials {
+        400 "`invalid_limit`, `invalid_cursor`, `invalid_state`, `invalid_buyer`, `invalid_reference`, `invalid_product_id`, \
+             `invalid_time`",
+        401 "`unauthorized`",
+        422 "`buyer_mismatch`",
+    }
+}
+denials! {
     /// The problems of `POST /api/orders`.
     CreateOrderDenials {
         400 "`malformed_json`, `unreadable_body`, `invalid_idempotency_key`",
@@ -187,7 +229,7 @@ denials! {
         409 "`hold_used` (with its `order_id`), `hold_expired`, `hold_released`, `order_id_taken`",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
-        422 "`invalid_body`, `idempotency_key_reuse`",
+        422 "`invalid_body`, `invalid_reference`, `invalid_metadata`, `idempotency_key_reuse`",
     }
 }
 denials! {
@@ -217,37 +259,95 @@ impl Orders {
         key: IdempotencyKey,
         body: Json<CreateOrder>,
     ) -> Result<OrderCreated, Denied<CreateOrderDenials>> {
-        let CreateOrder { hold_id, order_id } = body.0;
+        let CreateOrder { hold_id, order_id, reference, metadata } = body.0;
+        // the buyer is that of the hold; here it makes the key of one buyer another request than that of another
+        let owner = Owner { client_id: None, buyer: caller.buyer().cloned() };
+        let written = Details::of(owner, reference, metadata).map_err(Error::from)?;
         let chosen = order_id.map(|id| id.to_string()).unwrap_or_default();
-        let keyed = key.keyed(&caller, Operation::Order, [hold_id.to_string(), chosen]);
+        let keyed = key.keyed(&caller, Operation::Order, [hold_id.to_string(), chosen], written.as_deref());
         let app = Arc::clone(&self.app);
-        let placed = self.app.run(async move { app.checkout.create_order(hold_id, order_id, keyed).await }).await?;
+        let new = NewOrder { hold_id, order_id, keyed, caller, written };
+        let placed = self.app.run(async move { app.checkout.create_order(new).await }).await?;
         let location = format!("/api/orders/{}", placed.order.id);
         let replayed = placed.replayed.then_some(true);
         Ok(OrderCreated::Created(Json(placed.into()), location, replayed))
     }
 
+    /// List orders, the newest first
+    ///
+    /// A client gets its own, an operator all. All filters apply together. With `state` or `product_id`, a page before the last one
+    /// may have fewer orders than `limit`, or none.
+    #[expect(clippy::too_many_arguments, reason = "one per filter, as the document shows them")]
+    #[oai(path = "/orders", method = "get", operation_id = "listOrders")]
+    async fn list(
+        &self,
+        caller: Caller,
+        /// Only orders in this state.
+        state: Query<Option<Word<OrderStatus>>>,
+        /// Only orders of this buyer.
+        buyer: Query<Option<String>>,
+        /// Only orders with this reference.
+        reference: Query<Option<String>>,
+        /// Only orders of this product.
+        product_id: Query<Option<i64>>,
+        /// Only orders created at this time or later (RFC 3339).
+        created_from: Query<Option<String>>,
+        /// Only orders created before this time (RFC 3339).
+        created_to: Query<Option<String>>,
+        /// Orders per page, 1 to 100; 20 by default.
+        limit: Query<Option<u32>>,
+        /// `next_cursor` of the previous page, for the same filters.
+        cursor: Query<Option<String>>,
+    ) -> Result<Json<OrderPage>, Denied<ListOrdersDenials>> {
+        let sent = Sent {
+            state: state.0,
+            buyer: buyer.0,
+            reference: reference.0,
+            product_id: product_id.0,
+            created_from: created_from.0,
+            created_to: created_to.0,
+            limit: limit.0,
+            cursor: cursor.0,
+        };
+        let Listed { name, filter, limit, behind } = sent.read(LIST, &caller)?;
+        let app = Arc::clone(&self.app);
+        let list = async move { app.checkout.list_orders(&caller, &filter, behind, limit).await };
+        let page = self.app.run(list).await?;
+        Ok(Json(OrderPage {
+            items: page.items.into_iter().map(OrderBody::from).collect(),
+            next_cursor: Cursor(page.next.map(|place| write_cursor(&name, place))),
+        }))
+    }
+
     /// Get an order
     #[oai(path = "/orders/:order_id", method = "get", operation_id = "getOrder")]
-    async fn find(&self, order_id: Path<Uuid>) -> Result<Json<OrderBody>, Denied<FindOrderDenials>> {
+    async fn find(&self, caller: Caller, order_id: Path<Uuid>) -> Result<Json<OrderBody>, Denied<FindOrderDenials>> {
         let app = Arc::clone(&self.app);
-        let placed = self.app.run(async move { app.checkout.order(order_id.0).await }).await?;
+        let placed = self.app.run(async move { app.checkout.order(&caller, order_id.0).await }).await?;
         Ok(Json(placed.into()))
     }
 
     /// List all transitions of an order
     #[oai(path = "/orders/:order_id/events", method = "get", operation_id = "listOrderEvents")]
-    async fn events(&self, order_id: Path<Uuid>) -> Result<Json<OrderEvents>, Denied<FindOrderDenials>> {
+    async fn events(
+        &self,
+        caller: Caller,
+        order_id: Path<Uuid>,
+    ) -> Result<Json<OrderEvents>, Denied<FindOrderDenials>> {
         let app = Arc::clone(&self.app);
-        let events = self.app.run(async move { app.checkout.order_events(order_id.0).await }).await?;
+        let events = self.app.run(async move { app.checkout.order_events(&caller, order_id.0).await }).await?;
         Ok(Json(OrderEvents { items: events.into_iter().map(OrderEventBody::from).collect() }))
     }
 
     /// Cancel an unpaid order
     #[oai(path = "/orders/:order_id/cancel", method = "post", operation_id = "cancelOrder")]
-    async fn cancel(&self, order_id: Path<Uuid>) -> Result<Json<OrderBody>, Denied<CancelOrderDenials>> {
+    async fn cancel(
+        &self,
+        caller: Caller,
+        order_id: Path<Uuid>,
+    ) -> Result<Json<OrderBody>, Denied<CancelOrderDenials>> {
         let app = Arc::clone(&self.app);
-        let placed = self.app.run(async move { app.checkout.cancel_order(order_id.0).await }).await?;
+        let placed = self.app.run(async move { app.checkout.cancel_order(&caller, order_id.0).await }).await?;
         Ok(Json(placed.into()))
     }
 }

@@ -133,7 +133,10 @@ impl Problem {
                 "hold_id" => "invalid_hold_id",
                 "charge" => "invalid_charge",
                 "provider" => "invalid_provider",
-                "received_from" | "received_to" => "invalid_time",
+                "buyer" => "invalid_buyer",
+                "reference" => "invalid_reference",
+                "product_id" => "invalid_product_id",
+                "received_from" | "received_to" | "created_from" | "created_to" => "invalid_time",
                 _ => "invalid_parameter",
             };
             return Self::bad_request(code, format!("`{name}` has an invalid value."));
@@ -193,7 +196,12 @@ impl From<Refusal> for Problem {
             | Refusal::NotDismissible
             | Refusal::AmountNotAcceptable
             | Refusal::AuditRunning => StatusCode::CONFLICT,
-            Refusal::InvalidQuantity { .. } | Refusal::IdempotencyKeyReuse => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::InvalidQuantity { .. }
+            | Refusal::BuyerMismatch
+            | Refusal::InvalidBuyer
+            | Refusal::InvalidReference
+            | Refusal::InvalidMetadata
+            | Refusal::IdempotencyKeyReuse => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let mut problem = Self::new(status, refusal.code(), refusal.to_string());
         match refusal {

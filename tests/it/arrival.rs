@@ -58,7 +58,12 @@ async fn partly_sold(shop: &Shop, stock: i64, sold: i64) -> i64 {
     if sold > 0 {
         let app = shop.app();
         let taken = hold(&app, product_id, sold, None).await.expect("enough units");
-        let order = app.checkout.create_order(taken.hold.id, None, None).await.expect("an active hold").order;
+        let order = app
+            .checkout
+            .create_order(holdfast::checkout::NewOrder::new(taken.hold.id, None, None))
+            .await
+            .expect("an active hold")
+            .order;
         app.checkout.receive_event(payment(order.id, &order.id.to_string())).await.expect("it is paid");
     }
     product_id

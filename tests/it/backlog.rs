@@ -143,7 +143,11 @@ async fn a_payment_that_another_instance_applies_meanwhile_only_delays_its_batch
     let step = tokio::spawn(async move { slow.checkout.process_due_events().await });
     packet.reached().await;
     // the cancellation applies the waiting payment first
-    shop.app().checkout.cancel_order(placed[7]).await.expect_err("it is paid by then");
+    shop.app()
+        .checkout
+        .cancel_order(&holdfast::domain::Caller::operator(), placed[7])
+        .await
+        .expect_err("it is paid by then");
     packet.release();
     step.await.expect("no panic").expect("the step runs");
     shop.assert_each_paid_once(20).await;

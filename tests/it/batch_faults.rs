@@ -134,7 +134,8 @@ async fn a_batch_of_orders_that_is_cut_anywhere_makes_every_order_once() {
         for (hold_id, answer) in held.iter().zip(answers) {
             let placed = answer.unwrap_or_else(|error| panic!("{rule:?} {action:?}: {error}"));
             assert_eq!((placed.order.hold_id, placed.replayed), (*hold_id, false));
-            let stored = app.checkout.order(placed.order.id).await.expect("it is there");
+            let stored =
+                app.checkout.order(&holdfast::domain::Caller::operator(), placed.order.id).await.expect("it is there");
             assert_eq!(stored.order, placed.order);
         }
         assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, 42 * (place as i64 + 1));

@@ -52,9 +52,12 @@ async fn a_buyer_is_never_refused_because_of_a_hold_that_has_run_out() {
     let shop = Shop::open().await;
     let product_id = shop.product(1).await;
     let app = shop.app();
-    app.checkout.create_hold(product_id, 1, None).await.expect("the unit is free");
+    app.checkout.create_hold(holdfast::checkout::NewHold::new(product_id, 1, None)).await.expect("the unit is free");
     shop.let_holds_run_out().await;
-    app.checkout.create_hold(product_id, 1, None).await.expect("the unit is free again, without any worker");
+    app.checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 1, None))
+        .await
+        .expect("the unit is free again, without any worker");
     shop.assert_conserved().await;
 }
 
@@ -64,7 +67,7 @@ async fn a_buyer_is_never_refused_because_of_a_hold_that_a_worker_gives_back_at_
     let product_id = shop.product(1).await;
     let buying = shop.serve_without_workers().await;
     let worker = shop.app();
-    worker.checkout.create_hold(product_id, 1, None).await.expect("the unit is free");
+    worker.checkout.create_hold(holdfast::checkout::NewHold::new(product_id, 1, None)).await.expect("the unit is free");
     shop.let_holds_run_out().await;
     // the request has found no units left, and looks for holds that have run out
     let look = buying.proxy.on("-- holds/list_due_of_product:", Action::PauseBefore);

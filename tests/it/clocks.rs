@@ -67,9 +67,22 @@ impl Sale {
     /// Makes the rows, and runs a step so that the instance has read the database's clock.
     async fn open(shop: &Shop, app: &Arc<App>) -> Self {
         let product_id = shop.product(4).await;
-        let hold = async || app.checkout.create_hold(product_id, 1, None).await.expect("enough units").hold.id;
+        let hold = async || {
+            app.checkout
+                .create_hold(holdfast::checkout::NewHold::new(product_id, 1, None))
+                .await
+                .expect("enough units")
+                .hold
+                .id
+        };
         let (hold_id, ordered, paid_hold) = (hold().await, hold().await, hold().await);
-        let order_id = app.checkout.create_order(ordered, None, None).await.expect("an active hold").order.id;
+        let order_id = app
+            .checkout
+            .create_order(holdfast::checkout::NewOrder::new(ordered, None, None))
+            .await
+            .expect("an active hold")
+            .order
+            .id;
         app.checkout.receive_event(payment(Uuid::now_v7(), "of no order")).await.expect("it is taken in");
         Self::step(app).await;
         Self { product_id, hold_id, order_id, paid_hold }
@@ -116,9 +129,14 @@ async fn a_database_clock_that_jumps_ahead_lets_nothing_run_out_until_the_pause_
         assert!(next.as_secs() > 500, "{next:?}");
     }
     // a refused hold gives nothing back either, and new holds are still taken
-    let refused = app.checkout.create_hold(sale.product_id, 2, None).await;
+    let refused = app.checkout.create_hold(holdfast::checkout::NewHold::new(sale.product_id, 2, None)).await;
     assert!(matches!(refused, Err(Error::Refused(Refusal::AllHeld { available_stock: 1, .. }))), "{refused:?}");
-    let ahead = app.checkout.create_hold(sale.product_id, 1, None).await.expect("a unit is free").hold;
+    let ahead = app
+        .checkout
+        .create_hold(holdfast::checkout::NewHold::new(sale.product_id, 1, None))
+        .await
+        .expect("a unit is free")
+        .hold;
     shop.execute("UPDATE products SET stock = 5").await;
     // a payment that names a hold is parked, and one that names an order pays it
     let for_hold = holdfast::domain::PaymentEvent {
@@ -131,7 +149,7 @@ async fn a_database_clock_that_jumps_ahead_lets_nothing_run_out_until_the_pause_
     assert_eq!(paid.order_status, Some(OrderStatus::Paid));
     assert_eq!(shop.count("SELECT COUNT(*) FROM holds WHERE status IN ('expired', 'released')").await, 0);
     proxy.set_clock(0);
-    app.checkout.release_hold(ahead.id).await.expect("it is active");
+    app.checkout.release_hold(&holdfast::domain::Caller::operator(), ahead.id).await.expect("it is active");
     shop.assert_conserved().await;
 }
 
@@ -149,7 +167,12 @@ async fn every_code_path_that_ends_overdue_rows_stops_before_it_changes_one() {
             1 => drop(checkout.cancel_overdue_orders().await.expect("the step runs")),
             2 => drop(checkout.find_stragglers().await.expect("the step runs")),
             3 => drop(checkout.process_due_events().await.expect("the step runs")),
-            4 => drop(checkout.create_hold(sale.product_id, 1, None).await.expect_err("none is left")),
+            4 => drop(
+                checkout
+                    .create_hold(holdfast::checkout::NewHold::new(sale.product_id, 1, None))
+                    .await
+                    .expect_err("none is left"),
+            ),
             _ => {
                 let reference = Reference { order_id: None, hold_id: Some(sale.paid_hold) };
                 let event = holdfast::domain::PaymentEvent { reference, ..payment(sale.order_id, "of a hold") };
@@ -175,7 +198,10 @@ async fn rows_that_are_overdue_by_the_new_clock_are_ended_after_the_pause() {
         shop.reserved(sale.product_id).await == 0
     });
     assert!(over.await, "units come back after the pause");
-    assert_eq!(app.checkout.hold(sale.hold_id).await.expect("it is there").status, HoldStatus::Expired);
+    assert_eq!(
+        app.checkout.hold(&holdfast::domain::Caller::operator(), sale.hold_id).await.expect("it is there").status,
+        HoldStatus::Expired
+    );
     let given_up = async || {
         Sale::step(&app).await;
         shop.count("SELECT COUNT(*) FROM payment_events WHERE status = 'refund_due'").await == 1
@@ -236,11 +262,18 @@ async fn a_clock_that_has_jumped_deletes_no_idempotency_key_until_the_pause_is_o
     let product_id = shop.product(5).await;
     let (app, proxy) = app_with_pause(&shop, 1).await;
     let key = || Some(keyed(Operation::Hold, "key", 0));
-    let first = app.checkout.create_hold(product_id, 1, key()).await.expect("enough units").hold.id;
+    let first = app
+        .checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 1, key()))
+        .await
+        .expect("enough units")
+        .hold
+        .id;
     app.checkout.read_clock().await.expect("the database answers");
     proxy.set_clock(72 * HOUR);
     assert!(!app.checkout.forget_old_keys().await.expect("the step runs"));
-    let copy = app.checkout.create_hold(product_id, 1, key()).await.expect("a copy").hold.id;
+    let copy =
+        app.checkout.create_hold(holdfast::checkout::NewHold::new(product_id, 1, key())).await.expect("a copy").hold.id;
     assert_eq!(copy, first, "the key is still there");
     let deleted = eventually(async || {
         app.checkout.forget_old_keys().await.expect("the step runs");

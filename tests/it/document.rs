@@ -32,6 +32,7 @@ fn filled(statement: &sql::Source) -> String {
         "order_events/insert_all_paid" => 11,
         "orders/insert" => 6,
         "order_events/insert" => 4,
+        "hold_owners/insert" | "order_owners/insert" => 5,
         "payment_links/insert" => 5,
         "unmatched_objects/insert" => 3,
         _ => 2,

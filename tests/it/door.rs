@@ -88,9 +88,17 @@ async fn a_transaction_that_loses_a_race_is_run_again_whichever_statement_fails(
     let (app, proxy) = shop.app_through_proxy().await;
     for (code, state) in [(1213, "40001"), (1205, "HY000"), (1020, "HY000"), (3101, "HY000")] {
         for rule in [Rule::from("-- holds/release"), Rule::from("-- products/give_back"), Rule::exactly("COMMIT")] {
-            let hold = app.checkout.create_hold(product_id, 2, None).await.expect("enough units").hold;
+            let hold = app
+                .checkout
+                .create_hold(holdfast::checkout::NewHold::new(product_id, 2, None))
+                .await
+                .expect("enough units")
+                .hold;
             let lost = proxy.on(rule.clone(), Action::Error(code, state, "another transaction was first"));
-            app.checkout.release_hold(hold.id).await.unwrap_or_else(|error| panic!("{code} at {rule:?}: {error}"));
+            app.checkout
+                .release_hold(&holdfast::domain::Caller::operator(), hold.id)
+                .await
+                .unwrap_or_else(|error| panic!("{code} at {rule:?}: {error}"));
             assert_eq!(lost.hits(), 1, "{code} at {rule:?}");
             assert_eq!(shop.count("SELECT reserved FROM products").await, 0, "{code} at {rule:?}");
         }
@@ -104,9 +112,17 @@ async fn a_transaction_is_run_again_after_an_error_unrelated_to_it_whichever_sta
     let (app, proxy) = shop.app_through_proxy().await;
     for code in [1041, 1615, 1969, 3024, 3100] {
         for rule in [Rule::from("-- holds/release"), Rule::from("-- products/give_back"), Rule::exactly("COMMIT")] {
-            let hold = app.checkout.create_hold(product_id, 2, None).await.expect("enough units").hold;
+            let hold = app
+                .checkout
+                .create_hold(holdfast::checkout::NewHold::new(product_id, 2, None))
+                .await
+                .expect("enough units")
+                .hold;
             let lost = proxy.on(rule.clone(), Action::Error(code, "HY000", "interrupted"));
-            app.checkout.release_hold(hold.id).await.unwrap_or_else(|error| panic!("{code} at {rule:?}: {error}"));
+            app.checkout
+                .release_hold(&holdfast::domain::Caller::operator(), hold.id)
+                .await
+                .unwrap_or_else(|error| panic!("{code} at {rule:?}: {error}"));
             assert_eq!(lost.hits(), 1, "{code} at {rule:?}");
             assert_eq!(shop.count("SELECT reserved FROM products").await, 0, "{code} at {rule:?}");
         }
@@ -166,15 +182,31 @@ async fn losing_its_commit<T, E: Display>(
 /// Does everything that a buyer can do with units, and breaks each COMMIT.
 async fn buy_losing_every_commit(app: &App, proxy: &Proxy, product_id: i64, action: Action) {
     let checkout = &app.checkout;
-    let dropped = losing_its_commit(proxy, action, checkout.create_hold(product_id, 1, None)).await.hold;
-    losing_its_commit(proxy, action, checkout.release_hold(dropped.id)).await;
-    let held = losing_its_commit(proxy, action, checkout.create_hold(product_id, 2, None)).await;
+    let dropped =
+        losing_its_commit(proxy, action, checkout.create_hold(holdfast::checkout::NewHold::new(product_id, 1, None)))
+            .await
+            .hold;
+    losing_its_commit(proxy, action, checkout.release_hold(&holdfast::domain::Caller::operator(), dropped.id)).await;
+    let held =
+        losing_its_commit(proxy, action, checkout.create_hold(holdfast::checkout::NewHold::new(product_id, 2, None)))
+            .await;
     assert!(!held.replayed);
-    let order = losing_its_commit(proxy, action, checkout.create_order(held.hold.id, None, None)).await.order;
-    losing_its_commit(proxy, action, checkout.cancel_order(order.id)).await;
+    let order = losing_its_commit(
+        proxy,
+        action,
+        checkout.create_order(holdfast::checkout::NewOrder::new(held.hold.id, None, None)),
+    )
+    .await
+    .order;
+    losing_its_commit(proxy, action, checkout.cancel_order(&holdfast::domain::Caller::operator(), order.id)).await;
 
-    let held = checkout.create_hold(product_id, 3, None).await.expect("enough units").hold;
-    let order = checkout.create_order(held.id, None, None).await.expect("an active hold").order;
+    let held =
+        checkout.create_hold(holdfast::checkout::NewHold::new(product_id, 3, None)).await.expect("enough units").hold;
+    let order = checkout
+        .create_order(holdfast::checkout::NewOrder::new(held.id, None, None))
+        .await
+        .expect("an active hold")
+        .order;
     let paid = payment(order.id, "paid");
     let refunded = PaymentEvent {
         meaning: Meaning::Refunded,
@@ -243,11 +275,14 @@ async fn connections_that_break_while_they_are_idle_fail_no_request() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    let held = (0..8).map(|_| app.checkout.create_hold(product_id, 1, None));
+    let held = (0..8).map(|_| app.checkout.create_hold(holdfast::checkout::NewHold::new(product_id, 1, None)));
     futures_util::future::try_join_all(held).await.expect("enough units");
     proxy.refuse().await;
     proxy.accept();
-    app.checkout.create_hold(product_id, 1, None).await.expect("the database is there");
+    app.checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 1, None))
+        .await
+        .expect("the database is there");
     assert_eq!(shop.count("SELECT reserved FROM products").await, 9);
 }
 

@@ -243,8 +243,18 @@ async fn an_unpaid_order_is_cancelled_by_the_worker_alone_and_its_trail_states_t
 /// Makes an order of three units that is overdue and that no worker has cancelled yet.
 async fn overdue_order(shop: &Shop, app: &App) -> Uuid {
     let product_id = shop.product(5).await;
-    let hold = app.checkout.create_hold(product_id, 3, None).await.expect("enough units").hold;
-    let order = app.checkout.create_order(hold.id, None, None).await.expect("an active hold").order;
+    let hold = app
+        .checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 3, None))
+        .await
+        .expect("enough units")
+        .hold;
+    let order = app
+        .checkout
+        .create_order(holdfast::checkout::NewOrder::new(hold.id, None, None))
+        .await
+        .expect("an active hold")
+        .order;
     shop.let_orders_run_out().await;
     order.id
 }
@@ -283,15 +293,24 @@ async fn a_hold_that_has_run_out_can_neither_be_ordered_nor_released() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let app = shop.app();
-    let hold = app.checkout.create_hold(product_id, 2, None).await.expect("enough units").hold;
+    let hold = app
+        .checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 2, None))
+        .await
+        .expect("enough units")
+        .hold;
     shop.let_holds_run_out().await;
-    let refused = app.checkout.create_order(hold.id, None, None).await;
+    let refused = app.checkout.create_order(holdfast::checkout::NewOrder::new(hold.id, None, None)).await;
     assert!(matches!(refused, Err(Error::Refused(Refusal::HoldExpired))), "{refused:?}");
-    let ended = app.checkout.release_hold(hold.id).await.expect("to release an ended hold is no error");
+    let ended = app
+        .checkout
+        .release_hold(&holdfast::domain::Caller::operator(), hold.id)
+        .await
+        .expect("to release an ended hold is no error");
     assert_eq!(ended.status, HoldStatus::Expired);
     app.checkout.expire_holds().await.expect("the step runs");
     assert_eq!(shop.count(RESERVED).await, 0, "its units came back once");
-    let refused = app.checkout.create_order(hold.id, None, None).await;
+    let refused = app.checkout.create_order(holdfast::checkout::NewOrder::new(hold.id, None, None)).await;
     assert!(matches!(refused, Err(Error::Refused(Refusal::HoldExpired))), "{refused:?}");
     assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, 0);
     shop.assert_conserved().await;
@@ -302,9 +321,16 @@ async fn an_order_whose_hold_runs_out_before_it_commits_is_refused() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
     let (buyer, proxy) = shop.app_through_proxy().await;
-    let hold = buyer.checkout.create_hold(product_id, 2, None).await.expect("enough units").hold;
+    let hold = buyer
+        .checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 2, None))
+        .await
+        .expect("enough units")
+        .hold;
     let held_back = proxy.on("-- holds/mark_ordered", Action::PauseBefore);
-    let ordering = tokio::spawn(async move { buyer.checkout.create_order(hold.id, None, None).await });
+    let ordering = tokio::spawn(async move {
+        buyer.checkout.create_order(holdfast::checkout::NewOrder::new(hold.id, None, None)).await
+    });
     held_back.reached().await;
     shop.let_holds_run_out().await;
     shop.app().checkout.expire_holds().await.expect("the step runs");

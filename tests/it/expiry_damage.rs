@@ -268,11 +268,15 @@ async fn a_buyer_gets_the_units_that_can_be_given_back_although_the_counter_was_
     Batch::holds(product_id, 2000, 8).make(&shop).await;
     shop.execute(&format!("UPDATE products SET reserved = 5 WHERE id = {product_id}")).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    let taken = app.checkout.create_hold(product_id, 9, None).await.expect("five are free and five come back");
+    let taken = app
+        .checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 9, None))
+        .await
+        .expect("five are free and five come back");
     assert_eq!(taken.hold.qty, 9);
     assert_eq!((shop.reserved(product_id).await, active(&shop, product_id).await), (9, 4));
     proxy.clear();
-    app.checkout.create_hold(product_id, 9, None).await.expect_err("one is left");
+    app.checkout.create_hold(holdfast::checkout::NewHold::new(product_id, 9, None)).await.expect_err("one is left");
     assert_eq!(tries(&proxy), 0, "the rest is passed over");
 }
 

@@ -99,7 +99,8 @@ impl Buyer {
 
     async fn hold(&mut self) {
         let qty = self.luck.random_range(1..=3);
-        let (span, answer) = timed(self.app.checkout.create_hold(self.product_id, qty, None)).await;
+        let (span, answer) =
+            timed(self.app.checkout.create_hold(holdfast::checkout::NewHold::new(self.product_id, qty, None))).await;
         match answer {
             Ok(taken) => {
                 self.note(|history| history.holds.push((span, qty)));
@@ -114,7 +115,8 @@ impl Buyer {
 
     async fn release(&mut self) {
         let hold = self.held.swap_remove(self.luck.random_range(0..self.held.len()));
-        let (span, released) = timed(self.app.checkout.release_hold(hold.id)).await;
+        let (span, released) =
+            timed(self.app.checkout.release_hold(&holdfast::domain::Caller::operator(), hold.id)).await;
         released.expect("it is active");
         self.note(|history| history.releases.push((span, hold.qty)));
     }
@@ -201,7 +203,10 @@ async fn twenty_thousand_reads_after_an_acknowledged_hold_all_show_it() {
         async move {
             let mut stale = 0;
             for _ in 0..TURNS {
-                app.checkout.create_hold(product_id, 1, None).await.expect("enough units");
+                app.checkout
+                    .create_hold(holdfast::checkout::NewHold::new(product_id, 1, None))
+                    .await
+                    .expect("enough units");
                 let least = acknowledged.fetch_add(1, Ordering::SeqCst) + 1;
                 let product = other.checkout.product(product_id).await.expect("it is there");
                 stale += usize::from(product.stock - product.available < least);

@@ -128,7 +128,9 @@ async fn an_order_that_appears_at_the_last_moment_still_gets_its_payment() {
     let (doomed, proxy) = shop.app_through_proxy().await;
     let look = proxy.on("-- orders/list_touched:", Action::PauseBefore);
     let (hold, order) = (hold_id.parse().expect("an id"), order_id.parse().ok());
-    let crash = tokio::spawn(async move { doomed.checkout.create_order(hold, order, None).await });
+    let crash = tokio::spawn(async move {
+        doomed.checkout.create_order(holdfast::checkout::NewOrder::new(hold, order, None)).await
+    });
     look.reached().await;
     crash.abort();
     drop(proxy);

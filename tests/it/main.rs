@@ -34,6 +34,7 @@ mod neighbours;
 mod order_races;
 mod orders;
 mod outage;
+mod owners;
 mod permutations;
 mod plans;
 mod process;

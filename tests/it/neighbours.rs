@@ -131,7 +131,7 @@ async fn requests_that_wait_leave_connections_to_the_batches_and_the_workers() {
     let hold_id = held.hold.id;
     let requests = in_order((0..50).map(|_| {
         let app = Arc::clone(&app);
-        async move { app.checkout.hold(hold_id).await }
+        async move { app.checkout.hold(&holdfast::domain::Caller::operator(), hold_id).await }
     }));
     finds.reached_by(2).await;
     let lone = hold(&app, other, 1, None);

@@ -105,10 +105,25 @@ async fn two_expiries_at_once_give_every_unit_back_once() {
     let shop = Shop::open().await;
     let product_id = shop.product(60).await;
     let apps = [shop.app(), shop.app()];
-    let kept = apps[0].checkout.create_hold(product_id, 10, None).await.expect("units are free").hold.id.to_string();
-    apps[0].checkout.create_order(kept.parse().expect("an id"), None, None).await.expect("the hold is active");
+    let kept = apps[0]
+        .checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 10, None))
+        .await
+        .expect("units are free")
+        .hold
+        .id
+        .to_string();
+    apps[0]
+        .checkout
+        .create_order(holdfast::checkout::NewOrder::new(kept.parse().expect("an id"), None, None))
+        .await
+        .expect("the hold is active");
     for _ in 0..25 {
-        apps[0].checkout.create_hold(product_id, 2, None).await.expect("units are free");
+        apps[0]
+            .checkout
+            .create_hold(holdfast::checkout::NewHold::new(product_id, 2, None))
+            .await
+            .expect("units are free");
     }
     shop.let_holds_run_out().await;
     let steps = apps.into_iter().cycle().take(6).map(|app| async move { app.checkout.expire_holds().await });

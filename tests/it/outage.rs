@@ -180,7 +180,7 @@ async fn while_the_database_is_unavailable_only_the_probe_connects() {
     until_known(&app).await;
     let before = proxy.connects();
     for _ in 0..400 {
-        let refused = app.checkout.create_hold(product_id, 1, None).await;
+        let refused = app.checkout.create_hold(holdfast::checkout::NewHold::new(product_id, 1, None)).await;
         assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
     }
     let connects = proxy.connects() - before;
@@ -202,7 +202,10 @@ async fn a_locked_row_delays_only_requests_for_its_product() {
     let probed = async || proxy.statements().iter().any(|statement| statement == "SELECT 1");
     assert!(eventually(probed).await, "a statement that waits for so long causes a probe");
     for _ in 0..20 {
-        app.checkout.create_hold(free, 1, None).await.expect("another product is free");
+        app.checkout
+            .create_hold(holdfast::checkout::NewHold::new(free, 1, None))
+            .await
+            .expect("another product is free");
         assert!(app.checkout.database().is_available(), "the database stays available");
     }
     holder.query_drop("COMMIT").await.expect("the holder commits");

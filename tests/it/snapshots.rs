@@ -34,14 +34,14 @@ fn over(shop: &Shop, whole_reads: WholeReads) -> Checkout {
 
 /// Returns code, stock left and seconds to wait of the refusal of a hold; `None` when there are enough units now.
 async fn refusal(checkout: &Checkout, product_id: i64, qty: i64) -> Option<(&'static str, i64, u64)> {
-    match checkout.create_hold(product_id, qty, None).await {
+    match checkout.create_hold(holdfast::checkout::NewHold::new(product_id, qty, None)).await {
         Err(Error::Refused(Refusal::SoldOut { available_stock })) => Some(("sold_out", available_stock, 0)),
         Err(Error::Refused(Refusal::AllHeld { available_stock, retry_after_seconds })) => {
             Some(("all_held", available_stock, retry_after_seconds))
         }
         Err(error) => panic!("{error}"),
         Ok(taken) => {
-            checkout.release_hold(taken.hold.id).await.expect("it is active");
+            checkout.release_hold(&holdfast::domain::Caller::operator(), taken.hold.id).await.expect("it is active");
             None
         }
     }
@@ -61,23 +61,37 @@ impl Market {
         let order = random.random_range(0..self.orders.len().max(1));
         match random.random_range(0..10) {
             0..4 => {
-                if let Ok(taken) = checkout.create_hold(product_id, random.random_range(1..4), None).await {
+                if let Ok(taken) = checkout
+                    .create_hold(holdfast::checkout::NewHold::new(product_id, random.random_range(1..4), None))
+                    .await
+                {
                     self.holds.push(taken.hold.id);
                 }
             }
             4..6 if !self.holds.is_empty() => {
                 let hold = self.holds.swap_remove(hold);
-                self.orders.extend(checkout.create_order(hold, None, None).await.map(|placed| placed.order.id));
+                self.orders.extend(
+                    checkout
+                        .create_order(holdfast::checkout::NewOrder::new(hold, None, None))
+                        .await
+                        .map(|placed| placed.order.id),
+                );
             }
             6 if !self.holds.is_empty() => {
-                checkout.release_hold(self.holds.swap_remove(hold)).await.expect("it is active, or was");
+                checkout
+                    .release_hold(&holdfast::domain::Caller::operator(), self.holds.swap_remove(hold))
+                    .await
+                    .expect("it is active, or was");
             }
             7 if !self.orders.is_empty() => {
                 let order = self.orders.swap_remove(order);
                 app.checkout.receive_event(payment(order, &order.to_string())).await.expect("the event is accepted");
             }
             8 if !self.orders.is_empty() => {
-                checkout.cancel_order(self.orders.swap_remove(order)).await.expect("it is pending");
+                checkout
+                    .cancel_order(&holdfast::domain::Caller::operator(), self.orders.swap_remove(order))
+                    .await
+                    .expect("it is pending");
             }
             9 if !self.holds.is_empty() => {
                 shop.let_hold_run_out(&self.holds.swap_remove(hold).to_string()).await;
@@ -121,7 +135,11 @@ async fn a_hold_whose_deadline_was_moved_by_hand_is_seen_by_the_next_whole_read(
     let shop = Shop::open().await;
     let product_id = shop.product(3).await;
     let checkout = by_ranges(&shop);
-    let held = checkout.create_hold(product_id, 3, None).await.expect("the units are free").hold;
+    let held = checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 3, None))
+        .await
+        .expect("the units are free")
+        .hold;
     assert!(matches!(refusal(&checkout, product_id, 2).await, Some(("all_held", 0, 1..=120))));
     let moved = "SET expires_at = UTC_TIMESTAMP(6) + INTERVAL 300 SECOND, returns_at = expires_at";
     shop.execute(&format!("UPDATE holds {moved} WHERE id = x'{}'", held.id.simple())).await;
@@ -135,9 +153,19 @@ async fn a_deadline_that_was_moved_before_the_horizon_is_found_by_the_walk_for_s
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let app = shop.app();
-    let hold = app.checkout.create_hold(product_id, 1, None).await.expect("enough units").hold;
-    let ordered = app.checkout.create_hold(product_id, 2, None).await.expect("enough units").hold;
-    app.checkout.create_order(ordered.id, None, None).await.expect("an active hold");
+    let hold = app
+        .checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 1, None))
+        .await
+        .expect("enough units")
+        .hold;
+    let ordered = app
+        .checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 2, None))
+        .await
+        .expect("enough units")
+        .hold;
+    app.checkout.create_order(holdfast::checkout::NewOrder::new(ordered.id, None, None)).await.expect("an active hold");
     let step = async || {
         app.checkout.expire_holds().await.expect("the step runs");
         app.checkout.cancel_overdue_orders().await.expect("the step runs");
@@ -163,8 +191,13 @@ async fn a_walk_for_stragglers_that_fails_does_not_stop_the_other_walks() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    let held = app.checkout.create_hold(product_id, 2, None).await.expect("enough units").hold;
-    app.checkout.create_order(held.id, None, None).await.expect("an active hold");
+    let held = app
+        .checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 2, None))
+        .await
+        .expect("enough units")
+        .hold;
+    app.checkout.create_order(holdfast::checkout::NewOrder::new(held.id, None, None)).await.expect("an active hold");
     app.checkout.expire_holds().await.expect("the step runs");
     app.checkout.cancel_overdue_orders().await.expect("the step runs");
     let past = "UTC_TIMESTAMP(6) - INTERVAL 60 SECOND";
@@ -193,7 +226,7 @@ async fn an_audit_ends_on_the_server_when_its_client_disconnects() {
     let product_id = shop.product(5).await;
     let config = holdfast::config::Config { admin_token: holdfast::domain::AdminToken::new(TOKEN), ..shop.config() };
     let client = shop.serve_without_workers_as(config).await;
-    client.app.checkout.create_hold(product_id, 1, None).await.expect("enough units");
+    client.app.checkout.create_hold(holdfast::checkout::NewHold::new(product_id, 1, None)).await.expect("enough units");
     // The server has run the statement, and the audit waits for the result with its snapshot open.
     let page = client.proxy.on(Rule::from("-- audit/sum_holds"), Action::PauseAfter);
     let request = client.client.clone();

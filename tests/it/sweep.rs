@@ -48,8 +48,18 @@ async fn leave_parked(shop: &Shop, order_id: Uuid) {
 
 async fn order(shop: &Shop, app: &App) -> Uuid {
     let product_id = shop.product(5).await;
-    let hold = app.checkout.create_hold(product_id, 1, None).await.expect("enough units").hold;
-    app.checkout.create_order(hold.id, None, None).await.expect("an active hold").order.id
+    let hold = app
+        .checkout
+        .create_hold(holdfast::checkout::NewHold::new(product_id, 1, None))
+        .await
+        .expect("enough units")
+        .hold;
+    app.checkout
+        .create_order(holdfast::checkout::NewOrder::new(hold.id, None, None))
+        .await
+        .expect("an active hold")
+        .order
+        .id
 }
 
 /// Runs one whole walk of the sweep; returns the number of its steps.
@@ -82,7 +92,13 @@ async fn a_success_that_was_left_behind_very_many_parked_events_is_applied_in_on
     fill(&shop, "parked", 250_000).await;
     leave_parked(&shop, order_id).await;
     assert_eq!(walk(&app).await, 251);
-    let status = app.checkout.order(order_id).await.expect("the order exists").order.status;
+    let status = app
+        .checkout
+        .order(&holdfast::domain::Caller::operator(), order_id)
+        .await
+        .expect("the order exists")
+        .order
+        .status;
     assert_eq!(status.to_string(), "paid");
     assert_eq!(shop.count("SELECT COUNT(*) FROM payment_events WHERE status = 'parked'").await, 250_000);
     for after in [0, 125_000, 240_000] {
@@ -108,6 +124,12 @@ async fn a_refund_that_was_given_up_behind_very_many_others_is_applied_when_its_
     .await;
     fill(&shop, "parked", 2500).await;
     assert_eq!(walk(&app).await, 8, "one page may have the end of one state and the beginning of the other");
-    let status = app.checkout.order(order_id).await.expect("the order exists").order.status;
+    let status = app
+        .checkout
+        .order(&holdfast::domain::Caller::operator(), order_id)
+        .await
+        .expect("the order exists")
+        .order
+        .status;
     assert_eq!(status.to_string(), "refunded");
 }

@@ -37,7 +37,7 @@ impl Service {
 
 impl Buyer for Service {
     async fn ask(&mut self) {
-        let taken = self.checkout.create_hold(self.product_id, 1, None).await;
+        let taken = self.checkout.create_hold(holdfast::checkout::NewHold::new(self.product_id, 1, None)).await;
         taken.unwrap_or_else(|error| panic!("a hold failed: {error}"));
     }
 }

@@ -33,8 +33,9 @@ use crate::db::packets::take_holds::{ROW_BYTES, TakeHolds, TakenHolds};
 use crate::db::share::Share;
 use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
+use crate::db::tables::owners;
 use crate::db::tables::products::Terms;
-use crate::domain::{HoldStatus, Refusal};
+use crate::domain::{Details, HoldStatus, Refusal};
 
 /// A request for a hold.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub(crate) struct HoldRequest {
     /// Created on arrival.
     pub(crate) hold_id: Uuid,
     pub(crate) qty: i64,
+    /// Its owner, and what was written on it, if there is something to store.
+    pub(crate) details: Option<Arc<Details>>,
     /// The client's idempotency key, if it sent one.
     pub(crate) keyed: Option<IdempotentRequest>,
 }
@@ -107,7 +110,9 @@ impl Work for HoldWork {
     }
 
     fn bytes(&self, request: &HoldRequest) -> usize {
-        ROW_BYTES + request.keyed.as_ref().map_or(0, idempotency_keys::row_bytes)
+        ROW_BYTES
+            + request.keyed.as_ref().map_or(0, idempotency_keys::row_bytes)
+            + request.details.as_deref().map_or(0, owners::row_bytes)
     }
 
     /// When units may run short, one batch runs at a time, so that requests are served in order of arrival.
@@ -255,12 +260,16 @@ impl Batch<'_> {
         };
         let mut holds: Vec<(Uuid, i64)> = jobs.iter().map(|job| (job.request.hold_id, job.request.qty)).collect();
         holds.sort_unstable();
+        let owner = |job: &HoldJob| Some((job.request.hold_id, Arc::clone(job.request.details.as_ref()?)));
+        let mut owners: Vec<_> = jobs.iter().filter_map(owner).collect();
+        owners.sort_unstable_by_key(|&(hold_id, _)| hold_id);
         let new = jobs.iter().filter_map(|job| Some((job.request.keyed.as_ref()?, job.request.hold_id)));
         let copies = replays.iter().filter_map(|(job, made)| Some((job.request.keyed.as_ref()?, made.resource_id)));
         let packet = TakeHolds {
             product_id: self.product_id,
             terms: &terms,
             holds,
+            owners,
             ttl_seconds: self.work.ttl_seconds,
             keys: Keys::new(new, copies),
         };
@@ -282,7 +291,7 @@ fn answer(
         TakenHolds::Now { available, taken_at, expires_at } => {
             let single = jobs.len() == 1;
             for job in jobs {
-                let HoldRequest { hold_id, qty, .. } = job.request;
+                let HoldRequest { hold_id, qty, ref details, .. } = job.request;
                 let hold = HoldLine {
                     id: hold_id,
                     product_id,
@@ -292,6 +301,7 @@ fn answer(
                     status: HoldStatus::Active,
                     expires_at,
                     order_id: None,
+                    details: details.clone(),
                     server_time: taken_at,
                 };
                 if single {

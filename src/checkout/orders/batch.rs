@@ -23,7 +23,8 @@ use crate::db::share::Share;
 use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
 use crate::db::tables::orders::{self, Order};
-use crate::domain::{HoldStatus, OrderStatus, Refusal};
+use crate::db::tables::owners;
+use crate::domain::{Caller, Details, HoldStatus, OrderStatus, Refusal};
 
 /// A request for an order.
 #[derive(Debug)]
@@ -34,6 +35,10 @@ pub(crate) struct OrderRequest {
     pub(crate) chosen: bool,
     /// The hold to be ordered.
     pub(crate) hold_id: Uuid,
+    /// The caller: the hold must be its own.
+    pub(crate) caller: Caller,
+    /// What is written on the order, if anything; its owner is that of the hold.
+    pub(crate) written: Option<Arc<Details>>,
     /// The client's idempotency key, if it sent one.
     pub(crate) keyed: Option<IdempotentRequest>,
 }
@@ -52,6 +57,8 @@ pub(crate) enum Ordered {
 pub struct Placed {
     /// The order.
     pub order: Order,
+    /// Its owner, and what was written on it; `None`: it is an anonymous caller's, who wrote nothing.
+    pub details: Option<Arc<Details>>,
     /// Its items: the rows of its hold.
     pub items: Vec<HoldLine>,
     /// True when an earlier request under the same key created it.
@@ -107,7 +114,7 @@ impl Work for OrderWork {
             Err((jobs, error)) => return refuse_all(jobs, &error),
         };
         refuse_all(reused, &Refusal::IdempotencyKeyReuse.into());
-        let first = unique(stored.without_taken(first), &mut again);
+        let first = unique(stored.without_taken(stored.without_foreign(first)), &mut again);
         let candidates = stored.candidates(first);
         if candidates.is_empty() && replays.is_empty() {
             return Attempt { again, ..Attempt::done(None) };
@@ -128,7 +135,9 @@ impl Work for OrderWork {
     }
 
     fn bytes(&self, request: &OrderRequest) -> usize {
-        ROW_BYTES + request.keyed.as_ref().map_or(0, idempotency_keys::row_bytes)
+        ROW_BYTES
+            + request.keyed.as_ref().map_or(0, idempotency_keys::row_bytes)
+            + request.written.as_deref().map_or(0, owners::row_bytes)
     }
 
     fn may_overlap(&self, _supply: Option<i64>, _weight: i64) -> bool {
@@ -229,6 +238,17 @@ impl Stored {
             .await
     }
 
+    /// Refuses jobs whose hold is another caller's: they must not learn that it exists.
+    fn without_foreign(&self, jobs: Vec<OrderJob>) -> Vec<OrderJob> {
+        let is_foreign = |job: &OrderJob| {
+            let row = self.rows.get(&job.request.hold_id).and_then(|rows| rows.first());
+            row.is_some_and(|row| !Details::are_seen(row.details.as_deref(), &job.request.caller))
+        };
+        let (foreign, own): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_foreign);
+        refuse_all(foreign, &Refusal::HoldNotFound.into());
+        own
+    }
+
     /// Refuses jobs whose chosen id is taken.
     fn without_taken(&self, jobs: Vec<OrderJob>) -> Vec<OrderJob> {
         let mut free = Vec::with_capacity(jobs.len());
@@ -269,7 +289,7 @@ fn unique(jobs: Vec<OrderJob>, again: &mut Vec<OrderJob>) -> Vec<OrderJob> {
     first
 }
 
-/// Returns why no order can be created from a hold with these rows; `None` when one can.
+/// Returns why no order can be created from a hold with these rows ; `None` when one can.
 fn refusal(rows: &[HoldLine]) -> Option<Refusal> {
     let Some(row) = rows.first() else { return Some(Refusal::HoldNotFound) };
     match (row.order_id, row.status) {
@@ -316,6 +336,15 @@ fn answer_later(database: &Database, job: OrderJob, placed: Box<Placed>) {
     });
 }
 
+/// Returns the owner of an order, which is that of its hold, and what was written on it; `None` when there is nothing to store.
+fn details(request: &OrderRequest, rows: &[HoldLine]) -> Option<Arc<Details>> {
+    let of_hold = rows.first().and_then(|row| row.details.as_ref());
+    let owner = of_hold.map(|details| details.owner.clone()).unwrap_or_default();
+    let written = request.written.as_deref().cloned().unwrap_or_default();
+    let details = Details { owner, ..written };
+    (details != Details::default()).then(|| Arc::new(details))
+}
+
 fn draft(request: &OrderRequest, rows: &[HoldLine]) -> Draft {
     Draft {
         order_id: request.order_id,
@@ -323,11 +352,12 @@ fn draft(request: &OrderRequest, rows: &[HoldLine]) -> Draft {
         hold_rows: rows.len(),
         total_minor: rows.iter().map(|row| row.qty * row.unit_price_minor).sum(),
         currency: rows.first().map(|row| row.currency.clone()).unwrap_or_default(),
+        details: details(request, rows),
     }
 }
 
 fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> Placed {
-    let Draft { order_id, hold_id, total_minor, currency, .. } = draft(request, &items);
+    let Draft { order_id, hold_id, total_minor, currency, details, .. } = draft(request, &items);
     let order = Order {
         id: order_id,
         hold_id,
@@ -340,5 +370,5 @@ fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> 
         refunded_currency: None,
         restocked: false,
     };
-    Placed { order, items, replayed: false }
+    Placed { order, details, items, replayed: false }
 }

@@ -1,5 +1,7 @@
 //! A packet that makes a batch of orders, each from a hold.
 
+use std::sync::Arc;
+
 use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -13,8 +15,8 @@ use crate::db::guard;
 use crate::db::literal::{Literal, rows};
 use crate::db::sql;
 use crate::db::tables::order_events::{self, Reason, Transition};
-use crate::db::tables::{holds, orders};
-use crate::domain::OrderStatus;
+use crate::db::tables::{holds, orders, owners};
+use crate::domain::{Details, OrderStatus};
 
 /// What one order adds to the packet at most, in bytes.
 pub const ROW_BYTES: usize = 320;
@@ -32,6 +34,8 @@ pub struct Draft {
     pub total_minor: i64,
     /// ISO 4217.
     pub currency: String,
+    /// Its owner, and what was written on it, if there is something to store.
+    pub details: Option<Arc<Details>>,
 }
 
 /// What all orders of one batch have in common.
@@ -74,6 +78,14 @@ impl<'a> PlaceOrders<'a> {
         sql::orders::Insert { rows: rows(values) }.text()
     }
 
+    /// Returns the owners to store, sorted by order.
+    fn owners(&self) -> Vec<(Uuid, Arc<Details>)> {
+        let owner = |draft: &Draft| Some((draft.order_id, Arc::clone(draft.details.as_ref()?)));
+        let mut owners: Vec<_> = self.drafts.iter().filter_map(owner).collect();
+        owners.sort_unstable_by_key(|&(order_id, _)| order_id);
+        owners
+    }
+
     fn insert_trails(&self) -> String {
         let created = |draft: &Draft| Transition {
             order_id: draft.order_id,
@@ -99,6 +111,10 @@ impl Packet for PlaceOrders<'_> {
                 self.insert_trails(),
                 sql::orders::FindTerms { order_id: Literal::Id(first.order_id).into() }.text(),
             ]);
+            let owners = self.owners();
+            if !owners.is_empty() {
+                statements.push(owners::insert_of_orders(&owners));
+            }
         }
         statements
     }
@@ -111,6 +127,10 @@ impl Packet for PlaceOrders<'_> {
         self.keys.read(&mut replies)?;
         if self.drafts.is_empty() {
             return Ok(None);
+        }
+        let owners = self.owners().len();
+        if owners > 0 && replies.pop().is_none_or(|stored| stored.affected != owners as u64) {
+            return Err(Failure::Stale("order_owners/insert"));
         }
         let [inserted, marked, _, terms] = exactly(replies)?;
         let hold_rows: usize = self.drafts.iter().map(|draft| draft.hold_rows).sum();
@@ -158,6 +178,7 @@ mod tests {
             hold_rows: 1,
             total_minor: i64::MAX,
             currency: "EUR".to_owned(),
+            details: None,
         };
         let length = |count: usize| {
             let packet = PlaceOrders::new(vec![draft.clone(); count], 31_536_000, Keys::default());

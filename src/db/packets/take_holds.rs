@@ -1,5 +1,7 @@
 //! A packet that takes a batch of holds on one product.
 
+use std::sync::Arc;
+
 use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -13,8 +15,9 @@ use crate::db::guard::single;
 use crate::db::literal::{Literal, rows};
 use crate::db::sql;
 use crate::db::tables::holds::{self, HoldLine};
+use crate::db::tables::owners;
 use crate::db::tables::products::{self, Terms};
-use crate::domain::Refusal;
+use crate::domain::{Details, Refusal};
 
 /// What one hold adds to the packet at most, in bytes.
 pub const ROW_BYTES: usize = 160;
@@ -28,6 +31,8 @@ pub struct TakeHolds<'a> {
     pub terms: &'a Terms,
     /// Ids with quantities, sorted by id.
     pub holds: Vec<(Uuid, i64)>,
+    /// The owners of some of them, sorted by id.
+    pub owners: Vec<(Uuid, Arc<Details>)>,
     /// How long the holds last, in seconds.
     pub ttl_seconds: u64,
     /// The keys of the requests, and of copies.
@@ -90,6 +95,9 @@ impl Packet for TakeHolds<'_> {
         let mut statements: Vec<String> = self.keys.statement().into_iter().collect();
         if let Some(&(first, _)) = self.holds.first() {
             statements.push(self.insert());
+            if !self.owners.is_empty() {
+                statements.push(owners::insert_of_holds(&self.owners));
+            }
             statements.push(products::take_units(self.product_id, self.units(), self.terms));
             statements.push(self.find_left(first));
         }
@@ -105,6 +113,9 @@ impl Packet for TakeHolds<'_> {
         self.keys.read(&mut replies)?;
         if self.holds.is_empty() {
             return Ok(TakenHolds::Nothing);
+        }
+        if !self.owners.is_empty() && replies.remove(1).affected != self.owners.len() as u64 {
+            return Err(Failure::Stale("hold_owners/insert"));
         }
         let [inserted, taken, left] = exactly(replies)?;
         let left = left.rows.into_iter().next().ok_or(Failure::Refused(Refusal::ProductNotFound))?;
@@ -142,7 +153,9 @@ mod tests {
         let length = |count: usize| {
             let holds = vec![(Uuid::max(), i64::from(i32::MAX)); count];
             let keys = Keys::default();
-            let packet = TakeHolds { product_id: i64::MAX, terms: &terms, holds, ttl_seconds: 31_536_000, keys };
+            let owners = Vec::new();
+            let packet =
+                TakeHolds { product_id: i64::MAX, terms: &terms, holds, owners, ttl_seconds: 31_536_000, keys };
             packet.statements().iter().map(String::len).sum::<usize>()
         };
         assert!(length(101) - length(1) <= 100 * ROW_BYTES, "{} bytes each", (length(101) - length(1)) / 100);

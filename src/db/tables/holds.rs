@@ -1,20 +1,22 @@
 //! The table of holds: held units, one row per hold and product.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
-use mysql_async::params;
+use mysql_async::{Row, params};
 use uuid::Uuid;
 
-use crate::db::column::{bytes, id, state};
+use super::owners;
+use crate::db::column::{bytes, column, id, id_column, state};
 use crate::db::door::Tx;
 use crate::db::due::{Page, Place, Window};
 use crate::db::error::Failure;
 use crate::db::guard::exactly;
 use crate::db::literal::{Literal, ids, rows, within};
 use crate::db::sql;
-use crate::domain::HoldStatus;
+use crate::domain::{Details, HoldStatus};
 use crate::telemetry;
 
 /// One row of a hold, as reads return it.
@@ -36,6 +38,8 @@ pub struct HoldLine {
     pub expires_at: NaiveDateTime,
     /// Its order, if it became one.
     pub order_id: Option<Uuid>,
+    /// Its owner, and what was written on it; `None`: an anonymous caller took it and wrote nothing.
+    pub details: Option<Arc<Details>>,
     /// The database's clock when it was read, UTC.
     pub server_time: NaiveDateTime,
 }
@@ -100,23 +104,24 @@ pub async fn find(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<HoldLine>, Failu
 
 /// Lists the rows of these holds, by hold and product; missing holds are left out.
 pub async fn list_rows(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<HoldLine>, Failure> {
-    type Columns = (Vec<u8>, i64, i64, i64, String, String, NaiveDateTime, Option<Vec<u8>>, NaiveDateTime);
-    let found: Vec<Columns> = tx.rows_text(&sql::holds::Find { ids: ids(hold_ids) }.text()).await?;
-    let hold = |columns: Columns| {
-        let (hold, product_id, qty, unit_price_minor, currency, status, expires_at, order, server_time) = columns;
-        Ok(HoldLine {
-            id: id(&hold)?,
-            product_id,
-            qty,
-            unit_price_minor,
-            currency,
-            status: state(&status)?,
-            expires_at,
-            order_id: order.as_deref().map(id).transpose()?,
-            server_time,
-        })
-    };
-    found.into_iter().map(hold).collect()
+    let found: Vec<Row> = tx.rows_text(&sql::holds::Find { ids: ids(hold_ids) }.text()).await?;
+    found.iter().map(line).collect()
+}
+
+/// Reads a row of `holds/find` or of a list of holds.
+pub(in crate::db) fn line(row: &Row) -> Result<HoldLine, Failure> {
+    Ok(HoldLine {
+        id: id(&column::<Vec<u8>>(row, "id")?)?,
+        product_id: column(row, "product_id")?,
+        qty: column(row, "qty")?,
+        unit_price_minor: column(row, "unit_price_minor")?,
+        currency: column(row, "currency")?,
+        status: state(&column::<String>(row, "status")?)?,
+        expires_at: column(row, "expires_at")?,
+        order_id: id_column(row, "order_id")?,
+        details: owners::details(row)?,
+        server_time: column(row, "server_time")?,
+    })
 }
 
 /// Lists the units of these holds, in any state.

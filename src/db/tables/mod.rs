@@ -5,6 +5,7 @@ pub mod holds;
 pub mod idempotency_keys;
 pub mod order_events;
 pub mod orders;
+pub mod owners;
 pub mod payment_event_deliveries;
 pub mod payment_event_quarantines;
 pub mod payment_event_trail;

@@ -2,12 +2,14 @@
 //! versions that may still run read them, so the next version can drop them.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use mysql_async::{Row, params};
 use uuid::Uuid;
 
+use super::owners;
 use crate::db::column::{bytes, column, id, state};
 use crate::db::door::Tx;
 use crate::db::due::{Page, Place, Window};
@@ -16,7 +18,7 @@ use crate::db::guard::{exactly, single};
 use crate::db::literal::{Literal, ids};
 use crate::db::sql;
 use crate::domain::retry::PROTECTING_ATTEMPTS;
-use crate::domain::{Named as _, OrderStatus};
+use crate::domain::{Details, Named as _, OrderStatus};
 
 /// An order, with the columns that reads and payments need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +90,21 @@ fn order(row: &Row) -> Result<Order, Failure> {
         refunded_currency: column(row, "refunded_currency")?,
         restocked: column(row, "restocked")?,
     })
+}
+
+/// An order with its owner, and what was written on it; `None` for the latter: an anonymous caller made it of a hold of an
+/// anonymous caller and wrote nothing.
+pub type WithDetails = (Order, Option<Arc<Details>>);
+
+/// Finds one order with its owner.
+pub async fn find_placed(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Option<WithDetails>, Failure> {
+    Ok(list_placed(tx, &[order_id]).await?.pop())
+}
+
+/// Lists these orders with their owners; missing ones are left out.
+pub async fn list_placed(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<WithDetails>, Failure> {
+    let found: Vec<Row> = tx.rows_text(&sql::orders::FindPlaced { ids: ids(order_ids) }.text()).await?;
+    found.iter().map(|row| Ok((order(row)?, owners::details(row)?))).collect()
 }
 
 /// Finds one order.

@@ -1,4 +1,5 @@
 //! Reads over several tables.
 
 pub mod audit;
+pub mod lists;
 pub mod operators;

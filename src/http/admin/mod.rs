@@ -7,10 +7,8 @@ pub mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike as _, NaiveDateTime};
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
-use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -21,7 +19,7 @@ use self::bodies::{
 use self::operator::Operator;
 use self::report::ReportBody;
 use super::json::{Json, OptionalJson};
-use super::paging::{read_page, write_cursor};
+use super::paging::{filtered, read_page, read_time, write_cursor};
 use super::problem::{Denied, Problem, denials};
 use super::tags::Tags;
 use super::values::{Cursor, Word};
@@ -284,21 +282,10 @@ fn read_filter(
     Ok(EventFilter { status: None, order_id, hold_id, charge, provider, received_from, received_to })
 }
 
-/// Parses a time, converted to UTC, that the database can compare with.
-fn read_time(name: &str, text: &str) -> Result<NaiveDateTime, Problem> {
-    let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.naive_utc());
-    time.filter(|time| (1970..=9998).contains(&time.year())).ok_or_else(|| {
-        let detail = format!("`{name}` must be an RFC 3339 time, such as 2026-01-02T03:04:05Z.");
-        Problem::bad_request("invalid_time", detail)
-    })
-}
-
 /// Returns the name of the list that a cursor is bound to, with a digest of the filters, if there are any.
 fn cursor_list(list: &str, filter: &EventFilter) -> String {
     if *filter == (EventFilter { status: filter.status, ..EventFilter::default() }) {
         return format!("{list}:");
     }
-    let digest = Sha256::digest(format!("{filter:?}"));
-    let digest = digest.iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    format!("{list}?{digest}:")
+    filtered(list, filter)
 }

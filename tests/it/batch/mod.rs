@@ -57,7 +57,7 @@ async fn a_second_batch_is_sent_before_the_first_returns_if_there_are_units_for_
     for (qty, leaves) in [(4, true), (5, false)] {
         let product_id = shop.product(10).await;
         let taken = hold(&app, product_id, 1, None).await.expect("enough units");
-        app.checkout.release_hold(taken.hold.id).await.expect("it is active");
+        app.checkout.release_hold(&holdfast::domain::Caller::operator(), taken.hold.id).await.expect("it is active");
         // The lane knows of nine units. Its batches are stopped before their packet, so that none waits for a row.
         let packets = proxy.on(Rule::from("-- holds/insert:").times(2), Action::PauseBefore);
         let first = tokio::spawn(hold(&app, product_id, qty, None));
@@ -228,7 +228,7 @@ async fn orders_that_wait_share_a_packet_and_bad_jobs_do_not_fail_the_others() {
     let good = holds(&app, product_id, 60).await;
     let [used, released] = holds(&app, product_id, 2).await[..] else { unreachable!() };
     order(&app, used, None, None).await.expect("an active hold");
-    app.checkout.release_hold(released).await.expect("an active hold");
+    app.checkout.release_hold(&holdfast::domain::Caller::operator(), released).await.expect("an active hold");
     let jam = held_up(&proxy, good[..2].iter().map(|&hold_id| order(&app, hold_id, None, None))).await;
     let key = |n: usize| keyed(Operation::Order, format!("key-{n}"), 0);
     let buyers = good[2..].iter().enumerate().map(|(n, &hold_id)| order(&app, hold_id, None, (n < 20).then(|| key(n))));

@@ -34,7 +34,15 @@ struct Way {
 
 impl Way {
     async fn new(shop: Shop, api: Bare) -> Self {
-        let held = api.app.checkout.create_hold(1, 1, None).await.expect("a hold").hold.id.to_string();
+        let held = api
+            .app
+            .checkout
+            .create_hold(holdfast::checkout::NewHold::new(1, 1, None))
+            .await
+            .expect("a hold")
+            .hold
+            .id
+            .to_string();
         Self { shop, api, held }
     }
 
@@ -43,9 +51,14 @@ impl Way {
         let mut text = text.replace("{held}", &self.held).replace("{product_id}", "1").replace("{event_id}", "1");
         let checkout = &self.api.app.checkout;
         if text.contains("{hold_id}") || text.contains("{order_id}") {
-            let hold_id = checkout.create_hold(1, 1, None).await.expect("a hold").hold.id;
+            let hold_id =
+                checkout.create_hold(holdfast::checkout::NewHold::new(1, 1, None)).await.expect("a hold").hold.id;
             if text.contains("{order_id}") {
-                let order = checkout.create_order(hold_id, None, None).await.expect("an order").order;
+                let order = checkout
+                    .create_order(holdfast::checkout::NewOrder::new(hold_id, None, None))
+                    .await
+                    .expect("an order")
+                    .order;
                 text = text.replace("{order_id}", &order.id.to_string());
             }
             text = text.replace("{hold_id}", &hold_id.to_string());

@@ -357,9 +357,9 @@ async fn an_unknown_path_gets_404_and_an_unknown_method_405() {
     let product = format!("/api/products/{product_id}");
     let id = Uuid::now_v7();
     for (method, path, allow) in [
-        ("PUT", "/api/holds", "POST"),
-        ("GET", "/api/holds", "POST"),
-        ("PATCH", "/api/orders", "POST"),
+        ("PUT", "/api/holds", "GET, HEAD, POST"),
+        ("DELETE", "/api/holds", "GET, HEAD, POST"),
+        ("PATCH", "/api/orders", "GET, HEAD, POST"),
         ("GET", "/api/payments/webhook", "POST"),
         ("DELETE", &product, "GET, HEAD"),
         ("BREW", "/api/products", "GET, HEAD"),

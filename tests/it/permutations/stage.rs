@@ -58,7 +58,11 @@ impl Stage {
         };
         let hold = async |place: usize| {
             let product_id = first + place as i64;
-            let taken = self.instances[0].app.checkout.create_hold(product_id, QTY, None).await;
+            let taken = self.instances[0]
+                .app
+                .checkout
+                .create_hold(holdfast::checkout::NewHold::new(product_id, QTY, None))
+                .await;
             let hold_id = taken.expect("there are enough units").hold.id.to_string();
             Case { number: product_id as usize, product_id, hold_id, order_id: mint(), stranger: mint() }
         };

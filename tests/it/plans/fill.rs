@@ -12,8 +12,8 @@ use mysql_async::prelude::Queryable;
 use uuid::Uuid;
 
 use super::rows::{
-    charges, deliveries, events, holds, keys, links, numbers, objects, order_events, orders, products, quarantines,
-    trail,
+    charges, deliveries, events, hold_owners, holds, keys, links, numbers, objects, order_events, order_owners, orders,
+    products, quarantines, trail,
 };
 use crate::support::server::{TestDatabase, connect};
 
@@ -163,8 +163,8 @@ impl World {
         let keys_of_tables = world.drop_keys().await;
         let groups = [
             vec![events(), trail(), quarantines(), deliveries()],
-            vec![holds(), products(), charges(), links(), objects()],
-            vec![orders(), order_events(), keys()],
+            vec![holds(), products(), hold_owners(), charges(), links(), objects()],
+            vec![orders(), order_owners(), order_events(), keys()],
         ];
         let groups = groups.map(|group| world.run(group));
         futures_util::future::join_all(groups).await;
@@ -274,11 +274,13 @@ impl World {
 }
 
 /// The large tables, each with one of its columns.
-pub(super) const TABLES: [(&str, &str); 12] = [
+pub(super) const TABLES: [(&str, &str); 14] = [
     ("products", "id"),
     ("holds", "id"),
     ("orders", "id"),
     ("order_events", "id"),
+    ("hold_owners", "hold_id"),
+    ("order_owners", "order_id"),
     ("payment_events", "id"),
     ("payment_event_trail", "id"),
     ("payment_event_quarantines", "event_id"),

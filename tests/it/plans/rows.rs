@@ -65,6 +65,29 @@ pub(super) fn orders() -> String {
     )
 }
 
+/// The owners of holds: half of the paid ones have one buyer and one reference.
+pub(super) fn hold_owners() -> String {
+    format!(
+        "INSERT INTO hold_owners (hold_id, client_id, buyer, reference, metadata)
+         SELECT {id}, 1, {name}, {name}, NULL FROM numbers WHERE {paid} ORDER BY i",
+        id = id_of("i", 1),
+        name = "IF(i % 2 = 0, 'busy', CONCAT('name ', i))",
+        paid = within(&PAID),
+    )
+}
+
+/// The owners of orders, as [`hold_owners`].
+pub(super) fn order_owners() -> String {
+    format!(
+        "INSERT INTO order_owners (order_id, client_id, buyer, reference, metadata, created_at)
+         SELECT {id}, 1, {name}, {name}, NULL, {created} FROM numbers WHERE {paid} ORDER BY i",
+        id = id_of("i", 2),
+        name = "IF(i % 2 = 0, 'busy', CONCAT('name ', i))",
+        created = moment(-200_000),
+        paid = within(&PAID),
+    )
+}
+
 pub(super) fn order_events() -> String {
     let settled = PAID.start..CANCELLED.end;
     let ended = by_range(&[(&CANCELLED, "'cancelled'")], "'paid'");

@@ -80,7 +80,7 @@ pub(crate) fn hold(
     key: Option<IdempotentRequest>,
 ) -> impl Future<Output = Result<Taken, Error>> + Send + use<> {
     let app = Arc::clone(app);
-    async move { app.checkout.create_hold(product_id, qty, key).await }
+    async move { app.checkout.create_hold(holdfast::checkout::NewHold::new(product_id, qty, key)).await }
 }
 
 /// A request that orders a hold.
@@ -91,7 +91,7 @@ pub(crate) fn order(
     key: Option<IdempotentRequest>,
 ) -> impl Future<Output = Result<Placed, Error>> + Send + use<> {
     let app = Arc::clone(app);
-    async move { app.checkout.create_order(hold_id, order_id, key).await }
+    async move { app.checkout.create_order(holdfast::checkout::NewOrder::new(hold_id, order_id, key)).await }
 }
 
 /// A delivery of a payment event.

@@ -156,7 +156,9 @@ async fn the_sweep_applies_an_event_that_a_crash_of_the_order_left_between_two_c
     client.webhook(&success(&order_id)).await.expect(202);
     let look = proxy.on("-- orders/list_touched:", Action::PauseBefore);
     let (hold, order) = (hold_id.parse().expect("an id"), order_id.parse().ok());
-    let crash = tokio::spawn(async move { doomed.checkout.create_order(hold, order, None).await });
+    let crash = tokio::spawn(async move {
+        doomed.checkout.create_order(holdfast::checkout::NewOrder::new(hold, order, None)).await
+    });
     look.reached().await;
     end(crash, proxy).await;
     assert_the_sweep_finds(&shop, &client, &order_id).await;

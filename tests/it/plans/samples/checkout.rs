@@ -44,6 +44,10 @@ pub(super) fn holds(verb: &str, at: At) -> Option<Vec<Sample>> {
     let rows = at.rows;
     Some(match verb {
         "insert" => built(rows, take(rows)),
+        "list_ids" => {
+            let list = hits(rows).bind("first", bytes(Uuid::nil())).bind("limit", rows);
+            vec![list.clone().bind("behind", bytes(Uuid::max())), list.bind("behind", bytes(hold(PAID.end)))]
+        }
         "find" | "list_units" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
         "find_next_due" => once(at, hits(1).bind("seen", at.world.place(true).at)),
         "find_supply" => {
@@ -100,7 +104,8 @@ pub(super) fn orders(verb: &str, at: At) -> Option<Vec<Sample>> {
     Some(match verb {
         "insert" => built(rows, place(rows)),
         "find_terms" => vec![hits(1).brace("order_id", Literal::Id(order(PAID.start)))],
-        "find" => vec![hits(rows).brace("ids", ids(order, &PAID, rows))],
+        "find" | "find_placed" => vec![hits(rows).brace("ids", ids(order, &PAID, rows))],
+        "list_ids_by_age" => super::owners::places(at).into_iter().map(|list| list.bind("status", "paid")).collect(),
         "find_by_hold" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
         "find_next_due" => {
             let seen = hits(1).bind("seen", at.world.place(true).at);

@@ -2,11 +2,13 @@
 
 mod audit;
 mod checkout;
+mod owners;
 mod payments;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
@@ -21,7 +23,7 @@ use holdfast::db::tables::idempotency_keys::{IdempotentRequest, KeyId, Operation
 use holdfast::db::tables::orders::Order;
 use holdfast::db::tables::products::Terms;
 use holdfast::domain::retry::PROTECTING_ATTEMPTS;
-use holdfast::domain::{OrderStatus, PaymentEvent};
+use holdfast::domain::{Details, OrderStatus, Owner, PaymentEvent};
 use mysql_async::{Params, Value};
 use uuid::Uuid;
 
@@ -194,7 +196,14 @@ fn texts(range: Range<i64>, word: &str) -> Text {
 fn take(rows: i64) -> Vec<String> {
     let holds: Vec<(Uuid, i64)> = new(rows).map(|number| (hold(number), 1)).collect();
     let terms = Terms { price_minor: 4999, currency: "EUR".to_owned() };
-    TakeHolds { product_id: BIG, terms: &terms, holds, ttl_seconds: 120, keys: Keys::default() }.statements()
+    let owners = holds.iter().map(|&(hold_id, _)| (hold_id, details())).collect();
+    TakeHolds { product_id: BIG, terms: &terms, holds, owners, ttl_seconds: 120, keys: Keys::default() }.statements()
+}
+
+/// Returns the owner of the holds and orders in samples.
+fn details() -> Arc<Details> {
+    let owner = Owner { client_id: Some(1), buyer: Some("buyer".into()) };
+    Arc::new(Details { owner, reference: Some("reference".to_owned()), ..Details::default() })
 }
 
 fn place(rows: i64) -> Vec<String> {
@@ -204,6 +213,7 @@ fn place(rows: i64) -> Vec<String> {
         hold_rows: 1,
         total_minor: 4999,
         currency: "EUR".to_owned(),
+        details: Some(details()),
     };
     let drafts: Vec<Draft> = some(&ACTIVE, rows).map(draft).collect();
     PlaceOrders::new(drafts, 900, Keys::default()).statements()
@@ -259,6 +269,8 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
         "products" => checkout::products(verb, at),
         "holds" => checkout::holds(verb, at),
         "orders" => checkout::orders(verb, at),
+        "hold_owners" => owners::of_holds(verb, at),
+        "order_owners" => owners::of_orders(verb, at),
         "order_events" => checkout::order_events(verb, at),
         "payment_events" => payments::payment_events(verb, at),
         "payment_event_trail" => payments::payment_event_trail(verb, at),

@@ -1,0 +1,247 @@
+//! Lists of holds and orders for their owners and for operators, the newest first. A page reads a bounded number of rows; filters
+//! by state and product are applied to them, so that a page may have fewer items than its limit although more follow.
+
+use std::collections::HashMap;
+
+use chrono::{NaiveDateTime, TimeDelta};
+use futures_util::FutureExt as _;
+use uuid::Uuid;
+
+use super::error::Error;
+use super::state::Checkout;
+use crate::checkout::orders::batch::Placed;
+use crate::db::tables::holds::{self, HoldLine};
+use crate::db::tables::orders;
+use crate::db::views::lists::{self, HoldRange, Of, OrderPlace, OrderRange};
+use crate::db::{Failure, Tx};
+use crate::domain::{Caller, Details, HoldStatus, Named as _, OrderStatus};
+
+/// How many rows a page with a filter by state or product reads, beyond its limit.
+const SCAN: u32 = 400;
+/// By how much the time in the table of owners may differ from the order's own.
+const JITTER: TimeDelta = TimeDelta::seconds(1);
+
+/// The filters of a list; `None` does not filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter<Status> {
+    /// Those in this state.
+    pub status: Option<Status>,
+    /// Those of this buyer.
+    pub buyer: Option<String>,
+    /// Those with this reference.
+    pub reference: Option<String>,
+    /// Those with this product.
+    pub product_id: Option<i64>,
+    /// Those created at this time, UTC, or later.
+    pub created_from: Option<NaiveDateTime>,
+    /// Those created before this time, UTC.
+    pub created_to: Option<NaiveDateTime>,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPage<T, Place> {
+    /// The items.
+    pub items: Vec<T>,
+    /// The place behind which the next page begins; `None` on the last page.
+    pub next: Option<Place>,
+}
+
+impl<Status> Filter<Status> {
+    /// Returns whose rows the caller may list by an index; an empty list: of all owners, by age.
+    async fn owners(&self, tx: &mut Tx<'_>, caller: &Caller, of_orders: bool) -> Result<Option<Vec<Of>>, Failure> {
+        let buyer = self.buyer.clone().or_else(|| caller.buyer().map(ToString::to_string));
+        let clients = match caller.operator_name() {
+            None => vec![caller.owner().client_id],
+            Some(_) if buyer.is_none() && self.reference.is_none() => return Ok(None),
+            Some(_) if of_orders => lists::list_clients_of_orders(tx).await?,
+            Some(_) => lists::list_clients_of_holds(tx).await?,
+        };
+        let of = |client_id| match (&self.reference, &buyer) {
+            (Some(reference), _) => Of::Reference(client_id, reference.clone()),
+            (None, Some(buyer)) => Of::Buyer(client_id, buyer.clone()),
+            (None, None) => Of::Client(client_id),
+        };
+        Ok(Some(clients.into_iter().map(of).collect()))
+    }
+
+    /// Returns whether something with these details and products passes the filters that no index has applied.
+    fn fits(&self, caller: &Caller, details: Option<&Details>, lines: &[HoldLine]) -> bool {
+        let buyer = details.and_then(|details| details.owner.buyer.as_deref());
+        let reference = details.and_then(|details| details.reference.as_deref());
+        Details::are_seen(details, caller)
+            && self.buyer.as_deref().is_none_or(|wanted| buyer == Some(wanted))
+            && self.reference.as_deref().is_none_or(|wanted| reference == Some(wanted))
+            && self.product_id.is_none_or(|wanted| lines.iter().any(|line| line.product_id == wanted))
+    }
+
+    /// Returns how many rows to read for a page of this size: one more shows whether another page follows.
+    fn scan(&self, limit: u32) -> u32 {
+        let filters = self.status.is_some() || self.product_id.is_some() || self.buyer.is_some();
+        if filters { limit + SCAN } else { limit + 1 }
+    }
+}
+
+/// Takes up to `limit` items that fit off `found`, of which at most `scan` were read.
+fn page<P: Copy, T>(found: Vec<P>, (limit, scan): (u32, u32), mut item: impl FnMut(P) -> Option<T>) -> ListPage<T, P> {
+    let (count, mut items, mut last) = (found.len(), Vec::new(), None);
+    for (place, key) in found.into_iter().enumerate() {
+        last = Some(key);
+        items.extend(item(key));
+        if items.len() == limit as usize {
+            let more = place + 1 < count;
+            return ListPage { items, next: last.filter(|_| more) };
+        }
+    }
+    ListPage { items, next: last.filter(|_| count >= scan as usize) }
+}
+
+impl Checkout {
+    /// Lists the holds that this caller may see. Their age is the time in their ids.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn list_holds(
+        &self,
+        caller: &Caller,
+        filter: &Filter<HoldStatus>,
+        behind: Option<Uuid>,
+        limit: u32,
+    ) -> Result<ListPage<Vec<HoldLine>, Uuid>, Error> {
+        let scan = filter.scan(limit);
+        let first = filter.created_from.map_or(Uuid::nil(), first_id);
+        let end = filter.created_to.map_or(Uuid::max(), first_id);
+        let range = HoldRange { first, behind: behind.map_or(end, |behind| behind.min(end)), limit: scan };
+        let (found, mut lines) = self
+            .database
+            .read("lists.holds", |tx| async move { find_holds(tx, caller, filter, range).await }.boxed())
+            .await?;
+        Ok(page(found, (limit, scan), |hold_id| {
+            let lines = lines.remove(&hold_id)?;
+            let first = lines.first()?;
+            let fits = filter.fits(caller, first.details.as_deref(), &lines)
+                && filter.status.is_none_or(|status| status == first.status);
+            fits.then_some(lines)
+        }))
+    }
+
+    /// Lists the orders that this caller may see.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn list_orders(
+        &self,
+        caller: &Caller,
+        filter: &Filter<OrderStatus>,
+        behind: Option<OrderPlace>,
+        limit: u32,
+    ) -> Result<ListPage<Placed, OrderPlace>, Error> {
+        let scan = filter.scan(limit);
+        let (found, mut placed) = self
+            .database
+            .read("lists.orders", |tx| async move { find_orders(tx, caller, filter, (behind, scan)).await }.boxed())
+            .await?;
+        Ok(page(found, (limit, scan), |place| {
+            let placed = placed.remove(&place.id)?;
+            let at = placed.order.created_at;
+            let fits = filter.fits(caller, placed.details.as_deref(), &placed.items)
+                && filter.status.is_none_or(|status| status == placed.order.status)
+                && filter.created_from.is_none_or(|from| at >= from)
+                && filter.created_to.is_none_or(|to| at < to);
+            fits.then_some(placed)
+        }))
+    }
+}
+
+/// Returns the least id of a hold that was taken at this time, UTC, or later.
+fn first_id(at: NaiveDateTime) -> Uuid {
+    let milliseconds = u64::try_from(at.and_utc().timestamp_millis()).unwrap_or(0);
+    Uuid::from_u128(u128::from(milliseconds) << 80)
+}
+
+type Holds = (Vec<Uuid>, HashMap<Uuid, Vec<HoldLine>>);
+
+/// Finds the ids of a page of holds, in its order, and their rows.
+async fn find_holds(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    filter: &Filter<HoldStatus>,
+    range: HoldRange,
+) -> Result<Holds, Failure> {
+    let mut found = Vec::new();
+    match filter.owners(tx, caller, false).await? {
+        None => found = lists::list_holds(tx, None, range).await?,
+        Some(owners) => {
+            for of in &owners {
+                found.extend(lists::list_holds(tx, Some(of), range).await?);
+            }
+        }
+    }
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    found.truncate(range.limit as usize);
+    Ok((found.clone(), lines(tx, &found).await?))
+}
+
+async fn lines(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<HoldLine>>, Failure> {
+    let mut lines: HashMap<Uuid, Vec<HoldLine>> = HashMap::new();
+    if !hold_ids.is_empty() {
+        for line in holds::list_rows(tx, hold_ids).await? {
+            lines.entry(line.id).or_default().push(line);
+        }
+    }
+    Ok(lines)
+}
+
+/// Finds the places of a page of orders, in its order, and the orders with their items.
+async fn find_orders(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    filter: &Filter<OrderStatus>,
+    (behind, scan): (Option<OrderPlace>, u32),
+) -> Result<(Vec<OrderPlace>, HashMap<Uuid, Placed>), Failure> {
+    let mut found = Vec::new();
+    match filter.owners(tx, caller, true).await? {
+        None => {
+            let range = range(filter, behind, TimeDelta::zero(), scan);
+            for &status in OrderStatus::ALL.iter().filter(|&&each| filter.status.is_none_or(|status| status == each)) {
+                found.extend(lists::list_orders_in(tx, status, range).await?);
+            }
+        }
+        Some(owners) => {
+            for of in &owners {
+                found.extend(lists::list_orders_of(tx, of, range(filter, behind, JITTER, scan)).await?);
+            }
+        }
+    }
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    // an order that changes its state between two of the reads may be found twice
+    found.dedup();
+    found.truncate(scan as usize);
+    let ids: Vec<Uuid> = found.iter().map(|place| place.id).collect();
+    let placed = if ids.is_empty() { Vec::new() } else { orders::list_placed(tx, &ids).await? };
+    let hold_ids: Vec<Uuid> = placed.iter().map(|(order, _)| order.hold_id).collect();
+    let mut lines = lines(tx, &hold_ids).await?;
+    let placed = placed.into_iter().map(|(order, details)| {
+        let items = lines.remove(&order.hold_id).unwrap_or_default();
+        (order.id, Placed { order, details, items, replayed: false })
+    });
+    Ok((found, placed.collect()))
+}
+
+/// Returns the range of the filter's times, widened by `jitter`, from a place on.
+fn range(filter: &Filter<OrderStatus>, behind: Option<OrderPlace>, jitter: TimeDelta, limit: u32) -> OrderRange {
+    let end = OrderPlace {
+        at: filter.created_to.and_then(|to| to.checked_add_signed(jitter)).unwrap_or(END),
+        id: Uuid::nil(),
+    };
+    let from = filter.created_from.and_then(|from| from.checked_sub_signed(jitter)).unwrap_or(BEGIN);
+    OrderRange { from, behind: behind.map_or(end, |behind| behind.min(end)), limit }
+}
+
+/// The first and the last time that the database can store.
+const BEGIN: NaiveDateTime = day(1000, 1);
+const END: NaiveDateTime = day(9999, 12);
+
+const fn day(year: i32, month: u32) -> NaiveDateTime {
+    chrono::NaiveDate::from_ymd_opt(year, month, 1).expect("a date").and_time(chrono::NaiveTime::MIN)
+}
