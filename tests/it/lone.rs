@@ -30,6 +30,62 @@ async fn an_order_and_its_payment_on_an_idle_service_read_nothing_before_their_t
     shop.assert_conserved().await;
 }
 
+/// Returns the names of the statements that were sent, and how many round trips and bytes they took.
+fn sent(client: &Bare) -> (Vec<String>, usize, usize) {
+    let statements = client.proxy.statements();
+    let names = statements.iter().flat_map(|text| text.split("-- ").skip(1));
+    let names = names.filter_map(|text| text.split_once(':')).map(|(name, _)| name.to_owned());
+    // comments go on in further lines, which have no name
+    let names = names.filter(|name| name.contains('/') && !name.contains(' ')).collect();
+    let trips = client.proxy.trips();
+    (names, trips.len(), trips.iter().sum())
+}
+
+#[tokio::test]
+async fn a_plain_sale_sends_these_statements_and_no_more_bytes() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(2).await;
+    let client = shop.serve_without_workers().await;
+    // from now on, the service knows the product
+    client.hold(product_id, 1).await;
+    client.proxy.clear();
+    let hold_id = client.hold(product_id, 1).await;
+    let hold = sent(&client);
+    client.proxy.clear();
+    let order_id = client.order(&hold_id).await;
+    let order = sent(&client);
+    client.proxy.clear();
+    client.pay(&order_id, "paid", "key").await.expect(200);
+    let payment = sent(&client);
+    let names = |list: &[&str]| -> Vec<String> { list.iter().map(|&name| name.to_owned()).collect() };
+    let expected = names(&["holds/insert", "products/take", "products/find_left"]);
+    assert_eq!((&hold.0, hold.1), (&expected, 2), "{hold:?}");
+    let expected = names(&[
+        "orders/insert",
+        "holds/mark_ordered",
+        "order_events/insert",
+        "orders/find_terms",
+        "orders/list_touched",
+    ]);
+    assert_eq!((&order.0, order.1), (&expected, 2), "{order:?}");
+    let expected = names(&[
+        "payment_events/insert_applied",
+        "payment_events/list_generated",
+        "charges/insert_all_paid",
+        "orders/mark_all_paid",
+        "order_events/insert_all_paid",
+        "holds/settle",
+        "orders/list_touched",
+    ]);
+    assert_eq!((&payment.0, payment.1), (&expected, 2), "{payment:?}");
+    // the digits of durations and ids vary
+    let most = [1_161 + 8, 2_020 + 8, 3_497 + 24];
+    assert!(
+        [hold.2, order.2, payment.2].iter().zip(most).all(|(&bytes, most)| bytes <= most),
+        "{hold:?} {order:?} {payment:?}"
+    );
+}
+
 /// A change that another instance makes between two steps, and what the next step answers.
 type Between = (&'static str, (u16, &'static str));
 

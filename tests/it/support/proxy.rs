@@ -183,6 +183,8 @@ struct Shared {
     upstream: Mutex<SocketAddr>,
     rules: Mutex<Vec<(Rule, Strike)>>,
     statements: Mutex<Vec<String>>,
+    /// The length of each command with statements, in bytes.
+    commands: Mutex<Vec<usize>>,
     /// None while connections are refused.
     connections: Mutex<Option<JoinSet<()>>>,
     /// Whether nothing is passed on, in either direction.
@@ -232,6 +234,7 @@ impl Proxy {
             upstream: Mutex::new(upstream),
             rules: Mutex::default(),
             statements: Mutex::default(),
+            commands: Mutex::default(),
             connections: Mutex::new(Some(JoinSet::new())),
             silent: watch::Sender::new(false),
             connects: AtomicUsize::new(0),
@@ -306,8 +309,14 @@ impl Proxy {
         lock(&self.shared.statements).clone()
     }
 
+    /// The lengths in bytes of the commands seen so far that carried statements: each is one round trip.
+    pub(crate) fn trips(&self) -> Vec<usize> {
+        lock(&self.shared.commands).clone()
+    }
+
     /// Forgets the statements seen so far; the rules stay.
     pub(crate) fn clear(&self) {
+        lock(&self.shared.commands).clear();
         lock(&self.shared.statements).clear();
     }
 }

@@ -125,6 +125,7 @@ impl Relay {
         let statement = self.statement(packets);
         if statement.is_some() {
             self.set_clock().await?;
+            lock(&self.shared.commands).push(packets.len());
         }
         self.shift = 0;
         match statement.as_deref().and_then(|statement| statement.strip_prefix(COMMIT_AND)) {
