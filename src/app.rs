@@ -11,8 +11,8 @@ use tracing::Instrument as _;
 use crate::checkout::{Checkout, Error};
 use crate::config::Config;
 use crate::db::{Clock, Database};
-use crate::domain::AdminToken;
 use crate::domain::signature::Secrets;
+use crate::domain::{AdminToken, StorefrontMode, WebhookAuth};
 use crate::telemetry::Throttle;
 
 /// How long a request waits for its use case, which may have several transactions: a client gets its 503 within 5 s.
@@ -28,8 +28,14 @@ pub struct App {
     pub stripe_secrets: Option<Secrets>,
     /// The token of operators; `None` disables their routes.
     pub admin_token: Option<AdminToken>,
-    /// Bounds the log of requests for operators' routes without a valid token.
+    /// Who may sell without a token.
+    pub storefront: StorefrontMode,
+    /// What a delivery to the canonical webhook must show.
+    pub webhook_auth: WebhookAuth,
+    /// Bounds the log of requests for operators' routes without a sufficient token.
     pub admin_refusals: Throttle,
+    /// The same for other routes.
+    pub refusals: Throttle,
     work: TaskTracker,
     draining: AtomicBool,
 }
@@ -44,7 +50,10 @@ impl App {
             webhook_secrets: config.webhook_secrets.clone(),
             stripe_secrets: config.stripe_secrets.clone(),
             admin_token: config.admin_token.clone(),
+            storefront: config.storefront,
+            webhook_auth: config.webhook_auth,
             admin_refusals: Throttle::default(),
+            refusals: Throttle::default(),
             work: TaskTracker::new(),
             draining: AtomicBool::new(false),
         }

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod client_command;
+
 use std::env;
 use std::error::Error;
 use std::fmt;
@@ -15,12 +17,14 @@ use holdfast::config::{Config, DatabaseUrl, Problems, Settings, unknown_variable
 use holdfast::db::error::explain;
 use holdfast::db::lock_wait::{self, MigrateError, Patience};
 use holdfast::db::{Database, migrations};
-use holdfast::dev::{Banner, DATABASE, PrivateServer, Signer};
+use holdfast::dev::{Banner, DATABASE, DevOperator, PrivateServer, Signer};
 use holdfast::serve::{Service, asked_to_stop};
 use holdfast::telemetry::{Flusher, StderrGuard};
 use holdfast::{checkout, http, telemetry};
 use mysql_async::Opts;
 use tokio_util::sync::CancellationToken;
+
+use self::client_command::ClientCommand;
 
 /// Wrong usage or wrong configuration.
 const EXIT_CONFIGURATION: u8 = 2;
@@ -52,6 +56,9 @@ enum Command {
     Migrate(Migrate),
     /// Create product 1 if it does not exist
     Seed(Seed),
+    /// Manage the programs that may call: their names, roles, tokens and keys
+    #[command(subcommand)]
+    Client(ClientCommand),
     /// Audit all data in one snapshot, also during a sale. Exits with 0 without findings, 1 with findings, 3 when it cannot run
     Audit(DatabaseUrl),
     /// Print the OpenAPI document
@@ -194,6 +201,7 @@ async fn run(command: Command) -> Result<(), Failed> {
         Command::Serve(settings) => run_serve(&settings).await,
         Command::Migrate(migrate) => run_migrate(&migrate).await,
         Command::Seed(seed) => run_seed(&seed).await,
+        Command::Client(command) => run_client(command).await,
         Command::Audit(database) => run_audit(&database).await,
         Command::Openapi => print(http::document(&Arc::new(App::new(&unused_config())))),
     }
@@ -215,6 +223,7 @@ fn unused_config() -> Config {
     let settings = Settings {
         database_url: Some("mysql://nowhere/nothing".to_owned()),
         webhook_secrets: Some("off".to_owned()),
+        storefront: Some("open".to_owned()),
         ..Settings::default()
     };
     settings.read().expect("defaults are valid")
@@ -269,6 +278,14 @@ fn not_migrated(error: MigrateError) -> Failed {
     }
 }
 
+async fn run_client(command: ClientCommand) -> Result<(), Failed> {
+    let database = Database::new(command.database().read()?, 1);
+    let checkout = checkout::Checkout::new(database, checkout::Policy::default());
+    let done = command.run(&checkout).await;
+    checkout.close().await;
+    print(done.map_err(|error| failed("the client cannot be managed")(&error))?)
+}
+
 async fn run_seed(seed: &Seed) -> Result<(), Failed> {
     let options = seed.database.read()?;
     match make_product(options, &seed.product).await? {
@@ -312,7 +329,7 @@ async fn make_product(options: Opts, product: &Product) -> Result<bool, Failed> 
 
 async fn run_dev(mut dev: Dev) -> Result<(), Failed> {
     dev.settings.use_dev_defaults();
-    let signer = Signer::of(&mut dev.settings);
+    let (signer, operator) = (Signer::of(&mut dev.settings), DevOperator::of(&mut dev.settings));
     // The other settings are checked before a database server is started.
     dev.settings.database_url = Some(format!("mysql://127.0.0.1/{DATABASE}"));
     let config = dev.settings.read()?;
@@ -320,19 +337,24 @@ async fn run_dev(mut dev: Dev) -> Result<(), Failed> {
     let mut database = PrivateServer::start(&dev.dev_folder, &[])
         .await
         .map_err(|error| failed("the private database does not start")(&error))?;
-    let served = serve_dev(&dev, config, &mut database, &signer).await;
+    let served = serve_dev(&dev, config, &mut database, (&signer, &operator)).await;
     database.stop().await;
     flush(flusher);
     served
 }
 
-async fn serve_dev(dev: &Dev, mut config: Config, database: &mut PrivateServer, signer: &Signer) -> Result<(), Failed> {
+async fn serve_dev(
+    dev: &Dev,
+    mut config: Config,
+    database: &mut PrivateServer,
+    (signer, operator): (&Signer, &DevOperator),
+) -> Result<(), Failed> {
     config.database_url = DatabaseUrl { database_url: Some(database.url(DATABASE)) }.read()?;
     migrations::migrate(&config.database_url).await.map_err(not_migrated)?;
     make_product(config.database_url.clone(), &dev.product).await?;
     let statsd = config.statsd.clone();
     let service = start_service(config).await?;
-    let banner = Banner { address: service.address(), database, statsd: statsd.as_deref(), signer };
+    let banner = Banner { address: service.address(), database, statsd: statsd.as_deref(), signer, operator };
     let ended = match print(banner) {
         Ok(()) => tokio::select! {
             asked = asked_to_stop() => asked.map_err(|error| failed("cannot listen to signals")(&error)),

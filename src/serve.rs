@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::app::App;
 use crate::config::Config;
+use crate::domain::WebhookAuth;
 use crate::http::server::Limits;
 use crate::{http, workers};
 
@@ -24,7 +25,7 @@ const BACKLOG: u32 = 8192;
 /// the runtime's own files, connections outside the pool.
 const RESERVED_FILES: usize = 64;
 
-/// How long the start waits for the check of the schema; the database may be unavailable.
+/// How long the start waits for the check of the schema, and for the clients; the database may be unavailable.
 const SCHEMA_CHECK_LIMIT: Duration = Duration::from_millis(500);
 
 /// A running instance.
@@ -48,6 +49,7 @@ impl Service {
         let listener = listen(config.listen)?;
         let address = listener.local_addr()?;
         let _ = timeout(SCHEMA_CHECK_LIMIT, app.checkout.look_at_schema()).await;
+        let _ = timeout(SCHEMA_CHECK_LIMIT, app.checkout.read_clients()).await;
         let stop_server = CancellationToken::new();
         let drain = Duration::from_secs(config.drain_seconds);
         let limits = limits(config.pool_size);
@@ -55,7 +57,7 @@ impl Service {
             tokio::spawn(http::server::serve(listener, http::routes(&app), stop_server.clone(), drain, limits));
         let (workers, stop_workers) = (TaskTracker::new(), CancellationToken::new());
         workers::start(&app, &workers, &stop_workers);
-        if config.webhook_secrets.is_none() {
+        if config.webhook_secrets.is_none() && config.webhook_auth == WebhookAuth::Signature {
             warn!("every client can report payments: HOLDFAST_WEBHOOK_SECRETS is off");
         }
         info!(%address, "serving");
@@ -85,7 +87,7 @@ impl Service {
         until(deadline, "requests were cut off", self.server).await;
         until(deadline, "work was left undone", self.app.finish_work()).await;
         until(deadline, "a worker did not finish its step", self.workers.wait()).await;
-        self.app.checkout.database().close().await;
+        self.app.checkout.close().await;
         info!("stopped");
     }
 }

@@ -14,6 +14,7 @@ impl Served {
     pub(crate) async fn start_with(ground: &Ground, plan: &Plan, hold_ttl_seconds: u64) -> Self {
         let settings = [
             ("HOLDFAST_WEBHOOK_SECRETS", "off"),
+            ("HOLDFAST_STOREFRONT", "open"),
             ("HOLDFAST_HOLD_TTL_SECONDS", &hold_ttl_seconds.to_string()),
             ("HOLDFAST_ORDER_TTL_SECONDS", "86400"),
             ("HOLDFAST_BENCH_ECHO", "1"),

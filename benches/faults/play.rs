@@ -82,6 +82,7 @@ impl Play {
         command.args(["-c", &shell, &plan.program]).env_clear();
         let own = [
             ("HOLDFAST_WEBHOOK_SECRETS", SECRET),
+            ("HOLDFAST_STOREFRONT", "open"),
             ("HOLDFAST_HOLD_TTL_SECONDS", "600"),
             ("HOLDFAST_ORDER_TTL_SECONDS", "900"),
         ];

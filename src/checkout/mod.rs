@@ -5,6 +5,7 @@
 //! id.
 
 pub mod audit;
+pub mod clients;
 pub mod deadlines;
 pub mod error;
 pub mod holds;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::NaiveDateTime;
 use tokio::sync::Notify;
 
+use super::clients::registry::Registry;
 use super::holds::batch::HoldWork;
 use super::holds::outlook::{Fronts, Outlooks};
 use super::holds::passed_over::PassedOver;
@@ -34,6 +35,8 @@ pub struct Checkout {
     /// For checks of the database itself, which must not wait behind requests.
     pub(crate) checks: Database,
     pub(crate) policy: Policy,
+    /// The clients that may call.
+    pub(crate) clients: Registry,
     pub(crate) holds: Lanes<HoldWork>,
     pub(crate) product_reads: Lanes<ProductReads>,
     pub(crate) page_reads: Lanes<PageReads>,
@@ -108,6 +111,7 @@ impl Checkout {
             readiness: Readiness::new(database.share(Share::Checks)),
             background: database.share(Share::Workers),
             checks: database.share(Share::Checks),
+            clients: Registry::new(database.lone()),
             database,
             policy,
             known_products,
@@ -136,6 +140,12 @@ impl Checkout {
         self.page_reads.finish().await;
         self.orders.finish().await;
         self.events.finish().await;
+    }
+
+    /// Closes every connection, after those in use were returned.
+    pub async fn close(&self) {
+        self.database.close().await;
+        self.clients.close().await;
     }
 
     /// Returns the number of lanes of all kinds. A lane that is idle is removed.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::readiness::Unready;
 use super::state::Checkout;
 use crate::checkout::error::Error;
+use crate::db::Error as DbError;
 use crate::db::tables::idempotency_keys;
 use crate::db::views::audit;
 
@@ -81,7 +82,12 @@ impl Checkout {
     /// # Errors
     /// The reason why they cannot.
     pub async fn readiness(&self) -> Result<(), Unready> {
-        self.readiness.check().await
+        self.readiness.check().await?;
+        if !self.clients.is_known(Instant::now()) {
+            let read = self.clients.read().await;
+            read.map_err(|reason| DbError::Unavailable(format!("the clients cannot be read: {reason}")))?;
+        }
+        Ok(())
     }
 
     /// Compares the schema's version with the one that this program needs.

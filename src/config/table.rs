@@ -10,14 +10,18 @@ use super::problems::Problems;
 use super::setting::Setting;
 use super::values;
 use crate::checkout::{Policy, WholeReads};
-use crate::domain::AdminToken;
 use crate::domain::signature::Secrets;
+use crate::domain::{AdminToken, Named as _, StorefrontMode, WebhookAuth};
 
 const NO_DATABASE: &str = "it is not set: mysql://user:password@host:port/database";
 /// The problem of missing secrets, with a way to create one.
 const NO_SECRETS: &str = "it is not set, so that no client could report a payment: `whsec_` and 24 to 64 random bytes in \
     base64, which the sender gets too, such as whsec_$(openssl rand -base64 32); `off` accepts unsigned events from \
     every client";
+
+/// The problem of a storefront that is neither open nor closed.
+const NO_STOREFRONT: &str = "it is not set: `open` lets every client read products, hold and order; `token` lets only \
+    storefronts, which `holdfast client add NAME --role storefront` adds";
 
 /// Defines all settings: [`ALL`], the texts in [`Settings`], the values in [`Config`] and [`Policy`].
 ///
@@ -51,6 +55,10 @@ macro_rules! settings {
                 let mut problems = Problems::default();
                 $(let $field = problems.read(&$variable, self.$field.as_deref(), $parse);)+
                 let policy = self.read_policy(&mut problems);
+                self.check_together(&mut problems);
+                if !problems.0.is_empty() {
+                    return Err(problems);
+                }
                 let config = || Some(Config { $($field: $field?,)+ policy: policy? });
                 config().ok_or(problems)
             }
@@ -106,7 +114,13 @@ settings! {
         /// Secrets of Stripe's endpoints as Stripe shows them, comma-separated; `off`: there is no route for Stripe
         HOLDFAST_STRIPE_SECRETS stripe_secrets: Option<Secrets> =
             Setting::optional("SECRETS", values::OFF).secret() => values::stripe_secrets;
-        /// Token of operators, at least 16 visible characters; not set: the routes of operators are disabled
+        /// What a payment event must show: `signature`, `token` (of a client with the role provider), `either` or `both`
+        HOLDFAST_WEBHOOK_AUTH webhook_auth: WebhookAuth = Setting::optional("AUTH", "signature") => values::webhook_auth;
+        /// `open`: every client may read products, hold and order; `token`: only storefronts, with their tokens
+        HOLDFAST_STOREFRONT storefront: StorefrontMode =
+            Setting::required("MODE", NO_STOREFRONT).in_dev("open") => values::storefront;
+        /// Token of operators of last resort, at least 16 visible characters; not set: only clients with the role admin are
+        /// operators
         HOLDFAST_ADMIN_TOKEN admin_token: Option<AdminToken> = Setting::optional("TOKEN", "").secret() => values::admin_token;
         /// Where metrics go, host:port, or `off`
         HOLDFAST_STATSD statsd: Option<String> =
@@ -126,6 +140,19 @@ settings! {
         HOLDFAST_PARK_SECONDS park_seconds = Setting::number("SECONDS", "86400", 1, 31_536_000) => values::number;
         /// `apply`: a payment event is applied before the response; `queue`: right after it, for providers with short timeouts
         HOLDFAST_WEBHOOK_MODE webhook_mode = Setting::optional("MODE", "apply") => values::webhook_mode;
+    }
+}
+
+impl Settings {
+    /// Checks settings that depend on each other.
+    fn check_together(&self, problems: &mut Problems) {
+        let is = |text: &Option<String>, value: &str| text.as_deref().is_some_and(|text| text.trim() == value);
+        let auth =
+            [WebhookAuth::Either, WebhookAuth::Both].into_iter().find(|auth| is(&self.webhook_auth, auth.as_str()));
+        if let Some(auth) = auth.filter(|_| is(&self.webhook_secrets, values::OFF)) {
+            let (own, secrets) = (HOLDFAST_WEBHOOK_AUTH.variable, HOLDFAST_WEBHOOK_SECRETS.variable);
+            problems.0.push(format!("{own}: `{auth}` verifies signatures, and {secrets} is off"));
+        }
     }
 }
 

@@ -2,6 +2,56 @@
 
 use super::*;
 use crate::checkout::Policy;
+use crate::domain::{Named as _, StorefrontMode, WebhookAuth};
+
+/// Settings of which only those of the storefront are set.
+fn open() -> Settings {
+    Settings { storefront: Some("open".into()), ..Settings::default() }
+}
+
+#[test]
+fn the_storefront_must_be_open_or_closed() {
+    let read = |storefront: Option<&str>| {
+        let (database_url, webhook_secrets) = (Some("mysql://db/shop".to_owned()), Some("off".to_owned()));
+        let storefront = storefront.map(str::to_owned);
+        let settings = Settings { database_url, webhook_secrets, storefront, ..Settings::default() };
+        settings.read().map(|config| config.storefront)
+    };
+    for nothing in [None, Some(" ")] {
+        let problems = read(nothing).expect_err("it must be set").to_string();
+        assert!(
+            problems.contains("HOLDFAST_STOREFRONT: it is not set") && problems.contains("client add"),
+            "{problems}"
+        );
+    }
+    assert_eq!(read(Some("open")), Ok(StorefrontMode::Open));
+    assert_eq!(read(Some("token")), Ok(StorefrontMode::Token));
+}
+
+#[test]
+fn a_signature_that_is_asked_for_needs_secrets() {
+    let read = |auth: &str, secrets: &str| {
+        let (database_url, webhook_secrets) = (Some("mysql://db/shop".to_owned()), Some(secrets.to_owned()));
+        let settings = Settings { database_url, webhook_secrets, webhook_auth: Some(auth.to_owned()), ..open() };
+        settings.read().map(|config| config.webhook_auth)
+    };
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    for auth in WebhookAuth::ALL {
+        assert_eq!(read(auth.as_str(), secret), Ok(*auth));
+    }
+    assert_eq!([read("signature", "off"), read("token", "off")], [Ok(WebhookAuth::Signature), Ok(WebhookAuth::Token)]);
+    for auth in ["either", " both "] {
+        let problems = read(auth, "off").expect_err("each event would pass").to_string();
+        assert!(
+            problems.contains("HOLDFAST_WEBHOOK_AUTH") && problems.contains("HOLDFAST_WEBHOOK_SECRETS is off"),
+            "{problems}"
+        );
+    }
+    let all =
+        Settings { webhook_auth: Some("both".into()), webhook_secrets: Some("off".into()), ..Settings::default() };
+    let problems = all.read().expect_err("others are missing, too").to_string();
+    assert!(problems.contains("HOLDFAST_DATABASE_URL") && problems.contains("HOLDFAST_WEBHOOK_AUTH"), "{problems}");
+}
 
 #[test]
 fn all_problems_are_reported_together_with_their_variables() {
@@ -15,6 +65,8 @@ fn all_problems_are_reported_together_with_their_variables() {
         webhook_secrets: Some("whsec_c2VjcmV0,MfKQ9r8G".into()),
         stripe_secrets: Some("s3cr3t,".into()),
         admin_token: Some("too short".into()),
+        storefront: Some("ajar".into()),
+        webhook_auth: Some("none".into()),
         statsd: Some("nowhere".into()),
         log: Some("holdfast=loud".into()),
         ..Settings::default()
@@ -32,6 +84,8 @@ fn all_problems_are_reported_together_with_their_variables() {
         "HOLDFAST_WEBHOOK_SECRETS: secret 2 of 2",
         "HOLDFAST_STRIPE_SECRETS: secret 2 of 2",
         "HOLDFAST_ADMIN_TOKEN",
+        "HOLDFAST_STOREFRONT: it must be one of `open`, `token`",
+        "HOLDFAST_WEBHOOK_AUTH: it must be one of `signature`, `token`, `either`, `both`",
         "HOLDFAST_STATSD",
         "HOLDFAST_LOG",
     ] {
@@ -47,8 +101,7 @@ fn webhook_secrets_must_be_set_or_off() {
     let url = Some("mysql://db/shop".to_owned());
     let read = |webhook: Option<&str>, stripe: Option<&str>| {
         let (webhook_secrets, stripe_secrets) = (webhook.map(str::to_owned), stripe.map(str::to_owned));
-        let config =
-            Settings { database_url: url.clone(), webhook_secrets, stripe_secrets, ..Settings::default() }.read();
+        let config = Settings { database_url: url.clone(), webhook_secrets, stripe_secrets, ..open() }.read();
         config.map(|config| (config.webhook_secrets.is_some(), config.stripe_secrets.is_some()))
     };
     for nothing in [None, Some(""), Some("  ")] {
@@ -72,7 +125,7 @@ fn an_option_that_is_not_set_has_its_documented_default() {
         database_url: Some("mysql://user:secret@db:3306/shop".into()),
         webhook_secrets: Some("off".into()),
         max_qty: Some(String::new()),
-        ..Settings::default()
+        ..open()
     };
     let config = settings.read().expect("no other option is required");
     let policy = config.policy;

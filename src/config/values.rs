@@ -7,7 +7,7 @@ use mysql_async::Opts;
 use super::setting::Setting;
 use crate::db::pool;
 use crate::domain::signature::{BadSecrets, Secrets};
-use crate::domain::{AdminToken, Named as _, WebhookMode};
+use crate::domain::{AdminToken, Named, StorefrontMode, WebhookAuth, WebhookMode};
 use crate::telemetry;
 
 /// The value that switches a feature off.
@@ -34,6 +34,20 @@ pub(super) fn number<T: TryFrom<u64>>(setting: &Setting, text: &str) -> Parsed<T
 
 pub(super) fn webhook_mode(_: &Setting, text: &str) -> Parsed<WebhookMode> {
     WebhookMode::from_name(text).ok_or_else(|| vec!["it is neither `apply` nor `queue`".to_owned()])
+}
+
+pub(super) fn webhook_auth(_: &Setting, text: &str) -> Parsed<WebhookAuth> {
+    word(text)
+}
+
+pub(super) fn storefront(_: &Setting, text: &str) -> Parsed<StorefrontMode> {
+    word(text)
+}
+
+/// Parses a word of a closed set.
+fn word<T: Named>(text: &str) -> Parsed<T> {
+    let words = || T::ALL.iter().map(|word| format!("`{}`", word.as_str())).collect::<Vec<_>>().join(", ");
+    T::from_name(text).ok_or_else(|| vec![format!("it must be one of {}", words())])
 }
 
 /// Parses secrets of Standard Webhooks, or `off`.

@@ -13,6 +13,7 @@ use super::attempt::{Access, Again, Call, Committed, Ended};
 use super::breaker::Breaker;
 use super::clock::Clock;
 use super::error::{Class, Error};
+use super::lone::Lone;
 use super::lost_connection::{ConnectionId, LostConnections};
 use super::pool::Pool;
 use super::share::Share;
@@ -72,6 +73,11 @@ impl Database {
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { access: Access { clock: Arc::new(clock), ..self.access }, ..self }
+    }
+
+    /// Returns a connection of its own beside the pool.
+    pub fn lone(&self) -> Lone {
+        Lone::new(self.access.pool.options().clone(), Arc::clone(&self.access.clock))
     }
 
     /// Returns the database's clock, as this instance knows it.

@@ -50,6 +50,10 @@ migrations! {
     26 "hold_owners",
     27 "order_owners",
     28 "orders_by_age",
+    29 "clients",
+    30 "client_keys",
+    31 "client_trail",
+    32 "payment_event_operators",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

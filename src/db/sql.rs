@@ -207,6 +207,10 @@ statements! {
         DISMISS = "dismiss",
         FIND_DISMISSAL = "find_dismissal",
     }
+    payment_event_operators {
+        INSERT = "insert",
+        INSERT_LAST = "insert_last",
+    }
     payment_event_trail {
         INSERT = "insert",
         LIST = "list",
@@ -231,6 +235,28 @@ statements! {
         REFUND = "refund",
         MARK_REFUND_DONE = "mark_refund_done",
         INSERT_REFUND_DONE = "insert_refund_done",
+    }
+    clients {
+        INSERT = "insert",
+        FIND = "find",
+        FIND_ID = "find_id",
+        LIST = "list",
+        LIST_LIVE = "list_live",
+        COUNT_CHANGE = "count_change",
+        ROTATE = "rotate",
+        END_OLD = "end_old",
+        REVOKE = "revoke",
+    }
+    client_keys {
+        INSERT = "insert",
+        FIND = "find",
+        List = "list" { ids },
+        DELETE = "delete",
+    }
+    client_trail {
+        INSERT = "insert",
+        FIND = "find",
+        LIST = "list",
     }
     schema_migrations {
         CREATE = "create",

@@ -65,6 +65,45 @@ impl Signer {
     }
 }
 
+/// The operators' token of `dev`.
+pub enum DevOperator {
+    /// The one that was given, which the banner does not show.
+    Given,
+    /// One that was made for this start.
+    Made(String),
+}
+
+impl DevOperator {
+    /// Makes a token unless one is given.
+    pub fn of(settings: &mut Settings) -> Self {
+        if settings.admin_token.as_deref().is_some_and(|given| !given.trim().is_empty()) {
+            return Self::Given;
+        }
+        let random: [u8; 16] = rand::random();
+        let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        settings.admin_token = Some(token.clone());
+        Self::Made(token)
+    }
+}
+
+impl fmt::Debug for DevOperator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Given => "Given",
+            Self::Made(_) => "Made",
+        })
+    }
+}
+
+impl fmt::Display for DevOperator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given => formatter.write_str("with the token that was given"),
+            Self::Made(token) => write!(formatter, "with the token {token}, made for this start"),
+        }
+    }
+}
+
 /// The option of curl for a JSON body.
 const JSON: &str = "-H 'content-type: application/json'";
 
@@ -83,11 +122,13 @@ pub struct Banner<'a> {
     pub statsd: Option<&'a str>,
     /// How its payment is signed.
     pub signer: &'a Signer,
+    /// The token of its operators.
+    pub operator: &'a DevOperator,
 }
 
 impl fmt::Display for Banner<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, database, statsd, signer } = self;
+        let Self { address, database, statsd, signer, operator } = self;
         let base = format!("http://{address}");
         let (set, signature) = signer.sign();
         write!(
@@ -100,6 +141,7 @@ Holdfast is selling product 1.
             curl -s {base}/api/orders {JSON} -d "{{\"hold_id\":\"$HOLD\"}}"
             BODY="{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"; {set}curl -s {base}/api/payments/webhook {JSON} -d "$BODY"{signature}
   Signing   {signing}
+  Operators {operator}
   Logs      JSON lines on standard error; the database's own in {log}
   Metrics   {metrics}
   Database  {engine} at {url}

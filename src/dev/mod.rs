@@ -16,6 +16,6 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 
-pub use self::banner::{Banner, DATABASE, Signer};
+pub use self::banner::{Banner, DATABASE, DevOperator, Signer};
 pub use self::error::DevError;
 pub use self::server::PrivateServer;

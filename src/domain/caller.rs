@@ -20,6 +20,16 @@ named! {
     }
 }
 
+named! {
+    /// Who may sell without a token.
+    StorefrontMode {
+        /// Every caller may read products, hold and order.
+        Open = "open",
+        /// Only storefronts and their buyers may.
+        Token = "token",
+    }
+}
+
 /// A program that calls the service with a token of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {

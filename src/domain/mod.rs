@@ -1,10 +1,13 @@
 //! Rules that need no database: ids, states and their transitions, money, signatures and refusals.
 
+pub mod buyer_token;
 pub mod caller;
+pub mod client_token;
 pub mod details;
 pub mod money;
 pub mod outcome;
 pub mod payment;
+pub mod public_key;
 pub mod quarantine;
 pub mod refund;
 pub mod refusal;
@@ -13,11 +16,14 @@ pub mod signature;
 pub mod status;
 pub mod token;
 
-pub use caller::{Caller, Client, Owner, Role};
+pub use buyer_token::{BuyerTokenError, check_buyer, verify_buyer_token};
+pub use caller::{Caller, Client, Owner, Role, StorefrontMode};
+pub use client_token::{ClientToken, TokenDigest};
 pub use details::{Details, Metadata};
 pub use money::{Amount, Currency};
 pub use outcome::Outcome;
-pub use payment::{Meaning, PaymentEvent, Reference, WebhookMode};
+pub use payment::{Meaning, PaymentEvent, Reference, WebhookAuth, WebhookMode};
+pub use public_key::PublicKey;
 pub use quarantine::{Quarantine, QuarantineReason};
 pub use refusal::Refusal;
 pub use status::{ChargeStatus, EventStatus, HoldStatus, Named, OrderStatus};

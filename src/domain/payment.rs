@@ -43,6 +43,20 @@ named! {
 }
 
 named! {
+    /// What a delivery to the canonical webhook must show.
+    WebhookAuth {
+        /// A valid signature.
+        Signature = "signature",
+        /// The token of a provider.
+        Token = "token",
+        /// A valid signature if it has one, otherwise the token of a provider.
+        Either = "either",
+        /// A valid signature and the token of a provider.
+        Both = "both",
+    }
+}
+
+named! {
     /// The result of a delivery.
     DeliveryStatus {
         /// It changed its order.

@@ -107,6 +107,36 @@ pub enum Refusal {
     /// The same idempotency key came with another request.
     #[error("This idempotency key was already used with a different request.")]
     IdempotencyKeyReuse,
+    /// Another client has the name.
+    #[error("A client has or had this name.")]
+    ClientExists,
+    /// No such client.
+    #[error("There is no such client.")]
+    ClientNotFound,
+    /// The client was revoked.
+    #[error("This client was revoked; add another one.")]
+    ClientRevoked,
+    /// A name that no client can have.
+    #[error("The name must be 1 to 64 visible ASCII characters, and neither `operator` nor `command-line`.")]
+    InvalidClientName,
+    /// A name that no key can have.
+    #[error("`kid` must be 1 to 64 visible ASCII characters.")]
+    InvalidKid,
+    /// A text that is no public key.
+    #[error("`public_key` must be an Ed25519 public key: PEM, or the base64 of its DER file or its 32 bytes.")]
+    InvalidPublicKey,
+    /// Only storefronts have buyers.
+    #[error("Only a storefront signs tokens for buyers.")]
+    NotAStorefront,
+    /// The client has another key with this name.
+    #[error("The client has another key with this `kid`.")]
+    ClientKeyExists,
+    /// The client has as many keys as it may have.
+    #[error("A client has at most four keys; remove one first.")]
+    TooManyClientKeys,
+    /// No such key.
+    #[error("The client has no key with this `kid`.")]
+    ClientKeyNotFound,
     /// No such payment event.
     #[error("There is no payment event with this id.")]
     EventNotFound,
@@ -141,6 +171,16 @@ impl Refusal {
             Self::AmountNotAcceptable => "amount_not_acceptable",
             Self::AuditRunning => "audit_running",
             Self::IdempotencyKeyReuse => "idempotency_key_reuse",
+            Self::ClientExists => "client_exists",
+            Self::ClientNotFound => "client_not_found",
+            Self::ClientRevoked => "client_revoked",
+            Self::InvalidClientName => "invalid_client_name",
+            Self::InvalidKid => "invalid_kid",
+            Self::InvalidPublicKey => "invalid_public_key",
+            Self::NotAStorefront => "not_a_storefront",
+            Self::ClientKeyExists => "client_key_exists",
+            Self::TooManyClientKeys => "too_many_client_keys",
+            Self::ClientKeyNotFound => "client_key_not_found",
             Self::EventNotFound => "payment_event_not_found",
             Self::EventNotReplayable => "not_replayable",
         }

@@ -9,6 +9,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::access::TokenHolder;
 use super::headers::IdempotencyKey;
 use super::json::Json;
 use super::lists::{Listed, Sent};
@@ -149,7 +150,6 @@ denials! {
     ListHoldsDenials {
         400 "`invalid_limit`, `invalid_cursor`, `invalid_state`, `invalid_buyer`, `invalid_reference`, `invalid_product_id`, \
              `invalid_time`",
-        401 "`unauthorized`",
         422 "`buyer_mismatch`",
     }
 }
@@ -211,7 +211,7 @@ impl Holds {
     #[oai(path = "/holds", method = "get", operation_id = "listHolds")]
     async fn list(
         &self,
-        caller: Caller,
+        holder: TokenHolder,
         /// Only holds in this state.
         state: Query<Option<Word<HoldStatus>>>,
         /// Only holds of this buyer.
@@ -239,6 +239,7 @@ impl Holds {
             limit: limit.0,
             cursor: cursor.0,
         };
+        let caller = holder.0;
         let Listed { name, filter, limit, behind } = sent.read(LIST, &caller)?;
         let app = Arc::clone(&self.app);
         let list = async move { app.checkout.list_holds(&caller, &filter, behind, limit).await };

@@ -12,11 +12,13 @@ use poem_openapi::payload::ParsePayload as _;
 use poem_openapi::types::Type;
 use serde::de::DeserializeOwned;
 
+use super::access::Admitted as _;
 use super::echo;
 use super::headers::{IdempotencyKey, UnsignedKey};
 use super::holds::Holds;
 use super::json::{Json, Raw};
 use super::orders::Orders;
+use super::payments::reporter::Reporter;
 use super::payments::standard::{PaymentEventBody, StandardHeaders, StandardWebhook};
 use super::products::Products;
 use crate::app::App;
@@ -89,32 +91,39 @@ impl Handlers {
     }
 
     /// Handles a hot request. Parsing and waiting are boxed separately, and the request is dropped once it is parsed, so that
-    /// a waiting request keeps little memory: large futures evict the CPU's caches.
-    pub(super) fn handle(&self, hot: Hot, caller: Caller, request: Request) -> BoxFuture<'_, poem::Result<Response>> {
+    /// a waiting request keeps little memory: large futures evict the CPU's caches. The type of a handler's first parameter says
+    /// who may use the route.
+    pub(super) fn handle(&self, hot: Hot, request: Request) -> BoxFuture<'_, poem::Result<Response>> {
         match hot {
             Hot::CreateHold => {
+                let caller = Caller::admit(&self.holds.app, &request);
                 let read = Box::pin(read_create(request));
                 Box::pin(async move {
+                    let caller = caller?;
                     let (key, body) = read.await?;
                     Ok(respond(self.holds.create(caller, key, body).await))
                 })
             }
             Hot::CreateOrder => {
+                let caller = Caller::admit(&self.orders.app, &request);
                 let read = Box::pin(read_create(request));
                 Box::pin(async move {
+                    let caller = caller?;
                     let (key, body) = read.await?;
                     Ok(respond(self.orders.create(caller, key, body).await))
                 })
             }
             Hot::ReceivePaymentEvent => {
+                let reporter = Reporter::admit(&self.payments.app, &request);
                 let read = Box::pin(read_webhook(request));
                 Box::pin(async move {
                     let (StandardHeaders { id, timestamp, signatures }, key, body) = read.await?;
-                    Ok(respond(self.payments.webhook(id, timestamp, signatures, key, body).await))
+                    Ok(respond(self.payments.webhook(reporter?, id, timestamp, signatures, key, body).await))
                 })
             }
             Hot::FindProduct(product_id) => {
-                Box::pin(async move { Ok(respond(self.products.find(Path(product_id)).await)) })
+                let caller = Caller::admit(&self.products.app, &request);
+                Box::pin(async move { Ok(respond(self.products.find(caller?, Path(product_id)).await)) })
             }
             Hot::Echo => Box::pin(echo::handle(request)),
         }

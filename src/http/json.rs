@@ -293,7 +293,10 @@ mod tests {
             (text::<CreateHold>("null"), "expected an object."),
             (text::<CreateHold>("[1,1]"), "expected an object."),
             (text::<CreateHold>("{}"), "missing field `product_id`."),
-            (text::<CreateHold>(r#"{"sku":1}"#), "unknown field `sku`, expected `product_id` or `qty`."),
+            (
+                text::<CreateHold>(r#"{"sku":1}"#),
+                "unknown field `sku`, expected one of `product_id`, `qty`, `buyer`, `reference`, `metadata`.",
+            ),
             (text::<CreateHold>(r#"{"qty":1,"qty":1}"#), "duplicate field `qty`."),
             (text::<CreateHold>(r#"{"qty":"1, expected 2"}"#), "expected a whole number."),
             (text::<CreateOrder>(r#"{"hold_id":7}"#), "expected a UUID."),

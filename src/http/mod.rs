@@ -1,5 +1,6 @@
 //! HTTP: one file per resource, problem+json for every error, and the generated OpenAPI document.
 
+pub mod access;
 pub mod admin;
 mod echo;
 pub mod headers;
@@ -49,6 +50,7 @@ apis! {
     payments::standard::StandardWebhook,
     payments::stripe::StripeWebhook,
     admin::Admin,
+    admin::clients::Clients,
     health::Health,
 }
 
@@ -65,7 +67,8 @@ fn service(app: &Arc<App>) -> OpenApiService<Apis, ()> {
 
 /// Returns the OpenAPI document as indented JSON with a line break at its end.
 pub fn document(app: &Arc<App>) -> String {
-    let value: Value = serde_json::from_str(&service(app).spec()).expect("the framework writes JSON");
+    let mut value: Value = serde_json::from_str(&service(app).spec()).expect("the framework writes JSON");
+    access::schemes::complete(&mut value);
     let mut text = serde_json::to_string_pretty(&value).expect("a value is JSON");
     text.push('\n');
     text
@@ -85,7 +88,9 @@ fn routes_with(app: &Arc<App>, hot: Option<hot::Handlers>) -> impl Endpoint<Outp
     let service = service(app);
     let document = document(app);
     let routes = patterns(&document);
-    let page = constant("text/html; charset=utf-8", service.swagger_ui_html());
+    // the framework's page has the framework's document in it
+    let page = service.swagger_ui_html().replace(&service.spec(), &document);
+    let page = constant("text/html; charset=utf-8", page);
     let document = constant("application/json", document);
     let no_icon = make_sync(|_| StatusCode::NO_CONTENT.with_header(header::CACHE_CONTROL, "public, max-age=86400"));
     let route = Route::new()

@@ -8,6 +8,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::access::TokenHolder;
 use super::headers::IdempotencyKey;
 use super::holds::written;
 use super::json::Json;
@@ -216,7 +217,6 @@ denials! {
     ListOrdersDenials {
         400 "`invalid_limit`, `invalid_cursor`, `invalid_state`, `invalid_buyer`, `invalid_reference`, `invalid_product_id`, \
              `invalid_time`",
-        401 "`unauthorized`",
         422 "`buyer_mismatch`",
     }
 }
@@ -281,7 +281,7 @@ impl Orders {
     #[oai(path = "/orders", method = "get", operation_id = "listOrders")]
     async fn list(
         &self,
-        caller: Caller,
+        holder: TokenHolder,
         /// Only orders in this state.
         state: Query<Option<Word<OrderStatus>>>,
         /// Only orders of this buyer.
@@ -309,6 +309,7 @@ impl Orders {
             limit: limit.0,
             cursor: cursor.0,
         };
+        let caller = holder.0;
         let Listed { name, filter, limit, behind } = sent.read(LIST, &caller)?;
         let app = Arc::clone(&self.app);
         let list = async move { app.checkout.list_orders(&caller, &filter, behind, limit).await };

@@ -151,7 +151,7 @@ impl Problem {
     fn invalid_id(route: &str) -> Self {
         let name = route.split(['{', '}']).nth(1).unwrap_or("id");
         let kind = match name {
-            "product_id" | "event_id" => "a whole number",
+            "product_id" | "event_id" | "client_id" => "a whole number",
             _ => "a UUID",
         };
         Self::bad_request("invalid_id", format!("`{name}` must be {kind}."))
@@ -178,9 +178,12 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal {
-            Refusal::ProductNotFound | Refusal::HoldNotFound | Refusal::OrderNotFound | Refusal::EventNotFound => {
-                StatusCode::NOT_FOUND
-            }
+            Refusal::ProductNotFound
+            | Refusal::HoldNotFound
+            | Refusal::OrderNotFound
+            | Refusal::EventNotFound
+            | Refusal::ClientNotFound
+            | Refusal::ClientKeyNotFound => StatusCode::NOT_FOUND,
             Refusal::SoldOut { .. }
             | Refusal::AllHeld { .. }
             | Refusal::HoldUsed { .. }
@@ -195,13 +198,21 @@ impl From<Refusal> for Problem {
             | Refusal::SuccessNotDismissible
             | Refusal::NotDismissible
             | Refusal::AmountNotAcceptable
-            | Refusal::AuditRunning => StatusCode::CONFLICT,
+            | Refusal::AuditRunning
+            | Refusal::ClientExists
+            | Refusal::ClientRevoked
+            | Refusal::ClientKeyExists
+            | Refusal::TooManyClientKeys => StatusCode::CONFLICT,
             Refusal::InvalidQuantity { .. }
             | Refusal::BuyerMismatch
             | Refusal::InvalidBuyer
             | Refusal::InvalidReference
             | Refusal::InvalidMetadata
-            | Refusal::IdempotencyKeyReuse => StatusCode::UNPROCESSABLE_ENTITY,
+            | Refusal::IdempotencyKeyReuse
+            | Refusal::InvalidClientName
+            | Refusal::InvalidKid
+            | Refusal::InvalidPublicKey
+            | Refusal::NotAStorefront => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let mut problem = Self::new(status, refusal.code(), refusal.to_string());
         match refusal {

@@ -13,6 +13,7 @@ use super::tags::Tags;
 use super::values::{Cursor, Timestamp};
 use crate::app::App;
 use crate::checkout::Product;
+use crate::domain::Caller;
 
 /// The name of the list of products in cursors.
 const LIST: &str = "p";
@@ -80,7 +81,11 @@ pub struct Products {
 impl Products {
     /// Get a product and its stock
     #[oai(path = "/products/:product_id", method = "get", operation_id = "getProduct")]
-    pub(super) async fn find(&self, product_id: Path<i64>) -> Result<Json<ProductBody>, Denied<FindProductDenials>> {
+    pub(super) async fn find(
+        &self,
+        _caller: Caller,
+        product_id: Path<i64>,
+    ) -> Result<Json<ProductBody>, Denied<FindProductDenials>> {
         let product = self.app.checkout.product(product_id.0).await?;
         Ok(Json(product.into()))
     }
@@ -89,6 +94,7 @@ impl Products {
     #[oai(path = "/products", method = "get", operation_id = "listProducts")]
     async fn list(
         &self,
+        _caller: Caller,
         /// Products per page, 1 to 100; 20 by default.
         limit: Query<Option<u32>>,
         /// `next_cursor` of the previous page.

@@ -67,8 +67,10 @@ const POOL_CONNECTIONS: &str = "db.connections";
 const POOL_IN_USE: &str = "db.connections_in_use";
 /// 1 while the database is available, 0 while it is not and requests are refused for that.
 const DATABASE_AVAILABLE: &str = "db.available";
-/// Requests for operators' routes without a valid token, by `reason` (missing, wrong).
+/// Requests for operators' routes without a sufficient token, by `reason` (missing, wrong, forbidden).
 const ADMIN_REFUSED: &str = "admin.refused";
+/// The same for other routes.
+const CALLERS_REFUSED: &str = "callers.refused";
 /// Duration of requests, in ms, by `method`, `route` (its pattern) and `status`.
 const REQUEST: &str = "http.request_ms";
 /// Log lines that were dropped because standard error was not read in time or could not be written.
@@ -192,6 +194,10 @@ pub(crate) fn database_available(is_available: bool) {
 
 pub(crate) fn admin_refused(reason: &'static str) {
     counter!(ADMIN_REFUSED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn caller_refused(reason: &'static str) {
+    counter!(CALLERS_REFUSED, "reason" => reason).increment(1);
 }
 
 pub(crate) fn request_done(method: &'static str, route: &str, status: u16, took: Duration) {

@@ -34,6 +34,10 @@ const GAUGE_INBOX_EVERY: Duration = Duration::from_secs(5);
 const LOOK_AT_SCHEMA_EVERY: Duration = Duration::from_secs(5);
 /// How often the database's clock is read.
 const READ_CLOCK_EVERY: Duration = Duration::from_secs(2);
+/// The pause between two reads of the clients: a change counts within a second, the read included.
+const READ_CLIENTS_EVERY: Duration = Duration::from_millis(900);
+/// The same after a read that failed.
+const READ_CLIENTS_AGAIN: Duration = Duration::from_millis(250);
 /// How often the gauges of the pool are sent.
 const GAUGE_EVERY: Duration = Duration::from_secs(1);
 
@@ -54,6 +58,12 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
     work(app, tasks, stop, "read_clock", |app| async move {
         app.checkout.read_clock().await?;
         Ok(Next::After(READ_CLOCK_EVERY))
+    });
+    work(app, tasks, stop, "read_clients", |app| async move {
+        Ok(match app.checkout.read_clients().await {
+            Ok(()) => Next::After(READ_CLIENTS_EVERY),
+            Err(error) => Next::Failed(error, READ_CLIENTS_AGAIN),
+        })
     });
     work(app, tasks, stop, "expire_holds", |app| async move {
         if app.checkout.expire_holds().await? {

@@ -72,6 +72,8 @@ async fn dev_sells_with_the_commands_of_its_banner_and_keeps_its_data() {
     let banner = process.out.text();
     assert!(banner.contains(&format!("http://{}/docs", client.address())), "{banner}");
     client.get("/docs").await.expect(200);
+    let token = banner.split_once("with the token ").and_then(|(_, rest)| rest.split(',').next()).expect("a token");
+    client.send(client.request("GET", "/api/admin/clients").bearer_auth(token)).await.expect(200);
     let temporary = temporary_files(&banner).await;
     assert!(
         temporary.starts_with(&folder.0),
@@ -132,7 +134,10 @@ async fn the_commands_of_the_dev_banner_work_in_any_terminal_with_any_secrets_an
 async fn dev_accepts_signatures_with_the_secrets_that_it_is_given() {
     let folder = Folder::new("dev accepts");
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-    let (process, client) = dev_with(&folder, &[("HOLDFAST_WEBHOOK_SECRETS", secret)]).await;
+    let given = [("HOLDFAST_WEBHOOK_SECRETS", secret), ("HOLDFAST_ADMIN_TOKEN", "a-token-that-is-given")];
+    let (process, client) = dev_with(&folder, &given).await;
+    assert!(!process.out.text().contains("a-token-that-is-given"), "{}", process.out.text());
+    client.send(client.request("GET", "/api/admin/clients").bearer_auth("a-token-that-is-given")).await.expect(200);
     let body = format!(r#"{{"order_id":"{}","status":"paid","txn_id":"signed"}}"#, mint());
     let signer = standardwebhooks::Webhook::new(secret).expect("a secret");
     let now = chrono::Utc::now().timestamp();

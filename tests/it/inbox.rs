@@ -96,12 +96,12 @@ async fn an_event_whose_retries_are_used_up_is_dead_and_can_be_replayed() {
 
     let healthy = shop.app();
     let event_id = shop.count("SELECT id FROM payment_events").await;
-    let receipt = healthy.checkout.replay_event(event_id, false, "mended").await.expect("it is replayed");
+    let receipt = healthy.checkout.replay_event("operator", event_id, false, "mended").await.expect("it is replayed");
     assert_eq!(receipt.status, EventStatus::Applied);
     assert_eq!(client.order_status(&order_id).await, "paid");
-    let again = healthy.checkout.replay_event(event_id, false, "").await;
+    let again = healthy.checkout.replay_event("operator", event_id, false, "").await;
     assert!(matches!(again, Err(holdfast::checkout::Error::Refused(Refusal::EventNotReplayable))), "{again:?}");
-    let missing = healthy.checkout.replay_event(event_id + 1, false, "").await;
+    let missing = healthy.checkout.replay_event("operator", event_id + 1, false, "").await;
     assert!(matches!(missing, Err(holdfast::checkout::Error::Refused(Refusal::EventNotFound))), "{missing:?}");
     shop.assert_conserved().await;
 }
@@ -232,7 +232,7 @@ async fn an_operator_may_accept_an_amount_and_that_is_recorded() {
     let short = json!({ "order_id": order_id, "status": "paid", "amount": "49.00", "txn_id": "T1" });
     assert_eq!(outcome(&client.webhook(&short).await), (200, "quarantined"));
     let event_id = shop.count("SELECT id FROM payment_events").await;
-    let replay = async |accept| client.app.checkout.replay_event(event_id, accept, "agreed by phone").await;
+    let replay = async |accept| client.app.checkout.replay_event("operator", event_id, accept, "agreed by phone").await;
     assert_eq!(replay(false).await.expect("it is replayed").status, EventStatus::Quarantined);
     assert_eq!(replay(true).await.expect("it is replayed").status, EventStatus::Applied);
     assert_eq!(client.order_status(&order_id).await, "paid");

@@ -11,6 +11,7 @@ mod batch_faults;
 mod both_ways;
 mod boundary;
 mod caching;
+mod clients;
 mod clocks;
 mod connections;
 mod dev;

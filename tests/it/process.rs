@@ -51,6 +51,8 @@ async fn all_errors_in_a_configuration_are_reported_at_once_and_nothing_starts()
         ("HOLDFAST_DRAIN_SECONDS", "301"),
         ("HOLDFAST_WEBHOOK_SECRETS", "whsec_c2VjcmV0"),
         ("HOLDFAST_STRIPE_SECRETS", "secret,"),
+        ("HOLDFAST_STOREFRONT", "ajar"),
+        ("HOLDFAST_WEBHOOK_AUTH", "none"),
         ("HOLDFAST_STATSD", "nowhere"),
         ("HOLDFAST_LOG", "holdfast=loud"),
     ];
@@ -155,7 +157,7 @@ async fn a_port_that_is_in_use_is_named_in_the_error() {
     let shop = Shop::open().await;
     let taken = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
     let address = taken.local_addr().expect("an address").to_string();
-    let arguments = ["serve", "--listen", &address, "--webhook-secrets", "off"];
+    let arguments = ["serve", "--listen", &address, "--webhook-secrets", "off", "--storefront", "open"];
     let ended = Process::run(&arguments, &url(&shop)).await.expect(1);
     assert!(ended.err.contains(&address) && ended.err.contains("in use"), "{}", ended.err);
 }

@@ -23,6 +23,7 @@ use crate::db::error::Error as DbError;
 use crate::db::packets::pay_orders::{ApplyPayments, Success};
 use crate::db::packets::send_and_look;
 use crate::db::tables::orders::Order;
+use crate::db::tables::payment_event_operators;
 use crate::db::tables::payment_event_trail::{self, Action};
 use crate::db::tables::payment_events::{self, Due, Stored};
 use crate::db::views::audit;
@@ -244,12 +245,18 @@ impl Checkout {
     }
 
     /// Tries a dead, parked or quarantined event again, now. `accept_amount`: the amount that it states counts as what the
-    /// order costs. That and `note` stay in its trail.
+    /// order costs. That, `note` and the operator's name stay in its trail.
     ///
     /// # Errors
     /// [`Refusal::EventNotFound`], [`Refusal::EventNotReplayable`]; [`Refusal::AmountNotAcceptable`] when the event states no
     /// positive amount.
-    pub async fn replay_event(&self, event_id: i64, accept_amount: bool, note: &str) -> Result<Receipt, Error> {
+    pub async fn replay_event(
+        &self,
+        operator: &str,
+        event_id: i64,
+        accept_amount: bool,
+        note: &str,
+    ) -> Result<Receipt, Error> {
         let detail = match accept_amount {
             true => format!("amount accepted as it is; {note}"),
             false => note.to_owned(),
@@ -263,7 +270,8 @@ impl Checkout {
                         check_acceptable(tx, &event).await?;
                     }
                     if payment_events::replay(tx, event_id, accept_amount).await? {
-                        return payment_event_trail::insert(tx, event_id, Action::Replayed, detail).await;
+                        payment_event_trail::insert(tx, event_id, Action::Replayed, detail).await?;
+                        return payment_event_operators::insert_last(tx, event_id, operator).await;
                     }
                     Err(match payment_events::find(tx, event_id).await? {
                         Some(_) if tx.after_unknown() => return Ok(()),
@@ -274,7 +282,7 @@ impl Checkout {
                 .boxed()
             })
             .await?;
-        info!(event_id, accept_amount, note, "an operator replays a payment event");
+        info!(operator, event_id, accept_amount, note, "an operator replays a payment event");
         self.process_event(event_id).await;
         let receipt = Receipt { event_id, status: EventStatus::Received, duplicate: false, order_status: None };
         Ok(reload_receipt(&self.background, receipt).await?)

@@ -10,7 +10,8 @@ pub use crate::db::tables::payment_event_deliveries::Delivered;
 pub use crate::db::tables::payment_event_trail::Action;
 use crate::db::tables::payment_events::Stored;
 use crate::db::tables::{
-    charges, idempotency_keys, payment_event_deliveries, payment_event_quarantines, payment_event_trail, payment_events,
+    charges, idempotency_keys, payment_event_deliveries, payment_event_operators, payment_event_quarantines,
+    payment_event_trail, payment_events,
 };
 use crate::db::views::operators;
 pub use crate::db::views::operators::{ChargeLine, EventLine, EventRecord, EventTrailEntry};
@@ -64,7 +65,8 @@ impl Checkout {
                     let mut happenings = operators::list_happenings(tx, event_id, HAPPENINGS).await?;
                     if let Some((at, note)) = &record.dismissal {
                         let (action, detail) = (Action::Dismissed, note.clone());
-                        happenings.push(EventTrailEntry { action, attempt: record.line.attempts, detail, at: *at });
+                        let (attempt, operator) = (record.line.attempts, record.dismissed_by.clone());
+                        happenings.push(EventTrailEntry { action, attempt, detail, at: *at, operator });
                     }
                     let mut deliveries = payment_event_deliveries::list(tx, event_id).await?;
                     if deliveries.first().is_none_or(|delivered| delivered.number > 1) {
@@ -77,13 +79,13 @@ impl Checkout {
             .await?)
     }
 
-    /// Records that an operator gave back money that was due for refund, or quarantined; `note` stays in its trail. A
-    /// repetition changes nothing.
+    /// Records that an operator gave back money that was due for refund, or quarantined; the operator's name and `note` stay in
+    /// its trail. A repetition changes nothing.
     ///
     /// # Errors
     /// [`Refusal::EventNotFound`], [`Refusal::NotRefundable`]; [`Refusal::ChargePaysOrder`] and [`Refusal::ChargeDueElsewhere`]
     /// when another event owns the charge and it was not given back.
-    pub async fn refund_done(&self, event_id: i64, note: &str) -> Result<EventLine, Error> {
+    pub async fn refund_done(&self, operator: &str, event_id: i64, note: &str) -> Result<EventLine, Error> {
         let (line, now) = self
             .database
             .transaction("operators.refund_done", |tx| {
@@ -95,6 +97,7 @@ impl Checkout {
                             check_owner(tx, &event).await?;
                         }
                         payment_event_trail::insert(tx, event_id, Action::RefundDone, note).await?;
+                        payment_event_operators::insert_last(tx, event_id, operator).await?;
                     } else if (event.meaning, event.status) == (Meaning::Succeeded, EventStatus::Refunded) {
                         idempotency_keys::wait_for_disk(tx).await?;
                     } else {
@@ -107,17 +110,17 @@ impl Checkout {
             })
             .await?;
         if now {
-            info!(event_id, note, "an operator gave money back");
+            info!(operator, event_id, note, "an operator gave money back");
         }
         Ok(line)
     }
 
     /// Dismisses a quarantined failure or refund for an operator: the event becomes `ignored`. A repetition changes nothing,
-    /// and the first note stays.
+    /// and the first note and operator stay.
     ///
     /// # Errors
     /// [`Refusal::EventNotFound`], [`Refusal::SuccessNotDismissible`], [`Refusal::NotDismissible`].
-    pub async fn dismiss_event(&self, event_id: i64, note: &str) -> Result<EventLine, Error> {
+    pub async fn dismiss_event(&self, operator: &str, event_id: i64, note: &str) -> Result<EventLine, Error> {
         let (line, now) = self
             .database
             .transaction("operators.dismiss", |tx| {
@@ -125,6 +128,7 @@ impl Checkout {
                     let dismissed = operators::dismiss(tx, event_id).await?;
                     if dismissed {
                         payment_event_quarantines::dismiss(tx, event_id, note).await?;
+                        payment_event_operators::insert(tx, event_id, operator).await?;
                     } else {
                         check_dismissed(tx, event_id).await?;
                         idempotency_keys::wait_for_disk(tx).await?;
@@ -136,7 +140,7 @@ impl Checkout {
             })
             .await?;
         if now {
-            info!(event_id, note, "an operator dismissed a payment event");
+            info!(operator, event_id, note, "an operator dismissed a payment event");
         }
         Ok(line)
     }

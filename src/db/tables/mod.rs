@@ -1,12 +1,16 @@
 //! One file per table: its rows, and the statements on it.
 
 pub mod charges;
+pub mod client_keys;
+pub mod client_trail;
+pub mod clients;
 pub mod holds;
 pub mod idempotency_keys;
 pub mod order_events;
 pub mod orders;
 pub mod owners;
 pub mod payment_event_deliveries;
+pub mod payment_event_operators;
 pub mod payment_event_quarantines;
 pub mod payment_event_trail;
 pub mod payment_events;

@@ -103,6 +103,8 @@ pub struct EventRecord {
     pub processing_us: Option<i64>,
     /// When an operator dismissed it, UTC, and the note.
     pub dismissal: Option<(NaiveDateTime, String)>,
+    /// The operator who dismissed it; `None` also for a dismissal before operators had names.
+    pub dismissed_by: Option<String>,
 }
 
 /// Lists the ids of events of one state.
@@ -177,6 +179,7 @@ pub async fn find_all(tx: &mut Tx<'_>, event_id: i64) -> Result<Option<EventReco
         attempted_at: column(row, "attempted_at")?,
         processing_us: column(row, "processing_us")?,
         dismissal: column::<Option<NaiveDateTime>>(row, "dismissed_at")?.zip(text_column(row, "dismissal")?),
+        dismissed_by: column(row, "operator")?,
     }))
 }
 
@@ -240,6 +243,8 @@ pub struct EventTrailEntry {
     pub detail: String,
     /// When, UTC.
     pub at: NaiveDateTime,
+    /// The operator who acted; `None` without one, and for actions before operators had names.
+    pub operator: Option<String>,
 }
 
 /// Lists the last `limit` entries in the trail of an event, the oldest of them first.
@@ -251,6 +256,7 @@ pub async fn list_happenings(tx: &mut Tx<'_>, event_id: i64, limit: u32) -> Resu
             attempt: column(row, "attempt")?,
             detail: text_column(row, "detail")?.unwrap_or_default(),
             at: column(row, "at")?,
+            operator: column(row, "operator")?,
         })
     };
     found.iter().rev().map(happening).collect()

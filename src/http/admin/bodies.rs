@@ -185,7 +185,7 @@ pub struct HeaderBody {
 
 /// An entry in the history of an event: a failed attempt, or an action of an operator.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename = "EventHappening")]
+#[oai(rename = "EventHappening", skip_serializing_if_is_none)]
 pub struct EventTrailEntryBody {
     /// The kind of entry.
     action: Word<Action>,
@@ -195,12 +195,15 @@ pub struct EventTrailEntryBody {
     detail: String,
     /// The time of the entry.
     at: Timestamp,
+    /// The operator who acted; absent without one, and for actions before operators had names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operator: Option<String>,
 }
 
 impl From<EventTrailEntry> for EventTrailEntryBody {
     fn from(happening: EventTrailEntry) -> Self {
-        let EventTrailEntry { action, attempt, detail, at } = happening;
-        Self { action: Word(action), attempt, detail, at: Timestamp(at) }
+        let EventTrailEntry { action, attempt, detail, at, operator } = happening;
+        Self { action: Word(action), attempt, detail, at: Timestamp(at), operator }
     }
 }
 

@@ -1,6 +1,7 @@
-//! Routes for operators, behind the admin token.
+//! Routes for operators, behind their tokens.
 
 pub mod bodies;
+pub mod clients;
 pub mod operator;
 pub mod report;
 
@@ -145,14 +146,14 @@ impl Admin {
     #[oai(path = "/payment-events/:event_id/replay", method = "post", operation_id = "replayPaymentEvent")]
     async fn replay(
         &self,
-        _operator: Operator,
+        operator: Operator,
         event_id: Path<i64>,
         body: OptionalJson<Replay>,
     ) -> Result<Json<Replayed>, Denied<ActOnEventDenials>> {
         let Replay { accept_amount, note } = body.0.unwrap_or_default();
         let (accept_amount, note) = (accept_amount.unwrap_or(false), bounded_note(note)?);
         let app = Arc::clone(&self.app);
-        let replay = async move { app.checkout.replay_event(event_id.0, accept_amount, &note).await };
+        let replay = async move { app.checkout.replay_event(&operator.name, event_id.0, accept_amount, &note).await };
         Ok(Json(self.app.run(replay).await?.into()))
     }
 
@@ -163,7 +164,7 @@ impl Admin {
     #[oai(path = "/payment-events/:event_id/dismiss", method = "post", operation_id = "dismissPaymentEvent")]
     async fn dismiss(
         &self,
-        _operator: Operator,
+        operator: Operator,
         event_id: Path<i64>,
         body: Json<Dismissal>,
     ) -> Result<Json<EventBody>, Denied<ActOnEventDenials>> {
@@ -172,7 +173,8 @@ impl Admin {
             return Err(Problem::unprocessable("invalid_body", "`note` must give the reason of the dismissal.").into());
         }
         let app = Arc::clone(&self.app);
-        let line = self.app.run(async move { app.checkout.dismiss_event(event_id.0, &note).await }).await?;
+        let line =
+            self.app.run(async move { app.checkout.dismiss_event(&operator.name, event_id.0, &note).await }).await?;
         Ok(Json(line.into()))
     }
 
@@ -221,13 +223,14 @@ impl Admin {
     #[oai(path = "/refunds/:event_id/done", method = "post", operation_id = "markRefundDone")]
     async fn refund_done(
         &self,
-        _operator: Operator,
+        operator: Operator,
         event_id: Path<i64>,
         body: OptionalJson<RefundDone>,
     ) -> Result<Json<EventBody>, Denied<ActOnEventDenials>> {
         let note = bounded_note(body.0.unwrap_or_default().note)?;
         let app = Arc::clone(&self.app);
-        let line = self.app.run(async move { app.checkout.refund_done(event_id.0, &note).await }).await?;
+        let line =
+            self.app.run(async move { app.checkout.refund_done(&operator.name, event_id.0, &note).await }).await?;
         Ok(Json(line.into()))
     }
 

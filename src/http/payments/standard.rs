@@ -8,6 +8,7 @@ use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::reporter::Reporter;
 use super::signature::{sent, verify_by_either};
 use super::webhook::{Message, NAME_BYTES, ProviderDelivery, WebhookResponse, bounded, receive, unreadable};
 use crate::app::App;
@@ -71,7 +72,8 @@ denials! {
     /// The problems of `POST /api/payments/webhook`.
     StandardDenials {
         400 "`idempotency_key_required`, `invalid_idempotency_key`, `unreadable_body`",
-        401 "`invalid_signature`",
+        401 "`invalid_signature`, `unauthorized`",
+        403 "`forbidden`: the token is not one of a provider",
         408 "`body_timeout`",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
@@ -97,9 +99,13 @@ impl StandardWebhook {
     /// of the `v1` signatures must match one of the service's secrets, and be at most five minutes old. The event's key is then
     /// `idempotency_key` or else `webhook-id`, which are signed; the header `Idempotency-Key` is ignored. If verification is
     /// off, the `webhook-` headers are ignored.
+    ///
+    /// Where `HOLDFAST_WEBHOOK_AUTH` is `token`, a request has the token of a client with the role `provider` instead, and with
+    /// `both` also. With `either`, one that has no `webhook-signature` must have the token.
     #[oai(path = "/payments/webhook", method = "post", operation_id = "receivePaymentEvent")]
     pub(crate) async fn webhook(
         &self,
+        reporter: Reporter,
         /// The sender's id of the event, the same for every delivery.
         #[oai(name = "webhook-id")]
         id: SingleHeader,
@@ -115,7 +121,7 @@ impl StandardWebhook {
         body: Raw<PaymentEventBody>,
     ) -> Result<WebhookResponse, Denied<StandardDenials>> {
         let headers = StandardHeaders { id, timestamp, signatures };
-        let delivery = StandardDelivery { secrets: self.app.webhook_secrets.as_ref(), headers, key };
+        let delivery = StandardDelivery { reporter, secrets: self.app.webhook_secrets.as_ref(), headers, key };
         Ok(receive(&self.app, delivery, body).await?)
     }
 }
@@ -141,6 +147,7 @@ impl StandardHeaders {
 
 /// A delivery to the canonical webhook.
 struct StandardDelivery<'app> {
+    reporter: Reporter,
     /// `None` accepts unsigned events.
     secrets: Option<&'app Secrets>,
     headers: StandardHeaders,
@@ -152,6 +159,14 @@ impl ProviderDelivery for StandardDelivery<'_> {
     type Verified = OuterKey;
 
     fn verify(self, body: &[u8], clocks: [i64; 2]) -> Result<OuterKey, Problem> {
+        match self.reporter {
+            Reporter::Signature => {}
+            Reporter::Token(token) => {
+                token?;
+                return Ok(OuterKey::Unsigned(self.key.0?));
+            }
+            Reporter::Both(token) => token?,
+        }
         let Some(secrets) = self.secrets else { return Ok(OuterKey::Unsigned(self.key.0?)) };
         let StandardHeaders { id, timestamp, signatures } = &self.headers;
         let id = verify_by_either(clocks, "Webhook-Signature", |now| {

@@ -13,9 +13,9 @@ use poem::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
 use tracing::{Instrument as _, Level, debug, enabled, error, info_span, warn};
 
-use super::caller::{attach, authenticate, on_public_route};
 use crate::app::App;
 use crate::domain::mint_id;
+use crate::http::access::attach;
 use crate::http::hot::{Handlers, Hot};
 use crate::http::problem::Problem;
 use crate::telemetry;
@@ -88,15 +88,14 @@ impl<E: Endpoint> Endpoint for Gate<E> {
 }
 
 impl<E: Endpoint> Gate<E> {
-    /// Resolves the caller, and sends the request the hot way or the framework's: the one place in front of all routes. Returns
-    /// also the hot request, if it is one.
+    /// Sends the request the hot way or the framework's; both find its caller before its handler runs. Returns also the hot request,
+    /// if it is one.
     fn pass(&self, mut request: Request) -> (Option<Hot>, BoxFuture<'_, poem::Result<Response>>) {
-        let caller = authenticate(self.app.admin_token.as_ref(), request.headers());
         let hot = self.hot.as_ref().and_then(|handlers| Some((handlers, handlers.find(&request)?)));
         if let Some((handlers, hot)) = hot {
-            return (Some(hot), handlers.handle(hot, on_public_route(caller), request));
+            return (Some(hot), handlers.handle(hot, request));
         }
-        attach(&mut request, &self.app, caller);
+        attach(&mut request, &self.app);
         (None, self.others.call(request).map_ok(IntoResponse::into_response).boxed())
     }
 

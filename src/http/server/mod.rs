@@ -4,7 +4,6 @@
 //! per request. The endpoint and everything in it are still the framework's.
 
 mod activity;
-pub mod caller;
 mod connection;
 pub mod gate;
 mod limits;

@@ -12,8 +12,8 @@ use mysql_async::prelude::Queryable;
 use uuid::Uuid;
 
 use super::rows::{
-    charges, deliveries, events, hold_owners, holds, keys, links, numbers, objects, order_events, order_owners, orders,
-    products, quarantines, trail,
+    charges, client_keys, client_trail, clients, deliveries, event_operators, events, hold_owners, holds, keys, links,
+    numbers, objects, order_events, order_owners, orders, products, quarantines, trail,
 };
 use crate::support::server::{TestDatabase, connect};
 
@@ -85,6 +85,9 @@ pub(super) const KEYS: Range<i64> = 1..203_001;
 /// See [`KEYS`].
 pub(super) const OLD_KEYS: Range<i64> = 203_001..205_001;
 pub(super) const LATE_KEYS: Range<i64> = 205_001..305_001;
+
+/// Clients that are not revoked, each with four keys; the others up to [`ROWS`] are revoked.
+pub(super) const LIVE_CLIENTS: Range<i64> = 1..2_001;
 
 /// The event with more trail rows than any other, and with as many deliveries as one can have.
 pub(super) const BUSY_EVENT: i64 = 1;
@@ -165,6 +168,7 @@ impl World {
             vec![events(), trail(), quarantines(), deliveries()],
             vec![holds(), products(), hold_owners(), charges(), links(), objects()],
             vec![orders(), order_owners(), order_events(), keys()],
+            vec![clients(), client_keys(), client_trail(), event_operators()],
         ];
         let groups = groups.map(|group| world.run(group));
         futures_util::future::join_all(groups).await;
@@ -274,7 +278,7 @@ impl World {
 }
 
 /// The large tables, each with one of its columns.
-pub(super) const TABLES: [(&str, &str); 14] = [
+pub(super) const TABLES: [(&str, &str); 18] = [
     ("products", "id"),
     ("holds", "id"),
     ("orders", "id"),
@@ -289,6 +293,10 @@ pub(super) const TABLES: [(&str, &str); 14] = [
     ("unmatched_objects", "event_id"),
     ("charges", "event_id"),
     ("idempotency_keys", "created_at"),
+    ("clients", "id"),
+    ("client_keys", "client_id"),
+    ("client_trail", "id"),
+    ("payment_event_operators", "event_id"),
 ];
 
 /// Opens a session that writes fast: it checks no keys, which are right by construction, and writes no binary log.

@@ -256,3 +256,40 @@ pub(super) fn objects() -> String {
         within(&OBJECTS),
     )
 }
+
+pub(super) fn clients() -> String {
+    format!(
+        "INSERT INTO clients (id, name, role, token_digest, revoked_at)
+         SELECT i, CONCAT('client-', i), 'storefront', UNHEX(SHA2(i, 256)), {revoked}
+         FROM numbers WHERE i <= {ROWS} ORDER BY i",
+        revoked = by_range(&[(&LIVE_CLIENTS, "NULL")], "@now"),
+    )
+}
+
+pub(super) fn client_keys() -> String {
+    format!(
+        "INSERT INTO client_keys (client_id, kid, public_key)
+         SELECT 1 + (i - 1) DIV 4, CONCAT('key ', i % 4), UNHEX(SHA2(i, 256)) FROM numbers WHERE i <= {ROWS} ORDER BY i"
+    )
+}
+
+pub(super) fn client_trail() -> String {
+    // the first client has 2,000 rows, the others have four each
+    format!(
+        "INSERT INTO client_trail (change_id, client_id, action, detail, operator)
+         SELECT UNHEX(LEFT(SHA2(i, 256), 32)), IF(i <= 2000, 1, 1 + i DIV 4), 'rotated', '', 'operator'
+         FROM numbers WHERE i <= {ROWS} ORDER BY i"
+    )
+}
+
+pub(super) fn event_operators() -> String {
+    // the rows of the trail, whose ids are 1 and up, and the dismissals
+    let of_trail = "IF(i <= 2000, 1, 1 + i DIV 4), i";
+    format!(
+        "INSERT INTO payment_event_operators (event_id, trail_id, operator)
+         SELECT {of_trail}, 'operator' FROM numbers WHERE i <= {ROWS}
+         UNION ALL
+         SELECT i, 0, 'operator' FROM numbers WHERE {}",
+        within(&QUARANTINED_FAILURES),
+    )
+}

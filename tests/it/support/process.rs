@@ -140,6 +140,7 @@ impl Process {
             ("HOLDFAST_DATABASE_URL", database_url),
             ("HOLDFAST_LISTEN", &listen),
             ("HOLDFAST_WEBHOOK_SECRETS", "off"),
+            ("HOLDFAST_STOREFRONT", "open"),
         ];
         let mut command = command_in(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &[&own, settings].concat());
         let child = command.stderr(log).spawn().expect("the binary can be started");
@@ -177,6 +178,7 @@ impl Process {
             ("HOLDFAST_DATABASE_URL", database_url),
             ("HOLDFAST_LISTEN", "127.0.0.1:0"),
             ("HOLDFAST_WEBHOOK_SECRETS", "off"),
+            ("HOLDFAST_STOREFRONT", "open"),
         ];
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let mut process = Self::of(command_from(program, folder, &["serve"], &[&own, settings].concat()));

@@ -56,6 +56,7 @@ impl Shop {
             pool_size: Some("8".to_owned()),
             drain_seconds: Some("5".to_owned()),
             webhook_secrets: Some("off".to_owned()),
+            storefront: Some("open".to_owned()),
             log: Some("off".to_owned()),
             ..Settings::default()
         };

@@ -2,6 +2,7 @@
 
 mod audit;
 mod checkout;
+mod clients;
 mod owners;
 mod payments;
 
@@ -273,6 +274,10 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
         "order_owners" => owners::of_orders(verb, at),
         "order_events" => checkout::order_events(verb, at),
         "payment_events" => payments::payment_events(verb, at),
+        "clients" => clients::clients(verb, at),
+        "client_keys" => clients::client_keys(verb, at),
+        "client_trail" => clients::client_trail(verb, at),
+        "payment_event_operators" => clients::payment_event_operators(verb, at),
         "payment_event_trail" => payments::payment_event_trail(verb, at),
         "charges" => payments::charges(verb, at),
         "idempotency_keys" => checkout::keys(verb, at),
