@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -12,7 +12,8 @@ use crate::checkout::{Checkout, Error};
 use crate::config::Config;
 use crate::db::{Clock, Database};
 use crate::domain::signature::Secrets;
-use crate::domain::{AdminToken, StorefrontMode, WebhookAuth};
+use crate::domain::{AdminToken, Origins, StorefrontMode, WebhookAuth};
+use crate::rate::{Clock as RateClock, RateLimits, Rates};
 use crate::telemetry::Throttle;
 
 /// How long a request waits for its use case, which may have several transactions: a client gets its 503 within 5 s.
@@ -36,6 +37,10 @@ pub struct App {
     pub admin_refusals: Throttle,
     /// The same for other routes.
     pub refusals: Throttle,
+    /// The limits on the rate of requests.
+    pub rate_limits: RateLimits,
+    /// The origins whose pages may call the service.
+    pub cors_origins: Origins,
     work: TaskTracker,
     draining: AtomicBool,
 }
@@ -43,8 +48,19 @@ pub struct App {
 impl App {
     /// Creates the state of this configuration, without connecting to anything yet.
     pub fn new(config: &Config) -> Self {
+        Self::with_rate_clock(config, &RateClock::Machine(Instant::now()))
+    }
+
+    /// Does the same; `rate_clock` measures the time of the limits on the rate of requests.
+    pub fn with_rate_clock(config: &Config, rate_clock: &RateClock) -> Self {
         let clock = Clock::new(Duration::from_secs(config.clock_jump_seconds));
         let database = Database::new(config.database_url.clone(), config.pool_size).with_clock(clock);
+        let rates = Rates {
+            reads: config.rate_reads,
+            writes: config.rate_writes,
+            webhooks: config.rate_webhooks,
+            admin: config.rate_admin,
+        };
         Self {
             checkout: Checkout::new(database, config.policy),
             webhook_secrets: config.webhook_secrets.clone(),
@@ -54,6 +70,8 @@ impl App {
             webhook_auth: config.webhook_auth,
             admin_refusals: Throttle::default(),
             refusals: Throttle::default(),
+            rate_limits: RateLimits::new(rates, config.trusted_proxies.clone(), rate_clock),
+            cors_origins: config.cors_origins.clone(),
             work: TaskTracker::new(),
             draining: AtomicBool::new(false),
         }

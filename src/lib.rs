@@ -14,6 +14,7 @@
 //!   rows that were committed beside the first
 //! - [`batch`]: the hot path's machinery, which contains neither HTTP nor SQL
 //! - [`db`]: the only place with SQL
+//! - [`rate`]: limits on the rate of requests
 //! - [`domain`]: rules that need no database
 //! - [`telemetry`]: logs and the names of all metrics, called from everywhere
 
@@ -26,6 +27,7 @@ pub mod db;
 pub mod dev;
 pub mod domain;
 pub mod http;
+pub mod rate;
 pub mod serve;
 pub mod telemetry;
 pub mod workers;

@@ -2,6 +2,7 @@
 //! [`Policy`]).
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use clap::Args;
 use mysql_async::Opts;
@@ -11,7 +12,8 @@ use super::setting::Setting;
 use super::values;
 use crate::checkout::{Policy, WholeReads};
 use crate::domain::signature::Secrets;
-use crate::domain::{AdminToken, Named as _, StorefrontMode, WebhookAuth};
+use crate::domain::{AdminToken, Named as _, Origins, StorefrontMode, WebhookAuth};
+use crate::rate::TrustedProxies;
 
 const NO_DATABASE: &str = "it is not set: mysql://user:password@host:port/database";
 /// The problem of missing secrets, with a way to create one.
@@ -122,6 +124,21 @@ settings! {
         /// Token of operators of last resort, at least 16 visible characters; not set: only clients with the role admin are
         /// operators
         HOLDFAST_ADMIN_TOKEN admin_token: Option<AdminToken> = Setting::optional("TOKEN", "").secret() => values::admin_token;
+        /// Requests that read, per minute and caller; not set: no limit
+        HOLDFAST_RATE_READS rate_reads: Option<NonZeroU32> = Setting::number("REQUESTS", "", 1, 1_000_000) => values::rate;
+        /// Requests that write, per minute and caller; not set: no limit
+        HOLDFAST_RATE_WRITES rate_writes: Option<NonZeroU32> = Setting::number("REQUESTS", "", 1, 1_000_000) => values::rate;
+        /// Deliveries of payment events that cannot be verified, per minute and caller; verified ones have no limit; not set:
+        /// no limit
+        HOLDFAST_RATE_WEBHOOKS rate_webhooks: Option<NonZeroU32> =
+            Setting::number("REQUESTS", "", 1, 1_000_000) => values::rate;
+        /// Requests for operators' routes, per minute and caller; not set: no limit
+        HOLDFAST_RATE_ADMIN rate_admin: Option<NonZeroU32> = Setting::number("REQUESTS", "", 1, 1_000_000) => values::rate;
+        /// Networks of proxies whose `Forwarded` or `X-Forwarded-For` names the address of a client, comma-separated:
+        /// `10.0.0.0/8`; not set: no header does
+        HOLDFAST_TRUSTED_PROXIES trusted_proxies: TrustedProxies = Setting::optional("NETWORKS", "") => values::proxies;
+        /// Origins whose pages may call the service from a browser, comma-separated: `https://shop.example`; `off`: none
+        HOLDFAST_CORS_ORIGINS cors_origins: Origins = Setting::optional("ORIGINS", values::OFF) => values::origins;
         /// Where metrics go, host:port, or `off`
         HOLDFAST_STATSD statsd: Option<String> =
             Setting::optional("SERVER", values::OFF).in_dev("127.0.0.1:8125") => values::statsd;

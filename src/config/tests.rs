@@ -67,6 +67,12 @@ fn all_problems_are_reported_together_with_their_variables() {
         admin_token: Some("too short".into()),
         storefront: Some("ajar".into()),
         webhook_auth: Some("none".into()),
+        rate_reads: Some("0".into()),
+        rate_writes: Some("many".into()),
+        rate_webhooks: Some("-1".into()),
+        rate_admin: Some("1000001".into()),
+        trusted_proxies: Some("10.0.0.0/8, proxy, 0.0.0.0/0".into()),
+        cors_origins: Some("https://shop.example/, *".into()),
         statsd: Some("nowhere".into()),
         log: Some("holdfast=loud".into()),
         ..Settings::default()
@@ -86,6 +92,14 @@ fn all_problems_are_reported_together_with_their_variables() {
         "HOLDFAST_ADMIN_TOKEN",
         "HOLDFAST_STOREFRONT: it must be one of `open`, `token`",
         "HOLDFAST_WEBHOOK_AUTH: it must be one of `signature`, `token`, `either`, `both`",
+        "HOLDFAST_RATE_READS: `0`",
+        "HOLDFAST_RATE_WRITES: `many`",
+        "HOLDFAST_RATE_WEBHOOKS: `-1`",
+        "HOLDFAST_RATE_ADMIN: `1000001`",
+        "HOLDFAST_TRUSTED_PROXIES: `proxy`",
+        "HOLDFAST_TRUSTED_PROXIES: `0.0.0.0/0`",
+        "HOLDFAST_CORS_ORIGINS: `https://shop.example/`",
+        "HOLDFAST_CORS_ORIGINS: `*`",
         "HOLDFAST_STATSD",
         "HOLDFAST_LOG",
     ] {
@@ -132,6 +146,8 @@ fn an_option_that_is_not_set_has_its_documented_default() {
     assert_eq!((policy.hold_ttl_seconds, policy.order_ttl_seconds, policy.max_qty), (120, 900, 10));
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!((config.statsd, config.log.as_str()), (None, "info"));
+    let rates = [config.rate_reads, config.rate_writes, config.rate_webhooks, config.rate_admin];
+    assert_eq!((rates, config.cors_origins.as_slice().len()), ([None; 4], 0));
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! The parsers of the settings' values. Each returns all problems of its text, never the text of a secret.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use mysql_async::Opts;
 
 use super::setting::Setting;
 use crate::db::pool;
 use crate::domain::signature::{BadSecrets, Secrets};
-use crate::domain::{AdminToken, Named, StorefrontMode, WebhookAuth, WebhookMode};
+use crate::domain::{AdminToken, Named, Origins, StorefrontMode, WebhookAuth, WebhookMode};
+use crate::rate::TrustedProxies;
 use crate::telemetry;
 
 /// The value that switches a feature off.
@@ -77,6 +79,21 @@ pub(super) fn admin_token(_: &Setting, text: &str) -> Parsed<Option<AdminToken>>
     let least = AdminToken::LEAST;
     let token = AdminToken::new(text).map(Some);
     token.ok_or_else(|| vec![format!("it must be at least {least} visible ASCII characters")])
+}
+
+/// Parses a limit of requests per minute, within the range of the setting; an empty text means that there is none.
+pub(super) fn rate(setting: &Setting, text: &str) -> Parsed<Option<NonZeroU32>> {
+    if text.is_empty() { Ok(None) } else { number::<u32>(setting, text).map(NonZeroU32::new) }
+}
+
+/// Parses networks of proxies.
+pub(super) fn proxies(_: &Setting, list: &str) -> Parsed<TrustedProxies> {
+    TrustedProxies::parse(list).map_err(|problems| problems.0)
+}
+
+/// Parses origins of browsers, or `off`.
+pub(super) fn origins(_: &Setting, list: &str) -> Parsed<Origins> {
+    if list == OFF { Ok(Origins::default()) } else { Origins::parse(list) }
 }
 
 /// Parses the address of a StatsD server, or `off`.

@@ -189,7 +189,8 @@ impl Holds {
     pub(super) async fn create(
         &self,
         caller: Caller,
-        /// Makes retries safe: a request with the same key and body gets the response of the first success.
+        /// Makes retries safe: a request with the same key and body gets the response of the first success. A key is kept for 48
+        /// hours at least; after that, it may count as a new one.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         body: Json<CreateHold>,

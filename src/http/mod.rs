@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod admin;
+mod constant;
 mod echo;
 pub mod headers;
 pub mod health;
@@ -21,17 +22,14 @@ pub mod values;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hyper::body::Bytes;
 use poem::endpoint::make_sync;
 use poem::http::{StatusCode, header};
 use poem::{Endpoint, IntoResponse as _, Response, Route};
 use poem_openapi::OpenApiService;
 use serde_json::Value;
 
+use self::constant::Constant;
 use crate::app::App;
-
-/// The API document changes with the running version: a cache may keep it, but must revalidate it before each use.
-const REVALIDATE: &str = "no-cache";
 
 /// Lists the types with the routes; each has the app as its field.
 macro_rules! apis {
@@ -90,32 +88,23 @@ fn routes_with(app: &Arc<App>, hot: Option<hot::Handlers>) -> impl Endpoint<Outp
     let routes = patterns(&document);
     // the framework's page has the framework's document in it
     let page = service.swagger_ui_html().replace(&service.spec(), &document);
-    let page = constant("text/html; charset=utf-8", page);
-    let document = constant("application/json", document);
+    let page = Constant::new("text/html; charset=utf-8", page);
+    let document = Constant::new("application/json", document);
     let no_icon = make_sync(|_| StatusCode::NO_CONTENT.with_header(header::CACHE_CONTROL, "public, max-age=86400"));
     let route = Route::new()
-        .at("/docs", poem::get(page))
-        .at("/openapi.json", poem::get(document))
+        .at("/docs", poem::get(make_sync(move |request| page.respond(&request))))
+        .at("/openapi.json", poem::get(make_sync(move |request| document.respond(&request))))
         // browsers request it together with /docs
         .at("/favicon.ico", poem::get(no_icon))
         .nest("/", service);
     server::gate::Gate::new(Arc::clone(app), hot, route, routes)
 }
 
-/// Serves a text from one buffer that all responses share: clients that read slowly do not use more memory.
-fn constant(content_type: &'static str, text: String) -> impl Endpoint<Output = Response> {
-    let text = Bytes::from(text);
-    make_sync(move |_| {
-        let head = Response::builder().header(header::CONTENT_TYPE, content_type);
-        head.header(header::CACHE_CONTROL, REVALIDATE).body(text.clone())
-    })
-}
-
 /// Maps the framework's patterns to routes: `/api/holds/{hold_id}` in the document has the pattern `/api/holds/:param0`.
 fn patterns(document: &str) -> HashMap<String, server::gate::Route> {
     let document: Value = serde_json::from_str(document).expect("the document is JSON");
     let paths = document["paths"].as_object().into_iter().flatten();
-    let own = ["/docs", "/openapi.json", "/favicon.ico"].map(|path| (path.to_owned(), "GET, HEAD".to_owned()));
+    let own = ["/docs", "/openapi.json", "/favicon.ico"].map(|path| (path.to_owned(), "GET, HEAD, OPTIONS".to_owned()));
     paths
         .map(|(path, methods)| (path.clone(), allowed(methods)))
         .chain(own)
@@ -126,6 +115,7 @@ fn patterns(document: &str) -> HashMap<String, server::gate::Route> {
 fn allowed(methods: &Value) -> String {
     let mut names: Vec<String> =
         methods.as_object().into_iter().flatten().map(|(name, _)| name.to_uppercase()).collect();
+    names.push("OPTIONS".to_owned());
     if names.iter().any(|name| name == "GET") {
         names.push("HEAD".to_owned());
     }

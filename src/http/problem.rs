@@ -102,6 +102,14 @@ impl Problem {
         problem
     }
 
+    /// Creates a 429 with `Retry-After`: the caller has sent too many requests, and this one was not processed.
+    pub fn rate_limited(retry_after_seconds: u64) -> Self {
+        let detail = "Too many requests. This one was not processed, and nothing was changed; see `Retry-After`.";
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail);
+        problem.retry_after_seconds = Some(retry_after_seconds);
+        problem
+    }
+
     /// Creates a 500, which stands for a bug. The log has the cause, under the request's id.
     pub fn internal() -> Self {
         let detail = "Internal error; the cause is in the service's log under this request's id.";
@@ -321,6 +329,7 @@ impl<S: Denials> ApiResponse for Denied<S> {
                         String::schema_ref(),
                     )]
                 }
+                429 => limit_headers(),
                 _ if description.contains("`Retry-After`") => {
                     vec![meta_header("Retry-After", "Seconds to wait before the next attempt.", u64::schema_ref())]
                 }
@@ -333,6 +342,19 @@ impl<S: Denials> ApiResponse for Denied<S> {
     fn register(registry: &mut Registry) {
         ProblemBody::register(registry);
     }
+}
+
+/// Returns the headers of a response to a caller that is over its limit.
+fn limit_headers() -> Vec<MetaHeader> {
+    vec![
+        meta_header("Retry-After", "Seconds to wait before the next attempt.", u64::schema_ref()),
+        meta_header("RateLimit-Policy", "The limit: its name, `q` requests in `w` seconds.", String::schema_ref()),
+        meta_header(
+            "RateLimit",
+            "The name of the limit, `r` requests that are left, and `t` seconds until there is one more.",
+            String::schema_ref(),
+        ),
+    ]
 }
 
 fn meta_header(name: &str, description: &str, schema: MetaSchemaRef) -> MetaHeader {
@@ -355,6 +377,7 @@ macro_rules! denials {
         impl $crate::http::problem::Denials for $name {
             const LIST: &'static [(u16, &'static str)] = &[
                 $(($status, $description),)+
+                (429, "`rate_limited`; with `Retry-After`. The service may limit the requests of a caller."),
                 (500, "`internal_error`"),
                 (503, "`database_unavailable`, `schema_outdated`, `contention`, `overloaded`; with `Retry-After`. The same request may be sent again."),
             ];

@@ -71,6 +71,8 @@ const DATABASE_AVAILABLE: &str = "db.available";
 const ADMIN_REFUSED: &str = "admin.refused";
 /// The same for other routes.
 const CALLERS_REFUSED: &str = "callers.refused";
+/// Requests that were refused because their caller sent too many, by `kind` (reads, writes, webhooks, admin).
+const RATE_LIMITED: &str = "http.rate_limited";
 /// Duration of requests, in ms, by `method`, `route` (its pattern) and `status`.
 const REQUEST: &str = "http.request_ms";
 /// Log lines that were dropped because standard error was not read in time or could not be written.
@@ -198,6 +200,10 @@ pub(crate) fn admin_refused(reason: &'static str) {
 
 pub(crate) fn caller_refused(reason: &'static str) {
     counter!(CALLERS_REFUSED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn rate_limited(kind: &'static str) {
+    counter!(RATE_LIMITED, "kind" => kind).increment(1);
 }
 
 pub(crate) fn request_done(method: &'static str, route: &str, status: u16, took: Duration) {

@@ -1,6 +1,9 @@
 //! Every response fits the OpenAPI document. The bodies are written by serde and described by poem-openapi, and hot routes
 //! bypass the framework's router: only these tests keep the code and the document together.
 
+use std::num::NonZeroU32;
+
+use holdfast::config::Config;
 use serde_json::{Value, json};
 
 use crate::support::schema::Document;
@@ -90,4 +93,21 @@ async fn responses_to_providers_fit_the_document() {
     api.post(webhook, json!({ "order_id": order_id, "status": "lost", "txn_id": "?" })).await.expect(422);
     api.post(webhook, json!({ "order_id": order_id, "status": "paid" })).await.expect(400);
     api.get("/api/orders/{}/events", "order_id", &order_id).await.expect(200);
+}
+
+#[tokio::test]
+async fn responses_to_callers_over_their_limit_fit_the_document() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(5).await;
+    let one = NonZeroU32::new(1);
+    let config = Config { rate_reads: one, rate_writes: one, rate_admin: one, ..shop.config() };
+    let client = shop.serve_without_workers_as(config).await;
+    let api = checked(&client).await;
+    let product = "/api/products/{}";
+    api.get(product, "product_id", &product_id.to_string()).await.expect(200);
+    api.get(product, "product_id", &product_id.to_string()).await.refused(429, "rate_limited");
+    api.hold(product_id, 1).await.expect(201);
+    api.hold(product_id, 1).await.refused(429, "rate_limited");
+    api.get("/api/admin/refunds", "", "").await.expect(403);
+    api.get("/api/admin/refunds", "", "").await.refused(429, "rate_limited");
 }

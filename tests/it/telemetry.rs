@@ -373,3 +373,17 @@ async fn rejected_signatures_do_not_flood_the_log() {
     assert!((1..=seconds + 2).contains(&(rejected.len() as u64)), "{} lines in {seconds} s", rejected.len());
     assert_eq!(rejected[0]["count"], 1);
 }
+
+#[tokio::test]
+async fn requests_over_a_limit_are_counted_by_kind() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let settings = [statsd.setting(), ("HOLDFAST_RATE_READS", "1"), ("HOLDFAST_RATE_ADMIN", "1")];
+    let (_process, client) = Process::serve(&shop.database.url, &settings).await;
+    for path in ["/api/products", "/api/admin/refunds"] {
+        for _ in 0..3 {
+            client.get(path).await;
+        }
+    }
+    statsd.counted("http.rate_limited", &["kind:reads"], 2).await;
+    statsd.counted("http.rate_limited", &["kind:admin"], 2).await;
+}

@@ -65,12 +65,26 @@ impl Access {
     }
 }
 
+/// The caller of a request, found before its route.
+#[derive(Clone)]
+struct Resolved(Result<Caller, Rejected>);
+
+/// Finds the caller of a request before its route, with its buyer, and remembers what its token has shown. Without a valid token, it
+/// is anonymous.
+pub(super) fn resolve(app: &App, request: &mut Request) -> Caller {
+    let found = caller(app, request.headers());
+    request.set_data(Resolved(found.clone()));
+    let caller = found.unwrap_or(Caller::anonymous());
+    buyer::narrow(caller.clone(), request.headers()).unwrap_or(caller)
+}
+
 /// Returns the caller, if it may use routes of this access.
 ///
 /// # Errors
 /// 401 `unauthorized`, 403 `forbidden`, 403 `admin_shut` while there is no operator at all, 503 while tokens cannot be checked.
 pub(crate) fn require(access: Access, app: &App, request: &Request) -> Result<Caller, Problem> {
-    let caller = caller(app, request.headers());
+    let known = request.data().map(|Resolved(caller)| caller.clone());
+    let caller = known.unwrap_or_else(|| caller(app, request.headers()));
     if let Ok(caller) = &caller
         && access.admits(caller, app.storefront)
     {

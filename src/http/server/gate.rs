@@ -13,15 +13,17 @@ use poem::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
 use tracing::{Instrument as _, Level, debug, enabled, error, info_span, warn};
 
+use super::cors::Cors;
+use super::rates::Charge;
 use crate::app::App;
-use crate::domain::mint_id;
-use crate::http::access::attach;
+use crate::domain::{WebhookAuth, mint_id};
+use crate::http::access::{attach, resolve};
 use crate::http::hot::{Handlers, Hot};
 use crate::http::problem::Problem;
 use crate::telemetry;
 
 const REQUEST_ID: &str = "x-request-id";
-/// The label in metrics of a path without a route.
+/// The label in metrics of a path without a route, and of a request that is refused before its route is found.
 const UNMATCHED: &str = "unmatched";
 const TRACE_PARENT: &str = "traceparent";
 /// The default `Cache-Control`: a response is valid for one request, at one moment.
@@ -36,6 +38,15 @@ pub struct Route {
     pub allow: String,
 }
 
+/// A request on its way.
+struct Passed<'gate> {
+    /// The hot request, if it is one.
+    hot: Option<Hot>,
+    /// How it counts, if a limit is about it.
+    charge: Option<Box<Charge>>,
+    answering: BoxFuture<'gate, poem::Result<Response>>,
+}
+
 /// The outermost endpoint.
 pub struct Gate<E> {
     app: Arc<App>,
@@ -44,12 +55,14 @@ pub struct Gate<E> {
     others: E,
     /// By the framework's pattern, `/api/products/:param0`.
     routes: Arc<HashMap<String, Route>>,
+    cors: Cors,
 }
 
 impl<E> Gate<E> {
     /// Creates a gate in front of the hot handlers and of `others`; the keys of `routes` are the framework's patterns.
     pub(crate) fn new(app: Arc<App>, hot: Option<Handlers>, others: E, routes: HashMap<String, Route>) -> Self {
-        Self { app, hot, others, routes: Arc::new(routes) }
+        let cors = Cors::new(&app.cors_origins);
+        Self { app, hot, others, routes: Arc::new(routes), cors }
     }
 }
 
@@ -63,15 +76,20 @@ impl<E: Endpoint> Endpoint for Gate<E> {
         let method = request.method().clone();
         let path = enabled!(Level::DEBUG).then(|| request.uri().path().to_owned());
         let span = info_span!("request", request_id);
+        let origin = self.cors.find(request.headers());
         let refused = check_head(&request).map_err(|problem| closing(problem, request.version())).err();
-        let refused = refused.or_else(|| self.without_schema(request.uri().path()));
-        let (hot, answering) = match refused {
-            Some(response) => (None, ready(Ok(response)).boxed()),
+        let refused = refused.or_else(|| self.without_schema(&method, request.uri().path()));
+        let Passed { hot, charge, answering } = match refused {
+            Some(response) => Passed { hot: None, charge: None, answering: ready(Ok(response)).boxed() },
             None => self.pass(request),
         };
         let passed = async move {
             let outcome = AssertUnwindSafe(answering).catch_unwind().await;
-            let (mut response, pattern) = self.respond(outcome);
+            let (mut response, pattern) = self.respond(outcome, &method);
+            if let Some(charge) = charge {
+                charge.finish(&self.app.rate_limits, &mut response);
+            }
+            self.cors.add(origin, &method, &mut response);
             if let Ok(value) = HeaderValue::try_from(request_id.as_str()) {
                 response.headers_mut().insert(REQUEST_ID, value);
             }
@@ -88,20 +106,35 @@ impl<E: Endpoint> Endpoint for Gate<E> {
 }
 
 impl<E: Endpoint> Gate<E> {
-    /// Sends the request the hot way or the framework's; both find its caller before its handler runs. Returns also the hot request,
-    /// if it is one.
-    fn pass(&self, mut request: Request) -> (Option<Hot>, BoxFuture<'_, poem::Result<Response>>) {
+    /// Counts the request, and sends it the hot way or the framework's; both find its caller before its handler runs.
+    fn pass(&self, mut request: Request) -> Passed<'_> {
+        let charge = self.charge(&mut request);
+        if let Some(refusal) = charge.as_ref().and_then(|charge| charge.refusal()) {
+            return Passed { hot: None, charge, answering: ready(Ok(refusal)).boxed() };
+        }
         let hot = self.hot.as_ref().and_then(|handlers| Some((handlers, handlers.find(&request)?)));
         if let Some((handlers, hot)) = hot {
-            return (Some(hot), handlers.handle(hot, request));
+            return Passed { hot: Some(hot), charge, answering: handlers.handle(hot, request) };
         }
         attach(&mut request, &self.app);
-        (None, self.others.call(request).map_ok(IntoResponse::into_response).boxed())
+        let answering = self.others.call(request).map_ok(IntoResponse::into_response).boxed();
+        Passed { hot: None, charge, answering }
+    }
+
+    /// Counts a request whose caller is known, or by its address.
+    fn charge(&self, request: &mut Request) -> Option<Box<Charge>> {
+        let limits = &self.app.rate_limits;
+        if !limits.is_on() {
+            return None;
+        }
+        let caller = resolve(&self.app, request);
+        let is_verified = self.app.webhook_secrets.is_some() || self.app.webhook_auth != WebhookAuth::Signature;
+        Charge::begin(limits, request, &caller, is_verified)
     }
 
     /// Returns a 503 while the schema is outdated, if the path needs a current one.
-    fn without_schema(&self, path: &str) -> Option<Response> {
-        let is_refused = self.app.checkout.schema_is_outdated() && !needs_no_schema(path);
+    fn without_schema(&self, method: &Method, path: &str) -> Option<Response> {
+        let is_refused = self.app.checkout.schema_is_outdated() && !needs_no_schema(path) && method != Method::OPTIONS;
         is_refused.then(|| {
             let detail = "The schema of the database is older than this service requires.";
             Problem::unavailable("schema_outdated", detail).into_response()
@@ -109,7 +142,7 @@ impl<E: Endpoint> Gate<E> {
     }
 
     /// Returns the response and the pattern of its route.
-    fn respond(&self, outcome: Result<poem::Result<Response>, Panic>) -> (Response, Option<Arc<str>>) {
+    fn respond(&self, outcome: Result<poem::Result<Response>, Panic>, method: &Method) -> (Response, Option<Arc<str>>) {
         match outcome {
             Ok(Ok(response)) => {
                 let pattern = response.data::<PathPattern>().map(|pattern| Arc::clone(&pattern.0));
@@ -119,6 +152,7 @@ impl<E: Endpoint> Gate<E> {
                 let pattern = failed.data::<PathPattern>().map(|pattern| Arc::clone(&pattern.0));
                 let response = match failed.is_from_response() {
                     true => failed.into_response(),
+                    false if *method == Method::OPTIONS => self.options(&failed, pattern.as_deref()),
                     false => self.problem(&failed, pattern.as_deref()).into_response(),
                 };
                 (response, pattern)
@@ -128,6 +162,23 @@ impl<E: Endpoint> Gate<E> {
                 (Problem::internal().into_response(), None)
             }
         }
+    }
+
+    /// Answers `OPTIONS`, which no handler takes: 204 with the methods of the path (RFC 9110, 9.3.7), or the problem of a path
+    /// without a route.
+    fn options(&self, failed: &poem::Error, pattern: Option<&str>) -> Response {
+        let problem = self.problem(failed, pattern);
+        let is_known = problem.status() == StatusCode::METHOD_NOT_ALLOWED;
+        let mut response = problem.into_response();
+        if !is_known {
+            return response;
+        }
+        let allow = response.headers_mut().remove(header::ALLOW);
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        response
     }
 
     fn problem(&self, failed: &poem::Error, pattern: Option<&str>) -> Problem {

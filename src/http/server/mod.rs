@@ -5,10 +5,12 @@
 
 mod activity;
 mod connection;
+mod cors;
 pub mod gate;
 mod limits;
 mod listener;
 mod places;
+mod rates;
 
 use std::convert::Infallible;
 use std::io;

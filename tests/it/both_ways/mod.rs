@@ -3,9 +3,13 @@
 
 mod requests;
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
 use holdfast::config::Config;
-use holdfast::domain::AdminToken;
+use holdfast::domain::{AdminToken, Origins};
 use holdfast::http;
+use holdfast::rate::Clock as RateClock;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use uuid::Uuid;
@@ -131,8 +135,10 @@ impl BothWays {
             shop.product(1).await;
         }
         let config = |shop: &Shop| change(Config { admin_token: AdminToken::new(TOKEN), ..shop.config() });
-        let hot = first.serve_routes(config(&first), http::routes).await;
-        let framework = second.serve_routes(config(&second), http::framework_routes).await;
+        // stands still: of two ways, none is admitted because it was slower
+        let clock = RateClock::Manual(Arc::default());
+        let hot = first.serve_routes_by(config(&first), &clock, http::routes).await;
+        let framework = second.serve_routes_by(config(&second), &clock, http::framework_routes).await;
         Self { hot: Way::new(first, hot).await, framework: Way::new(second, framework).await }
     }
 
@@ -172,7 +178,7 @@ async fn both_ways_respond_alike_to_all_operations() {
     assert_eq!(hot_routes, 4, "each hot route is an operation of the document");
     seen.sort_unstable();
     seen.dedup();
-    assert_eq!(seen, [200, 201, 202, 400, 401, 404, 405, 409, 413, 415, 422]);
+    assert_eq!(seen, [200, 201, 202, 204, 400, 401, 404, 405, 409, 413, 415, 422]);
     ways.hot.shop.assert_conserved().await;
 }
 
@@ -199,4 +205,33 @@ async fn both_ways_respond_alike_to_signed_deliveries() {
     let statuses = ways.compare_all(&requests).await;
     assert_eq!(statuses.iter().filter(|status| **status == 202).count(), 1, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+}
+
+#[tokio::test]
+async fn both_ways_respond_alike_to_browsers_and_to_callers_over_a_limit() {
+    let secrets = holdfast::domain::signature::Secrets::standard(SECRET).expect("a secret");
+    let rate = NonZeroU32::new(40);
+    let ways = BothWays::open(|config| Config {
+        webhook_secrets: Some(secrets.clone()),
+        cors_origins: Origins::parse("https://shop.example").expect("an origin"),
+        rate_reads: rate,
+        rate_writes: rate,
+        rate_webhooks: rate,
+        rate_admin: rate,
+        ..config
+    })
+    .await;
+    let document: Value = serde_json::from_str(&http::document(&ways.hot.api.app)).expect("the document is JSON");
+    let mut seen = Vec::new();
+    for operation in operations(&document) {
+        let mut requests = operation.around();
+        for origin in ["Origin: https://shop.example", "Origin: https://other.example", "Origin: null"] {
+            let preflight = operation.around().into_iter().filter(|sent| sent.method == "OPTIONS");
+            requests.extend(preflight.map(|sent| sent.with_headers([origin, "Access-Control-Request-Method: GET"])));
+            requests.extend(operation.around().into_iter().take(2).map(|sent| sent.with_header(origin)));
+        }
+        seen.extend(ways.compare_all(&requests).await);
+    }
+    let refused = seen.iter().filter(|status| **status == 429).count();
+    assert!(refused > 100 && seen.contains(&204) && seen.contains(&201), "{refused} of {}", seen.len());
 }

@@ -357,18 +357,17 @@ async fn an_unknown_path_gets_404_and_an_unknown_method_405() {
     let product = format!("/api/products/{product_id}");
     let id = Uuid::now_v7();
     for (method, path, allow) in [
-        ("PUT", "/api/holds", "GET, HEAD, POST"),
-        ("DELETE", "/api/holds", "GET, HEAD, POST"),
-        ("PATCH", "/api/orders", "GET, HEAD, POST"),
-        ("GET", "/api/payments/webhook", "POST"),
-        ("DELETE", &product, "GET, HEAD"),
-        ("BREW", "/api/products", "GET, HEAD"),
-        ("OPTIONS", "/api/products", "GET, HEAD"),
-        ("PUT", &format!("/api/holds/{id}"), "DELETE, GET, HEAD"),
-        ("GET", &format!("/api/orders/{id}/cancel"), "POST"),
-        ("POST", "/healthz", "GET, HEAD"),
-        ("POST", "/docs", "GET, HEAD"),
-        ("DELETE", "/openapi.json", "GET, HEAD"),
+        ("PUT", "/api/holds", "GET, HEAD, OPTIONS, POST"),
+        ("DELETE", "/api/holds", "GET, HEAD, OPTIONS, POST"),
+        ("PATCH", "/api/orders", "GET, HEAD, OPTIONS, POST"),
+        ("GET", "/api/payments/webhook", "OPTIONS, POST"),
+        ("DELETE", &product, "GET, HEAD, OPTIONS"),
+        ("BREW", "/api/products", "GET, HEAD, OPTIONS"),
+        ("PUT", &format!("/api/holds/{id}"), "DELETE, GET, HEAD, OPTIONS"),
+        ("GET", &format!("/api/orders/{id}/cancel"), "OPTIONS, POST"),
+        ("POST", "/healthz", "GET, HEAD, OPTIONS"),
+        ("POST", "/docs", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/openapi.json", "GET, HEAD, OPTIONS"),
     ] {
         let answer = client.send(client.request(method, path)).await;
         assert_problem(&answer, 405, "method_not_allowed", path);

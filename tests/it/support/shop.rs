@@ -9,6 +9,7 @@ use holdfast::checkout::Policy;
 use holdfast::config::{Config, Settings};
 use holdfast::http;
 use holdfast::http::server::Limits;
+use holdfast::rate::Clock as RateClock;
 use holdfast::serve::Service;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, Row};
@@ -98,8 +99,22 @@ impl Shop {
     where
         E: Endpoint<Output = Response> + 'static,
     {
+        self.serve_routes_by(config, &RateClock::Machine(Instant::now()), routes).await
+    }
+
+    /// Like [`Shop::serve_routes`], with this clock of the limits on the rate of requests.
+    pub(crate) async fn serve_routes_by<E>(
+        &self,
+        config: Config,
+        rate_clock: &RateClock,
+        routes: impl Fn(&Arc<App>) -> E,
+    ) -> Bare
+    where
+        E: Endpoint<Output = Response> + 'static,
+    {
         let (through_proxy, proxy) = self.config_through_proxy().await;
-        let app = Arc::new(App::new(&Config { database_url: through_proxy.database_url, ..config }));
+        let config = Config { database_url: through_proxy.database_url, ..config };
+        let app = Arc::new(App::with_rate_clock(&config, rate_clock));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let client = Client::new(listener.local_addr().expect("an address"));
         let (stop, limits) = (CancellationToken::new(), Limits::default());
