@@ -111,7 +111,7 @@ impl Checkout {
             readiness: Readiness::new(database.share(Share::Checks)),
             background: database.share(Share::Workers),
             checks: database.share(Share::Checks),
-            clients: Registry::new(database.lone()),
+            clients: Registry::new(database.share(Share::Checks)),
             database,
             policy,
             known_products,

@@ -6,11 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{error, warn};
 
-use crate::db::Lone;
 use crate::db::tables::clients::{self, LiveRow};
+use crate::db::{Database, Lone};
 use crate::domain::{Client, PublicKey, Role, TokenDigest};
 use crate::telemetry::Throttle;
 
@@ -30,6 +30,8 @@ pub struct NotKnown;
 pub struct Registry {
     /// A connection of its own: in the pool, a read would wait exactly while an attack fills it.
     connection: Lone,
+    /// The pool, for a server that accepts no connection beside those of the pool.
+    pool: Database,
     /// One read at a time, so that no older one replaces a newer one.
     reading: tokio::sync::Mutex<()>,
     known: RwLock<Option<Arc<Known>>>,
@@ -54,9 +56,10 @@ struct Signer {
 
 impl Registry {
     /// Creates a registry that knows nothing yet.
-    pub(crate) fn new(connection: Lone) -> Self {
+    pub(crate) fn new(pool: Database) -> Self {
         Self {
-            connection,
+            connection: pool.lone(),
+            pool,
             reading: tokio::sync::Mutex::default(),
             known: RwLock::default(),
             left_out: Throttle::lasting(),
@@ -70,13 +73,27 @@ impl Registry {
     pub(crate) async fn read(&self) -> Result<(), String> {
         let _reading = self.reading.lock().await;
         let at = Instant::now();
-        let rows = self.connection.read(READ_LIMIT, |tx| clients::list_live(tx, MOST_ROWS).boxed()).await?;
+        let rows = self.read_rows().await?;
         if rows.len() >= MOST_ROWS && self.left_out.count(at.into_std()).is_some() {
             error!(rows = rows.len(), "there are too many clients: those with the greatest ids are refused");
         }
         let known = Arc::new(self.known_of(at, rows));
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(())
+    }
+
+    /// Reads outside the pool, unless the server accepts no further connection. The first connection is the pool's: where the server
+    /// accepts one only, requests need it.
+    async fn read_rows(&self) -> Result<Vec<LiveRow>, String> {
+        if self.pool.connections().0 > 0 {
+            let read = self.connection.read(READ_LIMIT, |tx| clients::list_live(tx, MOST_ROWS).boxed());
+            if let Ok(rows) = read.await {
+                return Ok(rows);
+            }
+        }
+        let read = self.pool.read("clients.list_live", |tx| clients::list_live(tx, MOST_ROWS).boxed());
+        let late = |_| "the database does not answer".to_owned();
+        timeout(READ_LIMIT, read).await.map_err(late)?.map_err(|error| error.to_string())
     }
 
     fn known_of(&self, at: Instant, rows: Vec<LiveRow>) -> Known {
@@ -152,12 +169,12 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::{Database, pool};
+    use crate::db::pool;
     use crate::domain::ClientToken;
 
     fn registry() -> Registry {
         let options = pool::options("mysql://127.0.0.1/nothing").expect("a URL");
-        Registry::new(Database::new(options, 1).lone())
+        Registry::new(Database::new(options, 1))
     }
 
     fn row(id: i64, role: Option<Role>, token: &ClientToken, key: Option<(String, PublicKey)>) -> LiveRow {
