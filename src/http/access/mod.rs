@@ -1,5 +1,5 @@
 //! Who may use a route. A handler states it with the type of its first parameter: [`Caller`], [`TokenHolder`] or `Operator`. Such a
-//! value exists only if [`Admitted::admit`] has made it from a request, so that both ways to a handler use the same function.
+//! value exists only if `Admitted::admit` has made it from a request, so that both ways to a handler use the same function.
 
 pub mod buyer;
 pub mod credentials;
