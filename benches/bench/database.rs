@@ -33,7 +33,7 @@ pub(crate) const CURRENCY: &str = "EUR";
 
 /// Returns the terms of every product.
 pub(crate) fn terms() -> Terms {
-    Terms { price_minor: PRICE_MINOR, currency: CURRENCY.to_owned() }
+    Terms { price_minor: PRICE_MINOR, currency: CURRENCY.to_owned(), ..Terms::default() }
 }
 
 /// A migrated database, and the server under it.

@@ -184,7 +184,15 @@ impl Direct {
 
     async fn order(&mut self, hold_id: Uuid, order_id: Uuid) {
         let currency = CURRENCY.to_owned();
-        let draft = Draft { order_id, hold_id, hold_rows: 1, total_minor: PRICE_MINOR, currency, details: None };
+        let draft = Draft {
+            order_id,
+            hold_id,
+            hold_rows: 1,
+            total_minor: PRICE_MINOR,
+            currency,
+            details: None,
+            ttl_seconds: None,
+        };
         self.commit(&PlaceOrders::new(vec![draft], TTL_SECONDS, Keys::default())).await;
     }
 

@@ -2,7 +2,8 @@
 -- snapshot; a row has at least one unit, so as many rows as units are missing show whether enough can come back
 -- reads up to 6 rows for each on MariaDB: a row is read by its index entry, passes the derived table and is sorted
 -- reads more while purge waits: after a slow run, holds/find_supply_within is used for ten times as long
-SELECT products.available, NOW(6), returning_units.qty, returning_units.returns_in_us, returning_units.returns_at
+SELECT products.available, NOW(6), returning_units.qty, returning_units.returns_in_us, returning_units.returns_at,
+       products.plain
 FROM products
 LEFT JOIN (
   SELECT product_id, qty, TIMESTAMPDIFF(MICROSECOND, NOW(6), returns_at) AS returns_in_us, returns_at

@@ -1,6 +1,7 @@
 -- holds/find_supply_within: as holds/find_supply, where all rows that may come back are due within known ranges of time:
 -- entries outside of these, which a snapshot keeps, are not read
-SELECT products.available, NOW(6), returning_units.qty, returning_units.returns_in_us, returning_units.returns_at
+SELECT products.available, NOW(6), returning_units.qty, returning_units.returns_in_us, returning_units.returns_at,
+       products.plain
 FROM products
 LEFT JOIN (
   SELECT product_id, qty, TIMESTAMPDIFF(MICROSECOND, NOW(6), returns_at) AS returns_in_us, returns_at

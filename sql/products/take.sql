@@ -2,4 +2,4 @@
 -- not those that the holds were written with
 UPDATE products
 SET reserved = reserved + {qty}
-WHERE id = {product_id} AND available >= {qty} AND price_minor <=> {price_minor} AND currency <=> {currency}
+WHERE id = {product_id} AND available >= {qty} AND price_minor <=> {price_minor} AND currency <=> {currency} AND plain

@@ -43,6 +43,7 @@ pub struct Checkout {
     pub(crate) orders: Lanes<OrderWork>,
     pub(crate) events: Lanes<EventWork>,
     pub(crate) known_products: Arc<KnownProducts>,
+    pub(crate) supplies: Arc<Supplies>,
     pub(crate) event_queued: Notify,
     /// The last event that the sweep of unmatched events has read.
     pub(crate) unmatched_swept: AtomicI64,
@@ -89,16 +90,20 @@ impl Checkout {
         let (passed_over, known_products) = (Arc::<PassedOver>::default(), Arc::<KnownProducts>::default());
         let (recent_holds, recent_orders) = (Arc::<Recent<_>>::default(), Arc::<Recent<_>>::default());
         let batches = database.share(Share::Batches);
+        let supplies = Supplies { passed_over: Arc::clone(&passed_over), outlooks: outlooks(&policy) };
+        let supplies = Arc::new(supplies);
         let hold_work = HoldWork {
             database: batches.clone(),
             ttl_seconds: policy.hold_ttl_seconds,
-            supplies: Supplies { passed_over: Arc::clone(&passed_over), outlooks: outlooks(&policy) },
+            max_qty: policy.max_qty,
+            supplies: Arc::clone(&supplies),
             products: Arc::clone(&known_products),
             recent: Arc::clone(&recent_holds),
         };
         let holds = Lanes::new(hold_work, LIMITS);
-        let product_reads = Lanes::new(ProductReads { database: batches.clone() }, LIMITS);
-        let page_reads = Lanes::new(PageReads { database: batches.clone() }, LIMITS);
+        let product_reads =
+            Lanes::new(ProductReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
+        let page_reads = Lanes::new(PageReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
         let order_work = OrderWork {
             database: batches.clone(),
             ttl_seconds: policy.order_ttl_seconds,
@@ -115,6 +120,7 @@ impl Checkout {
             database,
             policy,
             known_products,
+            supplies,
             holds,
             product_reads,
             page_reads,

@@ -135,6 +135,17 @@ pub fn classify(error: &DriverOrServer, committing: bool) -> Class {
     }
 }
 
+/// "Duplicate entry".
+const DUPLICATE: u16 = 1062;
+
+/// Turns the violation of a unique key into another attempt, for statements that another transaction can make violate it.
+pub fn raced(failure: Failure, key: &'static str) -> Failure {
+    match failure {
+        Failure::Database(DriverOrServer::Server(error)) if error.code == DUPLICATE => Failure::Raced(key),
+        other => other,
+    }
+}
+
 /// Returns what an operator has to do about an error with this code; `None` when the request may be the cause.
 pub fn advice(code: u16) -> Option<&'static str> {
     let advice = match code {

@@ -54,6 +54,13 @@ migrations! {
     30 "client_keys",
     31 "client_trail",
     32 "payment_event_operators",
+    33 "products_terms",
+    34 "products_sku",
+    35 "products_by_status",
+    36 "products_plain",
+    37 "holds_order_time",
+    38 "product_trail",
+    39 "idempotency_keys_of_stock",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

@@ -96,16 +96,36 @@ fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
 statements! {
     products {
         FindLeft = "find_left" { product_id, hold_id, ttl_seconds },
+        FindLeftOnTerms = "find_left_on_terms" { product_id, hold_id },
         LIST = "list",
         ListSome = "list_some" { ids },
+        ListBySku = "list_by_sku" { skus },
         ListReserved = "list_reserved" { ids },
         INSERT = "insert",
+        InsertAll = "insert_all" { rows },
+        Change = "change" {
+            product_id, sku, name, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds,
+            order_ttl_seconds, max_qty, max_per_buyer, metadata, old_sku, old_name, old_price_minor, old_currency, old_status,
+            old_sale_starts_at, old_sale_ends_at, old_hold_ttl_seconds, old_order_ttl_seconds, old_max_qty, old_max_per_buyer,
+            old_metadata
+        },
+        CHANGE_STOCK = "change_stock",
         Take = "take" { qty, product_id, price_minor, currency },
+        TakeOnTerms = "take_on_terms" {
+            qty, product_id, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds,
+            max_qty, max_per_buyer
+        },
         RESERVE = "reserve",
         GiveBack = "give_back" { cases, ids },
     }
+    product_trail {
+        Insert = "insert" { rows },
+        LIST = "list",
+        LIST_OF_CHANGE = "list_of_change",
+    }
     holds {
         Insert = "insert" { rows },
+        InsertWithOrderTime = "insert_with_order_time" { rows },
         Find = "find" { ids },
         LIST_IDS = "list_ids",
         FIND_NEXT_DUE = "find_next_due",
@@ -115,6 +135,7 @@ statements! {
         LIST_DUE = "list_due",
         LIST_DUE_OF_PRODUCT = "list_due_of_product",
         MarkOrdered = "mark_ordered" { order_id, ids },
+        MarkOrderedEach = "mark_ordered_each" { order_id, cases, ids },
         RELEASE = "release",
         Settle = "settle" { ids },
         Expire = "expire" { ids, rows },
@@ -299,6 +320,7 @@ statements! {
         FIND_PAGE_OF_ORDER_EVENTS = "find_page_of_order_events",
         FIND_PAGE_OF_ORDERS = "find_page_of_orders",
         FIND_PAGE_OF_PAYMENT_EVENTS = "find_page_of_payment_events",
+        FIND_PAGE_OF_PRODUCT_TRAIL = "find_page_of_product_trail",
         FIND_TIME = "find_time",
         HOLD_DEADLINE_TOO_LATE = "hold_deadline_too_late",
         HOLD_ORDER_MISMATCH = "hold_order_mismatch",
@@ -311,6 +333,7 @@ statements! {
         ORDER_STATUS_UNEXPLAINED = "order_status_unexplained",
         ORDER_WITHOUT_CHARGE = "order_without_charge",
         ORDER_WITHOUT_HOLD = "order_without_hold",
+        PRODUCT_TRAIL_BROKEN = "product_trail_broken",
         SUCCESS_DEAD = "success_dead",
         SUCCESS_IGNORED_WRONGLY = "success_ignored_wrongly",
         SUCCESS_WITHOUT_CHARGE = "success_without_charge",
@@ -319,6 +342,7 @@ statements! {
         SUM_DUE_CHARGES = "sum_due_charges",
         SUM_EVENTS = "sum_events",
         SUM_HOLDS = "sum_holds",
+        SUM_PRODUCT_TRAIL = "sum_product_trail",
         SUM_TRAILS = "sum_trails",
         SUM_TRANSITIONS = "sum_transitions",
         SUM_UNITS = "sum_units",

@@ -1,5 +1,6 @@
 //! Refusals: the request is valid and cannot be fulfilled. Nothing was changed.
 
+use chrono::NaiveDateTime;
 use uuid::Uuid;
 
 /// Why a request is refused. [`Refusal::code`] is the stable name that clients program against.
@@ -28,6 +29,51 @@ pub enum Refusal {
         /// Whole seconds until the first of the held units becomes available by expiry; at least 1.
         retry_after_seconds: u64,
     },
+    /// The sale of the product has not begun.
+    #[error("The sale of this product has not begun.")]
+    SaleNotStarted {
+        /// When it begins, UTC.
+        sale_starts_at: NaiveDateTime,
+        /// Whole seconds until then; at least 1.
+        retry_after_seconds: u64,
+    },
+    /// The sale of the product is over.
+    #[error("The sale of this product is over.")]
+    SaleEnded,
+    /// The sale of the product is paused.
+    #[error("The sale of this product is paused.")]
+    SalePaused,
+    /// A field of a product has a value that it cannot have.
+    #[error("`{field}` {reason}.")]
+    InvalidProduct {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        reason: String,
+    },
+    /// Another product has the sku.
+    #[error("Another product has this sku.")]
+    SkuTaken {
+        /// That product.
+        product_id: i64,
+    },
+    /// An update names another stock than the product has.
+    #[error("The stock of a product is changed by `POST /api/admin/products/{{product_id}}/stock` alone.")]
+    StockNotHere,
+    /// Fewer units than are reserved.
+    #[error("The stock cannot be less than the {reserved} units that are in holds and orders or sold.")]
+    StockReserved {
+        /// The smallest possible stock.
+        reserved: i64,
+        /// The most units that can be taken off.
+        available_stock: i64,
+    },
+    /// The product is not the one that `If-Match` names.
+    #[error("The product has changed since its `ETag` was read.")]
+    PreconditionFailed,
+    /// Some lines of a list cannot be fulfilled.
+    #[error("{} of the lines cannot be applied; nothing was changed.", .0.len())]
+    InvalidLines(Vec<(usize, Refusal)>),
     /// A quantity outside 1 to the limit.
     #[error("The quantity must be a whole number from 1 to {max}.")]
     InvalidQuantity {
@@ -154,6 +200,15 @@ impl Refusal {
             Self::OrderNotFound => "order_not_found",
             Self::SoldOut { .. } => "sold_out",
             Self::AllHeld { .. } => "all_held",
+            Self::SaleNotStarted { .. } => "sale_not_started",
+            Self::SaleEnded => "sale_ended",
+            Self::SalePaused => "sale_paused",
+            Self::InvalidProduct { .. } => "invalid_product",
+            Self::SkuTaken { .. } => "sku_taken",
+            Self::StockNotHere => "stock_not_here",
+            Self::StockReserved { .. } => "stock_reserved",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::InvalidLines(_) => "invalid_lines",
             Self::InvalidQuantity { .. } => "invalid_quantity",
             Self::BuyerMismatch => "buyer_mismatch",
             Self::InvalidBuyer => "invalid_buyer",

@@ -1,6 +1,6 @@
 //! The headers of requests that handlers read. Both ways to a handler use the same functions.
 
-use poem::http::HeaderMap;
+use poem::http::{HeaderMap, header};
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
@@ -73,6 +73,40 @@ impl IdempotencyKey {
     }
 }
 
+/// The entity tags of an `If-Match` (RFC 9110, 13.1.1), one of which the resource must have; `None` without the header, and for
+/// `*`, which any resource has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IfMatch(pub Option<Vec<String>>);
+
+impl IfMatch {
+    /// Reads the header of a request. Weak tags never match.
+    ///
+    /// # Errors
+    /// 400 `invalid_if_match`.
+    pub fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+        let detail = "`If-Match` must be `*` or a list of entity tags, such as `\"1f2e\"`.";
+        let invalid = || Problem::bad_request("invalid_if_match", detail);
+        let mut tags = Vec::new();
+        for line in headers.get_all(header::IF_MATCH) {
+            for tag in line.to_str().map_err(|_| invalid())?.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+                let quoted = tag.strip_prefix("W/").unwrap_or(tag);
+                match quoted.len() >= 2 && quoted.starts_with('"') && quoted.ends_with('"') {
+                    true => tags.push(tag.to_owned()),
+                    false if tag == "*" => tags.push(tag.to_owned()),
+                    false => return Err(invalid()),
+                }
+            }
+        }
+        match tags.as_slice() {
+            [] if headers.contains_key(header::IF_MATCH) => Err(invalid()),
+            [] => Ok(Self(None)),
+            [any] if any == "*" => Ok(Self(None)),
+            several if several.iter().any(|tag| tag == "*") => Err(invalid()),
+            _ => Ok(Self(Some(tags))),
+        }
+    }
+}
+
 /// An `Idempotency-Key`, used only when verification is off; an invalid key is reported only then.
 #[derive(Debug)]
 pub struct UnsignedKey(pub Result<IdempotencyKey, Problem>);
@@ -100,7 +134,7 @@ impl SingleHeader {
 }
 
 /// Makes a type a header of an operation, with its schema and how it is read.
-macro_rules! header {
+macro_rules! header_type {
     ($type:ty, $schema:expr, $read:expr) => {
         impl<'a> ApiExtractor<'a> for $type {
             const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
@@ -127,9 +161,10 @@ macro_rules! header {
         }
     };
 }
-header!(IdempotencyKey, Self::schema(), |headers, _| Ok(Self::read(headers)?));
-header!(UnsignedKey, IdempotencyKey::schema(), |headers, _| Ok(Self::read(headers)));
-header!(SingleHeader, MetaSchema::new("string"), |headers, name| Ok(Self::read(headers, name)));
+header_type!(IdempotencyKey, Self::schema(), |headers, _| Ok(Self::read(headers)?));
+header_type!(IfMatch, MetaSchema::new("string"), |headers, _| Ok(Self::read(headers)?));
+header_type!(UnsignedKey, IdempotencyKey::schema(), |headers, _| Ok(Self::read(headers)));
+header_type!(SingleHeader, MetaSchema::new("string"), |headers, name| Ok(Self::read(headers, name)));
 
 /// The headers of a delivery that are kept, because they show its origin. Any other header may contain a signature, a key or
 /// a token.
@@ -166,7 +201,27 @@ pub fn kept(headers: &HeaderMap) -> String {
 
 #[cfg(test)]
 mod tests {
+    use poem::http::HeaderValue;
+
     use super::*;
+
+    #[test]
+    fn if_match_is_any_or_a_list_of_tags() {
+        let read = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::IF_MATCH, HeaderValue::from_static(line));
+            }
+            IfMatch::read(&headers).ok().map(|read| read.0)
+        };
+        assert_eq!((read(&[]), read(&["*"])), (Some(None), Some(None)));
+        let tags = |tags: &[&str]| Some(Some(tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>()));
+        assert_eq!(read(&["\"a\""]), tags(&["\"a\""]));
+        assert_eq!(read(&["\"a\", W/\"b\"", "\"c\""]), tags(&["\"a\"", "W/\"b\"", "\"c\""]));
+        for wrong in ["", "a", "\"", "\"a", "*, \"a\""] {
+            assert_eq!(read(&[wrong]), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_key_is_visible_ascii() {

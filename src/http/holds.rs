@@ -160,7 +160,8 @@ denials! {
         404 "`product_not_found`",
         408 "`body_timeout`",
         409 "`all_held`: units in holds or unpaid orders may become available again, the first of them after `Retry-After`. \
-             `sold_out`: not enough can. Both with `available_stock`.",
+             `sold_out`: not enough can. Both with `available_stock`. `sale_not_started`: with `sale_starts_at` and \
+             `Retry-After`. `sale_ended`, `sale_paused`.",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
         422 "`invalid_quantity`, `invalid_body`, `invalid_buyer`, `buyer_mismatch`, `invalid_reference`, `invalid_metadata`, \

@@ -123,12 +123,25 @@ fn misfit(error: &serde_json::Error) -> String {
 }
 
 async fn read(request: &Request, body: &mut RequestBody) -> Result<Vec<u8>, Problem> {
+    read_up_to(BODY_BYTES, BODY_TIME, request, body).await
+}
+
+/// Reads a body of up to `most` bytes, within `time`.
+///
+/// # Errors
+/// 400 `unreadable_body`, 408 `body_timeout`, 413 `body_too_large`, 415 `unsupported_media_type`.
+pub(super) async fn read_up_to(
+    most: usize,
+    time: Duration,
+    request: &Request,
+    body: &mut RequestBody,
+) -> Result<Vec<u8>, Problem> {
     check_content_type(request.content_type())?;
     let body = body.take().map_err(|_| Problem::internal())?;
-    match tokio::time::timeout(BODY_TIME, body.into_bytes_limit(BODY_BYTES)).await {
+    match tokio::time::timeout(time, body.into_bytes_limit(most)).await {
         Ok(Ok(bytes)) => Ok(bytes.into()),
         Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => {
-            let detail = format!("The body must have at most {BODY_BYTES} bytes.");
+            let detail = format!("The body must have at most {most} bytes.");
             Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
         }
         Ok(Err(error)) => Err(Problem::bad_request("unreadable_body", format!("The body cannot be read: {error}."))),

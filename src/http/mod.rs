@@ -9,6 +9,7 @@ pub mod health;
 pub mod holds;
 pub mod hot;
 pub mod json;
+pub mod large;
 pub mod lists;
 pub mod orders;
 pub mod paging;
@@ -49,6 +50,7 @@ apis! {
     payments::stripe::StripeWebhook,
     admin::Admin,
     admin::clients::Clients,
+    admin::products::AdminProducts,
     health::Health,
 }
 
@@ -59,7 +61,8 @@ fn service(app: &Arc<App>) -> OpenApiService<Apis, ()> {
          `application/problem+json` with a stable `code`. A request over HTTP/1.1 without `Host` gets 400 \
          `host_required`. A request that repeats `Host`, `Content-Type` or `Transfer-Encoding` gets 400 `repeated_header`. A \
          request whose `Transfer-Encoding` lists several codings, `chunked` last, gets 400 `invalid_transfer_encoding`. Caches \
-         must not store responses (`Cache-Control: no-store`).",
+         must not store responses (`Cache-Control: no-store`). A query parameter that a read under `/api` does not have is 400 \
+         `unknown_parameter`.",
     )
 }
 
@@ -67,6 +70,7 @@ fn service(app: &Arc<App>) -> OpenApiService<Apis, ()> {
 pub fn document(app: &Arc<App>) -> String {
     let mut value: Value = serde_json::from_str(&service(app).spec()).expect("the framework writes JSON");
     access::schemes::complete(&mut value);
+    server::parameters::describe(&mut value);
     let mut text = serde_json::to_string_pretty(&value).expect("a value is JSON");
     text.push('\n');
     text
@@ -85,7 +89,8 @@ pub fn framework_routes(app: &Arc<App>) -> impl Endpoint<Output = Response> + us
 fn routes_with(app: &Arc<App>, hot: Option<hot::Handlers>) -> impl Endpoint<Output = Response> + use<> {
     let service = service(app);
     let document = document(app);
-    let routes = patterns(&document);
+    let parsed: Value = serde_json::from_str(&document).expect("the document is JSON");
+    let (routes, parameters) = (patterns(&parsed), server::parameters::Parameters::of(&parsed));
     // the framework's page has the framework's document in it
     let page = service.swagger_ui_html().replace(&service.spec(), &document);
     let page = Constant::new("text/html; charset=utf-8", page);
@@ -97,12 +102,11 @@ fn routes_with(app: &Arc<App>, hot: Option<hot::Handlers>) -> impl Endpoint<Outp
         // browsers request it together with /docs
         .at("/favicon.ico", poem::get(no_icon))
         .nest("/", service);
-    server::gate::Gate::new(Arc::clone(app), hot, route, routes)
+    server::gate::Gate::new(Arc::clone(app), hot, route, routes, parameters)
 }
 
 /// Maps the framework's patterns to routes: `/api/holds/{hold_id}` in the document has the pattern `/api/holds/:param0`.
-fn patterns(document: &str) -> HashMap<String, server::gate::Route> {
-    let document: Value = serde_json::from_str(document).expect("the document is JSON");
+fn patterns(document: &Value) -> HashMap<String, server::gate::Route> {
     let paths = document["paths"].as_object().into_iter().flatten();
     let own = ["/docs", "/openapi.json", "/favicon.ico"].map(|path| (path.to_owned(), "GET, HEAD, OPTIONS".to_owned()));
     paths

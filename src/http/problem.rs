@@ -11,7 +11,7 @@ use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::values::{ProblemTitle, ProblemUri, Text};
+use super::values::{ProblemTitle, ProblemUri, Text, Timestamp};
 use crate::checkout::Error;
 use crate::domain::Refusal;
 
@@ -36,9 +36,21 @@ struct ProblemBody {
     detail: String,
     /// The stable name of the kind of problem.
     code: Text,
-    /// With `sold_out` and `all_held`: units on sale at that moment.
+    /// With `sold_out`, `all_held` and `stock_reserved`: units on sale at that moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     available_stock: Option<i64>,
+    /// With `sale_not_started`: when the sale begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sale_starts_at: Option<Timestamp>,
+    /// With `sku_taken`: the product that has the sku.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product_id: Option<i64>,
+    /// With `stock_reserved`: the smallest possible stock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reserved_stock: Option<i64>,
+    /// With `invalid_lines`: each line that cannot be applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<Vec<LineProblem>>,
     /// With `hold_used`: the order that the hold became. With `charge_pays_order`: the order that the charge paid; with
     /// `charge_due_elsewhere`: its order, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +58,17 @@ struct ProblemBody {
     /// With `charge_pays_order` and `charge_due_elsewhere`: the payment event that owns the charge.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner_event_id: Option<i64>,
+}
+
+/// A line of a list that cannot be applied.
+#[derive(Debug, Clone, Object, Serialize)]
+struct LineProblem {
+    /// Its place in the list, from 0.
+    line: i64,
+    /// The stable name of the kind of problem.
+    code: Text,
+    /// The reason why it cannot be applied.
+    detail: String,
 }
 
 /// An error response: its body and its headers.
@@ -67,6 +90,10 @@ impl Problem {
             detail: detail.into(),
             code: Text(code),
             available_stock: None,
+            sale_starts_at: None,
+            product_id: None,
+            reserved_stock: None,
+            lines: None,
             order_id: None,
             owner_event_id: None,
         };
@@ -192,7 +219,13 @@ impl From<Refusal> for Problem {
             | Refusal::EventNotFound
             | Refusal::ClientNotFound
             | Refusal::ClientKeyNotFound => StatusCode::NOT_FOUND,
+            Refusal::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Refusal::SoldOut { .. }
+            | Refusal::SaleNotStarted { .. }
+            | Refusal::SaleEnded
+            | Refusal::SalePaused
+            | Refusal::SkuTaken { .. }
+            | Refusal::StockReserved { .. }
             | Refusal::AllHeld { .. }
             | Refusal::HoldUsed { .. }
             | Refusal::HoldExpired
@@ -217,6 +250,9 @@ impl From<Refusal> for Problem {
             | Refusal::InvalidReference
             | Refusal::InvalidMetadata
             | Refusal::IdempotencyKeyReuse
+            | Refusal::InvalidProduct { .. }
+            | Refusal::StockNotHere
+            | Refusal::InvalidLines(_)
             | Refusal::InvalidClientName
             | Refusal::InvalidKid
             | Refusal::InvalidPublicKey
@@ -228,6 +264,23 @@ impl From<Refusal> for Problem {
             Refusal::AllHeld { available_stock, retry_after_seconds } => {
                 problem.body.available_stock = Some(available_stock);
                 problem.retry_after_seconds = Some(retry_after_seconds);
+            }
+            Refusal::SaleNotStarted { sale_starts_at, retry_after_seconds } => {
+                problem.body.sale_starts_at = Some(Timestamp(sale_starts_at));
+                problem.retry_after_seconds = Some(retry_after_seconds);
+            }
+            Refusal::SkuTaken { product_id } => problem.body.product_id = Some(product_id),
+            Refusal::StockReserved { reserved, available_stock } => {
+                problem.body.reserved_stock = Some(reserved);
+                problem.body.available_stock = Some(available_stock);
+            }
+            Refusal::InvalidLines(lines) => {
+                let line = |(place, refusal): (usize, Refusal)| LineProblem {
+                    line: i64::try_from(place).unwrap_or(i64::MAX),
+                    code: Text(refusal.code()),
+                    detail: refusal.to_string(),
+                };
+                problem.body.lines = Some(lines.into_iter().map(line).collect());
             }
             Refusal::HoldUsed { order_id } => problem.body.order_id = Some(order_id),
             Refusal::ChargePaysOrder { owner_event_id, order_id }

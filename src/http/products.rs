@@ -3,27 +3,30 @@
 use std::sync::Arc;
 
 use poem_openapi::param::{Path, Query};
-use poem_openapi::{Object, OpenApi};
+use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Serialize;
 
 use super::json::Json;
 use super::paging::{read_page, write_cursor};
 use super::problem::{Denied, denials};
 use super::tags::Tags;
-use super::values::{Cursor, Timestamp};
+use super::values::{Cursor, JsonObject, Timestamp, Word};
 use crate::app::App;
-use crate::checkout::Product;
-use crate::domain::Caller;
+use crate::checkout::Shown;
+use crate::domain::{Caller, ProductDetails, ProductStatus, SaleStatus};
 
 /// The name of the list of products in cursors.
 const LIST: &str = "p";
 
-/// A product and its stock.
+/// A product, its stock, and the terms of its sale.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename = "Product")]
+#[oai(rename = "Product", skip_serializing_if_is_none)]
 pub struct ProductBody {
     /// The product's id.
-    id: i64,
+    pub(super) id: i64,
+    /// The operator's own name for it, unique.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sku: Option<String>,
     /// The product's name.
     name: String,
     /// Price of one unit, in minor units of `currency`.
@@ -34,21 +37,81 @@ pub struct ProductBody {
     stock: i64,
     /// Units on sale now: neither held, nor in an order, nor sold. Read after this request arrived.
     available_stock: i64,
+    /// What an operator has decided about the sale.
+    status: Word<ProductStatus>,
+    /// Whether units can be held now.
+    sale_status: Word<SaleStatus>,
+    /// When the sale begins; absent: it has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sale_starts_at: Option<Timestamp>,
+    /// When the sale is over; absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sale_ends_at: Option<Timestamp>,
+    /// With `all_held`: when the first units come back, if their buyer does not pay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_return_at: Option<Timestamp>,
+    /// How long a hold lasts, in seconds; absent: as long as the shop says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_ttl_seconds: Option<i64>,
+    /// How long an order may stay unpaid, in seconds; absent: as long as the shop says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_ttl_seconds: Option<i64>,
+    /// The most units of one hold; absent: as many as the shop says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_qty: Option<i64>,
+    /// The most units of one buyer; absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_per_buyer: Option<i64>,
+    /// Texts of the operator's, which buyers see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<JsonObject>,
     /// The time of that read by the database's clock.
     server_time: Timestamp,
 }
 
-impl From<Product> for ProductBody {
-    fn from(product: Product) -> Self {
+impl From<Shown> for ProductBody {
+    fn from(Shown { product, sale_status, next_return_at }: Shown) -> Self {
+        let ProductDetails { sku, name, price_minor, currency, sale, metadata } = product.details;
         Self {
             id: product.id,
-            name: product.name,
-            price_minor: product.price_minor,
-            currency: product.currency,
+            sku,
+            name,
+            price_minor,
+            currency,
             stock: product.stock,
             available_stock: product.available,
+            status: Word(sale.status),
+            sale_status: Word(sale_status),
+            sale_starts_at: sale.starts_at.map(Timestamp),
+            sale_ends_at: sale.ends_at.map(Timestamp),
+            next_return_at: next_return_at.map(Timestamp),
+            hold_ttl_seconds: sale.hold_ttl_seconds,
+            order_ttl_seconds: sale.order_ttl_seconds,
+            max_qty: sale.max_qty,
+            max_per_buyer: sale.max_per_buyer,
+            metadata: metadata.as_deref().and_then(JsonObject::read),
             server_time: Timestamp(product.server_time),
         }
+    }
+}
+
+/// The response with one product.
+#[derive(ApiResponse)]
+pub enum ProductFound {
+    /// The product.
+    #[oai(status = 200)]
+    Found(
+        Json<ProductBody>,
+        /// A digest of the terms, for `If-Match`. Reads never answer 304, since the body has the stock.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+impl From<Shown> for ProductFound {
+    fn from(shown: Shown) -> Self {
+        let tag = shown.product.details.etag();
+        Self::Found(Json(shown.into()), tag)
     }
 }
 
@@ -85,12 +148,11 @@ impl Products {
         &self,
         _caller: Caller,
         product_id: Path<i64>,
-    ) -> Result<Json<ProductBody>, Denied<FindProductDenials>> {
-        let product = self.app.checkout.product(product_id.0).await?;
-        Ok(Json(product.into()))
+    ) -> Result<ProductFound, Denied<FindProductDenials>> {
+        Ok(self.app.checkout.product(product_id.0).await?.into())
     }
 
-    /// List all products, page by page
+    /// List all products that are not retired, page by page
     #[oai(path = "/products", method = "get", operation_id = "listProducts")]
     async fn list(
         &self,
@@ -99,8 +161,16 @@ impl Products {
         limit: Query<Option<u32>>,
         /// `next_cursor` of the previous page.
         cursor: Query<Option<String>>,
+        /// Only the product with this sku.
+        sku: Query<Option<String>>,
     ) -> Result<Json<ProductPage>, Denied<ListProductsDenials>> {
         let (limit, behind) = read_page(LIST, limit.0, cursor.0.as_deref())?;
+        if let Some(sku) = sku.0 {
+            let app = Arc::clone(&self.app);
+            let find = async move { app.checkout.product_by_sku(&sku, behind.unwrap_or(0)).await };
+            let items = self.app.run(find).await?.into_iter().map(ProductBody::from).collect();
+            return Ok(Json(ProductPage { items, next_cursor: Cursor(None) }));
+        }
         let page = self.app.checkout.list_products(behind.unwrap_or(0), limit).await?;
         Ok(Json(ProductPage {
             items: page.items.into_iter().map(ProductBody::from).collect(),

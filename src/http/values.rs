@@ -62,6 +62,16 @@ impl<T: Named> Serialize for Word<T> {
     }
 }
 
+impl<'de, T: Named> serde::Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Cow::<str>::deserialize(deserializer)?;
+        T::from_name(&name).map(Self).ok_or_else(|| {
+            let words: Vec<&str> = T::ALL.iter().map(|word| word.as_str()).collect();
+            de::Error::custom(format_args!("a word must be one of {}", words.join(", ")))
+        })
+    }
+}
+
 impl<T: Named> ParseFromParameter for Word<T> {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
         T::from_name(value).map(Self).ok_or_else(|| ParseError::custom("not one of the allowed values"))
@@ -155,6 +165,7 @@ inline_type!(() Cursor, "cursor", cursor_schema(), |cursor| Value::from(cursor.0
 inline_type!(() Whole, "integer_int64", MetaSchema::new_with_format("integer", "int64"), |number| {
     Value::from(number.0)
 });
+inline_type!(() JsonObject, "object", MetaSchema::new("object"), |object| object.0.clone());
 inline_type!(() Verbatim, "any", MetaSchema::ANY, |text| Value::String(text.0.clone()));
 inline_type!(() AmountText, "amount", amount_schema(), |amount| Value::String(amount.0.clone()));
 
@@ -231,6 +242,17 @@ impl<'de> serde::Deserialize<'de> for Verbatim {
     }
 }
 
+/// A JSON object that the service keeps and returns.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JsonObject(pub Value);
+
+impl JsonObject {
+    /// Reads a stored text; `None` when it is not JSON.
+    pub fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self)
+    }
+}
+
 fn amount_schema() -> MetaSchema {
     let one_of = |schema| MetaSchemaRef::Inline(Box::new(schema));
     let mut schema = MetaSchema::ANY;
@@ -260,7 +282,7 @@ macro_rules! never_read {
         })+
     };
 }
-never_read!(() ProblemUri, () ProblemTitle, () Timestamp, () Text, () Cursor, (T: Named) Word<T>);
+never_read!(() JsonObject, () ProblemUri, () ProblemTitle, () Timestamp, () Text, () Cursor, (T: Named) Word<T>);
 
 #[cfg(test)]
 mod tests {

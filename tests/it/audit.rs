@@ -94,7 +94,16 @@ impl Scene {
         };
         let damage = |kind: Kind, id: &str, damage: String| (kind, id.to_owned(), damage);
         let moved = |damage: &str| format!("UPDATE products SET {damage} WHERE id = {spare_product}");
+        let trail = |action: &str, from: &str| {
+            format!(
+                "INSERT INTO product_trail (product_id, change_id, place, actor, action, from_values, to_values) VALUES
+                 ({spare_product}, '1', 1, 'o', 'created', NULL, '{{}}'), ({spare_product}, '1', 2, 'o', '{action}', {from}, '{{}}')"
+            )
+        };
         vec![
+            damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("created", "NULL")),
+            damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("stock", "'{}'")),
+            damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("changed", "NULL")),
             damage(Kind::UnitsNotConserved, &spare_product.to_string(), moved("reserved = reserved + 1")),
             damage(Kind::HoldOrderMismatch, &self.held, hold(&held, "status = 'ordered', returns_at = NULL")),
             damage(Kind::HoldOrderMismatch, &self.pending.0, hold(&binary(&self.pending.0), "status = 'expired'")),
@@ -204,7 +213,7 @@ impl Scene {
 
 /// Empties every table except `products`, and sets all their units free.
 async fn forget_everything(shop: &Shop) {
-    for table in ["holds", "orders", "order_events", "payment_events", "charges"] {
+    for table in ["holds", "orders", "order_events", "payment_events", "charges", "product_trail"] {
         shop.execute(&format!("DELETE FROM {table}")).await;
     }
     shop.execute("UPDATE products SET reserved = 0 WHERE reserved > 0").await;

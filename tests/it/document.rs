@@ -26,6 +26,9 @@ async fn the_generated_document_equals_the_one_that_is_checked_in_and_the_one_th
 fn filled(statement: &sql::Source) -> String {
     let width = match statement.name {
         "holds/insert" => 7,
+        "holds/insert_with_order_time" => 8,
+        "products/insert_all" => 13,
+        "product_trail/insert" => 8,
         "idempotency_keys/insert" => 7,
         "payment_events/insert_applied" => 19,
         "charges/insert_all_paid" => 8,

@@ -128,7 +128,7 @@ async fn watch(app: Arc<App>, client: Client, product_id: i64, history: Arc<Mute
         let (span, product) = timed(app.checkout.product(product_id)).await;
         let (http_span, available) = timed(client.available(product_id)).await;
         let mut history = history.lock().expect("no panic while this is locked");
-        history.reads.push((span, product.expect("it is there").available, "a read"));
+        history.reads.push((span, product.expect("it is there").product.available, "a read"));
         history.reads.push((http_span, available, "a GET"));
     }
 }
@@ -209,7 +209,7 @@ async fn twenty_thousand_reads_after_an_acknowledged_hold_all_show_it() {
                     .expect("enough units");
                 let least = acknowledged.fetch_add(1, Ordering::SeqCst) + 1;
                 let product = other.checkout.product(product_id).await.expect("it is there");
-                stale += usize::from(product.stock - product.available < least);
+                stale += usize::from(product.product.stock - product.product.available < least);
             }
             stale
         }

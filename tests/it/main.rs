@@ -40,6 +40,7 @@ mod owners;
 mod permutations;
 mod plans;
 mod process;
+mod products;
 mod queue;
 mod rates;
 mod readiness;

@@ -4,10 +4,11 @@
 use std::num::NonZeroU32;
 
 use holdfast::config::Config;
+use holdfast::domain::AdminToken;
 use serde_json::{Value, json};
 
 use crate::support::schema::Document;
-use crate::support::{Answer, Client, Shop, mint};
+use crate::support::{Answer, Client, Shop, mint, with};
 
 /// A client that checks every response against the document.
 struct Checked<'shop> {
@@ -110,4 +111,61 @@ async fn responses_to_callers_over_their_limit_fit_the_document() {
     api.hold(product_id, 1).await.refused(429, "rate_limited");
     api.get("/api/admin/refunds", "", "").await.expect(403);
     api.get("/api/admin/refunds", "", "").await.refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn responses_about_products_fit_the_document() {
+    const TOKEN: &str = "an-operators-token-of-these-tests";
+    let shop = Shop::open().await;
+    let client = shop.serve_without_workers_as(Config { admin_token: AdminToken::new(TOKEN), ..shop.config() }).await;
+    let document = Document::read(&client.get("/openapi.json").await.expect(200).text);
+    let send = async |method: &str, path: &str, place: &str, body: Option<Value>| {
+        let request = client.request(method, &path.replace("{}", place)).bearer_auth(TOKEN);
+        let answer = client.send(body.into_iter().fold(request, |request, body| request.json(&body))).await;
+        let name = if path.contains("by-sku") { "{sku}" } else { "{product_id}" };
+        document.check(method, &path.replace("{}", name), &answer);
+        answer
+    };
+    let admin = "/api/admin/products";
+    let product = json!({
+        "sku": "poster", "name": "Poster", "price_minor": 1, "currency": "EUR", "stock": 2, "metadata": { "a": "b" },
+        "sale_ends_at": "2090-01-01T00:00:00Z", "hold_ttl_seconds": 9, "order_ttl_seconds": 9, "max_qty": 9,
+    });
+    let made = send("POST", admin, "", Some(product.clone())).await.expect(201);
+    let id = made.body["id"].to_string();
+    send("POST", admin, "", Some(product.clone())).await.refused(409, "sku_taken");
+    send("POST", admin, "", Some(json!({}))).await.refused(422, "invalid_body");
+    let (by_sku, one) = (format!("{admin}/by-sku/{{}}"), format!("{admin}/{{}}"));
+    send("PUT", &by_sku, "poster", Some(product.clone())).await.expect(200);
+    send("PUT", &by_sku, "other", Some(with(&product, json!({ "sku": null })))).await.expect(201);
+    send("PUT", &by_sku, "poster", Some(with(&product, json!({ "stock": 3 })))).await.refused(422, "stock_not_here");
+    let bulk = format!("{admin}/bulk");
+    send("POST", &bulk, "", Some(json!({ "items": [product] }))).await.expect(200);
+    send("POST", &bulk, "", Some(json!({ "items": [product, product] }))).await.refused(422, "invalid_lines");
+    send("PATCH", &one, &id, Some(json!({ "price_minor": 2 }))).await.expect(200);
+    send("PATCH", &one, &id, Some(json!({ "sku": "other" }))).await.refused(409, "sku_taken");
+    send("PATCH", &one, "4711", Some(json!({}))).await.refused(404, "product_not_found");
+    send("PATCH", &one, &id, Some(json!({ "max_qty": 0 }))).await.refused(422, "invalid_product");
+    let request = client.request("PATCH", &format!("{admin}/{id}")).bearer_auth(TOKEN).header("if-match", "\"old\"");
+    let stale = client.send(request.json(&json!({}))).await;
+    document.check("PATCH", &one.replace("{}", "{product_id}"), &stale);
+    stale.refused(412, "precondition_failed");
+    client.hold(made.body["id"].as_i64().expect("an id"), 2).await;
+    let stock = format!("{admin}/{{}}/stock");
+    send("POST", &stock, &id, Some(json!({ "set": 1 }))).await.refused(409, "stock_reserved");
+    send("GET", "/api/products/{}", &id, None).await.expect(200);
+    send("GET", "/api/products/{}", &id, None).await.text("next_return_at");
+    send("POST", &stock, &id, Some(json!({ "add": 1, "reason": "found" }))).await.expect(200);
+    send("GET", &format!("{admin}/{{}}/trail"), &id, None).await.expect(200);
+    send("GET", &format!("{admin}/{{}}/trail"), "4711", None).await.refused(404, "product_not_found");
+    for (terms, code) in [
+        ("status = 'paused'", "sale_paused"),
+        ("status = 'retired'", "sale_ended"),
+        ("status = 'on_sale', sale_starts_at = '2089-01-01'", "sale_not_started"),
+    ] {
+        shop.execute(&format!("UPDATE products SET {terms}")).await;
+        let hold = json!({ "product_id": made.body["id"], "qty": 1 });
+        send("POST", "/api/holds", "", Some(hold)).await.refused(409, code);
+        send("GET", "/api/products", "", None).await.expect(200);
+    }
 }

@@ -130,7 +130,7 @@ async fn every_request_is_timed_by_its_route_and_never_by_an_id() {
         ("GET", "/api/holds/{hold_id}", 200),
         ("GET", "/api/orders/{order_id}/events", 200),
         ("GET", "unmatched", 404),
-        ("other", "/api/holds/{hold_id}", 405),
+        ("PUT", "/api/holds/{hold_id}", 405),
         ("other", "/api/holds", 405),
     ] {
         let tags = [format!("method:{method}"), format!("route:{route}"), format!("status:{status}")];

@@ -22,7 +22,7 @@ use self::report::{Findings, LookedAt, MoneyTotals, PRODUCTS, Report, Stock};
 use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
 use crate::db::views::audit::{
-    self, CHARGES, Counters, EVENTS, Finding, HOLDS, Key, Kind, ORDERS, Page, TRANSITIONS, Table, Units,
+    self, CHARGES, Counters, EVENTS, Finding, HOLDS, Key, Kind, ORDERS, PRODUCT_TRAIL, Page, TRANSITIONS, Table, Units,
 };
 use crate::db::{Failure, Tx};
 use crate::domain::Refusal;
@@ -129,6 +129,7 @@ async fn look_at_everything(tx: &mut Tx<'_>) -> Result<Report, Failure> {
         payment_events: audit.add_up_events(tx).await?,
         charges: audit.add_up_charges(tx).await?,
     };
+    audit.look_at_trails_of_products(tx).await?;
     if !audit.sums.add_up() {
         audit.name_what_is_wrong(tx).await?;
     }
@@ -300,6 +301,17 @@ impl Audit {
             }
         }
         Ok(rows)
+    }
+
+    /// Checks the pages of trails of products that create one, or have a row that cannot be right by itself.
+    async fn look_at_trails_of_products(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        let mut first = Some(PRODUCT_TRAIL.first());
+        while let Some(page) = self.next_page(tx, &PRODUCT_TRAIL, &mut first).await? {
+            if audit::sum_product_trail(tx, &page).await? != (0, 0) {
+                self.make_own_checks(tx, &PRODUCT_TRAIL, &page).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the checks of every table that are skipped while the sums agree.

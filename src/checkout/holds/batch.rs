@@ -68,17 +68,19 @@ impl Keyable for HoldRequest {
 pub(crate) struct HoldWork {
     pub(crate) database: Database,
     pub(crate) ttl_seconds: u64,
-    pub(crate) supplies: Supplies,
+    /// The most units of a hold of a product that does not say so.
+    pub(crate) max_qty: i64,
+    pub(crate) supplies: Arc<Supplies>,
     pub(crate) products: Arc<KnownProducts>,
     /// Holds that were taken alone.
     pub(crate) recent: Arc<Recent<HoldLine>>,
 }
 
-type HoldJob = JobOf<HoldWork>;
+pub(super) type HoldJob = JobOf<HoldWork>;
 /// Requests to be refused, and why.
-type Refused = Vec<(Refusal, HoldJob)>;
+pub(super) type Refused = Vec<(Refusal, HoldJob)>;
 /// Copies of requests that were answered before, each with the stored result.
-type Replays = Vec<(HoldJob, StoredResult)>;
+pub(super) type Replays = Vec<(HoldJob, StoredResult)>;
 
 impl Work for HoldWork {
     type Key = i64;
@@ -98,7 +100,11 @@ impl Work for HoldWork {
         for job in reused {
             job.answer(Err(Refusal::IdempotencyKeyReuse.into()));
         }
-        let batch = Batch { work: self, database, product_id, turn, again };
+        let mut batch = Batch { work: self, database, product_id, turn, again };
+        let (jobs, replays) = match batch.admit(jobs, replays).await {
+            Ok(admitted) => admitted,
+            Err(ended) => return ended,
+        };
         match supply {
             Some(supply) if supply < sum(&jobs) => batch.read_first(jobs, replays).await,
             _ => batch.write(jobs, Vec::new(), replays).await,
@@ -125,7 +131,7 @@ fn sum(jobs: &[HoldJob]) -> i64 {
     jobs.iter().map(|job| job.request.qty).sum()
 }
 
-fn refuse_all(jobs: impl IntoIterator<Item = HoldJob>, error: &Error) -> Attempt<HoldJob> {
+pub(super) fn refuse_all(jobs: impl IntoIterator<Item = HoldJob>, error: &Error) -> Attempt<HoldJob> {
     for job in jobs {
         job.answer(Err(error.clone()));
     }
@@ -133,7 +139,7 @@ fn refuse_all(jobs: impl IntoIterator<Item = HoldJob>, error: &Error) -> Attempt
 }
 
 /// Returns all jobs of a batch of which nothing was written, in order of arrival.
-fn all(jobs: Vec<HoldJob>, rest: Refused, replays: Replays) -> Vec<HoldJob> {
+pub(super) fn all(jobs: Vec<HoldJob>, rest: Refused, replays: Replays) -> Vec<HoldJob> {
     let rest = rest.into_iter().map(|(_, job)| job);
     let mut all: Vec<HoldJob> = jobs.into_iter().chain(rest).chain(replays.into_iter().map(|(job, _)| job)).collect();
     all.sort_by_key(Job::deadline);
@@ -141,13 +147,13 @@ fn all(jobs: Vec<HoldJob>, rest: Refused, replays: Replays) -> Vec<HoldJob> {
 }
 
 /// A running attempt.
-struct Batch<'work> {
-    work: &'work HoldWork,
-    database: Database,
-    product_id: i64,
+pub(super) struct Batch<'work> {
+    pub(super) work: &'work HoldWork,
+    pub(super) database: Database,
+    pub(super) product_id: i64,
     turn: Turn,
     /// Jobs that come first in the next batch.
-    again: Vec<HoldJob>,
+    pub(super) again: Vec<HoldJob>,
 }
 
 impl Batch<'_> {
@@ -155,7 +161,8 @@ impl Batch<'_> {
     async fn read_first(mut self, jobs: Vec<HoldJob>, replays: Replays) -> Attempt<HoldJob> {
         let most = jobs.iter().map(|job| job.request.qty).max().unwrap_or(0);
         let wanted = (most, sum(&jobs));
-        let supply = match self.work.supplies.find(&self.database, self.product_id, wanted).await {
+        let own = self.work.products.peek(self.product_id).map(|known| known.terms.sale.clone()).unwrap_or_default();
+        let supply = match self.work.supplies.find(&self.database, self.product_id, &own, wanted).await {
             Ok(supply) => supply,
             Err(error) => {
                 self.fail(jobs, replays, &error);
@@ -172,7 +179,11 @@ impl Batch<'_> {
                 rest.push((explain(&supply, left, qty), job));
             }
         }
-        let rest = match self.still_unknown(rest).await {
+        let rest = match self.explained(rest, supply.is_plain).await {
+            Ok(rest) => self.still_unknown(rest).await,
+            Err(failed) => Err(failed),
+        };
+        let rest = match rest {
             Ok(rest) => rest,
             Err((rest, error)) => {
                 let others = all(fitting, Vec::new(), replays);
@@ -191,7 +202,7 @@ impl Batch<'_> {
     /// Returns the jobs that may be refused. No request may be refused because of units that an earlier request with the same
     /// key has taken, so the keys are looked up once more after the supply was read. Jobs whose key is known by now come again
     /// in the next batch.
-    async fn still_unknown(&mut self, rest: Refused) -> Result<Refused, (Vec<HoldJob>, Error)> {
+    pub(super) async fn still_unknown(&mut self, rest: Refused) -> Result<Refused, (Vec<HoldJob>, Error)> {
         if rest.iter().all(|(_, job)| job.request.keyed.is_none()) {
             return Ok(rest);
         }
@@ -232,11 +243,12 @@ impl Batch<'_> {
         Attempt { again: self.again, spoiled, ..Attempt::done(left) }
     }
 
-    /// Refuses jobs. The responses to copies do not depend on a product that has been deleted, so they come again.
-    fn fail(&mut self, jobs: Vec<HoldJob>, replays: Replays, error: &Error) {
+    /// Refuses jobs. The responses to copies do not depend on a product that has been deleted or is not sold any more, so they
+    /// come again.
+    pub(super) fn fail(&mut self, jobs: Vec<HoldJob>, replays: Replays, error: &Error) {
         let mut jobs = jobs;
         let copies = replays.into_iter().map(|(job, _)| job);
-        if matches!(error, Error::Refused(Refusal::ProductNotFound)) {
+        if matches!(error, Error::Refused(_)) {
             self.work.products.forget(self.product_id);
             self.put_first(copies.collect());
         } else {
@@ -270,7 +282,7 @@ impl Batch<'_> {
             terms: &terms,
             holds,
             owners,
-            ttl_seconds: self.work.ttl_seconds,
+            ttl_seconds: terms.sale.hold_seconds(self.work.ttl_seconds),
             keys: Keys::new(new, copies),
         };
         let taken = send(&self.database, "holds.create", &packet).await?;
@@ -303,6 +315,7 @@ fn answer(
                     order_id: None,
                     details: details.clone(),
                     server_time: taken_at,
+                    order_ttl_seconds: terms.sale.order_seconds(),
                 };
                 if single {
                     recent.record(hold_id, hold.clone());

@@ -1,5 +1,6 @@
 //! Holds: units that are reserved for a short time.
 
+mod admission;
 pub(crate) mod batch;
 pub mod expiry;
 mod halves;
@@ -20,6 +21,7 @@ use crate::checkout::units;
 use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::idempotency_keys::{self, IdempotentRequest};
 use crate::db::{Failure, Tx};
+use crate::domain::product::MOST_PER_HOLD;
 use crate::domain::{Caller, Details, HoldStatus, Refusal, mint_id};
 use crate::telemetry;
 
@@ -48,7 +50,8 @@ impl Checkout {
     ///
     /// # Errors
     /// [`Refusal::InvalidQuantity`], [`Refusal::ProductNotFound`], [`Refusal::IdempotencyKeyReuse`]; when there are not enough
-    /// units, [`Refusal::AllHeld`] if enough may come back, else [`Refusal::SoldOut`]; [`Error::Overloaded`] when too many
+    /// units, [`Refusal::AllHeld`] if enough may come back, else [`Refusal::SoldOut`]; while the product is not sold,
+    /// [`Refusal::SaleNotStarted`], [`Refusal::SaleEnded`] or [`Refusal::SalePaused`]; [`Error::Overloaded`] when too many
     /// requests wait for this product.
     pub async fn create_hold(&self, new: NewHold) -> Result<Taken, Error> {
         let result = self.queue_for_hold(new).await;
@@ -63,14 +66,16 @@ impl Checkout {
     }
 
     async fn queue_for_hold(&self, NewHold { product_id, qty, keyed, details }: NewHold) -> Result<Taken, Error> {
-        if qty < 1 || qty > self.policy.max_qty {
-            return Err(Refusal::InvalidQuantity { max: self.policy.max_qty }.into());
+        let known = self.known_products.peek(product_id);
+        if !(1..=MOST_PER_HOLD).contains(&qty) {
+            let max = known.map_or(self.policy.max_qty, |known| known.terms.sale.max_units(self.policy.max_qty));
+            return Err(Refusal::InvalidQuantity { max }.into());
         }
         let deadline = deadline();
         // An id that no product has costs a share of a read round, and not a lane and a transaction of its own. A request with
         // a key must not be refused before its key is looked up, which its batch does.
-        if keyed.is_none() && !self.known_products.contains(product_id) {
-            self.known_products.record(&self.product_until(deadline, product_id).await?);
+        if keyed.is_none() && known.is_none() {
+            self.known_products.record(&self.product_until(deadline, product_id).await?.product);
         }
         ask(&self.holds, product_id, HoldRequest { hold_id: mint_id(), qty, details, keyed }, deadline).await
     }

@@ -62,8 +62,8 @@ struct Outlook {
 }
 
 impl Outlook {
-    /// Returns the ranges that may have rows now; `None` when a whole read is due.
-    fn ranges(&self, now: Instant, fronts: Fronts, every: Duration) -> Option<Vec<Range>> {
+    /// Returns the ranges that may have rows now; `None` when a whole read is due. `own`: the times of the product itself.
+    fn ranges(&self, now: Instant, fronts: Fronts, own: &[Duration], every: Duration) -> Option<Vec<Range>> {
         let (whole, took) = self.whole;
         if now.duration_since(whole) >= every.max(took * WHOLE_SHARE) {
             return None;
@@ -72,7 +72,7 @@ impl Outlook {
         let (from, to) = (self.read_at - SLACK, self.read_at + passed);
         let front = |ttl: Duration| (from + ttl, Some(to + ttl + SLACK));
         let new = [(from, Some(to)), front(fronts.hold_ttl), front(fronts.order_ttl)];
-        Some(merged(self.ranges.iter().copied().chain(new)))
+        Some(merged(self.ranges.iter().copied().chain(new).chain(own.iter().copied().map(front))))
     }
 }
 
@@ -120,9 +120,10 @@ impl Outlooks {
         Self { fronts, whole_reads, products: Mutex::default() }
     }
 
-    /// Returns the ranges that a read which begins now has to cover; `None`: everything.
-    pub(crate) fn ranges(&self, product_id: i64, now: Instant) -> Option<Vec<Range>> {
-        self.products().get(&product_id)?.ranges(now, self.fronts, self.whole_reads.every)
+    /// Returns the ranges that a read which begins now has to cover; `None`: everything. `own`: how long after its creation a row
+    /// of this product comes back by itself, if the product says so.
+    pub(crate) fn ranges(&self, product_id: i64, own: &[Duration], now: Instant) -> Option<Vec<Range>> {
+        self.products().get(&product_id)?.ranges(now, self.fronts, own, self.whole_reads.every)
     }
 
     /// Records a whole read that failed: when it began, and how long it took. The known ranges serve until the next one.
@@ -153,7 +154,7 @@ impl Outlooks {
             (Some(_), None) => return,
         };
         if products.len() >= REMEMBERED {
-            products.retain(|_, known| known.ranges(began, self.fronts, self.whole_reads.every).is_some());
+            products.retain(|_, known| known.ranges(began, self.fronts, &[], self.whole_reads.every).is_some());
         }
         if products.len() < REMEMBERED || products.contains_key(&product_id) {
             let ranges = found(read, &supply.returns, supply.returns.len() < limit);
@@ -217,17 +218,17 @@ mod tests {
     #[test]
     fn a_slow_product_is_read_in_ranges_until_its_next_whole_read() {
         let (outlooks, began) = (Outlooks::new(fronts(), WholeReads::default()), Instant::now());
-        assert_eq!(outlooks.ranges(1, began), None);
+        assert_eq!(outlooks.ranges(1, &[], began), None);
         outlooks.record(1, (began, 200 * MS), None, 2, &supply(0, &[50]));
         let second = began + 1000 * MS;
-        let ranges = outlooks.ranges(1, second).expect("the whole read serves for two seconds");
+        let ranges = outlooks.ranges(1, &[], second).expect("the whole read serves for two seconds");
         assert_eq!(ranges, [to(-5, 1), to(50, 50), to(115, 126), to(895, 906)]);
         outlooks.record(1, (second, MS), Some(&ranges), 2, &supply(1, &[50, 120]));
-        let ranges = outlooks.ranges(1, began + 1999 * MS).expect("it still serves");
+        let ranges = outlooks.ranges(1, &[], began + 1999 * MS).expect("it still serves");
         assert_eq!(ranges.len(), 4);
         assert_eq!((ranges[0].0, ranges[1], ranges[2].0), (at(-4), to(50, 50), at(116)));
-        assert_eq!(outlooks.ranges(1, began + 2000 * MS), None);
-        assert_eq!(outlooks.ranges(2, began), None);
+        assert_eq!(outlooks.ranges(1, &[], began + 2000 * MS), None);
+        assert_eq!(outlooks.ranges(2, &[], began), None);
     }
 
     #[test]
@@ -235,7 +236,7 @@ mod tests {
         let (outlooks, began) = (Outlooks::new(fronts(), WholeReads::default()), Instant::now());
         outlooks.record(1, (began, 200 * MS), None, 1, &supply(0, &[]));
         outlooks.record(1, (began, 4 * MS), None, 1, &supply(0, &[]));
-        assert_eq!(outlooks.ranges(1, began), None);
+        assert_eq!(outlooks.ranges(1, &[], began), None);
         assert!(outlooks.products().is_empty());
     }
 

@@ -14,7 +14,7 @@ use crate::db::door::Database;
 use crate::db::due::{Place, Window};
 use crate::db::error::{Error, Failure};
 use crate::db::tables::holds::{self, Supply};
-use crate::domain::Refusal;
+use crate::domain::{Refusal, Sale};
 
 /// Maximum number of expired holds per page that are given back before a request is refused.
 const DUE: u32 = 500;
@@ -29,14 +29,15 @@ pub(crate) struct Supplies {
 
 impl Supplies {
     /// Reads the supply after expired holds were given back, by this call or by another transaction. The requests want `sum`
-    /// units together, and `most` units at most.
+    /// units together, and `most` units at most. `sale` has the times of the product's own holds and orders.
     pub(super) async fn find(
         &self,
         database: &Database,
         product_id: i64,
+        sale: &Sale,
         (most, sum): (i64, i64),
     ) -> Result<Supply, Error> {
-        let supply = self.read(database, product_id, most).await?;
+        let supply = self.read(database, product_id, sale, most).await?;
         let due = supply.returning > 0 && supply.first_returns_in_us <= 0;
         if supply.available < sum
             && due
@@ -44,15 +45,22 @@ impl Supplies {
         {
             // boxed: it is rare, and it would enlarge the future of every batch
             Box::pin(self.expire_due(database, product_id, first)).await?;
-            return self.read(database, product_id, most).await;
+            return self.read(database, product_id, sale, most).await;
         }
         Ok(supply)
     }
 
-    /// Reads the available units, and those that may come back.
-    async fn read(&self, database: &Database, product_id: i64, enough: i64) -> Result<Supply, Error> {
+    /// Reads the available units, and those that may come back: at least `enough`, if there are as many.
+    pub(crate) async fn read(
+        &self,
+        database: &Database,
+        product_id: i64,
+        sale: &Sale,
+        enough: i64,
+    ) -> Result<Supply, Error> {
         let (outlooks, began) = (&self.outlooks, Instant::now());
-        let within = outlooks.ranges(product_id, began);
+        let own: Vec<Duration> = sale.own_seconds().map(Duration::from_secs).collect();
+        let within = outlooks.ranges(product_id, &own, began);
         let within = within.as_deref();
         let supply = database.read("holds.find_supply", |tx| {
             async move {

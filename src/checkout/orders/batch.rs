@@ -353,11 +353,12 @@ fn draft(request: &OrderRequest, rows: &[HoldLine]) -> Draft {
         total_minor: rows.iter().map(|row| row.qty * row.unit_price_minor).sum(),
         currency: rows.first().map(|row| row.currency.clone()).unwrap_or_default(),
         details: details(request, rows),
+        ttl_seconds: rows.iter().filter_map(|row| row.order_ttl_seconds).min(),
     }
 }
 
 fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> Placed {
-    let Draft { order_id, hold_id, total_minor, currency, details, .. } = draft(request, &items);
+    let Draft { order_id, hold_id, total_minor, currency, details, ttl_seconds, .. } = draft(request, &items);
     let order = Order {
         id: order_id,
         hold_id,
@@ -365,7 +366,7 @@ fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> 
         total_minor,
         currency,
         created_at: placed_at.created_at,
-        pay_by: placed_at.pay_by,
+        pay_by: placed_at.pay_by(ttl_seconds),
         refunded_minor: 0,
         refunded_currency: None,
         restocked: false,

@@ -1,7 +1,6 @@
 //! The products that exist, with their terms as they were last read. A hold of a known product needs no read; the guard of its
 //! transaction compares the terms.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +17,15 @@ const PRODUCTS: NonZeroUsize = NonZeroUsize::new(65_536).expect("it is not zero"
 
 /// Products with their terms.
 #[derive(Debug)]
-pub(crate) struct KnownProducts(Mutex<LruCache<i64, Arc<Terms>>>);
+pub(crate) struct KnownProducts(Mutex<LruCache<i64, Known>>);
+
+/// A product as it was last read.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) terms: Arc<Terms>,
+    /// Whether its sale was on.
+    pub(crate) is_open: bool,
+}
 
 impl Default for KnownProducts {
     fn default() -> Self {
@@ -27,15 +34,16 @@ impl Default for KnownProducts {
 }
 
 impl KnownProducts {
-    /// Returns whether a product is remembered.
-    pub(crate) fn contains(&self, product_id: i64) -> bool {
-        self.lock().get(&product_id).is_some()
+    /// Returns what is remembered of a product.
+    pub(crate) fn peek(&self, product_id: i64) -> Option<Known> {
+        self.lock().get(&product_id).cloned()
     }
 
     /// Remembers a product that was just read.
     pub(crate) fn record(&self, product: &Product) -> Arc<Terms> {
         let terms = Arc::new(product.terms());
-        self.lock().put(product.id, Arc::clone(&terms));
+        let is_open = terms.sale.refusal(product.server_time).is_none();
+        self.lock().put(product.id, Known { terms: Arc::clone(&terms), is_open });
         terms
     }
 
@@ -49,18 +57,25 @@ impl KnownProducts {
     /// # Errors
     /// [`Refusal::ProductNotFound`].
     pub(crate) async fn terms(&self, database: &Database, product_id: i64) -> Result<Arc<Terms>, Error> {
-        if let Some(terms) = self.lock().get(&product_id) {
-            return Ok(Arc::clone(terms));
+        match self.peek(product_id) {
+            Some(known) => Ok(known.terms),
+            None => Ok(self.record(&self.read(database, product_id).await?)),
         }
-        let ids = &BTreeSet::from([product_id]);
-        let product = database.read("products.find_terms", |tx| {
-            async move { products::list_some(tx, ids).await?.pop().ok_or(Failure::Refused(Refusal::ProductNotFound)) }
-                .boxed()
-        });
-        Ok(self.record(&product.await?))
     }
 
-    fn lock(&self) -> MutexGuard<'_, LruCache<i64, Arc<Terms>>> {
+    /// Reads a product.
+    ///
+    /// # Errors
+    /// [`Refusal::ProductNotFound`].
+    pub(crate) async fn read(&self, database: &Database, product_id: i64) -> Result<Product, Error> {
+        let product = database.read("products.find_terms", |tx| {
+            async move { products::find(tx, product_id).await?.ok_or(Failure::Refused(Refusal::ProductNotFound)) }
+                .boxed()
+        });
+        product.await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<i64, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

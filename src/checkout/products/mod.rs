@@ -1,16 +1,21 @@
 //! Products on sale.
 
+pub mod changes;
 pub(crate) mod known;
 pub(crate) mod reads;
+pub mod stock;
+
+use std::collections::BTreeSet;
 
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use self::reads::{Page, PageKey};
+use self::reads::{Page, PageKey, Shown, show};
 use crate::checkout::error::Error;
 use crate::checkout::patience::{ask, deadline};
 use crate::checkout::state::Checkout;
 use crate::db::tables::products::{self, Product};
+use crate::domain::ProductStatus;
 
 impl Checkout {
     /// Returns one product, read after the request arrived.
@@ -19,12 +24,12 @@ impl Checkout {
     /// [`Refusal::ProductNotFound`].
     ///
     /// [`Refusal::ProductNotFound`]: crate::domain::Refusal::ProductNotFound
-    pub async fn product(&self, product_id: i64) -> Result<Product, Error> {
+    pub async fn product(&self, product_id: i64) -> Result<Shown, Error> {
         self.product_until(deadline(), product_id).await
     }
 
     /// Does the same, waiting until `deadline`.
-    pub(crate) async fn product_until(&self, deadline: Instant, product_id: i64) -> Result<Product, Error> {
+    pub(crate) async fn product_until(&self, deadline: Instant, product_id: i64) -> Result<Shown, Error> {
         ask(&self.product_reads, (), product_id, deadline).await
     }
 
@@ -34,6 +39,20 @@ impl Checkout {
     /// As every read.
     pub async fn list_products(&self, after: i64, limit: u32) -> Result<Page, Error> {
         ask(&self.page_reads, PageKey { after, limit }, (), deadline()).await
+    }
+
+    /// Returns the product with this sku, unless it is retired or its id is not greater than `after`.
+    ///
+    /// # Errors
+    /// As every read.
+    pub async fn product_by_sku(&self, sku: &str, after: i64) -> Result<Option<Shown>, Error> {
+        let skus = &BTreeSet::from([sku]);
+        let found = self
+            .database
+            .read("products.list_by_sku", |tx| async move { products::list_by_sku(tx, skus).await }.boxed())
+            .await?;
+        let is_listed = |product: &Product| product.id > after && product.details.sale.status != ProductStatus::Retired;
+        Ok(show(&self.database, &self.supplies, found.into_iter().filter(is_listed)).await?.pop())
     }
 
     /// Creates product 1 with this name, price (in minor units) and stock, if it does not exist. Returns whether it was

@@ -1,6 +1,7 @@
 //! A packet that makes a batch of orders, each from a hold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
@@ -36,6 +37,8 @@ pub struct Draft {
     pub currency: String,
     /// Its owner, and what was written on it, if there is something to store.
     pub details: Option<Arc<Details>>,
+    /// How long it may stay unpaid, in seconds, if its hold says so.
+    pub ttl_seconds: Option<u64>,
 }
 
 /// What all orders of one batch have in common.
@@ -43,8 +46,15 @@ pub struct Draft {
 pub struct PlacedAt {
     /// The database's clock, UTC.
     pub created_at: NaiveDateTime,
-    /// Until when they may stay unpaid, UTC.
+    /// Until when those may stay unpaid whose holds do not say otherwise, UTC.
     pub pay_by: NaiveDateTime,
+}
+
+impl PlacedAt {
+    /// Returns until when an order may stay unpaid whose hold says so many seconds, or nothing.
+    pub fn pay_by(&self, ttl_seconds: Option<u64>) -> NaiveDateTime {
+        ttl_seconds.map_or(self.pay_by, |seconds| self.created_at + Duration::from_secs(seconds))
+    }
 }
 
 /// A batch of orders. Without drafts, the packet only makes copies of earlier requests durable.
@@ -72,7 +82,7 @@ impl<'a> PlaceOrders<'a> {
                 Literal::Number(draft.total_minor),
                 Literal::Bytes(draft.currency.as_bytes()),
                 Literal::Code("NOW(6)"),
-                Literal::Later("created_at", self.ttl_seconds),
+                Literal::Later("created_at", draft.ttl_seconds.unwrap_or(self.ttl_seconds)),
             ]
         });
         sql::orders::Insert { rows: rows(values) }.text()
@@ -84,6 +94,20 @@ impl<'a> PlaceOrders<'a> {
         let mut owners: Vec<_> = self.drafts.iter().filter_map(owner).collect();
         owners.sort_unstable_by_key(|&(order_id, _)| order_id);
         owners
+    }
+
+    /// Returns the first order with the shop's time, whose times are read back; of a batch without one, the first order.
+    fn first(&self) -> Option<&Draft> {
+        self.drafts.iter().find(|draft| draft.ttl_seconds.is_none()).or(self.drafts.first())
+    }
+
+    fn mark_ordered(&self, first: &Draft) -> String {
+        if self.drafts.iter().all(|draft| draft.ttl_seconds == first.ttl_seconds) {
+            let hold_ids: Vec<Uuid> = self.drafts.iter().map(|draft| draft.hold_id).collect();
+            return holds::mark_ordered(&hold_ids, first.order_id);
+        }
+        let seconds = |draft: &Draft| (draft.hold_id, draft.ttl_seconds.unwrap_or(self.ttl_seconds));
+        holds::mark_ordered_each(&self.drafts.iter().map(seconds).collect(), first.order_id)
     }
 
     fn insert_trails(&self) -> String {
@@ -103,11 +127,10 @@ impl Packet for PlaceOrders<'_> {
 
     fn statements(&self) -> Vec<String> {
         let mut statements: Vec<String> = self.keys.statement().into_iter().collect();
-        if let Some(first) = self.drafts.first() {
-            let hold_ids: Vec<Uuid> = self.drafts.iter().map(|draft| draft.hold_id).collect();
+        if let Some(first) = self.first() {
             statements.extend([
                 self.insert(),
-                holds::mark_ordered(&hold_ids, first.order_id),
+                self.mark_ordered(first),
                 self.insert_trails(),
                 sql::orders::FindTerms { order_id: Literal::Id(first.order_id).into() }.text(),
             ]);
@@ -160,7 +183,8 @@ impl Packet for PlaceOrders<'_> {
             pairs.sort_unstable();
             let all = pairs.iter().copied().eq(self.drafts.iter().map(|draft| (draft.hold_id, draft.order_id)));
             let placed = |order: &orders::Order| PlacedAt { created_at: order.created_at, pay_by: order.pay_by };
-            Ok(stored.first().filter(|_| all).map(|order| Some(placed(order))))
+            let first = self.first().and_then(|first| stored.iter().find(|order| order.id == first.order_id));
+            Ok(first.filter(|_| all).map(|order| Some(placed(order))))
         }
         .boxed()
     }
@@ -172,18 +196,19 @@ mod tests {
 
     #[test]
     fn an_order_adds_no_more_bytes_than_its_bound() {
-        let draft = Draft {
+        let draft = |number: u128| Draft {
             order_id: Uuid::max(),
-            hold_id: Uuid::max(),
+            hold_id: Uuid::from_u128(u128::MAX - number),
             hold_rows: 1,
             total_minor: i64::MAX,
             currency: "EUR".to_owned(),
             details: None,
+            ttl_seconds: (number > 0).then_some(31_536_000),
         };
-        let length = |count: usize| {
-            let packet = PlaceOrders::new(vec![draft.clone(); count], 31_536_000, Keys::default());
+        let length = |count: u128| {
+            let packet = PlaceOrders::new((0..count).map(draft).collect(), 31_536_000, Keys::default());
             packet.statements().iter().map(String::len).sum::<usize>()
         };
-        assert!(length(101) - length(1) <= 100 * ROW_BYTES, "{} bytes each", (length(101) - length(1)) / 100);
+        assert!(length(102) - length(2) <= 100 * ROW_BYTES, "{} bytes each", (length(102) - length(2)) / 100);
     }
 }

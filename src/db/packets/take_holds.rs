@@ -5,10 +5,12 @@ use std::sync::Arc;
 use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use mysql_async::Row;
 use uuid::Uuid;
 
 use super::keys::Keys;
 use super::{Packet, exactly};
+use crate::db::column::column;
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
 use crate::db::guard::single;
@@ -20,7 +22,7 @@ use crate::db::tables::products::{self, Terms};
 use crate::domain::{Details, Refusal};
 
 /// What one hold adds to the packet at most, in bytes.
-pub const ROW_BYTES: usize = 160;
+pub const ROW_BYTES: usize = 170;
 
 /// A batch of holds. Without holds, the packet only makes copies of earlier requests durable.
 #[derive(Debug)]
@@ -57,6 +59,19 @@ pub enum TakenHolds {
     Before(Vec<HoldLine>),
 }
 
+type LeftOfPlain = (i64, i64, String, bool, NaiveDateTime, NaiveDateTime);
+
+/// What a batch left, and why it may have failed.
+struct Left {
+    available: i64,
+    /// Whether the terms are still those of the packet.
+    same: bool,
+    /// Why no hold can be taken now.
+    refusal: Option<Refusal>,
+    taken_at: NaiveDateTime,
+    expires_at: NaiveDateTime,
+}
+
 impl TakeHolds<'_> {
     fn insert(&self) -> String {
         let row = |&(hold_id, qty): &(Uuid, i64)| {
@@ -70,7 +85,14 @@ impl TakeHolds<'_> {
                 Literal::Code("expires_at"),
             ]
         };
-        sql::holds::Insert { rows: rows(self.holds.iter().map(row)) }.text()
+        let Some(order_seconds) = self.terms.sale.order_seconds() else {
+            return sql::holds::Insert { rows: rows(self.holds.iter().map(row)) }.text();
+        };
+        let with_order_time = |hold| {
+            let [id, product, qty, price, currency, expires, returns] = row(hold);
+            [id, product, qty, price, currency, expires, returns, Literal::Count(order_seconds)]
+        };
+        sql::holds::InsertWithOrderTime { rows: rows(self.holds.iter().map(with_order_time)) }.text()
     }
 
     fn units(&self) -> i64 {
@@ -79,12 +101,39 @@ impl TakeHolds<'_> {
 
     /// Returns the statement that reads what the batch left; `first` is one of its holds.
     fn find_left(&self, first: Uuid) -> String {
-        let statement = sql::products::FindLeft {
-            product_id: Literal::Number(self.product_id).into(),
-            hold_id: Literal::Id(first).into(),
-            ttl_seconds: Literal::Count(self.ttl_seconds).into(),
-        };
-        statement.text()
+        let (product_id, hold_id) = (Literal::Number(self.product_id).into(), Literal::Id(first).into());
+        match self.terms.sale.is_plain() {
+            true => {
+                let ttl_seconds = Literal::Count(self.ttl_seconds).into();
+                sql::products::FindLeft { product_id, hold_id, ttl_seconds }.text()
+            }
+            false => sql::products::FindLeftOnTerms { product_id, hold_id }.text(),
+        }
+    }
+
+    /// Reads what the batch left.
+    fn left(&self, row: Row) -> Result<Left, Failure> {
+        if self.terms.sale.is_plain() {
+            let (available, price_minor, currency, plain, taken_at, expires_at): LeftOfPlain =
+                mysql_async::from_row_opt(row)
+                    .map_err(|error| Failure::Broken(format!("what a batch left cannot be read: {error}")))?;
+            let Terms { price_minor: price, currency: code, .. } = self.terms;
+            let same = plain && price_minor == *price && currency == *code;
+            return Ok(Left { available, same, refusal: None, taken_at, expires_at });
+        }
+        let sale = products::sale(&row)?;
+        let (now, expires_at): (NaiveDateTime, Option<NaiveDateTime>) =
+            (column(&row, "server_time")?, column(&row, "expires_at")?);
+        let taken_at: Option<NaiveDateTime> = column(&row, "created_at")?;
+        let refusal = sale.refusal(now);
+        let terms = Terms { price_minor: column(&row, "price_minor")?, currency: column(&row, "currency")?, sale };
+        Ok(Left {
+            available: column(&row, "available")?,
+            same: terms == *self.terms,
+            refusal,
+            taken_at: taken_at.unwrap_or(now),
+            expires_at: expires_at.unwrap_or(now),
+        })
     }
 }
 
@@ -107,7 +156,8 @@ impl Packet for TakeHolds<'_> {
     /// Reads the replies.
     ///
     /// # Errors
-    /// [`Refusal::ProductNotFound`]; [`Refusal::SoldOut`] when the units do not suffice, with what there is;
+    /// [`Refusal::ProductNotFound`]; [`Refusal::SaleNotStarted`], [`Refusal::SaleEnded`] or [`Refusal::SalePaused`] when the
+    /// sale is not on; [`Refusal::SoldOut`] when the units do not suffice, with what there is;
     /// [`Failure::Changed`] when the terms have changed.
     fn read(&self, mut replies: Vec<Reply>) -> Result<TakenHolds, Failure> {
         self.keys.read(&mut replies)?;
@@ -119,15 +169,15 @@ impl Packet for TakeHolds<'_> {
         }
         let [inserted, taken, left] = exactly(replies)?;
         let left = left.rows.into_iter().next().ok_or(Failure::Refused(Refusal::ProductNotFound))?;
-        let (available, price_minor, currency, taken_at, expires_at) = mysql_async::from_row_opt(left)
-            .map_err(|error| Failure::Broken(format!("what a batch left cannot be read: {error}")))?;
+        let Left { available, same, refusal, taken_at, expires_at } = self.left(left)?;
         if usize::try_from(inserted.affected) != Ok(self.holds.len()) {
             // an earlier attempt is still being committed, and the next one finds its rows; otherwise a bug
             return Err(Failure::Stale("holds/insert"));
         }
         match single("products/take", taken.affected)? {
             true => Ok(TakenHolds::Now { available, taken_at, expires_at }),
-            false if (Terms { price_minor, currency }) != *self.terms => Err(Failure::Changed("products/take")),
+            false if !same => Err(Failure::Changed("products/take")),
+            false if let Some(refusal) = refusal => Err(refusal.into()),
             false => Err(Refusal::SoldOut { available_stock: available }.into()),
         }
     }
@@ -146,18 +196,21 @@ impl Packet for TakeHolds<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Sale;
 
     #[test]
     fn a_hold_adds_no_more_bytes_than_its_bound() {
-        let terms = Terms { price_minor: i64::MAX, currency: "EUR".to_owned() };
-        let length = |count: usize| {
-            let holds = vec![(Uuid::max(), i64::from(i32::MAX)); count];
-            let keys = Keys::default();
-            let owners = Vec::new();
-            let packet =
-                TakeHolds { product_id: i64::MAX, terms: &terms, holds, owners, ttl_seconds: 31_536_000, keys };
-            packet.statements().iter().map(String::len).sum::<usize>()
-        };
-        assert!(length(101) - length(1) <= 100 * ROW_BYTES, "{} bytes each", (length(101) - length(1)) / 100);
+        for order_ttl_seconds in [None, Some(i64::from(i32::MAX))] {
+            let sale = Sale { order_ttl_seconds, ..Sale::default() };
+            let terms = Terms { price_minor: i64::MAX, currency: "EUR".to_owned(), sale };
+            let length = |count: usize| {
+                let holds = vec![(Uuid::max(), i64::from(i32::MAX)); count];
+                let (keys, owners) = (Keys::default(), Vec::new());
+                let packet =
+                    TakeHolds { product_id: i64::MAX, terms: &terms, holds, owners, ttl_seconds: 31_536_000, keys };
+                packet.statements().iter().map(String::len).sum::<usize>()
+            };
+            assert!(length(101) - length(1) <= 100 * ROW_BYTES, "{} bytes each", (length(101) - length(1)) / 100);
+        }
     }
 }

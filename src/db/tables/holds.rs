@@ -14,7 +14,7 @@ use crate::db::door::Tx;
 use crate::db::due::{Page, Place, Window};
 use crate::db::error::Failure;
 use crate::db::guard::exactly;
-use crate::db::literal::{Literal, ids, rows, within};
+use crate::db::literal::{Literal, cases, ids, rows, within};
 use crate::db::sql;
 use crate::domain::{Details, HoldStatus};
 use crate::telemetry;
@@ -42,6 +42,8 @@ pub struct HoldLine {
     pub details: Option<Arc<Details>>,
     /// The database's clock when it was read, UTC.
     pub server_time: NaiveDateTime,
+    /// How long its order may stay unpaid, in seconds, if its product said so when it was taken.
+    pub order_ttl_seconds: Option<u64>,
 }
 
 /// The units of one row of a hold.
@@ -86,6 +88,8 @@ pub struct Supply {
     pub returns: Vec<NaiveDateTime>,
     /// The database's clock, UTC.
     pub read_at: NaiveDateTime,
+    /// Whether the product has no terms but its price.
+    pub is_plain: bool,
 }
 
 /// Sums up units by product, in the order of the products' ids.
@@ -120,6 +124,9 @@ pub(in crate::db) fn line(row: &Row) -> Result<HoldLine, Failure> {
         expires_at: column(row, "expires_at")?,
         order_id: id_column(row, "order_id")?,
         details: owners::details(row)?,
+        order_ttl_seconds: column::<Option<i64>>(row, "order_ttl_seconds")?
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .filter(|seconds| *seconds > 0),
         server_time: column(row, "server_time")?,
     })
 }
@@ -134,6 +141,14 @@ pub async fn list_units(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Units>
 /// orders, must be paid.
 pub fn mark_ordered(hold_ids: &[Uuid], order_id: Uuid) -> String {
     sql::holds::MarkOrdered { order_id: Literal::Id(order_id).into(), ids: ids(hold_ids) }.text()
+}
+
+/// Does the same for orders with different times, in seconds; `order_id` is one of them.
+pub fn mark_ordered_each(seconds: &BTreeMap<Uuid, u64>, order_id: Uuid) -> String {
+    let hold_ids: Vec<Uuid> = seconds.keys().copied().collect();
+    let pairs = seconds.iter().map(|(&hold_id, &seconds)| (Literal::Id(hold_id), Literal::Count(seconds)));
+    let (order_id, cases) = (Literal::Id(order_id).into(), cases(pairs));
+    sql::holds::MarkOrderedEach { order_id, cases, ids: ids(&hold_ids) }.text()
 }
 
 /// Gives a hold back for its buyer. Returns false when it is not active any more.
@@ -211,7 +226,7 @@ pub async fn find_supply(
     enough: i64,
     ranges: Option<&[(NaiveDateTime, Option<NaiveDateTime>)]>,
 ) -> Result<Option<Supply>, Failure> {
-    type Columns = (i64, NaiveDateTime, Option<i64>, Option<i64>, Option<NaiveDateTime>);
+    type Columns = (i64, NaiveDateTime, Option<i64>, Option<i64>, Option<NaiveDateTime>, bool);
     let found: Vec<Columns> = match ranges {
         None => tx.rows(sql::holds::FIND_SUPPLY, params! { product_id, "limit" => enough }).await?,
         Some(ranges) => {
@@ -223,10 +238,10 @@ pub async fn find_supply(
             tx.rows_text(&statement.text()).await?
         }
     };
-    let Some(&(available, read_at, _, first, _)) = found.first() else { return Ok(None) };
+    let Some(&(available, read_at, _, first, _, is_plain)) = found.first() else { return Ok(None) };
     let returning = found.iter().filter_map(|&(_, _, qty, ..)| qty).sum();
-    let returns = found.iter().filter_map(|&(.., at)| at).collect();
-    Ok(Some(Supply { available, returning, first_returns_in_us: first.unwrap_or(0), returns, read_at }))
+    let returns = found.iter().filter_map(|&(.., at, _)| at).collect();
+    Ok(Some(Supply { available, returning, first_returns_in_us: first.unwrap_or(0), returns, read_at, is_plain }))
 }
 
 fn units((hold, product_id, qty): (Vec<u8>, i64, i64)) -> Result<Units, Failure> {

@@ -22,6 +22,8 @@ named! {
         Hold = "hold",
         /// `POST /api/orders`.
         Order = "order",
+        /// `POST /api/admin/products/{product_id}/stock`.
+        Stock = "stock",
     }
 }
 
@@ -57,7 +59,7 @@ impl IdempotentRequest {
 pub struct StoredResult {
     /// A digest of that request's body.
     pub fingerprint: Vec<u8>,
-    /// The hold or order.
+    /// The hold, the order, or the id of the change of stock.
     pub resource_id: Uuid,
     /// The status in the first response to an order. `None` for holds, and for orders of an earlier version of this program
     /// that have no response yet.
@@ -70,7 +72,7 @@ pub struct StoredResult {
 pub fn insert_all<'a>(keys: impl IntoIterator<Item = (&'a IdempotentRequest, Uuid)>) -> String {
     let row = |(keyed, resource_id): (&'a IdempotentRequest, Uuid)| {
         let answered = match keyed.operation {
-            Operation::Hold => Literal::Null,
+            Operation::Hold | Operation::Stock => Literal::Null,
             Operation::Order => Literal::name(OrderStatus::Pending),
         };
         [
@@ -123,6 +125,11 @@ fn ids(keys: &[&IdempotentRequest]) -> Text {
     let mut ids: Vec<&KeyId> = keys.iter().map(|keyed| &keyed.id).collect();
     ids.sort_unstable();
     literal::list(ids.into_iter().map(|id| Literal::Bytes(id)))
+}
+
+/// Stores a key with the id of what its request makes. Returns false when the key exists.
+pub async fn insert(tx: &mut Tx<'_>, keyed: &IdempotentRequest, resource_id: Uuid) -> Result<bool, Failure> {
+    Ok(tx.execute_text(&insert_all([(keyed, resource_id)])).await? == 1)
 }
 
 /// Makes the commit of a transaction without changes wait for the disk, by a row that it inserts and deletes: a result that

@@ -15,5 +15,6 @@ pub mod payment_event_quarantines;
 pub mod payment_event_trail;
 pub mod payment_events;
 pub mod payment_links;
+pub mod product_trail;
 pub mod products;
 pub mod readiness;

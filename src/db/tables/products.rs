@@ -3,25 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDateTime;
-use mysql_async::params;
+use mysql_async::{Row, params};
 
+use crate::db::column::{column, state, text_column};
 use crate::db::door::Tx;
-use crate::db::error::Failure;
+use crate::db::error::{Failure, raced};
 use crate::db::guard::{exactly, single};
-use crate::db::literal::{self, Literal};
+use crate::db::literal::{self, Literal, Text};
 use crate::db::sql;
+use crate::domain::{ProductDetails, Sale};
 
 /// A product, as reads return it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
     /// Its id.
     pub id: i64,
-    /// Its name.
-    pub name: String,
-    /// The price of one unit, in minor units of `currency`.
-    pub price_minor: i64,
-    /// ISO 4217.
-    pub currency: String,
+    /// What an operator says about it.
+    pub details: ProductDetails,
     /// Units put on sale.
     pub stock: i64,
     /// Units on sale now.
@@ -37,32 +35,72 @@ pub struct Terms {
     pub price_minor: i64,
     /// ISO 4217.
     pub currency: String,
+    /// All other terms.
+    pub sale: Sale,
 }
 
 impl Product {
     /// Returns the terms.
     pub fn terms(&self) -> Terms {
-        Terms { price_minor: self.price_minor, currency: self.currency.clone() }
+        let ProductDetails { price_minor, currency, sale, .. } = &self.details;
+        Terms { price_minor: *price_minor, currency: currency.clone(), sale: sale.clone() }
     }
 }
 
-type Columns = (i64, String, i64, String, i64, i64, NaiveDateTime);
+fn product(row: &Row) -> Result<Product, Failure> {
+    Ok(Product {
+        id: column(row, "id")?,
+        details: ProductDetails {
+            sku: column(row, "sku")?,
+            name: column(row, "name")?,
+            price_minor: column(row, "price_minor")?,
+            currency: column(row, "currency")?,
+            sale: sale(row)?,
+            metadata: text_column(row, "metadata")?,
+        },
+        stock: column(row, "stock")?,
+        available: column(row, "available")?,
+        server_time: column(row, "server_time")?,
+    })
+}
 
-fn product((id, name, price_minor, currency, stock, available, server_time): Columns) -> Product {
-    Product { id, name, price_minor, currency, stock, available, server_time }
+/// Reads the columns of the terms of a sale.
+pub(in crate::db) fn sale(row: &Row) -> Result<Sale, Failure> {
+    Ok(Sale {
+        status: state(&column::<String>(row, "status")?)?,
+        starts_at: column(row, "sale_starts_at")?,
+        ends_at: column(row, "sale_ends_at")?,
+        hold_ttl_seconds: column(row, "hold_ttl_seconds")?,
+        order_ttl_seconds: column(row, "order_ttl_seconds")?,
+        max_qty: column(row, "max_qty")?,
+        max_per_buyer: column(row, "max_per_buyer")?,
+    })
 }
 
 /// Lists these products by id; missing ones are left out.
 pub async fn list_some(tx: &mut Tx<'_>, product_ids: &BTreeSet<i64>) -> Result<Vec<Product>, Failure> {
     let ids = literal::list(product_ids.iter().map(|&id| Literal::Number(id)));
-    let rows = tx.rows_text(&sql::products::ListSome { ids }.text()).await?;
-    Ok(rows.into_iter().map(product).collect())
+    tx.rows_text(&sql::products::ListSome { ids }.text()).await?.iter().map(product).collect()
 }
 
-/// Lists up to `limit` products with ids greater than `after`, by id.
+/// Finds one product.
+pub async fn find(tx: &mut Tx<'_>, product_id: i64) -> Result<Option<Product>, Failure> {
+    Ok(list_some(tx, &BTreeSet::from([product_id])).await?.pop())
+}
+
+/// Lists the products with these skus; missing ones are left out.
+pub async fn list_by_sku(tx: &mut Tx<'_>, skus: &BTreeSet<&str>) -> Result<Vec<Product>, Failure> {
+    if skus.is_empty() {
+        return Ok(Vec::new());
+    }
+    let skus = literal::list(skus.iter().map(|sku| Literal::Bytes(sku.as_bytes())));
+    tx.rows_text(&sql::products::ListBySku { skus }.text()).await?.iter().map(product).collect()
+}
+
+/// Lists up to `limit` products with ids greater than `after`, by id, without retired ones.
 pub async fn list(tx: &mut Tx<'_>, after: i64, limit: u32) -> Result<Vec<Product>, Failure> {
-    let rows = tx.rows(sql::products::LIST, params! { "after" => after, "limit" => limit }).await?;
-    Ok(rows.into_iter().map(product).collect())
+    let rows: Vec<Row> = tx.rows(sql::products::LIST, params! { "after" => after, "limit" => limit }).await?;
+    rows.iter().map(product).collect()
 }
 
 /// Returns how many units of these products are reserved; missing products are left out.
@@ -92,15 +130,161 @@ pub async fn insert(
     Ok(tx.execute(sql::products::INSERT, params).await? == 1)
 }
 
-/// Returns the statement that reserves units of a product for new holds, if there are as many and its terms are still these.
+/// Returns the statement that reserves units of a product for new holds, if there are as many, its terms are still these, and
+/// its sale is on.
 pub fn take_units(product_id: i64, qty: i64, terms: &Terms) -> String {
-    let statement = sql::products::Take {
-        qty: Literal::Number(qty).into(),
-        product_id: Literal::Number(product_id).into(),
-        price_minor: Literal::Number(terms.price_minor).into(),
-        currency: Literal::Bytes(terms.currency.as_bytes()).into(),
+    let (qty, product_id) = (Literal::Number(qty).into(), Literal::Number(product_id).into());
+    let price_minor = Literal::Number(terms.price_minor).into();
+    let currency = Literal::Bytes(terms.currency.as_bytes()).into();
+    if terms.sale.is_plain() {
+        return sql::products::Take { qty, product_id, price_minor, currency }.text();
+    }
+    let [status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds, max_qty, max_per_buyer] =
+        sale_literals(&terms.sale).map(Text::from);
+    let statement = sql::products::TakeOnTerms {
+        qty,
+        product_id,
+        price_minor,
+        currency,
+        status,
+        sale_starts_at,
+        sale_ends_at,
+        hold_ttl_seconds,
+        order_ttl_seconds,
+        max_qty,
+        max_per_buyer,
     };
     statement.text()
+}
+
+/// Gives products other details, each if it still has those that the change was made from. They must be sorted by id.
+///
+/// # Errors
+/// [`Failure::Raced`] when another transaction has changed one of them, or has taken a sku.
+pub async fn change_all(tx: &mut Tx<'_>, changes: &[(i64, &ProductDetails, &ProductDetails)]) -> Result<(), Failure> {
+    let statements =
+        changes.iter().map(|&(product_id, before, after)| change_statement(product_id, before, after)).collect();
+    for affected in in_parts(tx, statements).await.map_err(|failure| raced(failure, "products_sku"))? {
+        if !single("products/change", affected)? {
+            return Err(Failure::Raced("products/change"));
+        }
+    }
+    Ok(())
+}
+
+/// Creates products, each with its stock. They must be sorted by sku. Returns false when a sku is taken.
+pub async fn insert_all(tx: &mut Tx<'_>, products: &[(&ProductDetails, i64)]) -> Result<bool, Failure> {
+    let statements = products.chunks(ROWS).map(insert_statement).collect();
+    let affected: u64 = in_parts(tx, statements).await?.into_iter().sum();
+    Ok(affected == products.len() as u64)
+}
+
+/// How many rows one statement inserts at most: with the longest texts, some 250 KB.
+pub(super) const ROWS: usize = 25;
+/// How many bytes travel together at most, unless a single statement has more.
+const PART: usize = 256 * 1024;
+
+/// Runs statements in as few round trips as the size of a packet allows. Returns how many rows each has changed.
+pub(super) async fn in_parts(tx: &mut Tx<'_>, statements: Vec<String>) -> Result<Vec<u64>, Failure> {
+    let (mut affected, mut part, mut bytes) = (Vec::with_capacity(statements.len()), Vec::new(), 0);
+    for statement in statements {
+        if bytes + statement.len() > PART && !part.is_empty() {
+            affected.extend(tx.packet(&std::mem::take(&mut part)).await?.into_iter().map(|reply| reply.affected));
+            bytes = 0;
+        }
+        bytes += statement.len();
+        part.push(statement);
+    }
+    if !part.is_empty() {
+        affected.extend(tx.packet(&part).await?.into_iter().map(|reply| reply.affected));
+    }
+    Ok(affected)
+}
+
+fn change_statement(product_id: i64, before: &ProductDetails, after: &ProductDetails) -> String {
+    let [sku, name, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, ..] =
+        literals(after);
+    let [.., order_ttl_seconds, max_qty, max_per_buyer, metadata] = literals(after);
+    let [old_sku, old_name, old_price_minor, old_currency, old_status, old_starts_at, old_ends_at, old_hold_ttl, ..] =
+        literals(before);
+    let [.., old_order_ttl, old_max_qty, old_max_per_buyer, old_metadata] = literals(before);
+    let statement = sql::products::Change {
+        product_id: Literal::Number(product_id).into(),
+        sku: sku.into(),
+        name: name.into(),
+        price_minor: price_minor.into(),
+        currency: currency.into(),
+        status: status.into(),
+        sale_starts_at: sale_starts_at.into(),
+        sale_ends_at: sale_ends_at.into(),
+        hold_ttl_seconds: hold_ttl_seconds.into(),
+        order_ttl_seconds: order_ttl_seconds.into(),
+        max_qty: max_qty.into(),
+        max_per_buyer: max_per_buyer.into(),
+        metadata: metadata.into(),
+        old_sku: old_sku.into(),
+        old_name: old_name.into(),
+        old_price_minor: old_price_minor.into(),
+        old_currency: old_currency.into(),
+        old_status: old_status.into(),
+        old_sale_starts_at: old_starts_at.into(),
+        old_sale_ends_at: old_ends_at.into(),
+        old_hold_ttl_seconds: old_hold_ttl.into(),
+        old_order_ttl_seconds: old_order_ttl.into(),
+        old_max_qty: old_max_qty.into(),
+        old_max_per_buyer: old_max_per_buyer.into(),
+        old_metadata: old_metadata.into(),
+    };
+    statement.text()
+}
+
+fn insert_statement<'a>(products: &[(&'a ProductDetails, i64)]) -> String {
+    let row = |&(details, stock): &(&'a ProductDetails, i64)| -> [Literal<'a>; 13] {
+        let [sku, name, price, currency, status, starts, ends, hold, order, most, per_buyer, metadata] =
+            literals(details);
+        let stock = Literal::Number(stock);
+        [sku, name, price, currency, status, starts, ends, hold, order, most, per_buyer, metadata, stock]
+    };
+    sql::products::InsertAll { rows: literal::rows(products.iter().map(row)) }.text()
+}
+
+/// Gives a product another number of units, if it still has `before`. Returns false when it has not, or more are reserved.
+pub async fn change_stock(tx: &mut Tx<'_>, product_id: i64, before: i64, after: i64) -> Result<bool, Failure> {
+    let params = params! { product_id, "old_stock" => before, "stock" => after };
+    single("products/change_stock", tx.execute(sql::products::CHANGE_STOCK, params).await?)
+}
+
+/// Returns the columns that an operator sets, in the order of the statements.
+fn literals(details: &ProductDetails) -> [Literal<'_>; 12] {
+    let [status, starts, ends, hold, order, most, per_buyer] = sale_literals(&details.sale);
+    [
+        Literal::text(&details.sku),
+        Literal::Bytes(details.name.as_bytes()),
+        Literal::Number(details.price_minor),
+        Literal::Bytes(details.currency.as_bytes()),
+        status,
+        starts,
+        ends,
+        hold,
+        order,
+        most,
+        per_buyer,
+        Literal::text(&details.metadata),
+    ]
+}
+
+fn sale_literals(sale: &Sale) -> [Literal<'static>; 7] {
+    let time = |time: Option<NaiveDateTime>| time.map_or(Literal::Null, Literal::Time);
+    let number = |number: Option<i64>| number.map_or(Literal::Null, Literal::Number);
+    [
+        Literal::name(sale.status),
+        time(sale.starts_at),
+        time(sale.ends_at),
+        number(sale.hold_ttl_seconds),
+        number(sale.order_ttl_seconds),
+        number(sale.max_qty),
+        number(sale.max_per_buyer),
+    ]
 }
 
 /// Reserves units of a product. Returns false when there are not enough.

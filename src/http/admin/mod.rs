@@ -3,6 +3,8 @@
 pub mod bodies;
 pub mod clients;
 pub mod operator;
+pub mod product_bodies;
+pub mod products;
 pub mod report;
 
 use std::sync::Arc;
@@ -254,11 +256,14 @@ impl Admin {
 }
 
 fn bounded_note(note: Option<String>) -> Result<String, Problem> {
-    match note.unwrap_or_default() {
-        note if note.len() > NOTE_BYTES => {
-            Err(Problem::unprocessable("invalid_body", format!("`note` must have at most {NOTE_BYTES} bytes.")))
-        }
-        note => Ok(note),
+    bounded_text("note", NOTE_BYTES, note.unwrap_or_default())
+}
+
+/// Refuses a text of more than `most` bytes.
+fn bounded_text(field: &str, most: usize, text: String) -> Result<String, Problem> {
+    match text.len() <= most {
+        true => Ok(text),
+        false => Err(Problem::unprocessable("invalid_body", format!("`{field}` must have at most {most} bytes."))),
     }
 }
 

@@ -7,6 +7,7 @@ use poem_openapi::registry::Registry;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use crate::app::App;
+use crate::domain::Caller;
 use crate::http::access::{Access, Admitted, require, requirement, schemes};
 use crate::http::problem::Problem;
 
@@ -15,12 +16,14 @@ use crate::http::problem::Problem;
 pub struct Operator {
     /// The name of the operator, for trails.
     pub name: Arc<str>,
+    /// The operator as a caller, for the scope of its keys.
+    pub caller: Caller,
 }
 
 impl Admitted for Operator {
     fn admit(app: &App, request: &Request) -> Result<Self, Problem> {
         let caller = require(Access::Operator, app, request)?;
-        Ok(Self { name: caller.operator_name().ok_or_else(Problem::internal)?.into() })
+        Ok(Self { name: caller.operator_name().ok_or_else(Problem::internal)?.into(), caller })
     }
 }
 

@@ -14,6 +14,7 @@ use poem::{Endpoint, IntoResponse, PathPattern, Request, Response};
 use tracing::{Instrument as _, Level, debug, enabled, error, info_span, warn};
 
 use super::cors::Cors;
+use super::parameters::Parameters;
 use super::rates::Charge;
 use crate::app::App;
 use crate::domain::{WebhookAuth, mint_id};
@@ -28,6 +29,9 @@ const UNMATCHED: &str = "unmatched";
 const TRACE_PARENT: &str = "traceparent";
 /// The default `Cache-Control`: a response is valid for one request, at one moment.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// The paths of operators begin with this.
+const OPERATORS: &str = "/api/admin/";
 
 /// The name of a path in metrics, and its methods.
 #[derive(Debug, Clone)]
@@ -56,13 +60,20 @@ pub struct Gate<E> {
     /// By the framework's pattern, `/api/products/:param0`.
     routes: Arc<HashMap<String, Route>>,
     cors: Cors,
+    parameters: Parameters,
 }
 
 impl<E> Gate<E> {
     /// Creates a gate in front of the hot handlers and of `others`; the keys of `routes` are the framework's patterns.
-    pub(crate) fn new(app: Arc<App>, hot: Option<Handlers>, others: E, routes: HashMap<String, Route>) -> Self {
+    pub(crate) fn new(
+        app: Arc<App>,
+        hot: Option<Handlers>,
+        others: E,
+        routes: HashMap<String, Route>,
+        parameters: Parameters,
+    ) -> Self {
         let cors = Cors::new(&app.cors_origins);
-        Self { app, hot, others, routes: Arc::new(routes), cors }
+        Self { app, hot, others, routes: Arc::new(routes), cors, parameters }
     }
 }
 
@@ -109,7 +120,8 @@ impl<E: Endpoint> Gate<E> {
     /// Counts the request, and sends it the hot way or the framework's; both find its caller before its handler runs.
     fn pass(&self, mut request: Request) -> Passed<'_> {
         let charge = self.charge(&mut request);
-        if let Some(refusal) = charge.as_ref().and_then(|charge| charge.refusal()) {
+        let refusal = charge.as_ref().and_then(|charge| charge.refusal());
+        if let Some(refusal) = refusal.or_else(|| self.check_parameters(&mut request)) {
             return Passed { hot: None, charge, answering: ready(Ok(refusal)).boxed() };
         }
         let hot = self.hot.as_ref().and_then(|handlers| Some((handlers, handlers.find(&request)?)));
@@ -119,6 +131,15 @@ impl<E: Endpoint> Gate<E> {
         attach(&mut request, &self.app);
         let answering = self.others.call(request).map_ok(IntoResponse::into_response).boxed();
         Passed { hot: None, charge, answering }
+    }
+
+    /// Returns a 400 for a query parameter that the route does not have. On operators' routes, a request without a valid token is
+    /// refused for that.
+    fn check_parameters(&self, request: &mut Request) -> Option<Response> {
+        let problem = self.parameters.check(request).err()?;
+        let is_shut =
+            request.uri().path().starts_with(OPERATORS) && resolve(&self.app, request).operator_name().is_none();
+        (!is_shut).then(|| problem.into_response())
     }
 
     /// Counts a request whose caller is known, or by its address.
@@ -199,6 +220,8 @@ impl<E: Endpoint> Gate<E> {
         let method = match *method {
             Method::GET => "GET",
             Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::PATCH => "PATCH",
             Method::DELETE => "DELETE",
             _ => "other",
         };

@@ -9,6 +9,7 @@ mod cors;
 pub mod gate;
 mod limits;
 mod listener;
+pub(crate) mod parameters;
 mod places;
 mod rates;
 

@@ -148,7 +148,7 @@ async fn reads_of_many_products_in_one_round_are_one_statement() {
     rounds.release().await;
     for (n, answer) in all(crowd).await.into_iter().enumerate() {
         match answer {
-            Ok(product) => assert_eq!((product.id, product.stock), (products[n % 50], n as i64 % 50)),
+            Ok(product) => assert_eq!((product.product.id, product.product.stock), (products[n % 50], n as i64 % 50)),
             Err(error) => assert!(n == 300 && matches!(error, Error::Refused(Refusal::ProductNotFound)), "{error:?}"),
         }
     }
@@ -169,7 +169,7 @@ async fn a_page_that_many_clients_request_at_once_is_read_once() {
     };
     let crowd = in_order((0..100).map(|_| page(10)));
     let other = page(2).await.expect("another page does not wait");
-    assert_eq!((other.items.len(), other.next_after), (2, Some(other.items[1].id)));
+    assert_eq!((other.items.len(), other.next_after), (2, Some(other.items[1].product.id)));
     proxy.clear();
     rounds.release().await;
     for answer in all(crowd).await {

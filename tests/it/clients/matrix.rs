@@ -24,7 +24,7 @@ enum For {
 }
 
 /// A row for each operation of the document.
-const ROUTES: [(&str, &str, For); 29] = [
+const ROUTES: [(&str, &str, For); 35] = [
     ("GET", "/api/holds", For::Owners),
     ("GET", "/api/orders", For::Owners),
     ("GET", "/api/products", For::Shop),
@@ -45,6 +45,12 @@ const ROUTES: [(&str, &str, For); 29] = [
     ("GET", "/api/admin/refunds", For::Operators),
     ("POST", "/api/admin/refunds/{event_id}/done", For::Operators),
     ("GET", "/api/admin/audit", For::Operators),
+    ("POST", "/api/admin/products", For::Operators),
+    ("PUT", "/api/admin/products/by-sku/{sku}", For::Operators),
+    ("POST", "/api/admin/products/bulk", For::Operators),
+    ("PATCH", "/api/admin/products/{product_id}", For::Operators),
+    ("POST", "/api/admin/products/{product_id}/stock", For::Operators),
+    ("GET", "/api/admin/products/{product_id}/trail", For::Operators),
     ("POST", "/api/admin/clients", For::Operators),
     ("GET", "/api/admin/clients", For::Operators),
     ("POST", "/api/admin/clients/{client_id}/rotate", For::Operators),

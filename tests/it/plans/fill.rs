@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::rows::{
     charges, client_keys, client_trail, clients, deliveries, event_operators, events, hold_owners, holds, keys, links,
-    numbers, objects, order_events, order_owners, orders, products, quarantines, trail,
+    numbers, objects, order_events, order_owners, orders, product_trail, products, quarantines, trail,
 };
 use crate::support::server::{TestDatabase, connect};
 
@@ -114,7 +114,7 @@ pub(super) fn product_of(number: i64) -> i64 {
     if late || number % 2 == 0 { BIG } else { 2 + number % 5_000 }
 }
 
-fn id(number: i64, kind: u128) -> Uuid {
+pub(super) fn id(number: i64, kind: u128) -> Uuid {
     let number = u128::try_from(number).expect("a positive number");
     Uuid::from_u128((0x0190 << 112) | (number << 80) | (0x7000_8000 << 48) | kind)
 }
@@ -166,7 +166,7 @@ impl World {
         let keys_of_tables = world.drop_keys().await;
         let groups = [
             vec![events(), trail(), quarantines(), deliveries()],
-            vec![holds(), products(), hold_owners(), charges(), links(), objects()],
+            vec![holds(), products(), product_trail(), hold_owners(), charges(), links(), objects()],
             vec![orders(), order_owners(), order_events(), keys()],
             vec![clients(), client_keys(), client_trail(), event_operators()],
         ];
@@ -278,8 +278,9 @@ impl World {
 }
 
 /// The large tables, each with one of its columns.
-pub(super) const TABLES: [(&str, &str); 18] = [
+pub(super) const TABLES: [(&str, &str); 19] = [
     ("products", "id"),
+    ("product_trail", "id"),
     ("holds", "id"),
     ("orders", "id"),
     ("order_events", "id"),

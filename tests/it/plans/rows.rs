@@ -12,8 +12,19 @@ pub(super) fn numbers() -> Vec<String> {
 
 pub(super) fn products() -> String {
     format!(
-        "INSERT INTO products (id, name, price_minor, currency, stock, reserved)
-         SELECT i, CONCAT('product ', i), 4999, 'EUR', 10000000, 1000000 FROM numbers WHERE i <= {ROWS} ORDER BY i"
+        "INSERT INTO products (id, sku, name, price_minor, currency, stock, reserved, status, order_ttl_seconds)
+         SELECT i, CONCAT('sku-', i), CONCAT('product ', i), 4999, 'EUR', 10000000, 1000000,
+                IF(i BETWEEN 1001 AND 100000, 'retired', 'on_sale'), IF(i = 3, 60, NULL)
+         FROM numbers WHERE i <= {ROWS} ORDER BY i"
+    )
+}
+
+pub(super) fn product_trail() -> String {
+    // the busy product has 2,000 rows
+    format!(
+        "INSERT INTO product_trail (product_id, change_id, place, actor, action, to_values)
+         SELECT IF(i <= 2000, 1, i), {}, 0, 'operator', IF(i < 2000, 'stock', 'created'), '{{}}' FROM numbers WHERE i <= {ROWS} ORDER BY i",
+        id_of("i", 4),
     )
 }
 

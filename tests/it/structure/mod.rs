@@ -12,12 +12,24 @@ use self::owners::{Owned, Statement, foreign, with_variables};
 use self::source::Crate;
 
 /// The columns on which the first promise rests.
-const OWNED: [Owned; 2] = [
+const OWNED: [Owned; 4] = [
     Owned {
         table: "products",
         column: "reserved",
         module: "db::tables::products",
         callers: &["checkout::units", "db::packets"],
+    },
+    Owned {
+        table: "products",
+        column: "stock",
+        module: "db::tables::products",
+        callers: &["checkout::products::stock"],
+    },
+    Owned {
+        table: "products",
+        column: "price_minor",
+        module: "db::tables::products",
+        callers: &["checkout::products::changes"],
     },
     Owned {
         table: "orders",

@@ -77,4 +77,6 @@ kinds! {
     ChargeStatusMismatch = "charge_status_mismatch" CHARGE_STATUS_MISMATCH,
     /// More was given back than the amount of a charge, or its state does not fit the amount given back (a payment event).
     ChargeRefundMismatch = "charge_refund_mismatch" CHARGE_REFUND_MISMATCH,
+    /// A row of its trail changes nothing, or creates it a second time (a product).
+    ProductTrailBroken = "product_trail_broken" PRODUCT_TRAIL_BROKEN,
 }

@@ -16,10 +16,11 @@ use crate::db::error::Failure;
 use crate::db::sql;
 
 pub use self::kind::Kind;
-pub use self::page::{CHARGES, EVENTS, HOLDS, Key, ORDERS, Page, TRANSITIONS, Table, find_page};
+pub use self::page::{CHARGES, EVENTS, HOLDS, Key, ORDERS, PRODUCT_TRAIL, Page, TRANSITIONS, Table, find_page};
 pub use self::sums::{
     ChargeSum, Counters, EventSum, HoldSum, TrailSum, TransitionSum, UnitSum, Units, WaitingSum, list_products,
-    sum_charges, sum_due_charges, sum_events, sum_holds, sum_trails, sum_transitions, sum_units, sum_waiting_successes,
+    sum_charges, sum_due_charges, sum_events, sum_holds, sum_product_trail, sum_trails, sum_transitions, sum_units,
+    sum_waiting_successes,
 };
 
 /// A violated rule.
@@ -77,7 +78,7 @@ mod tests {
 
     #[test]
     fn every_check_is_named_like_its_findings_and_belongs_to_a_table() {
-        let tables = [HOLDS, ORDERS, TRANSITIONS, EVENTS, CHARGES];
+        let tables = [HOLDS, ORDERS, TRANSITIONS, EVENTS, CHARGES, PRODUCT_TRAIL];
         for &kind in Kind::ALL {
             let Some(statement) = kind.statement() else { continue };
             assert!(statement.starts_with(&format!("-- audit/{kind}: ")), "{kind}");

@@ -156,6 +156,14 @@ pub const CHARGES: Table = Table {
     own_checks: &[Kind::ChargeRefundMismatch],
 };
 
+/// Trails of products.
+pub const PRODUCT_TRAIL: Table = Table {
+    find_page: sql::audit::FIND_PAGE_OF_PRODUCT_TRAIL,
+    kind_of_key: KindOfKey::Number,
+    checks: &[],
+    own_checks: &[Kind::ProductTrailBroken],
+};
+
 /// A range of rows of a table, in the order of its key.
 #[derive(Debug, Clone)]
 pub struct Page {

@@ -120,6 +120,11 @@ pub async fn sum_trails(tx: &mut Tx<'_>, page: &Page) -> Result<TrailSum, Failur
     Ok(TrailSum { rows, transitions, odd })
 }
 
+/// Counts, of a page of trails of products, the rows that no change can have written by itself, and those that create a product.
+pub async fn sum_product_trail(tx: &mut Tx<'_>, page: &Page) -> Result<(i64, i64), Failure> {
+    only(tx, sql::audit::SUM_PRODUCT_TRAIL, page).await
+}
+
 /// The transitions of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransitionSum {

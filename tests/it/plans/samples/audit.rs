@@ -55,7 +55,7 @@ pub(super) fn audit(verb: &str, rows: i64) -> Option<Vec<Sample>> {
         "find_page_of_holds" => vec![from(bytes(Uuid::nil())), from(bytes(hold(100_000)))],
         "find_page_of_orders" => vec![from(bytes(Uuid::nil())), from(bytes(order(100_000)))],
         "find_page_of_charges" => vec![from_name("", ""), from_name("default", "charge 150001")],
-        "find_page_of_order_events" | "find_page_of_payment_events" => {
+        "find_page_of_order_events" | "find_page_of_payment_events" | "find_page_of_product_trail" => {
             vec![from(i64::MIN.into()), from(100_000.into())]
         }
         "list_products" => vec![hits(rows).bind("first", i64::MIN).bind("limit", rows)],
@@ -80,12 +80,14 @@ pub(super) fn audit(verb: &str, rows: i64) -> Option<Vec<Sample>> {
         "applied_event_without_effect"
         | "event_never_due"
         | "event_settled_wrongly"
+        | "product_trail_broken"
         | "success_dead"
         | "success_ignored_wrongly"
         | "success_without_charge"
         | "success_without_order"
         | "sum_due_charges"
         | "sum_events"
+        | "sum_product_trail"
         | "sum_transitions"
         | "sum_waiting_successes"
         | "transition_event_mismatch"

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::super::fill::*;
 use super::{
-    At, Sample, built, bytes, event, hits, ids, key, key_ids, new, once, page, pay, place, some, take, window,
+    At, Sample, built, bytes, event, hits, ids, key, key_ids, new, once, page, pay, place, place_each, some, take,
+    take_on_terms, window,
 };
 
 pub(super) fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
@@ -29,13 +30,72 @@ pub(super) fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
     Some(match verb {
         "take" | "find_left" => built(1, take(rows)),
         "reserve" => once(at, hits(1).bind("product_id", BIG).bind("qty", 1)),
-        "list" => vec![hits(rows).bind("after", 0).bind("limit", rows)],
+        "list" => [0, 1000].map(|after| hits(rows).bind("after", after).bind("limit", rows)).to_vec(),
         "list_some" | "list_reserved" => vec![hits(rows).brace("ids", numbers())],
+        "take_on_terms" | "find_left_on_terms" => built(1, take_on_terms(rows)),
+        "list_by_sku" => vec![hits(rows).brace("skus", texts_of(1..=rows))],
+        "insert_all" => {
+            let row = |number: i64| {
+                let words = [Literal::Number(number), Literal::Word("name"), Literal::Number(1), Literal::Word("EUR")];
+                let [sku, name, price, currency] = words;
+                let (status, null) = (Literal::Word("on_sale"), Literal::Null);
+                [sku, name, price, currency, status, null, null, null, null, null, null, null, Literal::Number(1)]
+            };
+            vec![hits(rows).brace("rows", literal::rows((600_000..600_000 + rows).map(row)))]
+        }
+        "change" => once(at, changed(1, "product 1")),
+        "change_stock" => {
+            once(at, hits(1).bind("product_id", 1).bind("old_stock", 10_000_000).bind("stock", 10_000_001))
+        }
         "insert" => once(at, made(500_000, 1)).into_iter().chain(once(at, made(1, 0))).collect(),
         "give_back" => {
             let cases = literal::cases((1..=rows).map(|id| (Literal::Number(id), Literal::Number(1))));
             vec![hits(rows).brace("cases", cases).brace("ids", numbers())]
         }
+        _ => return None,
+    })
+}
+
+fn texts_of(numbers: std::ops::RangeInclusive<i64>) -> literal::Text {
+    let texts: Vec<String> = numbers.map(|number| format!("sku-{number}")).collect();
+    literal::list(texts.iter().map(|text| Literal::Bytes(text.as_bytes())))
+}
+
+/// Another price for a product.
+fn changed(product_id: i64, name: &'static str) -> Sample {
+    let null = ["sale_starts_at", "sale_ends_at", "hold_ttl_seconds", "order_ttl_seconds", "max_qty", "max_per_buyer"];
+    let mut sample = hits(1).brace("product_id", Literal::Number(product_id));
+    for (prefix, price) in [("", 5000), ("old_", 4999)] {
+        let field = |field: &str| -> &'static str { format!("{prefix}{field}").leak() };
+        sample = sample.brace(field("sku"), Literal::Word("sku-1")).brace(field("name"), Literal::Word(name));
+        sample =
+            sample.brace(field("price_minor"), Literal::Number(price)).brace(field("currency"), Literal::Word("EUR"));
+        sample = sample.brace(field("status"), Literal::Word("on_sale")).brace(field("metadata"), Literal::Null);
+        sample = null.iter().fold(sample, |sample, name| sample.brace(field(name), Literal::Null));
+    }
+    sample
+}
+
+pub(super) fn product_trail(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let rows = at.rows;
+    Some(match verb {
+        "insert" => {
+            let row = |number: i64| {
+                [
+                    Literal::Number(number),
+                    Literal::Id(hold(600_000)),
+                    Literal::Number(number),
+                    Literal::Word("operator"),
+                    Literal::Word("stock"),
+                    Literal::Null,
+                    Literal::Word("{}"),
+                    Literal::Null,
+                ]
+            };
+            vec![hits(rows).brace("rows", literal::rows((1..=rows).map(row)))]
+        }
+        "list" => vec![hits(rows).bind("product_id", 1).bind("before", i64::MAX).bind("limit", rows)],
+        "list_of_change" => once(at, hits(1).bind("change_id", bytes(id(3000, 4)))),
         _ => return None,
     })
 }
@@ -48,6 +108,10 @@ pub(super) fn holds(verb: &str, at: At) -> Option<Vec<Sample>> {
             let list = hits(rows).bind("first", bytes(Uuid::nil())).bind("limit", rows);
             vec![list.clone().bind("behind", bytes(Uuid::max())), list.bind("behind", bytes(hold(PAID.end)))]
         }
+        "insert_with_order_time" => built(rows, take_on_terms(rows)),
+        // one order has one time
+        "mark_ordered_each" if rows == 1 => Vec::new(),
+        "mark_ordered_each" => built(rows, place_each(rows)),
         "find" | "list_units" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
         "find_next_due" => once(at, hits(1).bind("seen", at.world.place(true).at)),
         "find_supply" => {

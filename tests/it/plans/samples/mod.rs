@@ -24,7 +24,7 @@ use holdfast::db::tables::idempotency_keys::{IdempotentRequest, KeyId, Operation
 use holdfast::db::tables::orders::Order;
 use holdfast::db::tables::products::Terms;
 use holdfast::domain::retry::PROTECTING_ATTEMPTS;
-use holdfast::domain::{Details, OrderStatus, Owner, PaymentEvent};
+use holdfast::domain::{Details, OrderStatus, Owner, PaymentEvent, Sale};
 use mysql_async::{Params, Value};
 use uuid::Uuid;
 
@@ -195,10 +195,23 @@ fn texts(range: Range<i64>, word: &str) -> Text {
 }
 
 fn take(rows: i64) -> Vec<String> {
+    take_for(BIG, rows, Sale::default())
+}
+
+/// The same for a product whose orders have a time of their own.
+fn take_on_terms(rows: i64) -> Vec<String> {
+    let sale = Sale { order_ttl_seconds: Some(60), ..Sale::default() };
+    take_for(TIMED, rows, sale)
+}
+
+/// A product with terms of its own.
+const TIMED: i64 = 3;
+
+fn take_for(product_id: i64, rows: i64, sale: Sale) -> Vec<String> {
     let holds: Vec<(Uuid, i64)> = new(rows).map(|number| (hold(number), 1)).collect();
-    let terms = Terms { price_minor: 4999, currency: "EUR".to_owned() };
+    let terms = Terms { price_minor: 4999, currency: "EUR".to_owned(), sale };
     let owners = holds.iter().map(|&(hold_id, _)| (hold_id, details())).collect();
-    TakeHolds { product_id: BIG, terms: &terms, holds, owners, ttl_seconds: 120, keys: Keys::default() }.statements()
+    TakeHolds { product_id, terms: &terms, holds, owners, ttl_seconds: 120, keys: Keys::default() }.statements()
 }
 
 /// Returns the owner of the holds and orders in samples.
@@ -208,6 +221,15 @@ fn details() -> Arc<Details> {
 }
 
 fn place(rows: i64) -> Vec<String> {
+    place_with(rows, |_| None)
+}
+
+/// The same with two times.
+fn place_each(rows: i64) -> Vec<String> {
+    place_with(rows, |number| (number != ACTIVE.start).then_some(60))
+}
+
+fn place_with(rows: i64, seconds: impl Fn(i64) -> Option<u64>) -> Vec<String> {
     let draft = |number: i64| Draft {
         order_id: order(number),
         hold_id: hold(number),
@@ -215,6 +237,7 @@ fn place(rows: i64) -> Vec<String> {
         total_minor: 4999,
         currency: "EUR".to_owned(),
         details: Some(details()),
+        ttl_seconds: seconds(number),
     };
     let drafts: Vec<Draft> = some(&ACTIVE, rows).map(draft).collect();
     PlaceOrders::new(drafts, 900, Keys::default()).statements()
@@ -268,6 +291,7 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
     let (table, verb) = name.split_once('/')?;
     match table {
         "products" => checkout::products(verb, at),
+        "product_trail" => checkout::product_trail(verb, at),
         "holds" => checkout::holds(verb, at),
         "orders" => checkout::orders(verb, at),
         "hold_owners" => owners::of_holds(verb, at),
