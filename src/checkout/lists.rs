@@ -16,7 +16,7 @@ use crate::db::views::lists::{self, HoldRange, Of, OrderPlace, OrderRange};
 use crate::db::{Failure, Tx};
 use crate::domain::{Caller, Details, HoldStatus, Named as _, OrderStatus};
 
-/// How many rows a page with a filter by state or product reads, beyond its limit.
+/// How many rows a page reads beyond its limit, if it has a filter that no index applies.
 const SCAN: u32 = 400;
 /// By how much the time in the table of owners may differ from the order's own.
 const JITTER: TimeDelta = TimeDelta::seconds(1);
@@ -75,9 +75,11 @@ impl<Status> Filter<Status> {
             && self.product_id.is_none_or(|wanted| lines.iter().any(|line| line.product_id == wanted))
     }
 
-    /// Returns how many rows to read for a page of this size: one more shows whether another page follows.
-    fn scan(&self, limit: u32) -> u32 {
-        let filters = self.status.is_some() || self.product_id.is_some() || self.buyer.is_some();
+    /// Returns how many rows to read for a page of this size: one more shows whether another page follows. Some filters are applied
+    /// to the rows that an index has found.
+    fn scan(&self, caller: &Caller, limit: u32) -> u32 {
+        let of_buyer = self.buyer.is_some() || caller.buyer().is_some();
+        let filters = self.status.is_some() || self.product_id.is_some() || of_buyer && self.reference.is_some();
         if filters { limit + SCAN } else { limit + 1 }
     }
 }
@@ -108,7 +110,7 @@ impl Checkout {
         behind: Option<Uuid>,
         limit: u32,
     ) -> Result<ListPage<Vec<HoldLine>, Uuid>, Error> {
-        let scan = filter.scan(limit);
+        let scan = filter.scan(caller, limit);
         let first = filter.created_from.map_or(Uuid::nil(), first_id);
         let end = filter.created_to.map_or(Uuid::max(), first_id);
         let range = HoldRange { first, behind: behind.map_or(end, |behind| behind.min(end)), limit: scan };
@@ -136,7 +138,7 @@ impl Checkout {
         behind: Option<OrderPlace>,
         limit: u32,
     ) -> Result<ListPage<Placed, OrderPlace>, Error> {
-        let scan = filter.scan(limit);
+        let scan = filter.scan(caller, limit);
         let (found, mut placed) = self
             .database
             .read("lists.orders", |tx| async move { find_orders(tx, caller, filter, (behind, scan)).await }.boxed())

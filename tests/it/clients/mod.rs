@@ -2,9 +2,11 @@
 
 mod buyers;
 mod commands;
+mod documented;
 mod keys;
 mod managed;
 mod matrix;
+mod owned;
 mod revoked;
 mod secrecy;
 mod webhook;
