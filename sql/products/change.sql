@@ -1,9 +1,10 @@
--- products/change: other details of a product, if they are still those that the change was made from
+-- products/change: other details of a product, if they are still those that the change was made from; names are compared byte by
+-- byte, since the column's collation takes `a` for `A`
 UPDATE products
 SET sku = {sku}, name = {name}, price_minor = {price_minor}, currency = {currency}, status = {status},
     sale_starts_at = {sale_starts_at}, sale_ends_at = {sale_ends_at}, hold_ttl_seconds = {hold_ttl_seconds},
     order_ttl_seconds = {order_ttl_seconds}, max_qty = {max_qty}, max_per_buyer = {max_per_buyer}, metadata = {metadata}
-WHERE id = {product_id} AND sku <=> {old_sku} AND name <=> {old_name} AND price_minor <=> {old_price_minor}
+WHERE id = {product_id} AND sku <=> {old_sku} AND CAST(name AS BINARY) <=> {old_name} AND price_minor <=> {old_price_minor}
   AND currency <=> {old_currency} AND status <=> {old_status} AND sale_starts_at <=> {old_sale_starts_at}
   AND sale_ends_at <=> {old_sale_ends_at} AND hold_ttl_seconds <=> {old_hold_ttl_seconds}
   AND order_ttl_seconds <=> {old_order_ttl_seconds} AND max_qty <=> {old_max_qty}

@@ -12,14 +12,17 @@ use super::state::Checkout;
 use crate::checkout::orders::batch::Placed;
 use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::orders;
-use crate::db::views::lists::{self, HoldRange, Of, OrderPlace, OrderRange};
+use crate::db::views::lists::{self, BEGIN, END, HoldRange, Of, OrderPlace, OrderRange};
 use crate::db::{Failure, Tx};
-use crate::domain::{Caller, Details, HoldStatus, Named as _, OrderStatus};
+use crate::domain::{Caller, Details, HoldStatus, OrderStatus};
 
 /// How many rows a page reads beyond its limit, if it has a filter that no index applies.
 const SCAN: u32 = 400;
-/// By how much the time in the table of owners may differ from the order's own.
-const JITTER: TimeDelta = TimeDelta::seconds(1);
+/// By how much the time in the table of owners may differ from the order's own: by no more than an attempt takes.
+const JITTER: TimeDelta = TimeDelta::seconds(3);
+/// The states in the order in which orders pass through them: an order that changes its state between two reads is found.
+const IN_ORDER: [OrderStatus; 4] =
+    [OrderStatus::Pending, OrderStatus::Cancelled, OrderStatus::Paid, OrderStatus::Refunded];
 
 /// The filters of a list; `None` does not filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +94,7 @@ fn page<P: Copy, T>(found: Vec<P>, (limit, scan): (u32, u32), mut item: impl FnM
         last = Some(key);
         items.extend(item(key));
         if items.len() == limit as usize {
-            let more = place + 1 < count;
+            let more = place + 1 < count || count >= scan as usize;
             return ListPage { items, next: last.filter(|_| more) };
         }
     }
@@ -205,7 +208,7 @@ async fn find_orders(
     match filter.owners(tx, caller, true).await? {
         None => {
             let range = range(filter, behind, TimeDelta::zero(), scan);
-            for &status in OrderStatus::ALL.iter().filter(|&&each| filter.status.is_none_or(|status| status == each)) {
+            for &status in IN_ORDER.iter().filter(|&&each| filter.status.is_none_or(|status| status == each)) {
                 found.extend(lists::list_orders_in(tx, status, range).await?);
             }
         }
@@ -238,12 +241,4 @@ fn range(filter: &Filter<OrderStatus>, behind: Option<OrderPlace>, jitter: TimeD
     };
     let from = filter.created_from.and_then(|from| from.checked_sub_signed(jitter)).unwrap_or(BEGIN);
     OrderRange { from, behind: behind.map_or(end, |behind| behind.min(end)), limit }
-}
-
-/// The first and the last time that the database can store.
-const BEGIN: NaiveDateTime = day(1000, 1);
-const END: NaiveDateTime = day(9999, 12);
-
-const fn day(year: i32, month: u32) -> NaiveDateTime {
-    chrono::NaiveDate::from_ymd_opt(year, month, 1).expect("a date").and_time(chrono::NaiveTime::MIN)
 }

@@ -88,7 +88,10 @@ impl Access {
             Ok(Ok(committed)) => {
                 self.breaker.answered();
                 lost_connections.remove(0);
-                tx.conn.keep();
+                match tx.is_spent {
+                    true => tx.conn.disconnect().await,
+                    false => tx.conn.keep(),
+                }
                 return Ok(committed);
             }
             Ok(Err(failure)) => failure,

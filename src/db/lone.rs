@@ -14,7 +14,7 @@ use super::share::Share;
 use super::tx::{Body, Mode, Tx};
 
 /// How many reads a connection serves: after a failover, an old one may lead to a server that does not change any more.
-const READS: u32 = 60;
+const READS: u32 = 5;
 
 /// One connection, opened when it is first needed. It is no part of the breaker: a read fails when its own connection does.
 pub struct Lone {

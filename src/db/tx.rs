@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Error as DriverOrServer, Params, Row};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::clock::Clock;
 use super::error::Failure;
@@ -16,6 +16,8 @@ use super::pool::Lease;
 
 /// The time that one attempt may take: longer than a lock wait, and short enough for a second one on another connection.
 const ATTEMPT: Duration = Duration::from_millis(2500);
+/// The time that the read behind a COMMIT may take.
+const LOOK: Duration = Duration::from_millis(1500);
 /// The time that reading a whole snapshot may take, however large the tables are.
 const SNAPSHOT: Duration = Duration::from_secs(60 * 60);
 /// Opens one view of all tables for all reads that follow, without row locks; [`Tx::let_go`] rolls back to the savepoint.
@@ -34,6 +36,8 @@ pub struct Tx<'env> {
     after_unknown: bool,
     /// A read that travels with the COMMIT.
     look: Option<String>,
+    /// Whether a response may still arrive on the connection: it must not be used again.
+    pub(super) is_spent: bool,
     clock: Arc<Clock>,
     environment: PhantomData<&'env ()>,
 }
@@ -76,7 +80,17 @@ impl Mode {
 impl Tx<'_> {
     /// Puts a connection inside the door; nothing is sent yet.
     pub(super) fn new(conn: Lease, mode: Mode, after_unknown: bool, clock: Arc<Clock>) -> Self {
-        Self { conn, mode, begun: false, answered: false, after_unknown, look: None, clock, environment: PhantomData }
+        Self {
+            conn,
+            mode,
+            begun: false,
+            answered: false,
+            after_unknown,
+            look: None,
+            is_spent: false,
+            clock,
+            environment: PhantomData,
+        }
     }
 
     /// Runs a statement and returns how many rows it changed.
@@ -199,12 +213,18 @@ impl Tx<'_> {
             return Ok(None);
         };
         let mut result = self.conn.query_iter(format!("COMMIT;\n{look}")).await?;
-        result.collect::<Row>().await?;
-        // an error of the server is the read's from here on: the COMMIT has taken effect
-        match result.collect().await {
-            Ok(rows) => Ok(Some(rows)),
-            Err(DriverOrServer::Server(_)) => Ok(None),
-            Err(error) => Err(error.into()),
+        // the COMMIT has taken effect: whatever fails from here on is the read
+        let read = timeout(LOOK, async {
+            result.collect::<Row>().await?;
+            result.collect().await
+        });
+        match read.await {
+            Ok(Ok(rows)) => Ok(Some(rows)),
+            Ok(Err(DriverOrServer::Server(_))) => Ok(None),
+            Ok(Err(_)) | Err(_) => {
+                self.is_spent = true;
+                Ok(None)
+            }
         }
     }
 

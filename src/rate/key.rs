@@ -13,6 +13,8 @@ pub enum Key {
     Client(i64),
     /// One buyer of a client, by half of the digest of the buyer's name.
     Buyer(i64, [u8; 16]),
+    /// The operators' token of the configuration.
+    Operator,
     /// An address.
     V4(Ipv4Addr),
     /// The first 64 bits of an address: one network has all addresses behind them.
@@ -26,6 +28,7 @@ impl Key {
         match (caller.as_client(), caller.buyer()) {
             (Some(client), Some(buyer)) => Self::Buyer(client.id, digest(buyer)),
             (Some(client), None) => Self::Client(client.id),
+            (None, _) if caller.operator_name().is_some() => Self::Operator,
             (None, _) => match address.to_canonical() {
                 IpAddr::V4(address) => Self::V4(address),
                 IpAddr::V6(address) => {
@@ -69,12 +72,13 @@ mod tests {
             Key::new(&client(2).for_buyer("a".into()), here),
             Key::new(&Caller::anonymous(), here),
             Key::new(&Caller::anonymous(), there),
+            Key::new(&Caller::operator(), here),
         ];
         let different: std::collections::HashSet<&Key> = keys.iter().collect();
         assert_eq!(different.len(), keys.len());
-        for caller in [Caller::anonymous().for_buyer("a".into()), Caller::operator()] {
-            assert_eq!(Key::new(&caller, here), Key::new(&Caller::anonymous(), here), "{caller:?}");
-        }
+        let buyer = Caller::anonymous().for_buyer("a".into());
+        assert_eq!(Key::new(&buyer, here), Key::new(&Caller::anonymous(), here));
+        assert_eq!(Key::new(&Caller::operator(), here), Key::new(&Caller::operator(), there));
     }
 
     #[test]

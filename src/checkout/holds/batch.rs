@@ -270,6 +270,11 @@ impl Batch<'_> {
             true => Arc::default(),
             false => self.work.products.terms(&self.database, self.product_id).await?,
         };
+        // they may be others than those by which the jobs were admitted
+        let most = terms.sale.max_units(self.work.max_qty);
+        if jobs.iter().any(|job| job.request.qty > most) {
+            return Err(Error::Stale("products/max_qty"));
+        }
         let mut holds: Vec<(Uuid, i64)> = jobs.iter().map(|job| (job.request.hold_id, job.request.qty)).collect();
         holds.sort_unstable();
         let owner = |job: &HoldJob| Some((job.request.hold_id, Arc::clone(job.request.details.as_ref()?)));

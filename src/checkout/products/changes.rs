@@ -59,7 +59,13 @@ impl Checkout {
         let stock = stock_of(draft)?;
         let product = self
             .database
-            .transaction("products.create", |tx| async move { create(tx, author, &draft.details, stock).await }.boxed())
+            .transaction("products.create", |tx| {
+                async move {
+                    let created = create(tx, author, &draft.details, stock).await;
+                    unless_made(tx, author, created).await
+                }
+                .boxed()
+            })
             .await?;
         Ok(show_or_guess(&self.database, &self.supplies, product).await)
     }
@@ -117,7 +123,8 @@ impl Checkout {
             .transaction("products.change", |tx| {
                 async move {
                     if own_changes(tx, author).await?.is_empty() {
-                        change_one(tx, author, product_id, tags, change).await?;
+                        let changed = change_one(tx, author, product_id, tags, change).await;
+                        unless_made(tx, author, changed).await?;
                     } else {
                         wait_for_disk(tx).await?;
                     }
@@ -158,6 +165,15 @@ pub(super) async fn own_changes(tx: &mut Tx<'_>, author: &Author) -> Result<Hash
     match tx.after_unknown() {
         true => Ok(product_trail::list_of_change(tx, author.change_id).await?.into_iter().collect()),
         false => Ok(HashMap::new()),
+    }
+}
+
+/// Returns the result of a change. A refusal is none when the change itself is what it rests on: an earlier attempt whose COMMIT had
+/// no answer may take effect while a later one reads. Then the change is found by another attempt.
+pub(super) async fn unless_made<T>(tx: &mut Tx<'_>, author: &Author, result: Result<T, Failure>) -> Result<T, Failure> {
+    match result {
+        Err(Failure::Refused(_)) if !own_changes(tx, author).await?.is_empty() => Err(Failure::Raced("product_trail")),
+        result => result,
     }
 }
 

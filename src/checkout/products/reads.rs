@@ -36,27 +36,30 @@ pub struct Page {
     pub next_after: Option<i64>,
 }
 
+/// The most products of a round of which is read what may come back, one after the other.
+const MOST_SUPPLIES: usize = 32;
+
 /// Adds to each product whether it can be held. Of a product that is sold and has all its units reserved, the first row is read
-/// that may come back.
+/// that may come back; beyond [`MOST_SUPPLIES`], such a product is shown as sold out.
 pub(super) async fn show(
     database: &Database,
     supplies: &Supplies,
     products: impl IntoIterator<Item = Product>,
 ) -> Result<Vec<Shown>, Error> {
-    let mut shown = Vec::new();
+    let (mut shown, mut read) = (Vec::new(), 0);
     for mut product in products {
         let sale = &product.details.sale;
         let is_sold_out = sale.told(product.server_time, product.available, false) == SaleStatus::SoldOut;
-        let is_short = is_sold_out && product.stock > product.available;
+        let is_short = is_sold_out && product.stock > product.available && read < MOST_SUPPLIES;
+        read += usize::from(is_short);
         let next = match is_short {
             true => match supplies.read(database, product.id, sale, 1).await {
                 Ok(Supply { available, read_at, returns, .. }) => {
                     (product.available, product.server_time) = (available, read_at);
                     returns.first().copied()
                 }
-                // deleted since it was read
-                Err(Error::Refused(_)) => None,
-                Err(error) => return Err(error),
+                // deleted since it was read, or not to be read now: the product itself can be shown
+                Err(_) => None,
             },
             false => None,
         };

@@ -3,7 +3,7 @@
 use futures_util::FutureExt as _;
 use serde_json::json;
 
-use super::changes::own_changes;
+use super::changes::{own_changes, unless_made};
 use super::reads::{Shown, show_or_guess};
 use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
@@ -56,7 +56,8 @@ impl Checkout {
                             replayed
                         }
                         None => {
-                            write(tx, author, product_id, change, keyed).await?;
+                            let written = write(tx, author, product_id, change, keyed).await;
+                            unless_made(tx, author, written).await?;
                             false
                         }
                     };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDateTime};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
 use mysql_async::{Params, Value};
 use uuid::Uuid;
 
@@ -12,6 +12,15 @@ use crate::db::door::Tx;
 use crate::db::error::Failure;
 use crate::db::sql;
 use crate::domain::{Named as _, OrderStatus};
+
+/// The first and the last time that a list can begin at: those of the database are a little further apart.
+pub const BEGIN: NaiveDateTime = day(1000, 1);
+/// See [`BEGIN`].
+pub const END: NaiveDateTime = day(9999, 12);
+
+const fn day(year: i32, month: u32) -> NaiveDateTime {
+    NaiveDate::from_ymd_opt(year, month, 1).expect("a date").and_time(NaiveTime::MIN)
+}
 
 /// Whose holds or orders a list has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +84,10 @@ impl FromStr for OrderPlace {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (at, id) = text.split_once('.').ok_or(())?;
-        let at = DateTime::from_timestamp_micros(at.parse().map_err(drop)?).ok_or(())?;
-        Ok(Self { at: at.naive_utc(), id: id.parse().map_err(drop)? })
+        let at = DateTime::from_timestamp_micros(at.parse().map_err(drop)?).ok_or(())?.naive_utc();
+        let is_storable = (BEGIN..=END).contains(&at);
+        is_storable.then_some(()).ok_or(())?;
+        Ok(Self { at, id: id.parse().map_err(drop)? })
     }
 }
 

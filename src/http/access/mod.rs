@@ -72,7 +72,8 @@ struct Resolved(Result<Caller, Rejected>);
 /// Finds the caller of a request before its route, with its buyer, and remembers what its token has shown. Without a valid token, it
 /// is anonymous.
 pub(super) fn resolve(app: &App, request: &mut Request) -> Caller {
-    let found = caller(app, request.headers());
+    let known = request.data().map(|Resolved(caller)| caller.clone());
+    let found = known.unwrap_or_else(|| caller(app, request.headers()));
     request.set_data(Resolved(found.clone()));
     let caller = found.unwrap_or(Caller::anonymous());
     buyer::narrow(caller.clone(), request.headers()).unwrap_or(caller)

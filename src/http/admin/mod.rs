@@ -42,7 +42,7 @@ denials! {
         400 "`invalid_limit`, `invalid_cursor`, `invalid_state`, `invalid_order_id`, `invalid_hold_id`, `invalid_charge`, \
              `invalid_provider`, `invalid_time`",
         401 "`unauthorized`",
-        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
+        403 "`admin_shut`: there is neither `HOLDFAST_ADMIN_TOKEN` nor a client with the role `admin`",
     }
 }
 denials! {
@@ -50,7 +50,7 @@ denials! {
     FindEventDenials {
         400 "`invalid_id`",
         401 "`unauthorized`",
-        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
+        403 "`admin_shut`: there is neither `HOLDFAST_ADMIN_TOKEN` nor a client with the role `admin`",
         404 "`payment_event_not_found`",
     }
 }
@@ -59,7 +59,7 @@ denials! {
     ActOnEventDenials {
         400 "`invalid_id`, `malformed_json`, `unreadable_body`",
         401 "`unauthorized`",
-        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
+        403 "`admin_shut`: there is neither `HOLDFAST_ADMIN_TOKEN` nor a client with the role `admin`",
         404 "`payment_event_not_found`",
         408 "`body_timeout`",
         409 "`not_replayable`, `not_refundable`, `not_dismissible`: the event's state does not allow it; \
@@ -74,7 +74,7 @@ denials! {
     /// The problems of `GET /api/admin/audit`.
     AuditDenials {
         401 "`unauthorized`",
-        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
+        403 "`admin_shut`: there is neither `HOLDFAST_ADMIN_TOKEN` nor a client with the role `admin`",
         409 "`audit_running`: this instance runs one audit at a time",
     }
 }

@@ -85,7 +85,7 @@ denials! {
     CreateProductDenials {
         400 "`malformed_json`, `unreadable_body`",
         401 "`unauthorized`",
-        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
+        403 "`admin_shut`: there is neither `HOLDFAST_ADMIN_TOKEN` nor a client with the role `admin`",
         408 "`body_timeout`",
         409 "`sku_taken`, with the `product_id` that has it",
         413 "`body_too_large`",
@@ -98,7 +98,7 @@ denials! {
     PutProductDenials {
         400 "`malformed_json`, `unreadable_body`",
         401 "`unauthorized`",
-        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
+        403 "`admin_shut`: there is neither `HOLDFAST_ADMIN_TOKEN` nor a client with the role `admin`",
         408 "`body_timeout`",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
@@ -110,7 +110,7 @@ denials! {
     PutProductsDenials {
         400 "`malformed_json`, `unreadable_body`",
         401 "`unauthorized`",
-        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
+        403 "`admin_shut`: there is neither `HOLDFAST_ADMIN_TOKEN` nor a client with the role `admin`",
         408 "`body_timeout`",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
@@ -122,7 +122,7 @@ denials! {
     ChangeProductDenials {
         400 "`invalid_id`, `invalid_if_match`, `malformed_json`, `unreadable_body`",
         401 "`unauthorized`",
-        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
+        403 "`admin_shut`: there is neither `HOLDFAST_ADMIN_TOKEN` nor a client with the role `admin`",
         404 "`product_not_found`",
         408 "`body_timeout`",
         409 "`sku_taken`, with the `product_id` that has it",
@@ -137,7 +137,7 @@ denials! {
     ChangeStockDenials {
         400 "`invalid_id`, `invalid_idempotency_key`, `malformed_json`, `unreadable_body`",
         401 "`unauthorized`",
-        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
+        403 "`admin_shut`: there is neither `HOLDFAST_ADMIN_TOKEN` nor a client with the role `admin`",
         404 "`product_not_found`",
         408 "`body_timeout`",
         409 "`stock_reserved`: more units are in holds and orders or sold. With `reserved_stock`, the smallest possible stock, \
@@ -152,7 +152,7 @@ denials! {
     TrailDenials {
         400 "`invalid_id`, `invalid_limit`, `invalid_cursor`",
         401 "`unauthorized`",
-        403 "`admin_shut`: `HOLDFAST_ADMIN_TOKEN` is not set",
+        403 "`admin_shut`: there is neither `HOLDFAST_ADMIN_TOKEN` nor a client with the role `admin`",
         404 "`product_not_found`",
     }
 }

@@ -148,6 +148,7 @@ impl<E: Endpoint> Gate<E> {
         if !limits.is_on() {
             return None;
         }
+        Charge::kind(limits, request)?;
         let caller = resolve(&self.app, request);
         let is_verified = self.app.webhook_secrets.is_some() || self.app.webhook_auth != WebhookAuth::Signature;
         Charge::begin(limits, request, &caller, is_verified)

@@ -32,6 +32,11 @@ pub(super) enum Charge {
 }
 
 impl Charge {
+    /// Returns the limit that is about a request, if there is one.
+    pub(super) fn kind(limits: &RateLimits, request: &Request) -> Option<Kind> {
+        kind(request.method(), request.uri().path()).filter(|kind| limits.limits(*kind))
+    }
+
     /// Counts a request, if a limit is about it. `webhooks_are_verified`: a delivery without any credentials is known to fail,
     /// and counts at once. Boxed, since a request keeps it while it waits.
     pub(super) fn begin(
@@ -40,10 +45,7 @@ impl Charge {
         caller: &Caller,
         webhooks_are_verified: bool,
     ) -> Option<Box<Self>> {
-        if !limits.is_on() {
-            return None;
-        }
-        let kind = kind(request.method(), request.uri().path()).filter(|kind| limits.limits(*kind))?;
+        let kind = Self::kind(limits, request)?;
         let key = Key::new(caller, address(limits, request));
         let is_open = kind == Kind::Webhooks && !(webhooks_are_verified && has_no_credentials(request));
         Some(Box::new(match is_open {
@@ -97,13 +99,14 @@ fn has_no_credentials(request: &Request) -> bool {
     signature.is_some_and(|(_, signature)| !has(signature)) && !has(header::AUTHORIZATION.as_str())
 }
 
-/// Whether this is the response to a delivery that was not verified: its signature or token is wrong, or its body was refused
-/// before.
+/// Whether this is the response to a delivery that was not verified: its signature or token is wrong, no provider has this route, or
+/// its body was refused before.
 fn is_unverified(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::UNAUTHORIZED
             | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
             | StatusCode::REQUEST_TIMEOUT
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE

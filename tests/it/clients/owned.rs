@@ -1,5 +1,7 @@
 //! Two clients, their buyers and callers without a token over HTTP: each finds its own alone, both ways.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use holdfast::domain::Role;
 use serde_json::json;
 
@@ -64,6 +66,21 @@ async fn what_a_client_took_is_not_found_by_others_and_is_in_no_other_list() {
     }
     let unlike = ask(&api, "GET", "/api/orders?buyer=c", &own).await;
     unlike.refused(422, "buyer_mismatch");
+    // a cursor that names a time which the database cannot store
+    let page = ask(&api, "GET", "/api/orders?limit=1", &admin.token).await;
+    assert_eq!(page.body["next_cursor"], serde_json::Value::Null);
+    let second = post(&api, "/api/holds", &one.token, json!({ "product_id": product_id, "qty": 1 })).await;
+    post(&api, "/api/orders", &one.token, json!({ "hold_id": second.text("hold_id") })).await.expect(201);
+    let cursor = ask(&api, "GET", "/api/orders?limit=1", &one.token).await.text("next_cursor");
+    let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(&cursor).expect("base64")).expect("text");
+    let (list, place) = text.split_once(':').expect("a list");
+    let (_, id) = place.split_once('.').expect("a place");
+    for at in ["-60000000000000000", "253402300800000000", "x"] {
+        let forged = BASE64_URL_SAFE_NO_PAD.encode(format!("{list}:{at}.{id}"));
+        let path = format!("/api/orders?limit=1&cursor={forged}");
+        ask(&api, "GET", &path, &one.token).await.refused(400, "invalid_cursor");
+    }
+    ask(&api, "GET", &format!("/api/orders?limit=1&cursor={cursor}"), &one.token).await.expect(200);
     ask(&api, "GET", "/api/orders?state=wrong", &one.token).await.refused(400, "invalid_state");
     ask(&api, "GET", "/api/holds?buyers=b", &one.token).await.refused(400, "unknown_parameter");
     for (path, token) in [(&order, &own), (&order, &one.token), (&hold, &admin.token)] {
