@@ -17,6 +17,7 @@ pub mod payments;
 pub mod problem;
 pub mod products;
 pub mod server;
+mod status;
 mod tags;
 pub mod values;
 

@@ -11,6 +11,7 @@ use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::status::status;
 use super::values::{ProblemTitle, ProblemUri, Text, Timestamp};
 use crate::checkout::Error;
 use crate::domain::Refusal;
@@ -212,53 +213,7 @@ impl Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let status = match refusal {
-            Refusal::ProductNotFound
-            | Refusal::HoldNotFound
-            | Refusal::OrderNotFound
-            | Refusal::EventNotFound
-            | Refusal::ClientNotFound
-            | Refusal::ClientKeyNotFound => StatusCode::NOT_FOUND,
-            Refusal::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Refusal::SoldOut { .. }
-            | Refusal::SaleNotStarted { .. }
-            | Refusal::SaleEnded
-            | Refusal::SalePaused
-            | Refusal::SkuTaken { .. }
-            | Refusal::StockReserved { .. }
-            | Refusal::AllHeld { .. }
-            | Refusal::HoldUsed { .. }
-            | Refusal::HoldExpired
-            | Refusal::HoldReleased
-            | Refusal::OrderIdTaken
-            | Refusal::OrderPaid
-            | Refusal::EventNotReplayable
-            | Refusal::NotRefundable
-            | Refusal::ChargePaysOrder { .. }
-            | Refusal::ChargeDueElsewhere { .. }
-            | Refusal::SuccessNotDismissible
-            | Refusal::NotDismissible
-            | Refusal::AmountNotAcceptable
-            | Refusal::AuditRunning
-            | Refusal::ClientExists
-            | Refusal::ClientRevoked
-            | Refusal::ClientKeyExists
-            | Refusal::TooManyClientKeys => StatusCode::CONFLICT,
-            Refusal::InvalidQuantity { .. }
-            | Refusal::BuyerMismatch
-            | Refusal::InvalidBuyer
-            | Refusal::InvalidReference
-            | Refusal::InvalidMetadata
-            | Refusal::IdempotencyKeyReuse
-            | Refusal::InvalidProduct { .. }
-            | Refusal::StockNotHere
-            | Refusal::InvalidLines(_)
-            | Refusal::InvalidClientName
-            | Refusal::InvalidKid
-            | Refusal::InvalidPublicKey
-            | Refusal::NotAStorefront => StatusCode::UNPROCESSABLE_ENTITY,
-        };
-        let mut problem = Self::new(status, refusal.code(), refusal.to_string());
+        let mut problem = Self::new(status(&refusal), refusal.code(), refusal.to_string());
         match refusal {
             Refusal::SoldOut { available_stock } => problem.body.available_stock = Some(available_stock),
             Refusal::AllHeld { available_stock, retry_after_seconds } => {

@@ -1,0 +1,55 @@
+//! The HTTP status of each refusal.
+
+use poem::http::StatusCode;
+
+use crate::domain::Refusal;
+
+/// Returns the status of the response to a refused request.
+pub(super) fn status(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::ProductNotFound
+        | Refusal::HoldNotFound
+        | Refusal::OrderNotFound
+        | Refusal::EventNotFound
+        | Refusal::ClientNotFound
+        | Refusal::ClientKeyNotFound => StatusCode::NOT_FOUND,
+        Refusal::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        Refusal::SoldOut { .. }
+        | Refusal::SaleNotStarted { .. }
+        | Refusal::SaleEnded
+        | Refusal::SalePaused
+        | Refusal::SkuTaken { .. }
+        | Refusal::StockReserved { .. }
+        | Refusal::AllHeld { .. }
+        | Refusal::HoldUsed { .. }
+        | Refusal::HoldExpired
+        | Refusal::HoldReleased
+        | Refusal::OrderIdTaken
+        | Refusal::OrderPaid
+        | Refusal::EventNotReplayable
+        | Refusal::NotRefundable
+        | Refusal::ChargePaysOrder { .. }
+        | Refusal::ChargeDueElsewhere { .. }
+        | Refusal::SuccessNotDismissible
+        | Refusal::NotDismissible
+        | Refusal::AmountNotAcceptable
+        | Refusal::AuditRunning
+        | Refusal::ClientExists
+        | Refusal::ClientRevoked
+        | Refusal::ClientKeyExists
+        | Refusal::TooManyClientKeys => StatusCode::CONFLICT,
+        Refusal::InvalidQuantity { .. }
+        | Refusal::BuyerMismatch
+        | Refusal::InvalidBuyer
+        | Refusal::InvalidReference
+        | Refusal::InvalidMetadata
+        | Refusal::IdempotencyKeyReuse
+        | Refusal::InvalidProduct { .. }
+        | Refusal::StockNotHere
+        | Refusal::InvalidLines(_)
+        | Refusal::InvalidClientName
+        | Refusal::InvalidKid
+        | Refusal::InvalidPublicKey
+        | Refusal::NotAStorefront => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
