@@ -44,7 +44,7 @@ fn filled(statement: &sql::Source) -> String {
     let value = |placeholder: &str| match placeholder {
         "rows" => row.clone(),
         // times, for which MySQL takes no number
-        name if name.ends_with("_at") && statement.name == "products/change" => "NULL".to_owned(),
+        name if name.ends_with("_at") && statement.name.starts_with("products/") => "NULL".to_owned(),
         "direction" => "ASC".to_owned(),
         "cases" => "WHEN 1 THEN 1".to_owned(),
         "ranges" => "returns_at >= '2000-01-01'".to_owned(),
