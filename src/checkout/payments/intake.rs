@@ -5,7 +5,7 @@ use tracing::warn;
 
 use super::attempt::{Source, copy_of, reload_receipt, settle};
 use super::receipt::{Delivery, Receipt};
-use super::waiting::{apply_waiting, apply_waiting_for_reference};
+use super::waiting::apply_waiting_for_reference;
 use crate::db::door::Database;
 use crate::db::error::Error;
 use crate::db::tables::payment_event_deliveries;
@@ -51,15 +51,7 @@ async fn receive_and_apply(database: &Database, delivery: &Delivery) -> Result<R
     // the request that created the order may have applied the event first
     match woken > 0 || receipt.status == EventStatus::Parked {
         true => {
-            let mut answered = reload_receipt(database, receipt).await?;
-            // the request that created the order is applying the event: an attempt of our own waits for its end
-            if delivery.event.meaning == Meaning::Succeeded
-                && answered.status == EventStatus::Parked
-                && answered.order_status.is_some()
-            {
-                apply_waiting(database, receipt.event_id).await;
-                answered = reload_receipt(database, receipt).await?;
-            }
+            let answered = reload_receipt(database, receipt).await?;
             if receipt.status == EventStatus::Parked && answered.status != EventStatus::Parked {
                 correct_answer(database, &answered).await;
             }
