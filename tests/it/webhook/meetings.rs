@@ -27,12 +27,12 @@ struct Side {
 }
 
 impl Side {
-    fn new(bare: &Bare, look: impl Into<Rule>, request: JoinHandle<Answer>) -> Self {
-        Self {
-            commit: bare.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore),
-            look: bare.proxy.on(look, Action::PauseBefore),
-            answer: request.map(|joined| joined.expect("no panic")).boxed().shared(),
-        }
+    /// Adds the rules, and then sends the request: a statement that is sent before its rule is there would not count.
+    fn new(bare: &Bare, look: impl Into<Rule>, request: impl FnOnce() -> JoinHandle<Answer>) -> Self {
+        let commit = bare.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+        let look = bare.proxy.on(look, Action::PauseBefore);
+        let answer = request().map(|joined| joined.expect("no panic")).boxed().shared();
+        Self { commit, look, answer }
     }
 }
 
@@ -42,9 +42,9 @@ impl Meeting {
         let (client, hold_id, order_id) = (order.client.clone(), hold_id.to_owned(), order_id.to_owned());
         // a success first looks for its order outside its transaction: it may be a plain payment
         let looks = if event["status"] == "failed" { 1 } else { 2 };
-        let ordering = tokio::spawn(async move { client.try_order_as(&hold_id, &order_id).await });
+        let ordering = || tokio::spawn(async move { client.try_order_as(&hold_id, &order_id).await });
         let meeting = Self {
-            webhook: Side::new(webhook, Rule::from("-- orders/find:").skip(looks), deliver(webhook, event)),
+            webhook: Side::new(webhook, Rule::from("-- orders/find:").skip(looks), || deliver(webhook, event)),
             order: Side::new(order, "-- orders/list_touched:", ordering),
         };
         meeting.webhook.commit.reached().await;
