@@ -155,6 +155,9 @@ async fn lists_are_filtered_by_state_product_and_time() {
         let between = Filter { created_from: Some(from), created_to: Some(to), ..no_filter() };
         for limit in [1, 2, 3] {
             assert_eq!(orders(&app, &caller, &between, limit).await, made.orders[2..4], "from is in, to is not");
+            // a page that its last row fills is not the last page
+            let before = Filter { created_to: Some(to), ..no_filter() };
+            assert_eq!(orders(&app, &caller, &before, limit).await, made.orders[2..], "{limit}");
         }
     }
 }
