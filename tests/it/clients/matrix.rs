@@ -7,7 +7,7 @@ use holdfast::domain::{AdminToken, ClientToken, Role, StorefrontMode};
 use holdfast::http;
 use serde_json::{Value, json};
 
-use super::{Added, OPERATOR, Signer, add};
+use super::{Added, OPERATOR, Signer, add, mistyped};
 use crate::support::{Bare, Shop};
 
 /// Who may use a route.
@@ -111,7 +111,7 @@ async fn tokens(api: &Bare) -> BTreeMap<Kind, Vec<Option<String>>> {
         app.checkout.revoke_client("a test", *id).await.expect("it is live");
     }
     let unknown = ClientToken::mint(Role::Admin).reveal().to_owned();
-    let mistyped = format!("{}x", &storefront.token[..storefront.token.len() - 1]);
+    let mistyped = mistyped(&storefront.token);
     let wrong = ["", "x", "hf_admin_x", "a.b.c", &unknown, &mistyped].map(|token| Some(token.to_owned()));
     let mut kinds = BTreeMap::new();
     kinds.insert(Kind::Anonymous, vec![None]);
@@ -140,9 +140,12 @@ async fn every_route_admits_exactly_the_callers_of_its_row() {
         let hot = shop.serve_routes(config(), http::routes).await;
         let framework = shop.serve_routes(config(), http::framework_routes).await;
         let tokens = tokens(&hot).await;
-        framework.app.checkout.read_clients().await.expect("a database");
         check_document(&hot).await;
         for (method, path, access) in ROUTES {
+            // no worker reads the clients here, and what was read counts for a minute
+            for api in [&hot, &framework] {
+                api.app.checkout.read_clients().await.expect("a database");
+            }
             for (&kind, tokens) in &tokens {
                 for (token, api) in tokens.iter().flat_map(|token| [(token, &hot), (token, &framework)]) {
                     let request = api.request(method, &filled(path));

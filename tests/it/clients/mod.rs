@@ -39,6 +39,12 @@ async fn add(app: &App, name: &str, role: Role) -> Added {
     Added { id: file.client.id, name: name.to_owned(), token: token.reveal().to_owned() }
 }
 
+/// Returns a token with another last character, which its checksum shows.
+fn mistyped(token: &str) -> String {
+    let (start, last) = token.split_at(token.len() - 1);
+    format!("{start}{}", if last == "x" { "y" } else { "x" })
+}
+
 /// An instance without workers and with the operators' token.
 async fn managed(shop: &Shop) -> Bare {
     shop.serve_without_workers_as(Config { admin_token: AdminToken::new(OPERATOR), ..shop.config() }).await

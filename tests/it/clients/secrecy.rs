@@ -37,7 +37,7 @@ async fn a_whole_run_never_shows_a_token() {
     let storefront = super::Added { id: 1, name: "storefront".to_owned(), token: String::new() };
     secrets.push(signer.token(&storefront, "b"));
     secrets.push(Signer::new(2, "k").token(&storefront, "forged"));
-    secrets.push(format!("{}x", &secrets[1][..secrets[1].len() - 1]));
+    secrets.push(super::mistyped(&secrets[1]));
     secrets.push("a-text-that-is-no-token-at-all".to_owned());
     let hold = json!({ "product_id": product_id, "qty": 1 });
     let mut answers: Vec<Answer> = Vec::new();
