@@ -190,9 +190,17 @@ impl Ground {
 
     /// Deletes all holds, orders and payments, so that earlier figures do not slow down later ones.
     pub(crate) async fn clear(&self) {
-        for table in
-            ["holds", "orders", "order_events", "payment_events", "payment_event_trail", "charges", "idempotency_keys"]
-        {
+        for table in [
+            "holds",
+            "hold_owners",
+            "orders",
+            "order_owners",
+            "order_events",
+            "payment_events",
+            "payment_event_trail",
+            "charges",
+            "idempotency_keys",
+        ] {
             self.execute(&format!("TRUNCATE TABLE {table}")).await;
         }
         self.execute("UPDATE products SET reserved = 0 WHERE reserved > 0").await;

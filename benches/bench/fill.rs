@@ -99,6 +99,21 @@ pub(crate) async fn finished(ground: &Ground, product_id: i64, orders: i64) {
     }
 }
 
+/// Makes all finished orders those of a client, with so many buyers and references.
+pub(crate) async fn owners(ground: &Ground, client_id: i64, buyers: i64) {
+    let names = format!("CONCAT('customer-', seq % {buyers}), CONCAT('cart-', seq % {buyers})");
+    let numbered = "CAST(CONV(HEX(SUBSTRING(id, 11)), 16, 10) AS UNSIGNED) AS seq";
+    for (table, column, at, source) in
+        [("hold_owners", "hold_id", "", "holds"), ("order_owners", "order_id", ", created_at", "orders")]
+    {
+        let columns = format!("{column}, client_id, buyer, reference{at}");
+        let numbered = format!("(SELECT id, created_at, {numbered} FROM {source}) AS numbered");
+        let insert = format!("INSERT INTO {table} ({columns}) SELECT id, {client_id}, {names}{at} FROM {numbered}");
+        ground.execute(&insert).await;
+        ground.execute(&format!("ANALYZE TABLE {table}")).await;
+    }
+}
+
 /// Inserts `holds` holds; the last `orders` of them have an order that waits for its payment, the others are active.
 pub(crate) async fn waiting(ground: &Ground, product_id: i64, set: Set, holds: i64, orders: i64) {
     numbers(ground, holds).await;

@@ -186,6 +186,7 @@ impl Direct {
         let currency = CURRENCY.to_owned();
         let draft = Draft {
             order_id,
+            chosen: false,
             hold_id,
             hold_rows: 1,
             total_minor: PRICE_MINOR,

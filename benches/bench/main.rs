@@ -10,6 +10,7 @@
 //! - [`memory`]: 100,000 different products, one after the other
 //! - [`neighbours`]: a hot product beside connections that send other requests
 //! - [`scale`]: full tables beside empty ones; only with `--only scale`, since filling the tables takes minutes
+//! - [`shop`]: holds with an owner or metadata, lists of products, pages of orders
 //! - [`stale`]: reads that begin after an acknowledged hold and must show it
 
 mod connections;
@@ -25,6 +26,7 @@ mod memory;
 mod neighbours;
 mod scale;
 mod service;
+mod shop;
 mod stale;
 mod strategies;
 #[path = "../support/mod.rs"]
@@ -99,6 +101,7 @@ enum Section {
     Expiry,
     Memory,
     Neighbours,
+    Shop,
     Stale,
     Scale,
 }
@@ -115,6 +118,8 @@ struct Plan {
     crowd_rounds: usize,
     due_holds: u32,
     products: i64,
+    /// Orders of which pages are read.
+    orders: i64,
     stale_checks: u64,
     rows: i64,
     log: String,
@@ -134,6 +139,7 @@ impl Plan {
             crowd_rounds: if options.quick { 2 } else { 5 },
             due_holds: if options.quick { 20_000 } else { 100_000 },
             products: if options.quick { 20_000 } else { 100_000 },
+            orders: if options.quick { 20_000 } else { 1_000_000 },
             stale_checks: if options.long { 1_000_000 } else { options.stale_checks.unwrap_or(stale_checks) },
             rows: options.rows.unwrap_or(if options.quick { 300_000 } else { 24_000_000 }),
             log: options.log.clone(),
@@ -194,6 +200,9 @@ async fn measure_small(options: &Options, plan: &Plan, bounds: &mut Bounds) {
     }
     if wants(Section::Neighbours) {
         neighbours::run(&ground, plan, bounds).await;
+    }
+    if wants(Section::Shop) {
+        shop::run(&ground, plan, bounds).await;
     }
     if wants(Section::Stale) {
         stale::run(&ground, plan, bounds).await;

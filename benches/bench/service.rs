@@ -12,6 +12,15 @@ impl Served {
 
     /// The same with holds that expire after `hold_ttl_seconds`.
     pub(crate) async fn start_with(ground: &Ground, plan: &Plan, hold_ttl_seconds: u64) -> Self {
+        Self::start_all(ground, plan, hold_ttl_seconds, &[]).await
+    }
+
+    /// The same as [`Served::start`] with an operator's token.
+    pub(crate) async fn start_as(ground: &Ground, plan: &Plan, operator: &str) -> Self {
+        Self::start_all(ground, plan, 86_400, &[("HOLDFAST_ADMIN_TOKEN", operator)]).await
+    }
+
+    async fn start_all(ground: &Ground, plan: &Plan, hold_ttl_seconds: u64, more: &[(&str, &str)]) -> Self {
         let settings = [
             ("HOLDFAST_WEBHOOK_SECRETS", "off"),
             ("HOLDFAST_STOREFRONT", "open"),
@@ -19,6 +28,6 @@ impl Served {
             ("HOLDFAST_ORDER_TTL_SECONDS", "86400"),
             ("HOLDFAST_BENCH_ECHO", "1"),
         ];
-        Self::start_on(&ground.url, &plan.log, &settings).await
+        Self::start_on(&ground.url, &plan.log, &[&settings[..], more].concat()).await
     }
 }

@@ -99,6 +99,14 @@ impl Answer<'_> {
         String::from_utf8_lossy(&self.body[begin..begin + 36]).into_owned()
     }
 
+    /// Returns the text in this field of the body; it has no quotation mark.
+    pub(crate) fn text(&self, field: &str) -> String {
+        let name = format!("\"{field}\":\"");
+        let begin = find(self.body, name.as_bytes()).expect("the body has the field") + name.len();
+        let text = self.body[begin..].split(|byte| *byte == b'"').next().unwrap_or_default();
+        String::from_utf8_lossy(text).into_owned()
+    }
+
     /// Returns the number in this field of the body.
     pub(crate) fn number(&self, field: &str) -> i64 {
         let number = number_after(self.body, format!("\"{field}\":").as_bytes()).expect("the body has the field");
@@ -121,6 +129,13 @@ pub(crate) fn post(path: &str, body: &str) -> Vec<u8> {
 pub(crate) fn post_with_key(path: &str, body: &str, key: &str) -> Vec<u8> {
     let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n");
     format!("{head}Idempotency-Key: {key}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// The same request with a token.
+pub(crate) fn with_token(request: &[u8], token: &str) -> Vec<u8> {
+    let behind = find(request, b"\r\n").expect("a request line") + 2;
+    let header = format!("Authorization: Bearer {token}\r\n");
+    [&request[..behind], header.as_bytes(), &request[behind..]].concat()
 }
 
 /// `POST /api/holds` for one unit.

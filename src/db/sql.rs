@@ -208,6 +208,7 @@ statements! {
         ListIdsByState = "list_ids_by_state" { direction },
         ListIdsByAge = "list_ids_by_age" { direction },
         ListIdsOfOrder = "list_ids_of_order" { direction },
+        ListHolds = "list_holds" { ids },
         ListIdsOfHold = "list_ids_of_hold" { direction },
         FIND_NEXT = "find_next",
         FIND_LAST = "find_last",

@@ -147,7 +147,7 @@ impl Work for OrderWork {
 
 impl OrderWork {
     /// Makes all orders in one transaction; every copy in `replays` is counted in it, so that its response is durable. Returns
-    /// which of the orders an event has changed or waits for.
+    /// the orders, or holds of orders, that an event has changed or waits for.
     async fn place(
         &self,
         database: &Database,
@@ -177,7 +177,7 @@ impl OrderWork {
                 job.answer(Err(Error::Broken("a batch of orders has no terms".to_owned())));
                 continue;
             };
-            match touched.contains(&job.request.order_id) {
+            match [job.request.order_id, job.request.hold_id].iter().any(|id| touched.contains(id)) {
                 true => answer_later(database, job, placed),
                 false => {
                     if single {
@@ -348,6 +348,7 @@ fn details(request: &OrderRequest, rows: &[HoldLine]) -> Option<Arc<Details>> {
 fn draft(request: &OrderRequest, rows: &[HoldLine]) -> Draft {
     Draft {
         order_id: request.order_id,
+        chosen: request.chosen,
         hold_id: request.hold_id,
         hold_rows: rows.len(),
         total_minor: rows.iter().map(|row| row.qty * row.unit_price_minor).sum(),

@@ -63,7 +63,7 @@ pub(crate) async fn apply_waiting_for_reference(database: &Database, reference: 
     apply_all_waiting(database, &[reference]).await
 }
 
-/// Returns the orders that a transaction has read as touched behind its own COMMIT: an event that committed before it is found
+/// Returns the orders, or their holds, that a transaction has read as touched behind its own COMMIT: an event that committed before it is found
 /// there, and one that commits later finds the orders itself. If they could not be read, a worker finds the events.
 pub(crate) fn touched(read: Option<HashSet<Uuid>>) -> HashSet<Uuid> {
     read.unwrap_or_else(|| {

@@ -41,9 +41,10 @@ pub trait Packet: Sync {
     /// being committed; [`Failure::Changed`] when it can only be the former.
     fn read(&self, replies: Vec<Reply>) -> Result<Self::Outcome, Failure>;
 
-    /// Returns the read of its orders that an event has changed or waits for ([`orders::list_touched`]). It travels with the
-    /// COMMIT, and sees what is committed by then.
-    fn list_touched(&self) -> Option<String> {
+    /// Returns the read of its orders that an event has changed or waits for, by their ids or those of their holds
+    /// ([`orders::list_touched`]). It travels with the COMMIT, and sees what is committed by then. `known`: an earlier attempt
+    /// may have been committed, so that others may know what it wrote.
+    fn list_touched(&self, _known: bool) -> Option<String> {
         None
     }
 
@@ -71,7 +72,7 @@ pub async fn send_and_look<P: Packet>(
     let (outcome, rows) = database
         .transaction_and_look(name, |tx| {
             async move {
-                if let Some(look) = packet.list_touched() {
+                if let Some(look) = packet.list_touched(tx.after_unknown()) {
                     tx.look_after_commit(look);
                 }
                 if tx.after_unknown()

@@ -92,7 +92,7 @@ impl Packet for PayOrders<'_> {
         Ok(generated.into_iter().collect())
     }
 
-    fn list_touched(&self) -> Option<String> {
+    fn list_touched(&self, _known: bool) -> Option<String> {
         Some(list_touched(&self.successes))
     }
 
@@ -153,7 +153,7 @@ impl Packet for ApplyPayments<'_> {
         all_changed(inbox.affected, paid, self.successes.len())
     }
 
-    fn list_touched(&self) -> Option<String> {
+    fn list_touched(&self, _known: bool) -> Option<String> {
         Some(list_touched(&self.successes))
     }
 

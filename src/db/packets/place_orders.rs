@@ -16,7 +16,7 @@ use crate::db::guard;
 use crate::db::literal::{Literal, rows};
 use crate::db::sql;
 use crate::db::tables::order_events::{self, Reason, Transition};
-use crate::db::tables::{holds, orders, owners};
+use crate::db::tables::{holds, orders, owners, payment_events};
 use crate::domain::{Details, OrderStatus};
 
 /// What one order adds to the packet at most, in bytes.
@@ -27,6 +27,8 @@ pub const ROW_BYTES: usize = 320;
 pub struct Draft {
     /// Its id.
     pub order_id: Uuid,
+    /// Whether the client chose the id. Else it is new, and before the COMMIT no event can name it.
+    pub chosen: bool,
     /// The hold that it is made from.
     pub hold_id: Uuid,
     /// How many rows that hold has.
@@ -166,9 +168,13 @@ impl Packet for PlaceOrders<'_> {
         }
     }
 
-    fn list_touched(&self) -> Option<String> {
-        let order_ids: Vec<Uuid> = self.drafts.iter().map(|draft| draft.order_id).collect();
-        (!order_ids.is_empty()).then(|| orders::list_touched(&order_ids, OrderStatus::Pending))
+    fn list_touched(&self, known: bool) -> Option<String> {
+        let ids = |id: fn(&Draft) -> Uuid| self.drafts.iter().map(id).collect::<Vec<_>>();
+        match known || self.drafts.iter().any(|draft| draft.chosen) {
+            _ if self.drafts.is_empty() => None,
+            true => Some(orders::list_touched(&ids(|draft| draft.order_id), OrderStatus::Pending)),
+            false => Some(payment_events::list_holds(&ids(|draft| draft.hold_id))),
+        }
     }
 
     /// Finds the orders of an earlier attempt: all of them, each from its hold.
@@ -198,6 +204,7 @@ mod tests {
     fn an_order_adds_no_more_bytes_than_its_bound() {
         let draft = |number: u128| Draft {
             order_id: Uuid::max(),
+            chosen: true,
             hold_id: Uuid::from_u128(u128::MAX - number),
             hold_rows: 1,
             total_minor: i64::MAX,

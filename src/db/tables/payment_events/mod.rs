@@ -17,7 +17,7 @@ use crate::domain::{EventStatus, Meaning, Named, PaymentEvent, Reference};
 pub(in crate::db) use self::waiting::mark_all_applied;
 pub use self::waiting::{
     Due, Open, Waiting, count_open, count_unmatched_successes, find_next_due, lease, lease_all, leased, list_due,
-    list_ready, list_waiting_for, no_success_waits, success_waits,
+    list_holds, list_ready, list_waiting_for, no_success_waits, success_waits,
 };
 
 /// An event, with the columns that applying it needs.

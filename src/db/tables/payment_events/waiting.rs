@@ -11,7 +11,7 @@ use crate::db::door::{Reply, Tx};
 use crate::db::due::{Page, Window};
 use crate::db::error::Failure;
 use crate::db::guard::single;
-use crate::db::literal::{Literal, Text, list, numbers};
+use crate::db::literal::{Literal, Text, ids, list, numbers};
 use crate::db::sql;
 use crate::domain::payment::Provider;
 use crate::domain::retry::PROTECTING_ATTEMPTS;
@@ -25,6 +25,12 @@ pub async fn list_waiting_for(tx: &mut Tx<'_>, references: &[Reference]) -> Resu
     };
     let (ids, hold_ids) = (ids(|reference| reference.order_id), ids(|reference| reference.hold_id));
     tx.rows_text(&sql::payment_events::ListWaitingFor { ids, hold_ids }.text()).await
+}
+
+/// Returns the read of those of these holds that events without a final outcome name; its rows are ids, as those of
+/// [`orders::list_touched`](super::super::orders::list_touched).
+pub fn list_holds(hold_ids: &[Uuid]) -> String {
+    sql::payment_events::ListHolds { ids: ids(hold_ids) }.text()
 }
 
 /// Fails with [`Failure::Stale`] while a payment of this order waits to be applied: successes go first, and a caller that wants

@@ -232,6 +232,7 @@ fn place_each(rows: i64) -> Vec<String> {
 fn place_with(rows: i64, seconds: impl Fn(i64) -> Option<u64>) -> Vec<String> {
     let draft = |number: i64| Draft {
         order_id: order(number),
+        chosen: true,
         hold_id: hold(number),
         hold_rows: 1,
         total_minor: 4999,

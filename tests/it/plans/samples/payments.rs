@@ -99,6 +99,7 @@ fn event_reads(verb: &str, at: At) -> Option<Vec<Sample>> {
         "find_last" => once(at, hits(1)),
         "list_lines" => lines(&PAID).into_iter().chain(lines(&QUARANTINED)).collect(),
         "list_refunds" => lines(&REFUND_DUE),
+        "list_holds" => [&PAID, &READY].map(|range| page(rows).brace("ids", ids(hold, range, rows))).to_vec(),
         "list_ids" => {
             let keys: Vec<Vec<u8>> = some(&PAID, rows).map(key).collect();
             let row = |key| [Literal::Bytes(b"default"), Literal::Bytes(key)];
