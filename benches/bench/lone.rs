@@ -193,6 +193,7 @@ impl Direct {
             currency,
             details: None,
             ttl_seconds: None,
+            changes: 0,
         };
         self.commit(&PlaceOrders::new(vec![draft], TTL_SECONDS, Keys::default())).await;
     }

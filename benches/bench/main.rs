@@ -3,6 +3,7 @@
 //!
 //! - [`strategies`]: holds of one hot product by row locks, by versions, by single units, by one guarded transaction per
 //!   request, by Holdfast's batches, and by bare connections, which are the limit
+//! - [`carts`]: carts of several hot products by one transaction each and by Holdfast's batches, and single holds beside them
 //! - [`http`]: the service over HTTP, beside an echo route of the same server
 //! - [`lone`]: each step of a sale on an idle service, beside one guarded transaction of the same rows
 //! - [`crowd`]: 15,000 buyers for 1,000 units at once
@@ -13,6 +14,7 @@
 //! - [`shop`]: holds with an owner or metadata, lists of products, pages of orders
 //! - [`stale`]: reads that begin after an acknowledged hold and must show it
 
+mod carts;
 mod connections;
 mod crowd;
 mod database;
@@ -95,6 +97,7 @@ struct Options {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Section {
     Strategies,
+    Carts,
     Http,
     Lone,
     Crowd,
@@ -182,6 +185,9 @@ async fn measure_small(options: &Options, plan: &Plan, bounds: &mut Bounds) {
     report::settings(&ground.describe().await);
     if wants(Section::Strategies) {
         strategies::run(&ground, plan, bounds).await;
+    }
+    if wants(Section::Carts) {
+        carts::run(&ground, plan, bounds).await;
     }
     if wants(Section::Http) {
         http::run(&ground, plan, bounds).await;

@@ -1,5 +1,5 @@
--- holds/expire: by primary key and in its order: along the index of due times, two workers would deadlock. For a tuple IN of
--- one row, MariaDB reads the whole table, so the ids are listed as well
+-- holds/expire: whole holds that have run out; an extension that was committed since they were listed wins. By primary key and in
+-- its order: along the index of due times, two workers would deadlock
 UPDATE holds FORCE INDEX (PRIMARY)
 SET status = 'expired', returns_at = NULL
-WHERE id IN ({ids}) AND (id, product_id) IN ({rows}) AND status = 'active'
+WHERE id IN ({ids}) AND status = 'active' AND expires_at <= NOW(6)

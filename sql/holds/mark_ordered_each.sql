@@ -3,4 +3,4 @@
 UPDATE holds FORCE INDEX (PRIMARY)
 SET status = 'ordered',
     returns_at = (SELECT created_at FROM orders WHERE id = {order_id}) + INTERVAL CASE holds.id {cases} END SECOND
-WHERE id IN ({ids}) AND status = 'active' AND expires_at > NOW(6)
+WHERE id IN ({ids}) AND status = 'active' AND expires_at > NOW(6) AND changes = {changes}

@@ -5,9 +5,11 @@
 //! id.
 
 pub mod audit;
+pub mod carts;
 pub mod clients;
 pub mod deadlines;
 pub mod error;
+pub mod extension;
 pub mod holds;
 mod horizon;
 mod keys;
@@ -24,9 +26,12 @@ mod transition;
 mod units;
 mod upkeep;
 
+pub use self::carts::{Named, NewCart, NewLine};
 pub use self::error::Error;
+pub use self::extension::Extension;
 pub use self::holds::NewHold;
-pub use self::holds::batch::Taken;
+pub use self::holds::answers::Taken;
+pub use self::holds::changes::Kept;
 pub use self::holds::outlook::WholeReads;
 pub use self::orders::NewOrder;
 pub use self::orders::batch::Placed;

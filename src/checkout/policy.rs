@@ -10,6 +10,8 @@ pub struct Policy {
     pub hold_ttl_seconds: u64,
     /// How long an order may stay unpaid.
     pub order_ttl_seconds: u64,
+    /// Until how long after it was made a hold or an order can be extended.
+    pub max_hold_seconds: u64,
     /// The most units that one hold may ask for.
     pub max_qty: i64,
     /// How long a payment event waits for its order.

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::clients::registry::Registry;
 use super::holds::batch::HoldWork;
+use super::holds::carts::{CartWork, Left};
 use super::holds::outlook::{Fronts, Outlooks};
 use super::holds::passed_over::PassedOver;
 use super::holds::supply::Supplies;
@@ -38,6 +39,7 @@ pub struct Checkout {
     /// The clients that may call.
     pub(crate) clients: Registry,
     pub(crate) holds: Lanes<HoldWork>,
+    pub(crate) carts: Lanes<CartWork>,
     pub(crate) product_reads: Lanes<ProductReads>,
     pub(crate) page_reads: Lanes<PageReads>,
     pub(crate) orders: Lanes<OrderWork>,
@@ -75,6 +77,8 @@ const LIMITS: Limits = Limits {
     gather: GATHER,
     linger: LINGER,
 };
+/// Limits for carts. A batch that waits for a locked product gives up its slot, since other carts have other products.
+const CART_LIMITS: Limits = Limits { batch: 512, bytes: 768 * 1024, late: 4, ..LIMITS };
 /// Limits for orders. A batch that waits for a locked row gives up its slot, since other orders have other rows.
 const ORDER_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
 /// Limits for webhook deliveries, for the same reason.
@@ -101,6 +105,14 @@ impl Checkout {
             recent: Arc::clone(&recent_holds),
         };
         let holds = Lanes::new(hold_work, LIMITS);
+        let cart_work = CartWork {
+            database: batches.clone(),
+            ttl_seconds: policy.hold_ttl_seconds,
+            max_qty: policy.max_qty,
+            supplies: Arc::clone(&supplies),
+            products: Arc::clone(&known_products),
+            left: Left::default(),
+        };
         let product_reads =
             Lanes::new(ProductReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
         let page_reads = Lanes::new(PageReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
@@ -122,6 +134,7 @@ impl Checkout {
             known_products,
             supplies,
             holds,
+            carts: Lanes::new(cart_work, CART_LIMITS),
             product_reads,
             page_reads,
             orders,
@@ -142,6 +155,7 @@ impl Checkout {
     /// Lets every batch finish. No request may be made after this.
     pub async fn finish(&self) {
         self.holds.finish().await;
+        self.carts.finish().await;
         self.product_reads.finish().await;
         self.page_reads.finish().await;
         self.orders.finish().await;
@@ -157,7 +171,7 @@ impl Checkout {
     /// Returns the number of lanes of all kinds. A lane that is idle is removed.
     pub fn lanes(&self) -> usize {
         let reads = self.product_reads.count() + self.page_reads.count();
-        self.holds.count() + reads + self.orders.count() + self.events.count()
+        self.holds.count() + self.carts.count() + reads + self.orders.count() + self.events.count()
     }
 
     /// Returns the database, for the code that starts, monitors and stops it.

@@ -22,23 +22,23 @@ pub(crate) async fn cancel(tx: &mut Tx<'_>, order: &Order, event_id: Option<i64>
         None => order_events::insert(tx, &[step(Reason::BuyerCancelled)]).await?,
         Some(event_id) => order_events::insert_for_payment(tx, step(Reason::PaymentFailed), event_id).await?,
     }
-    holds::settle(tx, &[order.hold_id]).await?;
-    units::give_back(tx, &[order.hold_id]).await?;
+    let settled = holds::settle(tx, &[order.hold_id]).await?;
+    units::give_back_whole(tx, &[order.hold_id], settled).await?;
     Ok(true)
 }
 
 /// Cancels pending orders that were not paid in time, all of them or none, and puts their units back on sale.
 ///
 /// # Errors
-/// [`Failure::Stale`] when some of them are not pending any more.
+/// [`Failure::Stale`] when some of them are not pending any more, or have more time now.
 pub(crate) async fn cancel_overdue(tx: &mut Tx<'_>, due: &[Due]) -> Result<(), Failure> {
     let order_ids: Vec<Uuid> = due.iter().map(|row| row.order_id).collect();
     let hold_ids: Vec<Uuid> = due.iter().map(|row| row.hold_id).collect();
-    orders::cancel_all(tx, &order_ids).await?;
+    orders::cancel_overdue(tx, &order_ids).await?;
     let overdue = |&id: &Uuid| step(id, OrderStatus::Pending, OrderStatus::Cancelled, Reason::PaymentOverdue);
     order_events::insert(tx, &order_ids.iter().map(overdue).collect::<Vec<_>>()).await?;
-    holds::settle(tx, &hold_ids).await?;
-    units::give_back(tx, &hold_ids).await
+    let settled = holds::settle(tx, &hold_ids).await?;
+    units::give_back_whole(tx, &hold_ids, settled).await
 }
 
 /// Marks an order paid by an event. A pending order's units were reserved at its hold, so no product is touched; a cancelled
@@ -54,7 +54,7 @@ pub(crate) async fn pay(tx: &mut Tx<'_>, order: &Order, event_id: i64) -> Result
     order_events::insert_for_payment(tx, paid, event_id).await?;
     match order.status {
         OrderStatus::Cancelled => units::reserve(tx, order.hold_id).await,
-        _ => holds::settle(tx, &[order.hold_id]).await,
+        _ => holds::settle(tx, &[order.hold_id]).await.map(drop),
     }
 }
 

@@ -15,6 +15,22 @@ pub(crate) async fn give_back(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<(), 
     give_back_rows(tx, units).await
 }
 
+/// Does the same for holds of which the guarded statement has changed `marked` rows: all of their rows, since a hold ends as a
+/// whole. The rows are read after that statement, because until then another transaction may take units from an active hold.
+///
+/// # Errors
+/// [`Failure::Broken`] when the holds have other rows, too.
+pub(crate) async fn give_back_whole(tx: &mut Tx<'_>, hold_ids: &[Uuid], marked: u64) -> Result<(), Failure> {
+    let units = holds::list_units(tx, hold_ids).await?;
+    if units.len() as u64 != marked {
+        return Err(Failure::Broken(format!(
+            "{marked} rows of {} were marked for the holds {hold_ids:?}",
+            units.len()
+        )));
+    }
+    give_back_rows(tx, units).await
+}
+
 /// Puts the units of these rows of holds back on sale.
 pub(crate) async fn give_back_rows(tx: &mut Tx<'_>, rows: impl IntoIterator<Item = Units>) -> Result<(), Failure> {
     products::give_back(tx, &sum(rows)).await

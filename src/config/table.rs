@@ -21,6 +21,9 @@ const NO_SECRETS: &str = "it is not set, so that no client could report a paymen
     base64, which the sender gets too, such as whsec_$(openssl rand -base64 32); `off` accepts unsigned events from \
     every client";
 
+/// The time of a hold of a shop that does not set it.
+const HOLD_TTL_SECONDS: &str = "120";
+
 /// The problem of a storefront that is neither open nor closed.
 const NO_STOREFRONT: &str = "it is not set: `open` lets every client read products, hold and order; `token` lets only \
     storefronts, which `holdfast client add NAME --role storefront` adds";
@@ -148,9 +151,12 @@ settings! {
     }
     policy {
         /// How long a hold lasts
-        HOLDFAST_HOLD_TTL_SECONDS hold_ttl_seconds = Setting::number("SECONDS", "120", 1, 86_400) => values::number;
+        HOLDFAST_HOLD_TTL_SECONDS hold_ttl_seconds =
+            Setting::number("SECONDS", HOLD_TTL_SECONDS, 1, 86_400) => values::number;
         /// How long an order may stay unpaid
         HOLDFAST_ORDER_TTL_SECONDS order_ttl_seconds = Setting::number("SECONDS", "900", 1, 2_592_000) => values::number;
+        /// Until how long after it was made a hold or an order can be extended; not less than the time of a hold
+        HOLDFAST_MAX_HOLD_SECONDS max_hold_seconds = Setting::number("SECONDS", "3600", 1, 2_592_000) => values::number;
         /// Units that one hold may ask for
         HOLDFAST_MAX_QTY max_qty = Setting::number("UNITS", "10", 1, 1000) => values::number;
         /// How long a payment event waits for its order
@@ -169,6 +175,14 @@ impl Settings {
         if let Some(auth) = auth.filter(|_| is(&self.webhook_secrets, values::OFF)) {
             let (own, secrets) = (HOLDFAST_WEBHOOK_AUTH.variable, HOLDFAST_WEBHOOK_SECRETS.variable);
             problems.0.push(format!("{own}: `{auth}` verifies signatures, and {secrets} is off"));
+        }
+        // a shop that has not set it, whose holds last longer than the default, extends none of them
+        let number = |text: &Option<String>| text.as_deref().and_then(|text| text.trim().parse::<u64>().ok());
+        let default = |text: &str| text.parse().unwrap_or(0);
+        let hold_ttl = number(&self.hold_ttl_seconds).unwrap_or_else(|| default(HOLD_TTL_SECONDS));
+        if number(&self.max_hold_seconds).is_some_and(|most| most < hold_ttl) {
+            let (own, hold) = (HOLDFAST_MAX_HOLD_SECONDS.variable, HOLDFAST_HOLD_TTL_SECONDS.variable);
+            problems.0.push(format!("{own}: it is less than {hold}, which is {hold_ttl}"));
         }
     }
 }

@@ -59,6 +59,7 @@ fn all_problems_are_reported_together_with_their_variables() {
         listen: Some("here".into()),
         hold_ttl_seconds: Some("0".into()),
         order_ttl_seconds: Some("soon".into()),
+        max_hold_seconds: Some("0".into()),
         max_qty: Some("-1".into()),
         clock_jump_seconds: Some("86401".into()),
         pool_size: Some("1".into()),
@@ -83,6 +84,7 @@ fn all_problems_are_reported_together_with_their_variables() {
         "HOLDFAST_LISTEN",
         "HOLDFAST_HOLD_TTL_SECONDS",
         "HOLDFAST_ORDER_TTL_SECONDS",
+        "HOLDFAST_MAX_HOLD_SECONDS",
         "HOLDFAST_MAX_QTY",
         "HOLDFAST_CLOCK_JUMP_SECONDS",
         "HOLDFAST_POOL_SIZE",
@@ -148,6 +150,27 @@ fn an_option_that_is_not_set_has_its_documented_default() {
     assert_eq!((config.statsd, config.log.as_str()), (None, "info"));
     let rates = [config.rate_reads, config.rate_writes, config.rate_webhooks, config.rate_admin];
     assert_eq!((rates, config.cors_origins.as_slice().len()), ([None; 4], 0));
+}
+
+#[test]
+fn holds_can_be_extended_until_a_time_that_is_not_less_than_their_own() {
+    let read = |hold: Option<&str>, most: Option<&str>| {
+        let (hold_ttl_seconds, max_hold_seconds) = (hold.map(str::to_owned), most.map(str::to_owned));
+        let settings = Settings { hold_ttl_seconds, max_hold_seconds, webhook_secrets: Some("off".into()), ..open() };
+        let settings = Settings { database_url: Some("mysql://db/shop".to_owned()), ..settings };
+        settings.read().map(|config| config.policy.max_hold_seconds).map_err(|problems| problems.to_string())
+    };
+    assert_eq!(read(None, None), Ok(3600));
+    assert_eq!([read(None, Some("120")), read(Some("9"), Some(" 9 "))], [Ok(120), Ok(9)]);
+    assert_eq!(read(Some("7200"), None), Ok(3600), "an older configuration stays valid");
+    for (hold, most) in [(None, "119"), (Some("10"), "9")] {
+        let problems = read(hold, Some(most)).expect_err("a hold lasts longer");
+        let told = ["HOLDFAST_MAX_HOLD_SECONDS", "less than HOLDFAST_HOLD_TTL_SECONDS"];
+        assert!(told.iter().all(|text| problems.contains(text)), "{problems}");
+    }
+    let both = Settings { max_hold_seconds: Some("1".into()), ..Settings::default() };
+    let problems = both.read().expect_err("others are missing, too").to_string();
+    assert!(problems.contains("HOLDFAST_DATABASE_URL") && problems.contains("HOLDFAST_MAX_HOLD_SECONDS"), "{problems}");
 }
 
 #[test]

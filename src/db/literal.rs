@@ -166,6 +166,19 @@ pub fn cases<'a>(pairs: impl IntoIterator<Item = (Literal<'a>, Literal<'a>)>) ->
     Text(text)
 }
 
+/// Returns `CASE column WHEN 1 THEN 2 ELSE 0 END`, and without pairs only `0`, the value of all other rows.
+pub fn choice<'a>(
+    column: &'static str,
+    pairs: impl IntoIterator<Item = (Literal<'a>, Literal<'a>)>,
+    other: Literal<'_>,
+) -> Text {
+    let Text(cases) = cases(pairs);
+    match cases.is_empty() {
+        true => other.into(),
+        false => Text(format!("CASE {column} {cases}ELSE {other} END")),
+    }
+}
+
 /// Returns the condition that a column is within one of these ranges; a range without an end has none.
 pub fn within(column: &'static str, ranges: &[(NaiveDateTime, Option<NaiveDateTime>)]) -> Text {
     let range = |&(from, to): &(NaiveDateTime, Option<NaiveDateTime>)| match to {

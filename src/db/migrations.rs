@@ -61,6 +61,8 @@ migrations! {
     37 "holds_order_time",
     38 "product_trail",
     39 "idempotency_keys_of_stock",
+    40 "holds_changes",
+    41 "products_max_hold_seconds",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

@@ -105,9 +105,9 @@ statements! {
         InsertAll = "insert_all" { rows },
         Change = "change" {
             product_id, sku, name, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds,
-            order_ttl_seconds, max_qty, max_per_buyer, metadata, old_sku, old_name, old_price_minor, old_currency, old_status,
-            old_sale_starts_at, old_sale_ends_at, old_hold_ttl_seconds, old_order_ttl_seconds, old_max_qty, old_max_per_buyer,
-            old_metadata
+            order_ttl_seconds, max_qty, max_per_buyer, max_hold_seconds, metadata, old_sku, old_name, old_price_minor, old_currency,
+            old_status, old_sale_starts_at, old_sale_ends_at, old_hold_ttl_seconds, old_order_ttl_seconds, old_max_qty, old_max_per_buyer,
+            old_max_hold_seconds, old_metadata
         },
         CHANGE_STOCK = "change_stock",
         Take = "take" { qty, product_id, price_minor, currency },
@@ -115,8 +115,15 @@ statements! {
             qty, product_id, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds,
             max_qty, max_per_buyer
         },
+        TakeAll = "take_all" { units, ids, price_minor, currency },
+        TakeAllOnTerms = "take_all_on_terms" {
+            units, ids, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds,
+            max_qty, max_per_buyer
+        },
+        FindLeftOfAll = "find_left_of_all" { hold_id, product_id, ids },
         RESERVE = "reserve",
         GiveBack = "give_back" { cases, ids },
+        GiveBackReplaced = "give_back_replaced" { cases, ids },
     }
     product_trail {
         Insert = "insert" { rows },
@@ -134,11 +141,18 @@ statements! {
         ListUnits = "list_units" { ids },
         LIST_DUE = "list_due",
         LIST_DUE_OF_PRODUCT = "list_due_of_product",
-        MarkOrdered = "mark_ordered" { order_id, ids },
-        MarkOrderedEach = "mark_ordered_each" { order_id, cases, ids },
+        ListDueLines = "list_due_lines" { ids },
+        FIND_LIMITS = "find_limits",
+        MarkOrdered = "mark_ordered" { order_id, ids, changes },
+        MarkOrderedEach = "mark_ordered_each" { order_id, cases, ids, changes },
+        Reduce = "reduce" { cases, hold_id, changes },
+        Delete = "delete" { hold_id, product_ids },
+        EXTEND = "extend",
+        RETURN_LATER = "return_later",
         RELEASE = "release",
+        ReleaseAll = "release_all" { ids },
         Settle = "settle" { ids },
-        Expire = "expire" { ids, rows },
+        Expire = "expire" { ids },
         EXPIRE_OVERDUE = "expire_overdue",
     }
     hold_owners {
@@ -169,6 +183,8 @@ statements! {
         MarkAllPaid = "mark_all_paid" { ids },
         REFUND = "refund",
         Cancel = "cancel" { ids },
+        CancelOverdue = "cancel_overdue" { ids },
+        EXTEND = "extend",
         COUNT_FAILED_ATTEMPT = "count_failed_attempt",
     }
     order_events {
@@ -324,6 +340,7 @@ statements! {
         FIND_PAGE_OF_PRODUCT_TRAIL = "find_page_of_product_trail",
         FIND_TIME = "find_time",
         HOLD_DEADLINE_TOO_LATE = "hold_deadline_too_late",
+        HOLD_LINES_DIFFER = "hold_lines_differ",
         HOLD_ORDER_MISMATCH = "hold_order_mismatch",
         HOLD_RETURNS_WRONGLY = "hold_returns_wrongly",
         HOLD_WITHOUT_PRODUCT = "hold_without_product",
@@ -332,6 +349,7 @@ statements! {
         ORDER_PAID_TWICE = "order_paid_twice",
         ORDER_REFUND_MISMATCH = "order_refund_mismatch",
         ORDER_STATUS_UNEXPLAINED = "order_status_unexplained",
+        ORDER_TOTAL_MISMATCH = "order_total_mismatch",
         ORDER_WITHOUT_CHARGE = "order_without_charge",
         ORDER_WITHOUT_HOLD = "order_without_hold",
         PRODUCT_TRAIL_BROKEN = "product_trail_broken",
@@ -343,7 +361,9 @@ statements! {
         SUM_DUE_CHARGES = "sum_due_charges",
         SUM_EVENTS = "sum_events",
         SUM_HOLDS = "sum_holds",
+        SUM_LINES = "sum_lines",
         SUM_PRODUCT_TRAIL = "sum_product_trail",
+        SUM_TOTALS = "sum_totals",
         SUM_TRAILS = "sum_trails",
         SUM_TRANSITIONS = "sum_transitions",
         SUM_UNITS = "sum_units",

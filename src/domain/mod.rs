@@ -29,7 +29,7 @@ pub use payment::{Meaning, PaymentEvent, Reference, WebhookAuth, WebhookMode};
 pub use product::{ProductDetails, ProductStatus, Sale, SaleStatus};
 pub use public_key::PublicKey;
 pub use quarantine::{Quarantine, QuarantineReason};
-pub use refusal::Refusal;
+pub use refusal::{Refusal, RefusedLine};
 pub use status::{ChargeStatus, EventStatus, HoldStatus, Named, OrderStatus};
 pub use token::AdminToken;
 

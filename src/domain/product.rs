@@ -11,6 +11,9 @@ use super::status::named;
 /// The most units that a product may allow in one hold.
 pub const MOST_PER_HOLD: i64 = 1000;
 
+/// The most lines of a hold.
+pub const MOST_LINES: usize = 20;
+
 named! {
     /// What an operator has decided about the sale of a product.
     ProductStatus {
@@ -144,6 +147,9 @@ pub struct ProductDetails {
     pub currency: String,
     /// The terms of its sale.
     pub sale: Sale,
+    /// Until how many seconds after its creation a hold or an order can be extended; `None`: as the shop says. No hold is taken
+    /// by it.
+    pub max_hold_seconds: Option<i64>,
     /// A JSON object that the service keeps and returns.
     pub metadata: Option<String>,
 }
@@ -155,7 +161,7 @@ impl ProductDetails {
             &self.sale;
         let metadata =
             self.metadata.as_ref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| text.clone().into()));
-        let fields: [(&str, Option<Value>); 12] = [
+        let fields: [(&str, Option<Value>); 13] = [
             ("sku", self.sku.clone().map(Value::from)),
             ("name", Some(self.name.clone().into())),
             ("price_minor", Some(self.price_minor.into())),
@@ -167,6 +173,7 @@ impl ProductDetails {
             ("order_ttl_seconds", order_ttl_seconds.map(Value::from)),
             ("max_qty", max_qty.map(Value::from)),
             ("max_per_buyer", max_per_buyer.map(Value::from)),
+            ("max_hold_seconds", self.max_hold_seconds.map(Value::from)),
             ("metadata", metadata),
         ];
         fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
@@ -207,6 +214,8 @@ const MOST_PRICE: i64 = 100_000_000_000_000;
 const LONGEST_HOLD: i64 = 86_400;
 /// The longest time of an unpaid order, in seconds.
 const LONGEST_ORDER: i64 = 2_592_000;
+/// The longest time until which a hold or an order can be extended, and the longest extension, in seconds.
+pub const LONGEST_EXTENSION: i64 = 2_592_000;
 /// The highest limit per buyer.
 const MOST_PER_BUYER: i64 = 1_000_000;
 /// The longest name, in characters.
@@ -224,7 +233,7 @@ impl ProductDetails {
         let is_ordered = sale.starts_at.zip(sale.ends_at).is_none_or(|(start, end)| start < end);
         let is_known =
             Currency::parse(&self.currency).is_some_and(|code| code.is_known() && code.as_str() == self.currency);
-        let checks: [(&'static str, bool, String); 10] = [
+        let checks: [(&'static str, bool, String); 11] = [
             ("sku", self.sku.as_deref().is_none_or(is_sku), "must be 1 to 64 visible ASCII characters".to_owned()),
             ("name", is_name(&self.name), format!("must have 1 to {NAME_CHARS} characters, and no control characters")),
             ("price_minor", (0..=MOST_PRICE).contains(&self.price_minor), format!("must be from 0 to {MOST_PRICE}")),
@@ -235,6 +244,7 @@ impl ProductDetails {
             ("order_ttl_seconds", up_to(sale.order_ttl_seconds, LONGEST_ORDER), range(LONGEST_ORDER)),
             ("max_qty", up_to(sale.max_qty, MOST_PER_HOLD), range(MOST_PER_HOLD)),
             ("max_per_buyer", up_to(sale.max_per_buyer, MOST_PER_BUYER), range(MOST_PER_BUYER)),
+            ("max_hold_seconds", up_to(self.max_hold_seconds, LONGEST_EXTENSION), range(LONGEST_EXTENSION)),
         ];
         let is_touched = |field: &str| before.is_none_or(|before| self.differs(before, field));
         match checks.into_iter().find(|(field, is_allowed, _)| !is_allowed && is_touched(field)) {
@@ -258,6 +268,7 @@ impl ProductDetails {
             "hold_ttl_seconds" => new.hold_ttl_seconds != old.hold_ttl_seconds,
             "order_ttl_seconds" => new.order_ttl_seconds != old.order_ttl_seconds,
             "max_qty" => new.max_qty != old.max_qty,
+            "max_hold_seconds" => self.max_hold_seconds != before.max_hold_seconds,
             _ => new.max_per_buyer != old.max_per_buyer,
         }
     }
@@ -299,6 +310,7 @@ mod tests {
             price_minor: 1,
             currency: "EUR".to_owned(),
             sale: Sale::default(),
+            max_hold_seconds: None,
             metadata: None,
         }
     }
@@ -339,7 +351,8 @@ mod tests {
     #[test]
     fn every_field_is_checked_at_its_bounds_unless_it_stays_as_it_was() {
         type Change = fn(&mut ProductDetails);
-        let bad: [(&str, Change); 14] = [
+        let bad: [(&str, Change); 15] = [
+            ("max_hold_seconds", |it| it.max_hold_seconds = Some(LONGEST_EXTENSION + 1)),
             ("sku", |it| it.sku = Some(String::new())),
             ("sku", |it| it.sku = Some("s".repeat(65))),
             ("sku", |it| it.sku = Some("a b".to_owned())),

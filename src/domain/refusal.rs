@@ -80,6 +80,18 @@ pub enum Refusal {
         /// The most units that one hold may have.
         max: i64,
     },
+    /// Some lines of a hold cannot be had, at least one.
+    #[error("Nothing was held. {}", worst(.0).map_or_else(String::new, ToString::to_string))]
+    RefusedLines(Vec<RefusedLine>),
+    /// A hold without lines, or with too many.
+    #[error("`items` must have 1 to {max} lines.")]
+    InvalidItems {
+        /// The most lines.
+        max: usize,
+    },
+    /// A hold of products that are sold in different currencies.
+    #[error("The products of one hold must have the same currency.")]
+    MixedCurrencies,
     /// The buyer in the body is not the one that the caller is narrowed to.
     #[error("`buyer` differs from the buyer in `Holdfast-Buyer` or in the token.")]
     BuyerMismatch,
@@ -107,12 +119,41 @@ pub enum Refusal {
     /// The hold was released.
     #[error("This hold was released.")]
     HoldReleased,
+    /// A change would give a hold more units of a product.
+    #[error("A hold only becomes smaller: it has {qty} of these units. Take another hold for more.")]
+    HoldNotLarger {
+        /// The product.
+        product_id: i64,
+        /// How many units of it the hold has; 0 when it has none.
+        qty: i64,
+    },
+    /// A change of a hold that cannot be made whatever its units are.
+    #[error("The hold cannot be changed so: {0}.")]
+    InvalidChange(&'static str),
+    /// An extension that is too short or too long for any hold.
+    #[error("`seconds` must be a whole number from 1 to {max}.")]
+    InvalidSeconds {
+        /// The longest extension.
+        max: i64,
+    },
+    /// The deadline would come later than it may.
+    #[error("The deadline can be moved by {possible_seconds} more seconds at most.")]
+    ExtensionLimit {
+        /// The longest extension that is possible now, in whole seconds.
+        possible_seconds: i64,
+    },
     /// Another order has the id that the client chose.
     #[error("Another order already has this id.")]
     OrderIdTaken,
-    /// A paid order cannot be cancelled.
-    #[error("This order is paid and cannot be cancelled; only a refund reverses the payment.")]
+    /// A paid order can neither be cancelled nor extended.
+    #[error("This order is paid and cannot be changed; only a refund reverses the payment.")]
     OrderPaid,
+    /// The order was cancelled.
+    #[error("This order was cancelled; its units are on sale again.")]
+    OrderCancelled,
+    /// The order was not paid in time, and is about to be cancelled.
+    #[error("This order was not paid in time.")]
+    OrderOverdue,
     /// The event has no money that may be marked as refunded.
     #[error("This payment event has no money that is due for refund or quarantined.")]
     NotRefundable,
@@ -210,6 +251,9 @@ impl Refusal {
             Self::PreconditionFailed => "precondition_failed",
             Self::InvalidLines(_) => "invalid_lines",
             Self::InvalidQuantity { .. } => "invalid_quantity",
+            Self::RefusedLines(lines) => worst(lines).map_or("sold_out", Self::code),
+            Self::InvalidItems { .. } => "invalid_items",
+            Self::MixedCurrencies => "mixed_currencies",
             Self::BuyerMismatch => "buyer_mismatch",
             Self::InvalidBuyer => "invalid_buyer",
             Self::InvalidReference => "invalid_reference",
@@ -217,8 +261,14 @@ impl Refusal {
             Self::HoldUsed { .. } => "hold_used",
             Self::HoldExpired => "hold_expired",
             Self::HoldReleased => "hold_released",
+            Self::HoldNotLarger { .. } => "hold_not_larger",
+            Self::InvalidChange(_) => "invalid_change",
+            Self::InvalidSeconds { .. } => "invalid_seconds",
+            Self::ExtensionLimit { .. } => "extension_limit",
             Self::OrderIdTaken => "order_id_taken",
             Self::OrderPaid => "order_paid",
+            Self::OrderCancelled => "order_cancelled",
+            Self::OrderOverdue => "order_overdue",
             Self::NotRefundable => "not_refundable",
             Self::ChargePaysOrder { .. } => "charge_pays_order",
             Self::ChargeDueElsewhere { .. } => "charge_due_elsewhere",
@@ -239,5 +289,84 @@ impl Refusal {
             Self::EventNotFound => "payment_event_not_found",
             Self::EventNotReplayable => "not_replayable",
         }
+    }
+
+    /// Returns after how many seconds the same request may succeed, if the refusal says so.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        match self {
+            Self::AllHeld { retry_after_seconds, .. } | Self::SaleNotStarted { retry_after_seconds, .. } => {
+                Some(*retry_after_seconds)
+            }
+            // the longest time of any line, if each names one
+            Self::RefusedLines(lines) => {
+                let times = lines.iter().map(|line| line.refusal.retry_after_seconds());
+                times.collect::<Option<Vec<u64>>>()?.into_iter().max()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A line of a hold that cannot be had, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedLine {
+    /// Its product; `None` when no product has the sku.
+    pub product_id: Option<i64>,
+    /// The sku, if the caller named the product by it.
+    pub sku: Option<String>,
+    /// The units that the caller asked for.
+    pub requested: i64,
+    /// Units on sale at that moment, if the product was read.
+    pub available_stock: Option<i64>,
+    /// Why it cannot be had.
+    pub refusal: Refusal,
+}
+
+/// The codes of refused lines, the worst first. Those that no time changes come before those that end by themselves, so that
+/// the refusal of a hold names a time to come back only if all of its refused lines do.
+const WORST_FIRST: [&str; 7] =
+    ["product_not_found", "invalid_quantity", "sale_ended", "sold_out", "sale_paused", "sale_not_started", "all_held"];
+
+/// Returns the refusal that stands for all of these lines: the worst one; of several that are equally bad, the one that ends
+/// last.
+pub fn worst(lines: &[RefusedLine]) -> Option<&Refusal> {
+    let place = |refusal: &Refusal| WORST_FIRST.iter().position(|code| *code == refusal.code());
+    let wait = |refusal: &Refusal| std::cmp::Reverse(refusal.retry_after_seconds());
+    lines.iter().map(|line| &line.refusal).min_by_key(|refusal| (place(refusal), wait(refusal)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(refusal: Refusal) -> RefusedLine {
+        RefusedLine { product_id: Some(1), sku: None, requested: 1, available_stock: None, refusal }
+    }
+
+    fn held(retry_after_seconds: u64) -> RefusedLine {
+        line(Refusal::AllHeld { available_stock: 0, retry_after_seconds })
+    }
+
+    #[test]
+    fn the_worst_line_gives_the_code_and_a_time_to_come_back_needs_one_of_every_line() {
+        let later = Refusal::SaleNotStarted { sale_starts_at: NaiveDateTime::MIN, retry_after_seconds: 7 };
+        let worst_first = [
+            Refusal::ProductNotFound,
+            Refusal::InvalidQuantity { max: 1 },
+            Refusal::SaleEnded,
+            Refusal::SoldOut { available_stock: 0 },
+            Refusal::SalePaused,
+            later.clone(),
+        ];
+        let mut lines = vec![held(3)];
+        for (place, refusal) in worst_first.iter().rev().enumerate() {
+            lines.insert(place / 2, line(refusal.clone()));
+            assert_eq!(worst(&lines), Some(refusal));
+            let all = Refusal::RefusedLines(lines.clone());
+            assert_eq!((all.code(), all.retry_after_seconds()), (refusal.code(), (place == 0).then_some(7)));
+        }
+        let times = |lines: &[RefusedLine]| Refusal::RefusedLines(lines.to_vec()).retry_after_seconds();
+        assert_eq!(times(&[held(3), held(9), line(later)]), Some(9));
+        assert_eq!(worst(&[held(3), held(9), held(1)]), Some(&held(9).refusal));
     }
 }

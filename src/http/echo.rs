@@ -6,7 +6,7 @@ use poem::http::header;
 use poem::{Request, Response};
 use poem_openapi::payload::ParsePayload as _;
 
-use super::holds::CreateHold;
+use super::hold_bodies::CreateHold;
 use super::json::Json;
 
 /// The path of the route.
@@ -14,7 +14,7 @@ pub(super) const PATH: &str = "/bench/echo";
 /// The variable that mounts the route, whatever its value.
 const VARIABLE: &str = "HOLDFAST_BENCH_ECHO";
 const LOCATION: &str = "/api/holds/00000000-0000-7000-8000-000000000000";
-const ANSWER: &str = r#"{"hold_id":"00000000-0000-7000-8000-000000000000","product_id":1,"qty":1,"unit_price_minor":4999,"currency":"EUR","status":"active","expires_at":"2026-01-01T00:00:00.000000Z","expires_in":120}"#;
+const ANSWER: &str = r#"{"hold_id":"00000000-0000-7000-8000-000000000000","product_id":1,"qty":1,"unit_price_minor":4999,"currency":"EUR","status":"active","expires_at":"2026-01-01T00:00:00.000000Z","expires_in":120,"items":[{"product_id":1,"qty":1,"unit_price_minor":4999}]}"#;
 
 /// Whether the route is mounted.
 pub(super) fn is_asked_for() -> bool {

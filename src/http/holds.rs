@@ -2,121 +2,41 @@
 
 use std::sync::Arc;
 
-use chrono::NaiveDateTime;
 use poem_openapi::param::{Path, Query};
-use poem_openapi::types::Example;
 use poem_openapi::{ApiResponse, Object, OpenApi};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::access::TokenHolder;
 use super::headers::IdempotencyKey;
+use super::hold_bodies::{Asked, ChangeHold, CreateHold, HoldBody};
 use super::json::Json;
 use super::lists::{Listed, Sent};
 use super::paging::write_cursor;
-use super::problem::{Denied, denials};
+use super::problem::{Denied, Problem, denials};
 use super::tags::Tags;
-use super::values::{Cursor, Timestamp, Whole, Word};
+use super::values::{Cursor, Word};
 use crate::app::App;
-use crate::checkout::{Error, HoldLine, NewHold, Operation};
-use crate::domain::{Caller, Details, HoldStatus, Metadata};
+use crate::checkout::{Error, IdempotentRequest, NewCart, NewHold, NewLine, Operation, Taken};
+use crate::domain::{Caller, Details, HoldStatus};
 
 /// The name of the list of holds in cursors.
 const LIST: &str = "h";
 
-/// A request for a hold.
-#[derive(Debug, Object, Deserialize)]
-#[oai(rename = "CreateHold", deny_unknown_fields, skip_serializing_if_is_none, example)]
-#[serde(deny_unknown_fields)]
-pub struct CreateHold {
-    /// The product's id.
-    product_id: Whole,
-    /// Number of units, from 1 to the configured limit.
-    qty: Whole,
-    /// The buyer as the caller names it: 1 to 128 visible ASCII characters.
-    #[serde(default)]
-    buyer: Option<String>,
-    /// The caller's own name for the hold, not unique: 1 to 128 visible ASCII characters.
-    #[serde(default)]
-    reference: Option<String>,
-    /// Texts that are kept and returned: at most 20, keys of up to 40 characters, values of up to 500, 2048 bytes of JSON together
-    /// with `reference`.
-    #[serde(default)]
-    metadata: Option<Metadata>,
-}
-
-impl Example for CreateHold {
-    fn example() -> Self {
-        Self { product_id: Whole(1), qty: Whole(1), buyer: None, reference: None, metadata: None }
-    }
-}
-
-/// A hold: units that are reserved for a short time.
-#[derive(Debug, Object, Serialize)]
-#[oai(rename = "Hold", skip_serializing_if_is_none)]
-pub struct HoldBody {
-    /// The hold's id.
-    hold_id: Uuid,
-    /// The product's id.
-    product_id: i64,
-    /// Number of units.
-    qty: i64,
-    /// Price of one unit, in minor units of `currency`; later changes of the price do not affect it.
-    unit_price_minor: i64,
-    /// ISO 4217 code.
-    currency: String,
-    /// The hold's state.
-    status: Word<HoldStatus>,
-    /// When an active hold expires.
-    expires_at: Timestamp,
-    /// Seconds until `expires_at` by the database's clock, rounded up; 0 after it.
-    expires_in: i64,
-    /// The order that was made from the hold.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    order_id: Option<Uuid>,
-    /// The buyer, as the caller named it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    buyer: Option<String>,
-    /// The caller's own name for the hold.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<String>,
-    /// What the caller wrote on the hold.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Metadata>,
-}
-
-impl From<HoldLine> for HoldBody {
-    fn from(hold: HoldLine) -> Self {
-        let (buyer, reference, metadata) = written(hold.details.as_deref());
-        Self {
-            hold_id: hold.id,
-            product_id: hold.product_id,
-            qty: hold.qty,
-            unit_price_minor: hold.unit_price_minor,
-            currency: hold.currency,
-            status: Word(hold.status),
-            expires_at: Timestamp(hold.expires_at),
-            expires_in: seconds_until(hold.expires_at, hold.server_time),
-            order_id: hold.order_id,
-            buyer,
-            reference,
-            metadata,
+/// Combines a key with the fingerprint of lines. One product without a hold to replace is the same request in both forms.
+fn keyed(
+    key: IdempotencyKey,
+    caller: &Caller,
+    lines: &[NewLine],
+    replaces: Option<Uuid>,
+    written: Option<&Details>,
+) -> Option<IdempotentRequest> {
+    match NewLine::single(lines).filter(|_| replaces.is_none()) {
+        Some((product_id, qty)) => {
+            key.keyed(caller, Operation::Hold, [product_id.to_string(), qty.to_string()], written)
         }
+        None => key.keyed(caller, Operation::Hold, [NewLine::text_of(lines, replaces)], written),
     }
-}
-
-/// Returns the buyer, the reference and the metadata of a hold or an order, as its body shows them.
-pub(super) fn written(details: Option<&Details>) -> (Option<String>, Option<String>, Option<Metadata>) {
-    let Some(details) = details else { return (None, None, None) };
-    let buyer = details.owner.buyer.as_deref().map(str::to_owned);
-    let metadata = (!details.metadata.is_empty()).then(|| details.metadata.clone());
-    (buyer, details.reference.clone(), metadata)
-}
-
-/// Returns the whole seconds from `now` until `then`, rounded up, never negative.
-fn seconds_until(then: NaiveDateTime, now: NaiveDateTime) -> i64 {
-    let left = then - now;
-    (left.num_seconds() + i64::from(left.subsec_nanos() > 0)).max(0)
 }
 
 /// One page of holds, the newest first.
@@ -157,20 +77,35 @@ denials! {
     /// The problems of `POST /api/holds`.
     CreateHoldDenials {
         400 "`malformed_json`, `unreadable_body`, `invalid_idempotency_key`",
-        404 "`product_not_found`",
+        404 "`product_not_found`; `hold_not_found`: there is no hold of this caller and buyer to replace",
         408 "`body_timeout`",
         409 "`all_held`: units in holds or unpaid orders may become available again, the first of them after `Retry-After`. \
              `sold_out`: not enough can. Both with `available_stock`. `sale_not_started`: with `sale_starts_at` and \
-             `Retry-After`. `sale_ended`, `sale_paused`.",
+             `Retry-After`. `sale_ended`, `sale_paused`. With `items` in the request, the code is that of the worst line, and \
+             `items` has each line that cannot be had. `hold_used` (with its `order_id`), `hold_expired`, `hold_released`: the \
+             hold to replace is not active any more",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
-        422 "`invalid_quantity`, `invalid_body`, `invalid_buyer`, `buyer_mismatch`, `invalid_reference`, `invalid_metadata`, \
-             `idempotency_key_reuse`",
+        422 "`invalid_quantity`, `invalid_items`, `mixed_currencies`, `invalid_body`, `invalid_buyer`, `buyer_mismatch`, \
+             `invalid_reference`, `invalid_metadata`, `idempotency_key_reuse`",
     }
 }
 denials! {
     /// The problems of `GET /api/holds/{hold_id}`.
     FindHoldDenials { 400 "`invalid_id`", 404 "`hold_not_found`" }
+}
+denials! {
+    /// The problems of `PATCH /api/holds/{hold_id}`.
+    ChangeHoldDenials {
+        400 "`invalid_id`, `malformed_json`, `unreadable_body`",
+        404 "`hold_not_found`",
+        408 "`body_timeout`",
+        409 "`hold_not_larger`: it has fewer units of `product_id`, `qty` of them. `hold_used` (with its `order_id`), \
+             `hold_expired`, `hold_released`.",
+        413 "`body_too_large`",
+        415 "`unsupported_media_type`",
+        422 "`invalid_body`; `invalid_change`: no unit would be left, a product is named twice, or `qty` stands for several products",
+    }
 }
 denials! {
     /// The problems of `DELETE /api/holds/{hold_id}`.
@@ -185,7 +120,7 @@ pub struct Holds {
 
 #[OpenApi(prefix_path = "/api", tag = "Tags::Holds")]
 impl Holds {
-    /// Hold units of a product for a short time
+    /// Hold units of one product or several for a short time
     #[oai(path = "/holds", method = "post", operation_id = "createHold")]
     pub(super) async fn create(
         &self,
@@ -196,13 +131,25 @@ impl Holds {
         key: IdempotencyKey,
         body: Json<CreateHold>,
     ) -> Result<HoldCreated, Denied<CreateHoldDenials>> {
-        let CreateHold { product_id: Whole(product_id), qty: Whole(qty), buyer, reference, metadata } = body.0;
+        let mut body = body.0;
+        let asked = body.take_asked()?;
+        let CreateHold { buyer, reference, metadata, .. } = body;
         let details = Details::of_hold(&caller, buyer, reference, metadata).map_err(Error::from)?;
-        let parts = [product_id.to_string(), qty.to_string()];
-        let keyed = key.keyed(&caller, Operation::Hold, parts, details.as_deref());
-        let taken = self.app.checkout.create_hold(NewHold { product_id, qty, keyed, details }).await?;
-        let location = format!("/api/holds/{}", taken.hold.id);
-        Ok(HoldCreated::Created(Json(taken.hold.into()), location, taken.replayed.then_some(true)))
+        let checkout = &self.app.checkout;
+        let Taken { hold, others, replayed } = match asked {
+            Asked::One { product_id, qty } => {
+                let parts = [product_id.to_string(), qty.to_string()];
+                let keyed = key.keyed(&caller, Operation::Hold, parts, details.as_deref());
+                checkout.create_hold(NewHold { product_id, qty, keyed, details }).await?
+            }
+            Asked::Cart { lines, replaces } => {
+                let keyed = keyed(key, &caller, &lines, replaces, details.as_deref());
+                // boxed: it would enlarge the future of every hold
+                Box::pin(checkout.create_cart(NewCart { lines, replaces, keyed, details })).await?
+            }
+        };
+        let location = format!("/api/holds/{}", hold.id);
+        Ok(HoldCreated::Created(Json(HoldBody::of(hold, &others)), location, replayed.then_some(true)))
     }
 
     /// List holds, the newest first
@@ -247,7 +194,7 @@ impl Holds {
         let list = async move { app.checkout.list_holds(&caller, &filter, behind, limit).await };
         let page = self.app.run(list).await?;
         Ok(Json(HoldPage {
-            items: page.items.into_iter().filter_map(|lines| lines.into_iter().next()).map(HoldBody::from).collect(),
+            items: page.items.into_iter().filter_map(HoldBody::of_lines).collect(),
             next_cursor: Cursor(page.next.map(|place| write_cursor(&name, place))),
         }))
     }
@@ -256,15 +203,30 @@ impl Holds {
     #[oai(path = "/holds/:hold_id", method = "get", operation_id = "getHold")]
     async fn find(&self, caller: Caller, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<FindHoldDenials>> {
         let app = Arc::clone(&self.app);
-        let hold = self.app.run(async move { app.checkout.hold(&caller, hold_id.0).await }).await?;
-        Ok(Json(hold.into()))
+        let lines = self.app.run(async move { app.checkout.hold(&caller, hold_id.0).await }).await?;
+        Ok(Json(HoldBody::of_lines(lines).ok_or_else(Problem::internal)?))
+    }
+
+    /// Keep fewer units of a hold
+    ///
+    /// The others are back on sale at once. A hold never gets more units. The same request again changes nothing.
+    #[oai(path = "/holds/:hold_id", method = "patch", operation_id = "changeHold")]
+    async fn change(
+        &self,
+        caller: Caller,
+        hold_id: Path<Uuid>,
+        body: Json<ChangeHold>,
+    ) -> Result<Json<HoldBody>, Denied<ChangeHoldDenials>> {
+        let (app, kept) = (Arc::clone(&self.app), body.0.read()?);
+        let lines = self.app.run(async move { app.checkout.reduce_hold(&caller, hold_id.0, &kept).await }).await?;
+        Ok(Json(HoldBody::of_lines(lines).ok_or_else(Problem::internal)?))
     }
 
     /// Release a hold before it expires
     #[oai(path = "/holds/:hold_id", method = "delete", operation_id = "releaseHold")]
     async fn release(&self, caller: Caller, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<ReleaseHoldDenials>> {
         let app = Arc::clone(&self.app);
-        let hold = self.app.run(async move { app.checkout.release_hold(&caller, hold_id.0).await }).await?;
-        Ok(Json(hold.into()))
+        let lines = self.app.run(async move { app.checkout.release_hold(&caller, hold_id.0).await }).await?;
+        Ok(Json(HoldBody::of_lines(lines).ok_or_else(Problem::internal)?))
     }
 }

@@ -291,7 +291,7 @@ mod tests {
     use std::fmt::Debug;
 
     use super::*;
-    use crate::http::holds::CreateHold;
+    use crate::http::hold_bodies::CreateHold;
     use crate::http::orders::CreateOrder;
     use crate::http::payments::standard::PaymentEventBody;
     use crate::http::payments::stripe::object::StripeEvent;
@@ -305,10 +305,22 @@ mod tests {
         for (text, end) in [
             (text::<CreateHold>("null"), "expected an object."),
             (text::<CreateHold>("[1,1]"), "expected an object."),
-            (text::<CreateHold>("{}"), "missing field `product_id`."),
+            (text::<CreateOrder>("{}"), "missing field `hold_id`."),
             (
                 text::<CreateHold>(r#"{"sku":1}"#),
-                "unknown field `sku`, expected one of `product_id`, `qty`, `buyer`, `reference`, `metadata`.",
+                "unknown field `sku`, expected one of `product_id`, `qty`, `items`, `replaces`, `buyer`, `reference`, `metadata`.",
+            ),
+            (text::<CreateHold>(r#"{"product_id":null}"#), "expected a whole number."),
+            (text::<CreateHold>(r#"{"items":[[1,1]]}"#), "expected an object."),
+            (text::<CreateHold>(r#"{"items":[{"qty":1}]}"#), "a line must have either `product_id` or `sku`."),
+            (
+                text::<CreateHold>(r#"{"items":[{"qty":1,"sku":"a","product_id":1}]}"#),
+                "a line must have either `product_id` or `sku`.",
+            ),
+            (text::<CreateHold>(r#"{"items":[{"sku":"a"}]}"#), "missing field `qty`."),
+            (
+                text::<CreateHold>(r#"{"items":[{"seat":1}]}"#),
+                "unknown field `seat`, expected one of `product_id`, `sku`, `qty`.",
             ),
             (text::<CreateHold>(r#"{"qty":1,"qty":1}"#), "duplicate field `qty`."),
             (text::<CreateHold>(r#"{"qty":"1, expected 2"}"#), "expected a whole number."),

@@ -4,8 +4,10 @@ pub mod access;
 pub mod admin;
 mod constant;
 mod echo;
+pub mod extensions;
 pub mod headers;
 pub mod health;
+pub mod hold_bodies;
 pub mod holds;
 pub mod hot;
 pub mod json;
@@ -15,6 +17,7 @@ pub mod orders;
 pub mod paging;
 pub mod payments;
 pub mod problem;
+mod problem_lines;
 pub mod products;
 pub mod server;
 mod status;
@@ -47,6 +50,7 @@ apis! {
     products::Products,
     holds::Holds,
     orders::Orders,
+    extensions::Extensions,
     payments::standard::StandardWebhook,
     payments::stripe::StripeWebhook,
     admin::Admin,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::access::TokenHolder;
 use super::headers::IdempotencyKey;
-use super::holds::written;
+use super::hold_bodies::written;
 use super::json::Json;
 use super::lists::{Listed, Sent};
 use super::paging::write_cursor;

@@ -11,10 +11,12 @@ use poem_openapi::{ApiResponse, Object};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::problem_lines::{ItemProblem, LineProblem};
 use super::status::status;
 use super::values::{ProblemTitle, ProblemUri, Text, Timestamp};
 use crate::checkout::Error;
 use crate::domain::Refusal;
+use crate::domain::refusal::worst;
 
 const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -43,12 +45,21 @@ struct ProblemBody {
     /// With `sale_not_started`: when the sale begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     sale_starts_at: Option<Timestamp>,
-    /// With `sku_taken`: the product that has the sku.
+    /// With `sku_taken`: the product that has the sku. With `hold_not_larger`: the product of which there would be more.
     #[serde(skip_serializing_if = "Option::is_none")]
     product_id: Option<i64>,
+    /// With `hold_not_larger`: how many units of the product the hold has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    qty: Option<i64>,
+    /// With `extension_limit`: the longest extension that is possible now, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    possible_seconds: Option<i64>,
     /// With `stock_reserved`: the smallest possible stock.
     #[serde(skip_serializing_if = "Option::is_none")]
     reserved_stock: Option<i64>,
+    /// With refusals of a hold that was sent with `items`: each line that cannot be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<Vec<ItemProblem>>,
     /// With `invalid_lines`: each line that cannot be applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     lines: Option<Vec<LineProblem>>,
@@ -59,17 +70,6 @@ struct ProblemBody {
     /// With `charge_pays_order` and `charge_due_elsewhere`: the payment event that owns the charge.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner_event_id: Option<i64>,
-}
-
-/// A line of a list that cannot be applied.
-#[derive(Debug, Clone, Object, Serialize)]
-struct LineProblem {
-    /// Its place in the list, from 0.
-    line: i64,
-    /// The stable name of the kind of problem.
-    code: Text,
-    /// The reason why it cannot be applied.
-    detail: String,
 }
 
 /// An error response: its body and its headers.
@@ -93,7 +93,10 @@ impl Problem {
             available_stock: None,
             sale_starts_at: None,
             product_id: None,
+            qty: None,
+            possible_seconds: None,
             reserved_stock: None,
+            items: None,
             lines: None,
             order_id: None,
             owner_event_id: None,
@@ -214,28 +217,32 @@ impl Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let mut problem = Self::new(status(&refusal), refusal.code(), refusal.to_string());
+        problem.retry_after_seconds = refusal.retry_after_seconds();
         match refusal {
-            Refusal::SoldOut { available_stock } => problem.body.available_stock = Some(available_stock),
-            Refusal::AllHeld { available_stock, retry_after_seconds } => {
+            Refusal::SoldOut { available_stock } | Refusal::AllHeld { available_stock, .. } => {
                 problem.body.available_stock = Some(available_stock);
-                problem.retry_after_seconds = Some(retry_after_seconds);
             }
-            Refusal::SaleNotStarted { sale_starts_at, retry_after_seconds } => {
+            Refusal::SaleNotStarted { sale_starts_at, .. } => {
                 problem.body.sale_starts_at = Some(Timestamp(sale_starts_at));
-                problem.retry_after_seconds = Some(retry_after_seconds);
+            }
+            Refusal::RefusedLines(lines) => {
+                if let Some(Refusal::SaleNotStarted { sale_starts_at, .. }) = worst(&lines) {
+                    problem.body.sale_starts_at = Some(Timestamp(*sale_starts_at));
+                }
+                problem.body.items = Some(lines.into_iter().map(ItemProblem::from).collect());
             }
             Refusal::SkuTaken { product_id } => problem.body.product_id = Some(product_id),
+            Refusal::HoldNotLarger { product_id, qty } => {
+                problem.body.product_id = Some(product_id);
+                problem.body.qty = Some(qty);
+            }
+            Refusal::ExtensionLimit { possible_seconds } => problem.body.possible_seconds = Some(possible_seconds),
             Refusal::StockReserved { reserved, available_stock } => {
                 problem.body.reserved_stock = Some(reserved);
                 problem.body.available_stock = Some(available_stock);
             }
             Refusal::InvalidLines(lines) => {
-                let line = |(place, refusal): (usize, Refusal)| LineProblem {
-                    line: i64::try_from(place).unwrap_or(i64::MAX),
-                    code: Text(refusal.code()),
-                    detail: refusal.to_string(),
-                };
-                problem.body.lines = Some(lines.into_iter().map(line).collect());
+                problem.body.lines = Some(lines.into_iter().map(LineProblem::from).collect());
             }
             Refusal::HoldUsed { order_id } => problem.body.order_id = Some(order_id),
             Refusal::ChargePaysOrder { owner_event_id, order_id }

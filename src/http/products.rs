@@ -62,6 +62,9 @@ pub struct ProductBody {
     /// The most units of one buyer; absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_per_buyer: Option<i64>,
+    /// Until how many seconds after its creation a hold or an order can be extended; absent: as long as the shop says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_hold_seconds: Option<i64>,
     /// Texts of the operator's, which buyers see.
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<JsonObject>,
@@ -71,7 +74,7 @@ pub struct ProductBody {
 
 impl From<Shown> for ProductBody {
     fn from(Shown { product, sale_status, next_return_at }: Shown) -> Self {
-        let ProductDetails { sku, name, price_minor, currency, sale, metadata } = product.details;
+        let ProductDetails { sku, name, price_minor, currency, sale, max_hold_seconds, metadata } = product.details;
         Self {
             id: product.id,
             sku,
@@ -89,6 +92,7 @@ impl From<Shown> for ProductBody {
             order_ttl_seconds: sale.order_ttl_seconds,
             max_qty: sale.max_qty,
             max_per_buyer: sale.max_per_buyer,
+            max_hold_seconds,
             metadata: metadata.as_deref().and_then(JsonObject::read),
             server_time: Timestamp(product.server_time),
         }

@@ -3,6 +3,7 @@
 use poem::http::StatusCode;
 
 use crate::domain::Refusal;
+use crate::domain::refusal::worst;
 
 /// Returns the status of the response to a refused request.
 pub(super) fn status(refusal: &Refusal) -> StatusCode {
@@ -24,8 +25,12 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::HoldUsed { .. }
         | Refusal::HoldExpired
         | Refusal::HoldReleased
+        | Refusal::HoldNotLarger { .. }
+        | Refusal::ExtensionLimit { .. }
         | Refusal::OrderIdTaken
         | Refusal::OrderPaid
+        | Refusal::OrderCancelled
+        | Refusal::OrderOverdue
         | Refusal::EventNotReplayable
         | Refusal::NotRefundable
         | Refusal::ChargePaysOrder { .. }
@@ -38,7 +43,12 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::ClientRevoked
         | Refusal::ClientKeyExists
         | Refusal::TooManyClientKeys => StatusCode::CONFLICT,
+        Refusal::RefusedLines(lines) => worst(lines).map_or(StatusCode::CONFLICT, status),
         Refusal::InvalidQuantity { .. }
+        | Refusal::InvalidItems { .. }
+        | Refusal::MixedCurrencies
+        | Refusal::InvalidChange(_)
+        | Refusal::InvalidSeconds { .. }
         | Refusal::BuyerMismatch
         | Refusal::InvalidBuyer
         | Refusal::InvalidReference

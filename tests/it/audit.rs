@@ -100,6 +100,14 @@ impl Scene {
                  ({spare_product}, '1', 1, 'o', 'created', NULL, '{{}}'), ({spare_product}, '1', 2, 'o', '{action}', {from}, '{{}}')"
             )
         };
+        let line = |expires_at: &str, status: &str, currency: &str, changes: i64| {
+            let columns = "id, product_id, qty, unit_price_minor, currency, status, expires_at, returns_at, changes";
+            let returns_at = if status == "'active'" { expires_at } else { "NULL" };
+            format!(
+                "INSERT INTO holds ({columns}) SELECT id, {spare_product}, 1, 1, {currency}, {status}, {expires_at},
+                 {returns_at}, {changes} FROM holds WHERE id = {held}"
+            )
+        };
         vec![
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("created", "NULL")),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("stock", "'{}'")),
@@ -109,12 +117,30 @@ impl Scene {
             damage(Kind::HoldOrderMismatch, &self.pending.0, hold(&binary(&self.pending.0), "status = 'expired'")),
             damage(Kind::HoldReturnsWrongly, &self.paid.0, hold(&binary(&self.paid.0), "returns_at = expires_at")),
             damage(Kind::HoldReturnsWrongly, &self.held, hold(&held, "returns_at = NULL")),
+            damage(
+                Kind::HoldLinesDiffer,
+                &self.held,
+                line("expires_at + INTERVAL 1 SECOND", "'active'", "currency", 0),
+            ),
+            damage(Kind::HoldLinesDiffer, &self.held, line("expires_at", "'released'", "currency", 0)),
+            damage(Kind::HoldLinesDiffer, &self.held, line("expires_at", "'active'", "'USD'", 0)),
+            damage(Kind::HoldLinesDiffer, &self.held, line("expires_at", "'active'", "currency", 1)),
             damage(Kind::HoldDeadlineTooLate, &self.held, hold(&held, "created_at = NOW(6) + INTERVAL 1 MINUTE")),
             damage(
                 Kind::OrderDeadlineTooLate,
                 &self.pending.1,
                 order(&pending, "created_at = NOW(6) + INTERVAL 1 MINUTE"),
             ),
+            damage(
+                Kind::HoldLinesDiffer,
+                &self.held,
+                format!(
+                    "INSERT INTO holds (id, product_id, qty, unit_price_minor, currency, expires_at)
+                     VALUES ({held}, {spare_product}, 1, 4999, 'EUR', NOW(6) + INTERVAL 1 DAY)"
+                ),
+            ),
+            damage(Kind::OrderTotalMismatch, &self.pending.1, order(&pending, "total_minor = total_minor + 1")),
+            damage(Kind::OrderTotalMismatch, &self.paid.1, order(&paid, "currency = 'USD'")),
             damage(Kind::HoldWithoutProduct, &self.held, hold(&held, "product_id = 1000000")),
             damage(
                 Kind::OrderWithoutHold,

@@ -53,7 +53,7 @@ async fn assert_each_held_once(shop: &Shop, product_id: i64, wishes: &[Wish], an
         rows.into_iter().map(|(id, qty)| (Uuid::from_slice(&id).expect("an id"), qty)).collect();
     let (mut seen, mut by_key) = (BTreeSet::new(), BTreeMap::new());
     for ((qty, key), answer) in wishes.iter().zip(answers) {
-        let Ok(Taken { hold, replayed }) = answer else { continue };
+        let Ok(Taken { hold, replayed, .. }) = answer else { continue };
         assert_eq!(stored.get(&hold.id), Some(qty), "{hold:?}");
         assert!(seen.insert(hold.id) || *replayed, "two requests share {hold:?}");
         if let Some(IdempotentRequest { key, .. }) = key {

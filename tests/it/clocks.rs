@@ -199,7 +199,7 @@ async fn rows_that_are_overdue_by_the_new_clock_are_ended_after_the_pause() {
     });
     assert!(over.await, "units come back after the pause");
     assert_eq!(
-        app.checkout.hold(&holdfast::domain::Caller::operator(), sale.hold_id).await.expect("it is there").status,
+        app.checkout.hold(&holdfast::domain::Caller::operator(), sale.hold_id).await.expect("it is there")[0].status,
         HoldStatus::Expired
     );
     let given_up = async || {

@@ -27,7 +27,7 @@ fn filled(statement: &sql::Source) -> String {
     let width = match statement.name {
         "holds/insert" => 7,
         "holds/insert_with_order_time" => 8,
-        "products/insert_all" => 13,
+        "products/insert_all" => 14,
         "product_trail/insert" => 8,
         "idempotency_keys/insert" => 7,
         "payment_events/insert_applied" => 19,
@@ -43,6 +43,8 @@ fn filled(statement: &sql::Source) -> String {
     let row = format!("({})", vec!["NULL"; width].join(", "));
     let value = |placeholder: &str| match placeholder {
         "rows" => row.clone(),
+        "ids" => "1".to_owned(),
+        _ if statement.name.starts_with("products/take_all") => "WHEN 1 THEN NULL".to_owned(),
         // times, for which MySQL takes no number
         name if name.ends_with("_at") && statement.name.starts_with("products/") => "NULL".to_owned(),
         "direction" => "ASC".to_owned(),

@@ -307,7 +307,7 @@ async fn a_hold_that_has_run_out_can_neither_be_ordered_nor_released() {
         .release_hold(&holdfast::domain::Caller::operator(), hold.id)
         .await
         .expect("to release an ended hold is no error");
-    assert_eq!(ended.status, HoldStatus::Expired);
+    assert_eq!(ended[0].status, HoldStatus::Expired);
     app.checkout.expire_holds().await.expect("the step runs");
     assert_eq!(shop.count(RESERVED).await, 0, "its units came back once");
     let refused = app.checkout.create_order(holdfast::checkout::NewOrder::new(hold.id, None, None)).await;

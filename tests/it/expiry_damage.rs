@@ -79,7 +79,7 @@ async fn drain(app: &App) {
 /// Returns how many sets of holds and of orders were tried.
 fn tries(proxy: &Proxy) -> usize {
     let tries = |name: &str| proxy.statements().iter().filter(|statement| statement.starts_with(name)).count();
-    tries("-- holds/expire:") + tries("-- orders/cancel:")
+    tries("-- holds/expire:") + tries("-- orders/cancel_overdue:")
 }
 
 async fn active(shop: &Shop, product_id: i64) -> i64 {

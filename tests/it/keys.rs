@@ -318,7 +318,7 @@ async fn fill(conn: &mut Conn, product_id: i64, rows: u32) {
     );
     let holds = format!(
         "INSERT INTO holds (id, product_id, qty, unit_price_minor, currency, expires_at, returns_at)
-         SELECT LEFT(UNHEX(SHA2(n, 256)), 16), {product_id}, 1, 4999, 'EUR', NOW(6) + INTERVAL 1 DAY, NULL
+         SELECT LEFT(UNHEX(SHA2(n, 256)), 16), {product_id}, 1, 4999, 'EUR', NOW(6) - INTERVAL 1 DAY, NULL
          FROM {numbers}"
     );
     for statement in [&keys, &holds, "ANALYZE TABLE idempotency_keys", "ANALYZE TABLE holds"] {
@@ -346,8 +346,7 @@ async fn one_hold_or_one_key_is_found_among_many_without_reading_the_others() {
         let query = format!("SELECT id FROM idempotency_keys WHERE answered_status IS NULL LIMIT {count}");
         let keys: Vec<Vec<u8>> = conn.query(query).await.expect("keys can be read");
         let [hold_ids, ids] = [&holds, &keys].map(|ids| literal::list(ids.iter().map(|id| Literal::Bytes(id))));
-        let rows = literal::rows(holds.iter().map(|id| [Literal::Bytes(id), Literal::Number(product_id)]));
-        let expire = sql::holds::Expire { ids: hold_ids, rows }.text();
+        let expire = sql::holds::Expire { ids: hold_ids }.text();
         let status = Literal::Word("pending").into();
         let answer = sql::idempotency_keys::Answer { status, ids: ids.clone() }.text();
         for statement in [expire, answer, sql::idempotency_keys::Delete { ids }.text()] {

@@ -222,7 +222,7 @@ async fn when_a_payment_event_meets_the_cancellation_of_overdue_orders_the_first
     let payment = paying(&paid, "first");
     commit.reached().await;
     let overdue = step();
-    shop.until_running("orders/cancel").await;
+    shop.until_running("orders/cancel_overdue").await;
     commit.release();
     assert_eq!(payment.await.expect("no panic").expect(200).text("status"), "processed");
     overdue.await.expect("no panic").expect("the step runs");

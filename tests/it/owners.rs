@@ -255,7 +255,8 @@ async fn a_batch_stores_the_owners_of_those_that_have_one_with_it_or_not_at_all(
         assert_eq!(shop.count("SELECT COUNT(*) FROM hold_owners").await, 10);
         for (place, &hold_id) in ids.iter().enumerate() {
             let n = place as i64 + 1;
-            let details = app.checkout.hold(&Caller::operator(), hold_id).await.expect("it is there").details;
+            let details =
+                app.checkout.hold(&Caller::operator(), hold_id).await.expect("it is there")[0].details.clone();
             let owner = details.map(|details| (details.owner.client_id, details.reference.clone()));
             assert_eq!(owner, (n % 2 == 0).then(|| (Some(n), Some(n.to_string()))));
         }

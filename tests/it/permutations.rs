@@ -238,7 +238,7 @@ async fn every_sequence_of_a_few_steps_has_the_result_that_the_design_demands() 
 async fn long_random_sequences_have_the_result_that_the_design_demands() {
     let scenario = |luck: &mut StdRng| {
         let length = luck.random_range(6..=14);
-        let word = word(luck, "OOOSSssTTNBYFFEKRRPPQQUVMCZWWwhxHXG", length);
+        let word = word(luck, "OOOSSssTTNBYFFEKRRPPQQUVMCZWWwhxHXGJjjLL", length);
         Scenario { word, ..Scenario::default() }
     };
     check(Way::InOrder, draw(if long() { 4000 } else { 100 }, scenario)).await;
@@ -263,13 +263,13 @@ fn crowded(luck: &mut StdRng, before: &str, crowd: &str, most: usize) -> Scenari
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn steps_at_the_same_moment_have_the_result_of_some_sequence_of_them() {
-    let scenario = |luck: &mut StdRng| crowded(luck, "OOSTFRPUCWhx", "OOSSsTTNFFRRPQUMCWwhxHXG", 6);
+    let scenario = |luck: &mut StdRng| crowded(luck, "OOSTFRPUCWhxL", "OOSSsTTNFFRRPQUMCWwhxHXGJjLL", 6);
     check(Way::AtOnce, draw(if long() { 4000 } else { 120 }, scenario)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn steps_beside_one_that_is_held_back_have_the_result_of_some_sequence_of_them() {
-    let scenario = |luck: &mut StdRng| crowded(luck, "OOOSTFRPUCWhx", "OOSSsTTNFFRRPQUMCWwXG", 4);
+    let scenario = |luck: &mut StdRng| crowded(luck, "OOOSTFRPUCWhxL", "OOSSsTTNFFRRPQUMCWwXGJjLL", 4);
     check(Way::HeldBack, draw(if long() { 6000 } else { 150 }, scenario)).await;
 }
 

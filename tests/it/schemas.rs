@@ -73,7 +73,22 @@ async fn responses_to_buyers_fit_the_document() {
     api.get("/api/orders/{}/events", "order_id", &order_id).await.expect(200);
     api.get("/api/orders/{}/events", "order_id", &mint()).await.expect(404);
 
-    let other = api.hold(product_id, 1).await.expect(201).text("hold_id");
+    let longer = json!({ "seconds": 60 });
+    let cancelled = api.send("POST", "/api/orders/{}/extend", ("order_id", &order_id), Some(longer.clone())).await;
+    cancelled.refused(409, "order_cancelled");
+    let other = api.hold(product_id, 3).await.expect(201).text("hold_id");
+    let (hold, extend) = (("hold_id", other.as_str()), "/api/holds/{}/extend");
+    for (body, status) in [(json!({ "qty": 1 }), 200), (json!({ "qty": 2 }), 409), (json!({ "qty": 0 }), 422)] {
+        api.send("PATCH", "/api/holds/{}", hold, Some(body)).await.expect(status);
+    }
+    for (body, status) in [(longer.clone(), 200), (json!({ "seconds": 9_999 }), 409), (json!({ "seconds": 0 }), 422)] {
+        api.send("POST", extend, hold, Some(body)).await.expect(status);
+    }
+    let ordered = api.hold(product_id, 1).await.expect(201).text("hold_id");
+    let order_id = api.post("/api/orders", json!({ "hold_id": ordered })).await.expect(201).text("order_id");
+    for (body, status) in [(longer, 200), (json!({ "seconds": 9_999 }), 409), (json!({ "seconds": 0 }), 422)] {
+        api.send("POST", "/api/orders/{}/extend", ("order_id", &order_id), Some(body)).await.expect(status);
+    }
     api.send("DELETE", "/api/holds/{}", ("hold_id", &other), None).await.expect(200);
     for path in ["/healthz", "/readyz"] {
         api.get(path, "", "").await.expect(200);

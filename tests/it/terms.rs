@@ -93,7 +93,7 @@ async fn a_copy_is_answered_beside_a_request_that_is_refused_because_the_product
     let refused = in_order([hold(&app, product_id, 1, None)]);
     look.release();
     for answer in all(answers).await {
-        let Taken { hold, replayed } = answer.expect("the first response");
+        let Taken { hold, replayed, .. } = answer.expect("the first response");
         assert_eq!((hold.id, replayed), (first, true));
     }
     assert!(matches!(all(refused).await.remove(0), Err(Error::Refused(Refusal::ProductNotFound))));

@@ -198,6 +198,9 @@ impl Audit {
                     self.sums.holds += sum.ordered;
                 }
             }
+            if first_range {
+                self.sums.odd += audit::count_uneven_holds(tx, &page).await?;
+            }
             if first_range && ahead > 0 {
                 self.make_own_checks(tx, &HOLDS, &page).await?;
             }
@@ -236,7 +239,7 @@ impl Audit {
         while let Some(page) = self.next_page(tx, &ORDERS, &mut first).await? {
             let sum = audit::sum_trails(tx, &page).await?;
             rows += sum.rows;
-            self.sums.odd += sum.odd;
+            self.sums.odd += sum.odd + audit::count_wrong_totals(tx, &page).await?;
             self.sums.transitions -= sum.transitions;
         }
         Ok(rows)

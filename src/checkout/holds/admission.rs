@@ -1,7 +1,8 @@
 //! Which requests of a batch the terms of the product allow. What is remembered only decides whether the product is read: no
 //! request is refused from memory.
 
-use super::batch::{Batch, HoldJob, Refused, Replays, all, refuse_all};
+use super::answers::{all, refuse_all};
+use super::batch::{Batch, HoldJob, Refused, Replays};
 use crate::batch::Attempt;
 use crate::checkout::products::known::Known;
 use crate::db::error::Error;

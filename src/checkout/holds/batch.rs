@@ -14,12 +14,11 @@
 //!   were given back.
 //! - Requests are served in order of arrival as long as they fit; a smaller one may pass a larger one.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use uuid::Uuid;
 
+use super::answers::{self, Identified, Taken, all, answer_stored, refuse_all, replay};
 use super::supply::{Supplies, explain};
 use crate::batch::{Attempt, Job, JobOf, Turn, Work};
 use crate::checkout::keys::{self, Keyable, Sorted};
@@ -31,8 +30,8 @@ use crate::db::packets::keys::Keys;
 use crate::db::packets::send;
 use crate::db::packets::take_holds::{ROW_BYTES, TakeHolds, TakenHolds};
 use crate::db::share::Share;
-use crate::db::tables::holds::{self, HoldLine};
-use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
+use crate::db::tables::holds::HoldLine;
+use crate::db::tables::idempotency_keys::{self, IdempotentRequest};
 use crate::db::tables::owners;
 use crate::db::tables::products::Terms;
 use crate::domain::{Details, HoldStatus, Refusal};
@@ -49,18 +48,15 @@ pub(crate) struct HoldRequest {
     pub(crate) keyed: Option<IdempotentRequest>,
 }
 
-/// A hold that was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
-    /// The hold as it was when it was taken.
-    pub hold: HoldLine,
-    /// True when an earlier request under the same key took it.
-    pub replayed: bool,
-}
-
 impl Keyable for HoldRequest {
     fn keyed(&self) -> Option<&IdempotentRequest> {
         self.keyed.as_ref()
+    }
+}
+
+impl Identified for HoldRequest {
+    fn hold_id(&self) -> Uuid {
+        self.hold_id
     }
 }
 
@@ -77,10 +73,8 @@ pub(crate) struct HoldWork {
 }
 
 pub(super) type HoldJob = JobOf<HoldWork>;
-/// Requests to be refused, and why.
-pub(super) type Refused = Vec<(Refusal, HoldJob)>;
-/// Copies of requests that were answered before, each with the stored result.
-pub(super) type Replays = Vec<(HoldJob, StoredResult)>;
+pub(super) type Refused = answers::Refused<HoldRequest>;
+pub(super) type Replays = answers::Replays<HoldRequest>;
 
 impl Work for HoldWork {
     type Key = i64;
@@ -129,21 +123,6 @@ impl Work for HoldWork {
 
 fn sum(jobs: &[HoldJob]) -> i64 {
     jobs.iter().map(|job| job.request.qty).sum()
-}
-
-pub(super) fn refuse_all(jobs: impl IntoIterator<Item = HoldJob>, error: &Error) -> Attempt<HoldJob> {
-    for job in jobs {
-        job.answer(Err(error.clone()));
-    }
-    Attempt::done(None)
-}
-
-/// Returns all jobs of a batch of which nothing was written, in order of arrival.
-pub(super) fn all(jobs: Vec<HoldJob>, rest: Refused, replays: Replays) -> Vec<HoldJob> {
-    let rest = rest.into_iter().map(|(_, job)| job);
-    let mut all: Vec<HoldJob> = jobs.into_iter().chain(rest).chain(replays.into_iter().map(|(job, _)| job)).collect();
-    all.sort_by_key(Job::deadline);
-    all
 }
 
 /// A running attempt.
@@ -199,21 +178,9 @@ impl Batch<'_> {
         self.write(fitting, rest, replays).await
     }
 
-    /// Returns the jobs that may be refused. No request may be refused because of units that an earlier request with the same
-    /// key has taken, so the keys are looked up once more after the supply was read. Jobs whose key is known by now come again
-    /// in the next batch.
+    /// As [`answers::still_unknown`]. Jobs whose key is known by now come again in the next batch.
     pub(super) async fn still_unknown(&mut self, rest: Refused) -> Result<Refused, (Vec<HoldJob>, Error)> {
-        if rest.iter().all(|(_, job)| job.request.keyed.is_none()) {
-            return Ok(rest);
-        }
-        let mut refusals: HashMap<Uuid, Refusal> =
-            rest.iter().map(|(refusal, job)| (job.request.hold_id, refusal.clone())).collect();
-        let jobs = rest.into_iter().map(|(_, job)| job).collect();
-        let Sorted { first, again, replays, reused } = keys::sort(&self.database, jobs).await?;
-        let known = replays.into_iter().map(|(job, _)| job).chain(reused);
-        self.again.extend(known);
-        let rest = first.into_iter().chain(again);
-        Ok(rest.filter_map(|job| Some((refusals.remove(&job.request.hold_id)?, job))).collect())
+        answers::still_unknown(&self.database, &mut self.again, rest).await
     }
 
     /// Takes the holds of all `jobs`, and then refuses `rest`, which did not fit beside them.
@@ -321,47 +288,18 @@ fn answer(
                     details: details.clone(),
                     server_time: taken_at,
                     order_ttl_seconds: terms.sale.order_seconds(),
+                    changes: 0,
                 };
                 if single {
                     recent.record(hold_id, hold.clone());
                 }
-                job.answer(Ok(Taken { hold, replayed: false }));
+                job.answer(Ok(Taken { hold, others: Vec::new(), replayed: false }));
             }
             Some(available)
         }
         TakenHolds::Before(stored) => {
-            let mut stored: HashMap<Uuid, HoldLine> = stored.into_iter().map(|hold| (hold.id, hold)).collect();
-            for job in jobs {
-                let found = stored.remove(&job.request.hold_id).map(as_taken);
-                let found = found.ok_or_else(|| Error::Broken("a hold of a committed batch is missing".to_owned()));
-                job.answer(found.map(|hold| Taken { hold, replayed: false }));
-            }
+            answer_stored(jobs, stored);
             None
         }
     }
-}
-
-/// Answers all `replays` with the holds that the first requests took.
-async fn replay(database: &Database, replays: Replays) {
-    if replays.is_empty() {
-        return;
-    }
-    let ids: Vec<Uuid> = replays.iter().map(|(_, made)| made.resource_id).collect();
-    let ids = &ids;
-    let found = database
-        .read("holds.list_replayed", |tx| async move { holds::list_rows(tx, ids).await }.boxed())
-        .await
-        .map(|rows| rows.into_iter().map(|hold| (hold.id, hold)).collect::<HashMap<_, _>>());
-    for (job, made) in replays {
-        let hold = match &found {
-            Ok(rows) => rows.get(&made.resource_id).cloned().ok_or(Refusal::HoldNotFound.into()),
-            Err(error) => Err(error.clone()),
-        };
-        job.answer(hold.map(|hold| Taken { hold: as_taken(hold), replayed: true }));
-    }
-}
-
-/// Returns a hold as the first response showed it, whatever has happened to it since.
-fn as_taken(hold: HoldLine) -> HoldLine {
-    HoldLine { status: HoldStatus::Active, order_id: None, ..hold }
 }

@@ -2,6 +2,10 @@
 //! enough that buyers do not wait long behind it. A row can be marked only once, so any number of instances may do this at the
 //! same time.
 //!
+//! A hold ends as a whole: no page and no batch ends within one. What was read only says which holds to try. The mark compares
+//! the deadline once more, so that an extension that was committed meanwhile wins, and the units that go back are read after it,
+//! since a buyer may have taken some off meanwhile.
+//!
 //! Rows whose units cannot be given back (their product was deleted, or has fewer units reserved than they hold) are set apart
 //! and passed over: see `passed_over.rs`.
 
@@ -12,14 +16,16 @@ use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::halves::in_halves;
 use super::passed_over::{Findings, PassedOver, Unfit};
-use crate::checkout::units::give_back_rows;
+use super::whole::{DueHold, batches, whole_holds};
+use crate::checkout::units::give_back_whole;
 use crate::db::due::{Page, Place, Window};
-use crate::db::tables::holds::{self, Due, Units};
+use crate::db::tables::holds::{self, Due, sum};
 use crate::db::tables::products;
-use crate::db::{Database, Error, Failure};
+use crate::db::{Database, Error, Failure, Tx};
 use crate::telemetry;
 
 /// Maximum number of rows per transaction. Requests for the same product wait behind its last statement and its commit, which
@@ -49,8 +55,25 @@ pub(crate) struct Seen {
     pub(crate) read_at: NaiveDateTime,
     /// The last row if the page was full: more rows may follow.
     pub(crate) last: Option<Place>,
-    /// How many rows of the page were processed and not passed over.
+    /// How many holds or orders of the page were processed and not passed over.
     pub(crate) done: usize,
+}
+
+/// Due rows that were read.
+#[derive(Debug)]
+pub(crate) struct Look<T> {
+    read_at: NaiveDateTime,
+    due: Vec<T>,
+    /// The place behind which more rows may follow.
+    last: Option<Place>,
+}
+
+impl<T> Look<T> {
+    /// Returns the rows of a page of at most `limit`.
+    pub(crate) fn of(page: Page<T>, limit: u32, place: impl Fn(&T) -> Place) -> Self {
+        let last = page.rows.last().filter(|_| page.rows.len() == limit as usize).map(place);
+        Self { read_at: page.read_at, due: page.rows, last }
+    }
 }
 
 /// Gives back a page of holds that have run out, of one product or of all, a batch per transaction.
@@ -61,35 +84,55 @@ pub(crate) async fn expire_due(
     window: Window,
 ) -> Result<Pass, Error> {
     let read = || {
-        let page = database
-            .read("holds.list_due", move |tx| async move { holds::list_due(tx, product_id, window).await }.boxed());
-        page.boxed()
+        let look = database.read("holds.list_due", move |tx| {
+            async move {
+                let page = holds::list_due(tx, product_id, window).await?;
+                match product_id {
+                    None => Ok(look_at(&page, window.limit)),
+                    Some(_) => look_at_product(tx, page, window.limit).await,
+                }
+            }
+            .boxed()
+        });
+        look.boxed()
     };
-    let work = |rows| expire_batches(database, passed_over, rows).boxed();
-    do_page(database, window, read, work, Due::place).await
+    let work = |due| expire_batches(database, passed_over, due).boxed();
+    do_page(database, read, work).await
+}
+
+/// Returns the holds of a page of rows of all products.
+fn look_at(page: &Page<Due>, limit: u32) -> Look<DueHold> {
+    let (due, last) = whole_holds(page, limit);
+    Look { read_at: page.read_at, due, last }
+}
+
+/// Returns the holds of a page of rows of one product, each with its rows of other products.
+async fn look_at_product(tx: &mut Tx<'_>, page: Page<Due>, limit: u32) -> Result<Look<DueHold>, Failure> {
+    let Look { read_at, due, last } = Look::of(page, limit, Due::place);
+    let hold_ids: Vec<Uuid> = due.iter().map(|row| row.units.hold_id).collect();
+    let rows = if due.is_empty() { Vec::new() } else { holds::list_due_lines(tx, &hold_ids).await? };
+    let mut due = DueHold::group(&rows);
+    due.sort_by_key(DueHold::place);
+    Ok(Look { read_at, due, last })
 }
 
 /// Reads a page of due rows and processes them; reads again when another worker was faster with some of them. If the database's
 /// clock has jumped, nothing is processed.
 pub(crate) async fn do_page<'a, T>(
     database: &Database,
-    window: Window,
-    read: impl Fn() -> BoxFuture<'a, Result<Page<T>, Error>>,
+    read: impl Fn() -> BoxFuture<'a, Result<Look<T>, Error>>,
     work: impl Fn(Vec<T>) -> BoxFuture<'a, Result<usize, Error>>,
-    place: impl Fn(&T) -> Place,
 ) -> Result<Pass, Error> {
     for _ in 0..LOOKS {
         if database.clock().paused_for().is_some() {
             return Ok(Pass::Paused);
         }
         let asked = Instant::now();
-        let Page { read_at, rows } = read().await?;
+        let Look { read_at, due, last } = read().await?;
         if !database.clock().admits(read_at, asked) {
             return Ok(Pass::Paused);
         }
-        let full = rows.len() == window.limit as usize;
-        let last = rows.last().filter(|_| full).map(&place);
-        match work(rows).await {
+        match work(due).await {
             Err(Error::Stale(_)) => {}
             Err(error) => return Err(error),
             Ok(done) => return Ok(Pass::Done(Seen { read_at, last, done })),
@@ -105,10 +148,10 @@ pub(crate) async fn expire_product(database: &Database, product_id: i64) -> Resu
     expire_due(database, &PassedOver::default(), Some(product_id), window).await.map(drop)
 }
 
-/// Returns how many of these rows were given back.
-async fn expire_batches(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
+/// Returns how many of these holds were given back.
+async fn expire_batches(database: &Database, passed_over: &PassedOver, due: Vec<DueHold>) -> Result<usize, Error> {
     let mut done = 0;
-    for batch in due.chunks(BATCH) {
+    for batch in batches(due, BATCH) {
         let batch = passed_over.without(batch);
         let count = batch.len();
         done += match expire_batch(database, &batch).await {
@@ -120,50 +163,54 @@ async fn expire_batches(database: &Database, passed_over: &PassedOver, due: Vec<
     Ok(done)
 }
 
-/// Gives back all of these rows in one transaction, or none.
-async fn expire_batch(database: &Database, due: &[Due]) -> Result<(), Error> {
+/// Gives back all of these holds in one transaction, or none.
+async fn expire_batch(database: &Database, due: &[DueHold]) -> Result<(), Error> {
     if due.is_empty() {
         return Ok(());
     }
-    let mut units: Vec<Units> = due.iter().map(|row| row.units).collect();
-    units.sort_unstable();
-    let units = &units;
+    let hold_ids: Vec<Uuid> = due.iter().map(DueHold::id).collect();
+    let rows: usize = due.iter().map(|hold| hold.rows().len()).sum();
+    let hold_ids = &hold_ids;
     database
         .transaction("holds.expire", |tx| {
             async move {
-                holds::expire(tx, units).await?;
-                give_back_rows(tx, units.iter().copied()).await
+                holds::expire(tx, hold_ids, rows).await?;
+                give_back_whole(tx, hold_ids, rows as u64).await
             }
             .map(|done| done.map_err(Failure::of_some_rows))
             .boxed()
         })
         .await?;
-    telemetry::expired("hold", due.iter().map(|row| row.late));
+    telemetry::expired("hold", due.iter().map(DueHold::late));
     Ok(())
 }
 
-/// Gives back as many of these rows as possible, and passes over the others. Most of what can be wrong is seen by one read of
-/// the products; halving finds the rest. Returns how many rows were given back.
-async fn expire_apart(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
-    let product_ids = due.iter().map(|row| row.units.product_id);
+/// Gives back as many of these holds as possible, and passes over the others. Most of what can be wrong is seen by one read of
+/// the products; halving finds the rest. Returns how many holds were given back.
+async fn expire_apart(database: &Database, passed_over: &PassedOver, due: Vec<DueHold>) -> Result<usize, Error> {
+    let product_ids = due.iter().flat_map(DueHold::rows).map(|row| row.units.product_id);
     let mut reserved = reserved(database, product_ids).await?;
     let (mut fitting, mut unfit) = (Vec::with_capacity(due.len()), Vec::new());
-    for row in due {
-        let Units { product_id, qty, .. } = row.units;
-        match reserved.get_mut(&product_id) {
-            None => unfit.push((row.place(), Unfit::Missing(product_id))),
-            // the deadlines ascend, so the last row of the product counts
-            Some(left) if *left < qty => unfit.push((row.place(), Unfit::Unreserved(product_id))),
-            Some(left) => {
-                *left -= qty;
-                fitting.push(row);
+    for hold in due {
+        let wanted = sum(hold.rows().iter().map(|row| row.units));
+        let missing = wanted.keys().find(|product_id| !reserved.contains_key(product_id));
+        let lacking = wanted.iter().find(|&(product_id, qty)| reserved.get(product_id).is_some_and(|left| left < qty));
+        match (missing, lacking) {
+            (Some(&product_id), _) => unfit.push((hold.place(), Unfit::Missing(product_id))),
+            // the deadlines ascend, so the last hold of the product counts
+            (None, Some((&product_id, _))) => unfit.push((hold.place(), Unfit::Unreserved(product_id))),
+            (None, None) => {
+                for (product_id, qty) in wanted {
+                    reserved.entry(product_id).and_modify(|left| *left -= qty);
+                }
+                fitting.push(hold);
             }
         }
     }
-    // rows of one product stand together, so that halving separates the products first
-    fitting.sort_by_key(|row| row.units.product_id);
+    // holds of one product stand together, so that halving separates the products first
+    fitting.sort_by_key(DueHold::product_id);
     let work = |set| expire_batch(database, set).boxed();
-    do_apart(passed_over, "hold", (&fitting, unfit), Due::place, work).await
+    do_apart(passed_over, "hold", (&fitting, unfit), DueHold::place, work).await
 }
 
 /// Processes the `fitting` rows by halves, and passes over the `unfit` ones, `(place, why)`. If processing fails, no row is

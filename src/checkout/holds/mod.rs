@@ -1,19 +1,24 @@
 //! Holds: units that are reserved for a short time.
 
 mod admission;
+pub(crate) mod answers;
 pub(crate) mod batch;
+pub(crate) mod carts;
+pub mod changes;
 pub mod expiry;
 mod halves;
 pub(crate) mod outlook;
 pub(crate) mod passed_over;
 pub(crate) mod supply;
+pub(crate) mod whole;
 
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use uuid::Uuid;
 
-use self::batch::{HoldRequest, Taken};
+use self::answers::Taken;
+use self::batch::HoldRequest;
 use crate::checkout::error::Error;
 use crate::checkout::patience::{ask, deadline};
 use crate::checkout::state::Checkout;
@@ -54,18 +59,13 @@ impl Checkout {
     /// [`Refusal::SaleNotStarted`], [`Refusal::SaleEnded`] or [`Refusal::SalePaused`]; [`Error::Overloaded`] when too many
     /// requests wait for this product.
     pub async fn create_hold(&self, new: NewHold) -> Result<Taken, Error> {
-        let result = self.queue_for_hold(new).await;
-        match &result {
-            Ok(Taken { replayed: false, .. }) => telemetry::hold_created(),
-            Ok(Taken { replayed: true, .. }) => telemetry::replayed("hold"),
-            Err(Error::Refused(refusal)) => telemetry::hold_refused(refusal.code()),
-            Err(Error::Overloaded) => telemetry::hold_refused("overloaded"),
-            Err(_) => {}
-        }
-        result
+        record(self.queue_for_hold(new).await)
     }
 
-    async fn queue_for_hold(&self, NewHold { product_id, qty, keyed, details }: NewHold) -> Result<Taken, Error> {
+    pub(crate) async fn queue_for_hold(
+        &self,
+        NewHold { product_id, qty, keyed, details }: NewHold,
+    ) -> Result<Taken, Error> {
         let known = self.known_products.peek(product_id);
         if !(1..=MOST_PER_HOLD).contains(&qty) {
             let max = known.map_or(self.policy.max_qty, |known| known.terms.sale.max_units(self.policy.max_qty));
@@ -80,37 +80,40 @@ impl Checkout {
         ask(&self.holds, product_id, HoldRequest { hold_id: mint_id(), qty, details, keyed }, deadline).await
     }
 
-    /// Returns a hold of this caller as it is now, also after it ended.
+    /// Returns the lines of a hold of this caller, by product, as they are now, also after it ended.
     ///
     /// # Errors
     /// [`Refusal::HoldNotFound`].
-    pub async fn hold(&self, caller: &Caller, hold_id: Uuid) -> Result<HoldLine, Error> {
-        Ok(self.database.read("holds.find", |tx| async move { only(tx, caller, hold_id).await }.boxed()).await?)
+    pub async fn hold(&self, caller: &Caller, hold_id: Uuid) -> Result<Vec<HoldLine>, Error> {
+        Ok(self.database.read("holds.find", |tx| async move { lines(tx, caller, hold_id).await }.boxed()).await?)
     }
 
-    /// Gives a hold of this caller back early. A hold that has ended without an order stays as it is.
+    /// Gives a hold of this caller back early, all of its lines, and returns them. A hold that has ended without an order stays as it
+    /// is.
     ///
     /// # Errors
     /// [`Refusal::HoldNotFound`], [`Refusal::HoldUsed`].
-    pub async fn release_hold(&self, caller: &Caller, hold_id: Uuid) -> Result<HoldLine, Error> {
-        let (hold, released) = self
+    pub async fn release_hold(&self, caller: &Caller, hold_id: Uuid) -> Result<Vec<HoldLine>, Error> {
+        let (lines, released) = self
             .database
             .transaction("holds.release", |tx| {
                 async move {
-                    let released = holds::release(tx, hold_id).await?;
+                    let rows = holds::release(tx, hold_id).await?;
+                    let released = rows > 0;
                     if released {
-                        units::give_back(tx, &[hold_id]).await?;
+                        units::give_back_whole(tx, &[hold_id], rows).await?;
                     }
                     // of another caller, all of it rolls back
-                    let hold = only(tx, caller, hold_id).await?;
-                    match (hold.status, hold.order_id) {
+                    let lines = lines(tx, caller, hold_id).await?;
+                    let first = lines.first().ok_or(Failure::Refused(Refusal::HoldNotFound))?;
+                    match (first.status, first.order_id) {
                         (HoldStatus::Ordered, Some(order_id)) => Err(Refusal::HoldUsed { order_id }.into()),
                         (HoldStatus::Active, _) => Err(Failure::Raced("holds/release")),
                         _ if !released => {
                             idempotency_keys::wait_for_disk(tx).await?;
-                            Ok((hold, false))
+                            Ok((lines, false))
                         }
-                        _ => Ok((hold, released)),
+                        _ => Ok((lines, released)),
                     }
                 }
                 .boxed()
@@ -119,13 +122,25 @@ impl Checkout {
         if released {
             telemetry::hold_released();
         }
-        Ok(hold)
+        Ok(lines)
     }
 }
 
-/// Returns the row of a hold of one product, if this caller may see it.
-async fn only(tx: &mut Tx<'_>, caller: &Caller, hold_id: Uuid) -> Result<HoldLine, Failure> {
-    let hold = holds::find(tx, hold_id).await?.into_iter().next();
-    hold.filter(|hold| Details::are_seen(hold.details.as_deref(), caller))
-        .ok_or(Failure::Refused(Refusal::HoldNotFound))
+/// Records the result of a request for a hold.
+pub(crate) fn record(result: Result<Taken, Error>) -> Result<Taken, Error> {
+    match &result {
+        Ok(Taken { replayed: false, .. }) => telemetry::hold_created(),
+        Ok(Taken { replayed: true, .. }) => telemetry::replayed("hold"),
+        Err(Error::Refused(refusal)) => telemetry::hold_refused(refusal.code()),
+        Err(Error::Overloaded) => telemetry::hold_refused("overloaded"),
+        Err(_) => {}
+    }
+    result
+}
+
+/// Returns the lines of a hold, at least one, if this caller may see it.
+async fn lines(tx: &mut Tx<'_>, caller: &Caller, hold_id: Uuid) -> Result<Vec<HoldLine>, Failure> {
+    let lines = holds::find(tx, hold_id).await?;
+    let is_seen = lines.first().is_some_and(|line| Details::are_seen(line.details.as_deref(), caller));
+    if is_seen { Ok(lines) } else { Err(Failure::Refused(Refusal::HoldNotFound)) }
 }

@@ -5,7 +5,8 @@
 //! one hold lifetime from now, an order one order lifetime from now. So after a read, a later one needs to look only at the
 //! rows that the first one found, at those that are due, and at these two fronts.
 //!
-//! Another program may move a deadline, and another instance may have other lifetimes. So this is used only for products whose
+//! A deadline may be moved. An extension by this instance is recorded and read from then on. Of those by another instance or
+//! another program nothing is known, and another instance may have other lifetimes. So this is used only for products whose
 //! whole read was slow, and the whole read is soon repeated, at a bounded share of the time. It decides only between "sold out"
 //! and "all held": the available units are always read from the product.
 
@@ -21,6 +22,8 @@ use crate::db::tables::holds::Supply;
 
 /// How many times its own duration a slow whole read serves.
 const WHOLE_SHARE: u32 = 10;
+/// Maximum number of remembered moves of one product; beyond, everything behind the earliest one is read.
+const MOVES: usize = 100;
 /// Maximum number of remembered products; others are always read whole.
 const REMEMBERED: usize = 1_000;
 
@@ -59,6 +62,8 @@ struct Outlook {
     ranges: Vec<Range>,
     /// When the last whole read began, and how long it took.
     whole: (Instant, Duration),
+    /// The deadlines that this instance has moved since, and when it did.
+    moves: Vec<(Instant, Range)>,
 }
 
 impl Outlook {
@@ -72,7 +77,8 @@ impl Outlook {
         let (from, to) = (self.read_at - SLACK, self.read_at + passed);
         let front = |ttl: Duration| (from + ttl, Some(to + ttl + SLACK));
         let new = [(from, Some(to)), front(fronts.hold_ttl), front(fronts.order_ttl)];
-        Some(merged(self.ranges.iter().copied().chain(new).chain(own.iter().copied().map(front))))
+        let moved = self.moves.iter().map(|&(_, range)| range);
+        Some(merged(self.ranges.iter().copied().chain(new).chain(own.iter().copied().map(front)).chain(moved)))
     }
 }
 
@@ -126,6 +132,19 @@ impl Outlooks {
         self.products().get(&product_id)?.ranges(now, self.fronts, own, self.whole_reads.every)
     }
 
+    /// Records that rows of a product come back at this time now: an extension was committed. A product that is read whole needs
+    /// no record.
+    pub(crate) fn record_move(&self, product_id: i64, returns_at: NaiveDateTime) {
+        let mut products = self.products();
+        let Some(known) = products.get_mut(&product_id) else { return };
+        let earliest = known.moves.iter().map(|&(_, (from, _))| from).fold(returns_at, NaiveDateTime::min);
+        let now = Instant::now();
+        match known.moves.len() < MOVES {
+            true => known.moves.push((now, (returns_at, Some(returns_at)))),
+            false => known.moves = vec![(now, (earliest, None))],
+        }
+    }
+
     /// Records a whole read that failed: when it began, and how long it took. The known ranges serve until the next one.
     pub(crate) fn put_off(&self, product_id: i64, whole: (Instant, Duration)) {
         if let Some(known) = self.products().get_mut(&product_id) {
@@ -144,13 +163,15 @@ impl Outlooks {
         supply: &Supply,
     ) {
         let mut products = self.products();
-        let whole = match (read, products.get(&product_id)) {
+        let moves = products.get(&product_id).map(|known| known.moves.clone()).unwrap_or_default();
+        let (whole, moves) = match (read, products.get(&product_id)) {
             (None, _) if took < self.whole_reads.slow => {
                 products.remove(&product_id);
                 return;
             }
-            (None, _) => (began, took),
-            (Some(_), Some(known)) => known.whole,
+            // it has seen what was moved before it began
+            (None, _) => ((began, took), moves.into_iter().filter(|&(moved, _)| moved >= began).collect()),
+            (Some(_), Some(known)) => (known.whole, moves),
             (Some(_), None) => return,
         };
         if products.len() >= REMEMBERED {
@@ -158,7 +179,7 @@ impl Outlooks {
         }
         if products.len() < REMEMBERED || products.contains_key(&product_id) {
             let ranges = found(read, &supply.returns, supply.returns.len() < limit);
-            products.insert(product_id, Outlook { began, read_at: supply.read_at, ranges, whole });
+            products.insert(product_id, Outlook { began, read_at: supply.read_at, ranges, whole, moves });
         }
     }
 
@@ -238,6 +259,30 @@ mod tests {
         outlooks.record(1, (began, 4 * MS), None, 1, &supply(0, &[]));
         assert_eq!(outlooks.ranges(1, &[], began), None);
         assert!(outlooks.products().is_empty());
+    }
+
+    #[test]
+    fn a_deadline_that_was_moved_is_read_until_a_whole_read_that_began_later() {
+        let (outlooks, began) = (Outlooks::new(fronts(), WholeReads::default()), Instant::now());
+        outlooks.record_move(1, at(500));
+        outlooks.record(1, (began, 200 * MS), None, 2, &supply(0, &[50]));
+        let (second, third) = (began + 1000 * MS, Instant::now() + 3000 * MS);
+        let reads = |at: NaiveDateTime, now: Instant| {
+            let ranges = outlooks.ranges(1, &[], now).expect("a whole read serves");
+            ranges.iter().any(|&(from, to)| from <= at && to.is_none_or(|to| at <= to))
+        };
+        assert!(!reads(at(500), second), "the whole read would have found it");
+        outlooks.record_move(1, at(500));
+        assert!(reads(at(500), second));
+        outlooks.record(1, (second, MS), Some(&[to(50, 50)]), 2, &supply(1, &[50]));
+        assert!(reads(at(500), second), "a read in ranges may have begun before the move");
+        for second in 600..600 + MOVES as i64 {
+            outlooks.record_move(1, at(second));
+        }
+        assert!(outlooks.products()[&1].moves.len() <= MOVES);
+        assert!([500, 600, 5_000].iter().all(|&moved| reads(at(moved), second)));
+        outlooks.record(1, (third, 200 * MS), None, 2, &supply(3, &[50]));
+        assert!(!reads(at(500), third), "the whole read has seen it");
     }
 
     #[test]

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use tracing::error;
 use uuid::Uuid;
 
+use super::whole::DueHold;
 use crate::db::due::Place;
-use crate::db::tables::holds;
 use crate::telemetry;
 
 /// How long a row is passed over before it is tried again.
@@ -62,10 +62,11 @@ struct Memory {
 }
 
 impl PassedOver {
-    /// Returns the holds that may be tried.
-    pub(crate) fn without(&self, due: &[holds::Due]) -> Vec<holds::Due> {
+    /// Returns the holds that may be tried: those of which no row is passed over.
+    pub(crate) fn without(&self, mut due: Vec<DueHold>) -> Vec<DueHold> {
         let (memory, now) = (self.memory(), Instant::now());
-        due.iter().filter(|due| !memory.passes(due.place(), now)).copied().collect()
+        due.retain(|hold| !hold.rows().iter().any(|row| memory.passes(row.place(), now)));
+        due
     }
 
     /// Returns whether this order is passed over.

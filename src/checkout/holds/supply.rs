@@ -1,10 +1,12 @@
 //! The supply of one product: the units on sale, and those that may come back because a hold or an unpaid order runs out.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::time::Instant;
 
 use super::expiry::{Pass, Seen, expire_due};
@@ -20,6 +22,8 @@ use crate::domain::{Refusal, Sale};
 const DUE: u32 = 500;
 /// Maximum number of these pages. The next page is read only if no row of the last one could be given back.
 const PAGES: u32 = 4;
+/// How many supplies of one batch are read at the same time.
+const AT_ONCE: usize = 4;
 
 /// Reads supplies, and remembers what that needs.
 pub(crate) struct Supplies {
@@ -48,6 +52,29 @@ impl Supplies {
             return self.read(database, product_id, sale, most).await;
         }
         Ok(supply)
+    }
+
+    /// Does the same for several products, a few at a time; missing ones are left out.
+    pub(super) async fn find_some(
+        &self,
+        database: &Database,
+        wanted: &[(i64, Sale, (i64, i64))],
+    ) -> Result<HashMap<i64, Supply>, Error> {
+        let mut supplies = HashMap::with_capacity(wanted.len());
+        for some in wanted.chunks(AT_ONCE) {
+            let mut reads: Vec<BoxFuture<'_, _>> = Vec::with_capacity(AT_ONCE);
+            for (product_id, sale, wanted) in some {
+                reads.push(self.find(database, *product_id, sale, *wanted).boxed());
+            }
+            for ((product_id, ..), found) in some.iter().zip(join_all(reads).await) {
+                match found {
+                    Ok(supply) => drop(supplies.insert(*product_id, supply)),
+                    Err(Error::Refused(Refusal::ProductNotFound)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(supplies)
     }
 
     /// Reads the available units, and those that may come back: at least `enough`, if there are as many.

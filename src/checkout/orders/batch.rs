@@ -24,7 +24,7 @@ use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
 use crate::db::tables::orders::{self, Order};
 use crate::db::tables::owners;
-use crate::domain::{Caller, Details, HoldStatus, OrderStatus, Refusal};
+use crate::domain::{Caller, Details, OrderStatus, Refusal};
 
 /// A request for an order.
 #[derive(Debug)]
@@ -270,7 +270,7 @@ impl Stored {
         let mut candidates = Vec::with_capacity(jobs.len());
         for job in jobs {
             let rows = self.rows.remove(&job.request.hold_id).unwrap_or_default();
-            match refusal(&rows) {
+            match rows.first().map_or(Some(Refusal::HoldNotFound), HoldLine::ended) {
                 Some(refusal) => job.answer(Err(refusal.into())),
                 None => candidates.push((job, rows)),
             }
@@ -287,17 +287,6 @@ fn unique(jobs: Vec<OrderJob>, again: &mut Vec<OrderJob>) -> Vec<OrderJob> {
         jobs.into_iter().partition(|job| holds.insert(job.request.hold_id) && orders.insert(job.request.order_id));
     again.extend(later);
     first
-}
-
-/// Returns why no order can be created from a hold with these rows ; `None` when one can.
-fn refusal(rows: &[HoldLine]) -> Option<Refusal> {
-    let Some(row) = rows.first() else { return Some(Refusal::HoldNotFound) };
-    match (row.order_id, row.status) {
-        (Some(order_id), _) => Some(Refusal::HoldUsed { order_id }),
-        (None, HoldStatus::Expired) => Some(Refusal::HoldExpired),
-        (None, HoldStatus::Released) => Some(Refusal::HoldReleased),
-        (None, HoldStatus::Active | HoldStatus::Ordered) => None,
-    }
 }
 
 /// Answers copies, each with the status that its key has now. That status is final, since every copy was counted in a
@@ -355,6 +344,7 @@ fn draft(request: &OrderRequest, rows: &[HoldLine]) -> Draft {
         currency: rows.first().map(|row| row.currency.clone()).unwrap_or_default(),
         details: details(request, rows),
         ttl_seconds: rows.iter().filter_map(|row| row.order_ttl_seconds).min(),
+        changes: rows.first().map_or(0, |row| row.changes),
     }
 }
 

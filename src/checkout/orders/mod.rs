@@ -1,6 +1,7 @@
 //! Orders: holds that a buyer is going to pay for.
 
 pub(crate) mod batch;
+pub mod extension;
 pub mod overdue;
 
 use std::sync::Arc;

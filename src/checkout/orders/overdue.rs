@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use futures_util::FutureExt as _;
 use uuid::Uuid;
 
-use crate::checkout::holds::expiry::{Pass, do_apart, do_page, reserved};
+use crate::checkout::holds::expiry::{Look, Pass, do_apart, do_page, reserved};
 use crate::checkout::holds::passed_over::{PassedOver, Unfit};
 use crate::checkout::transition::cancel_overdue;
 use crate::db::due::Window;
@@ -20,12 +20,13 @@ pub(crate) const ORDERS: u32 = 500;
 /// Cancels a page of orders that were not paid in time.
 pub(crate) async fn cancel_due(database: &Database, passed_over: &PassedOver, window: Window) -> Result<Pass, Error> {
     let read = || {
-        let page =
-            database.read("orders.list_due", move |tx| async move { orders::list_due(tx, window).await }.boxed());
+        let page = database.read("orders.list_due", move |tx| {
+            async move { Ok(Look::of(orders::list_due(tx, window).await?, window.limit, Due::place)) }.boxed()
+        });
         page.boxed()
     };
     let work = |rows| cancel_orders(database, passed_over, rows).boxed();
-    do_page(database, window, read, work, Due::place).await
+    do_page(database, read, work).await
 }
 
 /// Returns how many of these orders were cancelled.

@@ -227,8 +227,9 @@ async fn has_ended(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
     if ran_out.is_some_and(|row| !tx.clock().admits(row.server_time, asked)) {
         return Ok(false);
     }
-    if holds::expire_overdue(tx, hold_id).await? {
-        units::give_back(tx, &[hold_id]).await?;
+    let expired = holds::expire_overdue(tx, hold_id).await?;
+    if expired > 0 {
+        units::give_back_whole(tx, &[hold_id], expired).await?;
         return Ok(true);
     }
     match ended(&holds::find(tx, hold_id).await?) {

@@ -1,6 +1,7 @@
 //! The products that exist, with their terms as they were last read. A hold of a known product needs no read; the guard of its
 //! transaction compares the terms.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -73,6 +74,25 @@ impl KnownProducts {
                 .boxed()
         });
         product.await
+    }
+
+    /// Reads several products, by id, and remembers them; missing ones are left out.
+    pub(crate) async fn read_some(
+        &self,
+        database: &Database,
+        product_ids: &BTreeSet<i64>,
+    ) -> Result<BTreeMap<i64, (Product, Arc<Terms>)>, Error> {
+        if product_ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let found = database
+            .read("products.list_terms", |tx| async move { products::list_some(tx, product_ids).await }.boxed());
+        product_ids.iter().for_each(|&product_id| self.forget(product_id));
+        let known = |product: Product| {
+            let terms = self.record(&product);
+            (product.id, (product, terms))
+        };
+        Ok(found.await?.into_iter().map(known).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, LruCache<i64, Known>> {

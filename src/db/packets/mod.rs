@@ -4,6 +4,7 @@
 pub mod keys;
 pub mod pay_orders;
 pub mod place_orders;
+pub mod take_carts;
 pub mod take_holds;
 
 use std::collections::HashSet;

@@ -20,7 +20,7 @@ use crate::db::tables::{holds, orders, owners, payment_events};
 use crate::domain::{Details, OrderStatus};
 
 /// What one order adds to the packet at most, in bytes.
-pub const ROW_BYTES: usize = 320;
+pub const ROW_BYTES: usize = 384;
 
 /// An order to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Draft {
     pub details: Option<Arc<Details>>,
     /// How long it may stay unpaid, in seconds, if its hold says so.
     pub ttl_seconds: Option<u64>,
+    /// How often that hold had been changed when the total was computed.
+    pub changes: i64,
 }
 
 /// What all orders of one batch have in common.
@@ -104,12 +106,12 @@ impl<'a> PlaceOrders<'a> {
     }
 
     fn mark_ordered(&self, first: &Draft) -> String {
+        let holds = self.drafts.iter().map(|draft| (draft.hold_id, draft.changes)).collect();
         if self.drafts.iter().all(|draft| draft.ttl_seconds == first.ttl_seconds) {
-            let hold_ids: Vec<Uuid> = self.drafts.iter().map(|draft| draft.hold_id).collect();
-            return holds::mark_ordered(&hold_ids, first.order_id);
+            return holds::mark_ordered(&holds, first.order_id);
         }
         let seconds = |draft: &Draft| (draft.hold_id, draft.ttl_seconds.unwrap_or(self.ttl_seconds));
-        holds::mark_ordered_each(&self.drafts.iter().map(seconds).collect(), first.order_id)
+        holds::mark_ordered_each(&holds, &self.drafts.iter().map(seconds).collect(), first.order_id)
     }
 
     fn insert_trails(&self) -> String {
@@ -147,7 +149,7 @@ impl Packet for PlaceOrders<'_> {
     /// Reads the replies.
     ///
     /// # Errors
-    /// [`Failure::Stale`] when a hold or an id was taken, or a hold ran out, since it was read.
+    /// [`Failure::Stale`] when a hold or an id was taken, or a hold was changed or ran out, since it was read.
     fn read(&self, mut replies: Vec<Reply>) -> Result<Option<PlacedAt>, Failure> {
         self.keys.read(&mut replies)?;
         if self.drafts.is_empty() {
@@ -211,6 +213,7 @@ mod tests {
             currency: "EUR".to_owned(),
             details: None,
             ttl_seconds: (number > 0).then_some(31_536_000),
+            changes: i64::from(i32::MAX),
         };
         let length = |count: u128| {
             let packet = PlaceOrders::new((0..count).map(draft).collect(), 31_536_000, Keys::default());

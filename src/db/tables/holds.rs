@@ -14,9 +14,9 @@ use crate::db::door::Tx;
 use crate::db::due::{Page, Place, Window};
 use crate::db::error::Failure;
 use crate::db::guard::exactly;
-use crate::db::literal::{Literal, cases, ids, rows, within};
+use crate::db::literal::{Literal, Text, cases, choice, ids, numbers, within};
 use crate::db::sql;
-use crate::domain::{Details, HoldStatus};
+use crate::domain::{Details, HoldStatus, Refusal};
 use crate::telemetry;
 
 /// One row of a hold, as reads return it.
@@ -44,6 +44,20 @@ pub struct HoldLine {
     pub server_time: NaiveDateTime,
     /// How long its order may stay unpaid, in seconds, if its product said so when it was taken.
     pub order_ttl_seconds: Option<u64>,
+    /// How often the units or the deadline of the hold were changed; the same in all of its rows.
+    pub changes: i64,
+}
+
+impl HoldLine {
+    /// Returns why the hold can neither change nor become an order; `None` while it is active.
+    pub fn ended(&self) -> Option<Refusal> {
+        match (self.order_id, self.status) {
+            (Some(order_id), _) => Some(Refusal::HoldUsed { order_id }),
+            (None, HoldStatus::Expired) => Some(Refusal::HoldExpired),
+            (None, HoldStatus::Released) => Some(Refusal::HoldReleased),
+            (None, HoldStatus::Active | HoldStatus::Ordered) => None,
+        }
+    }
 }
 
 /// The units of one row of a hold.
@@ -127,34 +141,130 @@ pub(in crate::db) fn line(row: &Row) -> Result<HoldLine, Failure> {
         order_ttl_seconds: column::<Option<i64>>(row, "order_ttl_seconds")?
             .and_then(|seconds| u64::try_from(seconds).ok())
             .filter(|seconds| *seconds > 0),
+        changes: column(row, "changes")?,
         server_time: column(row, "server_time")?,
     })
 }
 
 /// Lists the units of these holds, in any state.
 pub async fn list_units(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Units>, Failure> {
-    let found = tx.rows_text(&sql::holds::ListUnits { ids: ids(hold_ids) }.text()).await?;
+    let found = tx.rows_text(&list_units_of(hold_ids)).await?;
     found.into_iter().map(units).collect()
 }
 
-/// Returns the statement that marks active holds as ordered; their units come back when `order_id`, which is one of their
-/// orders, must be paid.
-pub fn mark_ordered(hold_ids: &[Uuid], order_id: Uuid) -> String {
-    sql::holds::MarkOrdered { order_id: Literal::Id(order_id).into(), ids: ids(hold_ids) }.text()
+/// Returns the statement of [`list_units`].
+pub fn list_units_of(hold_ids: &[Uuid]) -> String {
+    sql::holds::ListUnits { ids: ids(hold_ids) }.text()
+}
+
+/// Reads the rows of [`list_units_of`].
+pub fn read_units(rows: Vec<Row>) -> Result<Vec<Units>, Failure> {
+    let read = |row| mysql_async::from_row_opt(row).map_err(|error| Failure::Broken(error.to_string()));
+    rows.into_iter().map(|row| units(read(row)?)).collect()
+}
+
+/// Returns the statement that marks active holds as ordered, each with the number of its changes when it was read; their units
+/// come back when `order_id`, which is one of their orders, must be paid. It does not mark a hold that was changed since.
+pub fn mark_ordered(holds: &BTreeMap<Uuid, i64>, order_id: Uuid) -> String {
+    let (order_id, hold_ids) = (Literal::Id(order_id).into(), keys(holds));
+    sql::holds::MarkOrdered { order_id, ids: ids(&hold_ids), changes: changes_of(holds) }.text()
 }
 
 /// Does the same for orders with different times, in seconds; `order_id` is one of them.
-pub fn mark_ordered_each(seconds: &BTreeMap<Uuid, u64>, order_id: Uuid) -> String {
-    let hold_ids: Vec<Uuid> = seconds.keys().copied().collect();
+pub fn mark_ordered_each(holds: &BTreeMap<Uuid, i64>, seconds: &BTreeMap<Uuid, u64>, order_id: Uuid) -> String {
+    let hold_ids: Vec<Uuid> = keys(holds);
     let pairs = seconds.iter().map(|(&hold_id, &seconds)| (Literal::Id(hold_id), Literal::Count(seconds)));
     let (order_id, cases) = (Literal::Id(order_id).into(), cases(pairs));
-    sql::holds::MarkOrderedEach { order_id, cases, ids: ids(&hold_ids) }.text()
+    sql::holds::MarkOrderedEach { order_id, cases, ids: ids(&hold_ids), changes: changes_of(holds) }.text()
 }
 
-/// Gives a hold back for its buyer. Returns false when it is not active any more.
-pub async fn release(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
+fn keys(holds: &BTreeMap<Uuid, i64>) -> Vec<Uuid> {
+    holds.keys().copied().collect()
+}
+
+/// Returns the expected number of changes: `0` unless one of the holds was changed.
+fn changes_of(holds: &BTreeMap<Uuid, i64>) -> Text {
+    let changed = holds.iter().filter(|&(_, &changes)| changes != 0);
+    let pairs = changed.map(|(&hold_id, &changes)| (Literal::Id(hold_id), Literal::Number(changes)));
+    choice("holds.id", pairs, Literal::Number(0))
+}
+
+/// Gives a hold back for its buyer. Returns how many rows it had; none when it is not active any more.
+pub async fn release(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<u64, Failure> {
     let affected = tx.execute(sql::holds::RELEASE, params! { "hold_id" => bytes(hold_id) }).await?;
-    Ok(some("holds/release", affected))
+    Ok(counted("holds/release", affected))
+}
+
+/// Leaves an active hold with these units of each product, if its `rows` rows have been changed `changes` times so far; products
+/// that are not named keep theirs.
+///
+/// # Errors
+/// [`Failure::Raced`] when another transaction has changed or ended it.
+pub async fn reduce(
+    tx: &mut Tx<'_>,
+    (hold_id, rows, changes): (Uuid, usize, i64),
+    kept: &BTreeMap<i64, i64>,
+) -> Result<(), Failure> {
+    let pairs = kept.iter().map(|(&product_id, &qty)| (Literal::Number(product_id), Literal::Number(qty)));
+    let (hold_id, changes) = (Literal::Id(hold_id).into(), Literal::Number(changes).into());
+    let affected = tx.execute_text(&sql::holds::Reduce { cases: cases(pairs), hold_id, changes }.text()).await?;
+    exactly("holds/reduce", affected, rows, Failure::Raced)
+}
+
+/// Removes the rows of these products from a hold that [`reduce`] has just changed.
+pub async fn delete(tx: &mut Tx<'_>, hold_id: Uuid, product_ids: &[i64]) -> Result<(), Failure> {
+    let statement = sql::holds::Delete { hold_id: Literal::Id(hold_id).into(), product_ids: numbers(product_ids) };
+    let affected = tx.execute_text(&statement.text()).await?;
+    exactly("holds/delete", affected, product_ids.len(), Failure::Raced)
+}
+
+/// Moves the deadline of an active hold of `rows` rows, if it is as it was read.
+///
+/// # Errors
+/// [`Failure::Raced`] when another transaction has changed or ended it.
+pub async fn extend(tx: &mut Tx<'_>, before: &HoldLine, rows: usize, expires_at: NaiveDateTime) -> Result<(), Failure> {
+    let (expires_before, changes) = (before.expires_at, before.changes);
+    let params = params! { "hold_id" => bytes(before.id), expires_at, expires_before, changes };
+    exactly("holds/extend", tx.execute(sql::holds::EXTEND, params).await?, rows, Failure::Raced)
+}
+
+/// Moves the time at which the units of an ordered hold of `rows` rows come back.
+///
+/// # Errors
+/// [`Failure::Raced`] when its order is not pending any more.
+pub async fn return_later(
+    tx: &mut Tx<'_>,
+    hold_id: Uuid,
+    rows: usize,
+    returns_at: NaiveDateTime,
+) -> Result<(), Failure> {
+    let params = params! { "hold_id" => bytes(hold_id), returns_at };
+    exactly("holds/return_later", tx.execute(sql::holds::RETURN_LATER, params).await?, rows, Failure::Raced)
+}
+
+/// What bounds the deadline of a row of a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HoldLimit {
+    /// When the hold was taken, UTC.
+    pub created_at: NaiveDateTime,
+    /// Until how many seconds after its creation it can be extended, if its product says so.
+    pub most_seconds: Option<u64>,
+}
+
+/// Lists what bounds the deadline of a hold, row by row.
+pub async fn find_limits(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<HoldLimit>, Failure> {
+    type Columns = (NaiveDateTime, Option<i64>);
+    let found: Vec<Columns> = tx.rows(sql::holds::FIND_LIMITS, params! { "hold_id" => bytes(hold_id) }).await?;
+    // a value below 1, which only another program can have written, does not count
+    let most = |seconds: Option<i64>| seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|most| *most > 0);
+    let limit = |(created_at, seconds)| HoldLimit { created_at, most_seconds: most(seconds) };
+    Ok(found.into_iter().map(limit).collect())
+}
+
+/// Returns the statement that gives back holds which their callers replace. It changes the rows of active ones that have time
+/// left.
+pub fn release_all(hold_ids: &[Uuid]) -> String {
+    sql::holds::ReleaseAll { ids: ids(hold_ids) }.text()
 }
 
 /// Returns the statement of [`settle`].
@@ -163,12 +273,13 @@ pub fn settle_all(hold_ids: &[Uuid]) -> String {
 }
 
 /// Clears the return time of holds whose orders were paid or cancelled: their units do not come back by themselves any more.
-pub async fn settle(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<(), Failure> {
+/// Returns how many rows they had.
+pub async fn settle(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<u64, Failure> {
     let affected = tx.execute_text(&settle_all(hold_ids)).await?;
     if affected < hold_ids.len() as u64 {
         return Err(Failure::Broken(format!("{affected} rows settled for the holds {hold_ids:?}")));
     }
-    Ok(())
+    Ok(affected)
 }
 
 /// Lists a page of rows that have run out, the oldest first, of one product or of all. The age in `window` applies to all
@@ -193,23 +304,31 @@ pub async fn list_due(tx: &mut Tx<'_>, product_id: Option<i64>, window: Window) 
     Page::read(found.collect(), due)
 }
 
-/// Marks these rows expired. They must be sorted.
+/// Lists all rows of these holds, of those that have run out, by hold and product.
+pub async fn list_due_lines(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Due>, Failure> {
+    type Columns = (Vec<u8>, i64, i64, NaiveDateTime, i64);
+    let found: Vec<Columns> = tx.rows_text(&sql::holds::ListDueLines { ids: ids(hold_ids) }.text()).await?;
+    let due = |(hold, product, qty, at, late_us)| {
+        let late = Duration::from_micros(u64::try_from(late_us).unwrap_or(0));
+        Ok(Due { units: units((hold, product, qty))?, at, late })
+    };
+    found.into_iter().map(due).collect()
+}
+
+/// Marks these holds, which have `rows` rows together, expired.
 ///
 /// # Errors
 /// [`Failure::Stale`] when another transaction has changed some of them.
-pub async fn expire(tx: &mut Tx<'_>, due: &[Units]) -> Result<(), Failure> {
-    let keys = due.iter().map(|row| [Literal::Id(row.hold_id), Literal::Number(row.product_id)]);
-    let hold_ids: Vec<Uuid> = due.iter().map(|row| row.hold_id).collect();
-    let statement = sql::holds::Expire { ids: ids(&hold_ids), rows: rows(keys) };
-    let affected = tx.execute_text(&statement.text()).await?;
-    exactly("holds/expire", affected, due.len(), Failure::Stale)
+pub async fn expire(tx: &mut Tx<'_>, hold_ids: &[Uuid], rows: usize) -> Result<(), Failure> {
+    let affected = tx.execute_text(&sql::holds::Expire { ids: ids(hold_ids) }.text()).await?;
+    exactly("holds/expire", affected, rows, Failure::Stale)
 }
 
-/// Marks one hold expired if it has run out; waits for a transaction that makes an order of it. Returns false when it is not
-/// active any more, or has not run out.
-pub async fn expire_overdue(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
+/// Marks one hold expired if it has run out; waits for a transaction that makes an order of it. Returns how many rows it had;
+/// none when it is not active any more, or has not run out.
+pub async fn expire_overdue(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<u64, Failure> {
     let affected = tx.execute(sql::holds::EXPIRE_OVERDUE, params! { "hold_id" => bytes(hold_id) }).await?;
-    Ok(some("holds/expire_overdue", affected))
+    Ok(counted("holds/expire_overdue", affected))
 }
 
 /// Returns the microseconds until the next active hold runs out, negative when one already has; `None` when none runs out
@@ -248,10 +367,10 @@ fn units((hold, product_id, qty): (Vec<u8>, i64, i64)) -> Result<Units, Failure>
     Ok(Units { hold_id: id(&hold)?, product_id, qty })
 }
 
-/// Returns whether a guarded update changed one hold, which may have several rows.
-fn some(guard: &'static str, affected: u64) -> bool {
+/// Counts a guarded update of one hold that changed none of its rows. Returns how many it changed.
+fn counted(guard: &'static str, affected: u64) -> u64 {
     if affected == 0 {
         telemetry::guard_missed(guard);
     }
-    affected > 0
+    affected
 }

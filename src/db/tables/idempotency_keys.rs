@@ -24,6 +24,8 @@ named! {
         Order = "order",
         /// `POST /api/admin/products/{product_id}/stock`.
         Stock = "stock",
+        /// `POST /api/holds/{hold_id}/extend` and `POST /api/orders/{order_id}/extend`.
+        Extend = "extend",
     }
 }
 
@@ -59,7 +61,7 @@ impl IdempotentRequest {
 pub struct StoredResult {
     /// A digest of that request's body.
     pub fingerprint: Vec<u8>,
-    /// The hold, the order, or the id of the change of stock.
+    /// The hold, the order, or the id of the change of stock or of the extension.
     pub resource_id: Uuid,
     /// The status in the first response to an order. `None` for holds, and for orders of an earlier version of this program
     /// that have no response yet.
@@ -72,7 +74,7 @@ pub struct StoredResult {
 pub fn insert_all<'a>(keys: impl IntoIterator<Item = (&'a IdempotentRequest, Uuid)>) -> String {
     let row = |(keyed, resource_id): (&'a IdempotentRequest, Uuid)| {
         let answered = match keyed.operation {
-            Operation::Hold | Operation::Stock => Literal::Null,
+            Operation::Hold | Operation::Stock | Operation::Extend => Literal::Null,
             Operation::Order => Literal::name(OrderStatus::Pending),
         };
         [

@@ -192,13 +192,19 @@ pub async fn cancel(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
     single("orders/cancel", affected)
 }
 
-/// Cancels these pending orders, all of them or none.
+/// Cancels these orders, which were not paid in time, all of them or none.
 ///
 /// # Errors
-/// [`Failure::Stale`] when some of them are not pending any more.
-pub async fn cancel_all(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<(), Failure> {
-    let affected = tx.execute_text(&sql::orders::Cancel { ids: ids(order_ids) }.text()).await?;
-    exactly("orders/cancel", affected, order_ids.len(), Failure::Stale)
+/// [`Failure::Stale`] when some of them are not pending any more, or have more time now.
+pub async fn cancel_overdue(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<(), Failure> {
+    let affected = tx.execute_text(&sql::orders::CancelOverdue { ids: ids(order_ids) }.text()).await?;
+    exactly("orders/cancel_overdue", affected, order_ids.len(), Failure::Stale)
+}
+
+/// Moves the deadline of a pending order, if it is as it was read. Returns false when it is not.
+pub async fn extend(tx: &mut Tx<'_>, before: &Order, pay_by: NaiveDateTime) -> Result<bool, Failure> {
+    let params = params! { "order_id" => bytes(before.id), pay_by, "pay_before" => before.pay_by };
+    single("orders/extend", tx.execute(sql::orders::EXTEND, params).await?)
 }
 
 /// Lists a page of orders that were not paid in time, the oldest first.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDateTime;
 use mysql_async::{Row, params};
+use uuid::Uuid;
 
 use crate::db::column::{column, state, text_column};
 use crate::db::door::Tx;
@@ -56,6 +57,7 @@ fn product(row: &Row) -> Result<Product, Failure> {
             price_minor: column(row, "price_minor")?,
             currency: column(row, "currency")?,
             sale: sale(row)?,
+            max_hold_seconds: column(row, "max_hold_seconds")?,
             metadata: text_column(row, "metadata")?,
         },
         stock: column(row, "stock")?,
@@ -157,6 +159,47 @@ pub fn take_units(product_id: i64, qty: i64, terms: &Terms) -> String {
     statement.text()
 }
 
+/// The units to reserve of each product, with the terms that were read for it.
+pub type UnitsOnTerms<'a> = BTreeMap<i64, (i64, &'a Terms)>;
+
+/// Returns the statement that reserves units of several products for new holds. It changes the row of each product that has as
+/// many, whose terms are still these, and whose sale is on.
+pub fn take_all(units: &UnitsOnTerms<'_>) -> String {
+    let ids = literal::list(units.keys().map(|&id| Literal::Number(id)));
+    let quantities = cases_of(units, |qty, _| Literal::Number(qty));
+    let price_minor = cases_of(units, |_, terms| Literal::Number(terms.price_minor));
+    let currency = cases_of(units, |_, terms| Literal::Bytes(terms.currency.as_bytes()));
+    if units.values().all(|(_, terms)| terms.sale.is_plain()) {
+        return sql::products::TakeAll { units: quantities, ids, price_minor, currency }.text();
+    }
+    let column = |place: usize| cases_of(units, |_, terms| sale_literals(&terms.sale)[place]);
+    let statement = sql::products::TakeAllOnTerms {
+        units: quantities,
+        ids,
+        price_minor,
+        currency,
+        status: column(0),
+        sale_starts_at: column(1),
+        sale_ends_at: column(2),
+        hold_ttl_seconds: column(3),
+        order_ttl_seconds: column(4),
+        max_qty: column(5),
+        max_per_buyer: column(6),
+    };
+    statement.text()
+}
+
+fn cases_of<'a>(units: &UnitsOnTerms<'a>, value: impl Fn(i64, &'a Terms) -> Literal<'a>) -> Text {
+    literal::cases(units.iter().map(|(&id, &(qty, terms))| (Literal::Number(id), value(qty, terms))))
+}
+
+/// Returns the statement that reads what a batch left of these products, and when this hold with a line of `product_id` was taken.
+pub fn find_left_of_all(products: impl Iterator<Item = i64>, hold_id: Uuid, product_id: i64) -> String {
+    let ids = literal::list(products.map(Literal::Number));
+    let (hold_id, product_id) = (Literal::Id(hold_id).into(), Literal::Number(product_id).into());
+    sql::products::FindLeftOfAll { hold_id, product_id, ids }.text()
+}
+
 /// Gives products other details, each if it still has those that the change was made from. They must be sorted by id.
 ///
 /// # Errors
@@ -204,10 +247,10 @@ pub(super) async fn in_parts(tx: &mut Tx<'_>, statements: Vec<String>) -> Result
 fn change_statement(product_id: i64, before: &ProductDetails, after: &ProductDetails) -> String {
     let [sku, name, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, ..] =
         literals(after);
-    let [.., order_ttl_seconds, max_qty, max_per_buyer, metadata] = literals(after);
+    let [.., order_ttl_seconds, max_qty, max_per_buyer, max_hold_seconds, metadata] = literals(after);
     let [old_sku, old_name, old_price_minor, old_currency, old_status, old_starts_at, old_ends_at, old_hold_ttl, ..] =
         literals(before);
-    let [.., old_order_ttl, old_max_qty, old_max_per_buyer, old_metadata] = literals(before);
+    let [.., old_order_ttl, old_max_qty, old_max_per_buyer, old_max_hold, old_metadata] = literals(before);
     let statement = sql::products::Change {
         product_id: Literal::Number(product_id).into(),
         sku: sku.into(),
@@ -221,6 +264,7 @@ fn change_statement(product_id: i64, before: &ProductDetails, after: &ProductDet
         order_ttl_seconds: order_ttl_seconds.into(),
         max_qty: max_qty.into(),
         max_per_buyer: max_per_buyer.into(),
+        max_hold_seconds: max_hold_seconds.into(),
         metadata: metadata.into(),
         old_sku: old_sku.into(),
         old_name: old_name.into(),
@@ -233,17 +277,18 @@ fn change_statement(product_id: i64, before: &ProductDetails, after: &ProductDet
         old_order_ttl_seconds: old_order_ttl.into(),
         old_max_qty: old_max_qty.into(),
         old_max_per_buyer: old_max_per_buyer.into(),
+        old_max_hold_seconds: old_max_hold.into(),
         old_metadata: old_metadata.into(),
     };
     statement.text()
 }
 
 fn insert_statement<'a>(products: &[(&'a ProductDetails, i64)]) -> String {
-    let row = |&(details, stock): &(&'a ProductDetails, i64)| -> [Literal<'a>; 13] {
-        let [sku, name, price, currency, status, starts, ends, hold, order, most, per_buyer, metadata] =
+    let row = |&(details, stock): &(&'a ProductDetails, i64)| -> [Literal<'a>; 14] {
+        let [sku, name, price, currency, status, starts, ends, hold, order, most, per_buyer, max_hold, metadata] =
             literals(details);
         let stock = Literal::Number(stock);
-        [sku, name, price, currency, status, starts, ends, hold, order, most, per_buyer, metadata, stock]
+        [sku, name, price, currency, status, starts, ends, hold, order, most, per_buyer, max_hold, metadata, stock]
     };
     sql::products::InsertAll { rows: literal::rows(products.iter().map(row)) }.text()
 }
@@ -255,7 +300,7 @@ pub async fn change_stock(tx: &mut Tx<'_>, product_id: i64, before: i64, after: 
 }
 
 /// Returns the columns that an operator sets, in the order of the statements.
-fn literals(details: &ProductDetails) -> [Literal<'_>; 12] {
+fn literals(details: &ProductDetails) -> [Literal<'_>; 13] {
     let [status, starts, ends, hold, order, most, per_buyer] = sale_literals(&details.sale);
     [
         Literal::text(&details.sku),
@@ -269,6 +314,7 @@ fn literals(details: &ProductDetails) -> [Literal<'_>; 12] {
         order,
         most,
         per_buyer,
+        details.max_hold_seconds.map_or(Literal::Null, Literal::Number),
         Literal::text(&details.metadata),
     ]
 }
@@ -305,4 +351,12 @@ pub async fn give_back(tx: &mut Tx<'_>, units: &BTreeMap<i64, i64>) -> Result<()
         Err(Failure::Raced(_)) => Err(Failure::Broken(format!("a product of {units:?} is missing"))),
         other => other,
     }
+}
+
+/// Returns the statement that puts the units of replaced holds back on sale. It changes the rows of products of which units come
+/// back and that have as many reserved; all others are locked in their turn.
+pub fn give_back_replaced(units: &BTreeMap<i64, i64>) -> String {
+    let pairs = units.iter().map(|(&id, &qty)| (Literal::Number(id), Literal::Number(qty)));
+    let ids = literal::list(units.keys().map(|&id| Literal::Number(id)));
+    sql::products::GiveBackReplaced { cases: literal::cases(pairs), ids }.text()
 }

@@ -52,6 +52,8 @@ pub struct ProductDraft {
     max_qty: Option<Whole>,
     /// The most units of one buyer.
     max_per_buyer: Option<Whole>,
+    /// Until how many seconds after its creation a hold or an order can be extended, 1 to 2,592,000.
+    max_hold_seconds: Option<Whole>,
     /// Up to 20 texts, which buyers see: names of 1 to 40 characters, values of up to 500, together 2 KB.
     metadata: Option<BTreeMap<String, String>>,
 }
@@ -71,6 +73,7 @@ impl Example for ProductDraft {
             order_ttl_seconds: None,
             max_qty: Some(Whole(4)),
             max_per_buyer: None,
+            max_hold_seconds: None,
             metadata: None,
         }
     }
@@ -110,6 +113,7 @@ impl ProductDraft {
             price_minor: self.price_minor.0,
             currency,
             sale,
+            max_hold_seconds: number(self.max_hold_seconds),
             metadata: self.metadata.map(|texts| write_metadata(&texts)).transpose()?,
         };
         Ok(Draft { details, stock: number(self.stock) })
@@ -144,6 +148,8 @@ pub struct ProductPatch {
     max_qty: Option<Whole>,
     /// The most units of one buyer.
     max_per_buyer: Option<Whole>,
+    /// Until how many seconds after its creation a hold or an order can be extended.
+    max_hold_seconds: Option<Whole>,
     /// Texts to be merged into those of the product.
     metadata: Option<BTreeMap<String, String>>,
 }

@@ -185,7 +185,39 @@ fn holds() -> Vec<Sent> {
     let unknown = r#"{"product_id":3,"qty":1}"#;
     let bodies = [last, unknown, r#"{"product_id":1,"qty":11}"#, r#"{"product_id":2,"qty":2}"#];
     let others = bodies.map(|body| post("/api/holds", body));
-    [keyed.clone(), keyed.clone(), token, keyed.with_body(unknown)].into_iter().chain(others).collect()
+    let all = [keyed.clone(), keyed.clone(), token, keyed.with_body(unknown)].into_iter().chain(others);
+    all.chain(carts()).collect()
+}
+
+/// Returns requests for several products, and for holds in the place of others.
+fn carts() -> Vec<Sent> {
+    let both = r#"{"items":[{"product_id":1,"qty":1},{"product_id":2,"qty":1}]}"#;
+    let lines = |line: &str| format!(r#"{{"items":[{line}]}}"#);
+    let line = r#"{"product_id":1,"qty":1}"#;
+    let mut bodies = vec![
+        both.to_owned(),
+        lines(line),
+        lines(&[line; 2].join(",")),
+        lines(""),
+        lines(&[line; 20].join(",")),
+        lines(&[line; 21].join(",")),
+        lines(r#"{"product_id":1,"qty":11},{"product_id":3,"qty":1}"#),
+        lines(r#"{"sku":"none","qty":1}"#),
+        lines(r#"{"sku":"none","product_id":1,"qty":1}"#),
+        lines(r#"{"product_id":1,"qty":0}"#),
+        lines(r#"[1,1]"#),
+        lines(r#"{"product_id":1,"qty":1,"unknown":1}"#),
+        r#"{"items":[],"product_id":1,"qty":1}"#.to_owned(),
+        r#"{"items":null}"#.to_owned(),
+        "{}".to_owned(),
+    ];
+    for replaces in ["{hold_id}", "{held}", "01900000-0000-7000-8000-000000000000", "none"] {
+        bodies.push(both.replacen('{', &format!(r#"{{"replaces":"{replaces}","#), 1));
+        bodies.push(format!(r#"{{"replaces":"{replaces}","product_id":1,"qty":1}}"#));
+    }
+    let all = bodies.iter().map(|body| post("/api/holds", body));
+    let keyed = post("/api/holds", both).with_header("Idempotency-Key: cart");
+    all.chain([keyed.clone(), keyed.clone(), keyed.with_body(lines(line))]).collect()
 }
 
 fn orders() -> Vec<Sent> {

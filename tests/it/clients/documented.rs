@@ -14,9 +14,9 @@ use crate::support::Shop;
 const CURL: &str = r#"
     curl() {
         code=$(command curl -s -o answer -w '%{http_code}' "$@") || return 1
-        case $code in 2*) ;; *) echo "$code for: $*" >&2; cat answer >&2; exit 1 ;; esac
+        case $code in 2*) cat answer ;; *) echo "$code for: $*" >&2; cat answer >&2; exit 1 ;; esac
     }
-    set -eu
+    set -euo pipefail
 "#;
 
 /// Returns the requests of the document: indented blocks with `curl`, without those that make keys of their own.
@@ -47,7 +47,7 @@ fn join(text: String, line: &str) -> String {
 #[tokio::test]
 async fn the_requests_of_the_shops_document_succeed() {
     let shop = Shop::open().await;
-    assert_eq!(shop.product(100).await, 1);
+    assert_eq!([shop.product(100).await, shop.product(100).await], [1, 2]);
     let config = Config { admin_token: AdminToken::new(OPERATOR), webhook_auth: WebhookAuth::Token, ..shop.config() };
     let api = shop.serve_without_workers_as(config).await;
     let storefront = add(&api.app, "a-shop", Role::Storefront).await;

@@ -24,7 +24,7 @@ enum For {
 }
 
 /// A row for each operation of the document.
-const ROUTES: [(&str, &str, For); 35] = [
+const ROUTES: [(&str, &str, For); 38] = [
     ("GET", "/api/holds", For::Owners),
     ("GET", "/api/orders", For::Owners),
     ("GET", "/api/products", For::Shop),
@@ -32,10 +32,13 @@ const ROUTES: [(&str, &str, For); 35] = [
     ("POST", "/api/holds", For::Shop),
     ("GET", "/api/holds/{hold_id}", For::Shop),
     ("DELETE", "/api/holds/{hold_id}", For::Shop),
+    ("PATCH", "/api/holds/{hold_id}", For::Shop),
+    ("POST", "/api/holds/{hold_id}/extend", For::Shop),
     ("POST", "/api/orders", For::Shop),
     ("GET", "/api/orders/{order_id}", For::Shop),
     ("GET", "/api/orders/{order_id}/events", For::Shop),
     ("POST", "/api/orders/{order_id}/cancel", For::Shop),
+    ("POST", "/api/orders/{order_id}/extend", For::Shop),
     ("POST", "/api/payments/webhook", For::All),
     ("POST", "/api/payments/webhook/stripe", For::All),
     ("GET", "/api/admin/payment-events", For::Operators),

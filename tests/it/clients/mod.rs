@@ -27,14 +27,14 @@ const OPERATOR: &str = "an-operators-token-of-these-tests";
 
 /// A new client, as its operator knows it.
 #[derive(Debug, Clone)]
-struct Added {
+pub(crate) struct Added {
     id: i64,
     name: String,
-    token: String,
+    pub(crate) token: String,
 }
 
 /// Adds a client, which counts at once on this instance.
-async fn add(app: &App, name: &str, role: Role) -> Added {
+pub(crate) async fn add(app: &App, name: &str, role: Role) -> Added {
     let (file, token) = app.checkout.add_client("a test", name, role).await.expect("a new name");
     Added { id: file.client.id, name: name.to_owned(), token: token.reveal().to_owned() }
 }
@@ -46,7 +46,7 @@ fn mistyped(token: &str) -> String {
 }
 
 /// An instance without workers and with the operators' token.
-async fn managed(shop: &Shop) -> Bare {
+pub(crate) async fn managed(shop: &Shop) -> Bare {
     shop.serve_without_workers_as(Config { admin_token: AdminToken::new(OPERATOR), ..shop.config() }).await
 }
 

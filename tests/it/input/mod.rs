@@ -364,7 +364,7 @@ async fn an_unknown_path_gets_404_and_an_unknown_method_405() {
         ("GET", "/api/payments/webhook", "OPTIONS, POST"),
         ("DELETE", &product, "GET, HEAD, OPTIONS"),
         ("BREW", "/api/products", "GET, HEAD, OPTIONS"),
-        ("PUT", &format!("/api/holds/{id}"), "DELETE, GET, HEAD, OPTIONS"),
+        ("PUT", &format!("/api/holds/{id}"), "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("GET", &format!("/api/orders/{id}/cancel"), "OPTIONS, POST"),
         ("POST", "/healthz", "GET, HEAD, OPTIONS"),
         ("POST", "/docs", "GET, HEAD, OPTIONS"),

@@ -89,6 +89,7 @@ fn what_is_missed() -> Vec<(Part, Scenario, &'static str)> {
         (DueChargesWakeRefunds, ending(&[paid(T1), refunded(T1)]), promise::GIVEN_BACK_ONCE),
         (DeadRefundsWake, ending(&[paid(T1), refunded(T1)]), promise::GIVEN_BACK_ONCE),
         (HoldsEndWhenMarked, by_hold, promise::DUE_WHEN_USELESS),
+        (DeadlineGuard, Scenario { holds_end: true, extends: true, ..lone() }, promise::ENDS_AT_ITS_DEADLINE),
     ]
 }
 

@@ -14,7 +14,7 @@
 //! leave out a [`Part`] of the protocol: the tests in `missing` show which promise breaks without each part, and that
 //! each promise can break.
 //!
-//! Left out: quantities, carts and several products; amounts in part; events without a `txn_id`; `Idempotency-Key`s
+//! Left out: quantities (and so holds that shrink), the deadlines of orders, which are extended as those of holds are; carts and several products; amounts in part; events without a `txn_id`; `Idempotency-Key`s
 //! and copies of requests other than deliveries; batches (one is as atomic as its transaction); refusals, which
 //! change nothing; a COMMIT whose response is lost (the same as a crash right after it, and a delivery repeated);
 //! responses other than 2xx; what the engine does by itself (locks in other orders, deadlocks: they roll back, and a
@@ -149,6 +149,13 @@ fn an_event_that_waits_too_long_still_gets_an_outcome() {
     explore(Scenario { crashes: 1, parking_ends: true, shows, ..one_buyer(&[paid(T1), refunded(T1)]) }, 11_000);
     let shows = vec![promise::ANSWERED, promise::DUE];
     explore(Scenario { parking_ends: true, shows, ..one_buyer(&[paid(T1), paid(T1), failed()]) }, 68_000);
+}
+
+#[test]
+fn a_hold_that_is_extended_in_time_is_neither_expired_nor_lost() {
+    let shows = vec![promise::ANSWERED, promise::PARKED_PAID, promise::DUE];
+    let base = one_buyer(&[of_the_hold(paid(T1))]);
+    explore(Scenario { extends: true, holds_end: true, crashes: 1, deliveries: 2, shows, ..base }, 1_100);
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(super) const ACKNOWLEDGED_PAYS: &str = "no acknowledged payment waits once i
 pub(super) const A_TASK_CAN_GO_ON: &str = "while tasks are under way, one of them can go on";
 pub(super) const GIVEN_BACK_ONCE: &str = "a charge that was given back neither pays nor is due";
 
+pub(super) const ENDS_AT_ITS_DEADLINE: &str = "a worker ends a hold only after its deadline";
+
 pub(super) const PARKED_PAID: &str = "a payment that came before its order paid it";
 pub(super) const LATE: &str = "a late payment finds its order cancelled and a unit in stock";
 pub(super) const DUE: &str = "a charge is due for refund";
@@ -34,7 +36,7 @@ pub(super) const MENDED: &str = "the sweep applies a payment that a crash left w
 pub(super) const QUARANTINED: &str = "an event is quarantined";
 pub(super) const ANSWERED: &str = "every event is acknowledged and the state is quiet";
 
-pub(super) const ALWAYS: [(&str, Condition); 15] = [
+pub(super) const ALWAYS: [(&str, Condition); 16] = [
     (CONSERVED, conserved),
     (NOT_OVERSOLD, not_oversold),
     (ONE_ORDER_PER_HOLD, one_order_per_hold),
@@ -50,6 +52,7 @@ pub(super) const ALWAYS: [(&str, Condition); 15] = [
     (ACKNOWLEDGED_PAYS, acknowledged_pays),
     (A_TASK_CAN_GO_ON, a_task_can_go_on),
     (GIVEN_BACK_ONCE, given_back_once),
+    (ENDS_AT_ITS_DEADLINE, |_, world| !world.shop.ended_early),
 ];
 
 const SOMETIMES: [(&str, Condition); 8] = [

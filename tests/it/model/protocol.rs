@@ -44,7 +44,9 @@ impl Model for Scenario {
         let possible = match step {
             Step::TakeHold(hold) => self.take(&mut world, hold),
             Step::GiveHoldBack(hold) => self.end_hold(&mut world, hold, Hold::Active, Hold::Released),
+            Step::ExpireHold(hold) if self.extends => self.find_run_out(&mut world, hold),
             Step::ExpireHold(hold) => self.end_hold(&mut world, hold, Hold::RunOut, Hold::Expired),
+            Step::ExtendHold(hold) => self.extend(&mut world, hold),
             Step::HoldRunsOut(hold) => {
                 // only the clock moves, which no lock prevents
                 world.shop.holds[hold] = Hold::RunOut;
@@ -85,7 +87,10 @@ impl Scenario {
         for (hold, state) in world.shop.holds.iter().enumerate() {
             match state {
                 Hold::NotTaken => steps.push(Step::TakeHold(hold)),
-                Hold::Active if self.holds_end => steps.extend([Step::GiveHoldBack(hold), Step::HoldRunsOut(hold)]),
+                Hold::Active if self.holds_end => {
+                    steps.extend([Step::GiveHoldBack(hold), Step::HoldRunsOut(hold)]);
+                    steps.extend(self.extends.then_some(Step::ExtendHold(hold)));
+                }
                 Hold::RunOut => steps.push(Step::ExpireHold(hold)),
                 Hold::Active | Hold::Ordered | Hold::Released | Hold::Expired => {}
             }
@@ -128,6 +133,25 @@ impl Scenario {
         if ours {
             world.shop.holds[hold] = to;
             world.shop.give_back();
+        }
+        ours
+    }
+
+    /// A worker's look: only the mark that follows decides.
+    fn find_run_out(&self, world: &mut World, hold: usize) -> bool {
+        let task = Task::Expiring { hold };
+        let ours = world.tasks.len() < self.at_once && !world.tasks.contains(&task);
+        if ours {
+            world.start(task);
+        }
+        ours
+    }
+
+    /// The guard on the deadline is evaluated here; the commit comes later.
+    fn extend(&self, world: &mut World, hold: usize) -> bool {
+        let ours = world.tasks.len() < self.at_once && !world.hold_is_locked(self, hold);
+        if ours {
+            world.start(Task::Extending { hold });
         }
         ours
     }
@@ -213,6 +237,11 @@ impl Scenario {
                 self.cancel(&mut world.shop, order);
                 true
             }
+            Task::Extending { hold } => {
+                world.shop.holds[hold] = Hold::Active;
+                true
+            }
+            Task::Expiring { hold } => self.mark_expired(world, hold),
             Task::EndingParking { event } => self.commit_parking_ended(world, event),
         }
     }
@@ -230,6 +259,20 @@ impl Scenario {
             return true;
         }
         self.answer(world, Caller::Delivery(event))
+    }
+
+    /// The mark waits for a transaction that changes the hold. If its guard misses, the worker reads again.
+    fn mark_expired(&self, world: &mut World, hold: usize) -> bool {
+        if world.hold_is_locked(self, hold) {
+            return false;
+        }
+        let is_active = world.shop.holds[hold] == Hold::Active && !self.has(Part::DeadlineGuard);
+        if is_active || world.shop.holds[hold] == Hold::RunOut {
+            world.shop.ended_early |= is_active;
+            world.shop.holds[hold] = Hold::Expired;
+            world.shop.give_back();
+        }
+        true
     }
 
     fn commit_order(&self, world: &mut World, order: usize) -> bool {

@@ -35,10 +35,12 @@ pub(super) enum Part {
     DeadRefundsWake,
     /// A hold has ended when its row says so; the reader's clock does not decide.
     HoldsEndWhenMarked,
+    /// `UPDATE holds SET status = 'expired' … AND expires_at <= NOW(6)`: a worker compares the deadline once more.
+    DeadlineGuard,
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::WebhookLooksAgain,
         Self::OrderLooksAgain,
         Self::Sweep,
@@ -54,6 +56,7 @@ impl Part {
         Self::DueChargesWakeRefunds,
         Self::DeadRefundsWake,
         Self::HoldsEndWhenMarked,
+        Self::DeadlineGuard,
     ];
 }
 
@@ -76,6 +79,8 @@ pub(super) struct Scenario {
     pub(super) at_once: usize,
     /// Whether holds are given back or run out.
     pub(super) holds_end: bool,
+    /// Whether holds are extended, and the worker that ends them looks for them first.
+    pub(super) extends: bool,
     /// Whether orders are cancelled by their buyer or not paid in time.
     pub(super) orders_end: bool,
     /// Whether events wait longer than they may, and operators replay events and give charges back.
@@ -108,6 +113,7 @@ impl Scenario {
             holds: (0..self.holds).map(hold).collect(),
             orders: vec![Order::Absent; self.orders.len()],
             inbox: vec![None; self.events.len()],
+            ended_early: false,
         }
     }
 

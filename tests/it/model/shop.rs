@@ -97,6 +97,8 @@ pub(super) struct Shop {
     pub(super) holds: Vec<Hold>,
     pub(super) orders: Vec<Order>,
     pub(super) inbox: Vec<Option<Row>>,
+    /// Whether a worker has ended a hold before its deadline.
+    pub(super) ended_early: bool,
 }
 
 impl Shop {

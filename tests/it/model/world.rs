@@ -32,6 +32,10 @@ pub(super) enum Task {
     Applying { caller: Caller, event: usize, saw: Sight, waiting: Vec<usize> },
     /// Has found an order to cancel (at the buyer's request, or overdue); no payment waits for it.
     Cancelling { order: usize },
+    /// A request has moved the deadline of the hold; it is not committed.
+    Extending { hold: usize },
+    /// A worker has found that the hold has run out.
+    Expiring { hold: usize },
     /// Has found an event that has waited too long, and no order for it.
     EndingParking { event: usize },
 }
@@ -52,6 +56,7 @@ pub(super) enum Step {
     GiveHoldBack(usize),
     HoldRunsOut(usize),
     ExpireHold(usize),
+    ExtendHold(usize),
     /// `POST /orders` for the order of this number.
     Order(usize),
     /// The buyer cancels, or the deadline has passed.
@@ -92,7 +97,11 @@ impl World {
     }
 
     pub(super) fn hold_is_locked(&self, scenario: &Scenario, hold: usize) -> bool {
-        let places = |task: &Task| matches!(task, Task::Placing { order } if scenario.orders[*order] == hold);
-        scenario.has(Part::HoldGuard) && self.tasks.iter().any(places)
+        let changes = |task: &Task| match task {
+            Task::Placing { order } => scenario.has(Part::HoldGuard) && scenario.orders[*order] == hold,
+            Task::Extending { hold: extended } => *extended == hold,
+            _ => false,
+        };
+        self.tasks.iter().any(changes)
     }
 }

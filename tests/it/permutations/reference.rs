@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use super::steps::{By, Event, Meaning, Step};
 
-/// Number of units in the hold, and in the hold of every rival.
+/// Number of units in the hold until it keeps fewer, and in the hold of every rival.
 pub(super) const QTY: i64 = 2;
-/// Total of the order, in cents.
-pub(super) const TOTAL: i64 = 9998;
+/// Total of the order of so many units, in cents.
+pub(super) const TOTAL: i64 = QTY * PRICE;
+const PRICE: i64 = 4999;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Charge {
@@ -41,6 +42,8 @@ pub(super) struct State {
 pub(super) struct World {
     pub(super) state: State,
     stock: i64,
+    /// Number of units in the hold.
+    units: i64,
     /// In the order of receipt.
     inbox: Vec<Event>,
     /// For each hold of a rival, whether it has run out.
@@ -54,7 +57,8 @@ impl World {
     pub(super) fn new(stock: i64) -> Self {
         let (trail, events, charges) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let state = State { hold: "active".into(), order: None, trail, events, charges, reserved: QTY };
-        Self { state, stock, inbox: Vec::new(), rivals: Vec::new(), hold_ran_out: false, order_ran_out: false }
+        let (inbox, rivals) = (Vec::new(), Vec::new());
+        Self { state, stock, units: QTY, inbox, rivals, hold_ran_out: false, order_ran_out: false }
     }
 
     /// Takes one step and returns its answer, which is empty for a step that is no request.
@@ -80,7 +84,13 @@ impl World {
                     "200 released"
                 }
             },
-            (Step::Rival, _) if self.reserve() => {
+            (Step::Reduce | Step::ExtendHold, _) => self.change_hold(step),
+            (Step::ExtendOrder, None) => "404 order_not_found",
+            (Step::ExtendOrder, Some("pending")) if self.order_ran_out => "409 order_overdue",
+            (Step::ExtendOrder, Some("pending")) => "200 pending",
+            (Step::ExtendOrder, Some("cancelled")) => "409 order_cancelled",
+            (Step::ExtendOrder, Some(_)) => "409 order_paid",
+            (Step::Rival, _) if self.reserve(QTY) => {
                 self.rivals.push(false);
                 "201 active"
             }
@@ -122,13 +132,38 @@ impl World {
         self.state.order.as_ref().map(|order| order.0.clone())
     }
 
+    /// Leaves the hold with one unit, or with more time, and returns the answer.
+    fn change_hold(&mut self, step: &Step) -> &'static str {
+        match self.ended() {
+            Some(refusal) => refusal,
+            None => {
+                if *step == Step::Reduce {
+                    self.state.reserved -= self.units - 1;
+                    self.units = 1;
+                }
+                "200 active"
+            }
+        }
+    }
+
+    /// Returns the refusal of what only an active hold allows.
+    fn ended(&self) -> Option<&'static str> {
+        match self.state.hold.as_str() {
+            "ordered" => Some("409 hold_used"),
+            "released" => Some("409 hold_released"),
+            "active" if !self.hold_ran_out => None,
+            _ => Some("409 hold_expired"),
+        }
+    }
+
+    fn total(&self) -> i64 {
+        self.units * PRICE
+    }
+
     /// Makes the order if the hold is active; then waiting events take effect.
     fn make_order(&mut self) -> String {
-        match self.state.hold.as_str() {
-            "ordered" => return "409 hold_used".to_owned(),
-            "released" => return "409 hold_released".to_owned(),
-            "active" if !self.hold_ran_out => {}
-            _ => return "409 hold_expired".to_owned(),
+        if let Some(refusal) = self.ended() {
+            return refusal.to_owned();
         }
         self.state.hold = "ordered".to_owned();
         self.state.order = Some(("pending".to_owned(), 0, false));
@@ -145,13 +180,13 @@ impl World {
 
     fn cancel(&mut self, reason: &str) {
         self.change("cancelled", reason);
-        self.state.reserved -= QTY;
+        self.state.reserved -= self.units;
     }
 
     fn end_hold(&mut self, ends: bool, status: &str) {
         if ends {
             self.state.hold = status.to_owned();
-            self.state.reserved -= QTY;
+            self.state.reserved -= self.units;
         }
     }
 
@@ -164,12 +199,12 @@ impl World {
     }
 
     /// Reserves units if there are enough once the holds that have run out are expired.
-    fn reserve(&mut self) -> bool {
-        if self.stock - self.state.reserved < QTY {
+    fn reserve(&mut self, units: i64) -> bool {
+        if self.stock - self.state.reserved < units {
             self.expire();
         }
-        let fits = self.stock - self.state.reserved >= QTY;
-        self.state.reserved += if fits { QTY } else { 0 };
+        let fits = self.stock - self.state.reserved >= units;
+        self.state.reserved += if fits { units } else { 0 };
         fits
     }
 
@@ -308,7 +343,7 @@ impl World {
     }
 
     fn succeed(&mut self, event: &Event, status: &str) -> &'static str {
-        if event.amount.is_some_and(|amount| amount != TOTAL) {
+        if event.amount.is_some_and(|amount| amount != self.total()) {
             return "quarantined";
         }
         let paid = matches!(status, "paid" | "refunded");
@@ -318,11 +353,11 @@ impl World {
         if event.txn.is_some_and(|name| self.state.charges.contains_key(name)) {
             return "ignored";
         }
-        if paid || status == "cancelled" && !self.reserve() {
-            return self.own(event, "refund_due", Some(TOTAL));
+        if paid || status == "cancelled" && !self.reserve(self.units) {
+            return self.own(event, "refund_due", Some(self.total()));
         }
         self.change("paid", &format!(":payment_succeeded:{}", event.key));
-        self.own(event, "paid", Some(TOTAL))
+        self.own(event, "paid", Some(self.total()))
     }
 
     /// Records a charge. It counts once; the first success that names it owns it.
@@ -339,7 +374,7 @@ impl World {
     }
 
     fn fail(&mut self, event: &Event, status: &str) -> &'static str {
-        if event.amount.is_some_and(|amount| amount != TOTAL) {
+        if event.amount.is_some_and(|amount| amount != self.total()) {
             return "quarantined";
         }
         if status != "pending" {
@@ -391,7 +426,7 @@ impl World {
         self.change(to, &format!(":{reason}:{}", event.key));
         let order = self.state.order.as_mut().expect("the order was paid");
         (order.1, order.2) = (refunded, restocks);
-        self.state.reserved -= if restocks { QTY } else { 0 };
+        self.state.reserved -= if restocks { self.units } else { 0 };
     }
 }
 

@@ -40,6 +40,7 @@ impl Stage {
         let shop = Shop::open().await;
         let config = with_policy(Config { pool_size: 8, ..shop.config() }, |policy| {
             (policy.hold_ttl_seconds, policy.order_ttl_seconds) = (86_400, 86_400);
+            policy.max_hold_seconds = 2_592_000;
         });
         let first = shop.serve_without_workers_as(config.clone()).await;
         let second = shop.serve_without_workers_as(with_policy(config, |policy| policy.webhook_mode = second)).await;
@@ -78,6 +79,16 @@ impl Stage {
             Step::Deliver(event) => return self.deliver(case, event, instance, form).await,
             Step::Cancel => client.cancel(&case.order_id).await,
             Step::Release => client.release(&case.hold_id).await,
+            Step::Reduce => {
+                let request = client.request("PATCH", &format!("/api/holds/{}", case.hold_id));
+                client.send(request.json(&json!({ "qty": 1 }))).await
+            }
+            Step::ExtendHold => {
+                client.post(&format!("/api/holds/{}/extend", case.hold_id), &json!({ "seconds": 60 })).await
+            }
+            Step::ExtendOrder => {
+                client.post(&format!("/api/orders/{}/extend", case.order_id), &json!({ "seconds": 60 })).await
+            }
             Step::Rival => match told(&client.try_hold(case.product_id, QTY).await) {
                 refused if refused.starts_with("409") => return "409".to_owned(),
                 told => return told,

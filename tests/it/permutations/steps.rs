@@ -37,6 +37,11 @@ pub(super) enum Step {
     /// The buyer cancels the order, or releases the hold.
     Cancel,
     Release,
+    /// The hold keeps one unit.
+    Reduce,
+    /// The deadlines of the hold and of the order move.
+    ExtendHold,
+    ExtendOrder,
     /// Another buyer asks for as many units.
     Rival,
     /// Deadlines pass.
@@ -89,6 +94,9 @@ pub(super) fn steps(letter: char) -> Vec<Step> {
         'M' => event("m", Refunded, None, None),
         'C' => Step::Cancel,
         'Z' => Step::Release,
+        'L' => Step::Reduce,
+        'J' => Step::ExtendHold,
+        'j' => Step::ExtendOrder,
         'W' => Step::Rival,
         'w' => Step::RivalsRunOut,
         'h' => Step::HoldRunsOut,

@@ -51,7 +51,7 @@ async fn a_product_is_created_with_its_terms_and_sold_by_them() {
     let client = desk(&shop).await;
     let terms = json!({
         "sale_starts_at": "2020-01-02T03:04:05.123456+01:00", "sale_ends_at": "2090-01-01T00:00:00Z",
-        "hold_ttl_seconds": 30, "order_ttl_seconds": 60, "max_qty": 12, "max_per_buyer": 20,
+        "hold_ttl_seconds": 30, "order_ttl_seconds": 60, "max_qty": 12, "max_per_buyer": 20, "max_hold_seconds": 7200,
         "metadata": { "image": "https://example.com/1.png" }, "status": "on_sale", "stock": 20,
     });
     let made = send(&client, "POST", PRODUCTS, &with(&poster(), terms.clone())).await.expect(201);
@@ -94,6 +94,7 @@ async fn a_product_that_cannot_be_is_refused_and_nothing_is_written() {
         ("order_ttl_seconds", json!(2_592_001)),
         ("max_qty", json!(1001)),
         ("max_per_buyer", json!(-1)),
+        ("max_hold_seconds", json!(0)),
         ("metadata", json!({ "k": long })),
         ("metadata", json!({ "": "v" })),
         ("metadata", many.into()),

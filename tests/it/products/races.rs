@@ -93,6 +93,7 @@ async fn a_change_by_another_program_between_the_read_and_the_write_is_kept() {
         ("order_ttl_seconds = 1", "order_ttl_seconds"),
         ("max_qty = 1", "max_qty"),
         ("max_per_buyer = 1", "max_per_buyer"),
+        ("max_hold_seconds = 1", "max_hold_seconds"),
         ("metadata = '{\"a\": \"1\"}'", "metadata"),
     ] {
         let held = client.proxy.on("-- products/change:", Action::PauseBefore);

@@ -33,12 +33,16 @@ kinds! {
     HoldOrderMismatch = "hold_order_mismatch" HOLD_ORDER_MISMATCH,
     /// Its units would come back too early, too late, never, or although they are sold (a hold).
     HoldReturnsWrongly = "hold_returns_wrongly" HOLD_RETURNS_WRONGLY,
+    /// Its rows have different states, deadlines, currencies or numbers of changes (a hold).
+    HoldLinesDiffer = "hold_lines_differ" HOLD_LINES_DIFFER,
     /// Its creation time is in the future, from a clock that ran ahead. It keeps its units too long: release it (a hold).
     HoldDeadlineTooLate = "hold_deadline_too_late" HOLD_DEADLINE_TOO_LATE,
     /// Its product does not exist (a hold).
     HoldWithoutProduct = "hold_without_product" HOLD_WITHOUT_PRODUCT,
     /// Its hold does not exist (an order).
     OrderWithoutHold = "order_without_hold" ORDER_WITHOUT_HOLD,
+    /// Its total is not the sum of its lines, or they have another currency (an order).
+    OrderTotalMismatch = "order_total_mismatch" ORDER_TOTAL_MISMATCH,
     /// Its creation time is in the future, from a clock that ran ahead. It keeps its units too long: cancel it (an order).
     OrderDeadlineTooLate = "order_deadline_too_late" ORDER_DEADLINE_TOO_LATE,
     /// Its trail does not lead to its state (an order).

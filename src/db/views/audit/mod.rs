@@ -18,9 +18,9 @@ use crate::db::sql;
 pub use self::kind::Kind;
 pub use self::page::{CHARGES, EVENTS, HOLDS, Key, ORDERS, PRODUCT_TRAIL, Page, TRANSITIONS, Table, find_page};
 pub use self::sums::{
-    ChargeSum, Counters, EventSum, HoldSum, TrailSum, TransitionSum, UnitSum, Units, WaitingSum, list_products,
-    sum_charges, sum_due_charges, sum_events, sum_holds, sum_product_trail, sum_trails, sum_transitions, sum_units,
-    sum_waiting_successes,
+    ChargeSum, Counters, EventSum, HoldSum, TrailSum, TransitionSum, UnitSum, Units, WaitingSum, count_uneven_holds,
+    count_wrong_totals, list_products, sum_charges, sum_due_charges, sum_events, sum_holds, sum_product_trail,
+    sum_trails, sum_transitions, sum_units, sum_waiting_successes,
 };
 
 /// A violated rule.

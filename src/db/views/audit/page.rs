@@ -117,7 +117,7 @@ const LONGEST_PROVIDER: usize = 64;
 pub const HOLDS: Table = Table {
     find_page: sql::audit::FIND_PAGE_OF_HOLDS,
     kind_of_key: KindOfKey::Id,
-    checks: &[Kind::HoldOrderMismatch, Kind::HoldReturnsWrongly, Kind::HoldWithoutProduct],
+    checks: &[Kind::HoldOrderMismatch, Kind::HoldReturnsWrongly, Kind::HoldWithoutProduct, Kind::HoldLinesDiffer],
     own_checks: &[Kind::HoldDeadlineTooLate],
 };
 /// Orders.
@@ -126,6 +126,7 @@ pub const ORDERS: Table = Table {
     kind_of_key: KindOfKey::Id,
     checks: &[
         Kind::OrderWithoutHold,
+        Kind::OrderTotalMismatch,
         Kind::OrderStatusUnexplained,
         Kind::TrailBroken,
         Kind::OrderPaidTwice,

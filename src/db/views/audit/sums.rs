@@ -103,6 +103,16 @@ pub async fn sum_units(tx: &mut Tx<'_>, page: &Page) -> Result<Vec<UnitSum>, Fai
     Ok(found.into_iter().map(sum).collect())
 }
 
+/// Counts the holds of a page whose rows differ where the rows of one hold are alike.
+pub async fn count_uneven_holds(tx: &mut Tx<'_>, page: &Page) -> Result<i64, Failure> {
+    only(tx, sql::audit::SUM_LINES, page).await
+}
+
+/// Counts the orders of a page whose total is not the sum of their lines.
+pub async fn count_wrong_totals(tx: &mut Tx<'_>, page: &Page) -> Result<i64, Failure> {
+    only(tx, sql::audit::SUM_TOTALS, page).await
+}
+
 /// The trails of a page of orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrailSum {

@@ -61,16 +61,20 @@ pub(super) fn audit(verb: &str, rows: i64) -> Option<Vec<Sample>> {
         "list_products" => vec![hits(rows).bind("first", i64::MIN).bind("limit", rows)],
         "count_statements" | "count_own_statements" => vec![hits(1)],
         "hold_deadline_too_late"
+        | "hold_lines_differ"
         | "hold_order_mismatch"
         | "hold_returns_wrongly"
         | "hold_without_product"
-        | "sum_holds" => ids_between(hold, rows),
+        | "sum_holds"
+        | "sum_lines" => ids_between(hold, rows),
         "order_paid_twice"
         | "order_refund_mismatch"
         | "order_status_unexplained"
         | "order_without_charge"
         | "order_without_hold"
         | "order_deadline_too_late"
+        | "order_total_mismatch"
+        | "sum_totals"
         | "sum_trails"
         | "sum_units"
         | "trail_broken" => ids_between(order, rows),

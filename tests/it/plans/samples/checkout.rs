@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::super::fill::*;
 use super::{
     At, Sample, built, bytes, event, hits, ids, key, key_ids, new, once, page, pay, place, place_each, some, take,
-    take_on_terms, window,
+    take_carts, take_on_terms, window,
 };
 
 pub(super) fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
@@ -33,13 +33,17 @@ pub(super) fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
         "list" => [0, 1000].map(|after| hits(rows).bind("after", after).bind("limit", rows)).to_vec(),
         "list_some" | "list_reserved" => vec![hits(rows).brace("ids", numbers())],
         "take_on_terms" | "find_left_on_terms" => built(1, take_on_terms(rows)),
+        "take_all" | "find_left_of_all" => built(rows, take_carts(rows, false)),
+        // a product of several replaced holds has one row
+        "give_back_replaced" => built(1, take_carts(rows, false)),
+        "take_all_on_terms" => built(rows, take_carts(rows, true)),
         "list_by_sku" => vec![hits(rows).brace("skus", texts_of(1..=rows))],
         "insert_all" => {
             let row = |number: i64| {
                 let words = [Literal::Number(number), Literal::Word("name"), Literal::Number(1), Literal::Word("EUR")];
                 let [sku, name, price, currency] = words;
                 let (status, null) = (Literal::Word("on_sale"), Literal::Null);
-                [sku, name, price, currency, status, null, null, null, null, null, null, null, Literal::Number(1)]
+                [sku, name, price, currency, status, null, null, null, null, null, null, null, null, Literal::Number(1)]
             };
             vec![hits(rows).brace("rows", literal::rows((600_000..600_000 + rows).map(row)))]
         }
@@ -63,7 +67,15 @@ fn texts_of(numbers: std::ops::RangeInclusive<i64>) -> literal::Text {
 
 /// Another price for a product.
 fn changed(product_id: i64, name: &'static str) -> Sample {
-    let null = ["sale_starts_at", "sale_ends_at", "hold_ttl_seconds", "order_ttl_seconds", "max_qty", "max_per_buyer"];
+    let null = [
+        "sale_starts_at",
+        "sale_ends_at",
+        "hold_ttl_seconds",
+        "order_ttl_seconds",
+        "max_qty",
+        "max_per_buyer",
+        "max_hold_seconds",
+    ];
     let mut sample = hits(1).brace("product_id", Literal::Number(product_id));
     for (prefix, price) in [("", 5000), ("old_", 4999)] {
         let field = |field: &str| -> &'static str { format!("{prefix}{field}").leak() };
@@ -127,15 +139,46 @@ pub(super) fn holds(verb: &str, at: At) -> Option<Vec<Sample>> {
         }
         "mark_ordered" => built(rows, place(rows)),
         "release" => once(at, hits(1).bind("hold_id", bytes(hold(ACTIVE.start)))),
+        "release_all" => built(rows, take_carts(rows, false)),
         "settle" => vec![hits(rows).brace("ids", ids(hold, &PENDING, rows))],
-        "expire" => {
-            let ids = ids(hold, &OVERDUE_HOLDS, rows);
-            let row = |number| [Literal::Id(hold(number)), Literal::Number(product_of(number))];
-            vec![hits(rows).brace("ids", ids).brace("rows", literal::rows(some(&OVERDUE_HOLDS, rows).map(row)))]
+        "expire" | "list_due_lines" => vec![hits(rows).brace("ids", ids(hold, &OVERDUE_HOLDS, rows))],
+        "find_limits" => once(at, hits(1).bind("hold_id", bytes(hold(ACTIVE.start)))),
+        "reduce" | "delete" => once(at, changed_hold()),
+        "extend" => once(at, extended(at)),
+        "return_later" => {
+            let later = at.world.now + TimeDelta::seconds(7_200);
+            once(at, hits(1).bind("hold_id", bytes(hold(PENDING.start))).bind("returns_at", later))
         }
         "expire_overdue" => once(at, hits(1).bind("hold_id", bytes(hold(OVERDUE_HOLDS.start)))),
         _ => return None,
     })
+}
+
+/// A hold that keeps its units, and whose row is removed then.
+fn changed_hold() -> Sample {
+    let product_id = Literal::Number(product_of(ACTIVE.start));
+    let cases = literal::cases([(product_id, Literal::Number(1))]);
+    let sample = hits(1).brace("hold_id", Literal::Id(hold(ACTIVE.start))).brace("changes", Literal::Number(0));
+    sample.brace("cases", cases).brace("product_ids", product_id)
+}
+
+/// When the active hold and the pending order with this number run out.
+fn later_at(at: At<'_>, number: i64) -> NaiveDateTime {
+    at.world.now + TimeDelta::seconds(3_600) + TimeDelta::milliseconds(number)
+}
+
+/// A later deadline of a hold.
+fn extended(at: At<'_>) -> Sample {
+    let before = later_at(at, ACTIVE.start);
+    let sample = hits(1).bind("hold_id", bytes(hold(ACTIVE.start))).bind("changes", 0);
+    sample.bind("expires_before", before).bind("expires_at", before + TimeDelta::seconds(1))
+}
+
+/// A later deadline of an order.
+fn later_order(at: At<'_>) -> Sample {
+    let before = later_at(at, PENDING.start);
+    let sample = hits(1).bind("order_id", bytes(order(PENDING.start)));
+    sample.bind("pay_before", before).bind("pay_by", before + TimeDelta::seconds(1))
 }
 
 /// The ranges that a refusal reads after a slow one: the rows that were found, those due since, and where new ones can be. When
@@ -193,6 +236,8 @@ pub(super) fn orders(verb: &str, at: At) -> Option<Vec<Sample>> {
         ),
         "count_failed_attempt" => once(at, one(&PENDING).bind("limit", 20)),
         "cancel" => vec![hits(rows).brace("ids", ids(order, &PENDING, rows))],
+        "cancel_overdue" => vec![hits(rows).brace("ids", ids(order, &OVERDUE_ORDERS, rows))],
+        "extend" => once(at, later_order(at)),
         _ => return None,
     })
 }

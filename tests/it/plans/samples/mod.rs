@@ -19,7 +19,9 @@ use holdfast::db::packets::Packet as _;
 use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::pay_orders::{PayOrders, Success};
 use holdfast::db::packets::place_orders::{Draft, PlaceOrders};
+use holdfast::db::packets::take_carts::{Cart, CartLine, TakeCarts};
 use holdfast::db::packets::take_holds::TakeHolds;
+use holdfast::db::tables::holds::Units;
 use holdfast::db::tables::idempotency_keys::{IdempotentRequest, KeyId, Operation};
 use holdfast::db::tables::orders::Order;
 use holdfast::db::tables::products::Terms;
@@ -214,6 +216,29 @@ fn take_for(product_id: i64, rows: i64, sale: Sale) -> Vec<String> {
     TakeHolds { product_id, terms: &terms, holds, owners, ttl_seconds: 120, keys: Keys::default() }.statements()
 }
 
+/// Returns the packet of so many carts, each of its own product; `timed`: the first is a product with terms of its own.
+fn take_carts(rows: i64, timed: bool) -> Vec<String> {
+    let line = |place: i64| {
+        let (product_id, order_ttl_seconds) =
+            if timed && place == 0 { (TIMED, Some(60)) } else { (PLAIN + place, None) };
+        let sale = Sale { order_ttl_seconds, ..Sale::default() };
+        let terms = Arc::new(Terms { price_minor: 4999, currency: "EUR".to_owned(), sale });
+        CartLine { product_id, qty: 1, terms }
+    };
+    let cart = |place: i64| Cart { hold_id: hold(NEW + place), lines: vec![line(place)], ttl_seconds: 120 };
+    let old = |number: i64| Units { hold_id: hold(number), product_id: product_of(number), qty: 1 };
+    let packet = TakeCarts {
+        carts: (0..rows).map(cart).collect(),
+        owners: Vec::new(),
+        replaced: some(&ACTIVE, rows).map(old).collect(),
+        keys: Keys::default(),
+    };
+    packet.statements()
+}
+
+/// From this product on, none has terms but its price.
+const PLAIN: i64 = 100_001;
+
 /// Returns the owner of the holds and orders in samples.
 fn details() -> Arc<Details> {
     let owner = Owner { client_id: Some(1), buyer: Some("buyer".into()) };
@@ -239,6 +264,7 @@ fn place_with(rows: i64, seconds: impl Fn(i64) -> Option<u64>) -> Vec<String> {
         currency: "EUR".to_owned(),
         details: Some(details()),
         ttl_seconds: seconds(number),
+        changes: 0,
     };
     let drafts: Vec<Draft> = some(&ACTIVE, rows).map(draft).collect();
     PlaceOrders::new(drafts, 900, Keys::default()).statements()

@@ -1,0 +1,247 @@
+//! Carts: holds of several products, all or nothing, and holds that replace another.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use uuid::Uuid;
+
+use super::error::Error;
+use super::holds::answers::Taken;
+use super::holds::carts::CartRequest;
+use super::holds::{NewHold, record};
+use super::patience::{ask, deadline};
+use super::state::Checkout;
+use crate::db::tables::idempotency_keys::IdempotentRequest;
+use crate::db::tables::products;
+use crate::domain::product::{MOST_LINES, MOST_PER_HOLD};
+use crate::domain::{Details, Refusal, RefusedLine, mint_id};
+
+/// A cart to take.
+#[derive(Debug, Clone)]
+pub struct NewCart {
+    /// Its lines; equal products are added up.
+    pub lines: Vec<NewLine>,
+    /// The hold that it replaces, of the same owner.
+    pub replaces: Option<Uuid>,
+    /// The client's idempotency key, if it sent one.
+    pub keyed: Option<IdempotentRequest>,
+    /// Its owner, and what is written on it, if there is something to store.
+    pub details: Option<Arc<Details>>,
+}
+
+/// A line of a cart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLine {
+    /// The product.
+    pub product: Named,
+    /// How many units.
+    pub qty: i64,
+}
+
+/// A product as a caller names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Named {
+    /// By its id.
+    Id(i64),
+    /// By its sku.
+    Sku(String),
+}
+
+impl NewLine {
+    /// Returns the lines as one text, for the fingerprint of a request: the same lines in any order are the same request.
+    pub fn text_of(lines: &[Self], replaces: Option<Uuid>) -> String {
+        let line = |(product, qty): (Named, i64)| match product {
+            Named::Id(product_id) => format!("{product_id}:{qty}"),
+            Named::Sku(sku) => format!("sku:{}:{sku}:{qty}", sku.len()),
+        };
+        let lines: Vec<String> = added_up(lines).into_iter().map(line).collect();
+        format!("lines:{}:{}:{}", lines.len(), lines.join(","), replaces.map_or_else(String::new, |id| id.to_string()))
+    }
+
+    /// Returns the product and the units of lines that all name one product by its id.
+    pub fn single(lines: &[Self]) -> Option<(i64, i64)> {
+        match added_up(lines).into_iter().collect::<Vec<_>>().as_slice() {
+            [(Named::Id(product_id), qty)] => Some((*product_id, *qty)),
+            _ => None,
+        }
+    }
+}
+
+/// Adds up the units of equal products.
+fn added_up(lines: &[NewLine]) -> BTreeMap<Named, i64> {
+    let mut sums = BTreeMap::new();
+    for NewLine { product, qty } in lines {
+        let sum: &mut i64 = sums.entry(product.clone()).or_insert(0);
+        *sum = sum.saturating_add(*qty);
+    }
+    sums
+}
+
+/// The products of a cart, as they were found.
+#[derive(Debug, Default)]
+struct Resolved {
+    lines: BTreeMap<i64, i64>,
+    /// The skus by which some of them were named.
+    skus: HashMap<i64, String>,
+    /// Lines whose sku no product has.
+    unknown: Vec<RefusedLine>,
+}
+
+impl Checkout {
+    /// Takes a hold on units of several products, all of them or none, and gives back the hold that it replaces.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidItems`]; [`Refusal::RefusedLines`] with the lines that cannot be had; [`Refusal::MixedCurrencies`];
+    /// [`Refusal::HoldNotFound`], [`Refusal::HoldUsed`], [`Refusal::HoldExpired`] or [`Refusal::HoldReleased`] when the other
+    /// hold cannot be replaced; [`Refusal::IdempotencyKeyReuse`]; [`Error::Overloaded`] when too many carts wait.
+    pub async fn create_cart(&self, new: NewCart) -> Result<Taken, Error> {
+        record(self.queue_for_cart(new).await)
+    }
+
+    async fn queue_for_cart(&self, new: NewCart) -> Result<Taken, Error> {
+        let NewCart { lines, replaces, keyed, details } = new;
+        if !(1..=MOST_LINES).contains(&lines.len()) {
+            return Err(Refusal::InvalidItems { max: MOST_LINES }.into());
+        }
+        let deadline = deadline();
+        self.check_quantities(&lines)?;
+        let Resolved { lines, skus, unknown } = self.resolve(&lines).await?;
+        let taken = match (lines.first_key_value(), lines.len(), unknown.is_empty(), replaces) {
+            (Some((&product_id, &qty)), 1, true, None) => {
+                let taken = self.queue_for_hold(NewHold { product_id, qty, keyed, details }).await;
+                taken.map_err(|error| of_line(error, product_id, qty))
+            }
+            _ => {
+                let request = CartRequest { hold_id: mint_id(), lines, unknown, replaces, details, keyed };
+                ask(&self.carts, (), request, deadline).await
+            }
+        };
+        taken.map_err(|error| with_skus(error, &skus))
+    }
+
+    /// Refuses quantities that no product allows.
+    fn check_quantities(&self, lines: &[NewLine]) -> Result<(), Refusal> {
+        let wrong = lines.iter().filter(|line| !(1..=MOST_PER_HOLD).contains(&line.qty));
+        let refused = |line: &NewLine| {
+            let (product_id, sku) = match &line.product {
+                Named::Id(product_id) => (Some(*product_id), None),
+                Named::Sku(sku) => (None, Some(sku.clone())),
+            };
+            let known = product_id.and_then(|product_id| self.known_products.peek(product_id));
+            let max = self.policy.max_qty;
+            let max = known.map_or(max, |known| known.terms.sale.max_units(max));
+            let refusal = Refusal::InvalidQuantity { max };
+            RefusedLine { product_id, sku, requested: line.qty, available_stock: None, refusal }
+        };
+        let refused: Vec<RefusedLine> = wrong.map(refused).collect();
+        if refused.is_empty() { Ok(()) } else { Err(Refusal::RefusedLines(refused)) }
+    }
+
+    /// Finds the products that are named by their skus, in one read.
+    async fn resolve(&self, lines: &[NewLine]) -> Result<Resolved, Error> {
+        let named = added_up(lines);
+        let sku = |product: &Named| match product {
+            Named::Sku(sku) => Some(sku.clone()),
+            Named::Id(_) => None,
+        };
+        let skus: BTreeSet<String> = named.keys().filter_map(sku).collect();
+        let found: HashMap<String, i64> = match skus.is_empty() {
+            true => HashMap::new(),
+            false => {
+                let skus: BTreeSet<&str> = skus.iter().map(String::as_str).collect();
+                let skus = &skus;
+                let found = self
+                    .database
+                    .read("products.list_by_sku", |tx| async move { products::list_by_sku(tx, skus).await }.boxed())
+                    .await?;
+                found.into_iter().filter_map(|product| Some((product.details.sku?, product.id))).collect()
+            }
+        };
+        let mut resolved = Resolved::default();
+        for (product, qty) in named {
+            let (product_id, sku) = match product {
+                Named::Id(product_id) => (Some(product_id), None),
+                Named::Sku(sku) => (found.get(&sku).copied(), Some(sku)),
+            };
+            match product_id {
+                Some(product_id) => {
+                    *resolved.lines.entry(product_id).or_insert(0) += qty;
+                    resolved.skus.extend(sku.map(|sku| (product_id, sku)));
+                }
+                None => resolved.unknown.push(RefusedLine {
+                    product_id: None,
+                    sku,
+                    requested: qty,
+                    available_stock: None,
+                    refusal: Refusal::ProductNotFound,
+                }),
+            }
+        }
+        Ok(resolved)
+    }
+}
+
+/// Turns the refusal of a hold of one product into that of its line.
+fn of_line(error: Error, product_id: i64, requested: i64) -> Error {
+    let Error::Refused(refusal) = error else { return error };
+    let available_stock = match refusal {
+        Refusal::SoldOut { available_stock } | Refusal::AllHeld { available_stock, .. } => Some(available_stock),
+        Refusal::IdempotencyKeyReuse => return refusal.into(),
+        _ => None,
+    };
+    let line = RefusedLine { product_id: Some(product_id), sku: None, requested, available_stock, refusal };
+    Refusal::RefusedLines(vec![line]).into()
+}
+
+/// Adds the skus by which the caller named products.
+fn with_skus(error: Error, skus: &HashMap<i64, String>) -> Error {
+    match error {
+        Error::Refused(Refusal::RefusedLines(mut lines)) => {
+            for line in &mut lines {
+                let sku = line.product_id.and_then(|product_id| skus.get(&product_id));
+                line.sku = line.sku.take().or(sku.cloned());
+            }
+            Refusal::RefusedLines(lines).into()
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(product: Named, qty: i64) -> NewLine {
+        NewLine { product, qty }
+    }
+
+    #[test]
+    fn requests_have_the_same_text_only_if_they_ask_for_the_same() {
+        let sku = |sku: &str| Named::Sku(sku.to_owned());
+        let one = [line(Named::Id(2), 1), line(Named::Id(1), 1), line(Named::Id(2), 2)];
+        assert_eq!(NewLine::text_of(&one, None), "lines:2:1:1,2:3:");
+        assert_eq!(
+            NewLine::text_of(&[line(Named::Id(1), 1), line(Named::Id(2), 3)], None),
+            NewLine::text_of(&one, None)
+        );
+        let different = [
+            vec![line(Named::Id(1), 1), line(Named::Id(2), 2)],
+            vec![line(Named::Id(1), 1), line(sku("2"), 3)],
+            vec![line(sku("a:1,2:3"), 1)],
+            vec![line(sku("a"), 1), line(Named::Id(2), 3)],
+            vec![line(sku("a"), 1), line(sku("a,b"), 1)],
+            vec![line(sku("a"), i64::MAX), line(sku("a"), 1)],
+        ];
+        let mut texts: Vec<String> = different.iter().map(|lines| NewLine::text_of(lines, None)).collect();
+        texts.extend([NewLine::text_of(&one, None), NewLine::text_of(&one, Some(Uuid::nil()))]);
+        assert_eq!(texts.iter().collect::<BTreeSet<_>>().len(), 8, "{texts:?}");
+    }
+
+    #[test]
+    fn equal_lines_of_one_product_are_a_single_hold() {
+        assert_eq!(NewLine::single(&[line(Named::Id(7), 1), line(Named::Id(7), 2)]), Some((7, 3)));
+        assert_eq!(NewLine::single(&[line(Named::Id(7), 1), line(Named::Id(8), 2)]), None);
+        assert_eq!(NewLine::single(&[line(Named::Sku("7".to_owned()), 1)]), None);
+    }
+}

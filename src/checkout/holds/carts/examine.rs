@@ -1,0 +1,151 @@
+//! Which carts of a batch can be had: a read of all their products, and of what may come back of those that are short. Every
+//! refusal rests on it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::request::{CartRequest, Replaced, refusal_of};
+use super::{Batch, Candidate, CartJob, Refused, products_of};
+use crate::checkout::holds::answers::still_unknown;
+use crate::checkout::holds::supply::explain;
+use crate::db::error::Error;
+use crate::db::packets::take_carts::CartLine;
+use crate::db::tables::holds::Supply;
+use crate::db::tables::products::{Product, Terms};
+use crate::domain::{Refusal, RefusedLine};
+
+/// Why a cart cannot be had.
+type Verdict = Result<Vec<CartLine>, Refusal>;
+
+/// What was read for a batch.
+struct Facts {
+    products: BTreeMap<i64, (Product, Arc<Terms>)>,
+    /// The supplies of the products that have too few units for all carts.
+    supplies: HashMap<i64, Supply>,
+    /// Units that no cart before has taken, by product.
+    left: BTreeMap<i64, i64>,
+    /// The shop's limit of units.
+    max_qty: i64,
+}
+
+impl Batch<'_> {
+    /// Returns the carts that can be had together, in order of arrival, and those to be refused.
+    ///
+    /// # Errors
+    /// An error of a read, with all jobs.
+    pub(super) async fn examine(
+        &mut self,
+        jobs: Vec<CartJob>,
+        replaced: &Replaced,
+    ) -> Result<(Vec<Candidate>, Refused), (Vec<CartJob>, Error)> {
+        let mut facts = match self.read_facts(&jobs).await {
+            Ok(facts) => facts,
+            Err(error) => return Err((jobs, error)),
+        };
+        let (mut candidates, mut refused) = (Vec::new(), Vec::new());
+        for job in jobs {
+            match facts.judge(&job.request, replaced) {
+                Ok(lines) => match self.cart(&job.request, lines) {
+                    Some(cart) => candidates.push(Candidate { job, cart }),
+                    None => refused.push((Refusal::MixedCurrencies, job)),
+                },
+                Err(refusal) => refused.push((refusal, job)),
+            }
+        }
+        self.work.left.record(facts.left);
+        match still_unknown(&self.database, &mut self.again, refused).await {
+            Ok(refused) => Ok((candidates, refused)),
+            Err((refused, error)) => {
+                let others = candidates.into_iter().map(|candidate| candidate.job);
+                Err((others.chain(refused).collect(), error))
+            }
+        }
+    }
+
+    async fn read_facts(&self, jobs: &[CartJob]) -> Result<Facts, Error> {
+        let work = self.work;
+        let mut products = work.products.read_some(&self.database, &products_of(jobs)).await?;
+        let mut wanted: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+        for (&product_id, &qty) in jobs.iter().flat_map(|job| &job.request.lines) {
+            let (most, sum) = wanted.entry(product_id).or_insert((0, 0));
+            (*most, *sum) = (qty.max(*most), *sum + qty);
+        }
+        let short = wanted.into_iter().filter_map(|(product_id, wanted)| {
+            let (product, _) = products.get(&product_id)?;
+            (product.available < wanted.1).then_some((product_id, product.details.sale.clone(), wanted))
+        });
+        let short: Vec<_> = short.collect();
+        let supplies = work.supplies.find_some(&self.database, &short).await?;
+        // one that was deleted between the two reads
+        products.retain(|product_id, _| {
+            supplies.contains_key(product_id) || short.iter().all(|(short, ..)| short != product_id)
+        });
+        let available = |(&product_id, (product, _)): (&i64, &(Product, _))| {
+            (product_id, supplies.get(&product_id).map_or(product.available, |supply| supply.available))
+        };
+        let left = products.iter().map(available).collect();
+        Ok(Facts { products, supplies, left, max_qty: work.max_qty })
+    }
+}
+
+impl Facts {
+    /// Returns the lines of a cart, whose units the next carts cannot have, or why it is refused.
+    fn judge(&mut self, request: &CartRequest, replaced: &Replaced) -> Verdict {
+        if let Some(refusal) = refusal_of(request, replaced) {
+            return Err(refusal);
+        }
+        let mut currencies =
+            request.lines.keys().filter_map(|product_id| Some(&self.products.get(product_id)?.1.currency));
+        let first = currencies.next();
+        if currencies.any(|currency| Some(currency) != first) {
+            return Err(Refusal::MixedCurrencies);
+        }
+        let own = request.replaces.and_then(|hold_id| replaced.get(&hold_id)).map(Vec::as_slice).unwrap_or_default();
+        let back: BTreeMap<i64, i64> = own.iter().map(|line| (line.product_id, line.qty)).collect();
+        let (mut lines, mut refused) = (Vec::new(), request.unknown.clone());
+        for (&product_id, &qty) in &request.lines {
+            let left = self.left.get(&product_id).map(|left| left + back.get(&product_id).unwrap_or(&0));
+            match self.line(product_id, qty, left.unwrap_or(0)) {
+                Ok(line) => lines.push(line),
+                Err(refusal) => refused.push(RefusedLine {
+                    product_id: Some(product_id),
+                    sku: None,
+                    requested: qty,
+                    available_stock: left,
+                    refusal,
+                }),
+            }
+        }
+        if !refused.is_empty() {
+            return Err(Refusal::RefusedLines(refused));
+        }
+        self.take(request, &back);
+        Ok(lines)
+    }
+
+    /// Counts the units of a cart as taken, and those of the hold that it replaces as given back.
+    fn take(&mut self, request: &CartRequest, back: &BTreeMap<i64, i64>) {
+        for (product_id, units) in back {
+            self.left.entry(*product_id).and_modify(|left| *left += units);
+        }
+        for (product_id, qty) in &request.lines {
+            self.left.entry(*product_id).and_modify(|left| *left -= qty);
+        }
+    }
+
+    /// Returns a line, or why it cannot be had when `left` units are left for it.
+    fn line(&self, product_id: i64, qty: i64, left: i64) -> Result<CartLine, Refusal> {
+        let Some((product, terms)) = self.products.get(&product_id) else { return Err(Refusal::ProductNotFound) };
+        if let Some(refusal) = terms.sale.refusal(product.server_time) {
+            return Err(refusal);
+        }
+        let max = terms.sale.max_units(self.max_qty);
+        if qty > max {
+            return Err(Refusal::InvalidQuantity { max });
+        }
+        match self.supplies.get(&product_id) {
+            Some(supply) if qty > left => Err(explain(supply, left, qty)),
+            _ => Ok(CartLine { product_id, qty, terms: Arc::clone(terms) }),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! One batch of carts: holds of several products, all or nothing. [`crate::batch`] forms the batches.
+//!
+//! It is right for the reasons that batches of holds of one product are (`../batch.rs`), and:
+//! - One guarded statement reserves the units of all products of the batch, in the order of their ids, so that two batches do not
+//!   wait for each other in a circle. Its row count is the number of products, or all of it rolls back.
+//! - A cart that replaces a hold ends it in the same transaction, before its units are given back and the new ones are taken. If
+//!   the new ones cannot be had, the old hold stays.
+//! - When the guard refuses, all products of the batch are read: carts that fit go again, the others are refused from that read.
+//!   Carts that start over too often go alone.
+
+mod examine;
+mod left;
+mod request;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+use futures_util::FutureExt as _;
+use uuid::Uuid;
+
+pub(crate) use self::left::Left;
+pub(crate) use self::request::CartRequest;
+use self::request::{Replaced, refusal_of};
+use super::answers::{self, Taken, all, answer_stored, by_hold, refuse_all, replay};
+use super::supply::Supplies;
+use crate::batch::{Attempt, Job, JobOf, Turn, Work};
+use crate::checkout::keys::{self, Sorted};
+use crate::checkout::products::known::{Known, KnownProducts};
+use crate::db::door::Database;
+use crate::db::error::Error;
+use crate::db::packets::keys::Keys;
+use crate::db::packets::send;
+use crate::db::packets::take_carts::{CART_BYTES, Cart, CartLine, LINE_BYTES, TakeCarts, TakenCarts};
+use crate::db::share::Share;
+use crate::db::tables::holds::{self, HoldLine, Units};
+use crate::db::tables::idempotency_keys;
+use crate::db::tables::owners;
+use crate::domain::{HoldStatus, Refusal};
+
+/// How often one attempt sends its packet.
+const STARTS: u32 = 2;
+
+/// The dependencies of a batch of carts.
+pub(crate) struct CartWork {
+    pub(crate) database: Database,
+    pub(crate) ttl_seconds: u64,
+    /// The most units of a product that does not say so.
+    pub(crate) max_qty: i64,
+    pub(crate) supplies: Arc<Supplies>,
+    pub(crate) products: Arc<KnownProducts>,
+    /// What earlier batches left.
+    pub(crate) left: Left,
+}
+
+type CartJob = JobOf<CartWork>;
+type Refused = answers::Refused<CartRequest>;
+type Replays = answers::Replays<CartRequest>;
+/// A cart that can be taken, as far as is known, with its lines.
+struct Candidate {
+    job: CartJob,
+    cart: Cart,
+}
+
+impl Work for CartWork {
+    type Key = ();
+    type Request = CartRequest;
+    type Response = Result<Taken, Error>;
+
+    async fn attempt(&self, (): (), jobs: Vec<CartJob>, turn: Turn, _supply: Option<i64>) -> Attempt<CartJob> {
+        let database = self.database.share(Share::of_batch(jobs.len()));
+        let mut batch =
+            Batch { work: self, database, reads: turn != Turn::First, again: Vec::new(), alone: Vec::new() };
+        let mut spoiled = jobs;
+        for _ in 0..STARTS {
+            spoiled = batch.start(spoiled).await;
+            if spoiled.is_empty() {
+                break;
+            }
+            // what was remembered or read for them has changed
+            batch.reads = true;
+        }
+        let Batch { mut again, alone, .. } = batch;
+        again.sort_by_key(Job::deadline);
+        Attempt { again, spoiled, alone, supply: None }
+    }
+
+    fn bytes(&self, request: &CartRequest) -> usize {
+        let replaced = if request.replaces.is_some() { CART_BYTES } else { 0 };
+        replaced
+            + request.lines.len() * LINE_BYTES
+            + request.keyed.as_ref().map_or(0, idempotency_keys::row_bytes)
+            + request.details.as_deref().map_or(0, owners::row_bytes)
+    }
+
+    fn may_overlap(&self, _supply: Option<i64>, _weight: i64) -> bool {
+        true
+    }
+}
+
+/// A running attempt.
+struct Batch<'work> {
+    work: &'work CartWork,
+    database: Database,
+    /// Whether all products are read before the packet.
+    reads: bool,
+    /// Jobs that come first in the next batch.
+    again: Vec<CartJob>,
+    /// Jobs that cannot run in a batch.
+    alone: Vec<CartJob>,
+}
+
+impl Batch<'_> {
+    /// Tries all jobs in one transaction, those that can be had. Returns the jobs of which nothing was written because another
+    /// transaction was faster.
+    async fn start(&mut self, jobs: Vec<CartJob>) -> Vec<CartJob> {
+        let Sorted { first, again, replays, reused } = match keys::sort(&self.database, jobs).await {
+            Ok(sorted) => sorted,
+            Err((jobs, error)) => return self.refuse(jobs, &error),
+        };
+        self.again.extend(again);
+        refuse_all(reused, &Refusal::IdempotencyKeyReuse.into());
+        let first = self.one_per_replaced(first);
+        let replaced = match self.read_replaced(&first).await {
+            Ok(replaced) => replaced,
+            Err(error) => {
+                let jobs = all(first, Vec::new(), replays);
+                return self.refuse(jobs, &error);
+            }
+        };
+        let (candidates, rest) = match self.remembered(&first, &replaced) {
+            Some(carts) => {
+                let pairs = first.into_iter().zip(carts);
+                (pairs.map(|(job, cart)| Candidate { job, cart }).collect(), Vec::new())
+            }
+            None => match self.examine(first, &replaced).await {
+                Ok(judged) => judged,
+                Err((jobs, error)) => {
+                    let jobs = all(jobs, Vec::new(), replays);
+                    return self.refuse(jobs, &error);
+                }
+            },
+        };
+        self.write(candidates, rest, replays, &replaced).await
+    }
+
+    /// Keeps one job for each hold that is replaced. The others come again in the next batch, when the outcome of the first one
+    /// is known.
+    fn one_per_replaced(&mut self, jobs: Vec<CartJob>) -> Vec<CartJob> {
+        let mut seen = HashSet::new();
+        let is_first = |job: &CartJob| job.request.replaces.is_none_or(|hold_id| seen.insert(hold_id));
+        let (first, later): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_first);
+        self.again.extend(later);
+        first
+    }
+
+    /// Reads the holds that these carts replace.
+    async fn read_replaced(&self, jobs: &[CartJob]) -> Result<Replaced, Error> {
+        let hold_ids: Vec<Uuid> = jobs.iter().filter_map(|job| job.request.replaces).collect();
+        if hold_ids.is_empty() {
+            return Ok(Replaced::new());
+        }
+        let hold_ids = &hold_ids;
+        let lines = self
+            .database
+            .read("holds.list_replaced", |tx| async move { holds::list_rows(tx, hold_ids).await }.boxed())
+            .await?;
+        Ok(by_hold(lines))
+    }
+
+    /// Returns all carts with the terms that are remembered, if these and the units that were left allow all of them: then
+    /// nothing is read, since the guard compares them.
+    fn remembered(&self, jobs: &[CartJob], replaced: &Replaced) -> Option<Vec<Cart>> {
+        if self.reads {
+            return None;
+        }
+        // once for each product: another batch may read it again meanwhile, and all lines of a product have the same terms
+        let peek = |product_id| Some((product_id, self.work.products.peek(product_id)?));
+        let known: BTreeMap<i64, Known> = products_of(jobs).into_iter().map(peek).collect::<Option<_>>()?;
+        let mut wanted: BTreeMap<i64, i64> = BTreeMap::new();
+        let mut carts = Vec::with_capacity(jobs.len());
+        for CartJob { request, .. } in jobs {
+            if !request.unknown.is_empty() || refusal_of(request, replaced).is_some() {
+                return None;
+            }
+            let mut lines = Vec::with_capacity(request.lines.len());
+            for (&product_id, &qty) in &request.lines {
+                let Known { terms, is_open } = known.get(&product_id)?;
+                if !is_open || qty > terms.sale.max_units(self.work.max_qty) {
+                    return None;
+                }
+                *wanted.entry(product_id).or_insert(0) += qty;
+                lines.push(CartLine { product_id, qty, terms: Arc::clone(terms) });
+            }
+            carts.push(self.cart(request, lines)?);
+        }
+        self.work.left.suffices(&wanted).then_some(carts)
+    }
+
+    /// Returns the cart of a request; `None` when its products have different currencies, or there are none.
+    fn cart(&self, request: &CartRequest, lines: Vec<CartLine>) -> Option<Cart> {
+        let currency = &lines.first()?.terms.currency;
+        if lines.iter().any(|line| line.terms.currency != *currency) {
+            return None;
+        }
+        let shop = self.work.ttl_seconds;
+        let ttl_seconds = lines.iter().map(|line| line.terms.sale.hold_seconds(shop)).min().unwrap_or(shop);
+        Some(Cart { hold_id: request.hold_id, lines, ttl_seconds })
+    }
+
+    /// Takes all carts, and then refuses `rest`. Returns all jobs when another transaction was faster.
+    async fn write(
+        &mut self,
+        candidates: Vec<Candidate>,
+        rest: Refused,
+        replays: Replays,
+        replaced: &Replaced,
+    ) -> Vec<CartJob> {
+        if !candidates.is_empty() || !replays.is_empty() {
+            match self.take(&candidates, &replays, replaced).await {
+                Ok(taken) => answer(candidates, taken, &self.work.left),
+                Err(error) => {
+                    let jobs = candidates.into_iter().map(|candidate| candidate.job).collect();
+                    let jobs = all(jobs, rest, replays);
+                    return match error {
+                        Error::Stale(_) => jobs,
+                        error => self.refuse(jobs, &error),
+                    };
+                }
+            }
+        }
+        for (refusal, job) in rest {
+            job.answer(Err(refusal.into()));
+        }
+        replay(&self.database, replays).await;
+        Vec::new()
+    }
+
+    /// Refuses a single job; several go alone, so that each gets its own result.
+    fn refuse(&mut self, jobs: Vec<CartJob>, error: &Error) -> Vec<CartJob> {
+        match jobs.len() {
+            0 | 1 => drop(refuse_all(jobs, error)),
+            _ => self.alone.extend(jobs),
+        }
+        Vec::new()
+    }
+
+    /// Takes all carts and counts every copy in `replays`, in one transaction. It changes a row for each of them, so that every
+    /// response is durable.
+    async fn take(
+        &self,
+        candidates: &[Candidate],
+        replays: &Replays,
+        replaced: &Replaced,
+    ) -> Result<TakenCarts, Error> {
+        let requests = || candidates.iter().map(|candidate| &candidate.job.request);
+        let mut carts: Vec<Cart> = candidates.iter().map(|candidate| candidate.cart.clone()).collect();
+        carts.sort_unstable_by_key(|cart| cart.hold_id);
+        let owner = |request: &CartRequest| Some((request.hold_id, Arc::clone(request.details.as_ref()?)));
+        let mut owners: Vec<_> = requests().filter_map(owner).collect();
+        owners.sort_unstable_by_key(|&(hold_id, _)| hold_id);
+        let lines = requests().filter_map(|request| replaced.get(&request.replaces?)).flatten();
+        let units = |line: &HoldLine| Units { hold_id: line.id, product_id: line.product_id, qty: line.qty };
+        let mut replaced: Vec<Units> = lines.map(units).collect();
+        replaced.sort_unstable();
+        let new = requests().filter_map(|request| Some((request.keyed.as_ref()?, request.hold_id)));
+        let copies = replays.iter().filter_map(|(job, made)| Some((job.request.keyed.as_ref()?, made.resource_id)));
+        let packet = TakeCarts { carts, owners, replaced, keys: Keys::new(new, copies) };
+        send(&self.database, "holds.create_carts", &packet).await
+    }
+}
+
+/// Answers all carts that were written.
+fn answer(candidates: Vec<Candidate>, taken: TakenCarts, left: &Left) {
+    match taken {
+        TakenCarts::Nothing => {}
+        TakenCarts::Now { left: now, taken_at } => {
+            left.record(now);
+            for Candidate { job, cart } in candidates {
+                let taken = Taken::of(lines(&job.request, cart, taken_at), false);
+                job.answer(taken.ok_or_else(|| Error::Broken("a cart without lines was taken".to_owned())));
+            }
+        }
+        TakenCarts::Before(stored) => {
+            answer_stored(candidates.into_iter().map(|candidate| candidate.job).collect(), stored);
+        }
+    }
+}
+
+/// Returns the rows of a cart that was just taken.
+fn lines(request: &CartRequest, cart: Cart, taken_at: NaiveDateTime) -> Vec<HoldLine> {
+    let Cart { hold_id, lines, ttl_seconds } = cart;
+    let line = |CartLine { product_id, qty, terms }: CartLine| HoldLine {
+        id: hold_id,
+        product_id,
+        qty,
+        unit_price_minor: terms.price_minor,
+        currency: terms.currency.clone(),
+        status: HoldStatus::Active,
+        expires_at: taken_at + Duration::from_secs(ttl_seconds),
+        order_id: None,
+        details: request.details.clone(),
+        server_time: taken_at,
+        order_ttl_seconds: terms.sale.order_seconds(),
+        changes: 0,
+    };
+    lines.into_iter().map(line).collect()
+}
+
+/// Returns the products of these carts.
+fn products_of(jobs: &[CartJob]) -> BTreeSet<i64> {
+    jobs.iter().flat_map(|job| job.request.lines.keys().copied()).collect()
+}

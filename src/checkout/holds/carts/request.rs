@@ -1,0 +1,67 @@
+//! What a cart asks for, and whether the hold that it replaces can be replaced.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::checkout::holds::answers::Identified;
+use crate::checkout::keys::Keyable;
+use crate::db::tables::holds::HoldLine;
+use crate::db::tables::idempotency_keys::IdempotentRequest;
+use crate::domain::{Details, HoldStatus, Owner, Refusal, RefusedLine};
+
+/// A request for a hold of several products, or for one that replaces another.
+#[derive(Debug)]
+pub(crate) struct CartRequest {
+    /// Created on arrival.
+    pub(crate) hold_id: Uuid,
+    /// Products with quantities, each product once.
+    pub(crate) lines: BTreeMap<i64, i64>,
+    /// Lines whose sku no product has.
+    pub(crate) unknown: Vec<RefusedLine>,
+    /// The hold that it replaces, of the same owner.
+    pub(crate) replaces: Option<Uuid>,
+    /// Its owner, and what was written on it, if there is something to store.
+    pub(crate) details: Option<Arc<Details>>,
+    /// The client's idempotency key, if it sent one.
+    pub(crate) keyed: Option<IdempotentRequest>,
+}
+
+impl Keyable for CartRequest {
+    fn keyed(&self) -> Option<&IdempotentRequest> {
+        self.keyed.as_ref()
+    }
+}
+
+impl Identified for CartRequest {
+    fn hold_id(&self) -> Uuid {
+        self.hold_id
+    }
+}
+
+impl CartRequest {
+    /// Returns the owner that the hold gets.
+    fn owner(&self) -> Owner {
+        self.details.as_deref().map(|details| details.owner.clone()).unwrap_or_default()
+    }
+}
+
+/// The lines of the holds that carts replace, as they were read, by hold.
+pub(super) type Replaced = HashMap<Uuid, Vec<HoldLine>>;
+
+/// Returns why the hold that a cart replaces cannot be replaced; `None` when it can, or there is none.
+pub(super) fn refusal_of(request: &CartRequest, replaced: &Replaced) -> Option<Refusal> {
+    let lines = replaced.get(&request.replaces?);
+    let Some(line) = lines.and_then(|lines| lines.first()) else { return Some(Refusal::HoldNotFound) };
+    let owner = line.details.as_deref().map(|details| details.owner.clone()).unwrap_or_default();
+    if owner != request.owner() {
+        return Some(Refusal::HoldNotFound);
+    }
+    match (line.order_id, line.status) {
+        (Some(order_id), _) => Some(Refusal::HoldUsed { order_id }),
+        (None, HoldStatus::Expired) => Some(Refusal::HoldExpired),
+        (None, HoldStatus::Released) => Some(Refusal::HoldReleased),
+        (None, HoldStatus::Active | HoldStatus::Ordered) => None,
+    }
+}

@@ -1,0 +1,268 @@
+//! A packet that takes a batch of carts: holds of several products, some of which replace other holds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use uuid::Uuid;
+
+use super::Packet;
+use super::keys::Keys;
+use crate::db::door::{Reply, Tx};
+use crate::db::error::Failure;
+use crate::db::guard::exactly;
+use crate::db::literal::{Literal, rows};
+use crate::db::sql;
+use crate::db::tables::holds::{self, HoldLine, Units, sum};
+use crate::db::tables::owners;
+use crate::db::tables::products::{self, Terms, UnitsOnTerms};
+use crate::domain::Details;
+
+/// What a cart adds to the packet beside its lines at most, in bytes: the lines of a hold that it replaces.
+pub const CART_BYTES: usize = 20 * 125;
+/// What a line adds at most, in bytes, with a product that no other line has.
+pub const LINE_BYTES: usize = 860;
+/// How long the statements of a batch may wait for locked rows: the batch must be given up while its clients still wait, since
+/// its carts then go alone.
+const BOUND: Duration = Duration::from_millis(1500);
+
+/// A cart to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cart {
+    /// The id of its hold.
+    pub hold_id: Uuid,
+    /// Its lines, by product; at least one.
+    pub lines: Vec<CartLine>,
+    /// How long it lasts, in seconds.
+    pub ttl_seconds: u64,
+}
+
+/// A line of a cart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CartLine {
+    /// The product.
+    pub product_id: i64,
+    /// How many units.
+    pub qty: i64,
+    /// The terms of the product, as they were read before; the packet takes effect only if they still hold. They are the same in
+    /// all lines of a product.
+    pub terms: Arc<Terms>,
+}
+
+/// A batch of carts. Without carts, the packet only makes copies of earlier requests durable.
+#[derive(Debug)]
+pub struct TakeCarts<'a> {
+    /// Sorted by id.
+    pub carts: Vec<Cart>,
+    /// The owners of some of them, sorted by id.
+    pub owners: Vec<(Uuid, Arc<Details>)>,
+    /// The lines of the holds that they replace, as they were read before, sorted.
+    pub replaced: Vec<Units>,
+    /// The keys of the requests, and of copies.
+    pub keys: Keys<'a>,
+}
+
+/// The result of the packet.
+#[derive(Debug)]
+pub enum TakenCarts {
+    /// There were no carts to take.
+    Nothing,
+    /// The carts were taken.
+    Now {
+        /// Units on sale after the batch, by product.
+        left: HashMap<i64, i64>,
+        /// The database's clock when they were taken, UTC.
+        taken_at: NaiveDateTime,
+    },
+    /// An earlier attempt had taken them, in a commit whose response was lost.
+    Before(Vec<HoldLine>),
+}
+
+/// Returns the row of a line.
+fn row<'a>((cart, line): (&'a Cart, &'a CartLine)) -> [Literal<'a>; 7] {
+    [
+        Literal::Id(cart.hold_id),
+        Literal::Number(line.product_id),
+        Literal::Number(line.qty),
+        Literal::Number(line.terms.price_minor),
+        Literal::Bytes(line.terms.currency.as_bytes()),
+        Literal::Later("NOW(6)", cart.ttl_seconds),
+        Literal::Code("expires_at"),
+    ]
+}
+
+fn row_with_order_time<'a>(line: (&'a Cart, &'a CartLine)) -> [Literal<'a>; 8] {
+    let [id, product, qty, price, currency, expires, returns] = row(line);
+    let order_seconds = line.1.terms.sale.order_seconds().map_or(Literal::Null, Literal::Count);
+    [id, product, qty, price, currency, expires, returns, order_seconds]
+}
+
+impl TakeCarts<'_> {
+    fn lines(&self) -> impl Iterator<Item = (&Cart, &CartLine)> {
+        self.carts.iter().flat_map(|cart| cart.lines.iter().map(move |line| (cart, line)))
+    }
+
+    fn insert(&self) -> String {
+        if self.lines().all(|(_, line)| line.terms.sale.order_seconds().is_none()) {
+            return sql::holds::Insert { rows: rows(self.lines().map(row)) }.text();
+        }
+        sql::holds::InsertWithOrderTime { rows: rows(self.lines().map(row_with_order_time)) }.text()
+    }
+
+    /// Returns the units to reserve, by product.
+    fn units(&self) -> UnitsOnTerms<'_> {
+        let mut units = UnitsOnTerms::new();
+        for (_, CartLine { product_id, qty, terms }) in self.lines() {
+            units.entry(*product_id).or_insert((0, &**terms)).0 += qty;
+        }
+        units
+    }
+
+    /// Returns the statements that end the replaced holds, and read their lines after that.
+    fn release(&self) -> Option<[String; 2]> {
+        let mut hold_ids: Vec<Uuid> = self.replaced.iter().map(|units| units.hold_id).collect();
+        hold_ids.dedup();
+        (!hold_ids.is_empty()).then(|| [holds::release_all(&hold_ids), holds::list_units_of(&hold_ids)])
+    }
+
+    /// Returns the statement that gives the units of replaced holds back. It locks the products of all carts, too: the statement
+    /// behind it must not lock a product with a smaller id than these.
+    fn give_back(&self, taken: &UnitsOnTerms<'_>) -> Option<String> {
+        let mut units = sum(self.replaced.iter().copied());
+        if units.is_empty() {
+            return None;
+        }
+        for &product_id in taken.keys() {
+            units.entry(product_id).or_insert(0);
+        }
+        Some(products::give_back_replaced(&units))
+    }
+}
+
+impl Packet for TakeCarts<'_> {
+    type Outcome = TakenCarts;
+
+    /// A single cart holds up no other one.
+    fn bound(&self) -> Option<Duration> {
+        (self.carts.len() > 1).then_some(BOUND)
+    }
+
+    fn statements(&self) -> Vec<String> {
+        let mut statements: Vec<String> = self.keys.statement().into_iter().collect();
+        let Some((&Cart { hold_id, .. }, &CartLine { product_id, .. })) = self.lines().next() else {
+            return statements;
+        };
+        let units = self.units();
+        statements.extend(self.release().into_iter().flatten());
+        statements.push(self.insert());
+        if !self.owners.is_empty() {
+            statements.push(owners::insert_of_holds(&self.owners));
+        }
+        statements.extend(self.give_back(&units));
+        statements.push(products::take_all(&units));
+        statements.push(products::find_left_of_all(units.keys().copied(), hold_id, product_id));
+        statements
+    }
+
+    /// Reads the replies.
+    ///
+    /// # Errors
+    /// [`Failure::Stale`] when another transaction has taken a key or ended a replaced hold; [`Failure::Changed`] when the units
+    /// do not suffice, or terms have changed: nothing tells which.
+    fn read(&self, replies: Vec<Reply>) -> Result<TakenCarts, Failure> {
+        let mut replies = replies;
+        self.keys.read(&mut replies)?;
+        if self.carts.is_empty() {
+            return Ok(TakenCarts::Nothing);
+        }
+        let mut replies = replies.into_iter();
+        let mut next = || replies.next().ok_or_else(|| Failure::Broken("a reply to a packet is missing".to_owned()));
+        if !self.replaced.is_empty() {
+            exactly("holds/release_all", next()?.affected, self.replaced.len(), Failure::Stale)?;
+            let mut lines = holds::read_units(next()?.rows)?;
+            lines.sort_unstable();
+            if lines != self.replaced {
+                return Err(Failure::Stale("holds/list_units"));
+            }
+        }
+        exactly("holds/insert", next()?.affected, self.lines().count(), Failure::Stale)?;
+        if !self.owners.is_empty() {
+            exactly("hold_owners/insert", next()?.affected, self.owners.len(), Failure::Stale)?;
+        }
+        if !self.replaced.is_empty() {
+            let products = sum(self.replaced.iter().copied()).len();
+            exactly("products/give_back_replaced", next()?.affected, products, Failure::Changed)?;
+        }
+        exactly("products/take_all", next()?.affected, self.units().len(), Failure::Changed)?;
+        left(next()?)
+    }
+
+    /// Finds the rows of an earlier attempt: all of them, or none.
+    fn find_own<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Option<TakenCarts>, Failure>> {
+        async move {
+            let ids: Vec<Uuid> = self.carts.iter().map(|cart| cart.hold_id).collect();
+            let stored = if ids.is_empty() { Vec::new() } else { holds::list_rows(tx, &ids).await? };
+            Ok((!stored.is_empty()).then_some(TakenCarts::Before(stored)))
+        }
+        .boxed()
+    }
+}
+
+/// Reads what the batch left.
+fn left(reply: Reply) -> Result<TakenCarts, Failure> {
+    type Columns = (i64, i64, Option<NaiveDateTime>);
+    let read = |row| mysql_async::from_row_opt(row).map_err(|error| Failure::Broken(error.to_string()));
+    let rows: Vec<Columns> = reply.rows.into_iter().map(read).collect::<Result<_, _>>()?;
+    let taken_at = rows.first().and_then(|&(.., taken_at)| taken_at);
+    let taken_at = taken_at.ok_or_else(|| Failure::Broken("the time of a batch of carts is missing".to_owned()))?;
+    Ok(TakenCarts::Now { left: rows.into_iter().map(|(id, available, _)| (id, available)).collect(), taken_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ProductStatus, Sale};
+
+    /// Returns the length of a packet of so many carts, each with a line of its own product or of the same one.
+    fn length(carts: i64, sale: &Sale, replaced: i64) -> usize {
+        let terms = Arc::new(Terms { price_minor: i64::MAX, currency: "EUR".to_owned(), sale: sale.clone() });
+        let product = |cart: i64| i64::MAX - cart;
+        let line = |cart: i64| CartLine { product_id: product(cart), qty: 99_999, terms: Arc::clone(&terms) };
+        let cart = |cart: i64| Cart { hold_id: Uuid::max(), lines: vec![line(cart)], ttl_seconds: 31_536_000 };
+        let old = |line: i64| Units { hold_id: Uuid::max(), product_id: i64::MIN + line, qty: 99_999 };
+        let packet = TakeCarts {
+            carts: (0..carts).map(cart).collect(),
+            owners: Vec::new(),
+            replaced: (0..replaced).map(old).collect(),
+            keys: Keys::default(),
+        };
+        packet.statements().iter().map(String::len).sum()
+    }
+
+    #[test]
+    fn a_cart_adds_no_more_bytes_than_its_bound() {
+        let time = Some(chrono::DateTime::from_timestamp(2_000_000_000, 0).expect("a time").naive_utc());
+        let number = Some(i64::from(i32::MAX));
+        let sale = Sale {
+            status: ProductStatus::Retired,
+            starts_at: time,
+            ends_at: time,
+            hold_ttl_seconds: number,
+            order_ttl_seconds: number,
+            max_qty: number,
+            max_per_buyer: number,
+        };
+        for sale in [Sale::default(), sale] {
+            for replaced in [0, 1] {
+                let each = (length(101, &sale, replaced) - length(1, &sale, replaced)) / 100;
+                // the replaced holds lock the products of the carts, too
+                assert!(each <= LINE_BYTES, "{each} bytes each");
+            }
+            let each = (length(1, &sale, 101) - length(1, &sale, 1)) / 100;
+            assert!(20 * each <= CART_BYTES, "{each} bytes each");
+        }
+    }
+}

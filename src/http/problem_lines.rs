@@ -1,0 +1,51 @@
+//! The lines of requests that cannot be fulfilled, as problems show them.
+
+use poem_openapi::Object;
+use serde::Serialize;
+
+use super::values::Text;
+use crate::domain::{Refusal, RefusedLine};
+
+/// A line of a list that cannot be applied.
+#[derive(Debug, Clone, Object, Serialize)]
+pub(super) struct LineProblem {
+    /// Its place in the list, from 0.
+    line: i64,
+    /// The stable name of the kind of problem.
+    code: Text,
+    /// The reason why it cannot be applied.
+    detail: String,
+}
+
+impl From<(usize, Refusal)> for LineProblem {
+    fn from((place, refusal): (usize, Refusal)) -> Self {
+        let (line, code) = (i64::try_from(place).unwrap_or(i64::MAX), Text(refusal.code()));
+        Self { line, code, detail: refusal.to_string() }
+    }
+}
+
+/// A line of a hold that cannot be had.
+#[derive(Debug, Clone, Object, Serialize)]
+#[oai(skip_serializing_if_is_none)]
+pub(super) struct ItemProblem {
+    /// The product's id; absent when no product has the sku.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product_id: Option<i64>,
+    /// The sku, if the line named its product by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sku: Option<String>,
+    /// Number of units that were asked for, of all lines with this product.
+    requested: i64,
+    /// Units on sale at that moment; absent when the product was not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available_stock: Option<i64>,
+    /// The stable name of the kind of problem.
+    code: Text,
+}
+
+impl From<RefusedLine> for ItemProblem {
+    fn from(line: RefusedLine) -> Self {
+        let RefusedLine { product_id, sku, requested, available_stock, refusal } = line;
+        Self { product_id, sku, requested, available_stock, code: Text(refusal.code()) }
+    }
+}

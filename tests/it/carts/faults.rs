@@ -1,0 +1,89 @@
+//! Carts through lost connections: all of a cart, or nothing of it.
+
+use serde_json::json;
+
+use super::{body, cart, products, reserved};
+use crate::support::proxy::{Action, Rule};
+use crate::support::{Shop, with};
+
+/// The commands of a cart, and of what follows it.
+const PACKET: &str = "-- products/take_all";
+
+#[tokio::test]
+async fn a_cut_at_any_command_of_a_cart_takes_it_once() {
+    let shop = Shop::open().await;
+    let [one, other] = products(&shop, 1000).await;
+    let client = shop.serve_without_workers().await;
+    let mut expected = 0;
+    for keyed in [false, true] {
+        for rule in [Rule::from(PACKET), Rule::exactly("COMMIT")] {
+            for action in [Action::CutBefore, Action::CutAfter, Action::DEADLOCK] {
+                let lines = body(&[(one, 1), (other, 2)]);
+                let cut = client.proxy.on(rule.clone(), action);
+                let answer = match keyed {
+                    true => {
+                        client.post_keyed("/api/holds", &format!("{rule:?}{action:?}").replace(' ', ""), &lines).await
+                    }
+                    false => client.post("/api/holds", &lines).await,
+                };
+                let hold_id = answer.expect(201).text("hold_id");
+                expected += 1;
+                assert_eq!(
+                    (cut.hits(), client.hold_status(&hold_id).await),
+                    (1, "active".to_owned()),
+                    "{rule:?} {action:?}"
+                );
+                assert_eq!(reserved(&shop, &[one, other]).await, [expected, 2 * expected], "{rule:?} {action:?}");
+            }
+        }
+    }
+    assert_eq!(shop.count("SELECT COUNT(*) FROM holds").await, 2 * expected);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_cut_at_any_command_of_a_replacement_makes_it_once() {
+    let shop = Shop::open().await;
+    let [one, other, third] = products(&shop, 1000).await;
+    let client = shop.serve_without_workers().await;
+    let mut old = cart(&client, &[(one, 3), (other, 3)]).await;
+    for rule in [Rule::from(PACKET), Rule::exactly("COMMIT")] {
+        for action in [Action::CutBefore, Action::CutAfter, Action::DEADLOCK] {
+            let cut = client.proxy.on(rule.clone(), action);
+            let request = with(&body(&[(one, 1), (third, 2)]), json!({ "replaces": old }));
+            let new = client.post("/api/holds", &request).await.expect(201).text("hold_id");
+            assert_eq!(cut.hits(), 1);
+            let states = [client.hold_status(&old).await, client.hold_status(&new).await];
+            assert_eq!(states, ["released", "active"], "{rule:?} {action:?}");
+            assert_eq!(reserved(&shop, &[one, other, third]).await, [1, 0, 2], "{rule:?} {action:?}");
+            old = new;
+        }
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_ends_between_packet_and_commit_leaves_nothing() {
+    let shop = Shop::open().await;
+    let [one, other] = products(&shop, 10).await;
+    let client = shop.serve_without_workers().await;
+    let old = cart(&client, &[(one, 3), (other, 3)]).await;
+    for request in [body(&[(one, 1), (other, 2)]), with(&body(&[(one, 1)]), json!({ "replaces": old }))] {
+        let dying = shop.serve_without_workers().await;
+        let commit = dying.proxy.on(Rule::exactly("COMMIT"), Action::PauseBefore);
+        let lost = tokio::spawn({
+            let client = dying.client.clone();
+            async move { client.try_send(client.request("POST", "/api/holds").json(&request)).await }
+        });
+        commit.reached().await;
+        dying.proxy.refuse().await;
+        drop(commit);
+        lost.await.expect("no panic").expect("a response").expect(503);
+        // the server rolls back once it notices the end
+        shop.until("SELECT COUNT(*) FROM holds WHERE status = 'active'", 2).await;
+        let all = super::take(&client, &[(one, 7), (other, 7)]).await.expect(201).text("hold_id");
+        client.release(&all).await.expect(200);
+        assert_eq!(client.hold_status(&old).await, "active");
+    }
+    shop.assert_conserved().await;
+}

@@ -1,0 +1,223 @@
+//! Why a cart is refused: each line that cannot be had, from a read that began after the request.
+
+use std::sync::Arc;
+
+use holdfast::app::App;
+use holdfast::checkout::{Error, NewCart, NewLine, Taken};
+use holdfast::domain::Refusal;
+
+use super::{cart, products, refused, reserved, take};
+use crate::support::Shop;
+use crate::support::crowd::{all, in_order, sent};
+use crate::support::proxy::Action;
+
+/// A request for a cart without HTTP.
+pub(super) fn request(
+    app: &Arc<App>,
+    lines: &[(i64, i64)],
+) -> impl Future<Output = Result<Taken, Error>> + Send + use<> {
+    let app = Arc::clone(app);
+    let line = |&(product_id, qty): &(i64, i64)| NewLine { product: holdfast::checkout::Named::Id(product_id), qty };
+    let lines = lines.iter().map(line).collect();
+    async move { app.checkout.create_cart(NewCart { lines, replaces: None, keyed: None, details: None }).await }
+}
+
+async fn set(shop: &Shop, product_id: i64, terms: &str) {
+    shop.execute(&format!("UPDATE products SET {terms} WHERE id = {product_id}")).await;
+}
+
+#[tokio::test]
+async fn a_refusal_names_every_line_and_the_worst_one_gives_its_code() {
+    let shop = Shop::open().await;
+    let [free, held, early, paused, sold, ended, most] = products(&shop, 5).await;
+    let client = shop.serve_without_workers().await;
+    client.hold(held, 4).await;
+    set(&shop, early, "sale_starts_at = NOW(6) + INTERVAL 1000 SECOND").await;
+    set(&shop, paused, "status = 'paused'").await;
+    set(&shop, sold, "stock = 1").await;
+    set(&shop, ended, "sale_ends_at = NOW(6)").await;
+    set(&shop, most, "max_qty = 1").await;
+    let missing = most + 1000;
+    let worst_last = [
+        (held, 409, "all_held"),
+        (early, 409, "sale_not_started"),
+        (paused, 409, "sale_paused"),
+        (sold, 409, "sold_out"),
+        (ended, 409, "sale_ended"),
+        (most, 422, "invalid_quantity"),
+        (missing, 404, "product_not_found"),
+    ];
+    for count in 1..=worst_last.len() {
+        let lines: Vec<(i64, i64)> = worst_last[..count].iter().map(|&(product_id, ..)| (product_id, 2)).collect();
+        let (_, status, code) = worst_last[count - 1];
+        // in any order, beside a line that could be had
+        let asked: Vec<(i64, i64)> = lines.iter().rev().copied().chain([(free, 5)]).collect();
+        let answer = take(&client, &asked).await;
+        let mut expected: Vec<(i64, String)> =
+            worst_last[..count].iter().map(|&(product_id, _, code)| (product_id, code.to_owned())).collect();
+        expected.sort_unstable();
+        assert_eq!(refused(answer.refused(status, code)), expected);
+        let wait: u64 = answer.header("retry-after").parse().unwrap_or(0);
+        let range = match code {
+            "all_held" => 1..=120,
+            // the later of the two
+            "sale_not_started" => 900..=1000,
+            _ => 0..=0,
+        };
+        assert!(range.contains(&wait), "{code}: {wait}");
+        assert_eq!(answer.body["sale_starts_at"].is_string(), code == "sale_not_started");
+        let of_held = answer.body["items"].as_array().expect("a list").iter().find(|item| item["product_id"] == held);
+        let of_held = of_held.expect("it is named");
+        assert_eq!((of_held["requested"].as_i64(), of_held["available_stock"].as_i64()), (Some(2), Some(1)));
+    }
+    assert_eq!(reserved(&shop, &[free, held, sold]).await, [0, 4, 0]);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn products_of_different_currencies_are_not_held_together() {
+    let shop = Shop::open().await;
+    let [one, other, third] = products(&shop, 5).await;
+    set(&shop, other, "currency = 'USD'").await;
+    let client = shop.serve_without_workers().await;
+    // first unknown, then remembered
+    for _ in 0..2 {
+        take(&client, &[(one, 1), (other, 1)]).await.refused(422, "mixed_currencies");
+        cart(&client, &[(one, 1), (third, 1)]).await;
+        client.hold(other, 1).await;
+    }
+    // another currency that comes between what is remembered and the guard
+    let packet = client.proxy.on("-- products/take_all", Action::PauseBefore);
+    let taken = tokio::spawn({
+        let client = client.client.clone();
+        async move { take(&client, &[(one, 1), (third, 1)]).await }
+    });
+    packet.reached().await;
+    set(&shop, third, "currency = 'USD'").await;
+    drop(packet);
+    taken.await.expect("no panic").refused(422, "mixed_currencies");
+    assert_eq!(reserved(&shop, &[one, other, third]).await, [2, 2, 2]);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_cart_gets_the_units_of_holds_that_have_run_out_before_it_is_refused() {
+    let shop = Shop::open().await;
+    let [one, other] = products(&shop, 3).await;
+    let client = shop.serve_without_workers().await;
+    let old = [cart(&client, &[(one, 2), (other, 1)]).await, client.hold(one, 1).await];
+    take(&client, &[(one, 1), (other, 2)]).await.refused(409, "all_held");
+    shop.let_holds_run_out().await;
+    let taken = take(&client, &[(one, 3), (other, 3)]).await.expect(201);
+    for hold_id in old {
+        assert_eq!(client.hold_status(&hold_id).await, "expired");
+    }
+    assert_eq!(reserved(&shop, &[one, other]).await, [3, 3]);
+    let refused = take(&client, &[(one, 1), (other, 1)]).await;
+    assert_eq!(super::refused(refused.refused(409, "all_held")).len(), 2);
+    client.order(&taken.text("hold_id")).await;
+    take(&client, &[(one, 1), (other, 1)]).await.refused(409, "all_held");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_cart_whose_product_is_sold_out_is_refused_from_a_read_and_the_next_one_without_a_packet() {
+    let shop = Shop::open().await;
+    let [one, other] = products(&shop, 3).await;
+    let client = shop.serve_without_workers().await;
+    cart(&client, &[(one, 3), (other, 1)]).await;
+    for _ in 0..2 {
+        client.proxy.clear();
+        take(&client, &[(one, 1), (other, 1)]).await.refused(409, "all_held");
+        let counts =
+            ["products/take_all", "products/list_some", "holds/find_supply"].map(|name| sent(&client.proxy, name));
+        assert_eq!(counts, [0, 1, 1]);
+    }
+    // what is remembered refuses nothing: the units came back by another hand
+    shop.execute(&format!("UPDATE products SET stock = 4 WHERE id = {one}")).await;
+    cart(&client, &[(one, 1), (other, 1)]).await;
+    // units that others have taken are found by the guard, and then by a read
+    client.hold(other, 1).await;
+    client.proxy.clear();
+    take(&client, &[(other, 1), (one, 1)]).await.refused(409, "all_held");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn every_term_that_changes_before_the_guard_counts_for_the_cart() {
+    for (before, after, code) in [
+        ("", "status = 'paused'", "sale_paused"),
+        ("", "sale_starts_at = NOW(6) + INTERVAL 1 DAY", "sale_not_started"),
+        ("", "sale_ends_at = NOW(6)", "sale_ended"),
+        ("", "max_qty = 1", "invalid_quantity"),
+        ("", "stock = 3", "all_held"),
+        ("", "price_minor = 7", ""),
+        ("", "hold_ttl_seconds = 7", ""),
+        ("", "order_ttl_seconds = 7", ""),
+        ("", "max_per_buyer = 7", ""),
+        ("hold_ttl_seconds = 5", "status = 'retired'", "sale_ended"),
+        ("hold_ttl_seconds = 5", "sale_starts_at = NOW(6) + INTERVAL 1 DAY", "sale_not_started"),
+        ("sale_starts_at = '2020-01-01'", "sale_ends_at = NOW(6)", "sale_ended"),
+        ("sale_ends_at = '2090-01-01'", "sale_ends_at = '2090-01-02'", ""),
+        ("sale_starts_at = '2020-01-01 00:00:00.5'", "sale_starts_at = '2020-01-01'", ""),
+        ("max_qty = 5", "max_qty = 1", "invalid_quantity"),
+        ("hold_ttl_seconds = 5", "hold_ttl_seconds = 7", ""),
+        ("order_ttl_seconds = 5", "order_ttl_seconds = 7", ""),
+        ("max_per_buyer = 5", "max_per_buyer = 7", ""),
+        ("max_qty = 5", "price_minor = 7", ""),
+        ("max_qty = 5", "max_qty = NULL", ""),
+    ] {
+        let shop = Shop::open().await;
+        let [one, other] = products(&shop, 100).await;
+        if !before.is_empty() {
+            set(&shop, other, before).await;
+        }
+        let (app, proxy) = shop.app_through_proxy().await;
+        request(&app, &[(one, 1), (other, 2)]).await.expect("enough units");
+        proxy.clear();
+        let packet = proxy.on("-- products/take_all", Action::PauseBefore);
+        let taken = in_order([request(&app, &[(one, 1), (other, 2)])]);
+        packet.reached().await;
+        set(&shop, other, after).await;
+        drop(packet);
+        let answer = all(taken).await.remove(0);
+        let found = match &answer {
+            Ok(_) => "",
+            Err(Error::Refused(refusal)) => refusal.code(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found, code, "{before:?} {after:?}: {answer:?}");
+        // the terms of the guard that took it are those that were true then, so it was written anew
+        assert_eq!(sent(&proxy, "products/list_some"), 1, "{after}");
+        if after == "price_minor = 7" {
+            assert_eq!(shop.count("SELECT COUNT(*) FROM holds WHERE unit_price_minor = 7").await, 1);
+        }
+        if after == "hold_ttl_seconds = 7" {
+            let seconds = "CAST(TIMESTAMPDIFF(SECOND, created_at, expires_at) AS SIGNED) = 7";
+            assert_eq!(shop.count(&format!("SELECT COUNT(*) FROM holds WHERE {seconds}")).await, 2);
+        }
+        shop.assert_conserved().await;
+    }
+}
+
+#[tokio::test]
+async fn terms_that_are_remembered_take_a_cart_without_a_read() {
+    let shop = Shop::open().await;
+    let [one, other] = products(&shop, 100).await;
+    let terms = "sale_starts_at = '2020-01-01 01:02:03.456789', sale_ends_at = '2090-01-01', hold_ttl_seconds = 30, \
+                 order_ttl_seconds = 40, max_qty = 5, max_per_buyer = 6";
+    set(&shop, other, terms).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    request(&app, &[(one, 1), (other, 2)]).await.expect("enough units");
+    proxy.clear();
+    let taken = request(&app, &[(one, 1), (other, 2)]).await.expect("enough units");
+    assert_eq!((sent(&proxy, "products/take_all_on_terms"), sent(&proxy, "products/list_some")), (1, 0));
+    assert_eq!(taken.others[0].order_ttl_seconds, Some(40));
+    let expected = Err(Refusal::InvalidItems { max: 20 });
+    let refused = request(&app, &[]).await.map(drop).map_err(|error| match error {
+        Error::Refused(refusal) => refusal,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(refused, expected);
+    shop.assert_conserved().await;
+}
