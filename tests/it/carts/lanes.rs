@@ -1,12 +1,25 @@
 //! Carts travel together, and a cart that cannot be had does not fail the others of its batch.
 
+use std::sync::Arc;
+
+use holdfast::app::App;
+use holdfast::checkout::{Error, Taken};
 use mysql_async::prelude::Queryable as _;
 
 use super::products;
 use super::refusals::request;
-use crate::support::crowd::{all, held_up, in_order, sent};
-use crate::support::proxy::{Action, Rule};
+use crate::support::crowd::{Jam, all, held_up, in_order, sent};
+use crate::support::proxy::{Action, Proxy, Rule};
 use crate::support::{Shop, eventually};
+
+/// How many batches of carts run at the same time.
+const UNDER_WAY: usize = 2;
+
+/// Fills the lane of carts with products of its own: all that follow wait until this is released.
+async fn full(shop: &Shop, app: &Arc<App>, proxy: &Proxy) -> Jam<Result<Taken, Error>> {
+    let products: [i64; 2 * UNDER_WAY] = products(shop, 10).await;
+    held_up(proxy, products.chunks(2).map(|pair| request(app, &[(pair[0], 1), (pair[1], 1)]))).await
+}
 
 #[tokio::test]
 async fn carts_that_wait_for_a_commit_are_sent_in_one_packet() {
@@ -19,7 +32,7 @@ async fn carts_that_wait_for_a_commit_are_sent_in_one_packet() {
     };
     let every: Vec<(i64, i64)> = products.iter().map(|&product_id| (product_id, 1)).collect();
     request(&app, &every).await.expect("enough units");
-    let jam = held_up(&proxy, [request(&app, &lines(0)), request(&app, &lines(1))]).await;
+    let jam = full(&shop, &app, &proxy).await;
     let crowd = in_order((0..200).map(|place| request(&app, &lines(place))));
     proxy.clear();
     jam.release().await;
@@ -46,9 +59,7 @@ async fn carts_that_fit_are_taken_in_order_of_arrival_and_the_others_are_refused
     shop.execute(&format!("UPDATE products SET stock = 12 WHERE id = {scarce}")).await;
     let (app, proxy) = shop.app_through_proxy().await;
     request(&app, &[(scarce, 1), (other, 1)]).await.expect("enough units");
-    // two batches under way: all that follow wait
-    let jam =
-        held_up(&proxy, [request(&app, &[(other, 1), (third, 1)]), request(&app, &[(other, 1), (third, 1)])]).await;
+    let jam = full(&shop, &app, &proxy).await;
     let crowd = in_order((0..40).map(|place| match place % 4 {
         // 11 units are left: places 0 and 4 get three each, 2 and 6 two each, and the last unit is left over
         0 => request(&app, &[(scarce, 3), (other, 1)]),
@@ -68,8 +79,8 @@ async fn carts_that_fit_are_taken_in_order_of_arrival_and_the_others_are_refused
         .collect();
     assert_eq!(taken, expected);
     assert_eq!(shop.reserved(scarce).await, 11);
-    // one packet that the guard refused, one read of all products, and the packet of those that fit
-    assert_eq!(["products/take_all", "products/list_some"].map(|name| sent(&proxy, name)), [2, 1]);
+    // too few units were left: one read of all products, and one packet of those that fit
+    assert_eq!(["products/take_all", "products/list_some"].map(|name| sent(&proxy, name)), [1, 1]);
     shop.assert_conserved().await;
 }
 
@@ -79,7 +90,7 @@ async fn a_cart_that_starts_over_too_often_goes_alone_and_is_taken() {
     let [one, other] = products(&shop, 100).await;
     let (app, proxy) = shop.app_through_proxy().await;
     request(&app, &[(one, 1), (other, 1)]).await.expect("enough units");
-    let jam = held_up(&proxy, [request(&app, &[(one, 1), (other, 1)]), request(&app, &[(one, 1), (other, 1)])]).await;
+    let jam = full(&shop, &app, &proxy).await;
     let crowd = in_order((0..3).map(|_| request(&app, &[(one, 1), (other, 2)])));
     // another price before each of the four packets of the batch, over a connection that is open: a batch does not wait for long
     let mut conn = shop.sql().await;
@@ -98,7 +109,7 @@ async fn a_cart_that_starts_over_too_often_goes_alone_and_is_taken() {
     released.await.expect("no panic");
     // after four packets of the batch, each cart has its own
     assert_eq!(sent(&proxy, "products/take_all"), 4 + 3);
-    assert_eq!(shop.reserved(other).await, 3 + 6);
+    assert_eq!(shop.reserved(other).await, 1 + 6);
     shop.assert_conserved().await;
 }
 
@@ -133,7 +144,7 @@ async fn a_batch_that_fails_is_tried_cart_by_cart() {
     let [one, other, third] = products(&shop, 100).await;
     let (app, proxy) = shop.app_through_proxy().await;
     request(&app, &[(one, 1), (other, 1), (third, 1)]).await.expect("enough units");
-    let jam = held_up(&proxy, [request(&app, &[(third, 1), (one, 1)]), request(&app, &[(third, 1), (one, 1)])]).await;
+    let jam = full(&shop, &app, &proxy).await;
     let crowd = in_order((0..5).map(|_| request(&app, &[(one, 1), (other, 1)])));
     let failure = proxy.on("-- products/take_all:", Action::Error(1064, "42000", "a bug"));
     jam.release().await;
