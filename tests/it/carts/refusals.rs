@@ -129,9 +129,11 @@ async fn a_cart_whose_product_is_sold_out_is_refused_from_a_read_and_the_next_on
     for _ in 0..2 {
         client.proxy.clear();
         take(&client, &[(one, 1), (other, 1)]).await.refused(409, "all_held");
-        let counts =
-            ["products/take_all", "products/list_some", "holds/find_supply"].map(|name| sent(&client.proxy, name));
-        assert_eq!(counts, [0, 1, 1]);
+        let counts = ["products/take_all", "products/list_some", "holds/find_supply", "holds/find_supply_within"]
+            .map(|name| sent(&client.proxy, name));
+        // the second form of the last read comes after a slow one
+        let [packets, reads, supplies, within] = counts;
+        assert_eq!([packets, reads, supplies + within], [0, 1, 1]);
     }
     // what is remembered refuses nothing: the units came back by another hand
     shop.execute(&format!("UPDATE products SET stock = 4 WHERE id = {one}")).await;
