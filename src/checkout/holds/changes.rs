@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::FutureExt as _;
 use uuid::Uuid;
 
+use super::lines;
 use crate::checkout::error::Error;
 use crate::checkout::extension::Extension;
 use crate::checkout::state::Checkout;
@@ -15,7 +16,7 @@ use crate::checkout::units;
 use crate::db::tables::holds::{self, HoldLine, Units};
 use crate::db::tables::idempotency_keys::wait_for_disk;
 use crate::db::{Failure, Tx};
-use crate::domain::{Caller, Details, Refusal};
+use crate::domain::{Caller, Refusal};
 use crate::telemetry;
 
 /// The units that a hold keeps.
@@ -74,7 +75,7 @@ impl Checkout {
             .transaction("holds.extend", |tx| {
                 async move {
                     if let Some(replayed) = extension.begin(tx).await? {
-                        return Ok((own(tx, caller, hold_id).await?, replayed));
+                        return Ok((lines(tx, caller, hold_id).await?, replayed));
                     }
                     let before = own_active(tx, caller, hold_id).await?;
                     let limits = holds::find_limits(tx, hold_id).await?;
@@ -98,18 +99,9 @@ impl Checkout {
     }
 }
 
-/// Returns the rows of a hold that this caller may see.
-async fn own(tx: &mut Tx<'_>, caller: &Caller, hold_id: Uuid) -> Result<Vec<HoldLine>, Failure> {
-    let lines = holds::find(tx, hold_id).await?;
-    match lines.first().is_some_and(|line| Details::are_seen(line.details.as_deref(), caller)) {
-        true => Ok(lines),
-        false => Err(Refusal::HoldNotFound.into()),
-    }
-}
-
 /// Returns the rows of an active hold of this caller. The guards of the statements that follow decide whether it still is.
 async fn own_active(tx: &mut Tx<'_>, caller: &Caller, hold_id: Uuid) -> Result<Vec<HoldLine>, Failure> {
-    let lines = own(tx, caller, hold_id).await?;
+    let lines = lines(tx, caller, hold_id).await?;
     match lines.first().and_then(HoldLine::ended) {
         Some(refusal) => Err(refusal.into()),
         None => Ok(lines),

@@ -4,6 +4,7 @@ use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::batch::Placed;
+use super::find;
 use crate::checkout::error::Error;
 use crate::checkout::extension::Extension;
 use crate::checkout::state::Checkout;
@@ -70,9 +71,9 @@ async fn move_deadline(
 
 /// Returns an order that this caller may see, with its items.
 async fn own(tx: &mut Tx<'_>, caller: &Caller, order_id: Uuid) -> Result<Placed, Failure> {
-    let found = orders::find_placed(tx, order_id).await?;
-    let own = found.filter(|(_, details)| Details::are_seen(details.as_deref(), caller));
-    let (order, details) = own.ok_or(Failure::Refused(Refusal::OrderNotFound))?;
-    let items = holds::find(tx, order.hold_id).await?;
-    Ok(Placed { order, details, items, replayed: false })
+    let placed = find(tx, order_id).await?;
+    match Details::are_seen(placed.details.as_deref(), caller) {
+        true => Ok(placed),
+        false => Err(Refusal::OrderNotFound.into()),
+    }
 }

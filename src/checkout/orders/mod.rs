@@ -15,13 +15,13 @@ use crate::checkout::patience::{ask, deadline};
 use crate::checkout::payments::waiting::apply_waiting_for;
 use crate::checkout::state::Checkout;
 use crate::checkout::transition;
-use crate::db::Failure;
 use crate::db::error::Error as DbError;
 use crate::db::tables::holds;
 use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
 use crate::db::tables::order_events::{self, TrailEntry};
 use crate::db::tables::orders::{self};
 use crate::db::tables::payment_events;
+use crate::db::{Failure, Tx};
 use crate::domain::{Caller, Details, OrderStatus, Refusal, mint_id};
 use crate::telemetry;
 
@@ -125,18 +125,7 @@ impl Checkout {
 
     /// Returns an order with its items, of any owner.
     async fn placed(&self, order_id: Uuid) -> Result<Placed, Error> {
-        Ok(self
-            .database
-            .read("orders.find", |tx| {
-                async move {
-                    let found = orders::find_placed(tx, order_id).await?;
-                    let (order, details) = found.ok_or(Failure::Refused(Refusal::OrderNotFound))?;
-                    let items = holds::find(tx, order.hold_id).await?;
-                    Ok(Placed { order, details, items, replayed: false })
-                }
-                .boxed()
-            })
-            .await?)
+        Ok(self.database.read("orders.find", |tx| async move { find(tx, order_id).await }.boxed()).await?)
     }
 
     /// Returns everything that happened to an order of this caller, oldest first.
@@ -203,4 +192,12 @@ impl Checkout {
             })
             .await
     }
+}
+
+/// Returns an order with its items, of any owner.
+async fn find(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Placed, Failure> {
+    let found = orders::find_placed(tx, order_id).await?;
+    let (order, details) = found.ok_or(Failure::Refused(Refusal::OrderNotFound))?;
+    let items = holds::find(tx, order.hold_id).await?;
+    Ok(Placed { order, details, items, replayed: false })
 }
