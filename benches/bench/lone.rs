@@ -11,6 +11,7 @@ use holdfast::checkout::{Checkout, Policy};
 use holdfast::db::Database;
 use holdfast::db::door::Reply;
 use holdfast::db::packets::Packet;
+use holdfast::db::packets::counters::Counted;
 use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::pay_orders::{PayOrders, Success};
 use holdfast::db::packets::place_orders::{Draft, PlaceOrders};
@@ -176,6 +177,7 @@ impl Direct {
             terms,
             holds,
             owners: Vec::new(),
+            counted: Counted::default(),
             ttl_seconds: TTL_SECONDS,
             keys: Keys::default(),
         })
@@ -193,6 +195,7 @@ impl Direct {
             currency,
             details: None,
             ttl_seconds: None,
+            held: Vec::new(),
             changes: 0,
         };
         self.commit(&PlaceOrders::new(vec![draft], TTL_SECONDS, Keys::default())).await;

@@ -56,9 +56,9 @@ struct Options {
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Section>,
     /// Strategies to run, comma-separated (f needs e); all by default
-    #[arg(long, value_delimiter = ',', default_value = "a,b,c,d,e,f")]
+    #[arg(long, value_delimiter = ',', default_value = "a,b,c,d,e,f,g")]
     strategies: Vec<char>,
-    /// Numbers of buyers for the strategies, comma-separated; only e and f run with more than 2,000
+    /// Numbers of buyers for the strategies, comma-separated; only e to g run with more than 2,000
     #[arg(long, value_delimiter = ',', default_value = "1,64,512,2000,8000")]
     buyers: Vec<usize>,
     /// Seconds for which each figure is measured, after a warm-up of a third of that [default: 3, quick: 1]

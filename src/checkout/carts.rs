@@ -28,6 +28,10 @@ pub struct NewCart {
     pub keyed: Option<IdempotentRequest>,
     /// Its owner, and what is written on it, if there is something to store.
     pub details: Option<Arc<Details>>,
+    /// The counter of held units, if the caller is limited.
+    pub held_on: Option<Uuid>,
+    /// The name of the operator that asks for it. An operator may pass the limit of a buyer.
+    pub operator: Option<Arc<str>>,
 }
 
 /// A line of a cart.
@@ -100,7 +104,7 @@ impl Checkout {
     }
 
     async fn queue_for_cart(&self, new: NewCart) -> Result<Taken, Error> {
-        let NewCart { lines, replaces, keyed, details } = new;
+        let NewCart { lines, replaces, keyed, details, held_on, operator } = new;
         if !(1..=MOST_LINES).contains(&lines.len()) {
             return Err(Refusal::InvalidItems { max: MOST_LINES }.into());
         }
@@ -109,11 +113,12 @@ impl Checkout {
         let Resolved { lines, skus, unknown } = self.resolve(&lines).await?;
         let taken = match (lines.first_key_value(), lines.len(), unknown.is_empty(), replaces) {
             (Some((&product_id, &qty)), 1, true, None) => {
-                let taken = self.queue_for_hold(NewHold { product_id, qty, keyed, details }).await;
+                let taken = self.queue_for_hold(NewHold { product_id, qty, keyed, details, held_on, operator }).await;
                 taken.map_err(|error| of_line(error, product_id, qty))
             }
             _ => {
-                let request = CartRequest { hold_id: mint_id(), lines, unknown, replaces, details, keyed };
+                let hold_id = mint_id();
+                let request = CartRequest { hold_id, lines, unknown, replaces, details, keyed, held_on, operator };
                 ask(&self.carts, (), request, deadline).await
             }
         };

@@ -37,7 +37,9 @@ impl From<DbError> for Error {
             DbError::Unavailable(why) => Self::Unavailable(why),
             DbError::Contended { attempts, reason } => Self::Contended { attempts, reason },
             DbError::Stale(guard) => Self::Contended { attempts: 1, reason: guard.to_owned() },
-            DbError::Broken(_) | DbError::OutOfStock | DbError::Unfit(_) => Self::Broken(error.to_string()),
+            DbError::Broken(_) | DbError::OutOfStock | DbError::OverLimit { .. } | DbError::Unfit(_) => {
+                Self::Broken(error.to_string())
+            }
         }
     }
 }

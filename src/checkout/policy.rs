@@ -1,5 +1,7 @@
 //! The rules of a shop.
 
+use std::num::NonZeroU32;
+
 use super::holds::outlook::WholeReads;
 use crate::domain::WebhookMode;
 
@@ -14,6 +16,8 @@ pub struct Policy {
     pub max_hold_seconds: u64,
     /// The most units that one hold may ask for.
     pub max_qty: i64,
+    /// The most units that a buyer, or an address without a client, may hold at a time; `None`: no limit.
+    pub max_held_units: Option<NonZeroU32>,
     /// How long a payment event waits for its order.
     pub park_seconds: u64,
     /// Whether payment events are applied at delivery or by a worker.

@@ -45,7 +45,8 @@ pub(crate) async fn cancel_overdue(tx: &mut Tx<'_>, due: &[Due]) -> Result<(), F
 /// one, whose units went back on sale, takes them again.
 ///
 /// # Errors
-/// [`Failure::Raced`] when the order is not in the state that was read any more; [`Failure::OutOfStock`].
+/// [`Failure::Raced`] when the order is not in the state that was read any more; [`Failure::OutOfStock`],
+/// [`Failure::OverLimit`].
 pub(crate) async fn pay(tx: &mut Tx<'_>, order: &Order, event_id: i64) -> Result<(), Failure> {
     if !orders::mark_paid(tx, order.id, order.status).await? {
         return Err(Failure::Raced("orders/mark_paid"));

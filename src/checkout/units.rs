@@ -1,50 +1,86 @@
-//! Units that go back on sale, and those that a late payment reserves again: the only caller of these statements on products.
-//! New holds reserve their units in the packet that takes them.
+//! Units that go back on sale, and those that a late payment reserves again: the only caller of these statements on products, and
+//! the only place where counters of units lose them. New holds reserve and count their units in the packet that takes them.
+
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
 use crate::db::door::Tx;
 use crate::db::error::Failure;
-use crate::db::tables::holds::{self, Units, sum};
-use crate::db::tables::products;
+use crate::db::tables::holds::{self, Counted, Returned, sum};
+use crate::db::tables::{buyer_units, products};
+use crate::domain::{HoldStatus, counter};
 
-/// Puts the units of these holds back on sale. The caller has just ended the holds or their orders, by a guarded statement in
-/// the same transaction, so that this happens once.
+/// Puts the units of these holds back on sale, and takes them off the counters that have them. The caller has just ended the holds or
+/// their orders, by a guarded statement in the same transaction, so that this happens once.
 pub(crate) async fn give_back(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<(), Failure> {
-    let units = holds::list_units(tx, hold_ids).await?;
-    give_back_rows(tx, units).await
+    let counted = holds::list_counted(tx, hold_ids).await?;
+    give_back_counted(tx, &counted).await
 }
 
 /// Does the same for holds of which the guarded statement has changed `marked` rows: all of their rows, since a hold ends as a
-/// whole. The rows are read after that statement, because until then another transaction may take units from an active hold.
+/// whole. The rows are read after that statement, because until then another transaction may take units from an active hold, or
+/// mark it.
 ///
 /// # Errors
 /// [`Failure::Broken`] when the holds have other rows, too.
 pub(crate) async fn give_back_whole(tx: &mut Tx<'_>, hold_ids: &[Uuid], marked: u64) -> Result<(), Failure> {
-    let units = holds::list_units(tx, hold_ids).await?;
-    if units.len() as u64 != marked {
+    let counted = holds::list_counted(tx, hold_ids).await?;
+    if counted.len() as u64 != marked {
         return Err(Failure::Broken(format!(
             "{marked} rows of {} were marked for the holds {hold_ids:?}",
-            units.len()
+            counted.len()
         )));
     }
-    give_back_rows(tx, units).await
+    give_back_counted(tx, &counted).await
 }
 
-/// Puts the units of these rows of holds back on sale.
-pub(crate) async fn give_back_rows(tx: &mut Tx<'_>, rows: impl IntoIterator<Item = Units>) -> Result<(), Failure> {
-    products::give_back(tx, &sum(rows)).await
+/// Puts units of rows of holds back on sale, and takes them off the counters of their rows. The caller has read the rows after its
+/// guarded statement, in the same transaction.
+pub(crate) async fn give_back_counted(tx: &mut Tx<'_>, rows: &[Counted]) -> Result<(), Failure> {
+    let mut counters: BTreeMap<Uuid, i64> = BTreeMap::new();
+    for row in rows {
+        for counter in row.counters.into_iter().flatten() {
+            *counters.entry(counter).or_insert(0) -= row.units.qty;
+        }
+    }
+    buyer_units::add(tx, &counters).await?;
+    products::give_back(tx, &sum(rows.iter().map(|row| row.units))).await
 }
 
-/// Reserves the units of a hold again, all of them.
+/// Reserves the units of a hold again, all of them, and counts them: those of a product with a limit per buyer now, and those that
+/// were counted before.
 ///
 /// # Errors
-/// [`Failure::OutOfStock`] when there are not enough.
+/// [`Failure::OutOfStock`] when there are not enough; [`Failure::OverLimit`] when they would pass the limit of their buyer.
 pub(crate) async fn reserve(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<(), Failure> {
-    for (product_id, qty) in sum(holds::list_units(tx, &[hold_id]).await?) {
-        if !products::reserve(tx, product_id, qty).await? {
+    let rows = holds::list_to_reserve(tx, hold_id).await?;
+    count_again(tx, hold_id, &rows).await?;
+    for row in rows {
+        if !products::reserve(tx, row.product_id, row.qty, row.max_per_buyer).await? {
             return Err(Failure::OutOfStock);
         }
     }
     Ok(())
+}
+
+async fn count_again(tx: &mut Tx<'_>, hold_id: Uuid, rows: &[Returned]) -> Result<(), Failure> {
+    let (mut units, mut limits) = (BTreeMap::new(), BTreeMap::new());
+    for row in rows {
+        let limit = row.max_per_buyer.filter(|most| *most >= 1);
+        let own = limit.and_then(|_| counter::of_buyer(row.product_id, &row.owner));
+        let Some(counter) = row.counted_on.or(own) else { continue };
+        if row.counted_on.is_none() {
+            let marks = BTreeMap::from([(hold_id, (counter, row.qty))]);
+            holds::mark_counted(tx, row.product_id, HoldStatus::Ordered, &marks).await?;
+        }
+        *units.entry(counter).or_insert(0) += row.qty;
+        limits.extend(limit.map(|limit| (counter, limit)));
+    }
+    buyer_units::add(tx, &units).await?;
+    let over = buyer_units::list_over(tx, &limits).await?;
+    match over.into_iter().next() {
+        Some((counter, units)) => Err(Failure::OverLimit { limit: limits.get(&counter).copied().unwrap_or(0), units }),
+        None => Ok(()),
+    }
 }

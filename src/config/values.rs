@@ -81,7 +81,7 @@ pub(super) fn admin_token(_: &Setting, text: &str) -> Parsed<Option<AdminToken>>
     token.ok_or_else(|| vec![format!("it must be at least {least} visible ASCII characters")])
 }
 
-/// Parses a limit of requests per minute, within the range of the setting; an empty text means that there is none.
+/// Parses a limit, such as one of requests per minute, within the range of the setting; an empty text means that there is none.
 pub(super) fn rate(setting: &Setting, text: &str) -> Parsed<Option<NonZeroU32>> {
     if text.is_empty() { Ok(None) } else { number::<u32>(setting, text).map(NonZeroU32::new) }
 }

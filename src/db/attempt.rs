@@ -235,6 +235,7 @@ fn sort(failure: Failure, committing: bool, is_logged: bool) -> Ended {
         Failure::Unfit(what) => Ended::Final(Error::Unfit(what)),
         Failure::Stale(what) | Failure::Changed(what) => Ended::Final(Error::Stale(what)),
         Failure::OutOfStock => Ended::Final(Error::OutOfStock),
+        Failure::OverLimit { limit, units } => Ended::Final(Error::OverLimit { limit, units }),
         Failure::Raced(guard) => again(Class::Retry, guard.to_owned(), guard.to_owned(), false),
         Failure::Database(error) => match classify(&error, committing) {
             Class::Ours => Ended::Final(Error::Broken(explain(&error))),

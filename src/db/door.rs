@@ -217,7 +217,7 @@ impl Database {
     /// Logs and counts errors that the caller cannot handle.
     fn report(&self, name: &'static str, error: Error) -> Error {
         match &error {
-            Error::Refused(_) | Error::Stale(_) | Error::OutOfStock | Error::Unfit(_) => {}
+            Error::Refused(_) | Error::Stale(_) | Error::OutOfStock | Error::OverLimit { .. } | Error::Unfit(_) => {}
             Error::Broken(what) => error!(transaction = name, error = what, "transaction failed"),
             Error::Unavailable(_) | Error::Contended { .. } => {
                 telemetry::transaction_given_up(name);

@@ -20,6 +20,13 @@ pub enum Failure {
     Changed(&'static str),
     /// A product has fewer units on sale than the transaction needs: roll back.
     OutOfStock,
+    /// The units of a buyer would pass the limit of their product: roll back.
+    OverLimit {
+        /// The most units of one buyer.
+        limit: i64,
+        /// The units that the buyer would have.
+        units: i64,
+    },
     /// An invariant does not hold: roll back, log, respond with 500.
     Broken(String),
     /// The work was abandoned in the middle of a statement: close the connection, which ends the statement.
@@ -76,6 +83,14 @@ pub enum Error {
     /// A product has fewer units on sale than the transaction needs; nothing was changed.
     #[error("there are not enough units")]
     OutOfStock,
+    /// The units of a buyer would pass the limit of their product; nothing was changed.
+    #[error("a buyer may have {limit} units, not {units}")]
+    OverLimit {
+        /// The most units of one buyer.
+        limit: i64,
+        /// The units that the buyer would have.
+        units: i64,
+    },
     /// A bug or a schema that does not fit.
     #[error("{0}")]
     Broken(String),

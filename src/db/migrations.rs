@@ -63,6 +63,12 @@ migrations! {
     39 "idempotency_keys_of_stock",
     40 "holds_changes",
     41 "products_max_hold_seconds",
+    42 "buyer_units",
+    43 "holds_counted",
+    44 "products_limit_state",
+    45 "products_by_limit",
+    46 "orders_recounts",
+    47 "product_trail_limit_passed",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

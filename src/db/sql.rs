@@ -123,6 +123,9 @@ statements! {
         FindLeftOfAll = "find_left_of_all" { hold_id, product_id, ids },
         RESERVE = "reserve",
         GiveBack = "give_back" { cases, ids },
+        FIND_LIMIT = "find_limit",
+        FIND_UNCOUNTED = "find_uncounted",
+        NOTE_COUNTED = "note_counted",
         GiveBackReplaced = "give_back_replaced" { cases, ids },
     }
     product_trail {
@@ -133,12 +136,19 @@ statements! {
     holds {
         Insert = "insert" { rows },
         InsertWithOrderTime = "insert_with_order_time" { rows },
+        InsertCounted = "insert_counted" { rows },
         Find = "find" { ids },
         LIST_IDS = "list_ids",
         FIND_NEXT_DUE = "find_next_due",
         FIND_SUPPLY = "find_supply",
         FindSupplyWithin = "find_supply_within" { product_id, ranges, limit },
         ListUnits = "list_units" { ids },
+        ListCounted = "list_counted" { ids },
+        LIST_TO_RESERVE = "list_to_reserve",
+        LIST_UNCOUNTED = "list_uncounted",
+        FIND_PAGE_END = "find_page_end",
+        FIND_ANY = "find_any",
+        MarkCounted = "mark_counted" { cases, ids, product_id, status, units },
         LIST_DUE = "list_due",
         LIST_DUE_OF_PRODUCT = "list_due_of_product",
         ListDueLines = "list_due_lines" { ids },
@@ -154,6 +164,11 @@ statements! {
         Settle = "settle" { ids },
         Expire = "expire" { ids },
         EXPIRE_OVERDUE = "expire_overdue",
+    }
+    buyer_units {
+        Add = "add" { rows },
+        List = "list" { ids },
+        ListOver = "list_over" { ids, cases },
     }
     hold_owners {
         Insert = "insert" { rows },
@@ -186,6 +201,7 @@ statements! {
         CancelOverdue = "cancel_overdue" { ids },
         EXTEND = "extend",
         COUNT_FAILED_ATTEMPT = "count_failed_attempt",
+        Recount = "recount" { ids },
     }
     order_events {
         Insert = "insert" { rows },
@@ -332,7 +348,9 @@ statements! {
         COUNT_STATEMENTS = "count_statements",
         EVENT_NEVER_DUE = "event_never_due",
         EVENT_SETTLED_WRONGLY = "event_settled_wrongly",
+        FIND_LIMITS = "find_limits",
         FIND_PAGE_OF_CHARGES = "find_page_of_charges",
+        FIND_PAGE_OF_COUNTERS = "find_page_of_counters",
         FIND_PAGE_OF_HOLDS = "find_page_of_holds",
         FIND_PAGE_OF_ORDER_EVENTS = "find_page_of_order_events",
         FIND_PAGE_OF_ORDERS = "find_page_of_orders",
@@ -344,6 +362,8 @@ statements! {
         HOLD_ORDER_MISMATCH = "hold_order_mismatch",
         HOLD_RETURNS_WRONGLY = "hold_returns_wrongly",
         HOLD_WITHOUT_PRODUCT = "hold_without_product",
+        LIST_COUNTED = "list_counted",
+        LIST_COUNTERS = "list_counters",
         LIST_PRODUCTS = "list_products",
         ORDER_DEADLINE_TOO_LATE = "order_deadline_too_late",
         ORDER_PAID_TWICE = "order_paid_twice",
@@ -358,6 +378,8 @@ statements! {
         SUCCESS_WITHOUT_CHARGE = "success_without_charge",
         SUCCESS_WITHOUT_ORDER = "success_without_order",
         SUM_CHARGES = "sum_charges",
+        SUM_COUNTED = "sum_counted",
+        SUM_COUNTERS = "sum_counters",
         SUM_DUE_CHARGES = "sum_due_charges",
         SUM_EVENTS = "sum_events",
         SUM_HOLDS = "sum_holds",
@@ -372,6 +394,7 @@ statements! {
         TRANSITION_EVENT_MISMATCH = "transition_event_mismatch",
         TRANSITION_NOT_ALLOWED = "transition_not_allowed",
         TRANSITION_WITHOUT_ORDER = "transition_without_order",
+        UNITS_NOT_COUNTED = "units_not_counted",
     }
 }
 

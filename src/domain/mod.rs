@@ -3,6 +3,7 @@
 pub mod buyer_token;
 pub mod caller;
 pub mod client_token;
+pub mod counter;
 pub mod details;
 pub mod money;
 pub mod origin;

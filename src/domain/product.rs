@@ -124,6 +124,11 @@ impl Sale {
         [positive(self.hold_ttl_seconds), self.order_seconds()].into_iter().flatten()
     }
 
+    /// Returns the most units of one buyer, if there is a limit.
+    pub fn per_buyer(&self) -> Option<i64> {
+        self.max_per_buyer.filter(|most| *most >= 1)
+    }
+
     /// Returns the most units of one hold; `default` is the shop's limit.
     pub fn max_units(&self, default: i64) -> i64 {
         self.max_qty.filter(|most| *most >= 1).map_or(default, |most| most.min(MOST_PER_HOLD))

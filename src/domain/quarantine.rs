@@ -23,6 +23,8 @@ named! {
         RefundCurrencyMismatch = "refund_currency_mismatch",
         /// A refund whose amount cannot be read in the currency of its charge.
         RefundAmountInvalid = "refund_amount_invalid",
+        /// A late payment whose units would pass the limit of their buyer: its money is due for refund.
+        BuyerLimit = "buyer_limit",
     }
 }
 

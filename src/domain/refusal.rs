@@ -80,6 +80,27 @@ pub enum Refusal {
         /// The most units that one hold may have.
         max: i64,
     },
+    /// The product has a limit per buyer, and the request names no buyer.
+    #[error("This product is sold to a limit per buyer; name the buyer: `buyer`, or the header `Holdfast-Buyer`.")]
+    BuyerRequired,
+    /// The buyer would have more units of the product than one buyer may have.
+    #[error("One buyer may have {limit} units of this product, in holds and orders; this one has {yours} of them.")]
+    BuyerLimit {
+        /// The most units of one buyer.
+        limit: i64,
+        /// Units that the buyer has in holds and orders.
+        yours: i64,
+    },
+    /// The caller would hold more units than one may hold.
+    #[error(
+        "At most {limit} units may be held at a time; {yours} are. Order or release them, or wait until they run out."
+    )]
+    HeldUnitsLimit {
+        /// The most units in active holds.
+        limit: i64,
+        /// Units that are held.
+        yours: i64,
+    },
     /// Some lines of a hold cannot be had, at least one.
     #[error("Nothing was held. {}", worst(.0).map_or_else(String::new, ToString::to_string))]
     RefusedLines(Vec<RefusedLine>),
@@ -251,6 +272,9 @@ impl Refusal {
             Self::PreconditionFailed => "precondition_failed",
             Self::InvalidLines(_) => "invalid_lines",
             Self::InvalidQuantity { .. } => "invalid_quantity",
+            Self::BuyerRequired => "buyer_required",
+            Self::BuyerLimit { .. } => "buyer_limit",
+            Self::HeldUnitsLimit { .. } => "held_units_limit",
             Self::RefusedLines(lines) => worst(lines).map_or("sold_out", Self::code),
             Self::InvalidItems { .. } => "invalid_items",
             Self::MixedCurrencies => "mixed_currencies",
@@ -324,8 +348,18 @@ pub struct RefusedLine {
 
 /// The codes of refused lines, the worst first. Those that no time changes come before those that end by themselves, so that
 /// the refusal of a hold names a time to come back only if all of its refused lines do.
-const WORST_FIRST: [&str; 7] =
-    ["product_not_found", "invalid_quantity", "sale_ended", "sold_out", "sale_paused", "sale_not_started", "all_held"];
+const WORST_FIRST: [&str; 10] = [
+    "product_not_found",
+    "invalid_quantity",
+    "buyer_required",
+    "sale_ended",
+    "sold_out",
+    "buyer_limit",
+    "held_units_limit",
+    "sale_paused",
+    "sale_not_started",
+    "all_held",
+];
 
 /// Returns the refusal that stands for all of these lines: the worst one; of several that are equally bad, the one that ends
 /// last.
@@ -353,8 +387,11 @@ mod tests {
         let worst_first = [
             Refusal::ProductNotFound,
             Refusal::InvalidQuantity { max: 1 },
+            Refusal::BuyerRequired,
             Refusal::SaleEnded,
             Refusal::SoldOut { available_stock: 0 },
+            Refusal::BuyerLimit { limit: 1, yours: 1 },
+            Refusal::HeldUnitsLimit { limit: 1, yours: 1 },
             Refusal::SalePaused,
             later.clone(),
         ];

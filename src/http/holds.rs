@@ -8,6 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::access::TokenHolder;
+use super::access::taker::{Taker, held_counter};
 use super::headers::IdempotencyKey;
 use super::hold_bodies::{Asked, ChangeHold, CreateHold, HoldBody};
 use super::json::Json;
@@ -83,11 +84,12 @@ denials! {
              `sold_out`: not enough can. Both with `available_stock`. `sale_not_started`: with `sale_starts_at` and \
              `Retry-After`. `sale_ended`, `sale_paused`. With `items` in the request, the code is that of the worst line, and \
              `items` has each line that cannot be had. `hold_used` (with its `order_id`), `hold_expired`, `hold_released`: the \
-             hold to replace is not active any more",
+             hold to replace is not active any more. `buyer_limit`: one buyer may have no more units of this product; \
+             `held_units_limit`: one caller may hold no more units at a time. Both with `limit` and `yours`.",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
         422 "`invalid_quantity`, `invalid_items`, `mixed_currencies`, `invalid_body`, `invalid_buyer`, `buyer_mismatch`, \
-             `invalid_reference`, `invalid_metadata`, `idempotency_key_reuse`",
+             `buyer_required`, `invalid_reference`, `invalid_metadata`, `idempotency_key_reuse`",
     }
 }
 denials! {
@@ -124,7 +126,7 @@ impl Holds {
     #[oai(path = "/holds", method = "post", operation_id = "createHold")]
     pub(super) async fn create(
         &self,
-        caller: Caller,
+        taker: Taker,
         /// Makes retries safe: a request with the same key and body gets the response of the first success. A key is kept for 48
         /// hours at least; after that, it may count as a new one.
         #[oai(name = "Idempotency-Key")]
@@ -134,18 +136,21 @@ impl Holds {
         let mut body = body.0;
         let asked = body.take_asked()?;
         let CreateHold { buyer, reference, metadata, .. } = body;
-        let details = Details::of_hold(&caller, buyer, reference, metadata).map_err(Error::from)?;
+        let Taker { caller, address } = &taker;
+        let details = Details::of_hold(caller, buyer, reference, metadata).map_err(Error::from)?;
+        let held_on = address.and_then(|address| held_counter(caller, details.as_deref(), address));
+        let operator = caller.operator_name().map(Arc::from);
         let checkout = &self.app.checkout;
         let Taken { hold, others, replayed } = match asked {
             Asked::One { product_id, qty } => {
                 let parts = [product_id.to_string(), qty.to_string()];
-                let keyed = key.keyed(&caller, Operation::Hold, parts, details.as_deref());
-                checkout.create_hold(NewHold { product_id, qty, keyed, details }).await?
+                let keyed = key.keyed(caller, Operation::Hold, parts, details.as_deref());
+                checkout.create_hold(NewHold { product_id, qty, keyed, details, held_on, operator }).await?
             }
             Asked::Cart { lines, replaces } => {
-                let keyed = keyed(key, &caller, &lines, replaces, details.as_deref());
+                let keyed = keyed(key, caller, &lines, replaces, details.as_deref());
                 // boxed: it would enlarge the future of every hold
-                Box::pin(checkout.create_cart(NewCart { lines, replaces, keyed, details })).await?
+                Box::pin(checkout.create_cart(NewCart { lines, replaces, keyed, details, held_on, operator })).await?
             }
         };
         let location = format!("/api/holds/{}", hold.id);

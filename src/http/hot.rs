@@ -13,6 +13,7 @@ use poem_openapi::types::Type;
 use serde::de::DeserializeOwned;
 
 use super::access::Admitted as _;
+use super::access::taker::Taker;
 use super::echo;
 use super::headers::{IdempotencyKey, UnsignedKey};
 use super::holds::Holds;
@@ -96,12 +97,12 @@ impl Handlers {
     pub(super) fn handle(&self, hot: Hot, request: Request) -> BoxFuture<'_, poem::Result<Response>> {
         match hot {
             Hot::CreateHold => {
-                let caller = Caller::admit(&self.holds.app, &request);
+                let taker = Taker::admit(&self.holds.app, &request);
                 let read = Box::pin(read_create(request));
                 Box::pin(async move {
-                    let caller = caller?;
+                    let taker = taker?;
                     let (key, body) = read.await?;
-                    Ok(respond(self.holds.create(caller, key, body).await))
+                    Ok(respond(self.holds.create(taker, key, body).await))
                 })
             }
             Hot::CreateOrder => {

@@ -42,6 +42,12 @@ struct ProblemBody {
     /// With `sold_out`, `all_held` and `stock_reserved`: units on sale at that moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     available_stock: Option<i64>,
+    /// With `buyer_limit` and `held_units_limit`: the most units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<i64>,
+    /// With `buyer_limit` and `held_units_limit`: the units that count towards it now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    yours: Option<i64>,
     /// With `sale_not_started`: when the sale begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     sale_starts_at: Option<Timestamp>,
@@ -91,6 +97,8 @@ impl Problem {
             detail: detail.into(),
             code: Text(code),
             available_stock: None,
+            limit: None,
+            yours: None,
             sale_starts_at: None,
             product_id: None,
             qty: None,
@@ -226,10 +234,19 @@ impl From<Refusal> for Problem {
                 problem.body.sale_starts_at = Some(Timestamp(sale_starts_at));
             }
             Refusal::RefusedLines(lines) => {
-                if let Some(Refusal::SaleNotStarted { sale_starts_at, .. }) = worst(&lines) {
-                    problem.body.sale_starts_at = Some(Timestamp(*sale_starts_at));
+                match worst(&lines) {
+                    Some(Refusal::SaleNotStarted { sale_starts_at, .. }) => {
+                        problem.body.sale_starts_at = Some(Timestamp(*sale_starts_at));
+                    }
+                    Some(Refusal::BuyerLimit { limit, yours } | Refusal::HeldUnitsLimit { limit, yours }) => {
+                        (problem.body.limit, problem.body.yours) = (Some(*limit), Some(*yours));
+                    }
+                    _ => {}
                 }
                 problem.body.items = Some(lines.into_iter().map(ItemProblem::from).collect());
+            }
+            Refusal::BuyerLimit { limit, yours } | Refusal::HeldUnitsLimit { limit, yours } => {
+                (problem.body.limit, problem.body.yours) = (Some(limit), Some(yours));
             }
             Refusal::SkuTaken { product_id } => problem.body.product_id = Some(product_id),
             Refusal::HoldNotLarger { product_id, qty } => {

@@ -39,6 +39,12 @@ pub(super) struct ItemProblem {
     /// Units on sale at that moment; absent when the product was not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     available_stock: Option<i64>,
+    /// With `buyer_limit` and `held_units_limit`: the most units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<i64>,
+    /// With `buyer_limit` and `held_units_limit`: the units that count already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    yours: Option<i64>,
     /// The stable name of the kind of problem.
     code: Text,
 }
@@ -46,6 +52,12 @@ pub(super) struct ItemProblem {
 impl From<RefusedLine> for ItemProblem {
     fn from(line: RefusedLine) -> Self {
         let RefusedLine { product_id, sku, requested, available_stock, refusal } = line;
-        Self { product_id, sku, requested, available_stock, code: Text(refusal.code()) }
+        let (limit, yours) = match refusal {
+            Refusal::BuyerLimit { limit, yours } | Refusal::HeldUnitsLimit { limit, yours } => {
+                (Some(limit), Some(yours))
+            }
+            _ => (None, None),
+        };
+        Self { product_id, sku, requested, available_stock, limit, yours, code: Text(refusal.code()) }
     }
 }

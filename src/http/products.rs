@@ -59,7 +59,7 @@ pub struct ProductBody {
     /// The most units of one hold; absent: as many as the shop says.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_qty: Option<i64>,
-    /// The most units of one buyer; absent: no limit. Holds are not refused by it yet.
+    /// The most units of one buyer; absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_per_buyer: Option<i64>,
     /// Until how many seconds after its creation a hold or an order can be extended; absent: as long as the shop says.

@@ -19,6 +19,8 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::SaleNotStarted { .. }
         | Refusal::SaleEnded
         | Refusal::SalePaused
+        | Refusal::BuyerLimit { .. }
+        | Refusal::HeldUnitsLimit { .. }
         | Refusal::SkuTaken { .. }
         | Refusal::StockReserved { .. }
         | Refusal::AllHeld { .. }
@@ -45,6 +47,7 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::TooManyClientKeys => StatusCode::CONFLICT,
         Refusal::RefusedLines(lines) => worst(lines).map_or(StatusCode::CONFLICT, status),
         Refusal::InvalidQuantity { .. }
+        | Refusal::BuyerRequired
         | Refusal::InvalidItems { .. }
         | Refusal::MixedCurrencies
         | Refusal::InvalidChange(_)

@@ -114,6 +114,12 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
             Err(error) => Next::Failed(error, FORGET_EVERY),
         })
     });
+    work(app, tasks, stop, "count_limited_units", count_limited_units);
+    start_watching(app, tasks, stop);
+}
+
+/// Starts the workers that need no current schema.
+fn start_watching(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
     spawn(app, tasks, stop, "look_at_schema", |app| async move {
         Ok(match app.checkout.look_at_schema().await {
             Ok(()) => Next::After(LOOK_AT_SCHEMA_EVERY),
@@ -126,6 +132,10 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         telemetry::database_available(app.checkout.database().is_available());
         Ok(Next::After(GAUGE_EVERY))
     });
+}
+
+async fn count_limited_units(app: Arc<App>) -> Result<Next, Error> {
+    Ok(if app.checkout.count_limited_units().await? { Next::Now } else { Next::After(NAP) })
 }
 
 /// Rests in proportion to the time that the read took (not the work after it), also when it failed.

@@ -54,8 +54,9 @@ impl Scene {
         let refunded = client.hold_and_order(product_id, 1).await.1;
         let other_paid_by = pay(&refunded, "paid", &other).await;
         let refunded_by = pay(&refunded, "refunded", &other).await;
+        let held = json!({ "product_id": product_id, "qty": 1, "buyer": "b" });
         Self {
-            held: client.hold(product_id, 1).await,
+            held: client.post("/api/holds", &held).await.expect(201).text("hold_id"),
             pending: client.hold_and_order(product_id, 1).await,
             paid,
             paid_by,
@@ -231,6 +232,16 @@ impl Scene {
             damage(Kind::ChargeWithoutEvent, &self.due, event(&self.due, "meaning = 'failed'")),
             damage(Kind::ChargeStatusMismatch, &self.due, charge(&self.due, "status = 'paid'")),
             damage(Kind::ChargeStatusMismatch, &self.paid_by, charge(&self.paid_by, "status = 'refund_due'")),
+            damage(
+                Kind::CounterWrong,
+                "00000000000000000000000000000001",
+                "INSERT INTO buyer_units (id, units) VALUES (x'00000000000000000000000000000001', 1)".to_owned(),
+            ),
+            damage(
+                Kind::UnitsNotCounted,
+                &self.held,
+                "UPDATE products SET max_per_buyer = 4, limit_state = 'enforced' WHERE reserved > 0".to_owned(),
+            ),
             damage(Kind::ChargeRefundMismatch, &self.paid_by, charge(&self.paid_by, "refunded_minor = amount_minor")),
             damage(Kind::ChargeRefundMismatch, &self.paid_by, charge(&self.paid_by, "refunded_minor = 5000")),
         ]
@@ -239,10 +250,12 @@ impl Scene {
 
 /// Empties every table except `products`, and sets all their units free.
 async fn forget_everything(shop: &Shop) {
-    for table in ["holds", "orders", "order_events", "payment_events", "charges", "product_trail"] {
+    for table in
+        ["holds", "hold_owners", "buyer_units", "orders", "order_events", "payment_events", "charges", "product_trail"]
+    {
         shop.execute(&format!("DELETE FROM {table}")).await;
     }
-    shop.execute("UPDATE products SET reserved = 0 WHERE reserved > 0").await;
+    shop.execute("UPDATE products SET reserved = 0, max_per_buyer = NULL, limit_state = NULL").await;
 }
 
 #[tokio::test]

@@ -27,7 +27,8 @@ fn filled(statement: &sql::Source) -> String {
     let width = match statement.name {
         "holds/insert" => 7,
         "holds/insert_with_order_time" => 8,
-        "products/insert_all" => 14,
+        "holds/insert_counted" => 10,
+        "products/insert_all" => 15,
         "product_trail/insert" => 8,
         "idempotency_keys/insert" => 7,
         "payment_events/insert_applied" => 19,
@@ -48,6 +49,7 @@ fn filled(statement: &sql::Source) -> String {
         // times, for which MySQL takes no number
         name if name.ends_with("_at") && statement.name.starts_with("products/") => "NULL".to_owned(),
         "direction" => "ASC".to_owned(),
+        "units" if statement.name == "holds/mark_counted" => "WHEN 1 THEN 1".to_owned(),
         "cases" => "WHEN 1 THEN 1".to_owned(),
         "ranges" => "returns_at >= '2000-01-01'".to_owned(),
         _ => "1".to_owned(),

@@ -30,6 +30,7 @@ mod input;
 mod keys;
 mod killed;
 mod kills;
+mod limits;
 mod lone;
 mod migrating;
 mod model;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use holdfast::checkout::{Checkout, Policy};
+use holdfast::checkout::{Checkout, NewHold, Policy};
 use holdfast::db::Database;
+use holdfast::domain::{Details, Owner};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts};
 use uuid::Uuid;
@@ -37,8 +38,42 @@ impl Service {
 
 impl Buyer for Service {
     async fn ask(&mut self) {
-        let taken = self.checkout.create_hold(holdfast::checkout::NewHold::new(self.product_id, 1, None)).await;
+        let taken = self.checkout.create_hold(NewHold::new(self.product_id, 1, None)).await;
         taken.unwrap_or_else(|error| panic!("a hold failed: {error}"));
+    }
+}
+
+/// Units of one buyer of a product with a limit.
+const PER_BUYER: u64 = 4;
+
+/// g. Holdfast with a limit per buyer: every hold has a buyer, who takes as many units as the limit allows.
+pub(super) struct Limited {
+    service: Service,
+    place: usize,
+    asked: u64,
+}
+
+impl Limited {
+    /// Makes the buyer at this place.
+    pub(super) fn new(service: &Service, place: usize) -> Self {
+        Self { service: service.clone(), place, asked: 0 }
+    }
+
+    /// Returns the columns of a product with the limit.
+    pub(super) fn terms() -> String {
+        format!("max_per_buyer = {PER_BUYER}, limit_state = 'enforced'")
+    }
+}
+
+impl Buyer for Limited {
+    async fn ask(&mut self) {
+        let name = format!("buyer-{}-{}", self.place, self.asked / PER_BUYER);
+        self.asked += 1;
+        let owner = Owner { client_id: Some(1), buyer: Some(name.into()) };
+        let details = Details::of(owner, None, None).expect("a name");
+        let new = NewHold { details, ..NewHold::new(self.service.product_id, 1, None) };
+        let taken = self.service.checkout.create_hold(new).await;
+        taken.unwrap_or_else(|error| panic!("a hold within the limit failed: {error}"));
     }
 }
 

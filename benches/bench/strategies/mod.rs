@@ -1,4 +1,4 @@
-//! One hot product, sold in six ways. Each writes the same row to `holds` for every buyer and commits it durably.
+//! One hot product, sold in seven ways. Each writes the same row to `holds` for every buyer and commits it durably.
 
 mod batches;
 mod per_request;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
-use self::batches::{Bare, Service};
+use self::batches::{Bare, Limited, Service};
 use self::per_request::{Guarded, PerRequest, Statements};
 use self::rows::{Locked, Units, Versioned};
 use crate::Plan;
@@ -62,6 +62,7 @@ pub(crate) async fn run(ground: &Ground, plan: &Plan, bounds: &mut Bounds) {
                     Some(mean) => row.limit(mean).await,
                     None => continue,
                 },
+                'g' => row.limited().await,
                 other => panic!("there is no strategy {other}"),
             };
             figures.push(Figure { strategy, buyers, load });
@@ -130,6 +131,21 @@ impl Row<'_> {
         (load, mean_batch)
     }
 
+    /// Measures Holdfast with a limit per buyer, on a product of its own.
+    async fn limited(&self) -> Load {
+        self.ground.clear().await;
+        let product_id = self.ground.product(PLENTY).await;
+        self.ground.execute(&format!("UPDATE products SET {} WHERE id = {product_id}", Limited::terms())).await;
+        self.ground.execute("TRUNCATE TABLE buyer_units").await;
+        let service = Service::start(&self.ground.opts, product_id);
+        let buyers = (0..self.buyers).map(|place| Limited::new(&service, place));
+        let (load, counters) = cell(self.ground, self.plan, buyers).await;
+        service.stop().await;
+        let mean_batch = load.per_second * counters.seconds / counters.commits.max(1.0);
+        self.print("g. Holdfast, a limit per buyer", &batches::POOL_SIZE.to_string(), load, counters, mean_batch);
+        load
+    }
+
     /// Measures bare connections with batches of Holdfast's mean size.
     async fn limit(&self, mean_batch: f64) -> Load {
         self.ground.clear().await;
@@ -174,6 +190,7 @@ fn compare(figures: &[Figure], bounds: &mut Bounds) {
     };
     bounds.add("e / a at 512 buyers", rates(('e', 512), ('a', 512)), Target::AtLeast(30.0));
     bounds.add("e / d at 512 buyers", rates(('e', 512), ('d', 512)), Target::AtLeast(12.0));
+    bounds.add("g / e at 512 buyers", rates(('g', 512), ('e', 512)), Target::AtLeast(0.8));
     for buyers in [512, 2_000, 8_000] {
         let ratio = rates(('e', buyers), ('f', buyers));
         bounds.add(format!("e / f at {buyers} buyers"), ratio, Target::AtLeast(0.85));

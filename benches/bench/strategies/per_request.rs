@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use holdfast::db::packets::Packet as _;
+use holdfast::db::packets::counters::Counted;
 use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::take_holds::TakeHolds;
 use holdfast::domain::mint_id;
@@ -75,7 +76,8 @@ impl<S: Statements> Buyer for Arc<PerRequest<S>> {
 /// Returns the statements of a batch as one text, with BEGIN.
 pub(super) fn packet(product_id: i64, holds: &[(Uuid, i64)]) -> String {
     let (terms, holds, ttl_seconds, keys) = (&terms(), holds.to_vec(), TTL_SECONDS, Keys::default());
-    let packet = TakeHolds { product_id, terms, holds, owners: Vec::new(), ttl_seconds, keys };
+    let packet =
+        TakeHolds { product_id, terms, holds, owners: Vec::new(), counted: Counted::default(), ttl_seconds, keys };
     format!("BEGIN;\n{}", packet.statements().join(";\n"))
 }
 

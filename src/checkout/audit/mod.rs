@@ -7,22 +7,28 @@
 //! bounded report in memory. While other clients use the server it rests after each page. It costs one connection, and the old
 //! versions of rows that the database keeps meanwhile.
 
+mod pace;
 pub mod report;
+mod sums;
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use uuid::Uuid;
 
+use self::pace::Pace;
 use self::report::{Findings, LookedAt, MoneyTotals, PRODUCTS, Report, Stock};
+use self::sums::Sums;
 use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
 use crate::db::views::audit::{
-    self, CHARGES, Counters, EVENTS, Finding, HOLDS, Key, Kind, ORDERS, PRODUCT_TRAIL, Page, TRANSITIONS, Table, Units,
+    self, CHARGES, COUNTERS, CountedSum, Counters, EVENTS, Finding, HOLDS, Key, Kind, ORDERS, PRODUCT_TRAIL, Page,
+    TRANSITIONS, Table, Units,
 };
 use crate::db::{Failure, Tx};
 use crate::domain::Refusal;
@@ -31,12 +37,8 @@ use crate::domain::Refusal;
 const PAGE: u32 = 5000;
 /// Products whose units are added up in memory at a time; all holds are read once per window.
 const WINDOW: u32 = 20_000;
-/// How often the audit checks how busy other clients keep the server. An audit that ends sooner never rests.
-const LOOK_AROUND: Duration = Duration::from_millis(250);
-/// Statements of other clients per second above which the server counts as busy.
-const BUSY: f64 = 100.0;
-/// How long the audit rests on a busy server, as a multiple of the time that the last page took.
-const REST: f64 = 3.0;
+/// Counters that are compared in memory at a time; all holds are read once for each window.
+const COUNTER_WINDOW: u32 = 50_000;
 
 impl Checkout {
     /// Checks all tables in one snapshot; one audit at a time per instance.
@@ -75,30 +77,6 @@ struct Audit {
     pace: Pace,
 }
 
-/// Differences of counts that are taken from both sides.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Sums {
-    /// Rows that do not match their counterparts.
-    odd: i64,
-    /// Ordered holds, less those that orders name.
-    holds: i64,
-    /// Transitions, less those found by order.
-    transitions: i64,
-    /// Applied successes, less the transitions that they explain.
-    successes: i64,
-    /// Applied failures, less the transitions that they explain.
-    failures: i64,
-    /// Charges, less those that successes account for.
-    charges: i64,
-}
-
-impl Sums {
-    /// Returns whether every row has its counterpart.
-    fn add_up(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// Does the work, or abandons it when `ended` is cancelled.
 async fn unless_ended<T>(
     ended: &CancellationToken,
@@ -121,6 +99,7 @@ async fn look_at_everything(tx: &mut Tx<'_>) -> Result<Report, Failure> {
         pace: Pace::start(),
     };
     let (products, holds) = audit.add_up_products(tx).await?;
+    audit.add_up_counters(tx).await?;
     let looked_at = LookedAt {
         products,
         holds,
@@ -146,11 +125,22 @@ impl Audit {
         table: &Table,
         first: &mut Option<Key>,
     ) -> Result<Option<Page>, Failure> {
+        self.next_page_of(tx, table, first, PAGE).await
+    }
+
+    /// Does the same with so many rows.
+    async fn next_page_of(
+        &mut self,
+        tx: &mut Tx<'_>,
+        table: &Table,
+        first: &mut Option<Key>,
+        rows: u32,
+    ) -> Result<Option<Page>, Failure> {
         // Releases the tables between two pages, so that a change of the schema does not have to wait.
         tx.let_go().await?;
         self.pace.rest(tx).await?;
         let Some(begin) = first.take() else { return Ok(None) };
-        let page = audit::find_page(tx, table, begin, PAGE).await?;
+        let page = audit::find_page(tx, table, begin, rows).await?;
         *first = page.next();
         Ok(Some(page))
     }
@@ -317,9 +307,54 @@ impl Audit {
         Ok(())
     }
 
+    /// Adds up what counters have, and what holds and orders say that they should have.
+    async fn add_up_counters(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        if !audit::has_limits(tx).await? {
+            return Ok(());
+        }
+        let mut first = Some(COUNTERS.first());
+        while let Some(page) = self.next_page(tx, &COUNTERS, &mut first).await? {
+            let (units, weighed) = audit::sum_counters(tx, &page).await?;
+            self.sums.counted += units;
+            self.sums.weighed = self.sums.weighed.wrapping_add(weighed);
+        }
+        let mut first = Some(HOLDS.first());
+        while let Some(page) = self.next_page(tx, &HOLDS, &mut first).await? {
+            let CountedSum { units, weighed, uncounted } = audit::sum_counted(tx, &page).await?;
+            self.sums.counted -= units;
+            self.sums.weighed = self.sums.weighed.wrapping_sub(weighed);
+            self.sums.odd += uncounted;
+        }
+        Ok(())
+    }
+
+    /// Compares each counter with its holds and orders. Returns how many are wrong.
+    async fn compare_counters(&mut self, tx: &mut Tx<'_>) -> Result<usize, Failure> {
+        let (mut wrong, mut first) = (0, Some(COUNTERS.first()));
+        while let Some(window) = self.next_page_of(tx, &COUNTERS, &mut first, COUNTER_WINDOW).await? {
+            let counters = audit::list_counters(tx, &window).await?;
+            let mut compared: HashMap<Uuid, (i64, i64)> =
+                counters.into_iter().map(|(counter, units)| (counter, (units, 0))).collect();
+            let mut begin = Some(HOLDS.first());
+            while let Some(page) = self.next_page(tx, &HOLDS, &mut begin).await? {
+                for (counter, units) in audit::list_counted(tx, &page, &window).await? {
+                    compared.entry(counter).or_default().1 += units;
+                }
+            }
+            let mut found: Vec<Finding> = compared.into_iter().filter_map(counter_finding).collect();
+            found.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+            wrong += found.len();
+            self.findings.add(found);
+        }
+        Ok(wrong)
+    }
+
     /// Makes the checks of every table that are skipped while the sums agree.
     async fn name_what_is_wrong(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
-        let mut named = 0;
+        let mut named = match (self.sums.counted, self.sums.weighed) {
+            (0, 0) => 0,
+            _ => self.compare_counters(tx).await?,
+        };
         for table in [&HOLDS, &ORDERS, &TRANSITIONS, &EVENTS, &CHARGES] {
             let mut first = Some(table.first());
             while let Some(page) = self.next_page(tx, table, &mut first).await? {
@@ -353,35 +388,8 @@ impl Audit {
     }
 }
 
-/// Limits how much an audit burdens a server that others use.
-struct Pace {
-    /// When the current page began.
-    page_begun: Instant,
-    /// When the server was last asked, and how many statements other clients had sent by then.
-    asked: (Instant, Option<i64>),
-    busy: bool,
-}
-
-impl Pace {
-    fn start() -> Self {
-        let now = Instant::now();
-        Self { page_begun: now, asked: (now, None), busy: false }
-    }
-
-    /// Rests between two pages if the server is busy.
-    async fn rest(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
-        let worked = self.page_begun.elapsed();
-        let (asked_at, before) = self.asked;
-        if asked_at.elapsed() >= LOOK_AROUND {
-            let others = audit::count_statements_of_others(tx).await?;
-            let since = asked_at.elapsed().as_secs_f64();
-            self.busy = before.is_some_and(|before| (others - before) as f64 > BUSY * since);
-            self.asked = (Instant::now(), Some(others));
-        }
-        if self.busy {
-            sleep(worked.mul_f64(REST)).await;
-        }
-        self.page_begun = Instant::now();
-        Ok(())
-    }
+fn counter_finding((counter, (units, out)): (Uuid, (i64, i64))) -> Option<Finding> {
+    let detail = format!("it has {units} units, and {out} units of its holds and orders are out");
+    let id = counter.simple().to_string();
+    (units != out).then_some(Finding { kind: Kind::CounterWrong, id, detail })
 }

@@ -20,7 +20,8 @@ impl Batch<'_> {
         let known = self.work.products.peek(self.product_id);
         let allows = |known: Known| {
             let most = known.terms.sale.max_units(max_qty);
-            known.is_open && jobs.iter().all(|job| job.request.qty <= most)
+            let is_named = |job: &HoldJob| known.terms.sale.per_buyer().is_none() || job.request.buyer().is_some();
+            known.is_open && jobs.iter().all(|job| job.request.qty <= most && is_named(job))
         };
         if jobs.is_empty() || known.is_some_and(allows) {
             return Ok((jobs, replays));
@@ -34,11 +35,13 @@ impl Batch<'_> {
         };
         let terms = self.work.products.record(&product);
         let (closed, max) = (terms.sale.refusal(product.server_time), terms.sale.max_units(max_qty));
+        let is_limited = terms.sale.per_buyer().is_some();
         let (mut admitted, mut refused) = (Vec::new(), Vec::new());
         for job in jobs {
             match &closed {
                 Some(refusal) => refused.push((refusal.clone(), job)),
                 None if job.request.qty > max => refused.push((Refusal::InvalidQuantity { max }, job)),
+                None if is_limited && job.request.buyer().is_none() => refused.push((Refusal::BuyerRequired, job)),
                 None => admitted.push(job),
             }
         }

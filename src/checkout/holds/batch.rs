@@ -12,6 +12,7 @@
 //!   effect.
 //! - No request is refused from memory. A refusal rests on a read that began after the request arrived and after expired holds
 //!   were given back.
+//! - Counters of buyers are in the same packet: see `counting.rs`.
 //! - Requests are served in order of arrival as long as they fit; a smaller one may pass a larger one.
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::answers::{self, Identified, Taken, all, answer_stored, refuse_all, replay};
+use super::limits::Limits;
 use super::supply::{Supplies, explain};
 use crate::batch::{Attempt, Job, JobOf, Turn, Work};
 use crate::checkout::keys::{self, Keyable, Sorted};
@@ -26,6 +28,7 @@ use crate::checkout::products::known::KnownProducts;
 use crate::checkout::recent::Recent;
 use crate::db::door::Database;
 use crate::db::error::Error;
+use crate::db::packets::counters::COUNTER_BYTES;
 use crate::db::packets::keys::Keys;
 use crate::db::packets::send;
 use crate::db::packets::take_holds::{ROW_BYTES, TakeHolds, TakenHolds};
@@ -46,6 +49,17 @@ pub(crate) struct HoldRequest {
     pub(crate) details: Option<Arc<Details>>,
     /// The client's idempotency key, if it sent one.
     pub(crate) keyed: Option<IdempotentRequest>,
+    /// The counter of held units, if its caller is limited.
+    pub(crate) held_on: Option<Uuid>,
+    /// The name of the operator that asks for it, who may pass the limit of a buyer.
+    pub(crate) operator: Option<Arc<str>>,
+}
+
+impl HoldRequest {
+    /// Returns the buyer, if it names one.
+    pub(super) fn buyer(&self) -> Option<&str> {
+        self.details.as_deref()?.owner.buyer.as_deref()
+    }
 }
 
 impl Keyable for HoldRequest {
@@ -66,6 +80,8 @@ pub(crate) struct HoldWork {
     pub(crate) ttl_seconds: u64,
     /// The most units of a hold of a product that does not say so.
     pub(crate) max_qty: i64,
+    /// The most units that a caller with a counter may hold.
+    pub(crate) max_held: Option<i64>,
     pub(crate) supplies: Arc<Supplies>,
     pub(crate) products: Arc<KnownProducts>,
     /// Holds that were taken alone.
@@ -94,9 +110,13 @@ impl Work for HoldWork {
         for job in reused {
             job.answer(Err(Refusal::IdempotencyKeyReuse.into()));
         }
-        let mut batch = Batch { work: self, database, product_id, turn, again };
+        let mut batch = Batch { work: self, database, product_id, turn, again, limits: Limits::default() };
         let (jobs, replays) = match batch.admit(jobs, replays).await {
             Ok(admitted) => admitted,
+            Err(ended) => return ended,
+        };
+        let (jobs, replays) = match batch.within_limits(jobs, replays).await {
+            Ok(within) => within,
             Err(ended) => return ended,
         };
         match supply {
@@ -113,6 +133,7 @@ impl Work for HoldWork {
         ROW_BYTES
             + request.keyed.as_ref().map_or(0, idempotency_keys::row_bytes)
             + request.details.as_deref().map_or(0, owners::row_bytes)
+            + request.held_on.map_or(0, |_| COUNTER_BYTES)
     }
 
     /// When units may run short, one batch runs at a time, so that requests are served in order of arrival.
@@ -133,6 +154,8 @@ pub(super) struct Batch<'work> {
     turn: Turn,
     /// Jobs that come first in the next batch.
     pub(super) again: Vec<HoldJob>,
+    /// By which its jobs are counted.
+    pub(super) limits: Limits,
 }
 
 impl Batch<'_> {
@@ -242,6 +265,12 @@ impl Batch<'_> {
         if jobs.iter().any(|job| job.request.qty > most) {
             return Err(Error::Stale("products/max_qty"));
         }
+        let is_limited = terms.sale.per_buyer().is_some();
+        if !jobs.is_empty() && terms.sale.per_buyer() != self.limits.per_buyer
+            || is_limited && jobs.iter().any(|job| job.request.buyer().is_none())
+        {
+            return Err(Error::Stale("products/max_per_buyer"));
+        }
         let mut holds: Vec<(Uuid, i64)> = jobs.iter().map(|job| (job.request.hold_id, job.request.qty)).collect();
         holds.sort_unstable();
         let owner = |job: &HoldJob| Some((job.request.hold_id, Arc::clone(job.request.details.as_ref()?)));
@@ -254,6 +283,7 @@ impl Batch<'_> {
             terms: &terms,
             holds,
             owners,
+            counted: self.count(jobs),
             ttl_seconds: terms.sale.hold_seconds(self.work.ttl_seconds),
             keys: Keys::new(new, copies),
         };
@@ -275,7 +305,7 @@ fn answer(
         TakenHolds::Now { available, taken_at, expires_at } => {
             let single = jobs.len() == 1;
             for job in jobs {
-                let HoldRequest { hold_id, qty, ref details, .. } = job.request;
+                let HoldRequest { hold_id, qty, held_on, ref details, .. } = job.request;
                 let hold = HoldLine {
                     id: hold_id,
                     product_id,
@@ -288,6 +318,7 @@ fn answer(
                     details: details.clone(),
                     server_time: taken_at,
                     order_ttl_seconds: terms.sale.order_seconds(),
+                    held_on,
                     changes: 0,
                 };
                 if single {

@@ -13,7 +13,7 @@ use crate::checkout::error::Error;
 use crate::checkout::extension::Extension;
 use crate::checkout::state::Checkout;
 use crate::checkout::units;
-use crate::db::tables::holds::{self, HoldLine, Units};
+use crate::db::tables::holds::{self, Counted, HoldLine, Units};
 use crate::db::tables::idempotency_keys::wait_for_disk;
 use crate::db::{Failure, Tx};
 use crate::domain::{Caller, Refusal};
@@ -46,10 +46,12 @@ impl Checkout {
                 }
                 let changes = before.first().map_or(0, |line| line.changes);
                 holds::reduce(tx, (hold_id, before.len(), changes), &reduction.kept).await?;
+                // between the two: the rows are locked, and all of them are still there
+                let counted = holds::list_counted(tx, &[hold_id]).await?;
                 if !reduction.removed.is_empty() {
                     holds::delete(tx, hold_id, &reduction.removed).await?;
                 }
-                units::give_back_rows(tx, reduction.freed).await?;
+                units::give_back_counted(tx, &reduction.freed_of(&counted)).await?;
                 holds::find(tx, hold_id).await
             }
             .boxed()
@@ -120,6 +122,16 @@ struct Reduction {
 }
 
 impl Reduction {
+    /// Returns the units that go back on sale, with the counters of their rows.
+    fn freed_of(&self, rows: &[Counted]) -> Vec<Counted> {
+        let counters: BTreeMap<i64, _> = rows.iter().map(|row| (row.units.product_id, row.counters)).collect();
+        let freed = |&units: &Units| {
+            let counters = counters.get(&units.product_id).copied().unwrap_or_default();
+            Counted { units, counters }
+        };
+        self.freed.iter().map(freed).collect()
+    }
+
     /// Compares the units of a hold with those that it is to keep.
     ///
     /// # Errors
@@ -189,6 +201,7 @@ mod tests {
             details: None,
             server_time: now,
             order_ttl_seconds: None,
+            held_on: None,
             changes: 0,
         };
         units.iter().map(line).collect()

@@ -5,8 +5,10 @@ pub(crate) mod answers;
 pub(crate) mod batch;
 pub(crate) mod carts;
 pub mod changes;
+mod counting;
 pub mod expiry;
 mod halves;
+mod limits;
 pub(crate) mod outlook;
 pub(crate) mod passed_over;
 pub(crate) mod supply;
@@ -41,12 +43,18 @@ pub struct NewHold {
     pub keyed: Option<IdempotentRequest>,
     /// Its owner, and what is written on it, if there is something to store.
     pub details: Option<Arc<Details>>,
+    /// The counter of held units, if the caller is limited ([`Policy::max_held_units`]).
+    ///
+    /// [`Policy::max_held_units`]: crate::checkout::Policy::max_held_units
+    pub held_on: Option<Uuid>,
+    /// The name of the operator that asks for it. An operator may pass the limit of a buyer.
+    pub operator: Option<Arc<str>>,
 }
 
 impl NewHold {
     /// Returns a hold of an anonymous caller that writes nothing on it.
     pub fn new(product_id: i64, qty: i64, keyed: Option<IdempotentRequest>) -> Self {
-        Self { product_id, qty, keyed, details: None }
+        Self { product_id, qty, keyed, details: None, held_on: None, operator: None }
     }
 }
 
@@ -56,16 +64,20 @@ impl Checkout {
     /// # Errors
     /// [`Refusal::InvalidQuantity`], [`Refusal::ProductNotFound`], [`Refusal::IdempotencyKeyReuse`]; when there are not enough
     /// units, [`Refusal::AllHeld`] if enough may come back, else [`Refusal::SoldOut`]; while the product is not sold,
-    /// [`Refusal::SaleNotStarted`], [`Refusal::SaleEnded`] or [`Refusal::SalePaused`]; [`Error::Overloaded`] when too many
+    /// [`Refusal::SaleNotStarted`], [`Refusal::SaleEnded`] or [`Refusal::SalePaused`]; [`Refusal::BuyerRequired`] and
+    /// [`Refusal::BuyerLimit`] of a product with a limit per buyer; [`Refusal::HeldUnitsLimit`]; [`Error::Overloaded`] when too many
     /// requests wait for this product.
     pub async fn create_hold(&self, new: NewHold) -> Result<Taken, Error> {
         record(self.queue_for_hold(new).await)
     }
 
-    pub(crate) async fn queue_for_hold(
-        &self,
-        NewHold { product_id, qty, keyed, details }: NewHold,
-    ) -> Result<Taken, Error> {
+    /// Returns whether there is a limit of the units that one caller may hold.
+    pub fn limits_held_units(&self) -> bool {
+        self.policy.max_held_units.is_some()
+    }
+
+    pub(crate) async fn queue_for_hold(&self, new: NewHold) -> Result<Taken, Error> {
+        let NewHold { product_id, qty, keyed, details, held_on, operator } = new;
         let known = self.known_products.peek(product_id);
         if !(1..=MOST_PER_HOLD).contains(&qty) {
             let max = known.map_or(self.policy.max_qty, |known| known.terms.sale.max_units(self.policy.max_qty));
@@ -77,7 +89,8 @@ impl Checkout {
         if keyed.is_none() && known.is_none() {
             self.known_products.record(&self.product_until(deadline, product_id).await?.product);
         }
-        ask(&self.holds, product_id, HoldRequest { hold_id: mint_id(), qty, details, keyed }, deadline).await
+        let request = HoldRequest { hold_id: mint_id(), qty, details, keyed, held_on, operator };
+        ask(&self.holds, product_id, request, deadline).await
     }
 
     /// Returns the lines of a hold of this caller, by product, as they are now, also after it ended.

@@ -344,6 +344,7 @@ fn draft(request: &OrderRequest, rows: &[HoldLine]) -> Draft {
         currency: rows.first().map(|row| row.currency.clone()).unwrap_or_default(),
         details: details(request, rows),
         ttl_seconds: rows.iter().filter_map(|row| row.order_ttl_seconds).min(),
+        held: rows.iter().filter_map(|row| Some((row.held_on?, row.qty))).collect(),
         changes: rows.first().map_or(0, |row| row.changes),
     }
 }

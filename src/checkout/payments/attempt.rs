@@ -25,10 +25,10 @@ pub(crate) enum Source<'a> {
 }
 
 /// Applies an event and stores its outcome, in one transaction. Returns `None` if another transaction did that first. If a late
-/// payment finds no units on sale, expired holds are given back before it becomes due for refund.
+/// payment finds no units on sale, or its buyer at the limit, expired holds are given back before it becomes due for refund.
 pub(crate) async fn settle(database: &Database, source: Source<'_>) -> Result<Option<Receipt>, Error> {
     match attempt(database, source, Stock::Unknown).await {
-        Err(Error::OutOfStock) => {}
+        Err(Error::OutOfStock | Error::OverLimit { .. }) => {}
         result => return result,
     }
     let reference = match source {
@@ -38,6 +38,7 @@ pub(crate) async fn settle(database: &Database, source: Source<'_>) -> Result<Op
     expire_for(database, reference).await?;
     match attempt(database, source, Stock::Unknown).await {
         Err(Error::OutOfStock) => attempt(database, source, Stock::Gone).await,
+        Err(Error::OverLimit { limit, units }) => attempt(database, source, Stock::OverLimit { limit, units }).await,
         result => result,
     }
 }
@@ -79,7 +80,7 @@ async fn attempt(database: &Database, source: Source<'_>, stock: Stock) -> Resul
                     Outcome::Parked => payment_events::park(tx, event_id, began.elapsed()).await?,
                     _ => payment_events::settle(tx, event_id, status, began.elapsed()).await?,
                 }
-                if let Outcome::Quarantined(quarantine) = &outcome {
+                if let Outcome::Quarantined(quarantine) | Outcome::OverLimit(quarantine) = &outcome {
                     payment_event_quarantines::insert(tx, event_id, quarantine).await?;
                 }
                 let receipt = Receipt { event_id, status, duplicate: false, order_status };

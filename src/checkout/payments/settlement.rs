@@ -3,7 +3,7 @@
 //! All of it runs in the transaction that stores the event's outcome. Reads only suggest what to try. The guard of each
 //! statement decides; if one fails, the transaction runs again and reads the rows as they are by then.
 //!
-//! Locks are taken in the order inbox, charges, orders, holds, products.
+//! Locks are taken in the order inbox, charges, orders, holds, counters of units, products.
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -23,10 +23,18 @@ use crate::domain::{
 /// Whether a payment for a cancelled order may still get units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stock {
-    /// The payment tries; [`Failure::OutOfStock`] reports that there were not enough.
+    /// The payment tries; [`Failure::OutOfStock`] reports that there were not enough, and [`Failure::OverLimit`] that they would
+    /// pass the limit of their buyer.
     Unknown,
     /// There are not enough: the payment is due for refund.
     Gone,
+    /// They would pass the limit of their buyer: the payment is due for refund.
+    OverLimit {
+        /// The most units of one buyer.
+        limit: i64,
+        /// The units that the buyer would have.
+        units: i64,
+    },
 }
 
 /// The order that a reference names.
@@ -143,6 +151,13 @@ async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, stock: Stock) -
     let reference = Reference { order_id: Some(order.id), hold_id: Some(order.hold_id) };
     let status = if pays { ChargeStatus::Paid } else { ChargeStatus::RefundDue };
     let outcome = record_charge(tx, event, reference, status, &money_of(event, Some(order))).await?;
+    if let (Outcome::RefundDue, Stock::OverLimit { limit, units }, OrderStatus::Cancelled) =
+        (&outcome, stock, order.status)
+    {
+        let (most, got) = (format!("at most {limit} units"), format!("{units} units"));
+        let over = Quarantine::new(QuarantineReason::BuyerLimit, most, got);
+        return Ok((Outcome::OverLimit(Box::new(over)), Some(order.status)));
+    }
     if outcome != Outcome::Applied {
         return Ok((outcome, Some(order.status)));
     }

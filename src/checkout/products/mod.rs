@@ -2,6 +2,7 @@
 
 pub mod changes;
 pub(crate) mod known;
+pub mod limits;
 pub(crate) mod reads;
 pub mod stock;
 

@@ -1,6 +1,7 @@
 //! Packets: transactions whose statements travel in one round trip. A packet owns its statements, reads their replies, and
 //! finds its own rows after a COMMIT whose response was lost.
 
+pub mod counters;
 pub mod keys;
 pub mod pay_orders;
 pub mod place_orders;

@@ -8,6 +8,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
+use super::counters::Counters;
 use super::keys::Keys;
 use super::{Packet, exactly};
 use crate::db::door::{Reply, Tx};
@@ -41,6 +42,8 @@ pub struct Draft {
     pub details: Option<Arc<Details>>,
     /// How long it may stay unpaid, in seconds, if its hold says so.
     pub ttl_seconds: Option<u64>,
+    /// Units that are not held any more, each with the counter of held units that has them.
+    pub held: Vec<(Uuid, i64)>,
     /// How often that hold had been changed when the total was computed.
     pub changes: i64,
 }
@@ -100,6 +103,15 @@ impl<'a> PlaceOrders<'a> {
         owners
     }
 
+    /// Returns what the counters of held units lose.
+    fn no_longer_held(&self) -> Counters {
+        let mut counters = Counters::default();
+        for &(counter, units) in self.drafts.iter().flat_map(|draft| &draft.held) {
+            counters.take_off(counter, units);
+        }
+        counters
+    }
+
     /// Returns the first order with the shop's time, whose times are read back; of a batch without one, the first order.
     fn first(&self) -> Option<&Draft> {
         self.drafts.iter().find(|draft| draft.ttl_seconds.is_none()).or(self.drafts.first())
@@ -142,6 +154,7 @@ impl Packet for PlaceOrders<'_> {
             if !owners.is_empty() {
                 statements.push(owners::insert_of_orders(&owners));
             }
+            statements.extend(self.no_longer_held().statements());
         }
         statements
     }
@@ -155,6 +168,9 @@ impl Packet for PlaceOrders<'_> {
         if self.drafts.is_empty() {
             return Ok(None);
         }
+        let counters = self.no_longer_held();
+        let place = replies.len() - counters.statements().len().min(replies.len());
+        counters.read(&mut replies, place)?;
         let owners = self.owners().len();
         if owners > 0 && replies.pop().is_none_or(|stored| stored.affected != owners as u64) {
             return Err(Failure::Stale("order_owners/insert"));
@@ -213,6 +229,7 @@ mod tests {
             currency: "EUR".to_owned(),
             details: None,
             ttl_seconds: (number > 0).then_some(31_536_000),
+            held: Vec::new(),
             changes: i64::from(i32::MAX),
         };
         let length = |count: u128| {

@@ -10,19 +10,20 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use super::Packet;
+use super::counters::{Counted, LimitPass};
 use super::keys::Keys;
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
 use crate::db::guard::exactly;
 use crate::db::literal::{Literal, rows};
 use crate::db::sql;
-use crate::db::tables::holds::{self, HoldLine, Units, sum};
+use crate::db::tables::holds::{self, HoldLine, sum};
 use crate::db::tables::owners;
 use crate::db::tables::products::{self, Terms, UnitsOnTerms};
 use crate::domain::Details;
 
 /// What a cart adds to the packet beside its lines at most, in bytes: the lines of a hold that it replaces.
-pub const CART_BYTES: usize = 20 * 125;
+pub const CART_BYTES: usize = 20 * 195;
 /// What a line adds at most, in bytes, with a product that no other line has.
 pub const LINE_BYTES: usize = 860;
 /// How long the statements of a batch may wait for locked rows: the batch must be given up while its clients still wait, since
@@ -60,7 +61,9 @@ pub struct TakeCarts<'a> {
     /// The owners of some of them, sorted by id.
     pub owners: Vec<(Uuid, Arc<Details>)>,
     /// The lines of the holds that they replace, as they were read before, sorted.
-    pub replaced: Vec<Units>,
+    pub replaced: Vec<holds::Counted>,
+    /// The counters that have the units of some of the lines, and what they get: less what the replaced holds give back.
+    pub counted: Counted,
     /// The keys of the requests, and of copies.
     pub keys: Keys<'a>,
 }
@@ -106,10 +109,20 @@ impl TakeCarts<'_> {
     }
 
     fn insert(&self) -> String {
+        if !self.counted.marks.is_empty() {
+            return sql::holds::InsertCounted { rows: rows(self.lines().map(|line| self.row_counted(line))) }.text();
+        }
         if self.lines().all(|(_, line)| line.terms.sale.order_seconds().is_none()) {
             return sql::holds::Insert { rows: rows(self.lines().map(row)) }.text();
         }
         sql::holds::InsertWithOrderTime { rows: rows(self.lines().map(row_with_order_time)) }.text()
+    }
+
+    fn row_counted<'a>(&self, line: (&'a Cart, &'a CartLine)) -> [Literal<'a>; 10] {
+        let [id, product, qty, price, currency, expires, returns, order_seconds] = row_with_order_time(line);
+        let [buyer, held] = self.counted.marks.get(&(line.0.hold_id, line.1.product_id)).copied().unwrap_or_default();
+        let mark = |counter: Option<Uuid>| counter.map_or(Literal::Null, Literal::Id);
+        [id, product, qty, price, currency, expires, returns, order_seconds, mark(buyer), mark(held)]
     }
 
     /// Returns the units to reserve, by product.
@@ -123,15 +136,15 @@ impl TakeCarts<'_> {
 
     /// Returns the statements that end the replaced holds, and read their lines after that.
     fn release(&self) -> Option<[String; 2]> {
-        let mut hold_ids: Vec<Uuid> = self.replaced.iter().map(|units| units.hold_id).collect();
+        let mut hold_ids: Vec<Uuid> = self.replaced.iter().map(|row| row.units.hold_id).collect();
         hold_ids.dedup();
-        (!hold_ids.is_empty()).then(|| [holds::release_all(&hold_ids), holds::list_units_of(&hold_ids)])
+        (!hold_ids.is_empty()).then(|| [holds::release_all(&hold_ids), holds::list_counted_of(&hold_ids)])
     }
 
     /// Returns the statement that gives the units of replaced holds back. It locks the products of all carts, too: the statement
     /// behind it must not lock a product with a smaller id than these.
     fn give_back(&self, taken: &UnitsOnTerms<'_>) -> Option<String> {
-        let mut units = sum(self.replaced.iter().copied());
+        let mut units = sum(self.replaced.iter().map(|row| row.units));
         if units.is_empty() {
             return None;
         }
@@ -161,6 +174,8 @@ impl Packet for TakeCarts<'_> {
         if !self.owners.is_empty() {
             statements.push(owners::insert_of_holds(&self.owners));
         }
+        statements.extend(self.counted.counters.statements());
+        statements.extend(self.counted.passes.iter().map(LimitPass::insert));
         statements.extend(self.give_back(&units));
         statements.push(products::take_all(&units));
         statements.push(products::find_left_of_all(units.keys().copied(), hold_id, product_id));
@@ -170,7 +185,7 @@ impl Packet for TakeCarts<'_> {
     /// Reads the replies.
     ///
     /// # Errors
-    /// [`Failure::Stale`] when another transaction has taken a key or ended a replaced hold; [`Failure::Changed`] when the units
+    /// [`Failure::Stale`] when another transaction has taken a key or ended a replaced hold, or a counter would be over its limit; [`Failure::Changed`] when the units
     /// do not suffice, or terms have changed: nothing tells which.
     fn read(&self, replies: Vec<Reply>) -> Result<TakenCarts, Failure> {
         let mut replies = replies;
@@ -178,22 +193,31 @@ impl Packet for TakeCarts<'_> {
         if self.carts.is_empty() {
             return Ok(TakenCarts::Nothing);
         }
+        let before = if self.replaced.is_empty() { 0 } else { 2 };
+        let place = before + 1 + usize::from(!self.owners.is_empty());
+        let passes = self.counted.passes.len();
+        if replies.len() < place + self.counted.counters.statements().len() + passes {
+            return Err(Failure::Broken("a reply to a packet is missing".to_owned()));
+        }
+        let over = self.counted.counters.read(&mut replies, place);
+        drop(replies.drain(place..place + passes));
         let mut replies = replies.into_iter();
         let mut next = || replies.next().ok_or_else(|| Failure::Broken("a reply to a packet is missing".to_owned()));
         if !self.replaced.is_empty() {
             exactly("holds/release_all", next()?.affected, self.replaced.len(), Failure::Stale)?;
-            let mut lines = holds::read_units(next()?.rows)?;
+            let mut lines = holds::read_counted(&next()?.rows)?;
             lines.sort_unstable();
             if lines != self.replaced {
-                return Err(Failure::Stale("holds/list_units"));
+                return Err(Failure::Stale("holds/list_counted"));
             }
         }
         exactly("holds/insert", next()?.affected, self.lines().count(), Failure::Stale)?;
         if !self.owners.is_empty() {
             exactly("hold_owners/insert", next()?.affected, self.owners.len(), Failure::Stale)?;
         }
+        over?;
         if !self.replaced.is_empty() {
-            let products = sum(self.replaced.iter().copied()).len();
+            let products = sum(self.replaced.iter().map(|row| row.units)).len();
             exactly("products/give_back_replaced", next()?.affected, products, Failure::Changed)?;
         }
         exactly("products/take_all", next()?.affected, self.units().len(), Failure::Changed)?;
@@ -224,19 +248,32 @@ fn left(reply: Reply) -> Result<TakenCarts, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::packets::counters::COUNTER_BYTES;
     use crate::domain::{ProductStatus, Sale};
 
     /// Returns the length of a packet of so many carts, each with a line of its own product or of the same one.
-    fn length(carts: i64, sale: &Sale, replaced: i64) -> usize {
+    fn length(carts: i64, sale: &Sale, replaced: i64, limited: bool) -> usize {
         let terms = Arc::new(Terms { price_minor: i64::MAX, currency: "EUR".to_owned(), sale: sale.clone() });
         let product = |cart: i64| i64::MAX - cart;
         let line = |cart: i64| CartLine { product_id: product(cart), qty: 99_999, terms: Arc::clone(&terms) };
         let cart = |cart: i64| Cart { hold_id: Uuid::max(), lines: vec![line(cart)], ttl_seconds: 31_536_000 };
-        let old = |line: i64| Units { hold_id: Uuid::max(), product_id: i64::MIN + line, qty: 99_999 };
+        let units = |line: i64| holds::Units { hold_id: Uuid::max(), product_id: i64::MIN + line, qty: 99_999 };
+        let counter = |line: i64| Uuid::from_u128(u128::MAX - u128::from(line.unsigned_abs()));
+        let old = |line: i64| holds::Counted { units: units(line), counters: [Some(counter(line)), None] };
+        let mut counted = Counted::default();
+        (0..replaced).for_each(|line| counted.counters.take_off(counter(line), 99_999));
+        if limited {
+            for line in 0..carts {
+                let counters = [counter(1000 + line), counter(2000 + line)];
+                counters.iter().for_each(|&counter| counted.counters.add(counter, 99_999, 1_000_000));
+                counted.marks.insert((Uuid::max(), product(line)), counters.map(Some));
+            }
+        }
         let packet = TakeCarts {
             carts: (0..carts).map(cart).collect(),
             owners: Vec::new(),
             replaced: (0..replaced).map(old).collect(),
+            counted,
             keys: Keys::default(),
         };
         packet.statements().iter().map(String::len).sum()
@@ -257,11 +294,13 @@ mod tests {
         };
         for sale in [Sale::default(), sale] {
             for replaced in [0, 1] {
-                let each = (length(101, &sale, replaced) - length(1, &sale, replaced)) / 100;
-                // the replaced holds lock the products of the carts, too
-                assert!(each <= LINE_BYTES, "{each} bytes each");
+                for (limited, most) in [(false, LINE_BYTES), (true, LINE_BYTES + 2 * COUNTER_BYTES)] {
+                    let each = (length(101, &sale, replaced, limited) - length(1, &sale, replaced, limited)) / 100;
+                    // the replaced holds lock the products of the carts, too
+                    assert!(each <= most, "{each} bytes each");
+                }
             }
-            let each = (length(1, &sale, 101) - length(1, &sale, 1)) / 100;
+            let each = (length(1, &sale, 101, false) - length(1, &sale, 1, false)) / 100;
             assert!(20 * each <= CART_BYTES, "{each} bytes each");
         }
     }

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use mysql_async::Row;
 use uuid::Uuid;
 
+use super::counters::{Counted, LimitPass};
 use super::keys::Keys;
 use super::{Packet, exactly};
 use crate::db::column::column;
@@ -35,6 +36,8 @@ pub struct TakeHolds<'a> {
     pub holds: Vec<(Uuid, i64)>,
     /// The owners of some of them, sorted by id.
     pub owners: Vec<(Uuid, Arc<Details>)>,
+    /// The counters that have the units of some of them.
+    pub counted: Counted,
     /// How long the holds last, in seconds.
     pub ttl_seconds: u64,
     /// The keys of the requests, and of copies.
@@ -85,6 +88,9 @@ impl TakeHolds<'_> {
                 Literal::Code("expires_at"),
             ]
         };
+        if !self.counted.marks.is_empty() {
+            return self.insert_counted(row);
+        }
         let Some(order_seconds) = self.terms.sale.order_seconds() else {
             return sql::holds::Insert { rows: rows(self.holds.iter().map(row)) }.text();
         };
@@ -93,6 +99,17 @@ impl TakeHolds<'_> {
             [id, product, qty, price, currency, expires, returns, Literal::Count(order_seconds)]
         };
         sql::holds::InsertWithOrderTime { rows: rows(self.holds.iter().map(with_order_time)) }.text()
+    }
+
+    fn insert_counted<'row>(&self, row: impl Fn(&(Uuid, i64)) -> [Literal<'row>; 7]) -> String {
+        let order_seconds = self.terms.sale.order_seconds().map_or(Literal::Null, Literal::Count);
+        let counted = |hold: &(Uuid, i64)| {
+            let [id, product, qty, price, currency, expires, returns] = row(hold);
+            let [buyer, held] = self.counted.marks.get(&(hold.0, self.product_id)).copied().unwrap_or_default();
+            let mark = |counter: Option<Uuid>| counter.map_or(Literal::Null, Literal::Id);
+            [id, product, qty, price, currency, expires, returns, order_seconds, mark(buyer), mark(held)]
+        };
+        sql::holds::InsertCounted { rows: rows(self.holds.iter().map(counted)) }.text()
     }
 
     fn units(&self) -> i64 {
@@ -147,6 +164,8 @@ impl Packet for TakeHolds<'_> {
             if !self.owners.is_empty() {
                 statements.push(owners::insert_of_holds(&self.owners));
             }
+            statements.extend(self.counted.counters.statements());
+            statements.extend(self.counted.passes.iter().map(LimitPass::insert));
             statements.push(products::take_units(self.product_id, self.units(), self.terms));
             statements.push(self.find_left(first));
         }
@@ -158,7 +177,7 @@ impl Packet for TakeHolds<'_> {
     /// # Errors
     /// [`Refusal::ProductNotFound`]; [`Refusal::SaleNotStarted`], [`Refusal::SaleEnded`] or [`Refusal::SalePaused`] when the
     /// sale is not on; [`Refusal::SoldOut`] when the units do not suffice, with what there is;
-    /// [`Failure::Changed`] when the terms have changed.
+    /// [`Failure::Changed`] when the terms have changed; [`Failure::Stale`] when a counter would be over its limit.
     fn read(&self, mut replies: Vec<Reply>) -> Result<TakenHolds, Failure> {
         self.keys.read(&mut replies)?;
         if self.holds.is_empty() {
@@ -167,6 +186,8 @@ impl Packet for TakeHolds<'_> {
         if !self.owners.is_empty() && replies.remove(1).affected != self.owners.len() as u64 {
             return Err(Failure::Stale("hold_owners/insert"));
         }
+        self.counted.counters.read(&mut replies, 1)?;
+        drop(replies.drain(1..=self.counted.passes.len()));
         let [inserted, taken, left] = exactly(replies)?;
         let left = left.rows.into_iter().next().ok_or(Failure::Refused(Refusal::ProductNotFound))?;
         let Left { available, same, refusal, taken_at, expires_at } = self.left(left)?;
@@ -196,6 +217,7 @@ impl Packet for TakeHolds<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::packets::counters::COUNTER_BYTES;
     use crate::domain::Sale;
 
     #[test]
@@ -206,11 +228,46 @@ mod tests {
             let length = |count: usize| {
                 let holds = vec![(Uuid::max(), i64::from(i32::MAX)); count];
                 let (keys, owners) = (Keys::default(), Vec::new());
-                let packet =
-                    TakeHolds { product_id: i64::MAX, terms: &terms, holds, owners, ttl_seconds: 31_536_000, keys };
+                let packet = TakeHolds {
+                    product_id: i64::MAX,
+                    terms: &terms,
+                    holds,
+                    owners,
+                    counted: Counted::default(),
+                    ttl_seconds: 31_536_000,
+                    keys,
+                };
                 packet.statements().iter().map(String::len).sum::<usize>()
             };
             assert!(length(101) - length(1) <= 100 * ROW_BYTES, "{} bytes each", (length(101) - length(1)) / 100);
         }
+    }
+
+    #[test]
+    fn a_counter_adds_no_more_bytes_than_its_bound() {
+        let terms = Terms { price_minor: i64::MAX, currency: "EUR".to_owned(), sale: Sale::default() };
+        let length = |count: u128| {
+            let mut counted = Counted::default();
+            let holds: Vec<(Uuid, i64)> =
+                (0..count).map(|number| (Uuid::from_u128(u128::MAX - number), 1000)).collect();
+            for &(hold_id, qty) in &holds {
+                let counters = [hold_id, Uuid::from_u128(hold_id.as_u128() >> 1)];
+                counters.iter().for_each(|&counter| counted.counters.add(counter, qty, 1_000_000));
+                counted.marks.insert((hold_id, i64::MAX), counters.map(Some));
+            }
+            let (owners, keys) = (Vec::new(), Keys::default());
+            let packet = TakeHolds {
+                product_id: i64::MAX,
+                terms: &terms,
+                holds,
+                owners,
+                counted,
+                ttl_seconds: 31_536_000,
+                keys,
+            };
+            packet.statements().iter().map(String::len).sum::<usize>()
+        };
+        let each = (length(101) - length(1)) / 100;
+        assert!(each <= ROW_BYTES + 2 * COUNTER_BYTES, "{each} bytes each");
     }
 }

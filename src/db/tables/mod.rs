@@ -1,5 +1,6 @@
 //! One file per table: its rows, and the statements on it.
 
+pub mod buyer_units;
 pub mod charges;
 pub mod client_keys;
 pub mod client_trail;

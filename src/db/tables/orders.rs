@@ -207,6 +207,19 @@ pub async fn extend(tx: &mut Tx<'_>, before: &Order, pay_by: NaiveDateTime) -> R
     single("orders/extend", tx.execute(sql::orders::EXTEND, params).await?)
 }
 
+/// Locks orders whose units are out until the end of the transaction, so that none gives them back meanwhile. Runs no statement
+/// when there are none.
+///
+/// # Errors
+/// [`Failure::Raced`] when the units of one of them are not out any more.
+pub async fn recount(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<(), Failure> {
+    if order_ids.is_empty() {
+        return Ok(());
+    }
+    let affected = tx.execute_text(&sql::orders::Recount { ids: ids(order_ids) }.text()).await?;
+    exactly("orders/recount", affected, order_ids.len(), Failure::Raced)
+}
+
 /// Lists a page of orders that were not paid in time, the oldest first.
 pub async fn list_due(tx: &mut Tx<'_>, window: Window) -> Result<Page<Due>, Failure> {
     type Row = (Option<Vec<u8>>, Option<Vec<u8>>, Option<NaiveDateTime>, Option<i64>);

@@ -49,13 +49,18 @@ pub fn row_bytes(details: &Details) -> usize {
     ROW_BYTES + 2 * texts
 }
 
+/// Reads the client and the buyer in a row that was joined with an owner; `None` when it has none.
+pub(super) fn owner(row: &Row) -> Result<Option<Owner>, Failure> {
+    let Some(client_id) = column::<Option<i64>>(row, "client_id")? else { return Ok(None) };
+    let buyer = text_column(row, "buyer")?.map(Arc::from);
+    Ok(Some(Owner { client_id: (client_id != 0).then_some(client_id), buyer }))
+}
+
 /// Reads the columns of an owner in a row that was joined with it; `None` when it has none.
 pub(super) fn details(row: &Row) -> Result<Option<Arc<Details>>, Failure> {
-    let Some(client_id) = column::<Option<i64>>(row, "client_id")? else { return Ok(None) };
+    let Some(owner) = owner(row)? else { return Ok(None) };
     let metadata = text_column(row, "metadata")?.map(|json| serde_json::from_str::<Metadata>(&json)).transpose();
     let metadata = metadata.map_err(|error| Failure::Broken(format!("stored metadata is not an object: {error}")))?;
-    let owner =
-        Owner { client_id: (client_id != 0).then_some(client_id), buyer: text_column(row, "buyer")?.map(Arc::from) };
     let metadata = metadata.unwrap_or_default();
     Ok(Some(Arc::new(Details { owner, reference: text_column(row, "reference")?, metadata })))
 }

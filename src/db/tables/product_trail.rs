@@ -21,6 +21,8 @@ named! {
         Changed = "changed",
         /// An operator changed its stock.
         Stock = "stock",
+        /// An operator took units for a buyer beyond the limit.
+        LimitPassed = "limit_passed",
     }
 }
 
@@ -78,7 +80,8 @@ pub async fn insert_all(tx: &mut Tx<'_>, author: &Author, changes: &[ProductChan
     Ok(())
 }
 
-fn insert<'a>(author: &'a Author, changes: &[(i64, &'a ProductChange)]) -> String {
+/// Returns the statement that adds changes to the trails of their products, each with its place in the request.
+pub fn insert<'a>(author: &'a Author, changes: &[(i64, &'a ProductChange)]) -> String {
     let row = |&(place, change): &(i64, &'a ProductChange)| -> [Literal<'a>; 8] {
         [
             Literal::Number(change.product_id),

@@ -4,6 +4,7 @@
 pub mod buyer;
 pub mod credentials;
 pub mod schemes;
+pub mod taker;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -13,7 +13,7 @@ use crate::domain::{ChargeStatus, EventStatus, Meaning, OrderStatus, Quarantine,
 use crate::http::headers;
 use crate::http::values::{Cursor, Timestamp, Word};
 
-/// The check that a quarantined event failed.
+/// The check that a quarantined event failed, or a late payment beyond the limit of its buyer.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Quarantine")]
 pub struct QuarantineBody {
@@ -71,7 +71,8 @@ pub struct EventBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<Timestamp>,
     /// Why the event is quarantined, or was until an operator dismissed it or refunded the money. Absent for events that an
-    /// earlier version quarantined without recording it.
+    /// earlier version quarantined without recording it. Also why the money of a late payment is due for refund, if its units
+    /// would pass the limit of their buyer (`buyer_limit`).
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantine: Option<QuarantineBody>,
 }

@@ -50,7 +50,7 @@ pub struct ProductDraft {
     order_ttl_seconds: Option<Whole>,
     /// The most units of one hold, 1 to 1000.
     max_qty: Option<Whole>,
-    /// The most units of one buyer. It is stored and shown; holds are not refused by it yet.
+    /// The most units of one buyer.
     max_per_buyer: Option<Whole>,
     /// Until how many seconds after its creation a hold or an order can be extended, 1 to 2,592,000.
     max_hold_seconds: Option<Whole>,
@@ -146,7 +146,7 @@ pub struct ProductPatch {
     order_ttl_seconds: Option<Whole>,
     /// The most units of one hold.
     max_qty: Option<Whole>,
-    /// The most units of one buyer. It is stored and shown; holds are not refused by it yet.
+    /// The most units of one buyer.
     max_per_buyer: Option<Whole>,
     /// Until how many seconds after its creation a hold or an order can be extended.
     max_hold_seconds: Option<Whole>,

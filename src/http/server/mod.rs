@@ -11,7 +11,7 @@ mod limits;
 mod listener;
 pub(crate) mod parameters;
 mod places;
-mod rates;
+pub(crate) mod rates;
 
 use std::convert::Infallible;
 use std::io;

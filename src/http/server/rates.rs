@@ -114,7 +114,7 @@ fn is_unverified(status: StatusCode) -> bool {
 }
 
 /// Returns the address of the client.
-fn address(limits: &RateLimits, request: &Request) -> IpAddr {
+pub(in crate::http) fn address(limits: &RateLimits, request: &Request) -> IpAddr {
     let peer = request.remote_addr().as_socket_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), SocketAddr::ip);
     let lines = |name: &str| request.headers().get_all(name).into_iter().map(HeaderValue::as_bytes);
     limits.proxies().client(peer, lines(FORWARDED), lines(X_FORWARDED_FOR))

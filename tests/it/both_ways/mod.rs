@@ -9,14 +9,14 @@ use std::sync::Arc;
 use holdfast::config::Config;
 use holdfast::domain::{AdminToken, Origins};
 use holdfast::http;
-use holdfast::rate::Clock as RateClock;
+use holdfast::rate::{Clock as RateClock, TrustedProxies};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use uuid::Uuid;
 
 use self::requests::{Sent, operations, particular};
 use crate::signatures::now;
-use crate::support::{Bare, Shop};
+use crate::support::{Bare, Shop, with_policy};
 
 /// The token of operators.
 const TOKEN: &str = "an-operators-token-of-these-tests";
@@ -133,6 +133,9 @@ impl BothWays {
         for shop in [&first, &second] {
             shop.product(100_000).await;
             shop.product(1).await;
+            let limited = shop.product(100).await;
+            let set = "SET max_per_buyer = 4, limit_state = 'enforced'";
+            shop.execute(&format!("UPDATE products {set} WHERE id = {limited}")).await;
         }
         let config = |shop: &Shop| change(Config { admin_token: AdminToken::new(TOKEN), ..shop.config() });
         // stands still: of two ways, none is admitted because it was slower
@@ -235,4 +238,20 @@ async fn both_ways_respond_alike_to_browsers_and_to_callers_over_a_limit() {
     }
     let refused = seen.iter().filter(|status| **status == 429).count();
     assert!(refused > 100 && seen.contains(&204) && seen.contains(&201), "{refused} of {}", seen.len());
+}
+
+#[tokio::test]
+async fn both_ways_count_the_units_that_a_caller_holds() {
+    let ways = BothWays::open(|config| {
+        let trusted_proxies = TrustedProxies::parse("127.0.0.1").expect("networks");
+        let config = with_policy(config, |policy| policy.max_held_units = NonZeroU32::new(2));
+        Config { trusted_proxies, ..config }
+    })
+    .await;
+    let hold = |address: &str| {
+        Sent::new("POST", "/api/holds", Some(r#"{"product_id":1,"qty":2}"#))
+            .with_header(format!("X-Forwarded-For: {address}"))
+    };
+    let requests = ["192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"].map(hold);
+    assert_eq!(ways.compare_all(&requests).await, [201, 409, 201, 201, 409]);
 }

@@ -182,9 +182,14 @@ fn holds() -> Vec<Sent> {
     let last = r#"{"product_id":2,"qty":1}"#;
     let keyed = post("/api/holds", last).with_header("Idempotency-Key: last");
     let token = keyed.with_header(format!("Authorization: Bearer {TOKEN}"));
-    let unknown = r#"{"product_id":3,"qty":1}"#;
+    let unknown = r#"{"product_id":4711,"qty":1}"#;
     let bodies = [last, unknown, r#"{"product_id":1,"qty":11}"#, r#"{"product_id":2,"qty":2}"#];
     let others = bodies.map(|body| post("/api/holds", body));
+    // the third product has a limit per buyer
+    let limited = [r#"{"product_id":3,"qty":1}"#, r#"{"product_id":3,"qty":5,"buyer":"b"}"#];
+    let limited = limited.map(|body| post("/api/holds", body));
+    let here = limited[0].with_headers(["Holdfast-Buyer: b", "X-Forwarded-For: 192.0.2.1"]);
+    let others = others.into_iter().chain(limited).chain([here]);
     let all = [keyed.clone(), keyed.clone(), token, keyed.with_body(unknown)].into_iter().chain(others);
     all.chain(carts()).collect()
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use holdfast::app::App;
-use holdfast::checkout::{Error, NewCart, NewLine, Taken};
-use holdfast::domain::Refusal;
+use holdfast::checkout::{Error, Named, NewCart, NewLine, Taken};
+use holdfast::domain::{Caller, Details, Refusal};
 
 use super::{cart, products, refused, reserved, take};
 use crate::support::Shop;
@@ -16,10 +16,24 @@ pub(super) fn request(
     app: &Arc<App>,
     lines: &[(i64, i64)],
 ) -> impl Future<Output = Result<Taken, Error>> + Send + use<> {
+    of_buyer(app, None, lines)
+}
+
+/// Takes these lines for a buyer, which a product with a limit per buyer demands, or for none.
+fn of_buyer(
+    app: &Arc<App>,
+    buyer: Option<&str>,
+    lines: &[(i64, i64)],
+) -> impl Future<Output = Result<Taken, Error>> + Send + use<> {
     let app = Arc::clone(app);
-    let line = |&(product_id, qty): &(i64, i64)| NewLine { product: holdfast::checkout::Named::Id(product_id), qty };
+    let details = Details::of_hold(&Caller::anonymous(), buyer.map(str::to_owned), None, None).expect("a name");
+    let line = |&(product_id, qty): &(i64, i64)| NewLine { product: Named::Id(product_id), qty };
     let lines = lines.iter().map(line).collect();
-    async move { app.checkout.create_cart(NewCart { lines, replaces: None, keyed: None, details: None }).await }
+    async move {
+        app.checkout
+            .create_cart(NewCart { lines, replaces: None, keyed: None, details, held_on: None, operator: None })
+            .await
+    }
 }
 
 async fn set(shop: &Shop, product_id: i64, terms: &str) {
@@ -157,6 +171,7 @@ async fn every_term_that_changes_before_the_guard_counts_for_the_cart() {
         ("", "hold_ttl_seconds = 7", ""),
         ("", "order_ttl_seconds = 7", ""),
         ("", "max_per_buyer = 7", ""),
+        ("", "max_per_buyer = 7", "buyer_required"),
         ("hold_ttl_seconds = 5", "status = 'retired'", "sale_ended"),
         ("hold_ttl_seconds = 5", "sale_starts_at = NOW(6) + INTERVAL 1 DAY", "sale_not_started"),
         ("sale_starts_at = '2020-01-01'", "sale_ends_at = NOW(6)", "sale_ended"),
@@ -175,10 +190,11 @@ async fn every_term_that_changes_before_the_guard_counts_for_the_cart() {
             set(&shop, other, before).await;
         }
         let (app, proxy) = shop.app_through_proxy().await;
-        request(&app, &[(one, 1), (other, 2)]).await.expect("enough units");
+        let buyer = (code != "buyer_required").then_some("b");
+        of_buyer(&app, buyer, &[(one, 1), (other, 2)]).await.expect("enough units");
         proxy.clear();
         let packet = proxy.on("-- products/take_all", Action::PauseBefore);
-        let taken = in_order([request(&app, &[(one, 1), (other, 2)])]);
+        let taken = in_order([of_buyer(&app, buyer, &[(one, 1), (other, 2)])]);
         packet.reached().await;
         set(&shop, other, after).await;
         drop(packet);
@@ -210,9 +226,9 @@ async fn terms_that_are_remembered_take_a_cart_without_a_read() {
                  order_ttl_seconds = 40, max_qty = 5, max_per_buyer = 6";
     set(&shop, other, terms).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    request(&app, &[(one, 1), (other, 2)]).await.expect("enough units");
+    of_buyer(&app, Some("b"), &[(one, 1), (other, 2)]).await.expect("enough units");
     proxy.clear();
-    let taken = request(&app, &[(one, 1), (other, 2)]).await.expect("enough units");
+    let taken = of_buyer(&app, Some("b"), &[(one, 1), (other, 2)]).await.expect("enough units");
     assert_eq!((sent(&proxy, "products/take_all_on_terms"), sent(&proxy, "products/list_some")), (1, 0));
     assert_eq!(taken.others[0].order_ttl_seconds, Some(40));
     let expected = Err(Refusal::InvalidItems { max: 20 });

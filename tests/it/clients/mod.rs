@@ -23,7 +23,7 @@ use crate::signatures::now;
 use crate::support::{Answer, Bare, Client, Shop};
 
 /// The operators' token of the configuration.
-const OPERATOR: &str = "an-operators-token-of-these-tests";
+pub(crate) const OPERATOR: &str = "an-operators-token-of-these-tests";
 
 /// A new client, as its operator knows it.
 #[derive(Debug, Clone)]

@@ -76,7 +76,7 @@ impl Scenario {
         match state {
             Order::Pending => {}
             _ if pending => {}
-            Order::Cancelled if shop.reserve(self.has(Part::StockGuard)) => {}
+            Order::Cancelled if self.take_again(shop, self.orders[order]) => {}
             Order::Paid(paid) | Order::Refunded { charge: paid, .. } if paid == charge => return Status::Ignored,
             _ => return Status::RefundDue,
         }
@@ -84,12 +84,22 @@ impl Scenario {
         Status::Applied
     }
 
+    /// Takes the unit of a hold again, and counts it; changes nothing if it cannot be had.
+    fn take_again(&self, shop: &mut Shop, hold: usize) -> bool {
+        let before = shop.clone();
+        let taken = shop.count(hold, self.has(Part::LimitGuard)) && shop.reserve(self.has(Part::StockGuard));
+        if !taken {
+            *shop = before;
+        }
+        taken
+    }
+
     /// Cancels an order that is not paid, and puts its unit back on sale, once.
     pub(super) fn cancel(&self, shop: &mut Shop, order: usize) -> bool {
         let ours = shop.orders[order] == Order::Pending || !self.has(Part::CancelGuard);
         if ours {
             shop.orders[order] = Order::Cancelled;
-            shop.give_back();
+            shop.give_back(self.orders[order]);
         }
         ours
     }
@@ -104,7 +114,7 @@ impl Scenario {
         {
             shop.orders[order] = Order::Refunded { charge: paid, restocked: restock };
             if restock {
-                shop.give_back();
+                shop.give_back(self.orders[order]);
             }
             return Status::Applied;
         }

@@ -14,7 +14,7 @@
 //! leave out a [`Part`] of the protocol: the tests in `missing` show which promise breaks without each part, and that
 //! each promise can break.
 //!
-//! Left out: quantities (and so holds that shrink), the deadlines of orders, which are extended as those of holds are; carts and several products; amounts in part; events without a `txn_id`; `Idempotency-Key`s
+//! Left out: quantities (and so holds that shrink), the deadlines of orders, which are extended as those of holds are; carts and several products (a limit per buyer is one for all holds); amounts in part; events without a `txn_id`; `Idempotency-Key`s
 //! and copies of requests other than deliveries; batches (one is as atomic as its transaction); refusals, which
 //! change nothing; a COMMIT whose response is lost (the same as a crash right after it, and a delivery repeated);
 //! responses other than 2xx; what the engine does by itself (locks in other orders, deadlocks: they roll back, and a
@@ -135,6 +135,14 @@ fn a_late_payment_gets_the_unit_again_or_is_due() {
     let shows = vec![promise::ANSWERED, promise::LATE, promise::DUE];
     let other = Event { order: Some(1), ..paid(T2) };
     explore(Scenario { crashes: 1, deliveries: 2, shows, ..two_buyers(&[paid(T1), other]) }, 25_000);
+}
+
+#[test]
+fn a_buyer_keeps_the_limit_and_units_from_before_it_are_counted_once() {
+    let shows = vec![promise::ANSWERED, promise::LATE, promise::DUE, promise::RESTOCKED];
+    let base = Scenario { stock: 2, limit: Some(1), holds_end: true, ..two_buyers(&[paid(T1), restocked(T1)]) };
+    explore(Scenario { crashes: 1, shows: shows.clone(), ..base.clone() }, 10_000);
+    explore(Scenario { limit_comes: true, shows, ..base }, 10_000);
 }
 
 #[test]

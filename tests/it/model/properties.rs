@@ -25,6 +25,8 @@ pub(super) const ACKNOWLEDGED_PAYS: &str = "no acknowledged payment waits once i
 pub(super) const A_TASK_CAN_GO_ON: &str = "while tasks are under way, one of them can go on";
 pub(super) const GIVEN_BACK_ONCE: &str = "a charge that was given back neither pays nor is due";
 
+pub(super) const COUNTED: &str = "the counter has the marked units that are out";
+pub(super) const WITHIN_LIMIT: &str = "no buyer has more units than the limit, if it was there from the beginning";
 pub(super) const ENDS_AT_ITS_DEADLINE: &str = "a worker ends a hold only after its deadline";
 
 pub(super) const PARKED_PAID: &str = "a payment that came before its order paid it";
@@ -36,7 +38,7 @@ pub(super) const MENDED: &str = "the sweep applies a payment that a crash left w
 pub(super) const QUARANTINED: &str = "an event is quarantined";
 pub(super) const ANSWERED: &str = "every event is acknowledged and the state is quiet";
 
-pub(super) const ALWAYS: [(&str, Condition); 16] = [
+pub(super) const ALWAYS: [(&str, Condition); 18] = [
     (CONSERVED, conserved),
     (NOT_OVERSOLD, not_oversold),
     (ONE_ORDER_PER_HOLD, one_order_per_hold),
@@ -52,6 +54,8 @@ pub(super) const ALWAYS: [(&str, Condition); 16] = [
     (ACKNOWLEDGED_PAYS, acknowledged_pays),
     (A_TASK_CAN_GO_ON, a_task_can_go_on),
     (GIVEN_BACK_ONCE, given_back_once),
+    (COUNTED, counted),
+    (WITHIN_LIMIT, within_limit),
     (ENDS_AT_ITS_DEADLINE, |_, world| !world.shop.ended_early),
 ];
 
@@ -254,4 +258,16 @@ fn given_back_once(scenario: &Scenario, world: &World) -> bool {
             let due = scenario.successes(shop, charge).any(|(_, status)| status == Status::RefundDue);
             !due && !shop.orders.contains(&Order::Paid(charge))
         })
+}
+
+/// A counter has what the marks on the rows of holds say.
+fn counted(scenario: &Scenario, world: &World) -> bool {
+    let marked = |hold: &usize| world.shop.marks[*hold] && scenario.is_out(&world.shop, *hold).is_some();
+    usize::try_from(world.shop.counted) == Ok((0..scenario.holds).filter(marked).count())
+}
+
+/// "Limit per buyer: units of one buyer in active holds, pending, paid and not restocked orders."
+fn within_limit(scenario: &Scenario, world: &World) -> bool {
+    let out = (0..scenario.holds).filter(|&hold| scenario.is_out(&world.shop, hold).is_some()).count();
+    scenario.limit_comes || scenario.limit.is_none_or(|most| usize::try_from(most).is_ok_and(|most| out <= most))
 }

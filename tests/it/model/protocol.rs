@@ -27,6 +27,9 @@ impl Model for Scenario {
         if world.tasks.len() < self.at_once {
             self.steps_that_begin(world, steps);
         }
+        if self.limit_comes && world.shop.limit.is_none() {
+            steps.push(Step::SetLimit);
+        }
         if self.parking_ends {
             steps.extend(self.events_in(world, Status::RefundDue).map(Step::PayBack));
         }
@@ -57,6 +60,11 @@ impl Model for Scenario {
             Step::Deliver(event) => self.deliver(&mut world, event),
             Step::Sweep(event) | Step::Replay(event) => self.claim(&mut world, Caller::Worker, &[event]),
             Step::EndParking(event) => self.find_parked_too_long(&mut world, event),
+            Step::SetLimit => {
+                world.shop.limit = self.limit;
+                true
+            }
+            Step::Count(hold) => self.find_uncounted(&mut world, hold),
             Step::PayBack(event) => world.shop.shift(event, Status::RefundDue, Status::Refunded),
             Step::Go(task) => {
                 world.stop(&task);
@@ -108,6 +116,10 @@ impl Scenario {
             let found = |&event: &usize| self.sweepable(&world.shop, event);
             steps.extend((0..self.events.len()).filter(found).map(Step::Sweep));
         }
+        if self.limit_comes && world.shop.limit.is_some() {
+            let uncounted = |&hold: &usize| !world.shop.marks[hold] && self.is_out(&world.shop, hold).is_some();
+            steps.extend((0..self.holds).filter(uncounted).map(Step::Count));
+        }
         if self.parking_ends {
             steps.extend(self.events_in(world, Status::Parked).map(Step::EndParking));
             steps.extend(self.events_in(world, Status::Dead).map(Step::Replay));
@@ -124,7 +136,7 @@ impl Scenario {
 impl Scenario {
     fn take(&self, world: &mut World, hold: usize) -> bool {
         world.shop.holds[hold] = Hold::Active;
-        world.shop.reserve(true)
+        world.shop.count(hold, true) && world.shop.reserve(true)
     }
 
     /// One guarded update: the transaction that changes the row gives the unit back.
@@ -132,7 +144,7 @@ impl Scenario {
         let ours = world.shop.holds[hold] == from && !world.hold_is_locked(self, hold);
         if ours {
             world.shop.holds[hold] = to;
-            world.shop.give_back();
+            world.shop.give_back(hold);
         }
         ours
     }
@@ -164,6 +176,13 @@ impl Scenario {
             world.start(Task::Placing { order });
         }
         ours
+    }
+
+    /// Any number of workers may find the same hold.
+    fn find_uncounted(&self, world: &mut World, hold: usize) -> bool {
+        let Some(ordered) = self.is_out(&world.shop, hold) else { return false };
+        world.start(Task::Counting { hold, ordered });
+        true
     }
 
     fn find_overdue(&self, world: &mut World, order: usize) -> bool {
@@ -243,7 +262,20 @@ impl Scenario {
             }
             Task::Expiring { hold } => self.mark_expired(world, hold),
             Task::EndingParking { event } => self.commit_parking_ended(world, event),
+            Task::Counting { hold, ordered } => self.commit_count(world, hold, ordered),
         }
+    }
+
+    /// The guard on the mark and on the state of the hold, and the lock of its order.
+    fn commit_count(&self, world: &mut World, hold: usize, ordered: bool) -> bool {
+        if world.hold_is_locked(self, hold) {
+            return false;
+        }
+        let is_same = !world.shop.marks[hold] && self.is_out(&world.shop, hold) == Some(ordered);
+        if is_same || !self.has(Part::MarkGuard) {
+            world.shop.count(hold, false);
+        }
+        true
     }
 
     fn commit_received(&self, world: &mut World, event: usize, saw: Sight) -> bool {
@@ -270,7 +302,7 @@ impl Scenario {
         if is_active || world.shop.holds[hold] == Hold::RunOut {
             world.shop.ended_early |= is_active;
             world.shop.holds[hold] = Hold::Expired;
-            world.shop.give_back();
+            world.shop.give_back(hold);
         }
         true
     }

@@ -37,10 +37,14 @@ pub(super) enum Part {
     HoldsEndWhenMarked,
     /// `UPDATE holds SET status = 'expired' … AND expires_at <= NOW(6)`: a worker compares the deadline once more.
     DeadlineGuard,
+    /// A late payment is due when its unit would pass the limit of the buyer.
+    LimitGuard,
+    /// `UPDATE holds SET counted_on = … AND counted_on IS NULL`, with the state in which the hold was read.
+    MarkGuard,
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::WebhookLooksAgain,
         Self::OrderLooksAgain,
         Self::Sweep,
@@ -56,6 +60,8 @@ impl Part {
         Self::DueChargesWakeRefunds,
         Self::DeadRefundsWake,
         Self::HoldsEndWhenMarked,
+        Self::LimitGuard,
+        Self::MarkGuard,
         Self::DeadlineGuard,
     ];
 }
@@ -68,6 +74,9 @@ pub(super) struct Scenario {
     /// How many holds there may be, and how many of them are active at the start.
     pub(super) holds: usize,
     pub(super) taken: usize,
+    /// The most units of one buyer, who has all holds; and whether the limit is only set while units are out.
+    pub(super) limit: Option<i8>,
+    pub(super) limit_comes: bool,
     /// The hold of each order; an order's number is the id that its client chose.
     pub(super) orders: Vec<usize>,
     pub(super) events: Vec<Event>,
@@ -107,10 +116,14 @@ impl Scenario {
 
     pub(super) fn opening(&self) -> Shop {
         let hold = |hold| if hold < self.taken { Hold::Active } else { Hold::NotTaken };
+        let taken = i8::try_from(self.taken).expect("a few holds");
         Shop {
             stock: self.stock,
-            reserved: i8::try_from(self.taken).expect("a few holds"),
+            reserved: taken,
             holds: (0..self.holds).map(hold).collect(),
+            limit: self.limit.filter(|_| !self.limit_comes),
+            counted: if self.limit.is_some() && !self.limit_comes { taken } else { 0 },
+            marks: (0..self.holds).map(|hold| hold < self.taken && self.limit.is_some() && !self.limit_comes).collect(),
             orders: vec![Order::Absent; self.orders.len()],
             inbox: vec![None; self.events.len()],
             ended_early: false,
@@ -127,6 +140,17 @@ impl Scenario {
             (None, Some(_)) if event.order.is_some() => Resolved::Contradiction,
             (Some(order), _) | (None, Some(order)) => Resolved::Order(order),
             (None, None) => Resolved::Missing,
+        }
+    }
+
+    /// Returns whether the unit of a hold is reserved, and whether it is ordered.
+    pub(super) fn is_out(&self, shop: &Shop, hold: usize) -> Option<bool> {
+        match shop.holds[hold] {
+            Hold::Active | Hold::RunOut => Some(false),
+            Hold::Ordered => {
+                self.order_of(shop, hold).filter(|&order| shop.orders[order].keeps_its_unit()).map(|_| true)
+            }
+            Hold::NotTaken | Hold::Released | Hold::Expired => None,
         }
     }
 

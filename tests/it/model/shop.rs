@@ -95,6 +95,11 @@ pub(super) struct Shop {
     pub(super) stock: i8,
     pub(super) reserved: i8,
     pub(super) holds: Vec<Hold>,
+    /// The most units of one buyer, who has all holds; `None`: there is no limit, or not yet.
+    pub(super) limit: Option<i8>,
+    /// The counter of the buyer's units, and whether it has the unit of each hold while that is out.
+    pub(super) counted: i8,
+    pub(super) marks: Vec<bool>,
     pub(super) orders: Vec<Order>,
     pub(super) inbox: Vec<Option<Row>>,
     /// Whether a worker has ended a hold before its deadline.
@@ -110,8 +115,24 @@ impl Shop {
         fits
     }
 
-    pub(super) fn give_back(&mut self) {
+    /// Puts the unit of a hold back on sale, and takes it off the counter that has it.
+    pub(super) fn give_back(&mut self, hold: usize) {
         self.reserved -= 1;
+        self.counted -= i8::from(self.marks[hold]);
+    }
+
+    /// Counts the unit of a hold, if there is a limit or it was counted before. Returns false when it would pass the limit; the
+    /// check can be left out to show that it is needed.
+    pub(super) fn count(&mut self, hold: usize, guarded: bool) -> bool {
+        if self.limit.is_none() && !self.marks[hold] {
+            return true;
+        }
+        if guarded && self.limit.is_some_and(|most| self.counted >= most) {
+            return false;
+        }
+        self.counted += 1;
+        self.marks[hold] = true;
+        true
     }
 
     /// Inserts the event with its outcome, or parked.

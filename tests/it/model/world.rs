@@ -38,6 +38,8 @@ pub(super) enum Task {
     Expiring { hold: usize },
     /// Has found an event that has waited too long, and no order for it.
     EndingParking { event: usize },
+    /// Has found a hold to count, in this state.
+    Counting { hold: usize, ordered: bool },
 }
 
 /// The task for which waiting events are applied.
@@ -67,6 +69,10 @@ pub(super) enum Step {
     EndParking(usize),
     /// An operator replays a dead event.
     Replay(usize),
+    /// An operator sets the limit.
+    SetLimit,
+    /// A worker counts a hold from before the limit.
+    Count(usize),
     /// An operator gives back a charge that is due.
     PayBack(usize),
     /// A task takes its next step.

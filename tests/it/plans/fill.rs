@@ -12,8 +12,8 @@ use mysql_async::prelude::Queryable;
 use uuid::Uuid;
 
 use super::rows::{
-    charges, client_keys, client_trail, clients, deliveries, event_operators, events, hold_owners, holds, keys, links,
-    numbers, objects, order_events, order_owners, orders, product_trail, products, quarantines, trail,
+    buyer_units, charges, client_keys, client_trail, clients, deliveries, event_operators, events, hold_owners, holds,
+    keys, links, numbers, objects, order_events, order_owners, orders, product_trail, products, quarantines, trail,
 };
 use crate::support::server::{TestDatabase, connect};
 
@@ -108,6 +108,11 @@ pub(super) fn order(number: i64) -> Uuid {
     id(number, 2)
 }
 
+/// The id of a counter.
+pub(super) fn counter(number: i64) -> Uuid {
+    id(number, 7)
+}
+
 /// The product of a hold's row.
 pub(super) fn product_of(number: i64) -> i64 {
     let late = LATE_ORDERS.contains(&number) || LATE_HOLDS.contains(&number);
@@ -168,7 +173,7 @@ impl World {
             vec![events(), trail(), quarantines(), deliveries()],
             vec![holds(), products(), product_trail(), hold_owners(), charges(), links(), objects()],
             vec![orders(), order_owners(), order_events(), keys()],
-            vec![clients(), client_keys(), client_trail(), event_operators()],
+            vec![clients(), client_keys(), client_trail(), event_operators(), buyer_units()],
         ];
         let groups = groups.map(|group| world.run(group));
         futures_util::future::join_all(groups).await;

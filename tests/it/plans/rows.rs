@@ -12,9 +12,11 @@ pub(super) fn numbers() -> Vec<String> {
 
 pub(super) fn products() -> String {
     format!(
-        "INSERT INTO products (id, sku, name, price_minor, currency, stock, reserved, status, order_ttl_seconds)
+        "INSERT INTO products (id, sku, name, price_minor, currency, stock, reserved, status, order_ttl_seconds,
+                               max_per_buyer, limit_state)
          SELECT i, CONCAT('sku-', i), CONCAT('product ', i), 4999, 'EUR', 10000000, 1000000,
-                IF(i BETWEEN 1001 AND 100000, 'retired', 'on_sale'), IF(i = 3, 60, NULL)
+                IF(i BETWEEN 1001 AND 100000, 'retired', 'on_sale'), IF(i = 3, 60, NULL), IF(i IN (4, 5), 4, NULL),
+                CASE i WHEN 4 THEN 'counting' WHEN 5 THEN 'enforced' END
          FROM numbers WHERE i <= {ROWS} ORDER BY i"
     )
 }
@@ -74,6 +76,10 @@ pub(super) fn orders() -> String {
         refunded = by_range(&[(&REFUNDED, "4999")], "0"),
         end = LATE_ORDERS.end,
     )
+}
+
+pub(super) fn buyer_units() -> String {
+    format!("INSERT INTO buyer_units (id, units) SELECT {}, 1 FROM numbers WHERE i <= {ROWS} ORDER BY i", id_of("i", 7))
 }
 
 /// The owners of holds: half of the paid ones have one buyer and one reference.

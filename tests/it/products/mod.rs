@@ -64,7 +64,8 @@ async fn a_product_is_created_with_its_terms_and_sold_by_them() {
     for (field, value) in told.as_object().expect("an object") {
         assert_eq!(&seen.body[field], value, "{field}");
     }
-    client.hold(id(&made), 12).await;
+    let hold = json!({ "product_id": id(&made), "qty": 12, "buyer": "b" });
+    client.post("/api/holds", &hold).await.expect(201);
     client.try_hold(id(&made), 13).await.refused(422, "invalid_quantity");
     let [created] = trail(&client, id(&made)).await.try_into().expect("one entry");
     assert_eq!((&created["action"], &created["actor"]), (&json!("created"), &json!("operator")));

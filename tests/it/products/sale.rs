@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use holdfast::app::App;
-use holdfast::checkout::{Error, Operation};
-use holdfast::domain::Refusal;
+use holdfast::checkout::{Error, NewHold, Operation, Taken};
+use holdfast::domain::{Details, Owner, Refusal};
 use serde_json::json;
 
 use super::{desk, patch};
@@ -188,6 +188,18 @@ async fn a_product_may_allow_fewer_or_more_units_than_the_shop() {
     shop.assert_conserved().await;
 }
 
+/// A request of a buyer, who may have a limit.
+fn hold_of_buyer(
+    app: &Arc<App>,
+    product_id: i64,
+    qty: i64,
+) -> impl Future<Output = Result<Taken, Error>> + Send + use<> {
+    let app = Arc::clone(app);
+    let owner = Owner { client_id: None, buyer: Some("b".into()) };
+    let details = Details::of(owner, None, None).expect("a name");
+    async move { app.checkout.create_hold(NewHold { details, ..NewHold::new(product_id, qty, None) }).await }
+}
+
 /// A shop with one product, whose terms the instance remembers.
 async fn known(terms: &str) -> (Shop, i64, Arc<App>, Proxy) {
     let shop = Shop::open().await;
@@ -196,7 +208,7 @@ async fn known(terms: &str) -> (Shop, i64, Arc<App>, Proxy) {
         set(&shop, terms).await;
     }
     let (app, proxy) = shop.app_through_proxy().await;
-    hold(&app, product_id, 1, None).await.expect("enough units");
+    hold_of_buyer(&app, product_id, 1).await.expect("enough units");
     proxy.clear();
     (shop, product_id, app, proxy)
 }
@@ -224,7 +236,7 @@ async fn every_term_that_changes_before_the_guard_counts_for_the_hold() {
     ] {
         let (shop, product_id, app, proxy) = known(before).await;
         let packet = proxy.on("-- products/take", Action::PauseBefore);
-        let taken = in_order([hold(&app, product_id, 2, None)]);
+        let taken = in_order([hold_of_buyer(&app, product_id, 2)]);
         packet.reached().await;
         set(&shop, after).await;
         packet.release();

@@ -12,7 +12,13 @@ use self::owners::{Owned, Statement, foreign, with_variables};
 use self::source::Crate;
 
 /// The columns on which the first promise rests.
-const OWNED: [Owned; 4] = [
+const OWNED: [Owned; 5] = [
+    Owned {
+        table: "buyer_units",
+        column: "units",
+        module: "db::tables::buyer_units",
+        callers: &["checkout::units", "checkout::products::limits", "db::packets"],
+    },
     Owned {
         table: "products",
         column: "reserved",

@@ -1,31 +1,43 @@
 //! Which carts of a batch can be had: a read of all their products, and of what may come back of those that are short. Every
 //! refusal rests on it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use uuid::Uuid;
+
+use super::ledger::{self, Ledger, counters};
 use super::request::{CartRequest, Replaced, refusal_of};
 use super::{Batch, Candidate, CartJob, Refused, products_of};
 use crate::checkout::holds::answers::still_unknown;
 use crate::checkout::holds::supply::explain;
 use crate::db::error::Error;
-use crate::db::packets::take_carts::CartLine;
+use crate::db::packets::take_carts::{Cart, CartLine};
+use crate::db::tables::buyer_units;
 use crate::db::tables::holds::Supply;
 use crate::db::tables::products::{Product, Terms};
 use crate::domain::{Refusal, RefusedLine};
 
-/// Why a cart cannot be had.
-type Verdict = Result<Vec<CartLine>, Refusal>;
+/// Whether a cart can be had.
+enum Verdict {
+    Fits(Vec<CartLine>),
+    /// It would pass a limit beside earlier carts of the batch, which may still fail.
+    Later,
+    Refused(Refusal),
+}
 
 /// What was read for a batch.
 struct Facts {
-    products: BTreeMap<i64, (Product, Arc<Terms>)>,
+    products: Products,
     /// The supplies of the products that have too few units for all carts.
     supplies: HashMap<i64, Supply>,
     /// Units that no cart before has taken, by product.
     left: BTreeMap<i64, i64>,
     /// The shop's limit of units.
     max_qty: i64,
+    /// The counters of the carts.
+    ledger: Ledger,
 }
 
 impl Batch<'_> {
@@ -38,20 +50,22 @@ impl Batch<'_> {
         jobs: Vec<CartJob>,
         replaced: &Replaced,
     ) -> Result<(Vec<Candidate>, Refused), (Vec<CartJob>, Error)> {
-        let mut facts = match self.read_facts(&jobs).await {
+        let mut facts = match self.read_facts(&jobs, replaced).await {
             Ok(facts) => facts,
             Err(error) => return Err((jobs, error)),
         };
         let (mut candidates, mut refused) = (Vec::new(), Vec::new());
         for job in jobs {
             match facts.judge(&job.request, replaced) {
-                Ok(lines) => match self.cart(&job.request, lines) {
+                Verdict::Fits(lines) => match self.cart(&job.request, lines) {
                     Some(cart) => candidates.push(Candidate { job, cart }),
                     None => refused.push((Refusal::MixedCurrencies, job)),
                 },
-                Err(refusal) => refused.push((refusal, job)),
+                Verdict::Later => self.again.push(job),
+                Verdict::Refused(refusal) => refused.push((refusal, job)),
             }
         }
+        self.ledger = facts.ledger;
         self.work.left.record(facts.left);
         match still_unknown(&self.database, &mut self.again, refused).await {
             Ok(refused) => Ok((candidates, refused)),
@@ -62,7 +76,38 @@ impl Batch<'_> {
         }
     }
 
-    async fn read_facts(&self, jobs: &[CartJob]) -> Result<Facts, Error> {
+    /// Reads counters.
+    pub(super) async fn read_counters(&self, mut counters: Vec<Uuid>) -> Result<HashMap<Uuid, i64>, Error> {
+        if counters.is_empty() {
+            return Ok(HashMap::new());
+        }
+        counters.sort_unstable();
+        counters.dedup();
+        let counters = &counters;
+        self.database.read("buyer_units.list", |tx| async move { buyer_units::list(tx, counters).await }.boxed()).await
+    }
+
+    /// Returns whether the limits allow all of these carts, whose terms are remembered, and then counts them.
+    pub(super) async fn fit_limits(
+        &mut self,
+        requests: &[&CartRequest],
+        carts: &[Cart],
+        replaced: &Replaced,
+    ) -> Result<bool, Error> {
+        let pairs = || requests.iter().copied().zip(carts);
+        let counters = pairs().flat_map(|(request, cart)| ledger::counters_of(request, &cart.lines)).collect();
+        let mut ledger = Ledger::new(self.read_counters(counters).await?, self.work.max_held);
+        for (request, cart) in pairs() {
+            if !ledger.over(request, &cart.lines, replaced).is_empty() {
+                return Ok(false);
+            }
+            ledger.accept(request, &cart.lines, replaced);
+        }
+        self.ledger = ledger;
+        Ok(true)
+    }
+
+    async fn read_facts(&self, jobs: &[CartJob], replaced: &Replaced) -> Result<Facts, Error> {
         let work = self.work;
         let mut products = work.products.read_some(&self.database, &products_of(jobs)).await?;
         let mut wanted: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
@@ -70,12 +115,25 @@ impl Batch<'_> {
             let (most, sum) = wanted.entry(product_id).or_insert((0, 0));
             (*most, *sum) = (qty.max(*most), *sum + qty);
         }
+        let counters = || jobs.iter().flat_map(|job| counters_of(&job.request, &products)).collect();
+        let mut ledger = Ledger::new(self.read_counters(counters()).await?, work.max_held);
+        let over = |job: &CartJob| ledger.over(&job.request, &lines_of(&job.request, &products), replaced);
+        let limited: BTreeSet<i64> = jobs.iter().flat_map(|job| over(job).into_keys()).collect();
+        // all units on sale would not be enough, so what has run out is given back
+        for (product_id, (_, sum)) in &mut wanted {
+            if limited.contains(product_id) {
+                *sum = i64::MAX;
+            }
+        }
         let short = wanted.into_iter().filter_map(|(product_id, wanted)| {
             let (product, _) = products.get(&product_id)?;
             (product.available < wanted.1).then_some((product_id, product.details.sale.clone(), wanted))
         });
         let short: Vec<_> = short.collect();
         let supplies = work.supplies.find_some(&self.database, &short).await?;
+        if !limited.is_empty() {
+            ledger = Ledger::new(self.read_counters(counters()).await?, work.max_held);
+        }
         // one that was deleted between the two reads
         products.retain(|product_id, _| {
             supplies.contains_key(product_id) || short.iter().all(|(short, ..)| short != product_id)
@@ -84,28 +142,45 @@ impl Batch<'_> {
             (product_id, supplies.get(&product_id).map_or(product.available, |supply| supply.available))
         };
         let left = products.iter().map(available).collect();
-        Ok(Facts { products, supplies, left, max_qty: work.max_qty })
+        Ok(Facts { products, supplies, left, max_qty: work.max_qty, ledger })
     }
+}
+
+/// Products as they were read, with their terms.
+type Products = BTreeMap<i64, (Product, Arc<Terms>)>;
+
+/// Returns the lines of a request whose products there are.
+fn lines_of(request: &CartRequest, products: &Products) -> Vec<CartLine> {
+    let line = |(&product_id, &qty): (&i64, &i64)| {
+        Some(CartLine { product_id, qty, terms: Arc::clone(&products.get(&product_id)?.1) })
+    };
+    request.lines.iter().filter_map(line).collect()
+}
+
+/// Returns the counters of a request.
+fn counters_of(request: &CartRequest, products: &Products) -> Vec<Uuid> {
+    let own = |product_id: &i64| Some(counters(request, *product_id, &products.get(product_id)?.1));
+    request.lines.keys().filter_map(own).flatten().flatten().collect()
 }
 
 impl Facts {
     /// Returns the lines of a cart, whose units the next carts cannot have, or why it is refused.
     fn judge(&mut self, request: &CartRequest, replaced: &Replaced) -> Verdict {
         if let Some(refusal) = refusal_of(request, replaced) {
-            return Err(refusal);
+            return Verdict::Refused(refusal);
         }
         let mut currencies =
             request.lines.keys().filter_map(|product_id| Some(&self.products.get(product_id)?.1.currency));
         let first = currencies.next();
         if currencies.any(|currency| Some(currency) != first) {
-            return Err(Refusal::MixedCurrencies);
+            return Verdict::Refused(Refusal::MixedCurrencies);
         }
         let own = request.replaces.and_then(|hold_id| replaced.get(&hold_id)).map(Vec::as_slice).unwrap_or_default();
         let back: BTreeMap<i64, i64> = own.iter().map(|line| (line.product_id, line.qty)).collect();
         let (mut lines, mut refused) = (Vec::new(), request.unknown.clone());
         for (&product_id, &qty) in &request.lines {
             let left = self.left.get(&product_id).map(|left| left + back.get(&product_id).unwrap_or(&0));
-            match self.line(product_id, qty, left.unwrap_or(0)) {
+            match self.line(request, (product_id, qty), left.unwrap_or(0)) {
                 Ok(line) => lines.push(line),
                 Err(refusal) => refused.push(RefusedLine {
                     product_id: Some(product_id),
@@ -116,11 +191,27 @@ impl Facts {
                 }),
             }
         }
+        let over = self.ledger.over(request, &lines, replaced);
+        let over_alone = self.ledger.over_alone(request, &lines, replaced);
+        if !over.is_empty() {
+            refused.extend(over_alone.into_iter().map(|(product_id, refusal)| RefusedLine {
+                product_id: Some(product_id),
+                sku: None,
+                requested: request.lines.get(&product_id).copied().unwrap_or(0),
+                available_stock: self.left.get(&product_id).map(|left| left + back.get(&product_id).unwrap_or(&0)),
+                refusal,
+            }));
+            if refused.is_empty() {
+                return Verdict::Later;
+            }
+        }
         if !refused.is_empty() {
-            return Err(Refusal::RefusedLines(refused));
+            refused.sort_by_key(|line| (line.product_id.is_none(), line.product_id));
+            return Verdict::Refused(Refusal::RefusedLines(refused));
         }
         self.take(request, &back);
-        Ok(lines)
+        self.ledger.accept(request, &lines, replaced);
+        Verdict::Fits(lines)
     }
 
     /// Counts the units of a cart as taken, and those of the hold that it replaces as given back.
@@ -134,7 +225,7 @@ impl Facts {
     }
 
     /// Returns a line, or why it cannot be had when `left` units are left for it.
-    fn line(&self, product_id: i64, qty: i64, left: i64) -> Result<CartLine, Refusal> {
+    fn line(&self, request: &CartRequest, (product_id, qty): (i64, i64), left: i64) -> Result<CartLine, Refusal> {
         let Some((product, terms)) = self.products.get(&product_id) else { return Err(Refusal::ProductNotFound) };
         if let Some(refusal) = terms.sale.refusal(product.server_time) {
             return Err(refusal);
@@ -142,6 +233,9 @@ impl Facts {
         let max = terms.sale.max_units(self.max_qty);
         if qty > max {
             return Err(Refusal::InvalidQuantity { max });
+        }
+        if terms.sale.per_buyer().is_some() && request.buyer().is_none() {
+            return Err(Refusal::BuyerRequired);
         }
         match self.supplies.get(&product_id) {
             Some(supply) if qty > left => Err(explain(supply, left, qty)),

@@ -5,10 +5,12 @@
 //!   wait for each other in a circle. Its row count is the number of products, or all of it rolls back.
 //! - A cart that replaces a hold ends it in the same transaction, before its units are given back and the new ones are taken. If
 //!   the new ones cannot be had, the old hold stays.
+//! - Counters of buyers are in the same packet, as those of holds of one product: see `ledger.rs`.
 //! - When the guard refuses, all products of the batch are read: carts that fit go again, the others are refused from that read.
 //!   Carts that start over too often go alone.
 
 mod examine;
+mod ledger;
 mod left;
 mod request;
 
@@ -20,6 +22,7 @@ use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
 use uuid::Uuid;
 
+use self::ledger::Ledger;
 pub(crate) use self::left::Left;
 pub(crate) use self::request::CartRequest;
 use self::request::{Replaced, refusal_of};
@@ -30,11 +33,12 @@ use crate::checkout::keys::{self, Sorted};
 use crate::checkout::products::known::{Known, KnownProducts};
 use crate::db::door::Database;
 use crate::db::error::Error;
+use crate::db::packets::counters::COUNTER_BYTES;
 use crate::db::packets::keys::Keys;
 use crate::db::packets::send;
 use crate::db::packets::take_carts::{CART_BYTES, Cart, CartLine, LINE_BYTES, TakeCarts, TakenCarts};
 use crate::db::share::Share;
-use crate::db::tables::holds::{self, HoldLine, Units};
+use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::idempotency_keys;
 use crate::db::tables::owners;
 use crate::domain::{HoldStatus, Refusal};
@@ -48,6 +52,8 @@ pub(crate) struct CartWork {
     pub(crate) ttl_seconds: u64,
     /// The most units of a product that does not say so.
     pub(crate) max_qty: i64,
+    /// The most units that a caller with a counter may hold.
+    pub(crate) max_held: Option<i64>,
     pub(crate) supplies: Arc<Supplies>,
     pub(crate) products: Arc<KnownProducts>,
     /// What earlier batches left.
@@ -70,8 +76,14 @@ impl Work for CartWork {
 
     async fn attempt(&self, (): (), jobs: Vec<CartJob>, turn: Turn, _supply: Option<i64>) -> Attempt<CartJob> {
         let database = self.database.share(Share::of_batch(jobs.len()));
-        let mut batch =
-            Batch { work: self, database, reads: turn != Turn::First, again: Vec::new(), alone: Vec::new() };
+        let mut batch = Batch {
+            work: self,
+            database,
+            reads: turn != Turn::First,
+            again: Vec::new(),
+            alone: Vec::new(),
+            ledger: Ledger::default(),
+        };
         let mut spoiled = jobs;
         for _ in 0..STARTS {
             spoiled = batch.start(spoiled).await;
@@ -88,8 +100,9 @@ impl Work for CartWork {
 
     fn bytes(&self, request: &CartRequest) -> usize {
         let replaced = if request.replaces.is_some() { CART_BYTES } else { 0 };
+        let counters = usize::from(request.held_on.is_some()) + usize::from(request.buyer().is_some());
         replaced
-            + request.lines.len() * LINE_BYTES
+            + request.lines.len() * (LINE_BYTES + counters * COUNTER_BYTES)
             + request.keyed.as_ref().map_or(0, idempotency_keys::row_bytes)
             + request.details.as_deref().map_or(0, owners::row_bytes)
     }
@@ -109,6 +122,8 @@ struct Batch<'work> {
     again: Vec<CartJob>,
     /// Jobs that cannot run in a batch.
     alone: Vec<CartJob>,
+    /// By which its carts are counted.
+    ledger: Ledger,
 }
 
 impl Batch<'_> {
@@ -129,18 +144,20 @@ impl Batch<'_> {
                 return self.refuse(jobs, &error);
             }
         };
-        let (candidates, rest) = match self.remembered(&first, &replaced) {
-            Some(carts) => {
+        let judged = match self.remembered_within_limits(&first, &replaced).await {
+            Ok(Some(carts)) => {
                 let pairs = first.into_iter().zip(carts);
-                (pairs.map(|(job, cart)| Candidate { job, cart }).collect(), Vec::new())
+                Ok((pairs.map(|(job, cart)| Candidate { job, cart }).collect(), Vec::new()))
             }
-            None => match self.examine(first, &replaced).await {
-                Ok(judged) => judged,
-                Err((jobs, error)) => {
-                    let jobs = all(jobs, Vec::new(), replays);
-                    return self.refuse(jobs, &error);
-                }
-            },
+            Ok(None) => self.examine(first, &replaced).await,
+            Err(error) => Err((first, error)),
+        };
+        let (candidates, rest) = match judged {
+            Ok(judged) => judged,
+            Err((jobs, error)) => {
+                let jobs = all(jobs, Vec::new(), replays);
+                return self.refuse(jobs, &error);
+            }
         };
         self.write(candidates, rest, replays, &replaced).await
     }
@@ -159,14 +176,25 @@ impl Batch<'_> {
     async fn read_replaced(&self, jobs: &[CartJob]) -> Result<Replaced, Error> {
         let hold_ids: Vec<Uuid> = jobs.iter().filter_map(|job| job.request.replaces).collect();
         if hold_ids.is_empty() {
-            return Ok(Replaced::new());
+            return Ok(Replaced::default());
         }
         let hold_ids = &hold_ids;
-        let lines = self
-            .database
-            .read("holds.list_replaced", |tx| async move { holds::list_rows(tx, hold_ids).await }.boxed())
-            .await?;
-        Ok(by_hold(lines))
+        let read = self.database.read("holds.list_replaced", |tx| {
+            async move { Ok((holds::list_rows(tx, hold_ids).await?, holds::list_counted(tx, hold_ids).await?)) }.boxed()
+        });
+        let (lines, counted) = read.await?;
+        Ok(Replaced::new(by_hold(lines), counted))
+    }
+
+    /// As `remembered`, if the limits allow all of the carts, too. Their counters are read, if they have any.
+    async fn remembered_within_limits(
+        &mut self,
+        jobs: &[CartJob],
+        replaced: &Replaced,
+    ) -> Result<Option<Vec<Cart>>, Error> {
+        let Some(carts) = self.remembered(jobs, replaced) else { return Ok(None) };
+        let requests: Vec<&CartRequest> = jobs.iter().map(|job| &job.request).collect();
+        Ok(self.fit_limits(&requests, &carts, replaced).await?.then_some(carts))
     }
 
     /// Returns all carts with the terms that are remembered, if these and the units that were left allow all of them: then
@@ -187,7 +215,8 @@ impl Batch<'_> {
             let mut lines = Vec::with_capacity(request.lines.len());
             for (&product_id, &qty) in &request.lines {
                 let Known { terms, is_open } = known.get(&product_id)?;
-                if !is_open || qty > terms.sale.max_units(self.work.max_qty) {
+                let is_named = terms.sale.per_buyer().is_none() || request.buyer().is_some();
+                if !is_open || !is_named || qty > terms.sale.max_units(self.work.max_qty) {
                     return None;
                 }
                 *wanted.entry(product_id).or_insert(0) += qty;
@@ -260,13 +289,14 @@ impl Batch<'_> {
         let owner = |request: &CartRequest| Some((request.hold_id, Arc::clone(request.details.as_ref()?)));
         let mut owners: Vec<_> = requests().filter_map(owner).collect();
         owners.sort_unstable_by_key(|&(hold_id, _)| hold_id);
-        let lines = requests().filter_map(|request| replaced.get(&request.replaces?)).flatten();
-        let units = |line: &HoldLine| Units { hold_id: line.id, product_id: line.product_id, qty: line.qty };
-        let mut replaced: Vec<Units> = lines.map(units).collect();
+        let pairs = candidates.iter().map(|candidate| (&candidate.job.request, &candidate.cart));
+        let counted = self.ledger.count(pairs, replaced);
+        let rows = requests().filter_map(|request| Some(replaced.counted(request.replaces?)));
+        let mut replaced: Vec<holds::Counted> = rows.flatten().copied().collect();
         replaced.sort_unstable();
         let new = requests().filter_map(|request| Some((request.keyed.as_ref()?, request.hold_id)));
         let copies = replays.iter().filter_map(|(job, made)| Some((job.request.keyed.as_ref()?, made.resource_id)));
-        let packet = TakeCarts { carts, owners, replaced, keys: Keys::new(new, copies) };
+        let packet = TakeCarts { carts, owners, replaced, counted, keys: Keys::new(new, copies) };
         send(&self.database, "holds.create_carts", &packet).await
     }
 }
@@ -303,6 +333,7 @@ fn lines(request: &CartRequest, cart: Cart, taken_at: NaiveDateTime) -> Vec<Hold
         details: request.details.clone(),
         server_time: taken_at,
         order_ttl_seconds: terms.sale.order_seconds(),
+        held_on: request.held_on,
         changes: 0,
     };
     lines.into_iter().map(line).collect()

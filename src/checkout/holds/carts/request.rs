@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::checkout::holds::answers::Identified;
 use crate::checkout::keys::Keyable;
-use crate::db::tables::holds::HoldLine;
+use crate::db::tables::holds::{Counted, HoldLine};
 use crate::db::tables::idempotency_keys::IdempotentRequest;
 use crate::domain::{Details, HoldStatus, Owner, Refusal, RefusedLine};
 
@@ -26,6 +26,10 @@ pub(crate) struct CartRequest {
     pub(crate) details: Option<Arc<Details>>,
     /// The client's idempotency key, if it sent one.
     pub(crate) keyed: Option<IdempotentRequest>,
+    /// The counter of held units, if its caller is limited.
+    pub(crate) held_on: Option<Uuid>,
+    /// The name of the operator that asks for it, who may pass the limit of a buyer.
+    pub(crate) operator: Option<Arc<str>>,
 }
 
 impl Keyable for CartRequest {
@@ -41,14 +45,44 @@ impl Identified for CartRequest {
 }
 
 impl CartRequest {
+    /// Returns the buyer, if it names one.
+    pub(super) fn buyer(&self) -> Option<&str> {
+        self.details.as_deref()?.owner.buyer.as_deref()
+    }
+
     /// Returns the owner that the hold gets.
     fn owner(&self) -> Owner {
         self.details.as_deref().map(|details| details.owner.clone()).unwrap_or_default()
     }
 }
 
-/// The lines of the holds that carts replace, as they were read, by hold.
-pub(super) type Replaced = HashMap<Uuid, Vec<HoldLine>>;
+/// The holds that carts replace, as they were read.
+#[derive(Debug, Default)]
+pub(super) struct Replaced {
+    lines: HashMap<Uuid, Vec<HoldLine>>,
+    counted: HashMap<Uuid, Vec<Counted>>,
+}
+
+impl Replaced {
+    /// Creates it from the lines of each hold, and the counters of all of them.
+    pub(super) fn new(lines: HashMap<Uuid, Vec<HoldLine>>, rows: Vec<Counted>) -> Self {
+        let mut counted: HashMap<Uuid, Vec<Counted>> = HashMap::new();
+        for row in rows {
+            counted.entry(row.units.hold_id).or_default().push(row);
+        }
+        Self { lines, counted }
+    }
+
+    /// Returns the lines of a hold.
+    pub(super) fn get(&self, hold_id: &Uuid) -> Option<&Vec<HoldLine>> {
+        self.lines.get(hold_id)
+    }
+
+    /// Returns the units of a hold, with the counters that have them.
+    pub(super) fn counted(&self, hold_id: Uuid) -> &[Counted] {
+        self.counted.get(&hold_id).map(Vec::as_slice).unwrap_or_default()
+    }
+}
 
 /// Returns why the hold that a cart replaces cannot be replaced; `None` when it can, or there is none.
 pub(super) fn refusal_of(request: &CartRequest, replaced: &Replaced) -> Option<Refusal> {

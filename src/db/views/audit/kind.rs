@@ -11,6 +11,8 @@ macro_rules! kinds {
                 $($(#[$doc])* $variant = $name),+,
                 /// Its stock is not the sum of its available, held, awaiting and sold units (a product).
                 UnitsNotConserved = "units_not_conserved",
+                /// It does not have the units of the holds and orders that it counts (a counter, by its id in the table).
+                CounterWrong = "counter_wrong",
                 /// The sums disagree, and no check finds a wrong row (all tables).
                 SumsDisagree = "sums_disagree",
             }
@@ -21,7 +23,7 @@ macro_rules! kinds {
             pub(super) fn statement(self) -> Option<&'static str> {
                 match self {
                     $(Self::$variant => Some(sql::audit::$statement),)+
-                    Self::UnitsNotConserved | Self::SumsDisagree => None,
+                    Self::UnitsNotConserved | Self::CounterWrong | Self::SumsDisagree => None,
                 }
             }
         }
@@ -39,6 +41,8 @@ kinds! {
     HoldDeadlineTooLate = "hold_deadline_too_late" HOLD_DEADLINE_TOO_LATE,
     /// Its product does not exist (a hold).
     HoldWithoutProduct = "hold_without_product" HOLD_WITHOUT_PRODUCT,
+    /// Its units are not counted, although its product has a limit per buyer (a hold).
+    UnitsNotCounted = "units_not_counted" UNITS_NOT_COUNTED,
     /// Its hold does not exist (an order).
     OrderWithoutHold = "order_without_hold" ORDER_WITHOUT_HOLD,
     /// Its total is not the sum of its lines, or they have another currency (an order).

@@ -4,6 +4,7 @@
 //! Otherwise checks find the wrong rows. A check is one statement over one page of a table; the check, its file and the
 //! kind of its findings have the same name.
 
+mod counters;
 mod kind;
 mod page;
 mod sums;
@@ -15,8 +16,11 @@ use crate::db::door::Tx;
 use crate::db::error::Failure;
 use crate::db::sql;
 
+pub use self::counters::{CountedSum, has_limits, list_counted, list_counters, sum_counted, sum_counters};
 pub use self::kind::Kind;
-pub use self::page::{CHARGES, EVENTS, HOLDS, Key, ORDERS, PRODUCT_TRAIL, Page, TRANSITIONS, Table, find_page};
+pub use self::page::{
+    CHARGES, COUNTERS, EVENTS, HOLDS, Key, ORDERS, PRODUCT_TRAIL, Page, TRANSITIONS, Table, find_page,
+};
 pub use self::sums::{
     ChargeSum, Counters, EventSum, HoldSum, TrailSum, TransitionSum, UnitSum, Units, WaitingSum, count_uneven_holds,
     count_wrong_totals, list_products, sum_charges, sum_due_charges, sum_events, sum_holds, sum_product_trail,

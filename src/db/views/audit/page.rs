@@ -117,9 +117,18 @@ const LONGEST_PROVIDER: usize = 64;
 pub const HOLDS: Table = Table {
     find_page: sql::audit::FIND_PAGE_OF_HOLDS,
     kind_of_key: KindOfKey::Id,
-    checks: &[Kind::HoldOrderMismatch, Kind::HoldReturnsWrongly, Kind::HoldWithoutProduct, Kind::HoldLinesDiffer],
+    checks: &[
+        Kind::HoldOrderMismatch,
+        Kind::HoldReturnsWrongly,
+        Kind::HoldWithoutProduct,
+        Kind::HoldLinesDiffer,
+        Kind::UnitsNotCounted,
+    ],
     own_checks: &[Kind::HoldDeadlineTooLate],
 };
+/// Counters of units.
+pub const COUNTERS: Table =
+    Table { find_page: sql::audit::FIND_PAGE_OF_COUNTERS, kind_of_key: KindOfKey::Id, checks: &[], own_checks: &[] };
 /// Orders.
 pub const ORDERS: Table = Table {
     find_page: sql::audit::FIND_PAGE_OF_ORDERS,
@@ -178,6 +187,13 @@ impl Page {
     pub(super) fn params(&self) -> Vec<(String, Value)> {
         let mut params = self.first.params("first");
         params.extend(self.last.params("last"));
+        params
+    }
+
+    /// Returns the parameters of the statements over this page of counters, beside those of a page of holds.
+    pub(super) fn params_of_counters(&self) -> Vec<(String, Value)> {
+        let mut params = self.first.params("first_counter");
+        params.extend(self.last.params("last_counter"));
         params
     }
 

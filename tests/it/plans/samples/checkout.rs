@@ -29,7 +29,7 @@ pub(super) fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
     };
     Some(match verb {
         "take" | "find_left" => built(1, take(rows)),
-        "reserve" => once(at, hits(1).bind("product_id", BIG).bind("qty", 1)),
+        "reserve" => once(at, hits(1).bind("product_id", BIG).bind("qty", 1).bind("max_per_buyer", Value::NULL)),
         "list" => [0, 1000].map(|after| hits(rows).bind("after", after).bind("limit", rows)).to_vec(),
         "list_some" | "list_reserved" => vec![hits(rows).brace("ids", numbers())],
         "take_on_terms" | "find_left_on_terms" => built(1, take_on_terms(rows)),
@@ -43,7 +43,23 @@ pub(super) fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
                 let words = [Literal::Number(number), Literal::Word("name"), Literal::Number(1), Literal::Word("EUR")];
                 let [sku, name, price, currency] = words;
                 let (status, null) = (Literal::Word("on_sale"), Literal::Null);
-                [sku, name, price, currency, status, null, null, null, null, null, null, null, null, Literal::Number(1)]
+                [
+                    sku,
+                    name,
+                    price,
+                    currency,
+                    status,
+                    null,
+                    null,
+                    null,
+                    null,
+                    null,
+                    null,
+                    null,
+                    null,
+                    Literal::Number(1),
+                    null,
+                ]
             };
             vec![hits(rows).brace("rows", literal::rows((600_000..600_000 + rows).map(row)))]
         }
@@ -236,6 +252,7 @@ pub(super) fn orders(verb: &str, at: At) -> Option<Vec<Sample>> {
         ),
         "count_failed_attempt" => once(at, one(&PENDING).bind("limit", 20)),
         "cancel" => vec![hits(rows).brace("ids", ids(order, &PENDING, rows))],
+        "recount" => vec![hits(rows).brace("ids", ids(order, &PAID, rows))],
         "cancel_overdue" => vec![hits(rows).brace("ids", ids(order, &OVERDUE_ORDERS, rows))],
         "extend" => once(at, later_order(at)),
         _ => return None,

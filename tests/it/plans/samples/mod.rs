@@ -3,6 +3,7 @@
 mod audit;
 mod checkout;
 mod clients;
+mod limits;
 mod owners;
 mod payments;
 
@@ -16,12 +17,13 @@ use chrono::NaiveDateTime;
 use holdfast::db::due::Place;
 use holdfast::db::literal::{self, Literal, Text};
 use holdfast::db::packets::Packet as _;
+use holdfast::db::packets::counters::Counted;
 use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::pay_orders::{PayOrders, Success};
 use holdfast::db::packets::place_orders::{Draft, PlaceOrders};
 use holdfast::db::packets::take_carts::{Cart, CartLine, TakeCarts};
 use holdfast::db::packets::take_holds::TakeHolds;
-use holdfast::db::tables::holds::Units;
+use holdfast::db::tables::holds::{self, Units};
 use holdfast::db::tables::idempotency_keys::{IdempotentRequest, KeyId, Operation};
 use holdfast::db::tables::orders::Order;
 use holdfast::db::tables::products::Terms;
@@ -213,7 +215,16 @@ fn take_for(product_id: i64, rows: i64, sale: Sale) -> Vec<String> {
     let holds: Vec<(Uuid, i64)> = new(rows).map(|number| (hold(number), 1)).collect();
     let terms = Terms { price_minor: 4999, currency: "EUR".to_owned(), sale };
     let owners = holds.iter().map(|&(hold_id, _)| (hold_id, details())).collect();
-    TakeHolds { product_id, terms: &terms, holds, owners, ttl_seconds: 120, keys: Keys::default() }.statements()
+    TakeHolds {
+        product_id,
+        terms: &terms,
+        holds,
+        owners,
+        counted: Counted::default(),
+        ttl_seconds: 120,
+        keys: Keys::default(),
+    }
+    .statements()
 }
 
 /// Returns the packet of so many carts, each of its own product; `timed`: the first is a product with terms of its own.
@@ -226,11 +237,13 @@ fn take_carts(rows: i64, timed: bool) -> Vec<String> {
         CartLine { product_id, qty: 1, terms }
     };
     let cart = |place: i64| Cart { hold_id: hold(NEW + place), lines: vec![line(place)], ttl_seconds: 120 };
-    let old = |number: i64| Units { hold_id: hold(number), product_id: product_of(number), qty: 1 };
+    let units = |number: i64| Units { hold_id: hold(number), product_id: product_of(number), qty: 1 };
+    let old = |number: i64| holds::Counted { units: units(number), counters: [None; 2] };
     let packet = TakeCarts {
         carts: (0..rows).map(cart).collect(),
         owners: Vec::new(),
         replaced: some(&ACTIVE, rows).map(old).collect(),
+        counted: Counted::default(),
         keys: Keys::default(),
     };
     packet.statements()
@@ -264,6 +277,7 @@ fn place_with(rows: i64, seconds: impl Fn(i64) -> Option<u64>) -> Vec<String> {
         currency: "EUR".to_owned(),
         details: Some(details()),
         ttl_seconds: seconds(number),
+        held: Vec::new(),
         changes: 0,
     };
     let drafts: Vec<Draft> = some(&ACTIVE, rows).map(draft).collect();
@@ -317,9 +331,10 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
     let rows = at.rows;
     let (table, verb) = name.split_once('/')?;
     match table {
-        "products" => checkout::products(verb, at),
+        "products" => checkout::products(verb, at).or_else(|| limits::products(verb, at)),
+        "buyer_units" => limits::buyer_units(verb, at),
         "product_trail" => checkout::product_trail(verb, at),
-        "holds" => checkout::holds(verb, at),
+        "holds" => checkout::holds(verb, at).or_else(|| limits::holds(verb, at)),
         "orders" => checkout::orders(verb, at),
         "hold_owners" => owners::of_holds(verb, at),
         "order_owners" => owners::of_orders(verb, at),
@@ -337,7 +352,7 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
         "payment_event_deliveries" => payments::deliveries(verb, at),
         "payment_links" => payments::links(verb, at),
         "unmatched_objects" => payments::objects(verb, at),
-        "audit" => audit::audit(verb, rows),
+        "audit" => audit::audit(verb, rows).or_else(|| limits::audit(verb, at)),
         "readiness" => Some(once(at, hits(0).brace("row", Literal::Number(1)))),
         _ => None,
     }

@@ -1,5 +1,8 @@
 //! The table of holds: held units, one row per hold and product.
 
+mod counted;
+mod units;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +11,12 @@ use chrono::NaiveDateTime;
 use mysql_async::{Row, params};
 use uuid::Uuid;
 
+pub use self::counted::{
+    Counted, Returned, Uncounted, find_page_end, has_any, list_counted, list_counted_of, list_to_reserve,
+    list_uncounted, mark_counted, read_counted,
+};
+use self::units::units;
+pub use self::units::{Units, sum};
 use super::owners;
 use crate::db::column::{bytes, column, id, id_column, state};
 use crate::db::door::Tx;
@@ -44,6 +53,8 @@ pub struct HoldLine {
     pub server_time: NaiveDateTime,
     /// How long its order may stay unpaid, in seconds, if its product said so when it was taken.
     pub order_ttl_seconds: Option<u64>,
+    /// The counter of held units that has its units while it is active, if there is one.
+    pub held_on: Option<Uuid>,
     /// How often the units or the deadline of the hold were changed; the same in all of its rows.
     pub changes: i64,
 }
@@ -58,17 +69,6 @@ impl HoldLine {
             (None, HoldStatus::Active | HoldStatus::Ordered) => None,
         }
     }
-}
-
-/// The units of one row of a hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Units {
-    /// The hold.
-    pub hold_id: Uuid,
-    /// The product.
-    pub product_id: i64,
-    /// How many.
-    pub qty: i64,
 }
 
 /// A row that has run out.
@@ -106,15 +106,6 @@ pub struct Supply {
     pub is_plain: bool,
 }
 
-/// Sums up units by product, in the order of the products' ids.
-pub fn sum(units: impl IntoIterator<Item = Units>) -> BTreeMap<i64, i64> {
-    let mut sums = BTreeMap::new();
-    for row in units {
-        *sums.entry(row.product_id).or_insert(0) += row.qty;
-    }
-    sums
-}
-
 /// Finds the rows of a hold, by product; none when the hold does not exist.
 pub async fn find(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<HoldLine>, Failure> {
     list_rows(tx, &[hold_id]).await
@@ -143,24 +134,14 @@ pub(in crate::db) fn line(row: &Row) -> Result<HoldLine, Failure> {
             .filter(|seconds| *seconds > 0),
         changes: column(row, "changes")?,
         server_time: column(row, "server_time")?,
+        held_on: id_column(row, "held_on")?,
     })
 }
 
 /// Lists the units of these holds, in any state.
 pub async fn list_units(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Units>, Failure> {
-    let found = tx.rows_text(&list_units_of(hold_ids)).await?;
+    let found = tx.rows_text(&sql::holds::ListUnits { ids: ids(hold_ids) }.text()).await?;
     found.into_iter().map(units).collect()
-}
-
-/// Returns the statement of [`list_units`].
-pub fn list_units_of(hold_ids: &[Uuid]) -> String {
-    sql::holds::ListUnits { ids: ids(hold_ids) }.text()
-}
-
-/// Reads the rows of [`list_units_of`].
-pub fn read_units(rows: Vec<Row>) -> Result<Vec<Units>, Failure> {
-    let read = |row| mysql_async::from_row_opt(row).map_err(|error| Failure::Broken(error.to_string()));
-    rows.into_iter().map(|row| units(read(row)?)).collect()
 }
 
 /// Returns the statement that marks active holds as ordered, each with the number of its changes when it was read; their units
@@ -361,10 +342,6 @@ pub async fn find_supply(
     let returning = found.iter().filter_map(|&(_, _, qty, ..)| qty).sum();
     let returns = found.iter().filter_map(|&(.., at, _)| at).collect();
     Ok(Some(Supply { available, returning, first_returns_in_us: first.unwrap_or(0), returns, read_at, is_plain }))
-}
-
-fn units((hold, product_id, qty): (Vec<u8>, i64, i64)) -> Result<Units, Failure> {
-    Ok(Units { hold_id: id(&hold)?, product_id, qty })
 }
 
 /// Counts a guarded update of one hold that changed none of its rows. Returns how many it changed.

@@ -1,0 +1,158 @@
+//! What the limits of buyers and of callers allow to the carts of a batch, line by line, and what the batch adds to the counters. A
+//! hold that a cart replaces gives its units back first: they are available to the cart.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::request::{CartRequest, Replaced};
+use crate::db::packets::counters::{Counted, LimitPass};
+use crate::db::packets::take_carts::{Cart, CartLine};
+use crate::db::tables::products::Terms;
+use crate::domain::{Refusal, counter};
+
+/// The counters of a batch of carts.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// Their units as they were read.
+    read: HashMap<Uuid, i64>,
+    /// The same with the units of the carts that were accepted.
+    running: HashMap<Uuid, i64>,
+    /// The counters with which operators pass a limit.
+    raised: HashSet<Uuid>,
+    passes: Vec<LimitPass>,
+    /// The most units that a caller may hold.
+    max_held: Option<i64>,
+}
+
+/// Returns the counters of a line of a request: of its buyer's units of the product, and of the units that its caller holds.
+pub(super) fn counters(request: &CartRequest, product_id: i64, terms: &Terms) -> [Option<Uuid>; 2] {
+    let owner = request.details.as_deref().map(|details| &details.owner);
+    let of_buyer = terms.sale.per_buyer().and(owner).and_then(|owner| counter::of_buyer(product_id, owner));
+    [of_buyer, request.held_on]
+}
+
+/// Returns the counters of the lines of a cart.
+pub(super) fn counters_of<'a>(request: &'a CartRequest, lines: &'a [CartLine]) -> impl Iterator<Item = Uuid> + 'a {
+    lines.iter().flat_map(|line| counters(request, line.product_id, &line.terms).into_iter().flatten())
+}
+
+/// Returns the units that each counter gets back from the hold that a request replaces.
+fn back(request: &CartRequest, replaced: &Replaced) -> BTreeMap<Uuid, i64> {
+    let mut back = BTreeMap::new();
+    for row in request.replaces.map(|hold_id| replaced.counted(hold_id)).unwrap_or_default() {
+        for counter in row.counters.into_iter().flatten() {
+            *back.entry(counter).or_insert(0) += row.units.qty;
+        }
+    }
+    back
+}
+
+impl Ledger {
+    pub(super) fn new(read: HashMap<Uuid, i64>, max_held: Option<i64>) -> Self {
+        Self { running: read.clone(), read, max_held, ..Self::default() }
+    }
+
+    /// Returns the lines that pass a limit beside the carts that were accepted, and why, by product; none if the cart fits.
+    pub(super) fn over(
+        &self,
+        request: &CartRequest,
+        lines: &[CartLine],
+        replaced: &Replaced,
+    ) -> BTreeMap<i64, Refusal> {
+        over(&self.running, self.max_held, request, lines, replaced)
+    }
+
+    /// Does the same as if no cart of the batch was accepted.
+    pub(super) fn over_alone(
+        &self,
+        request: &CartRequest,
+        lines: &[CartLine],
+        replaced: &Replaced,
+    ) -> BTreeMap<i64, Refusal> {
+        over(&self.read, self.max_held, request, lines, replaced)
+    }
+
+    /// Counts the units of a cart, and those of the hold that it replaces. Notes the limits that an operator passes.
+    pub(super) fn accept(&mut self, request: &CartRequest, lines: &[CartLine], replaced: &Replaced) {
+        for (counter, units) in back(request, replaced) {
+            *self.running.entry(counter).or_insert(0) -= units;
+        }
+        let mut place = 0;
+        for line in lines {
+            let [of_buyer, held_on] = counters(request, line.product_id, &line.terms);
+            if let (Some(counter), Some(limit)) = (of_buyer, line.terms.sale.per_buyer()) {
+                let yours = self.running.get(&counter).copied().unwrap_or(0);
+                if yours + line.qty > limit {
+                    self.raised.insert(counter);
+                    self.passes.push(LimitPass {
+                        hold_id: request.hold_id,
+                        product_id: line.product_id,
+                        place,
+                        operator: request.operator.as_deref().unwrap_or_default().to_owned(),
+                        buyer: request.buyer().unwrap_or_default().to_owned(),
+                        limit,
+                        units: (yours, yours + line.qty),
+                    });
+                    place += 1;
+                }
+            }
+            for counter in of_buyer.into_iter().chain(held_on) {
+                *self.running.entry(counter).or_insert(0) += line.qty;
+            }
+        }
+    }
+
+    /// Returns what these carts add to the counters, less what the holds that they replace give back.
+    pub(super) fn count<'a>(
+        &self,
+        carts: impl IntoIterator<Item = (&'a CartRequest, &'a Cart)>,
+        replaced: &Replaced,
+    ) -> Counted {
+        let mut counted = Counted { passes: self.passes.clone(), ..Counted::default() };
+        for (request, cart) in carts {
+            for (counter, units) in back(request, replaced) {
+                counted.counters.take_off(counter, units);
+            }
+            for line in &cart.lines {
+                let marks = counters(request, line.product_id, &line.terms);
+                for (counter, most) in marks.into_iter().zip([line.terms.sale.per_buyer(), self.max_held]) {
+                    let Some(counter) = counter else { continue };
+                    let raised = self.raised.contains(&counter).then(|| self.running.get(&counter).copied()).flatten();
+                    counted.counters.add(counter, line.qty, raised.or(most).unwrap_or(i64::MAX));
+                }
+                if marks.iter().any(Option::is_some) {
+                    counted.marks.insert((cart.hold_id, line.product_id), marks);
+                }
+            }
+        }
+        counted
+    }
+}
+
+fn over(
+    units: &HashMap<Uuid, i64>,
+    max_held: Option<i64>,
+    request: &CartRequest,
+    lines: &[CartLine],
+    replaced: &Replaced,
+) -> BTreeMap<i64, Refusal> {
+    let back = back(request, replaced);
+    let yours = |counter: Uuid| units.get(&counter).copied().unwrap_or(0) - back.get(&counter).copied().unwrap_or(0);
+    let (mut refused, mut held) = (BTreeMap::new(), 0);
+    for line in lines {
+        let [of_buyer, held_on] = counters(request, line.product_id, &line.terms);
+        held += line.qty;
+        if let (Some(limit), Some(counter)) = (max_held, held_on)
+            && yours(counter) + held > limit
+        {
+            refused.insert(line.product_id, Refusal::HeldUnitsLimit { limit, yours: yours(counter) });
+        }
+        if let (Some(limit), Some(counter), None) = (line.terms.sale.per_buyer(), of_buyer, &request.operator)
+            && yours(counter) + line.qty > limit
+        {
+            refused.insert(line.product_id, Refusal::BuyerLimit { limit, yours: yours(counter) });
+        }
+    }
+    refused
+}

@@ -1,0 +1,184 @@
+//! Which requests of a batch the limits of their buyers allow, and what the batch adds to the counters. The counters are read
+//! before the packet, and the packet finds what has grown since: then the batch reads again. Products without a limit, and callers
+//! that are not limited, have no counters and cost nothing.
+
+use std::collections::HashMap;
+
+use futures_util::FutureExt as _;
+use uuid::Uuid;
+
+use super::answers::{all, refuse_all};
+use super::batch::{Batch, HoldJob, Refused, Replays};
+use crate::batch::Attempt;
+use crate::db::error::Error;
+use crate::db::packets::counters::{Counted, LimitPass};
+use crate::db::tables::buyer_units;
+use crate::domain::{Owner, Refusal, counter};
+
+/// What the counters allow.
+#[derive(Default)]
+struct Sorted {
+    fitting: Vec<HoldJob>,
+    /// Jobs that do not fit beside earlier ones of the batch, which may still fail.
+    later: Vec<HoldJob>,
+    refused: Refused,
+}
+
+fn owner(job: &HoldJob) -> Option<&Owner> {
+    job.request.details.as_deref().map(|details| &details.owner)
+}
+
+impl Batch<'_> {
+    /// Returns the jobs that fit the limits of their buyers, and the copies. Expired holds are given back before a job is refused.
+    pub(super) async fn within_limits(
+        &mut self,
+        jobs: Vec<HoldJob>,
+        replays: Replays,
+    ) -> Result<(Vec<HoldJob>, Replays), Attempt<HoldJob>> {
+        let known = self.work.products.peek(self.product_id);
+        self.limits.per_buyer = known.and_then(|known| known.terms.sale.per_buyer());
+        let units = match self.read_counters(&jobs).await {
+            Ok(units) => units,
+            Err(error) => {
+                self.fail(jobs, replays, &error);
+                return Err(Attempt { again: std::mem::take(&mut self.again), ..Attempt::done(None) });
+            }
+        };
+        if units.is_empty() && self.counts_none(&jobs) {
+            return Ok((jobs, replays));
+        }
+        let Sorted { fitting, later, refused } = self.sort_by_limits(jobs, units);
+        self.again.extend(later);
+        match self.still_unknown(refused).await {
+            Ok(refused) => {
+                for (refusal, job) in refused {
+                    job.answer(Err(refusal.into()));
+                }
+                Ok((fitting, replays))
+            }
+            Err((refused, error)) => {
+                let others = all(fitting, Vec::new(), replays).into_iter().chain(refused);
+                Err(refuse_all(others.chain(std::mem::take(&mut self.again)), &error))
+            }
+        }
+    }
+
+    fn counts_none(&self, jobs: &[HoldJob]) -> bool {
+        jobs.iter().all(|job| self.counters(job) == [None, None])
+    }
+
+    /// Returns the counters of a job: of its buyer's units of the product, and of the units that its caller holds.
+    fn counters(&self, job: &HoldJob) -> [Option<Uuid>; 2] {
+        let of_buyer =
+            self.limits.per_buyer.and(owner(job)).and_then(|owner| counter::of_buyer(self.product_id, owner));
+        [of_buyer, job.request.held_on]
+    }
+
+    /// Returns the most units of each of these counters.
+    fn most(&self) -> [i64; 2] {
+        [self.limits.per_buyer.unwrap_or(i64::MAX), self.work.max_held.unwrap_or(i64::MAX)]
+    }
+
+    /// Reads the counters. If a job would be refused, it reads them once more after it has read the limit and given expired holds
+    /// back.
+    async fn read_counters(&mut self, jobs: &[HoldJob]) -> Result<HashMap<Uuid, i64>, Error> {
+        let units = self.list_counters(jobs).await?;
+        if jobs.iter().all(|job| self.over(job, &units).is_none()) {
+            return Ok(units);
+        }
+        let product = self.work.products.read(&self.database, self.product_id).await?;
+        let terms = self.work.products.record(&product);
+        self.limits.per_buyer = terms.sale.per_buyer();
+        // all units on sale would not be enough, so what has run out is given back
+        Box::pin(self.work.supplies.find(&self.database, self.product_id, &terms.sale, (1, i64::MAX))).await?;
+        self.list_counters(jobs).await
+    }
+
+    async fn list_counters(&self, jobs: &[HoldJob]) -> Result<HashMap<Uuid, i64>, Error> {
+        let mut counters: Vec<Uuid> = jobs.iter().flat_map(|job| self.counters(job).into_iter().flatten()).collect();
+        if counters.is_empty() {
+            return Ok(HashMap::new());
+        }
+        counters.sort_unstable();
+        counters.dedup();
+        let counters = &counters;
+        self.database.read("buyer_units.list", |tx| async move { buyer_units::list(tx, counters).await }.boxed()).await
+    }
+
+    /// Returns why a job does not fit beside these units.
+    fn over(&self, job: &HoldJob, units: &HashMap<Uuid, i64>) -> Option<Refusal> {
+        let (qty, [per_buyer, held]) = (job.request.qty, self.most());
+        let [of_buyer, held_on] = self.counters(job).map(|counter| {
+            let counter = counter?;
+            Some(units.get(&counter).copied().unwrap_or(0))
+        });
+        match (of_buyer, held_on) {
+            (Some(yours), _) if yours + qty > per_buyer => Some(Refusal::BuyerLimit { limit: per_buyer, yours }),
+            (_, Some(yours)) if yours + qty > held => Some(Refusal::HeldUnitsLimit { limit: held, yours }),
+            _ => None,
+        }
+    }
+
+    /// Sorts jobs by what the counters allow, which have these units, in order of arrival.
+    fn sort_by_limits(&mut self, jobs: Vec<HoldJob>, units: HashMap<Uuid, i64>) -> Sorted {
+        let (mut sorted, mut running) = (Sorted::default(), units.clone());
+        for job in jobs {
+            let counters = self.counters(&job);
+            match (self.over(&job, &units), self.over(&job, &running)) {
+                (_, Some(Refusal::BuyerLimit { limit, yours })) if job.request.operator.is_some() => {
+                    self.pass(&job, counters, limit, yours);
+                }
+                (Some(refusal), _) => {
+                    sorted.refused.push((refusal, job));
+                    continue;
+                }
+                (None, Some(_)) => {
+                    sorted.later.push(job);
+                    continue;
+                }
+                (None, None) => {}
+            }
+            for counter in counters.into_iter().flatten() {
+                *running.entry(counter).or_insert(0) += job.request.qty;
+            }
+            sorted.fitting.push(job);
+        }
+        for (counter, most) in &mut self.limits.raised {
+            *most = running.get(counter).copied().unwrap_or(*most);
+        }
+        sorted
+    }
+
+    /// Notes that an operator passes the limit for a buyer.
+    fn pass(&mut self, job: &HoldJob, [of_buyer, _]: [Option<Uuid>; 2], limit: i64, yours: i64) {
+        self.limits.raised.extend(of_buyer.map(|counter| (counter, yours)));
+        self.limits.passes.push(LimitPass {
+            hold_id: job.request.hold_id,
+            product_id: self.product_id,
+            place: 0,
+            operator: job.request.operator.as_deref().unwrap_or_default().to_owned(),
+            buyer: job.request.buyer().unwrap_or_default().to_owned(),
+            limit,
+            units: (yours, yours + job.request.qty),
+        });
+    }
+
+    /// Returns what these jobs add to the counters.
+    pub(super) fn count(&self, jobs: &[HoldJob]) -> Counted {
+        let mut counting = Counted { passes: self.limits.passes.clone(), ..Counted::default() };
+        for job in jobs {
+            let marks = self.counters(job);
+            for (counter, most) in marks.into_iter().zip(self.most()) {
+                if let Some(counter) = counter {
+                    let most = self.limits.raised.get(&counter).copied().unwrap_or(most);
+                    counting.counters.add(counter, job.request.qty, most);
+                }
+            }
+            if marks.iter().any(Option::is_some) {
+                counting.marks.insert((job.request.hold_id, self.product_id), marks);
+            }
+        }
+        counting.passes.retain(|pass| counting.marks.contains_key(&(pass.hold_id, pass.product_id)));
+        counting
+    }
+}
