@@ -16,7 +16,7 @@ use crate::db::views::lists::{self, BEGIN, END, HoldRange, Of, OrderPlace, Order
 use crate::db::{Failure, Tx};
 use crate::domain::{Caller, Details, HoldStatus, OrderStatus};
 
-/// How many rows a page reads beyond its limit, if it has a filter that no index applies.
+/// How many rows a page reads beyond its limit at most, if it has a filter that no index applies.
 const SCAN: u32 = 400;
 /// By how much the time in the table of owners may differ from the order's own: by no more than an attempt takes.
 const JITTER: TimeDelta = TimeDelta::seconds(3);
@@ -78,27 +78,36 @@ impl<Status> Filter<Status> {
             && self.product_id.is_none_or(|wanted| lines.iter().any(|line| line.product_id == wanted))
     }
 
-    /// Returns how many rows to read for a page of this size: one more shows whether another page follows. Some filters are applied
-    /// to the rows that an index has found.
-    fn scan(&self, caller: &Caller, limit: u32) -> u32 {
+    /// Returns how many rows to read for a page of this size, one read after the other: one more than the page has shows whether
+    /// another follows. Some filters are applied to the rows that an index has found; only if these rows do not fill the page, more
+    /// are read.
+    fn reads(&self, caller: &Caller, limit: u32) -> impl Iterator<Item = u32> + use<Status> {
         let of_buyer = self.buyer.is_some() || caller.buyer().is_some();
         let filters = self.status.is_some() || self.product_id.is_some() || of_buyer && self.reference.is_some();
-        if filters { limit + SCAN } else { limit + 1 }
+        [Some(limit + 1), filters.then_some(SCAN - 1)].into_iter().flatten()
     }
 }
 
-/// Takes up to `limit` items that fit off `found`, of which at most `scan` were read.
-fn page<P: Copy, T>(found: Vec<P>, (limit, scan): (u32, u32), mut item: impl FnMut(P) -> Option<T>) -> ListPage<T, P> {
-    let (count, mut items, mut last) = (found.len(), Vec::new(), None);
-    for (place, key) in found.into_iter().enumerate() {
-        last = Some(key);
-        items.extend(item(key));
-        if items.len() == limit as usize {
-            let more = place + 1 < count || count >= scan as usize;
-            return ListPage { items, next: last.filter(|_| more) };
-        }
+impl<T, Place: Copy> ListPage<T, Place> {
+    fn empty() -> Self {
+        Self { items: Vec::new(), next: None }
     }
-    ListPage { items, next: last.filter(|_| count >= scan as usize) }
+
+    /// Adds the rows of a read of at most `rows` rows to a page of at most `limit` items. Returns whether the page is complete.
+    fn add(&mut self, (limit, rows): (u32, u32), found: Vec<Place>, mut item: impl FnMut(Place) -> Option<T>) -> bool {
+        let (count, is_last) = (found.len(), found.len() < rows as usize);
+        for (n, place) in found.into_iter().enumerate() {
+            self.items.extend(item(place));
+            self.next = (n + 1 < count || !is_last).then_some(place);
+            if self.items.len() == limit as usize {
+                return true;
+            }
+        }
+        if is_last {
+            self.next = None;
+        }
+        is_last
+    }
 }
 
 impl Checkout {
@@ -113,21 +122,28 @@ impl Checkout {
         behind: Option<Uuid>,
         limit: u32,
     ) -> Result<ListPage<Vec<HoldLine>, Uuid>, Error> {
-        let scan = filter.scan(caller, limit);
         let first = filter.created_from.map_or(Uuid::nil(), first_id);
         let end = filter.created_to.map_or(Uuid::max(), first_id);
-        let range = HoldRange { first, behind: behind.map_or(end, |behind| behind.min(end)), limit: scan };
-        let (found, mut lines) = self
-            .database
-            .read("lists.holds", |tx| async move { find_holds(tx, caller, filter, range).await }.boxed())
-            .await?;
-        Ok(page(found, (limit, scan), |hold_id| {
-            let lines = lines.remove(&hold_id)?;
-            let first = lines.first()?;
-            let fits = filter.fits(caller, first.details.as_deref(), &lines)
-                && filter.status.is_none_or(|status| status == first.status);
-            fits.then_some(lines)
-        }))
+        let mut page = ListPage::empty();
+        for rows in filter.reads(caller, limit) {
+            let behind = page.next.or(behind).map_or(end, |behind: Uuid| behind.min(end));
+            let range = HoldRange { first, behind, limit: rows };
+            let (found, mut lines) = self
+                .database
+                .read("lists.holds", |tx| async move { find_holds(tx, caller, filter, range).await }.boxed())
+                .await?;
+            let is_complete = page.add((limit, rows), found, |hold_id| {
+                let lines = lines.remove(&hold_id)?;
+                let first = lines.first()?;
+                let fits = filter.fits(caller, first.details.as_deref(), &lines)
+                    && filter.status.is_none_or(|status| status == first.status);
+                fits.then_some(lines)
+            });
+            if is_complete {
+                break;
+            }
+        }
+        Ok(page)
     }
 
     /// Lists the orders that this caller may see.
@@ -141,20 +157,27 @@ impl Checkout {
         behind: Option<OrderPlace>,
         limit: u32,
     ) -> Result<ListPage<Placed, OrderPlace>, Error> {
-        let scan = filter.scan(caller, limit);
-        let (found, mut placed) = self
-            .database
-            .read("lists.orders", |tx| async move { find_orders(tx, caller, filter, (behind, scan)).await }.boxed())
-            .await?;
-        Ok(page(found, (limit, scan), |place| {
-            let placed = placed.remove(&place.id)?;
-            let at = placed.order.created_at;
-            let fits = filter.fits(caller, placed.details.as_deref(), &placed.items)
-                && filter.status.is_none_or(|status| status == placed.order.status)
-                && filter.created_from.is_none_or(|from| at >= from)
-                && filter.created_to.is_none_or(|to| at < to);
-            fits.then_some(placed)
-        }))
+        let mut page = ListPage::empty();
+        for rows in filter.reads(caller, limit) {
+            let behind = page.next.or(behind);
+            let (found, mut placed) = self
+                .database
+                .read("lists.orders", |tx| async move { find_orders(tx, caller, filter, (behind, rows)).await }.boxed())
+                .await?;
+            let is_complete = page.add((limit, rows), found, |place| {
+                let placed = placed.remove(&place.id)?;
+                let at = placed.order.created_at;
+                let fits = filter.fits(caller, placed.details.as_deref(), &placed.items)
+                    && filter.status.is_none_or(|status| status == placed.order.status)
+                    && filter.created_from.is_none_or(|from| at >= from)
+                    && filter.created_to.is_none_or(|to| at < to);
+                fits.then_some(placed)
+            });
+            if is_complete {
+                break;
+            }
+        }
+        Ok(page)
     }
 }
 
@@ -202,26 +225,26 @@ async fn find_orders(
     tx: &mut Tx<'_>,
     caller: &Caller,
     filter: &Filter<OrderStatus>,
-    (behind, scan): (Option<OrderPlace>, u32),
+    (behind, rows): (Option<OrderPlace>, u32),
 ) -> Result<(Vec<OrderPlace>, HashMap<Uuid, Placed>), Failure> {
     let mut found = Vec::new();
     match filter.owners(tx, caller, true).await? {
         None => {
-            let range = range(filter, behind, TimeDelta::zero(), scan);
+            let range = range(filter, behind, TimeDelta::zero(), rows);
             for &status in IN_ORDER.iter().filter(|&&each| filter.status.is_none_or(|status| status == each)) {
                 found.extend(lists::list_orders_in(tx, status, range).await?);
             }
         }
         Some(owners) => {
             for of in &owners {
-                found.extend(lists::list_orders_of(tx, of, range(filter, behind, JITTER, scan)).await?);
+                found.extend(lists::list_orders_of(tx, of, range(filter, behind, JITTER, rows)).await?);
             }
         }
     }
     found.sort_unstable_by(|one, other| other.cmp(one));
     // an order that changes its state between two of the reads may be found twice
     found.dedup();
-    found.truncate(scan as usize);
+    found.truncate(rows as usize);
     let ids: Vec<Uuid> = found.iter().map(|place| place.id).collect();
     let placed = if ids.is_empty() { Vec::new() } else { orders::list_placed(tx, &ids).await? };
     let hold_ids: Vec<Uuid> = placed.iter().map(|(order, _)| order.hold_id).collect();

@@ -7,6 +7,7 @@ use holdfast::domain::{Caller, HoldStatus, OrderStatus};
 use uuid::Uuid;
 
 use super::{client, make, take};
+use crate::support::crowd::sent;
 use crate::support::{Shop, payment};
 
 fn no_filter<Status>() -> Filter<Status> {
@@ -182,4 +183,31 @@ async fn an_order_that_changes_its_state_while_pages_are_read_is_neither_lost_no
         }
     }
     assert_eq!(listed, made.orders);
+}
+
+#[tokio::test]
+async fn a_page_that_the_first_rows_fill_reads_no_more_rows_for_its_filter() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(1_000).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let one = client(1);
+    let made = fill(&app, product_id, &[(one.clone(), None, None)], 6).await.remove(0);
+    app.checkout.cancel_order(&one, made.orders[3]).await.expect("it is pending");
+    let reads = |name| sent(&proxy, name);
+    for (state, limit, listed, count) in [
+        (OrderStatus::Pending, 2, &made.orders[..2], 1),
+        // the third row shows that another page follows
+        (OrderStatus::Pending, 3, &made.orders[..3], 1),
+        (OrderStatus::Cancelled, 3, &made.orders[3..4], 2),
+        (OrderStatus::Pending, 6, &[&made.orders[..3], &made.orders[4..]].concat()[..], 1),
+    ] {
+        proxy.clear();
+        let page = app.checkout.list_orders(&one, &in_state(state), None, limit).await.expect("a page");
+        let ids: Vec<Uuid> = page.items.iter().map(|placed| placed.order.id).collect();
+        assert_eq!((&ids[..], reads("order_owners/list_of_client")), (listed, count), "{state:?} {limit}");
+    }
+    proxy.clear();
+    let page = app.checkout.list_holds(&one, &in_state(HoldStatus::Ordered), None, 2).await.expect("a page");
+    let ids: Vec<Uuid> = page.items.iter().map(|lines| lines[0].id).collect();
+    assert_eq!((&ids[..], page.next.is_some(), reads("hold_owners/list_of_client")), (&made.holds[..2], true, 1));
 }
