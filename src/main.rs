@@ -352,9 +352,10 @@ async fn serve_dev(
     config.database_url = DatabaseUrl { database_url: Some(database.url(DATABASE)) }.read()?;
     migrations::migrate(&config.database_url).await.map_err(not_migrated)?;
     make_product(config.database_url.clone(), &dev.product).await?;
-    let statsd = config.statsd.clone();
+    let (statsd, storefront, webhook_auth) = (config.statsd.clone(), config.storefront, config.webhook_auth);
     let service = start_service(config).await?;
-    let banner = Banner { address: service.address(), database, statsd: statsd.as_deref(), signer, operator };
+    let (address, statsd) = (service.address(), statsd.as_deref());
+    let banner = Banner { address, database, statsd, signer, operator, storefront, webhook_auth };
     let ended = match print(banner) {
         Ok(()) => tokio::select! {
             asked = asked_to_stop() => asked.map_err(|error| failed("cannot listen to signals")(&error)),

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::server::PrivateServer;
 use crate::config::{OFF, Settings};
+use crate::domain::{StorefrontMode, WebhookAuth};
 
 /// The database that `holdfast dev` makes on its private server.
 pub const DATABASE: &str = "holdfast";
@@ -86,6 +87,16 @@ impl DevOperator {
     }
 }
 
+impl DevOperator {
+    /// Returns the option of curl that sends the token, which every route takes: one that was given is named, not shown.
+    fn header(&self) -> String {
+        match self {
+            Self::Given => r#" -H "authorization: Bearer $HOLDFAST_ADMIN_TOKEN""#.to_owned(),
+            Self::Made(token) => format!(" -H 'authorization: Bearer {token}'"),
+        }
+    }
+}
+
 impl fmt::Debug for DevOperator {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -124,22 +135,29 @@ pub struct Banner<'a> {
     pub signer: &'a Signer,
     /// The token of its operators.
     pub operator: &'a DevOperator,
+    /// Whether only storefronts with a token may hold and order.
+    pub storefront: StorefrontMode,
+    /// What a payment provider must show.
+    pub webhook_auth: WebhookAuth,
 }
 
 impl fmt::Display for Banner<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, database, statsd, signer, operator } = self;
+        let Self { address, database, statsd, signer, operator, storefront, webhook_auth } = self;
         let base = format!("http://{address}");
         let (set, signature) = signer.sign();
+        let token = |is_needed: bool| if is_needed { operator.header() } else { String::new() };
+        let shop = token(*storefront == StorefrontMode::Token);
+        let provider = token(matches!(webhook_auth, WebhookAuth::Token | WebhookAuth::Both));
         write!(
             formatter,
             r#"
 Holdfast is selling product 1.
 
   Explore   {base}/docs
-  Sell      HOLD=$(curl -s {base}/api/holds {JSON} -d '{{"product_id":1,"qty":1}}' | cut -d '"' -f 4)
-            curl -s {base}/api/orders {JSON} -d "{{\"hold_id\":\"$HOLD\"}}"
-            BODY="{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"; {set}curl -s {base}/api/payments/webhook {JSON} -d "$BODY"{signature}
+  Sell      HOLD=$(curl -s {base}/api/holds {JSON}{shop} -d '{{"product_id":1,"qty":1}}' | cut -d '"' -f 4)
+            curl -s {base}/api/orders {JSON}{shop} -d "{{\"hold_id\":\"$HOLD\"}}"
+            BODY="{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"; {set}curl -s {base}/api/payments/webhook {JSON} -d "$BODY"{signature}{provider}
   Signing   {signing}
   Operators {operator}
   Logs      JSON lines on standard error; the database's own in {log}

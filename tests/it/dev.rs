@@ -129,6 +129,30 @@ async fn the_commands_of_the_dev_banner_work_in_any_terminal_with_any_secrets_an
     }
 }
 
+#[tokio::test]
+async fn the_commands_of_the_dev_banner_send_a_token_where_one_is_demanded() {
+    let folder = Folder::new("dev demands");
+    let none = "HOLDFAST_ADMIN_TOKEN";
+    for (auth, secrets, (variable, token), sent) in [
+        ("signature", " ", (none, ""), 2),
+        ("both", " ", (none, ""), 3),
+        ("token", "off", ("HOLDFAST_ADMIN_TOKEN", "a-token-that-is-given"), 3),
+    ] {
+        let demands = [("HOLDFAST_STOREFRONT", "token"), ("HOLDFAST_WEBHOOK_AUTH", auth)];
+        let settings = [&demands[..], &[("HOLDFAST_WEBHOOK_SECRETS", secrets), (variable, token)]].concat();
+        let (process, client) = dev_with(&folder, &settings).await;
+        let commands = commands(&process.out.text());
+        assert_eq!(commands.matches("authorization").count(), sent, "{commands}");
+        assert!(!commands.contains("a-token-that-is-given"), "{commands}");
+        let shell = Command::new("sh").args(["-c", &commands]).env(variable, token).output().await;
+        let sold = shell.expect("sh can be started");
+        let said = String::from_utf8_lossy(&sold.stdout);
+        assert!(sold.status.success() && said.contains(r#""status":"processed""#), "{auth}: {commands}\n{sold:?}");
+        assert!(client.try_hold(1, 1).await.status == 401, "a token is demanded");
+        process.terminate().await.expect(0);
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "a provider signs with its own clock")]
 #[tokio::test]
 async fn dev_accepts_signatures_with_the_secrets_that_it_is_given() {
