@@ -67,6 +67,7 @@ fn what_is_missed() -> Vec<(Part, Scenario, &'static str)> {
     let deaf = || Scenario { without: vec![Sweep, OrderLooksAgain], ..one_buyer(&[paid(T1), failed()]) };
     let by_hold = Scenario { holds_end: true, ..one_buyer(&[of_the_hold(paid(T1))]) };
     let limited = || Scenario { stock: 2, limit: Some(1), ..two_buyers(&[paid(T1)]) };
+    let replaced = Scenario { replaces: true, ..two_buyers(&[paid(T1)]) };
     let ending = |events: &[Event]| Scenario { parking_ends: true, ..one_buyer(events) };
     vec![
         (WebhookLooksAgain, blind(), promise::NO_EVENT_WAITS),
@@ -91,6 +92,7 @@ fn what_is_missed() -> Vec<(Part, Scenario, &'static str)> {
         (DeadRefundsWake, ending(&[paid(T1), refunded(T1)]), promise::GIVEN_BACK_ONCE),
         (HoldsEndWhenMarked, by_hold, promise::DUE_WHEN_USELESS),
         (LimitGuard, limited(), promise::WITHIN_LIMIT),
+        (ReplaceGuard, replaced, promise::CONSERVED),
         (MarkGuard, Scenario { limit_comes: true, ..limited() }, promise::COUNTED),
         (DeadlineGuard, Scenario { holds_end: true, extends: true, ..lone() }, promise::ENDS_AT_ITS_DEADLINE),
     ]

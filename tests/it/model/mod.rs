@@ -14,11 +14,12 @@
 //! leave out a [`Part`] of the protocol: the tests in `missing` show which promise breaks without each part, and that
 //! each promise can break.
 //!
-//! Left out: quantities (and so holds that shrink), the deadlines of orders, which are extended as those of holds are; carts and several products (a limit per buyer is one for all holds); amounts in part; events without a `txn_id`; `Idempotency-Key`s
-//! and copies of requests other than deliveries; batches (one is as atomic as its transaction); refusals, which
-//! change nothing; a COMMIT whose response is lost (the same as a crash right after it, and a delivery repeated);
-//! responses other than 2xx; what the engine does by itself (locks in other orders, deadlocks: they roll back, and a
-//! transaction that is rolled back has no effect).
+//! Left out: quantities (and so holds that shrink), the deadlines of orders, which are extended as those of holds are; carts and
+//! several products (a limit per buyer is one for all holds); amounts in part; events without a `txn_id`; `Idempotency-Key`s and
+//! copies of requests other than deliveries; batches (one is as atomic as its transaction); refusals, which change nothing; a
+//! COMMIT whose response is lost (the same as a crash right after it, and a delivery repeated); responses other than 2xx; what
+//! the engine does by itself (locks in other orders, deadlocks: they roll back, and a transaction that is rolled back has no
+//! effect).
 
 mod applying;
 mod linking;
@@ -164,6 +165,15 @@ fn a_hold_that_is_extended_in_time_is_neither_expired_nor_lost() {
     let shows = vec![promise::ANSWERED, promise::PARKED_PAID, promise::DUE];
     let base = one_buyer(&[of_the_hold(paid(T1))]);
     explore(Scenario { extends: true, holds_end: true, crashes: 1, deliveries: 2, shows, ..base }, 1_100);
+}
+
+#[test]
+fn a_hold_that_replaces_another_has_its_unit_or_leaves_it_as_it_is() {
+    let shows = vec![promise::ANSWERED, promise::PARKED_PAID, promise::DUE];
+    let other = Event { order: Some(1), ..paid(T2) };
+    let base = Scenario { replaces: true, holds_end: true, limit: Some(1), ..two_buyers(&[paid(T1), other]) };
+    explore(Scenario { crashes: 1, shows: shows.clone(), ..base.clone() }, 16_000);
+    explore(Scenario { extends: true, limit: None, shows, ..base }, 9_000);
 }
 
 #[test]

@@ -50,6 +50,7 @@ impl Model for Scenario {
             Step::ExpireHold(hold) if self.extends => self.find_run_out(&mut world, hold),
             Step::ExpireHold(hold) => self.end_hold(&mut world, hold, Hold::RunOut, Hold::Expired),
             Step::ExtendHold(hold) => self.extend(&mut world, hold),
+            Step::Replace(old, new) => self.find_replaced(&mut world, old, new),
             Step::HoldRunsOut(hold) => {
                 // only the clock moves, which no lock prevents
                 world.shop.holds[hold] = Hold::RunOut;
@@ -106,6 +107,11 @@ impl Scenario {
     }
 
     fn steps_that_begin(&self, world: &World, steps: &mut Vec<Step>) {
+        let holds_in = |state: Hold| (0..self.holds).filter(move |&hold| world.shop.holds[hold] == state);
+        if self.replaces {
+            let pairs = holds_in(Hold::Active).flat_map(|old| holds_in(Hold::NotTaken).map(move |new| (old, new)));
+            steps.extend(pairs.map(|(old, new)| Step::Replace(old, new)));
+        }
         let in_state = |state: Order| (0..self.orders.len()).filter(move |&order| world.shop.orders[order] == state);
         steps.extend(in_state(Order::Absent).map(Step::Order));
         if self.orders_end {
@@ -153,6 +159,16 @@ impl Scenario {
     fn find_run_out(&self, world: &mut World, hold: usize) -> bool {
         let task = Task::Expiring { hold };
         let ours = world.tasks.len() < self.at_once && !world.tasks.contains(&task);
+        if ours {
+            world.start(task);
+        }
+        ours
+    }
+
+    /// A read before the packet, which decides nothing.
+    fn find_replaced(&self, world: &mut World, old: usize, new: usize) -> bool {
+        let task = Task::Replacing { old, new };
+        let ours = !world.tasks.contains(&task);
         if ours {
             world.start(task);
         }
@@ -260,6 +276,7 @@ impl Scenario {
                 world.shop.holds[hold] = Hold::Active;
                 true
             }
+            Task::Replacing { old, new } => self.commit_replaced(world, old, new),
             Task::Expiring { hold } => self.mark_expired(world, hold),
             Task::EndingParking { event } => self.commit_parking_ended(world, event),
             Task::Counting { hold, ordered } => self.commit_count(world, hold, ordered),
@@ -291,6 +308,25 @@ impl Scenario {
             return true;
         }
         self.answer(world, Caller::Delivery(event))
+    }
+
+    /// One packet: the old hold goes back and the new one is taken, or nothing happens.
+    fn commit_replaced(&self, world: &mut World, old: usize, new: usize) -> bool {
+        if world.hold_is_locked(self, old) {
+            return false;
+        }
+        let (before, shop) = (world.shop.clone(), &mut world.shop);
+        let is_active = shop.holds[old] == Hold::Active || !self.has(Part::ReplaceGuard);
+        if !is_active || shop.holds[new] != Hold::NotTaken {
+            return true;
+        }
+        shop.holds[old] = Hold::Released;
+        shop.give_back(old);
+        shop.holds[new] = Hold::Active;
+        if !shop.count(new, true) || !shop.reserve(true) {
+            *shop = before;
+        }
+        true
     }
 
     /// The mark waits for a transaction that changes the hold. If its guard misses, the worker reads again.

@@ -37,6 +37,8 @@ pub(super) enum Part {
     HoldsEndWhenMarked,
     /// `UPDATE holds SET status = 'expired' … AND expires_at <= NOW(6)`: a worker compares the deadline once more.
     DeadlineGuard,
+    /// `UPDATE holds SET status = 'released' … AND status = 'active'` of a hold that a new one replaces, its rows counted.
+    ReplaceGuard,
     /// A late payment is due when its unit would pass the limit of the buyer.
     LimitGuard,
     /// `UPDATE holds SET counted_on = … AND counted_on IS NULL`, with the state in which the hold was read.
@@ -44,7 +46,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::WebhookLooksAgain,
         Self::OrderLooksAgain,
         Self::Sweep,
@@ -63,6 +65,7 @@ impl Part {
         Self::LimitGuard,
         Self::MarkGuard,
         Self::DeadlineGuard,
+        Self::ReplaceGuard,
     ];
 }
 
@@ -90,6 +93,8 @@ pub(super) struct Scenario {
     pub(super) holds_end: bool,
     /// Whether holds are extended, and the worker that ends them looks for them first.
     pub(super) extends: bool,
+    /// Whether holds replace others.
+    pub(super) replaces: bool,
     /// Whether orders are cancelled by their buyer or not paid in time.
     pub(super) orders_end: bool,
     /// Whether events wait longer than they may, and operators replay events and give charges back.

@@ -36,6 +36,8 @@ pub(super) enum Task {
     Extending { hold: usize },
     /// A worker has found that the hold has run out.
     Expiring { hold: usize },
+    /// A request has read the hold that it replaces, which was active; its packet is not sent.
+    Replacing { old: usize, new: usize },
     /// Has found an event that has waited too long, and no order for it.
     EndingParking { event: usize },
     /// Has found a hold to count, in this state.
@@ -59,6 +61,8 @@ pub(super) enum Step {
     HoldRunsOut(usize),
     ExpireHold(usize),
     ExtendHold(usize),
+    /// `POST /holds` with `replaces`: the first hold goes back, the second one is taken.
+    Replace(usize, usize),
     /// `POST /orders` for the order of this number.
     Order(usize),
     /// The buyer cancels, or the deadline has passed.
