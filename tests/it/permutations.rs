@@ -62,6 +62,11 @@ enum Way {
 }
 
 impl Scenario {
+    /// Returns whether the hold has units of a second product.
+    fn is_cart(&self) -> bool {
+        self.seed % 2 == 1
+    }
+
     async fn check(&self, way: Way, stage: &Arc<Stage>, case: &Case) -> Result<(), String> {
         let world = self.take_in_order(way, stage, case).await?;
         if way == Way::InOrder {
@@ -85,7 +90,7 @@ impl Scenario {
 
     /// Takes one step after the other; every answer must be the reference's.
     async fn take_in_order(&self, way: Way, stage: &Stage, case: &Case) -> Result<World, String> {
-        let mut world = World::new(self.stock);
+        let mut world = World::new(self.stock, self.is_cart());
         let mut luck = StdRng::seed_from_u64(self.seed);
         for (place, step) in spell(&self.word, self.naming).iter().enumerate() {
             let expected = world.take(step);
@@ -181,7 +186,9 @@ async fn check(way: Way, scenarios: Vec<Scenario>) {
             let stage = Stage::open(second).await;
             let mut wrong = Vec::new();
             for chunk in share.chunks(CHUNK) {
-                let cases = stage.prepare(&chunk.iter().map(|scenario| scenario.stock).collect::<Vec<_>>()).await;
+                let cases = stage
+                    .prepare(&chunk.iter().map(|scenario| (scenario.stock, scenario.is_cart())).collect::<Vec<_>>())
+                    .await;
                 for (scenario, case) in chunk.iter().zip(&cases) {
                     wrong.extend(scenario.check(way, &stage, case).await.err());
                     stage.instances.iter().for_each(|instance| instance.proxy.clear());

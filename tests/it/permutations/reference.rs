@@ -35,15 +35,16 @@ pub(super) struct State {
     pub(super) events: BTreeMap<String, (String, i64)>,
     /// By name; a charge without a name has a `~` and its owner's key.
     pub(super) charges: BTreeMap<String, Charge>,
-    pub(super) reserved: i64,
+    /// Units of its product, and of the second product of a cart.
+    pub(super) reserved: (i64, i64),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct World {
     pub(super) state: State,
     stock: i64,
-    /// Number of units in the hold.
-    units: i64,
+    /// Number of units in the hold, and of the second product if the hold is a cart.
+    units: (i64, i64),
     /// In the order of receipt.
     inbox: Vec<Event>,
     /// For each hold of a rival, whether it has run out.
@@ -53,12 +54,13 @@ pub(super) struct World {
 }
 
 impl World {
-    /// A world with the hold and nothing else.
-    pub(super) fn new(stock: i64) -> Self {
+    /// A world with the hold and nothing else. A cart has a unit of a second product, which is free and which no rival wants.
+    pub(super) fn new(stock: i64, is_cart: bool) -> Self {
+        let units = (QTY, i64::from(is_cart));
         let (trail, events, charges) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        let state = State { hold: "active".into(), order: None, trail, events, charges, reserved: QTY };
+        let state = State { hold: "active".into(), order: None, trail, events, charges, reserved: units };
         let (inbox, rivals) = (Vec::new(), Vec::new());
-        Self { state, stock, units: QTY, inbox, rivals, hold_ran_out: false, order_ran_out: false }
+        Self { state, stock, units, inbox, rivals, hold_ran_out: false, order_ran_out: false }
     }
 
     /// Takes one step and returns its answer, which is empty for a step that is no request.
@@ -90,7 +92,7 @@ impl World {
             (Step::ExtendOrder, Some("pending")) => "200 pending",
             (Step::ExtendOrder, Some("cancelled")) => "409 order_cancelled",
             (Step::ExtendOrder, Some(_)) => "409 order_paid",
-            (Step::Rival, _) if self.reserve(QTY) => {
+            (Step::Rival, _) if self.reserve((QTY, 0)) => {
                 self.rivals.push(false);
                 "201 active"
             }
@@ -138,8 +140,8 @@ impl World {
             Some(refusal) => refusal,
             None => {
                 if *step == Step::Reduce {
-                    self.state.reserved -= self.units - 1;
-                    self.units = 1;
+                    self.give_back((self.units.0 - 1, 0));
+                    self.units.0 = 1;
                 }
                 "200 active"
             }
@@ -157,7 +159,7 @@ impl World {
     }
 
     fn total(&self) -> i64 {
-        self.units * PRICE
+        self.units.0 * PRICE
     }
 
     /// Makes the order if the hold is active; then waiting events take effect.
@@ -180,13 +182,19 @@ impl World {
 
     fn cancel(&mut self, reason: &str) {
         self.change("cancelled", reason);
-        self.state.reserved -= self.units;
+        self.give_back(self.units);
+    }
+
+    /// Puts units back on sale.
+    fn give_back(&mut self, units: (i64, i64)) {
+        self.state.reserved.0 -= units.0;
+        self.state.reserved.1 -= units.1;
     }
 
     fn end_hold(&mut self, ends: bool, status: &str) {
         if ends {
             self.state.hold = status.to_owned();
-            self.state.reserved -= self.units;
+            self.give_back(self.units);
         }
     }
 
@@ -195,16 +203,18 @@ impl World {
         self.end_hold(self.state.hold == "active" && self.hold_ran_out, "expired");
         let before = self.rivals.len() as i64;
         self.rivals.retain(|ran_out| !ran_out);
-        self.state.reserved -= QTY * (before - self.rivals.len() as i64);
+        self.give_back((QTY * (before - self.rivals.len() as i64), 0));
     }
 
     /// Reserves units if there are enough once the holds that have run out are expired.
-    fn reserve(&mut self, units: i64) -> bool {
-        if self.stock - self.state.reserved < units {
+    fn reserve(&mut self, units: (i64, i64)) -> bool {
+        if self.stock - self.state.reserved.0 < units.0 {
             self.expire();
         }
-        let fits = self.stock - self.state.reserved >= units;
-        self.state.reserved += if fits { units } else { 0 };
+        let fits = self.stock - self.state.reserved.0 >= units.0;
+        if fits {
+            self.give_back((-units.0, -units.1));
+        }
         fits
     }
 
@@ -413,7 +423,7 @@ impl World {
         }
         let (owner, restocks) = (charge.owner.clone(), whole && charge.restock);
         match (pays, whole) {
-            (true, _) => self.give_back(event, refunded, whole, restocks),
+            (true, _) => self.refund_order(event, refunded, whole, restocks),
             (false, true) => self.set(&owner, "refunded"),
             (false, false) => {}
         }
@@ -421,12 +431,14 @@ impl World {
     }
 
     /// Records a refund of the charge that paid the order.
-    fn give_back(&mut self, event: &Event, refunded: i64, whole: bool, restocks: bool) {
+    fn refund_order(&mut self, event: &Event, refunded: i64, whole: bool, restocks: bool) {
         let (to, reason) = if whole { ("refunded", "payment_refunded") } else { ("paid", "payment_part_refunded") };
         self.change(to, &format!(":{reason}:{}", event.key));
         let order = self.state.order.as_mut().expect("the order was paid");
         (order.1, order.2) = (refunded, restocks);
-        self.state.reserved -= if restocks { self.units } else { 0 };
+        if restocks {
+            self.give_back(self.units);
+        }
     }
 }
 

@@ -29,6 +29,8 @@ type ChargeRow = (String, String, String, Option<i64>, i64, bool, bool, bool);
 pub(super) struct Case {
     number: usize,
     product_id: i64,
+    /// The second product of a cart.
+    second: Option<i64>,
     hold_id: String,
     order_id: String,
     stranger: String,
@@ -48,9 +50,10 @@ impl Stage {
         Arc::new(Self { shop, instances: [first, second], conn })
     }
 
-    /// Makes a product and a hold for each of these stocks, one for each scenario.
-    pub(super) async fn prepare(&self, stocks: &[i64]) -> Vec<Case> {
-        let rows: Vec<String> = stocks.iter().map(|stock| format!("('A thing', 4999, 'EUR', {stock})")).collect();
+    /// Makes two products and a hold for each of these stocks, one for each scenario; the hold is a cart where it says so.
+    pub(super) async fn prepare(&self, stocks: &[(i64, bool)]) -> Vec<Case> {
+        let pair = |(stock, _): &(i64, bool)| format!("('A thing', 4999, 'EUR', {stock}), ('A gift', 0, 'EUR', 1)");
+        let rows: Vec<String> = stocks.iter().map(pair).collect();
         let insert = format!("INSERT INTO products (name, price_minor, currency, stock) VALUES {}", rows.join(", "));
         let first = {
             let mut conn = self.conn.lock().await;
@@ -58,14 +61,14 @@ impl Stage {
             i64::try_from(conn.last_insert_id().expect("an id")).expect("a small id")
         };
         let hold = async |place: usize| {
-            let product_id = first + place as i64;
-            let taken = self.instances[0]
-                .app
-                .checkout
-                .create_hold(holdfast::checkout::NewHold::new(product_id, QTY, None))
-                .await;
-            let hold_id = taken.expect("there are enough units").hold.id.to_string();
-            Case { number: product_id as usize, product_id, hold_id, order_id: mint(), stranger: mint() }
+            let product_id = first + 2 * place as i64;
+            let second = stocks[place].1.then_some(product_id + 1);
+            let lines = [Some((product_id, QTY)), second.map(|second| (second, 1))].into_iter().flatten();
+            let lines: Vec<Value> =
+                lines.map(|(product_id, qty)| json!({ "product_id": product_id, "qty": qty })).collect();
+            let taken = self.instances[0].post("/api/holds", &json!({ "items": lines })).await;
+            let hold_id = taken.expect(201).text("hold_id");
+            Case { number: product_id as usize, product_id, second, hold_id, order_id: mint(), stranger: mint() }
         };
         futures_util::future::join_all((0..stocks.len()).map(hold)).await
     }
@@ -81,7 +84,11 @@ impl Stage {
             Step::Release => client.release(&case.hold_id).await,
             Step::Reduce => {
                 let request = client.request("PATCH", &format!("/api/holds/{}", case.hold_id));
-                client.send(request.json(&json!({ "qty": 1 }))).await
+                let kept = match case.second {
+                    Some(_) => json!({ "items": [{ "product_id": case.product_id, "qty": 1 }] }),
+                    None => json!({ "qty": 1 }),
+                };
+                client.send(request.json(&kept)).await
             }
             Step::ExtendHold => {
                 client.post(&format!("/api/holds/{}/extend", case.hold_id), &json!({ "seconds": 60 })).await
@@ -189,7 +196,8 @@ impl Stage {
     pub(super) async fn state(&self, case: &Case) -> State {
         let (order, hold, ours) = (binary(&case.order_id), binary(&case.hold_id), case.ours());
         let query = format!(
-            "SELECT status, (SELECT reserved FROM products WHERE id = product_id) FROM holds WHERE id = {hold};
+            "SELECT status, (SELECT reserved FROM products WHERE id = product_id) FROM holds WHERE id = {hold}
+             ORDER BY product_id;
              SELECT status, refunded_minor, restocked FROM orders WHERE id = {order};
              SELECT CONCAT_WS(':', CONCAT(COALESCE(from_status, ''), '>', to_status), reason, idempotency_key)
              FROM order_events LEFT JOIN payment_events ON payment_events.id = payment_event_id
@@ -203,7 +211,11 @@ impl Stage {
         );
         let mut conn = self.conn.lock().await;
         let mut results = conn.query_iter(query).await.expect("the query runs");
-        let (hold, reserved): (String, i64) = results.collect().await.expect("rows").pop().expect("the hold");
+        let lines: Vec<(String, i64)> = results.collect().await.expect("rows");
+        let [(hold, first), others @ ..] = &lines[..] else { panic!("the hold has no row") };
+        assert_eq!(others.len(), usize::from(case.second.is_some()), "{lines:?}");
+        assert!(others.iter().all(|(other, _)| other == hold), "a hold ends as a whole: {lines:?}");
+        let (hold, reserved) = (hold.clone(), (*first, others.first().map_or(0, |other| other.1)));
         let order = results.collect().await.expect("rows").pop();
         let trail: Vec<String> = results.collect().await.expect("rows");
         let events: Vec<(String, String, i64)> = results.collect().await.expect("rows");
