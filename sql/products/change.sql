@@ -6,7 +6,7 @@ SET sku = {sku}, name = {name}, price_minor = {price_minor}, currency = {currenc
     order_ttl_seconds = {order_ttl_seconds}, max_qty = {max_qty},
     max_hold_seconds = {max_hold_seconds}, metadata = {metadata},
     limit_state = CASE WHEN {max_per_buyer} IS NULL THEN NULL WHEN max_per_buyer IS NULL THEN 'counting' ELSE limit_state END,
-    limit_counted_to = IF({max_per_buyer} IS NULL OR max_per_buyer IS NULL, NULL, limit_counted_to),
+    limit_counted_to = CASE WHEN {max_per_buyer} IS NULL THEN NULL WHEN max_per_buyer IS NULL THEN {count_begins} ELSE limit_counted_to END,
     max_per_buyer = {max_per_buyer}
 WHERE id = {product_id} AND sku <=> {old_sku} AND CAST(name AS BINARY) <=> {old_name} AND price_minor <=> {old_price_minor}
   AND currency <=> {old_currency} AND status <=> {old_status} AND sale_starts_at <=> {old_sale_starts_at}

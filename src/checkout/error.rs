@@ -35,8 +35,10 @@ impl From<DbError> for Error {
         match error {
             DbError::Refused(refusal) => Self::Refused(refusal),
             DbError::Unavailable(why) => Self::Unavailable(why),
+            DbError::Abandoned(why) => Self::Unavailable(why.to_owned()),
             DbError::Contended { attempts, reason } => Self::Contended { attempts, reason },
             DbError::Stale(guard) => Self::Contended { attempts: 1, reason: guard.to_owned() },
+            DbError::CountersOver(_) => Self::Contended { attempts: 1, reason: error.to_string() },
             DbError::Broken(_) | DbError::OutOfStock | DbError::OverLimit { .. } | DbError::Unfit(_) => {
                 Self::Broken(error.to_string())
             }

@@ -19,6 +19,7 @@ use super::payments::batch::EventWork;
 use super::payments::sweep::Sweep;
 use super::policy::Policy;
 use super::products::known::KnownProducts;
+use super::products::pace::CountPace;
 use super::products::reads::{PageReads, ProductReads};
 use super::readiness::Readiness;
 use super::recent::Recent;
@@ -59,6 +60,7 @@ pub struct Checkout {
     /// When the last deleted idempotency key was taken, UTC. While a snapshot is open, a read from the beginning of the index
     /// walks over the entries of all deleted keys.
     pub(crate) keys_forgotten: tokio::sync::Mutex<NaiveDateTime>,
+    pub(crate) count_pace: CountPace,
     /// Held by the running audit.
     pub(crate) auditing: tokio::sync::Mutex<()>,
     pub(crate) readiness: Readiness,
@@ -150,6 +152,7 @@ impl Checkout {
             passed_over,
             sweep: tokio::sync::Mutex::default(),
             keys_forgotten: tokio::sync::Mutex::new(Place::first().at),
+            count_pace: CountPace::default(),
             auditing: tokio::sync::Mutex::default(),
         }
     }

@@ -231,10 +231,11 @@ fn sort(failure: Failure, committing: bool, is_logged: bool) -> Ended {
     match failure {
         Failure::Refused(refusal) => Ended::Final(Error::Refused(refusal)),
         Failure::Broken(what) => Ended::Final(Error::Broken(what)),
-        Failure::Abandoned(why) => Ended::Final(Error::Unavailable(why.to_owned())),
+        Failure::Abandoned(why) => Ended::Final(Error::Abandoned(why)),
         Failure::Unfit(what) => Ended::Final(Error::Unfit(what)),
         Failure::Stale(what) | Failure::Changed(what) => Ended::Final(Error::Stale(what)),
         Failure::OutOfStock => Ended::Final(Error::OutOfStock),
+        Failure::CountersOver(over) => Ended::Final(Error::CountersOver(over)),
         Failure::OverLimit { limit, units } => Ended::Final(Error::OverLimit { limit, units }),
         Failure::Raced(guard) => again(Class::Retry, guard.to_owned(), guard.to_owned(), false),
         Failure::Database(error) => match classify(&error, committing) {

@@ -217,9 +217,14 @@ impl Database {
     /// Logs and counts errors that the caller cannot handle.
     fn report(&self, name: &'static str, error: Error) -> Error {
         match &error {
-            Error::Refused(_) | Error::Stale(_) | Error::OutOfStock | Error::OverLimit { .. } | Error::Unfit(_) => {}
+            Error::Refused(_)
+            | Error::Stale(_)
+            | Error::CountersOver(_)
+            | Error::OutOfStock
+            | Error::OverLimit { .. }
+            | Error::Unfit(_) => {}
             Error::Broken(what) => error!(transaction = name, error = what, "transaction failed"),
-            Error::Unavailable(_) | Error::Contended { .. } => {
+            Error::Unavailable(_) | Error::Abandoned(_) | Error::Contended { .. } => {
                 telemetry::transaction_given_up(name);
                 if let Some(count) = self.given_up.count(std::time::Instant::now()) {
                     warn!(transaction = name, %error, count, "transaction given up");

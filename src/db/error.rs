@@ -1,6 +1,7 @@
 //! The errors of the database and its connections, classified by the reaction that they call for.
 
 use mysql_async::{DriverError, Error as DriverOrServer};
+use uuid::Uuid;
 
 use crate::domain::Refusal;
 
@@ -27,6 +28,8 @@ pub enum Failure {
         /// The units that the buyer would have.
         units: i64,
     },
+    /// These counters would be over the limits that the transaction has read: roll back, the caller reads them again.
+    CountersOver(Vec<Uuid>),
     /// An invariant does not hold: roll back, log, respond with 500.
     Broken(String),
     /// The work was abandoned in the middle of a statement: close the connection, which ends the statement.
@@ -91,6 +94,12 @@ pub enum Error {
         /// The units that the buyer would have.
         units: i64,
     },
+    /// These counters have grown since the caller read them, and would be over their limits; nothing was changed.
+    #[error("{} counters of units changed in between", .0.len())]
+    CountersOver(Vec<Uuid>),
+    /// The work was abandoned in the middle of a statement; nothing was changed.
+    #[error("{0}")]
+    Abandoned(&'static str),
     /// A bug or a schema that does not fit.
     #[error("{0}")]
     Broken(String),

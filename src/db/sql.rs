@@ -105,7 +105,7 @@ statements! {
         InsertAll = "insert_all" { rows },
         Change = "change" {
             product_id, sku, name, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds,
-            order_ttl_seconds, max_qty, max_per_buyer, max_hold_seconds, metadata, old_sku, old_name, old_price_minor, old_currency,
+            order_ttl_seconds, max_qty, max_per_buyer, max_hold_seconds, metadata, count_begins, old_sku, old_name, old_price_minor, old_currency,
             old_status, old_sale_starts_at, old_sale_ends_at, old_hold_ttl_seconds, old_order_ttl_seconds, old_max_qty, old_max_per_buyer,
             old_max_hold_seconds, old_metadata
         },
@@ -168,7 +168,7 @@ statements! {
     buyer_units {
         Add = "add" { rows },
         List = "list" { ids },
-        ListOver = "list_over" { ids, cases },
+        ListOver = "list_over" { ids, limit },
     }
     hold_owners {
         Insert = "insert" { rows },

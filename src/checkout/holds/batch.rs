@@ -39,6 +39,9 @@ use crate::db::tables::owners;
 use crate::db::tables::products::Terms;
 use crate::domain::{Details, HoldStatus, Refusal};
 
+/// How often one attempt goes on without some of its jobs.
+const APART: u32 = 3;
+
 /// A request for a hold.
 #[derive(Debug)]
 pub(crate) struct HoldRequest {
@@ -212,7 +215,17 @@ impl Batch<'_> {
             return Attempt { again: self.again, ..Attempt::done(None) };
         }
         let (turn, mut spoiled, mut left) = (self.turn, Vec::new(), None);
-        match self.take(&jobs, &replays).await {
+        let (mut jobs, mut rest, mut alone) = (jobs, rest, Vec::new());
+        let mut taken = self.take(&jobs, &replays).await;
+        for _ in 0..APART {
+            let Some(apart) = taken.as_ref().err().and_then(|error| self.apart(error, &jobs)) else { break };
+            jobs = self.put_apart(jobs, &apart, &mut rest, &mut alone);
+            if jobs.is_empty() && replays.is_empty() {
+                return Attempt { again: self.again, alone, ..Attempt::done(None) };
+            }
+            taken = self.take(&jobs, &replays).await;
+        }
+        match taken {
             Ok((terms, taken)) => {
                 left = answer(jobs, self.product_id, &terms, taken, &self.work.recent);
                 for (refusal, job) in rest {
@@ -226,11 +239,13 @@ impl Batch<'_> {
             }
             // One by one, the jobs would wait for each other's commits on one row. The next batch has them all, and, since the
             // supply is unknown, no batch beside it whose keys or terms could spoil it again.
-            Err(Error::Stale(_)) if turn == Turn::Second => self.put_first(all(jobs, rest, replays)),
-            Err(Error::Stale(_)) => spoiled = all(jobs, rest, replays),
+            Err(Error::Stale(_) | Error::CountersOver(_)) if turn == Turn::Second => {
+                self.put_first(all(jobs, rest, replays));
+            }
+            Err(Error::Stale(_) | Error::CountersOver(_)) => spoiled = all(jobs, rest, replays),
             Err(error) => self.fail(all(jobs, rest, Vec::new()), replays, &error),
         }
-        Attempt { again: self.again, spoiled, ..Attempt::done(left) }
+        Attempt { again: self.again, spoiled, alone, ..Attempt::done(left) }
     }
 
     /// Refuses jobs. The responses to copies do not depend on a product that has been deleted or is not sold any more, so they
@@ -248,7 +263,7 @@ impl Batch<'_> {
     }
 
     /// Hands jobs back, in order of arrival.
-    fn put_first(&mut self, jobs: Vec<HoldJob>) {
+    pub(super) fn put_first(&mut self, jobs: Vec<HoldJob>) {
         self.again.extend(jobs);
         self.again.sort_by_key(Job::deadline);
     }

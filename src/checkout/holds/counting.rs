@@ -1,6 +1,6 @@
 //! Which requests of a batch the limits of their buyers allow, and what the batch adds to the counters. The counters are read
-//! before the packet, and the packet finds what has grown since: then the batch reads again. Products without a limit, and callers
-//! that are not limited, have no counters and cost nothing.
+//! before the packet, and the packet finds which have grown since: then their jobs come again in the next batch, and the others go
+//! on at once. Products without a limit, and callers that are not limited, have no counters and cost nothing.
 
 use std::collections::HashMap;
 
@@ -22,6 +22,14 @@ struct Sorted {
     /// Jobs that do not fit beside earlier ones of the batch, which may still fail.
     later: Vec<HoldJob>,
     refused: Refused,
+}
+
+/// The jobs that a batch goes on without.
+pub(super) enum Apart {
+    /// Those of these counters, which have grown since they were read: the next batch reads them again.
+    Over(Vec<Uuid>),
+    /// Those with counters, one of which another transaction keeps locked: each runs alone.
+    Locked,
 }
 
 fn owner(job: &HoldJob) -> Option<&Owner> {
@@ -161,6 +169,45 @@ impl Batch<'_> {
             limit,
             units: (yours, yours + job.request.qty),
         });
+    }
+
+    /// Returns which of these jobs the batch goes on without after this error of its packet; `None` if it cannot go on.
+    pub(super) fn apart(&self, error: &Error, jobs: &[HoldJob]) -> Option<Apart> {
+        let mut counters = jobs.iter().flat_map(|job| self.counters(job).into_iter().flatten());
+        match error {
+            Error::CountersOver(over) if counters.any(|counter| over.contains(&counter)) => {
+                Some(Apart::Over(over.clone()))
+            }
+            Error::Abandoned(_) if jobs.len() > 1 && counters.next().is_some() => Some(Apart::Locked),
+            _ => None,
+        }
+    }
+
+    /// Puts jobs apart, and returns the others: what was read for them still holds. `rest` did not fit beside all of them, so it
+    /// comes again.
+    pub(super) fn put_apart(
+        &mut self,
+        jobs: Vec<HoldJob>,
+        apart: &Apart,
+        rest: &mut Refused,
+        alone: &mut Vec<HoldJob>,
+    ) -> Vec<HoldJob> {
+        let stays = |job: &HoldJob| {
+            let mut counters = self.counters(job).into_iter().flatten();
+            match apart {
+                Apart::Over(over) => !counters.any(|counter| over.contains(&counter)),
+                Apart::Locked => counters.next().is_none(),
+            }
+        };
+        let (others, put): (Vec<_>, Vec<_>) = jobs.into_iter().partition(stays);
+        match apart {
+            Apart::Over(_) => self.put_first(all(put, std::mem::take(rest), Vec::new())),
+            Apart::Locked => {
+                alone.extend(put);
+                self.put_first(all(Vec::new(), std::mem::take(rest), Vec::new()));
+            }
+        }
+        others
     }
 
     /// Returns what these jobs add to the counters.

@@ -4,12 +4,15 @@
 //!
 //! Each page is one transaction: locks on its orders, marks on its holds, units on the counters, and the place up to which the
 //! product is counted. A mark is set once, so that no instance counts a hold a second time, and a walk that was interrupted goes on
-//! at its place.
+//! at its place. No two steps note the same place: a limit that is taken away and set again begins another walk, which no step of
+//! the one before can end.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde_json::json;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::checkout::error::Error;
@@ -18,15 +21,23 @@ use crate::db::tables::holds::{self, Uncounted};
 use crate::db::tables::product_trail::{self, Author, ProductAction, ProductChange};
 use crate::db::tables::products::{self, LimitProgress, LimitState};
 use crate::db::tables::{buyer_units, orders};
-use crate::db::{Failure, Tx};
+use crate::db::{Error as DbError, Failure, Tx};
 use crate::domain::{HoldStatus, Named, counter};
 
-/// Rows of holds per page. A page locks the rows that it counts, and the product, until its commit.
-const PAGE: u32 = 2_000;
 /// Pages without a hold to count that one step passes at most.
 const PAGES: u32 = 16;
+/// After this time, a step notes the place that it has reached.
+const STEP: Duration = Duration::from_millis(500);
 /// Who writes the trail.
 const ACTOR: &str = "holdfast";
+
+/// What a step may read.
+struct Bounds<'a> {
+    /// Rows of holds per page.
+    rows: u32,
+    /// The clock by which it ends.
+    now: &'a (dyn Fn() -> Instant + Sync),
+}
 
 impl Checkout {
     /// Counts a page of the units that were out when a product got its limit per buyer. Returns whether there may be more to count.
@@ -34,15 +45,33 @@ impl Checkout {
     /// # Errors
     /// As every transaction.
     pub async fn count_limited_units(&self) -> Result<bool, Error> {
+        self.count_limited_units_by(&Instant::now).await
+    }
+
+    /// Does the same by this clock.
+    ///
+    /// # Errors
+    /// As every transaction.
+    pub async fn count_limited_units_by(&self, now: &(dyn Fn() -> Instant + Sync)) -> Result<bool, Error> {
         let found = self.background.read("products.find_uncounted", |tx| products::find_uncounted(tx).boxed()).await?;
         let Some(product_id) = found else { return Ok(false) };
         let change_id = Uuid::from_u128(rand::random());
-        self.background.transaction("products.count_units", |tx| count_page(tx, product_id, change_id).boxed()).await?;
+        let bounds = &Bounds { rows: self.count_pace.rows(), now };
+        let step = self
+            .background
+            .transaction("products.count_units", |tx| count_page(tx, product_id, change_id, bounds).boxed())
+            .await;
+        match &step {
+            Ok(()) => self.count_pace.succeeded(bounds.rows),
+            Err(DbError::Unavailable(_) | DbError::Contended { .. }) => self.count_pace.failed(bounds.rows),
+            Err(_) => {}
+        }
+        step?;
         Ok(true)
     }
 }
 
-async fn count_page(tx: &mut Tx<'_>, product_id: i64, change_id: Uuid) -> Result<(), Failure> {
+async fn count_page(tx: &mut Tx<'_>, product_id: i64, change_id: Uuid, bounds: &Bounds<'_>) -> Result<(), Failure> {
     let Some(before) = products::find_limit(tx, product_id).await? else { return Ok(()) };
     let has_limit = before.max_per_buyer.is_some_and(|most| most >= 1);
     match (has_limit, before.state) {
@@ -50,22 +79,33 @@ async fn count_page(tx: &mut Tx<'_>, product_id: i64, change_id: Uuid) -> Result
         // another program has removed the limit
         (false, Some(_)) => products::note_counted(tx, product_id, before, (None, None)).await,
         // another program has set it
-        (true, None) => move_on(tx, product_id, change_id, before, LimitState::Counting).await,
-        (true, Some(LimitState::Counting)) => match count_next(tx, product_id, before).await? {
-            Some(place) => products::note_counted(tx, product_id, before, (before.state, Some(place))).await,
-            None => move_on(tx, product_id, change_id, before, LimitState::Enforced).await,
+        (true, None) => {
+            let begins = (LimitState::Counting, Some(products::first_place()));
+            move_on(tx, product_id, change_id, before, begins).await
+        }
+        (true, Some(LimitState::Counting)) => match count_next(tx, product_id, before, bounds).await? {
+            Some(end) => {
+                let place = products::next_place(before.place().unwrap_or_else(Uuid::nil), end);
+                products::note_counted(tx, product_id, before, (before.state, Some(place))).await
+            }
+            None => move_on(tx, product_id, change_id, before, (LimitState::Enforced, None)).await,
         },
     }
 }
 
 /// Counts the next page that has a hold to count, or passes several without one. Returns where it ends; `None` behind the last row.
-async fn count_next(tx: &mut Tx<'_>, product_id: i64, before: LimitProgress) -> Result<Option<Uuid>, Failure> {
-    let mut place = before.counted_to.unwrap_or_else(Uuid::nil);
-    if before.counted_to.is_none() && !holds::has_any(tx, product_id).await? {
+async fn count_next(
+    tx: &mut Tx<'_>,
+    product_id: i64,
+    before: LimitProgress,
+    bounds: &Bounds<'_>,
+) -> Result<Option<Uuid>, Failure> {
+    let (began, mut place) = ((bounds.now)(), before.place().unwrap_or_else(Uuid::nil));
+    if before.place().is_none() && !holds::has_any(tx, product_id).await? {
         return Ok(None);
     }
     for _ in 0..PAGES {
-        let end = holds::find_page_end(tx, place, PAGE).await?;
+        let end = holds::find_page_end(tx, place, bounds.rows).await?;
         let uncounted = holds::list_uncounted(tx, product_id, place, end.unwrap_or_else(Uuid::max)).await?;
         if !uncounted.is_empty() {
             count(tx, product_id, &uncounted).await?;
@@ -74,6 +114,9 @@ async fn count_next(tx: &mut Tx<'_>, product_id: i64, before: LimitProgress) -> 
         match end {
             Some(end) => place = end,
             None => return Ok(None),
+        }
+        if (bounds.now)().duration_since(began) >= STEP {
+            break;
         }
     }
     Ok(Some(place))
@@ -102,9 +145,9 @@ async fn move_on(
     product_id: i64,
     change_id: Uuid,
     before: LimitProgress,
-    state: LimitState,
+    (state, place): (LimitState, Option<Uuid>),
 ) -> Result<(), Failure> {
-    products::note_counted(tx, product_id, before, (Some(state), None)).await?;
+    products::note_counted(tx, product_id, before, (Some(state), place)).await?;
     let values = |state: Option<LimitState>| {
         json!({ "limit_state": state.map(Named::as_str), "max_per_buyer": before.max_per_buyer }).to_string()
     };

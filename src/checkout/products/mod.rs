@@ -3,6 +3,7 @@
 pub mod changes;
 pub(crate) mod known;
 pub mod limits;
+pub(crate) mod pace;
 pub(crate) mod reads;
 pub mod stock;
 

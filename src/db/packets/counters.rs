@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::db::door::Reply;
 use crate::db::error::Failure;
-use crate::db::tables::buyer_units::{add_all, list_over_all};
+use crate::db::tables::buyer_units::{add_all, list_over_all, read_over};
 use crate::db::tables::product_trail::{self, Author, ProductAction, ProductChange};
 
 /// What one counter of a hold adds to the packet at most, in bytes: its row, its id in a list, its limit and the mark on the hold.
@@ -87,14 +87,18 @@ impl Counters {
     /// Takes the replies to the statements off `replies`, from the place `at` on.
     ///
     /// # Errors
-    /// [`Failure::Stale`] when a counter would be over its limit: it was read before, and has grown since.
+    /// [`Failure::CountersOver`] with the counters that would be over their limits: they were read before, and have grown since.
     pub(super) fn read(&self, replies: &mut Vec<Reply>, at: usize) -> Result<(), Failure> {
         if !self.units.is_empty() {
             replies.remove(at);
         }
-        if !self.limits.is_empty() && !replies.remove(at).rows.is_empty() {
-            return Err(Failure::Stale("buyer_units/list_over"));
+        if self.limits.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let over = read_over(replies.remove(at).rows)?;
+        match over.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::CountersOver(over)),
+        }
     }
 }

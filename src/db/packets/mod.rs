@@ -17,9 +17,13 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::door::{Database, Reply, Tx};
-use super::error::{Error, Failure};
+use super::error::{Error, Failure, raced};
 use super::tables::idempotency_keys::wait_for_disk;
 use super::tables::orders;
+
+/// How long the statements of a batch may wait for locked rows: the batch must be given up while its clients still wait, since
+/// its jobs then run alone.
+const BOUND: Duration = Duration::from_millis(1500);
 
 /// Statements of one transaction that travel together.
 pub trait Packet: Sync {
@@ -89,8 +93,14 @@ pub async fn send_and_look<P: Packet>(
                     Some(bound) => timeout(bound, replies).await.unwrap_or(LOCKED),
                     None => replies.await,
                 };
+                let replies = match tx.after_unknown() {
+                    // the COMMIT of the earlier attempt took effect after the look for its rows
+                    true => replies.map_err(|failure| raced(failure, "an earlier attempt")),
+                    false => replies,
+                };
                 packet.read(replies?).map_err(|failure| match failure {
                     Failure::Stale(what) => tx.stale(what),
+                    Failure::CountersOver(_) if tx.after_unknown() => tx.stale("buyer_units/list_over"),
                     other => other,
                 })
             }

@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{Packet, exactly};
+use super::{BOUND, Packet, exactly};
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
 use crate::db::literal::{Literal, rows};
@@ -18,10 +18,6 @@ use crate::db::tables::order_events::Reason;
 use crate::db::tables::orders::Order;
 use crate::db::tables::{holds, orders, payment_events};
 use crate::domain::{ChargeStatus, EventStatus, OrderStatus, PaymentEvent, Reference};
-
-/// How long the statements of a batch may wait for locked rows: the batch must be given up while its clients still wait, since
-/// its jobs then run alone.
-const BOUND: Duration = Duration::from_millis(1500);
 
 /// A success whose order is pending.
 #[derive(Debug, Clone, Copy)]

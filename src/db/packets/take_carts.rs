@@ -9,9 +9,9 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::Packet;
 use super::counters::{Counted, LimitPass};
 use super::keys::Keys;
+use super::{BOUND, Packet};
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
 use crate::db::guard::exactly;
@@ -26,9 +26,6 @@ use crate::domain::Details;
 pub const CART_BYTES: usize = 20 * 195;
 /// What a line adds at most, in bytes, with a product that no other line has.
 pub const LINE_BYTES: usize = 860;
-/// How long the statements of a batch may wait for locked rows: the batch must be given up while its clients still wait, since
-/// its carts then go alone.
-const BOUND: Duration = Duration::from_millis(1500);
 
 /// A cart to take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,8 +182,8 @@ impl Packet for TakeCarts<'_> {
     /// Reads the replies.
     ///
     /// # Errors
-    /// [`Failure::Stale`] when another transaction has taken a key or ended a replaced hold, or a counter would be over its limit; [`Failure::Changed`] when the units
-    /// do not suffice, or terms have changed: nothing tells which.
+    /// [`Failure::Stale`] when another transaction has taken a key or ended a replaced hold; [`Failure::CountersOver`];
+    /// [`Failure::Changed`] when the units do not suffice, or terms have changed: nothing tells which.
     fn read(&self, replies: Vec<Reply>) -> Result<TakenCarts, Failure> {
         let mut replies = replies;
         self.keys.read(&mut replies)?;

@@ -1,6 +1,7 @@
 //! A packet that takes a batch of holds on one product.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 use super::counters::{Counted, LimitPass};
 use super::keys::Keys;
-use super::{Packet, exactly};
+use super::{BOUND, Packet, exactly};
 use crate::db::column::column;
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
@@ -157,6 +158,12 @@ impl TakeHolds<'_> {
 impl Packet for TakeHolds<'_> {
     type Outcome = TakenHolds;
 
+    /// Counters are other rows than the product, on which all holds of the batch wait: other batches may lock them while they wait
+    /// for products of their own.
+    fn bound(&self) -> Option<Duration> {
+        (self.holds.len() > 1 && !self.counted.marks.is_empty()).then_some(BOUND)
+    }
+
     fn statements(&self) -> Vec<String> {
         let mut statements: Vec<String> = self.keys.statement().into_iter().collect();
         if let Some(&(first, _)) = self.holds.first() {
@@ -177,7 +184,7 @@ impl Packet for TakeHolds<'_> {
     /// # Errors
     /// [`Refusal::ProductNotFound`]; [`Refusal::SaleNotStarted`], [`Refusal::SaleEnded`] or [`Refusal::SalePaused`] when the
     /// sale is not on; [`Refusal::SoldOut`] when the units do not suffice, with what there is;
-    /// [`Failure::Changed`] when the terms have changed; [`Failure::Stale`] when a counter would be over its limit.
+    /// [`Failure::Changed`] when the terms have changed; [`Failure::CountersOver`].
     fn read(&self, mut replies: Vec<Reply>) -> Result<TakenHolds, Failure> {
         self.keys.read(&mut replies)?;
         if self.holds.is_empty() {

@@ -1,19 +1,21 @@
 //! The table of products: units on sale and reserved units.
 
+mod limit;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDateTime;
-use mysql_async::{Row, Value, params};
+use mysql_async::{Row, params};
 use uuid::Uuid;
 
-use crate::db::column::{bytes, column, id_column, state, text_column};
+pub use self::limit::{LimitProgress, LimitState, find_limit, find_uncounted, first_place, next_place, note_counted};
+use crate::db::column::{column, state, text_column};
 use crate::db::door::Tx;
 use crate::db::error::{Failure, raced};
 use crate::db::guard::{exactly, single};
 use crate::db::literal::{self, Literal, Text};
 use crate::db::sql;
-use crate::domain::status::named;
-use crate::domain::{Named, ProductDetails, Sale};
+use crate::domain::{ProductDetails, Sale};
 
 /// A product, as reads return it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -267,6 +269,7 @@ fn change_statement(product_id: i64, before: &ProductDetails, after: &ProductDet
         max_per_buyer: max_per_buyer.into(),
         max_hold_seconds: max_hold_seconds.into(),
         metadata: metadata.into(),
+        count_begins: Literal::Id(first_place()).into(),
         old_sku: old_sku.into(),
         old_name: old_name.into(),
         old_price_minor: old_price_minor.into(),
@@ -351,68 +354,6 @@ pub async fn reserve(tx: &mut Tx<'_>, product_id: i64, qty: i64, max_per_buyer: 
     match find_limit(tx, product_id).await? {
         Some(limit) if limit.max_per_buyer != max_per_buyer => Err(Failure::Raced("products/reserve")),
         _ => Ok(false),
-    }
-}
-
-named! {
-    /// Whether the units that were out when a product got its limit per buyer are counted.
-    LimitState {
-        /// A worker counts them.
-        Counting = "counting",
-        /// All of them are counted.
-        Enforced = "enforced",
-    }
-}
-
-/// The limit per buyer of a product, and how far the units are counted that were out when it got the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LimitProgress {
-    /// The most units of one buyer.
-    pub max_per_buyer: Option<i64>,
-    /// Whether they are counted; `None`: there is no limit, or no worker has seen it.
-    pub state: Option<LimitState>,
-    /// The last hold that was looked at.
-    pub counted_to: Option<Uuid>,
-}
-
-/// Finds the limit per buyer of a product.
-pub async fn find_limit(tx: &mut Tx<'_>, product_id: i64) -> Result<Option<LimitProgress>, Failure> {
-    let found: Option<Row> = tx.row(sql::products::FIND_LIMIT, params! { product_id }).await?;
-    let Some(row) = &found else { return Ok(None) };
-    Ok(Some(LimitProgress {
-        max_per_buyer: column(row, "max_per_buyer")?,
-        state: column::<Option<String>>(row, "limit_state")?.as_deref().map(state).transpose()?,
-        counted_to: id_column(row, "limit_counted_to")?,
-    }))
-}
-
-/// Finds a product whose units are being counted, have to be counted, or need no count any more.
-pub async fn find_uncounted(tx: &mut Tx<'_>) -> Result<Option<i64>, Failure> {
-    tx.row(sql::products::FIND_UNCOUNTED, ()).await
-}
-
-/// Notes how far the units of a product are counted.
-///
-/// # Errors
-/// [`Failure::Raced`] when another transaction has changed the limit, or has counted further.
-pub async fn note_counted(
-    tx: &mut Tx<'_>,
-    product_id: i64,
-    before: LimitProgress,
-    (state, counted_to): (Option<LimitState>, Option<Uuid>),
-) -> Result<(), Failure> {
-    let id = |id: Option<Uuid>| id.map_or(Value::NULL, bytes);
-    let params = params! {
-        product_id,
-        "max_per_buyer" => before.max_per_buyer,
-        "limit_state" => state.map(Named::as_str),
-        "limit_counted_to" => id(counted_to),
-        "old_limit_state" => before.state.map(Named::as_str),
-        "old_limit_counted_to" => id(before.counted_to),
-    };
-    match single("products/note_counted", tx.execute(sql::products::NOTE_COUNTED, params).await?)? {
-        true => Ok(()),
-        false => Err(Failure::Raced("products/note_counted")),
     }
 }
 

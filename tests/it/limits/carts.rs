@@ -263,3 +263,48 @@ async fn an_operator_passes_the_limit_with_each_line_of_a_cart() {
     assert_eq!([shop.reserved(products[0]).await, shop.reserved(products[1]).await], [LIMIT + 2, LIMIT + 1]);
     shop.assert_conserved().await;
 }
+
+#[tokio::test]
+async fn a_buyer_over_a_lowered_limit_may_replace_a_hold_by_one_that_is_not_larger() {
+    let shop = Shop::open().await;
+    let products @ [one, other] = [limited(&shop, 100).await, limited(&shop, 100).await];
+    let client = shop.serve_without_workers().await;
+    let old = cart(&client, &[(one, LIMIT), (other, 1)], "b").await;
+    shop.execute(&format!("UPDATE products SET max_per_buyer = 2 WHERE id = {one}")).await;
+    let new = replace(&client, &old, &[(one, 3), (other, 2)]).await.expect(201).text("hold_id");
+    assert_eq!(both(&shop, products).await, [3, 2]);
+    let new = replace(&client, &new, &[(one, 3), (other, 1)]).await.expect(201).text("hold_id");
+    let larger = replace(&client, &new, &[(one, 4), (other, 1)]).await;
+    assert_eq!(refused(larger.refused(409, "buyer_limit")), [(one, "buyer_limit".to_owned())]);
+    take(&client, one, 1, "b").await.refused(409, "buyer_limit");
+    assert_eq!(both(&shop, products).await, [3, 1], "the old hold stays");
+    replace(&client, &new, &[(one, 2)]).await.expect(201);
+    assert_eq!(both(&shop, products).await, [2, 0]);
+    assert_eq!(shop.count("SELECT COUNT(id) FROM product_trail").await, 0, "nothing passes a limit");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_counter_over_a_lowered_limit_does_not_end_higher_than_it_was_read() {
+    let shop = Shop::open().await;
+    let (one, other) = (limited(&shop, 100).await, limited(&shop, 100).await);
+    let client = shop.serve_without_workers().await;
+    let old = cart(&client, &[(one, 3), (other, 1)], "b").await;
+    shop.execute(&format!("UPDATE products SET max_per_buyer = 2 WHERE id = {one}")).await;
+    cart(&client, &[(one, 1), (other, 1)], "c").await;
+    let read = client.proxy.on("-- buyer_units/list:", Action::PauseAfter);
+    let replacing = {
+        let (client, old) = (client.client.clone(), old.clone());
+        tokio::spawn(async move { replace(&client, &old, &[(one, 2), (other, 1)]).await })
+    };
+    read.reached().await;
+    // more than the replacement frees: the packet must find it
+    shop.execute("UPDATE buyer_units SET units = units + 2 WHERE units = 3").await;
+    client.proxy.clear();
+    read.release();
+    replacing.await.expect("no panic").expect(201);
+    let sent = client.proxy.statements();
+    let packets = sent.iter().filter(|statement| statement.contains("-- buyer_units/list_over:")).count();
+    assert_eq!(packets, 2, "{sent:?}");
+    assert_eq!(counted(&shop, one, "b").await, 4);
+}

@@ -9,17 +9,17 @@ use super::{LIMIT, OPERATOR, counted, limited, operated, refused_over_limit, tak
 use crate::support::proxy::{Action, Rule};
 use crate::support::{Bare, Shop, binary, mint};
 
-const STATE: &str = "SELECT COALESCE(limit_state, 'none') FROM products";
+pub(super) const STATE: &str = "SELECT COALESCE(limit_state, 'none') FROM products";
 
 /// Gives a product a limit, or takes it away.
-async fn set_limit(client: &Bare, product_id: i64, limit: Option<i64>) {
+pub(super) async fn set_limit(client: &Bare, product_id: i64, limit: Option<i64>) {
     let path = format!("/api/admin/products/{product_id}");
     let request = client.request("PATCH", &path).bearer_auth(OPERATOR).json(&json!({ "max_per_buyer": limit }));
     client.send(request).await.expect(200);
 }
 
 /// Counts until there is nothing more to count. Returns the number of steps.
-async fn count_all(app: &Arc<App>) -> usize {
+pub(super) async fn count_all(app: &Arc<App>) -> usize {
     let mut steps = 0;
     while app.checkout.count_limited_units().await.expect("a worker's step") {
         steps += 1;
@@ -28,7 +28,7 @@ async fn count_all(app: &Arc<App>) -> usize {
 }
 
 /// Counts until there is nothing more to count, whatever single steps come to.
-async fn count_in_spite_of_faults(app: &Arc<App>) {
+pub(super) async fn count_in_spite_of_faults(app: &Arc<App>) {
     while app.checkout.count_limited_units().await.unwrap_or(true) {}
 }
 
@@ -39,7 +39,7 @@ async fn trail(client: &Bare, product_id: i64) -> Vec<Value> {
 }
 
 /// Puts holds of that many buyers on the product as another program would, ten units each, with ids that ascend.
-async fn many_holds(shop: &Shop, product_id: i64, holds: u32, buyers: u32) {
+pub(super) async fn many_holds(shop: &Shop, product_id: i64, holds: u32, buyers: u32) {
     shop.execute("CREATE TABLE numbers (i INT NOT NULL PRIMARY KEY)").await;
     shop.execute("INSERT INTO numbers VALUES (1)").await;
     for power in 0..13 {

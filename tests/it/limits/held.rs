@@ -238,3 +238,28 @@ async fn a_cart_is_held_with_all_its_units_and_a_replacement_and_fewer_units_cou
     assert_eq!(held().await, 1, "an order is not held");
     shop.assert_conserved().await;
 }
+
+#[tokio::test]
+async fn a_caller_over_a_lowered_limit_may_replace_a_hold_by_one_that_is_not_larger() {
+    let shop = Shop::open().await;
+    let (one, other) = (shop.product(100).await, shop.product(100).await);
+    let before = limited_service(&shop).await;
+    let lowered = with_policy(config(&shop), |policy| policy.max_held_units = NonZeroU32::new(2));
+    let client = shop.serve_without_workers_as(lowered).await;
+    let ask = async |client: &Client, lines: [i64; 2], old: Option<&str>| {
+        let items = json!([{ "product_id": one, "qty": lines[0] }, { "product_id": other, "qty": lines[1] }]);
+        let mut body = json!({ "items": items });
+        if let Some(old) = old {
+            body["replaces"] = json!(old);
+        }
+        client.send(client.request("POST", "/api/holds").header("x-forwarded-for", "192.0.2.1").json(&body)).await
+    };
+    let old = ask(&before, [3, 2], None).await.expect(201).text("hold_id");
+    let new = ask(&client, [1, 4], Some(&old)).await.expect(201).text("hold_id");
+    ask(&client, [2, 4], Some(&new)).await.refused(409, "held_units_limit");
+    let new = ask(&client, [2, 2], Some(&new)).await.expect(201).text("hold_id");
+    ask(&client, [1, 1], None).await.refused(409, "held_units_limit");
+    ask(&client, [1, 1], Some(&new)).await.expect(201);
+    assert_eq!(shop.count("SELECT CAST(SUM(units) AS SIGNED) FROM buyer_units").await, 2);
+    shop.assert_conserved().await;
+}

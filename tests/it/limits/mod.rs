@@ -1,10 +1,12 @@
 //! Limits per buyer, and of the units that one caller holds: kept by counters beside the holds and orders that they count.
 
+mod apart;
 mod carts;
 mod counting;
 mod damage;
 mod held;
 mod races;
+mod rounds;
 mod storm;
 mod ways_back;
 

@@ -1,5 +1,6 @@
 //! What the limits of buyers and of callers allow to the carts of a batch, line by line, and what the batch adds to the counters. A
-//! hold that a cart replaces gives its units back first: they are available to the cart.
+//! hold that a cart replaces gives its units back first: they are available to the cart, also to a caller that is over a limit which
+//! was lowered.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -75,7 +76,8 @@ impl Ledger {
 
     /// Counts the units of a cart, and those of the hold that it replaces. Notes the limits that an operator passes.
     pub(super) fn accept(&mut self, request: &CartRequest, lines: &[CartLine], replaced: &Replaced) {
-        for (counter, units) in back(request, replaced) {
+        let back = back(request, replaced);
+        for (&counter, units) in &back {
             *self.running.entry(counter).or_insert(0) -= units;
         }
         let mut place = 0;
@@ -83,7 +85,7 @@ impl Ledger {
             let [of_buyer, held_on] = counters(request, line.product_id, &line.terms);
             if let (Some(counter), Some(limit)) = (of_buyer, line.terms.sale.per_buyer()) {
                 let yours = self.running.get(&counter).copied().unwrap_or(0);
-                if yours + line.qty > limit {
+                if yours + line.qty > limit && adds(&back, counter, line.qty) {
                     self.raised.insert(counter);
                     self.passes.push(LimitPass {
                         hold_id: request.hold_id,
@@ -118,16 +120,28 @@ impl Ledger {
                 let marks = counters(request, line.product_id, &line.terms);
                 for (counter, most) in marks.into_iter().zip([line.terms.sale.per_buyer(), self.max_held]) {
                     let Some(counter) = counter else { continue };
-                    let raised = self.raised.contains(&counter).then(|| self.running.get(&counter).copied()).flatten();
-                    counted.counters.add(counter, line.qty, raised.or(most).unwrap_or(i64::MAX));
+                    counted.counters.add(counter, line.qty, self.most(counter, most.unwrap_or(i64::MAX)));
                 }
                 if marks.iter().any(Option::is_some) {
                     counted.marks.insert((cart.hold_id, line.product_id), marks);
                 }
             }
         }
+        counted.passes.retain(|pass| counted.marks.contains_key(&(pass.hold_id, pass.product_id)));
         counted
     }
+
+    /// Returns the most units that a counter with this limit may have behind the packet: where an operator passes the limit, what
+    /// was read and what the carts add, and else no more than was read.
+    fn most(&self, counter: Uuid, limit: i64) -> i64 {
+        let units = if self.raised.contains(&counter) { &self.running } else { &self.read };
+        units.get(&counter).copied().unwrap_or(0).max(limit)
+    }
+}
+
+/// Returns whether a hold of so many units on a counter adds to what the hold that it replaces gives back.
+fn adds(back: &BTreeMap<Uuid, i64>, counter: Uuid, units: i64) -> bool {
+    units > back.get(&counter).copied().unwrap_or(0)
 }
 
 fn over(
@@ -145,11 +159,13 @@ fn over(
         held += line.qty;
         if let (Some(limit), Some(counter)) = (max_held, held_on)
             && yours(counter) + held > limit
+            && adds(&back, counter, held)
         {
             refused.insert(line.product_id, Refusal::HeldUnitsLimit { limit, yours: yours(counter) });
         }
         if let (Some(limit), Some(counter), None) = (line.terms.sale.per_buyer(), of_buyer, &request.operator)
             && yours(counter) + line.qty > limit
+            && adds(&back, counter, line.qty)
         {
             refused.insert(line.product_id, Refusal::BuyerLimit { limit, yours: yours(counter) });
         }

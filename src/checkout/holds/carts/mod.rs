@@ -45,6 +45,8 @@ use crate::domain::{HoldStatus, Refusal};
 
 /// How often one attempt sends its packet.
 const STARTS: u32 = 2;
+/// How often one start goes on without some of its carts.
+const APART: u32 = 3;
 
 /// The dependencies of a batch of carts.
 pub(crate) struct CartWork {
@@ -241,19 +243,28 @@ impl Batch<'_> {
     /// Takes all carts, and then refuses `rest`. Returns all jobs when another transaction was faster.
     async fn write(
         &mut self,
-        candidates: Vec<Candidate>,
-        rest: Refused,
+        mut candidates: Vec<Candidate>,
+        mut rest: Refused,
         replays: Replays,
         replaced: &Replaced,
     ) -> Vec<CartJob> {
         if !candidates.is_empty() || !replays.is_empty() {
-            match self.take(&candidates, &replays, replaced).await {
+            let mut taken = self.take(&candidates, &replays, replaced).await;
+            for _ in 0..APART {
+                let Err(Error::CountersOver(over)) = &taken else { break };
+                candidates = self.put_apart(candidates, over, &mut rest);
+                if candidates.is_empty() && replays.is_empty() {
+                    return Vec::new();
+                }
+                taken = self.take(&candidates, &replays, replaced).await;
+            }
+            match taken {
                 Ok(taken) => answer(candidates, taken, &self.work.left),
                 Err(error) => {
                     let jobs = candidates.into_iter().map(|candidate| candidate.job).collect();
                     let jobs = all(jobs, rest, replays);
                     return match error {
-                        Error::Stale(_) => jobs,
+                        Error::Stale(_) | Error::CountersOver(_) => jobs,
                         error => self.refuse(jobs, &error),
                     };
                 }
@@ -264,6 +275,19 @@ impl Batch<'_> {
         }
         replay(&self.database, replays).await;
         Vec::new()
+    }
+
+    /// Puts the carts of these counters apart, which have grown since they were read: the next batch reads them again. Returns the
+    /// others: what was read for them still holds. `rest` did not fit beside all of them, so it comes again.
+    fn put_apart(&mut self, candidates: Vec<Candidate>, over: &[Uuid], rest: &mut Refused) -> Vec<Candidate> {
+        let is_over = |candidate: &Candidate| {
+            let mut counters = ledger::counters_of(&candidate.job.request, &candidate.cart.lines);
+            counters.any(|counter| over.contains(&counter))
+        };
+        let (put, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_over);
+        self.again.extend(put.into_iter().map(|candidate| candidate.job));
+        self.again.extend(std::mem::take(rest).into_iter().map(|(_, job)| job));
+        others
     }
 
     /// Refuses a single job; several go alone, so that each gets its own result.

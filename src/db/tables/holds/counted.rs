@@ -121,6 +121,9 @@ pub async fn list_uncounted(
     found.iter().map(uncounted).collect()
 }
 
+/// How many rows one statement marks: it compares each row with all of them.
+const MARKS: usize = 500;
+
 /// Notes on holds of a product in this state, which have no counter, the counters that have their units from now on: by hold, the
 /// counter and the units that were read.
 ///
@@ -132,12 +135,22 @@ pub async fn mark_counted(
     status: HoldStatus,
     counters: &BTreeMap<Uuid, (Uuid, i64)>,
 ) -> Result<(), Failure> {
-    if counters.is_empty() {
-        return Ok(());
+    let all: Vec<(Uuid, (Uuid, i64))> = counters.iter().map(|(&hold_id, &mark)| (hold_id, mark)).collect();
+    for some in all.chunks(MARKS) {
+        mark_some(tx, product_id, status, some).await?;
     }
-    let hold_ids: Vec<Uuid> = counters.keys().copied().collect();
-    let pairs = counters.iter().map(|(&hold_id, &(counter, _))| (Literal::Id(hold_id), Literal::Id(counter)));
-    let units = counters.iter().map(|(&hold_id, &(_, units))| (Literal::Id(hold_id), Literal::Number(units)));
+    Ok(())
+}
+
+async fn mark_some(
+    tx: &mut Tx<'_>,
+    product_id: i64,
+    status: HoldStatus,
+    marks: &[(Uuid, (Uuid, i64))],
+) -> Result<(), Failure> {
+    let hold_ids: Vec<Uuid> = marks.iter().map(|&(hold_id, _)| hold_id).collect();
+    let pairs = marks.iter().map(|&(hold_id, (counter, _))| (Literal::Id(hold_id), Literal::Id(counter)));
+    let units = marks.iter().map(|&(hold_id, (_, units))| (Literal::Id(hold_id), Literal::Number(units)));
     let statement = sql::holds::MarkCounted {
         cases: cases(pairs),
         ids: ids(&hold_ids),
@@ -146,5 +159,5 @@ pub async fn mark_counted(
         units: cases(units),
     };
     let affected = tx.execute_text(&statement.text()).await?;
-    exactly("holds/mark_counted", affected, counters.len(), Failure::Raced)
+    exactly("holds/mark_counted", affected, marks.len(), Failure::Raced)
 }

@@ -92,7 +92,7 @@ fn changed(product_id: i64, name: &'static str) -> Sample {
         "max_per_buyer",
         "max_hold_seconds",
     ];
-    let mut sample = hits(1).brace("product_id", Literal::Number(product_id));
+    let mut sample = hits(1).brace("product_id", Literal::Number(product_id)).brace("count_begins", Literal::Null);
     for (prefix, price) in [("", 5000), ("old_", 4999)] {
         let field = |field: &str| -> &'static str { format!("{prefix}{field}").leak() };
         sample = sample.brace(field("sku"), Literal::Word("sku-1")).brace(field("name"), Literal::Word(name));
