@@ -29,7 +29,9 @@ impl Checkout {
         let mut horizon = self.due_holds.lock().await;
         let window = Window { after: horizon.place(), age: Duration::ZERO, limit: LISTED };
         let seen = expire_due(&self.background, &self.passed_over, None, window).await;
-        Ok(self.record(&mut horizon, seen).await?)
+        let more = self.record(&mut horizon, seen).await;
+        self.supplies.record_due_place(horizon.place());
+        Ok(more?)
     }
 
     /// Returns the time, by the database's clock, until the next hold runs out that [`Checkout::expire_holds`] has not seen:

@@ -96,7 +96,11 @@ impl Checkout {
         let (passed_over, known_products) = (Arc::<PassedOver>::default(), Arc::<KnownProducts>::default());
         let (recent_holds, recent_orders) = (Arc::<Recent<_>>::default(), Arc::<Recent<_>>::default());
         let batches = database.share(Share::Batches);
-        let supplies = Supplies { passed_over: Arc::clone(&passed_over), outlooks: outlooks(&policy) };
+        let supplies = Supplies {
+            passed_over: Arc::clone(&passed_over),
+            outlooks: outlooks(&policy),
+            due_from: std::sync::Mutex::new(Place::first()),
+        };
         let supplies = Arc::new(supplies);
         let hold_work = HoldWork {
             database: batches.clone(),

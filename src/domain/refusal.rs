@@ -90,6 +90,8 @@ pub enum Refusal {
         limit: i64,
         /// Units that the buyer has in holds and orders.
         yours: i64,
+        /// Whether some of them may be in holds that have run out and are about to be given back.
+        is_due: bool,
     },
     /// The caller would hold more units than one may hold.
     #[error(
@@ -100,6 +102,8 @@ pub enum Refusal {
         limit: i64,
         /// Units that are held.
         yours: i64,
+        /// Whether some of them may be in holds that have run out and are about to be given back.
+        is_due: bool,
     },
     /// Some lines of a hold cannot be had, at least one.
     #[error("Nothing was held. {}", worst(.0).map_or_else(String::new, ToString::to_string))]
@@ -321,6 +325,7 @@ impl Refusal {
             Self::AllHeld { retry_after_seconds, .. } | Self::SaleNotStarted { retry_after_seconds, .. } => {
                 Some(*retry_after_seconds)
             }
+            Self::BuyerLimit { is_due: true, .. } | Self::HeldUnitsLimit { is_due: true, .. } => Some(1),
             // the longest time of any line, if each names one
             Self::RefusedLines(lines) => {
                 let times = lines.iter().map(|line| line.refusal.retry_after_seconds());
@@ -390,8 +395,8 @@ mod tests {
             Refusal::BuyerRequired,
             Refusal::SaleEnded,
             Refusal::SoldOut { available_stock: 0 },
-            Refusal::BuyerLimit { limit: 1, yours: 1 },
-            Refusal::HeldUnitsLimit { limit: 1, yours: 1 },
+            Refusal::BuyerLimit { limit: 1, yours: 1, is_due: false },
+            Refusal::HeldUnitsLimit { limit: 1, yours: 1, is_due: false },
             Refusal::SalePaused,
             later.clone(),
         ];
@@ -402,6 +407,8 @@ mod tests {
             let all = Refusal::RefusedLines(lines.clone());
             assert_eq!((all.code(), all.retry_after_seconds()), (refusal.code(), (place == 0).then_some(7)));
         }
+        let over = Refusal::BuyerLimit { limit: 1, yours: 1, is_due: true };
+        assert_eq!(Refusal::RefusedLines(vec![held(3), line(over)]).retry_after_seconds(), Some(3));
         let times = |lines: &[RefusedLine]| Refusal::RefusedLines(lines.to_vec()).retry_after_seconds();
         assert_eq!(times(&[held(3), held(9), line(later)]), Some(9));
         assert_eq!(worst(&[held(3), held(9), held(1)]), Some(&held(9).refusal));

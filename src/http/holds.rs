@@ -85,7 +85,8 @@ denials! {
              `Retry-After`. `sale_ended`, `sale_paused`. With `items` in the request, the code is that of the worst line, and \
              `items` has each line that cannot be had. `hold_used` (with its `order_id`), `hold_expired`, `hold_released`: the \
              hold to replace is not active any more. `buyer_limit`: one buyer may have no more units of this product; \
-             `held_units_limit`: one caller may hold no more units at a time. Both with `limit` and `yours`.",
+             `held_units_limit`: one caller may hold no more units at a time. Both with `limit` and `yours`, and with `Retry-After` \
+             while holds that have run out are being given back.",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
         422 "`invalid_quantity`, `invalid_items`, `mixed_currencies`, `invalid_body`, `invalid_buyer`, `buyer_mismatch`, \

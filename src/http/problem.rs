@@ -238,14 +238,14 @@ impl From<Refusal> for Problem {
                     Some(Refusal::SaleNotStarted { sale_starts_at, .. }) => {
                         problem.body.sale_starts_at = Some(Timestamp(*sale_starts_at));
                     }
-                    Some(Refusal::BuyerLimit { limit, yours } | Refusal::HeldUnitsLimit { limit, yours }) => {
+                    Some(Refusal::BuyerLimit { limit, yours, .. } | Refusal::HeldUnitsLimit { limit, yours, .. }) => {
                         (problem.body.limit, problem.body.yours) = (Some(*limit), Some(*yours));
                     }
                     _ => {}
                 }
                 problem.body.items = Some(lines.into_iter().map(ItemProblem::from).collect());
             }
-            Refusal::BuyerLimit { limit, yours } | Refusal::HeldUnitsLimit { limit, yours } => {
+            Refusal::BuyerLimit { limit, yours, .. } | Refusal::HeldUnitsLimit { limit, yours, .. } => {
                 (problem.body.limit, problem.body.yours) = (Some(limit), Some(yours));
             }
             Refusal::SkuTaken { product_id } => problem.body.product_id = Some(product_id),

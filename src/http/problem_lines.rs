@@ -53,7 +53,7 @@ impl From<RefusedLine> for ItemProblem {
     fn from(line: RefusedLine) -> Self {
         let RefusedLine { product_id, sku, requested, available_stock, refusal } = line;
         let (limit, yours) = match refusal {
-            Refusal::BuyerLimit { limit, yours } | Refusal::HeldUnitsLimit { limit, yours } => {
+            Refusal::BuyerLimit { limit, yours, .. } | Refusal::HeldUnitsLimit { limit, yours, .. } => {
                 (Some(limit), Some(yours))
             }
             _ => (None, None),

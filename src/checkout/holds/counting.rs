@@ -2,13 +2,14 @@
 //! before the packet, and the packet finds which have grown since: then their jobs come again in the next batch, and the others go
 //! on at once. Products without a limit, and callers that are not limited, have no counters and cost nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::answers::{all, refuse_all};
 use super::batch::{Batch, HoldJob, Refused, Replays};
+use super::callers::{Caller, give_back_due};
 use crate::batch::Attempt;
 use crate::db::error::Error;
 use crate::db::packets::counters::{Counted, LimitPass};
@@ -88,7 +89,7 @@ impl Batch<'_> {
     }
 
     /// Reads the counters. If a job would be refused, it reads them once more after it has read the limit and given expired holds
-    /// back.
+    /// of the product back, and again after those of the callers.
     async fn read_counters(&mut self, jobs: &[HoldJob]) -> Result<HashMap<Uuid, i64>, Error> {
         let units = self.list_counters(jobs).await?;
         if jobs.iter().all(|job| self.over(job, &units).is_none()) {
@@ -99,6 +100,16 @@ impl Batch<'_> {
         self.limits.per_buyer = terms.sale.per_buyer();
         // all units on sale would not be enough, so what has run out is given back
         Box::pin(self.work.supplies.find(&self.database, self.product_id, &terms.sale, (1, i64::MAX))).await?;
+        let units = self.list_counters(jobs).await?;
+        let refused = jobs.iter().filter_map(|job| match self.over(job, &units)? {
+            Refusal::BuyerLimit { .. } if job.request.operator.is_some() => None,
+            refusal => Some(Caller::of(&refusal, owner(job))),
+        });
+        let callers: HashSet<Caller> = refused.collect();
+        if callers.is_empty() {
+            return Ok(units);
+        }
+        self.limits.due = Box::pin(give_back_due(&self.database, &self.work.supplies, &callers)).await?;
         self.list_counters(jobs).await
     }
 
@@ -121,8 +132,12 @@ impl Batch<'_> {
             Some(units.get(&counter).copied().unwrap_or(0))
         });
         match (of_buyer, held_on) {
-            (Some(yours), _) if yours + qty > per_buyer => Some(Refusal::BuyerLimit { limit: per_buyer, yours }),
-            (_, Some(yours)) if yours + qty > held => Some(Refusal::HeldUnitsLimit { limit: held, yours }),
+            (Some(yours), _) if yours + qty > per_buyer => {
+                Some(Refusal::BuyerLimit { limit: per_buyer, yours, is_due: false })
+            }
+            (_, Some(yours)) if yours + qty > held => {
+                Some(Refusal::HeldUnitsLimit { limit: held, yours, is_due: false })
+            }
             _ => None,
         }
     }
@@ -133,11 +148,11 @@ impl Batch<'_> {
         for job in jobs {
             let counters = self.counters(&job);
             match (self.over(&job, &units), self.over(&job, &running)) {
-                (_, Some(Refusal::BuyerLimit { limit, yours })) if job.request.operator.is_some() => {
+                (_, Some(Refusal::BuyerLimit { limit, yours, .. })) if job.request.operator.is_some() => {
                     self.pass(&job, counters, limit, yours);
                 }
                 (Some(refusal), _) => {
-                    sorted.refused.push((refusal, job));
+                    sorted.refused.push((self.limits.due.told(refusal, owner(&job)), job));
                     continue;
                 }
                 (None, Some(_)) => {

@@ -141,6 +141,36 @@ pub(crate) async fn do_page<'a, T>(
     Ok(Pass::Raced)
 }
 
+/// Gives back those of these holds that have run out. Returns whether none of them is left: false while the database's clock is not
+/// trusted, or other workers process the same ones.
+pub(crate) async fn expire_some(
+    database: &Database,
+    passed_over: &PassedOver,
+    hold_ids: &[Uuid],
+) -> Result<bool, Error> {
+    if hold_ids.is_empty() {
+        return Ok(true);
+    }
+    for _ in 0..LOOKS {
+        if database.clock().paused_for().is_some() {
+            return Ok(false);
+        }
+        let asked = Instant::now();
+        let read = database
+            .read("holds.list_due_lines", |tx| async move { holds::list_due_lines(tx, hold_ids).await }.boxed());
+        let due = read.await?;
+        let Some(read_at) = due.first().map(|row| row.at + row.late) else { return Ok(true) };
+        if !database.clock().admits(read_at, asked) {
+            return Ok(false);
+        }
+        match expire_batches(database, passed_over, DueHold::group(&due)).await {
+            Err(Error::Stale(_)) => {}
+            done => return done.map(|_| true),
+        }
+    }
+    Ok(false)
+}
+
 /// Gives back the holds of one product that have run out, for a late payment. This is rare, so it keeps no record of
 /// passed-over rows.
 pub(crate) async fn expire_product(database: &Database, product_id: i64) -> Result<(), Error> {

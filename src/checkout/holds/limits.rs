@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::callers::StillDue;
 use crate::db::packets::counters::LimitPass;
 
 /// The limits by which a batch counts its jobs.
@@ -13,6 +14,8 @@ pub(super) struct Limits {
     pub(super) per_buyer: Option<i64>,
     /// What counters may have with which operators pass the limit: what they had when they were read, and the units of the batch.
     pub(super) raised: HashMap<Uuid, i64>,
+    /// What has run out of the callers' holds and is not given back yet.
+    pub(super) due: StillDue,
     /// The holds with which operators pass the limit.
     pub(super) passes: Vec<LimitPass>,
 }

@@ -3,6 +3,7 @@
 mod admission;
 pub(crate) mod answers;
 pub(crate) mod batch;
+mod callers;
 pub(crate) mod carts;
 pub mod changes;
 mod counting;

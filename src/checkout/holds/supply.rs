@@ -1,7 +1,7 @@
 //! The supply of one product: the units on sale, and those that may come back because a hold or an unpaid order runs out.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
@@ -29,9 +29,21 @@ const AT_ONCE: usize = 4;
 pub(crate) struct Supplies {
     pub(crate) passed_over: Arc<PassedOver>,
     pub(crate) outlooks: Outlooks,
+    /// The place behind which a worker looks for holds that have run out.
+    pub(crate) due_from: Mutex<Place>,
 }
 
 impl Supplies {
+    /// Returns the place behind which holds that have run out are, except for stragglers.
+    pub(super) fn due_place(&self) -> Place {
+        *self.due_from.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records how far a worker has looked.
+    pub(crate) fn record_due_place(&self, place: Place) {
+        *self.due_from.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }
+
     /// Reads the supply after expired holds were given back, by this call or by another transaction. The requests want `sum`
     /// units together, and `most` units at most. `sale` has the times of the product's own holds and orders.
     pub(super) async fn find(

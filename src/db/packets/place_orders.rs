@@ -20,7 +20,7 @@ use crate::db::tables::order_events::{self, Reason, Transition};
 use crate::db::tables::{holds, orders, owners, payment_events};
 use crate::domain::{Details, OrderStatus};
 
-/// What one order adds to the packet at most, in bytes.
+/// What one order adds to the packet at most, in bytes, with the units that a counter of held units loses.
 pub const ROW_BYTES: usize = 384;
 
 /// An order to be made.
@@ -229,7 +229,7 @@ mod tests {
             currency: "EUR".to_owned(),
             details: None,
             ttl_seconds: (number > 0).then_some(31_536_000),
-            held: Vec::new(),
+            held: vec![(Uuid::from_u128(u128::MAX - number), 20_000)],
             changes: i64::from(i32::MAX),
         };
         let length = |count: u128| {

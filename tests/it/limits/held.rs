@@ -24,12 +24,12 @@ fn config(shop: &Shop) -> Config {
     Config { trusted_proxies: proxies, ..config }
 }
 
-async fn limited_service(shop: &Shop) -> Bare {
+pub(super) async fn limited_service(shop: &Shop) -> Bare {
     shop.serve_without_workers_as(config(shop)).await
 }
 
 /// Asks for units from an address.
-async fn ask(client: &Client, product_id: i64, qty: i64, address: &str) -> Answer {
+pub(super) async fn ask(client: &Client, product_id: i64, qty: i64, address: &str) -> Answer {
     let request = client.request("POST", "/api/holds").header("x-forwarded-for", address);
     client.send(request.json(&json!({ "product_id": product_id, "qty": qty }))).await
 }

@@ -4,6 +4,7 @@ mod apart;
 mod carts;
 mod counting;
 mod damage;
+mod due;
 mod held;
 mod races;
 mod rounds;

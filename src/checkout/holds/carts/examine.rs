@@ -1,7 +1,7 @@
 //! Which carts of a batch can be had: a read of all their products, and of what may come back of those that are short. Every
 //! refusal rests on it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -11,13 +11,14 @@ use super::ledger::{self, Ledger, counters};
 use super::request::{CartRequest, Replaced, refusal_of};
 use super::{Batch, Candidate, CartJob, Refused, products_of};
 use crate::checkout::holds::answers::still_unknown;
+use crate::checkout::holds::callers::{Caller, StillDue, give_back_due};
 use crate::checkout::holds::supply::explain;
 use crate::db::error::Error;
 use crate::db::packets::take_carts::{Cart, CartLine};
 use crate::db::tables::buyer_units;
 use crate::db::tables::holds::Supply;
 use crate::db::tables::products::{Product, Terms};
-use crate::domain::{Refusal, RefusedLine};
+use crate::domain::{Owner, Refusal, RefusedLine};
 
 /// Whether a cart can be had.
 enum Verdict {
@@ -38,6 +39,8 @@ struct Facts {
     max_qty: i64,
     /// The counters of the carts.
     ledger: Ledger,
+    /// What has run out of the callers' holds and is not given back yet.
+    due: StillDue,
 }
 
 impl Batch<'_> {
@@ -131,8 +134,14 @@ impl Batch<'_> {
         });
         let short: Vec<_> = short.collect();
         let supplies = work.supplies.find_some(&self.database, &short).await?;
+        let mut due = StillDue::default();
         if !limited.is_empty() {
             ledger = Ledger::new(self.read_counters(counters()).await?, work.max_held);
+            let callers = over_callers(&ledger, jobs, &products, replaced);
+            if !callers.is_empty() {
+                due = give_back_due(&self.database, &work.supplies, &callers).await?;
+                ledger = Ledger::new(self.read_counters(counters()).await?, work.max_held);
+            }
         }
         // one that was deleted between the two reads
         products.retain(|product_id, _| {
@@ -142,7 +151,7 @@ impl Batch<'_> {
             (product_id, supplies.get(&product_id).map_or(product.available, |supply| supply.available))
         };
         let left = products.iter().map(available).collect();
-        Ok(Facts { products, supplies, left, max_qty: work.max_qty, ledger })
+        Ok(Facts { products, supplies, left, max_qty: work.max_qty, ledger, due })
     }
 }
 
@@ -155,6 +164,20 @@ fn lines_of(request: &CartRequest, products: &Products) -> Vec<CartLine> {
         Some(CartLine { product_id, qty, terms: Arc::clone(&products.get(&product_id)?.1) })
     };
     request.lines.iter().filter_map(line).collect()
+}
+
+/// Returns the callers that the counters would refuse.
+fn over_callers(ledger: &Ledger, jobs: &[CartJob], products: &Products, replaced: &Replaced) -> HashSet<Caller> {
+    let mut callers = HashSet::new();
+    for CartJob { request, .. } in jobs {
+        let over = ledger.over_alone(request, &lines_of(request, products), replaced);
+        callers.extend(over.values().map(|refusal| Caller::of(refusal, owner(request))));
+    }
+    callers
+}
+
+fn owner(request: &CartRequest) -> Option<&Owner> {
+    request.details.as_deref().map(|details| &details.owner)
 }
 
 /// Returns the counters of a request.
@@ -199,7 +222,7 @@ impl Facts {
                 sku: None,
                 requested: request.lines.get(&product_id).copied().unwrap_or(0),
                 available_stock: self.left.get(&product_id).map(|left| left + back.get(&product_id).unwrap_or(&0)),
-                refusal,
+                refusal: self.due.told(refusal, owner(request)),
             }));
             if refused.is_empty() {
                 return Verdict::Later;

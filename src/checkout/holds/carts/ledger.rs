@@ -161,13 +161,13 @@ fn over(
             && yours(counter) + held > limit
             && adds(&back, counter, held)
         {
-            refused.insert(line.product_id, Refusal::HeldUnitsLimit { limit, yours: yours(counter) });
+            refused.insert(line.product_id, Refusal::HeldUnitsLimit { limit, yours: yours(counter), is_due: false });
         }
         if let (Some(limit), Some(counter), None) = (line.terms.sale.per_buyer(), of_buyer, &request.operator)
             && yours(counter) + line.qty > limit
             && adds(&back, counter, line.qty)
         {
-            refused.insert(line.product_id, Refusal::BuyerLimit { limit, yours: yours(counter) });
+            refused.insert(line.product_id, Refusal::BuyerLimit { limit, yours: yours(counter), is_due: false });
         }
     }
     refused
