@@ -127,6 +127,7 @@ impl Checkout {
         let order_work = OrderWork {
             database: batches.clone(),
             ttl_seconds: policy.order_ttl_seconds,
+            counts_held: policy.max_held_units.is_some(),
             recent_holds,
             recent: Arc::clone(&recent_orders),
         };

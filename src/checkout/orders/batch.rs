@@ -17,7 +17,7 @@ use crate::checkout::recent::Recent;
 use crate::db::door::Database;
 use crate::db::error::Error;
 use crate::db::packets::keys::Keys;
-use crate::db::packets::place_orders::{Draft, PlaceOrders, PlacedAt, ROW_BYTES};
+use crate::db::packets::place_orders::{Draft, HELD_BYTES, PlaceOrders, PlacedAt, ROW_BYTES};
 use crate::db::packets::send_and_look;
 use crate::db::share::Share;
 use crate::db::tables::holds::{self, HoldLine};
@@ -79,6 +79,8 @@ pub(crate) struct OrderWork {
     pub(crate) recent_holds: Arc<Recent<HoldLine>>,
     /// Orders that were made alone.
     pub(crate) recent: Arc<Recent<Order>>,
+    /// Whether this instance limits the units that one caller holds.
+    pub(crate) counts_held: bool,
 }
 
 type OrderJob = JobOf<OrderWork>;
@@ -135,7 +137,9 @@ impl Work for OrderWork {
     }
 
     fn bytes(&self, request: &OrderRequest) -> usize {
+        // a hold is not read yet: where held units are limited, it may be marked
         ROW_BYTES
+            + if self.counts_held { HELD_BYTES } else { 0 }
             + request.keyed.as_ref().map_or(0, idempotency_keys::row_bytes)
             + request.written.as_deref().map_or(0, owners::row_bytes)
     }

@@ -20,8 +20,10 @@ use crate::db::tables::order_events::{self, Reason, Transition};
 use crate::db::tables::{holds, orders, owners, payment_events};
 use crate::domain::{Details, OrderStatus};
 
-/// What one order adds to the packet at most, in bytes, with the units that a counter of held units loses.
+/// What one order adds to the packet at most, in bytes, without the row of its owner and that of a counter.
 pub const ROW_BYTES: usize = 384;
+/// What an order adds beside that, in bytes, if a counter of held units has the units of its hold.
+pub const HELD_BYTES: usize = 60;
 
 /// An order to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_order_adds_no_more_bytes_than_its_bound() {
-        let draft = |number: u128| Draft {
+        let draft = |number: u128, is_held: bool| Draft {
             order_id: Uuid::max(),
             chosen: true,
             hold_id: Uuid::from_u128(u128::MAX - number),
@@ -229,13 +231,17 @@ mod tests {
             currency: "EUR".to_owned(),
             details: None,
             ttl_seconds: (number > 0).then_some(31_536_000),
-            held: vec![(Uuid::from_u128(u128::MAX - number), 20_000)],
+            held: is_held.then(|| (Uuid::from_u128(u128::MAX - number), 20_000)).into_iter().collect(),
             changes: i64::from(i32::MAX),
         };
-        let length = |count: u128| {
-            let packet = PlaceOrders::new((0..count).map(draft).collect(), 31_536_000, Keys::default());
+        let length = |count: u128, is_held: bool| {
+            let drafts = (0..count).map(|number| draft(number, is_held)).collect();
+            let packet = PlaceOrders::new(drafts, 31_536_000, Keys::default());
             packet.statements().iter().map(String::len).sum::<usize>()
         };
-        assert!(length(102) - length(2) <= 100 * ROW_BYTES, "{} bytes each", (length(102) - length(2)) / 100);
+        for (is_held, most) in [(false, ROW_BYTES), (true, ROW_BYTES + HELD_BYTES)] {
+            let bytes = length(102, is_held) - length(2, is_held);
+            assert!(bytes <= 100 * most, "{} bytes each", bytes / 100);
+        }
     }
 }
