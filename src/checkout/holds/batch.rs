@@ -154,7 +154,7 @@ pub(super) struct Batch<'work> {
     pub(super) work: &'work HoldWork,
     pub(super) database: Database,
     pub(super) product_id: i64,
-    turn: Turn,
+    pub(super) turn: Turn,
     /// Jobs that come first in the next batch.
     pub(super) again: Vec<HoldJob>,
     /// By which its jobs are counted.
@@ -243,6 +243,7 @@ impl Batch<'_> {
                 self.put_first(all(jobs, rest, replays));
             }
             Err(Error::Stale(_) | Error::CountersOver(_)) => spoiled = all(jobs, rest, replays),
+            Err(Error::Abandoned(_)) if turn == Turn::First => spoiled = all(jobs, rest, replays),
             Err(error) => self.fail(all(jobs, rest, Vec::new()), replays, &error),
         }
         Attempt { again: self.again, spoiled, alone, ..Attempt::done(left) }

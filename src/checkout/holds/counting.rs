@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::answers::{all, refuse_all};
 use super::batch::{Batch, HoldJob, Refused, Replays};
 use super::callers::{Caller, give_back_due};
-use crate::batch::Attempt;
+use crate::batch::{Attempt, Turn};
 use crate::db::error::Error;
 use crate::db::packets::counters::{Counted, LimitPass};
 use crate::db::tables::buyer_units;
@@ -193,7 +193,10 @@ impl Batch<'_> {
             Error::CountersOver(over) if counters.any(|counter| over.contains(&counter)) => {
                 Some(Apart::Over(over.clone()))
             }
-            Error::Abandoned(_) if jobs.len() > 1 && counters.next().is_some() => Some(Apart::Locked),
+            // the first time it may be no more than a slow commit of another batch
+            Error::Abandoned(_) if self.turn == Turn::Second && jobs.len() > 1 && counters.next().is_some() => {
+                Some(Apart::Locked)
+            }
             _ => None,
         }
     }
