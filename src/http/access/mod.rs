@@ -97,7 +97,7 @@ pub(crate) fn require(access: Access, app: &App, request: &Request) -> Result<Ca
             "Tokens cannot be checked: the database was not available for too long. Send the same request again.";
         return Err(Problem::unavailable("database_unavailable", detail));
     }
-    if access == Access::Operator && app.admin_token.is_none() && app.checkout.clients().has_admin() == Some(false) {
+    if access == Access::Operator && app.admin_token.is_none() && !app.checkout.clients().has_admin() {
         let detail = "The operators' routes are disabled: the service was started without `HOLDFAST_ADMIN_TOKEN`, and no client \
                       has the role `admin`.";
         return Err(Problem::new(StatusCode::FORBIDDEN, "admin_shut", detail));
