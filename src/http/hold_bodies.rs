@@ -162,22 +162,39 @@ const MOST_LINES: usize = 20;
 #[serde(deny_unknown_fields)]
 pub struct ChangeHold {
     /// Number of units that a hold of one product keeps, at least 1.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
     qty: Option<Whole>,
     /// Up to 20 products of the hold; others keep their units.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
     items: Option<Vec<KeptLine>>,
 }
 
 /// The units of one product that a hold keeps.
 #[derive(Debug, Object, Deserialize)]
 #[oai(rename = "KeptLine", deny_unknown_fields)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "KeptFields")]
 pub struct KeptLine {
     /// The product's id.
     product_id: Whole,
     /// Number of units; 0 removes the product from the hold.
     qty: Whole,
+}
+
+/// The fields of a [`KeptLine`] as they are sent, from an object only.
+#[derive(Deserialize)]
+struct KeptFields(#[serde(deserialize_with = "object")] KeptObject);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeptObject {
+    product_id: Whole,
+    qty: Whole,
+}
+
+impl From<KeptFields> for KeptLine {
+    fn from(KeptFields(KeptObject { product_id, qty }): KeptFields) -> Self {
+        Self { product_id, qty }
+    }
 }
 
 impl Example for ChangeHold {

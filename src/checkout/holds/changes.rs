@@ -38,7 +38,12 @@ impl Checkout {
     pub async fn reduce_hold(&self, caller: &Caller, hold_id: Uuid, kept: &Kept) -> Result<Vec<HoldLine>, Error> {
         let reduced = self.database.transaction("holds.reduce", |tx| {
             async move {
-                let before = own_active(tx, caller, hold_id).await?;
+                let before = lines(tx, caller, hold_id).await?;
+                if tx.after_unknown() && is_done(&before, kept) {
+                    wait_for_disk(tx).await?;
+                    return Ok(before);
+                }
+                let before = active(before)?;
                 let reduction = Reduction::of(&before, kept)?;
                 if reduction.freed.is_empty() {
                     wait_for_disk(tx).await?;
@@ -103,7 +108,11 @@ impl Checkout {
 
 /// Returns the rows of an active hold of this caller. The guards of the statements that follow decide whether it still is.
 async fn own_active(tx: &mut Tx<'_>, caller: &Caller, hold_id: Uuid) -> Result<Vec<HoldLine>, Failure> {
-    let lines = lines(tx, caller, hold_id).await?;
+    active(lines(tx, caller, hold_id).await?)
+}
+
+/// Refuses a hold that has ended.
+fn active(lines: Vec<HoldLine>) -> Result<Vec<HoldLine>, Failure> {
     match lines.first().and_then(HoldLine::ended) {
         Some(refusal) => Err(refusal.into()),
         None => Ok(lines),
@@ -154,6 +163,17 @@ impl Reduction {
             true => Err(Refusal::InvalidChange("it keeps at least one unit; release it instead")),
             false => Ok(reduction),
         }
+    }
+}
+
+/// Returns whether a hold has no more units than it is to keep: after a COMMIT without an answer, that one may have taken effect,
+/// whatever has happened to the hold since.
+fn is_done(lines: &[HoldLine], kept: &Kept) -> bool {
+    match kept {
+        Kept::Only(qty) => lines.iter().all(|line| line.qty <= *qty),
+        Kept::Lines(pairs) => pairs
+            .iter()
+            .all(|(product_id, qty)| lines.iter().all(|line| line.product_id != *product_id || line.qty <= *qty)),
     }
 }
 

@@ -32,7 +32,8 @@ pub trait Packet: Sync {
 
     /// Returns how long the statements may take before the COMMIT, if not as long as any transaction. A batch whose rows are
     /// independent gives up early when another client keeps one of them locked: otherwise it would hold up all others for
-    /// longer than their clients wait.
+    /// longer than their clients wait. After a COMMIT without an answer there is no bound: then the locked rows may be those of
+    /// that attempt, and only the next one finds out.
     fn bound(&self) -> Option<Duration> {
         None
     }
@@ -61,7 +62,8 @@ pub trait Packet: Sync {
 /// Runs a packet as one transaction.
 ///
 /// # Errors
-/// [`Error::Stale`] when something that was read before has changed; else as every transaction.
+/// [`Error::Stale`] when something that was read before has changed; [`Error::Abandoned`] when a row stayed locked for longer
+/// than [`Packet::bound`], and nothing was changed; else as every transaction.
 pub async fn send<P: Packet>(database: &Database, name: &'static str, packet: &P) -> Result<P::Outcome, Error> {
     Ok(send_and_look(database, name, packet).await?.0)
 }
@@ -88,8 +90,9 @@ pub async fn send_and_look<P: Packet>(
                     return Ok(outcome);
                 }
                 let statements = packet.statements();
+                let bound = packet.bound().filter(|_| !tx.after_unknown());
                 let replies = tx.packet(&statements);
-                let replies = match packet.bound() {
+                let replies = match bound {
                     Some(bound) => timeout(bound, replies).await.unwrap_or(LOCKED),
                     None => replies.await,
                 };

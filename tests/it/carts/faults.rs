@@ -1,10 +1,15 @@
 //! Carts through lost connections: all of a cart, or nothing of it.
 
+use holdfast::checkout::Error;
+use mysql_async::prelude::Queryable as _;
 use serde_json::json;
 
+use super::lanes::full;
+use super::refusals::request;
 use super::{body, cart, products, reserved};
+use crate::support::crowd::{all, in_order, sent};
 use crate::support::proxy::{Action, Rule};
-use crate::support::{Shop, with};
+use crate::support::{Shop, eventually, with};
 
 /// The commands of a cart, and of what follows it.
 const PACKET: &str = "-- products/take_all";
@@ -85,5 +90,56 @@ async fn an_instance_that_ends_between_packet_and_commit_leaves_nothing() {
         client.release(&all).await.expect(200);
         assert_eq!(client.hold_status(&old).await, "active");
     }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn carts_whose_commit_took_effect_without_an_answer_are_not_refused() {
+    let shop = Shop::open().await;
+    let [one, other] = products(&shop, 7).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    request(&app, &[(one, 1), (other, 1)]).await.expect("enough units");
+    let jam = full(&shop, &app, &proxy).await;
+    // they take all units that are left
+    let crowd = in_order((0..3).map(|_| request(&app, &[(one, 2), (other, 2)])));
+    let commit = proxy.on(Rule::exactly("COMMIT"), Action::CutAfter);
+    let disk = proxy.on(Rule::from("-- idempotency_keys/insert:").always(), Action::CutBefore);
+    proxy.clear();
+    jam.release().await;
+    for answer in all(crowd).await {
+        assert!(matches!(answer, Err(Error::Unavailable(_))), "whether it was taken is unknown: {answer:?}");
+    }
+    drop(disk);
+    assert_eq!((commit.hits(), sent(&proxy, "products/take_all")), (1, 1));
+    assert_eq!(reserved(&shop, &[one, other]).await, [7, 7]);
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn carts_stay_together_after_a_commit_without_an_answer() {
+    let shop = Shop::open().await;
+    let [one, other] = products(&shop, 100).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    request(&app, &[(one, 1), (other, 1)]).await.expect("enough units");
+    let jam = full(&shop, &app, &proxy).await;
+    let crowd = in_order((0..2).map(|_| request(&app, &[(one, 2), (other, 2)])));
+    let commit = proxy.on(Rule::exactly("COMMIT"), Action::CutBefore);
+    let second = proxy.on("-- holds/find:", Action::PauseBefore);
+    proxy.clear();
+    jam.release().await;
+    second.reached().await;
+    let mut conn = shop.sql().await;
+    conn.query_drop("BEGIN").await.expect("a transaction");
+    conn.query_drop(format!("UPDATE products SET name = 'locked' WHERE id = {one}")).await.expect("a lock");
+    second.release();
+    assert!(eventually(async || sent(&proxy, "products/take_all") == 3).await);
+    conn.query_drop("ROLLBACK").await.expect("the end");
+    assert!(all(crowd).await.iter().all(Result::is_ok));
+    let lines = |text: &String| text.matches("INTERVAL 120 SECOND").count();
+    let statements = proxy.statements();
+    let packets: Vec<usize> =
+        statements.iter().filter(|text| text.contains("-- products/take_all:")).map(lines).collect();
+    assert_eq!((commit.hits(), packets), (1, vec![4, 4, 4]), "a cart that goes alone knows nothing of the COMMIT");
+    assert_eq!(reserved(&shop, &[one, other]).await, [5, 5]);
     shop.assert_conserved().await;
 }

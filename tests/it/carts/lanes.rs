@@ -16,7 +16,7 @@ use crate::support::{Shop, eventually};
 const UNDER_WAY: usize = 2;
 
 /// Fills the lane of carts with products of its own: all that follow wait until this is released.
-async fn full(shop: &Shop, app: &Arc<App>, proxy: &Proxy) -> Jam<Result<Taken, Error>> {
+pub(super) async fn full(shop: &Shop, app: &Arc<App>, proxy: &Proxy) -> Jam<Result<Taken, Error>> {
     let products: [i64; 2 * UNDER_WAY] = products(shop, 10).await;
     held_up(proxy, products.chunks(2).map(|pair| request(app, &[(pair[0], 1), (pair[1], 1)]))).await
 }

@@ -31,6 +31,10 @@ async fn units_that_a_hold_gives_up_are_on_sale_at_once_and_it_never_gets_more()
         (json!({}), "invalid_body"),
         (json!({ "qty": 1, "items": [] }), "invalid_body"),
         (json!({ "qty": "1" }), "invalid_body"),
+        (json!({ "items": [[product_id, 1]] }), "invalid_body"),
+        (json!({ "items": [{ "product_id": product_id, "qty": 1, "seat": "A" }] }), "invalid_body"),
+        (json!({ "qty": 1, "items": null }), "invalid_body"),
+        (json!({ "qty": null, "items": [{ "product_id": product_id, "qty": 1 }] }), "invalid_body"),
         (json!({ "items": vec![json!({ "product_id": 1, "qty": 1 }); 21] }), "invalid_body"),
         (json!({ "qty": 1, "seconds": 1 }), "invalid_body"),
     ] {
@@ -134,6 +138,41 @@ async fn only_the_owner_and_operators_change_a_hold_or_an_order() {
         send(&one.token, "b", method, path, body.clone()).await.expect(200);
         let request = api.request(method, path).bearer_auth(&admin.token).json(body);
         api.send(request).await.expect(200);
+    }
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_change_that_took_effect_without_an_answer_is_answered_whatever_came_after_it() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(100).await;
+    let (client, other) = (shop.serve_without_workers().await, shop.serve_without_workers().await);
+    for (after, qty, status) in [
+        ("nothing", 3, "active"),
+        ("fewer", 1, "active"),
+        ("ordered", 3, "ordered"),
+        ("released", 3, "released"),
+        ("expired", 3, "expired"),
+    ] {
+        let hold_id = client.hold(product_id, 8).await;
+        let commit = client.proxy.on(Rule::exactly("COMMIT"), Action::CutAfter);
+        // two reads of the first attempt
+        let second = client.proxy.on(Rule::from("-- holds/find:").skip(2), Action::PauseBefore);
+        let changed = keeping(&client, &hold_id, 3);
+        second.reached().await;
+        match after {
+            "fewer" => drop(keep(&other, &hold_id, 1).await.expect(200)),
+            "ordered" => drop(other.try_order(&hold_id).await.expect(201)),
+            "released" => drop(other.release(&hold_id).await.expect(200)),
+            "expired" => {
+                shop.let_hold_run_out(&hold_id).await;
+                other.app.checkout.expire_holds().await.expect("the step runs");
+            }
+            _ => {}
+        }
+        second.release();
+        let changed = answer(changed).await.expect(200);
+        assert_eq!((commit.hits(), &changed.body["qty"], changed.text("status").as_str()), (1, &json!(qty), status));
     }
     shop.assert_conserved().await;
 }

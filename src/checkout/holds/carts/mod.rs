@@ -290,10 +290,12 @@ impl Batch<'_> {
         others
     }
 
-    /// Refuses a single job; several go alone, so that each gets its own result.
+    /// Refuses a single job; several go alone, so that each gets its own result. Not when the database is unavailable: a COMMIT
+    /// without an answer may have taken effect, which another transaction would not know.
     fn refuse(&mut self, jobs: Vec<CartJob>, error: &Error) -> Vec<CartJob> {
-        match jobs.len() {
-            0 | 1 => drop(refuse_all(jobs, error)),
+        match error {
+            Error::Unavailable(_) => drop(refuse_all(jobs, error)),
+            _ if jobs.len() <= 1 => drop(refuse_all(jobs, error)),
             _ => self.alone.extend(jobs),
         }
         Vec::new()
