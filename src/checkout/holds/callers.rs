@@ -1,8 +1,8 @@
-//! What has run out of the holds of callers that a counter would refuse: it is given back before they are refused. Their holds may
-//! be of any product. Those of a buyer are found by their owner; the ones of an address have no index, so that a page of all holds
+//! The counters of callers, and what has run out of the holds of those that a counter would refuse: it is given back before they are
+//! refused. Their holds may be of any product. Those of a buyer are found by their owner; the ones of an address have no index, so that a page of all holds
 //! that have run out is given back for it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -13,6 +13,7 @@ use super::supply::Supplies;
 use crate::db::door::Database;
 use crate::db::due::Window;
 use crate::db::error::Error;
+use crate::db::tables::buyer_units;
 use crate::db::views::lists::{HoldRange, Of, list_holds};
 use crate::domain::{Owner, Refusal};
 
@@ -61,6 +62,21 @@ impl StillDue {
             other => other,
         }
     }
+}
+
+/// Reads counters, each once; one that is not there is left out.
+pub(super) async fn list_counters(
+    database: &Database,
+    counters: impl IntoIterator<Item = Uuid>,
+) -> Result<HashMap<Uuid, i64>, Error> {
+    let mut counters: Vec<Uuid> = counters.into_iter().collect();
+    if counters.is_empty() {
+        return Ok(HashMap::new());
+    }
+    counters.sort_unstable();
+    counters.dedup();
+    let counters = &counters;
+    database.read("buyer_units.list", |tx| async move { buyer_units::list(tx, counters).await }.boxed()).await
 }
 
 /// Gives back what has run out of the holds of these callers, in bounded steps.

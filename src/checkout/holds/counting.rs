@@ -4,16 +4,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::answers::{all, refuse_all};
 use super::batch::{Batch, HoldJob, Refused, Replays};
-use super::callers::{Caller, give_back_due};
+use super::callers::{Caller, give_back_due, list_counters};
 use crate::batch::{Attempt, Turn};
 use crate::db::error::Error;
 use crate::db::packets::counters::{Counted, LimitPass};
-use crate::db::tables::buyer_units;
 use crate::domain::{Owner, Refusal, counter};
 
 /// What the counters allow.
@@ -114,14 +112,7 @@ impl Batch<'_> {
     }
 
     async fn list_counters(&self, jobs: &[HoldJob]) -> Result<HashMap<Uuid, i64>, Error> {
-        let mut counters: Vec<Uuid> = jobs.iter().flat_map(|job| self.counters(job).into_iter().flatten()).collect();
-        if counters.is_empty() {
-            return Ok(HashMap::new());
-        }
-        counters.sort_unstable();
-        counters.dedup();
-        let counters = &counters;
-        self.database.read("buyer_units.list", |tx| async move { buyer_units::list(tx, counters).await }.boxed()).await
+        list_counters(&self.database, jobs.iter().flat_map(|job| self.counters(job).into_iter().flatten())).await
     }
 
     /// Returns why a job does not fit beside these units.

@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 
 use super::{LIMIT, counted, limited, operated, take, taken};
 use crate::clients::add;
-use crate::support::Shop;
-use crate::support::crowd::{all, held_up, in_order};
+use crate::support::crowd::{all, held_up, in_order, sent};
 use crate::support::proxy::{Action, Handle, Proxy, Rule};
+use crate::support::{Shop, eventually};
 
 type Answered = Result<Taken, Error>;
 
@@ -141,6 +141,27 @@ async fn the_other_buyers_of_a_batch_are_served_while_a_counter_is_locked() {
     locking.query_drop("COMMIT").await.expect("the lock ends");
     waiting.await.expect("no panic").expect("within its limit");
     assert_eq!((counted(&shop, product_id, "b0").await, shop.reserved(product_id).await), (LIMIT, 2 + 2 + 6 * 2));
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_waits_for_its_product_once_stays_together() {
+    let shop = Shop::open().await;
+    let product_id = limited(&shop, 100).await;
+    let mut locking = shop.sql().await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let (crowd, read) = six_holds(&app, &proxy, product_id).await;
+    locking.query_drop("BEGIN").await.expect("a transaction");
+    locking.query_drop(format!("UPDATE products SET stock = stock WHERE id = {product_id}")).await.expect("a lock");
+    proxy.clear();
+    read.release();
+    assert!(eventually(async || sent(&proxy, "holds/insert_counted") == 2).await);
+    locking.query_drop("COMMIT").await.expect("the lock ends");
+    for answer in all(crowd).await {
+        answer.expect("within its limit");
+    }
+    assert_eq!(sent(&proxy, "holds/insert_counted"), 2, "one by one, they would wait for each other's commits");
+    assert_eq!(shop.reserved(product_id).await, 2 + 6 * 2);
     shop.assert_conserved().await;
 }
 

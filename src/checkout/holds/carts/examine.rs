@@ -4,18 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::ledger::{self, Ledger, counters};
 use super::request::{CartRequest, Replaced, refusal_of};
 use super::{Batch, Candidate, CartJob, Refused, products_of};
 use crate::checkout::holds::answers::still_unknown;
-use crate::checkout::holds::callers::{Caller, StillDue, give_back_due};
+use crate::checkout::holds::callers::{Caller, StillDue, give_back_due, list_counters};
 use crate::checkout::holds::supply::explain;
 use crate::db::error::Error;
 use crate::db::packets::take_carts::{Cart, CartLine};
-use crate::db::tables::buyer_units;
 use crate::db::tables::holds::Supply;
 use crate::db::tables::products::{Product, Terms};
 use crate::domain::{Owner, Refusal, RefusedLine};
@@ -79,17 +77,6 @@ impl Batch<'_> {
         }
     }
 
-    /// Reads counters.
-    pub(super) async fn read_counters(&self, mut counters: Vec<Uuid>) -> Result<HashMap<Uuid, i64>, Error> {
-        if counters.is_empty() {
-            return Ok(HashMap::new());
-        }
-        counters.sort_unstable();
-        counters.dedup();
-        let counters = &counters;
-        self.database.read("buyer_units.list", |tx| async move { buyer_units::list(tx, counters).await }.boxed()).await
-    }
-
     /// Returns whether the limits allow all of these carts, whose terms are remembered, and then counts them.
     pub(super) async fn fit_limits(
         &mut self,
@@ -98,8 +85,8 @@ impl Batch<'_> {
         replaced: &Replaced,
     ) -> Result<bool, Error> {
         let pairs = || requests.iter().copied().zip(carts);
-        let counters = pairs().flat_map(|(request, cart)| ledger::counters_of(request, &cart.lines)).collect();
-        let mut ledger = Ledger::new(self.read_counters(counters).await?, self.work.max_held);
+        let counters = pairs().flat_map(|(request, cart)| ledger::counters_of(request, &cart.lines));
+        let mut ledger = Ledger::new(list_counters(&self.database, counters).await?, self.work.max_held);
         for (request, cart) in pairs() {
             if !ledger.over(request, &cart.lines, replaced).is_empty() {
                 return Ok(false);
@@ -118,8 +105,8 @@ impl Batch<'_> {
             let (most, sum) = wanted.entry(product_id).or_insert((0, 0));
             (*most, *sum) = (qty.max(*most), *sum + qty);
         }
-        let counters = || jobs.iter().flat_map(|job| counters_of(&job.request, &products)).collect();
-        let mut ledger = Ledger::new(self.read_counters(counters()).await?, work.max_held);
+        let counters = || jobs.iter().flat_map(|job| counters_of(&job.request, &products));
+        let mut ledger = Ledger::new(list_counters(&self.database, counters()).await?, work.max_held);
         let over = |job: &CartJob| ledger.over(&job.request, &lines_of(&job.request, &products), replaced);
         let limited: BTreeSet<i64> = jobs.iter().flat_map(|job| over(job).into_keys()).collect();
         // all units on sale would not be enough, so what has run out is given back
@@ -136,11 +123,11 @@ impl Batch<'_> {
         let supplies = work.supplies.find_some(&self.database, &short).await?;
         let mut due = StillDue::default();
         if !limited.is_empty() {
-            ledger = Ledger::new(self.read_counters(counters()).await?, work.max_held);
+            ledger = Ledger::new(list_counters(&self.database, counters()).await?, work.max_held);
             let callers = over_callers(&ledger, jobs, &products, replaced);
             if !callers.is_empty() {
                 due = give_back_due(&self.database, &work.supplies, &callers).await?;
-                ledger = Ledger::new(self.read_counters(counters()).await?, work.max_held);
+                ledger = Ledger::new(list_counters(&self.database, counters()).await?, work.max_held);
             }
         }
         // one that was deleted between the two reads
