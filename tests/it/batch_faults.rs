@@ -10,7 +10,7 @@ use holdfast::checkout::{Error, IdempotentRequest, Operation};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::support::crowd::{all, deliver, held_up, hold, holds, in_order, keyed, order, orders};
+use crate::support::crowd::{SLOTS, all, deliver, held_up, hold, holds, in_order, keyed, order, orders};
 use crate::support::proxy::{Action, Rule};
 use crate::support::{Shop, payment};
 
@@ -121,7 +121,7 @@ async fn a_batch_of_orders_that_is_cut_anywhere_makes_every_order_once() {
     let product_id = shop.product(1000).await;
     let (app, proxy) = shop.app_through_proxy().await;
     for (place, (rule, action)) in cuts("-- orders/insert").into_iter().enumerate() {
-        let mut held = holds(&app, product_id, 42).await;
+        let mut held = holds(&app, product_id, 40 + SLOTS).await;
         let first = held.split_off(40);
         let jam = held_up(&proxy, first.iter().map(|&hold_id| order(&app, hold_id, None, None))).await;
         let key = |n: usize| Some(keyed(Operation::Order, format!("{place}-{n}"), 0)).filter(|_| n.is_multiple_of(2));
@@ -138,8 +138,9 @@ async fn a_batch_of_orders_that_is_cut_anywhere_makes_every_order_once() {
                 app.checkout.order(&holdfast::domain::Caller::operator(), placed.order.id).await.expect("it is there");
             assert_eq!(stored.order, placed.order);
         }
-        assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, 42 * (place as i64 + 1));
-        assert_eq!(shop.count("SELECT COUNT(*) FROM order_events").await, 42 * (place as i64 + 1));
+        let expected = (40 + SLOTS as i64) * (place as i64 + 1);
+        assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, expected);
+        assert_eq!(shop.count("SELECT COUNT(*) FROM order_events").await, expected);
     }
     shop.assert_conserved().await;
 }
@@ -150,8 +151,8 @@ async fn a_batch_of_payments_that_is_cut_anywhere_pays_every_order_once() {
     let product_id = shop.product(1000).await;
     let (app, proxy) = shop.app_through_proxy().await;
     for (place, (rule, action)) in cuts("-- payment_events/insert_applied").into_iter().enumerate() {
-        let placed = orders(&app, product_id, 42).await;
-        let (first, others) = placed.split_at(2);
+        let placed = orders(&app, product_id, 40 + SLOTS).await;
+        let (first, others) = placed.split_at(SLOTS);
         let pay = |order_id: &Uuid| deliver(&app, payment(*order_id, &order_id.to_string()));
         let jam = held_up(&proxy, first.iter().map(pay)).await;
         let crowd = in_order(others.iter().map(pay));
@@ -165,7 +166,7 @@ async fn a_batch_of_payments_that_is_cut_anywhere_pays_every_order_once() {
             first_deliveries,
             "{rule:?} {action:?}: an event that was delivered once is not a duplicate: {answers:?}"
         );
-        let expected = 42 * (place as i64 + 1);
+        let expected = (40 + SLOTS as i64) * (place as i64 + 1);
         for query in [
             "SELECT COUNT(*) FROM orders WHERE status = 'paid'",
             "SELECT COUNT(*) FROM order_events WHERE to_status = 'paid'",

@@ -13,7 +13,7 @@ use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Opts};
 use uuid::Uuid;
 
-use crate::support::crowd::{all, held_up, hold, holds, in_order, keyed, order, sent};
+use crate::support::crowd::{SLOTS, all, held_up, hold, holds, in_order, keyed, order, sent};
 use crate::support::{Shop, together};
 
 /// Counts the rows without the id that the program computes.
@@ -56,7 +56,7 @@ async fn two_scopes_with_the_same_key_text_are_two_keys() {
     jam.release().await;
     let held: Vec<_> = all(crowd).await.into_iter().map(|taken| taken.expect("enough units")).collect();
     assert_eq!(sent(&proxy, "holds/insert"), 1, "none waits for another");
-    let first = holds(&app, product_id, 2).await;
+    let first = holds(&app, product_id, SLOTS).await;
     let jam = held_up(&proxy, first.into_iter().map(|hold_id| order(&app, hold_id, None, None))).await;
     let keys = scopes.map(|scope| key(scope, Operation::Order, 0));
     let crowd = in_order(held.iter().zip(keys).map(|(taken, key)| order(&app, taken.hold.id, None, key)));

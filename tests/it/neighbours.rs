@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
+use holdfast::app::App;
 use holdfast::checkout::{Error, Operation};
 use holdfast::domain::{EventStatus, Refusal};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable as _;
 use uuid::Uuid;
 
-use crate::support::crowd::{all, deliver, held_up, hold, holds, in_order, keyed, order, orders, sent};
+use crate::support::crowd::{SLOTS, all, deliver, held_up, hold, holds, in_order, keyed, order, orders, sent};
 use crate::support::proxy::{Action, Rule};
 use crate::support::{Shop, payment};
 
@@ -20,10 +21,10 @@ async fn a_batch_with_order_ids_that_are_taken_still_needs_one_packet() {
     let product_id = shop.product(1000).await;
     let (app, proxy) = shop.app_through_proxy().await;
     let taken = orders(&app, product_id, 1).await[0];
-    let held = holds(&app, product_id, 32).await;
-    let jam = held_up(&proxy, held[..2].iter().map(|&hold_id| order(&app, hold_id, None, None))).await;
+    let held = holds(&app, product_id, SLOTS + 30).await;
+    let jam = held_up(&proxy, held[..SLOTS].iter().map(|&hold_id| order(&app, hold_id, None, None))).await;
     let wish = |n: usize| n.is_multiple_of(3).then_some(taken);
-    let crowd = in_order(held[2..].iter().enumerate().map(|(n, &hold_id)| order(&app, hold_id, wish(n), None)));
+    let crowd = in_order(held[SLOTS..].iter().enumerate().map(|(n, &hold_id)| order(&app, hold_id, wish(n), None)));
     proxy.clear();
     jam.release().await;
     for (n, answer) in all(crowd).await.into_iter().enumerate() {
@@ -41,14 +42,14 @@ async fn a_hold_that_runs_out_during_a_batch_costs_the_batch_one_more_packet() {
     let shop = Shop::open().await;
     let product_id = shop.product(1000).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    let held = holds(&app, product_id, 12).await;
-    let jam = held_up(&proxy, held[..2].iter().map(|&hold_id| order(&app, hold_id, None, None))).await;
-    let crowd = in_order(held[2..].iter().map(|&hold_id| order(&app, hold_id, None, None)));
+    let held = holds(&app, product_id, SLOTS + 10).await;
+    let jam = held_up(&proxy, held[..SLOTS].iter().map(|&hold_id| order(&app, hold_id, None, None))).await;
+    let crowd = in_order(held[SLOTS..].iter().map(|&hold_id| order(&app, hold_id, None, None)));
     proxy.clear();
     let packet = proxy.on("-- orders/insert", Action::PauseBefore);
     jam.release().await;
     packet.reached().await;
-    shop.let_hold_run_out(&held[5].to_string()).await;
+    shop.let_hold_run_out(&held[SLOTS + 3].to_string()).await;
     drop(packet);
     for (n, answer) in all(crowd).await.into_iter().enumerate() {
         match answer {
@@ -124,7 +125,8 @@ async fn a_key_used_for_another_request_is_refused_even_if_the_product_is_unknow
 async fn requests_that_wait_leave_connections_to_the_batches_and_the_workers() {
     let shop = Shop::open().await;
     let [hot, other] = [shop.product(100).await, shop.product(100).await];
-    let (app, proxy) = shop.app_through_proxy().await;
+    let (config, proxy) = shop.config_through_proxy().await;
+    let app = Arc::new(App::new(&config));
     let held = hold(&app, hot, 1, None).await.expect("enough units");
     hold(&app, other, 1, None).await.expect("enough units");
     let finds = proxy.on(Rule::from("-- holds/find:").always(), Action::PauseBefore);
@@ -153,7 +155,8 @@ async fn requests_that_wait_leave_connections_to_the_batches_and_the_workers() {
 async fn many_lanes_with_one_job_leave_a_busy_lane_its_connections() {
     let shop = Shop::open().await;
     let hot = shop.product(100).await;
-    let (app, proxy) = shop.app_through_proxy().await;
+    let (config, proxy) = shop.config_through_proxy().await;
+    let app = Arc::new(App::new(&config));
     hold(&app, hot, 1, None).await.expect("enough units");
     let mut small = Vec::new();
     for _ in 0..20 {
@@ -235,12 +238,13 @@ async fn a_locked_order_costs_the_other_payments_in_its_batch_one_lock_wait() {
     let shop = Shop::open().await;
     let product_id = shop.product(100).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    let placed = orders(&app, product_id, 32).await;
+    let placed = orders(&app, product_id, SLOTS + 30).await;
+    let (first, others) = placed.split_at(SLOTS);
     let pay = |order_id: &Uuid| deliver(&app, payment(*order_id, &order_id.to_string()));
-    let jam = held_up(&proxy, placed[..2].iter().map(pay)).await;
-    let crowd = in_order(placed[3..].iter().map(pay));
-    let last = in_order([pay(&placed[2])]);
-    let locked = lock(&shop, "orders", &placed[2..3]).await;
+    let jam = held_up(&proxy, first.iter().map(pay)).await;
+    let crowd = in_order(others[1..].iter().map(pay));
+    let last = in_order([pay(&others[0])]);
+    let locked = lock(&shop, "orders", &others[..1]).await;
     proxy.clear();
     jam.release().await;
     for receipt in all(crowd).await {

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::support::Shop;
-use crate::support::crowd::{all, held_up, hold, holds, in_order, keyed, order, orders, sent};
+use crate::support::crowd::{SLOTS, all, held_up, hold, holds, in_order, keyed, order, orders, sent};
 use crate::support::proxy::{Action, Handle, Proxy, Rule};
 
 /// Returns the statements that were sent under any other name.
@@ -225,28 +225,29 @@ async fn orders_that_wait_share_a_packet_and_bad_jobs_do_not_fail_the_others() {
     let shop = Shop::open().await;
     let product_id = shop.product(1000).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    let good = holds(&app, product_id, 60).await;
+    let good = holds(&app, product_id, SLOTS + 58).await;
     let [used, released] = holds(&app, product_id, 2).await[..] else { unreachable!() };
     order(&app, used, None, None).await.expect("an active hold");
     app.checkout.release_hold(&holdfast::domain::Caller::operator(), released).await.expect("an active hold");
-    let jam = held_up(&proxy, good[..2].iter().map(|&hold_id| order(&app, hold_id, None, None))).await;
+    let jam = held_up(&proxy, good[..SLOTS].iter().map(|&hold_id| order(&app, hold_id, None, None))).await;
     let key = |n: usize| keyed(Operation::Order, format!("key-{n}"), 0);
-    let buyers = good[2..].iter().enumerate().map(|(n, &hold_id)| order(&app, hold_id, None, (n < 20).then(|| key(n))));
+    let buyers =
+        good[SLOTS..].iter().enumerate().map(|(n, &hold_id)| order(&app, hold_id, None, (n < 20).then(|| key(n))));
     let mut crowd: Vec<_> = in_order(buyers);
     let stranger = keyed(Operation::Order, "key-1", 1);
     crowd.extend(in_order([
         order(&app, used, None, None),
         order(&app, released, None, None),
         order(&app, Uuid::now_v7(), None, None),
-        order(&app, good[40], None, None),
-        order(&app, good[2], None, Some(key(0))),
-        order(&app, good[50], None, Some(stranger)),
+        order(&app, good[SLOTS + 38], None, None),
+        order(&app, good[SLOTS], None, Some(key(0))),
+        order(&app, good[SLOTS + 48], None, Some(stranger)),
     ]));
     proxy.clear();
     jam.release().await;
     let mut answers = all(crowd).await;
     let bad = answers.split_off(58);
-    for (hold_id, answer) in good[2..].iter().zip(&answers) {
+    for (hold_id, answer) in good[SLOTS..].iter().zip(&answers) {
         let placed = answer.as_ref().unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((placed.order.hold_id, placed.replayed), (*hold_id, false));
     }
@@ -254,7 +255,7 @@ async fn orders_that_wait_share_a_packet_and_bad_jobs_do_not_fail_the_others() {
     let refusals = ["hold_used", "hold_released", "hold_not_found", "hold_used", "copy: true", "idempotency_key_reuse"];
     assert_eq!(told, refusals);
     assert_eq!(sent(&proxy, "orders/insert"), 1, "the good orders shared one packet");
-    assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, 61);
+    assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, SLOTS as i64 + 59);
     shop.assert_conserved().await;
 }
 
@@ -264,8 +265,8 @@ async fn an_order_id_that_is_taken_fails_no_other_order() {
     let product_id = shop.product(1000).await;
     let (app, proxy) = shop.app_through_proxy().await;
     let taken = orders(&app, product_id, 1).await[0];
-    let held = holds(&app, product_id, 32).await;
-    let jam = held_up(&proxy, held[..2].iter().map(|&hold_id| order(&app, hold_id, None, None))).await;
+    let held = holds(&app, product_id, SLOTS + 30).await;
+    let jam = held_up(&proxy, held[..SLOTS].iter().map(|&hold_id| order(&app, hold_id, None, None))).await;
     let (minted, twice) = (Uuid::now_v7(), Uuid::now_v7());
     let wish = |n: usize| match n {
         10 => Some(taken),
@@ -273,7 +274,7 @@ async fn an_order_id_that_is_taken_fails_no_other_order() {
         20 | 21 => Some(twice),
         _ => None,
     };
-    let crowd = in_order(held[2..].iter().enumerate().map(|(n, &hold_id)| order(&app, hold_id, wish(n), None)));
+    let crowd = in_order(held[SLOTS..].iter().enumerate().map(|(n, &hold_id)| order(&app, hold_id, wish(n), None)));
     jam.release().await;
     for (n, answer) in all(crowd).await.into_iter().enumerate() {
         match (n, answer) {
@@ -283,7 +284,7 @@ async fn an_order_id_that_is_taken_fails_no_other_order() {
             (_, Err(error)) => panic!("{n}: {error}"),
         }
     }
-    assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, 31);
+    assert_eq!(shop.count("SELECT COUNT(*) FROM orders").await, SLOTS as i64 + 29);
     assert_eq!(shop.count("SELECT COUNT(*) FROM holds WHERE status = 'active'").await, 2);
     shop.assert_conserved().await;
 }

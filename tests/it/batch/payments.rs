@@ -16,7 +16,7 @@ use mysql_async::OptsBuilder;
 use mysql_async::prelude::Queryable as _;
 use uuid::Uuid;
 
-use crate::support::crowd::{all, deliver, held_up, in_order, orders, sent};
+use crate::support::crowd::{SLOTS, all, deliver, held_up, in_order, orders, sent};
 use crate::support::{Shop, payment};
 
 /// The number of packets of payments, and of payments that were sent alone.
@@ -29,10 +29,10 @@ async fn pay_in_a_crowd(
     let shop = Shop::open().await;
     let product_id = shop.product(1000).await;
     let (app, proxy) = shop.app_through_proxy().await;
-    let placed = orders(&app, product_id, 32).await;
+    let placed = orders(&app, product_id, SLOTS + 30).await;
     let event = |order_id: &Uuid| payment(*order_id, &order_id.to_string());
-    let jam = held_up(&proxy, placed[..2].iter().map(|id| deliver(&app, event(id)))).await;
-    let crowd = in_order(placed[2..].iter().enumerate().map(|(n, id)| deliver(&app, bad(n, event(id), placed[0]))));
+    let jam = held_up(&proxy, placed[..SLOTS].iter().map(|id| deliver(&app, event(id)))).await;
+    let crowd = in_order(placed[SLOTS..].iter().enumerate().map(|(n, id)| deliver(&app, bad(n, event(id), placed[0]))));
     proxy.clear();
     jam.release().await;
     let answers = all(crowd).await;
@@ -74,8 +74,8 @@ async fn payments_that_wait_share_a_packet() {
     let (shop, answers, sent) = pay_in_a_crowd(|_, event, _| event).await;
     assert!(answers.iter().all(is_paid), "{answers:?}");
     assert_eq!(sent, (1, 0));
-    assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'paid'").await, 32);
-    assert_eq!(shop.count("SELECT COUNT(*) FROM order_events WHERE to_status = 'paid'").await, 32);
+    assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'paid'").await, SLOTS as i64 + 30);
+    assert_eq!(shop.count("SELECT COUNT(*) FROM order_events WHERE to_status = 'paid'").await, SLOTS as i64 + 30);
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_payment_that_does_not_fit_fails_no_other_payment() {
     assert!(matches!(bad[2], Err(Error::Refused(Refusal::IdempotencyKeyReuse))), "{bad:?}");
     assert_eq!(status(&bad[4]), Some(EventStatus::Parked));
     assert_eq!(sent, (1, 4), "only the events that are not plain were sent alone");
-    assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'paid'").await, 29);
+    assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'paid'").await, SLOTS as i64 + 27);
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn a_payment_whose_key_is_taken_rolls_back_one_packet_and_fails_no_other_p
     assert!(matches!(bad, Err(Error::Refused(Refusal::IdempotencyKeyReuse))), "{bad:?}");
     assert!(answers.iter().all(is_paid), "{answers:?}");
     assert_eq!(sent, (2, 1), "the others shared the second packet");
-    assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'paid'").await, 31);
+    assert_eq!(shop.count("SELECT COUNT(*) FROM orders WHERE status = 'paid'").await, SLOTS as i64 + 29);
 }
 
 /// Makes orders, and returns each with its payment, sorted by the payments' keys.

@@ -8,16 +8,13 @@ use mysql_async::prelude::Queryable as _;
 
 use super::products;
 use super::refusals::request;
-use crate::support::crowd::{Jam, all, held_up, in_order, sent};
+use crate::support::crowd::{Jam, SLOTS, all, held_up, in_order, sent};
 use crate::support::proxy::{Action, Proxy, Rule};
 use crate::support::{Shop, eventually};
 
-/// How many batches of carts run at the same time.
-const UNDER_WAY: usize = 2;
-
 /// Fills the lane of carts with products of its own: all that follow wait until this is released.
 pub(super) async fn full(shop: &Shop, app: &Arc<App>, proxy: &Proxy) -> Jam<Result<Taken, Error>> {
-    let products: [i64; 2 * UNDER_WAY] = products(shop, 10).await;
+    let products: [i64; 2 * SLOTS] = products(shop, 10).await;
     held_up(proxy, products.chunks(2).map(|pair| request(app, &[(pair[0], 1), (pair[1], 1)]))).await
 }
 

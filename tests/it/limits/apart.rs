@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::{LIMIT, counted, limited, operated, take, taken};
 use crate::clients::add;
-use crate::support::crowd::{all, held_up, in_order, sent};
+use crate::support::crowd::{SLOTS, all, held_up, in_order, sent};
 use crate::support::proxy::{Action, Handle, Proxy, Rule};
 use crate::support::{Shop, eventually};
 
@@ -101,7 +101,7 @@ async fn the_other_carts_of_a_batch_are_served_at_once_when_a_counter_has_grown(
     let rival = shop.serve_without_workers().await;
     let (app, proxy) = shop.app_through_proxy().await;
     cart(&app, products, "first").await.expect("within its limit");
-    let idle = [[(); 2]; 2].map(|pair| pair.map(|()| shop.product(10)));
+    let idle = [[(); 2]; SLOTS].map(|pair| pair.map(|()| shop.product(10)));
     let mut jammed = Vec::new();
     for [one, other] in idle {
         jammed.push([one.await, other.await]);

@@ -8,7 +8,7 @@ use holdfast::domain::{Details, Owner, Refusal};
 use serde_json::json;
 
 use super::{desk, patch};
-use crate::support::crowd::{all, held_up, hold, in_order, keyed, sent};
+use crate::support::crowd::{SLOTS, all, held_up, hold, holds, in_order, keyed, sent};
 use crate::support::proxy::{Action, Proxy};
 use crate::support::{Answer, Shop, binary, with_policy};
 
@@ -311,8 +311,7 @@ async fn orders_of_one_batch_have_the_time_that_each_hold_says() {
         let app = Arc::clone(&app);
         async move { app.checkout.create_order(holdfast::checkout::NewOrder::new(hold_id, None, None)).await }
     };
-    let extra = [hold(&app, products[0], 1, None).await, hold(&app, products[0], 1, None).await];
-    let extra: Vec<_> = extra.into_iter().map(|taken| taken.expect("enough units").hold.id).collect();
+    let extra = holds(&app, products[0], SLOTS).await;
     let jam = held_up(&proxy, extra.into_iter().map(order)).await;
     let crowd = in_order(held.into_iter().map(order));
     proxy.clear();

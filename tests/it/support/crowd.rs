@@ -38,13 +38,18 @@ pub(crate) async fn all<T>(crowd: Vec<JoinHandle<T>>) -> Vec<T> {
     futures_util::future::join_all(crowd).await.into_iter().map(|joined| joined.expect("no panic")).collect()
 }
 
+/// How many batches of orders, of payments or of carts run at the same time when all are overdue. Where fewer run, the jobs behind
+/// them start as soon as one is overdue, which on a slow machine is before a test has prepared what it needs.
+pub(crate) const SLOTS: usize = 6;
+
 /// A lane that is held up: its batches wait before their COMMIT.
 pub(crate) struct Jam<T> {
     commits: Handle,
     under_way: Vec<JoinHandle<T>>,
 }
 
-/// Holds up a lane with this work, as many pieces as it runs at the same time; each piece is a batch of its own.
+/// Holds up a lane with this work, as many pieces as it runs at the same time (`SLOTS` where batches may become overdue); each
+/// piece is a batch of its own.
 pub(crate) async fn held_up<F>(proxy: &Proxy, work: impl IntoIterator<Item = F>) -> Jam<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,

@@ -131,7 +131,8 @@ impl Shop {
     /// Like [`Shop::app`], through a proxy.
     pub(crate) async fn app_through_proxy(&self) -> (Arc<App>, Proxy) {
         let (config, proxy) = self.config_through_proxy().await;
-        (Arc::new(App::new(&config)), proxy)
+        // as many as let `crowd::SLOTS` batches of one job run at the same time
+        (Arc::new(App::new(&Config { pool_size: 16, ..config })), proxy)
     }
 
     /// The configuration of an instance that reaches its database through a proxy.
