@@ -7,5 +7,5 @@ WHERE id IN ({ids}) AND available >= CASE id {units} END AND price_minor <=> CAS
   AND sale_starts_at <=> CAST(CASE id {sale_starts_at} END AS DATETIME(6))
   AND sale_ends_at <=> CAST(CASE id {sale_ends_at} END AS DATETIME(6))
   AND hold_ttl_seconds <=> CASE id {hold_ttl_seconds} END AND order_ttl_seconds <=> CASE id {order_ttl_seconds} END
-  AND max_qty <=> CASE id {max_qty} END AND max_per_buyer <=> CASE id {max_per_buyer} END
+  AND max_qty <=> CASE id {max_qty} END AND max_per_buyer <=> CASE id {max_per_buyer} END AND kind IS NULL
   AND status = 'on_sale' AND COALESCE(sale_starts_at <= NOW(6), TRUE) AND COALESCE(sale_ends_at > NOW(6), TRUE)

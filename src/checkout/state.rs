@@ -23,6 +23,7 @@ use super::products::pace::CountPace;
 use super::products::reads::{PageReads, ProductReads};
 use super::readiness::Readiness;
 use super::recent::Recent;
+use super::tickets::reads::{EventReads, MapReads};
 use crate::batch::{Lanes, Limits};
 use crate::db::door::Database;
 use crate::db::due::Place;
@@ -43,6 +44,8 @@ pub struct Checkout {
     pub(crate) carts: Lanes<CartWork>,
     pub(crate) product_reads: Lanes<ProductReads>,
     pub(crate) page_reads: Lanes<PageReads>,
+    pub(crate) event_reads: Lanes<EventReads>,
+    pub(crate) map_reads: Lanes<MapReads>,
     pub(crate) orders: Lanes<OrderWork>,
     pub(crate) events: Lanes<EventWork>,
     pub(crate) known_products: Arc<KnownProducts>,
@@ -96,12 +99,7 @@ impl Checkout {
         let (passed_over, known_products) = (Arc::<PassedOver>::default(), Arc::<KnownProducts>::default());
         let (recent_holds, recent_orders) = (Arc::<Recent<_>>::default(), Arc::<Recent<_>>::default());
         let batches = database.share(Share::Batches);
-        let supplies = Supplies {
-            passed_over: Arc::clone(&passed_over),
-            outlooks: outlooks(&policy),
-            due_from: std::sync::Mutex::new(Place::first()),
-        };
-        let supplies = Arc::new(supplies);
+        let supplies = Arc::new(supplies(&policy, Arc::clone(&passed_over)));
         let hold_work = HoldWork {
             database: batches.clone(),
             ttl_seconds: policy.hold_ttl_seconds,
@@ -124,6 +122,8 @@ impl Checkout {
         let product_reads =
             Lanes::new(ProductReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
         let page_reads = Lanes::new(PageReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
+        let event_reads = Lanes::new(EventReads { database: batches.clone() }, LIMITS);
+        let map_reads = Lanes::new(MapReads { database: batches.clone() }, LIMITS);
         let order_work = OrderWork {
             database: batches.clone(),
             ttl_seconds: policy.order_ttl_seconds,
@@ -146,6 +146,8 @@ impl Checkout {
             carts: Lanes::new(cart_work, CART_LIMITS),
             product_reads,
             page_reads,
+            event_reads,
+            map_reads,
             orders,
             events,
             event_queued: Notify::new(),
@@ -168,6 +170,8 @@ impl Checkout {
         self.carts.finish().await;
         self.product_reads.finish().await;
         self.page_reads.finish().await;
+        self.event_reads.finish().await;
+        self.map_reads.finish().await;
         self.orders.finish().await;
         self.events.finish().await;
     }
@@ -181,6 +185,7 @@ impl Checkout {
     /// Returns the number of lanes of all kinds. A lane that is idle is removed.
     pub fn lanes(&self) -> usize {
         let reads = self.product_reads.count() + self.page_reads.count();
+        let reads = reads + self.event_reads.count() + self.map_reads.count();
         self.holds.count() + self.carts.count() + reads + self.orders.count() + self.events.count()
     }
 
@@ -190,10 +195,14 @@ impl Checkout {
     }
 }
 
-fn outlooks(policy: &Policy) -> Outlooks {
+fn supplies(policy: &Policy, passed_over: Arc<PassedOver>) -> Supplies {
     let fronts = Fronts {
         hold_ttl: Duration::from_secs(policy.hold_ttl_seconds),
         order_ttl: Duration::from_secs(policy.order_ttl_seconds),
     };
-    Outlooks::new(fronts, policy.whole_reads)
+    Supplies {
+        passed_over,
+        outlooks: Outlooks::new(fronts, policy.whole_reads),
+        due_from: std::sync::Mutex::new(Place::first()),
+    }
 }

@@ -69,6 +69,12 @@ migrations! {
     45 "products_by_limit",
     46 "orders_recounts",
     47 "product_trail_limit_passed",
+    48 "organizers",
+    49 "events",
+    50 "products_tickets",
+    51 "products_by_event",
+    52 "products_plain_without_tickets",
+    53 "seats",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

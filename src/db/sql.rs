@@ -120,6 +120,16 @@ statements! {
             units, ids, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds,
             max_qty, max_per_buyer
         },
+        TakeTicket = "take_ticket" {
+            qty, product_id, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds,
+            max_qty, max_per_buyer, kind, event_sale_starts_at, event_sale_ends_at
+        },
+        TakeAllTickets = "take_all_tickets" {
+            units, ids, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds,
+            max_qty, max_per_buyer, kind, event_sale_starts_at, event_sale_ends_at
+        },
+        InsertTicketType = "insert_ticket_type" { rows },
+        ADD_SEATS = "add_seats",
         FindLeftOfAll = "find_left_of_all" { hold_id, product_id, ids },
         RESERVE = "reserve",
         GiveBack = "give_back" { cases, ids },
@@ -127,6 +137,26 @@ statements! {
         FIND_UNCOUNTED = "find_uncounted",
         NOTE_COUNTED = "note_counted",
         GiveBackReplaced = "give_back_replaced" { cases, ids },
+    }
+    organizers {
+        INSERT = "insert",
+        FIND = "find",
+        FIND_BY_CHANGE = "find_by_change",
+    }
+    events {
+        INSERT = "insert",
+        FIND_BY_CHANGE = "find_by_change",
+        FIND_TERMS = "find_terms",
+        ADD_TICKET_TYPE = "add_ticket_type",
+        ADD_SEATS = "add_seats",
+        ListSome = "list_some" { ids },
+        LIST_PAGE = "list_page",
+        LIST_PAGE_OF_ORGANIZER = "list_page_of_organizer",
+    }
+    seats {
+        Insert = "insert" { rows },
+        LIST = "list",
+        LIST_MAP = "list_map",
     }
     product_trail {
         Insert = "insert" { rows },

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::money::Currency;
 use super::refusal::Refusal;
 use super::status::named;
+use super::ticket::{Ticket, TicketKind};
 
 /// The most units that a product may allow in one hold.
 pub const MOST_PER_HOLD: i64 = 1000;
@@ -61,6 +62,8 @@ pub struct Sale {
     pub max_qty: Option<i64>,
     /// The most units of one buyer; `None`: no limit.
     pub max_per_buyer: Option<i64>,
+    /// What a ticket type has of its event; `None`: the product is none.
+    pub ticket: Option<Ticket>,
 }
 
 impl Default for Sale {
@@ -73,6 +76,7 @@ impl Default for Sale {
             order_ttl_seconds: None,
             max_qty: None,
             max_per_buyer: None,
+            ticket: None,
         }
     }
 }
@@ -83,15 +87,32 @@ impl Sale {
         *self == Self::default()
     }
 
+    /// Returns when the sale begins, UTC: for a ticket type not before its event's.
+    pub fn opens_at(&self) -> Option<NaiveDateTime> {
+        self.starts_at.max(self.ticket.and_then(|ticket| ticket.sale_starts_at))
+    }
+
+    /// Returns when the sale is over, UTC: for a ticket type not after its event's.
+    pub fn closes_at(&self) -> Option<NaiveDateTime> {
+        let of_event = self.ticket.and_then(|ticket| ticket.sale_ends_at);
+        self.ends_at.into_iter().chain(of_event).min()
+    }
+
+    /// Returns whether its units are seats, which are not sold by their number.
+    pub fn is_seated(&self) -> bool {
+        self.ticket.is_some_and(|ticket| ticket.kind == TicketKind::Seated)
+    }
+
     /// Returns why no hold can be taken at `now`, by the database's clock; `None` when one can.
     pub fn refusal(&self, now: NaiveDateTime) -> Option<Refusal> {
         match self.status {
+            _ if self.ticket.is_some_and(|ticket| ticket.cancelled_at.is_some()) => return Some(Refusal::SaleEnded),
             ProductStatus::Retired => return Some(Refusal::SaleEnded),
-            _ if self.ends_at.is_some_and(|end| end <= now) => return Some(Refusal::SaleEnded),
+            _ if self.closes_at().is_some_and(|end| end <= now) => return Some(Refusal::SaleEnded),
             ProductStatus::Paused => return Some(Refusal::SalePaused),
             ProductStatus::OnSale => {}
         }
-        let sale_starts_at = self.starts_at.filter(|start| *start > now)?;
+        let sale_starts_at = self.opens_at().filter(|start| *start > now)?;
         let wait_us = u64::try_from((sale_starts_at - now).num_microseconds().unwrap_or(i64::MAX)).unwrap_or(0);
         Some(Refusal::SaleNotStarted { sale_starts_at, retry_after_seconds: wait_us.div_ceil(1_000_000).max(1) })
     }
@@ -162,7 +183,7 @@ pub struct ProductDetails {
 impl ProductDetails {
     /// Returns the fields by their names in the API; those without a value are left out.
     pub fn fields(&self) -> Map<String, Value> {
-        let Sale { status, starts_at, ends_at, hold_ttl_seconds, order_ttl_seconds, max_qty, max_per_buyer } =
+        let Sale { status, starts_at, ends_at, hold_ttl_seconds, order_ttl_seconds, max_qty, max_per_buyer, ticket: _ } =
             &self.sale;
         let metadata =
             self.metadata.as_ref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| text.clone().into()));
@@ -224,10 +245,11 @@ pub const LONGEST_EXTENSION: i64 = 2_592_000;
 /// The highest limit per buyer.
 const MOST_PER_BUYER: i64 = 1_000_000;
 /// The longest name, in characters.
-const NAME_CHARS: usize = 255;
+pub(super) const NAME_CHARS: usize = 255;
 
 impl ProductDetails {
-    /// Checks every field that differs from `before`: what another program wrote may stay as it is.
+    /// Checks every field that differs from `before`: what another program wrote may stay as it is. A ticket type keeps its
+    /// currency, which is that of all types of its event.
     ///
     /// # Errors
     /// [`Refusal::InvalidProduct`] with the first field whose value is not allowed.
@@ -251,6 +273,10 @@ impl ProductDetails {
             ("max_per_buyer", up_to(sale.max_per_buyer, MOST_PER_BUYER), range(MOST_PER_BUYER)),
             ("max_hold_seconds", up_to(self.max_hold_seconds, LONGEST_EXTENSION), range(LONGEST_EXTENSION)),
         ];
+        if before.is_some_and(|before| before.sale.ticket.is_some() && before.currency != self.currency) {
+            let reason = "is that of all ticket types of the event, and cannot be changed".to_owned();
+            return Err(Refusal::InvalidProduct { field: "currency", reason });
+        }
         let is_touched = |field: &str| before.is_none_or(|before| self.differs(before, field));
         match checks.into_iter().find(|(field, is_allowed, _)| !is_allowed && is_touched(field)) {
             Some((field, _, reason)) => Err(Refusal::InvalidProduct { field, reason }),
@@ -284,7 +310,8 @@ fn is_sku(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn is_name(text: &str) -> bool {
+/// Returns whether a text may be a name.
+pub(super) fn is_name(text: &str) -> bool {
     let is_short = (1..=NAME_CHARS).contains(&text.chars().count());
     is_short && !text.trim().is_empty() && !text.contains(char::is_control)
 }
@@ -328,6 +355,39 @@ mod tests {
         assert_eq!(sale.refusal(at(0) - chrono::TimeDelta::microseconds(1)), Some(wait(1)));
         assert_eq!((sale.refusal(at(0)), sale.refusal(at(9))), (None, None));
         assert_eq!(sale.refusal(at(10)), Some(Refusal::SaleEnded));
+    }
+
+    #[test]
+    fn a_ticket_type_is_sold_within_the_windows_of_its_event_and_its_own() {
+        let ticket = Ticket {
+            event_id: Some(1),
+            kind: TicketKind::Admission,
+            sale_starts_at: Some(at(0)),
+            sale_ends_at: Some(at(10)),
+            cancelled_at: None,
+        };
+        let of = |starts_at: Option<i64>, ends_at: Option<i64>| {
+            let (starts_at, ends_at) = (starts_at.map(at), ends_at.map(at));
+            Sale { starts_at, ends_at, ticket: Some(ticket), ..Sale::default() }
+        };
+        for (sale, start, end) in [
+            (of(None, None), 0, 10),
+            (of(Some(-5), Some(20)), 0, 10),
+            (of(Some(5), Some(7)), 5, 7),
+            (of(Some(5), None), 5, 10),
+            (of(None, Some(7)), 0, 7),
+        ] {
+            assert_eq!((sale.opens_at(), sale.closes_at()), (Some(at(start)), Some(at(end))));
+            assert!(
+                matches!(sale.refusal(at(start - 1)), Some(Refusal::SaleNotStarted { sale_starts_at, .. }) if sale_starts_at == at(start))
+            );
+            assert_eq!((sale.refusal(at(start)), sale.refusal(at(end - 1))), (None, None));
+            assert_eq!(sale.refusal(at(end)), Some(Refusal::SaleEnded));
+            let cancelled = Ticket { cancelled_at: Some(at(100)), ..ticket };
+            assert_eq!(Sale { ticket: Some(cancelled), ..sale.clone() }.refusal(at(start)), Some(Refusal::SaleEnded));
+            assert!(!sale.is_plain() && !sale.is_seated());
+        }
+        assert!(Sale { ticket: Some(Ticket { kind: TicketKind::Seated, ..ticket }), ..Sale::default() }.is_seated());
     }
 
     #[test]

@@ -51,6 +51,68 @@ pub enum Refusal {
         /// What it must be.
         reason: String,
     },
+    /// A field of an organizer has a value that it cannot have.
+    #[error("`{field}` {reason}.")]
+    InvalidOrganizer {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        reason: &'static str,
+    },
+    /// A field of an event has a value that it cannot have.
+    #[error("`{field}` {reason}.")]
+    InvalidEvent {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        reason: &'static str,
+    },
+    /// Seats that cannot be made.
+    #[error("{0}.")]
+    InvalidSeats(String),
+    /// No such organizer, event or ticket type.
+    #[error("There is no {} with this id.", .0.name())]
+    Missing(Missing),
+    /// The event was cancelled.
+    #[error("This event was cancelled.")]
+    EventCancelled,
+    /// The event's other ticket types have another currency.
+    #[error("All ticket types of an event have one currency, which is {currency} here.")]
+    EventCurrency {
+        /// ISO 4217.
+        currency: String,
+    },
+    /// The event has as many ticket types as it may have.
+    #[error("An event has at most {limit} ticket types.")]
+    TooManyTicketTypes {
+        /// The most ticket types.
+        limit: i64,
+    },
+    /// The event would have more seats than it may have.
+    #[error("An event has at most {limit} seats; this one has {yours} of them.")]
+    TooManySeats {
+        /// The most seats.
+        limit: i64,
+        /// The seats that it has.
+        yours: i64,
+    },
+    /// Seats that exist, or that a request names twice.
+    #[error("{count} of these seats exist already, or are named twice; nothing was changed.")]
+    SeatExists {
+        /// How many.
+        count: usize,
+        /// Their labels, the first ones.
+        labels: Vec<String>,
+    },
+    /// The ticket type is sold without seats.
+    #[error("This ticket type is sold without seats.")]
+    NotSeated,
+    /// The stock of a seated ticket type is the number of its seats.
+    #[error("The stock of a seated ticket type is the number of its seats; add seats instead.")]
+    StockIsSeats,
+    /// A hold of a seated ticket type by a number of units.
+    #[error("The units of this product are seats, which cannot be held by their number.")]
+    SeatsRequired,
     /// Another product has the sku.
     #[error("Another product has this sku.")]
     SkuTaken {
@@ -257,6 +319,36 @@ pub enum Refusal {
     EventNotReplayable,
 }
 
+/// What a request names that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// An organizer.
+    Organizer,
+    /// An event of an organizer.
+    Event,
+    /// A ticket type of an event.
+    TicketType,
+}
+
+impl Missing {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Organizer => "organizer",
+            Self::Event => "event",
+            Self::TicketType => "ticket type",
+        }
+    }
+
+    /// The stable name of its absence.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Organizer => "organizer_not_found",
+            Self::Event => "event_not_found",
+            Self::TicketType => "ticket_type_not_found",
+        }
+    }
+}
+
 impl Refusal {
     /// The stable name.
     pub fn code(&self) -> &'static str {
@@ -270,6 +362,18 @@ impl Refusal {
             Self::SaleEnded => "sale_ended",
             Self::SalePaused => "sale_paused",
             Self::InvalidProduct { .. } => "invalid_product",
+            Self::InvalidOrganizer { .. } => "invalid_organizer",
+            Self::InvalidEvent { .. } => "invalid_event",
+            Self::InvalidSeats(_) => "invalid_seats",
+            Self::Missing(missing) => missing.code(),
+            Self::EventCancelled => "event_cancelled",
+            Self::EventCurrency { .. } => "event_currency",
+            Self::TooManyTicketTypes { .. } => "too_many_ticket_types",
+            Self::TooManySeats { .. } => "too_many_seats",
+            Self::SeatExists { .. } => "seat_exists",
+            Self::NotSeated => "not_seated",
+            Self::StockIsSeats => "stock_is_seats",
+            Self::SeatsRequired => "seats_required",
             Self::SkuTaken { .. } => "sku_taken",
             Self::StockNotHere => "stock_not_here",
             Self::StockReserved { .. } => "stock_reserved",
@@ -353,8 +457,9 @@ pub struct RefusedLine {
 
 /// The codes of refused lines, the worst first. Those that no time changes come before those that end by themselves, so that
 /// the refusal of a hold names a time to come back only if all of its refused lines do.
-const WORST_FIRST: [&str; 10] = [
+const WORST_FIRST: [&str; 11] = [
     "product_not_found",
+    "seats_required",
     "invalid_quantity",
     "buyer_required",
     "sale_ended",
@@ -391,6 +496,7 @@ mod tests {
         let later = Refusal::SaleNotStarted { sale_starts_at: NaiveDateTime::MIN, retry_after_seconds: 7 };
         let worst_first = [
             Refusal::ProductNotFound,
+            Refusal::SeatsRequired,
             Refusal::InvalidQuantity { max: 1 },
             Refusal::BuyerRequired,
             Refusal::SaleEnded,

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 /// The document changes with the running version: a cache may keep it, but must revalidate it before each use.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
-const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
+pub(super) const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 
 /// A text, served from one buffer that all responses share: clients that read slowly do not use more memory.
 pub(super) struct Constant {
@@ -70,13 +70,14 @@ fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str>
 }
 
 /// Whether `If-None-Match` has this tag; it is compared weakly (RFC 9110, 13.1.2).
-fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
-    let is_it = |sent: &str| sent == "*" || sent.trim_start_matches("W/").as_bytes() == tag.as_bytes();
+pub(super) fn is_known(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    let own = tag.as_bytes().strip_prefix(b"W/").unwrap_or(tag.as_bytes());
+    let is_it = |sent: &str| sent == "*" || sent.trim_start_matches("W/").as_bytes() == own;
     elements(headers, header::IF_NONE_MATCH).any(is_it)
 }
 
 /// Whether `Accept-Encoding` accepts gzip: by its name, or else by `*` (RFC 9110, 12.5.3).
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut any = false;
     for element in elements(headers, header::ACCEPT_ENCODING) {
         let (coding, weight) = element.split_once(';').unwrap_or((element, "q=1"));
@@ -124,6 +125,9 @@ mod tests {
         for lines in [&["\"a\""][..], &["W/\"a\""], &["\"b\", \"a\""], &["\"b\"", "\"a\""], &["*"]] {
             assert!(known(lines), "{lines:?}");
         }
+        let weak = HeaderValue::from_static("W/\"a\"");
+        assert!(is_known(&headers(header::IF_NONE_MATCH, &["W/\"a\""]), &weak));
+        assert!(!is_known(&headers(header::IF_NONE_MATCH, &["W/\"b\""]), &weak));
         for lines in [&[][..], &["a"], &["\"b\""], &["\"a-gzip\""], &[""]] {
             assert!(!known(lines), "{lines:?}");
         }

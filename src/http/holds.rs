@@ -90,7 +90,8 @@ denials! {
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
         422 "`invalid_quantity`, `invalid_items`, `mixed_currencies`, `invalid_body`, `invalid_buyer`, `buyer_mismatch`, \
-             `buyer_required`, `invalid_reference`, `invalid_metadata`, `idempotency_key_reuse`",
+             `buyer_required`, `invalid_reference`, `invalid_metadata`, `idempotency_key_reuse`; `seats_required`: the units of \
+             a seated ticket type are seats, and cannot be held by their number",
     }
 }
 denials! {

@@ -19,9 +19,11 @@ pub mod payments;
 pub mod problem;
 mod problem_lines;
 pub mod products;
+pub mod seat_maps;
 pub mod server;
 mod status;
 mod tags;
+pub mod tickets;
 pub mod values;
 
 use std::collections::HashMap;
@@ -48,6 +50,7 @@ macro_rules! apis {
 }
 apis! {
     products::Products,
+    tickets::Tickets,
     holds::Holds,
     orders::Orders,
     extensions::Extensions,
@@ -56,6 +59,7 @@ apis! {
     admin::Admin,
     admin::clients::Clients,
     admin::products::AdminProducts,
+    admin::tickets::AdminTickets,
     health::Health,
 }
 
@@ -66,7 +70,7 @@ fn service(app: &Arc<App>) -> OpenApiService<Apis, ()> {
          `application/problem+json` with a stable `code`. A request over HTTP/1.1 without `Host` gets 400 \
          `host_required`. A request that repeats `Host`, `Content-Type` or `Transfer-Encoding` gets 400 `repeated_header`. A \
          request whose `Transfer-Encoding` lists several codings, `chunked` last, gets 400 `invalid_transfer_encoding`. Caches \
-         must not store responses (`Cache-Control: no-store`). A query parameter that a read under `/api` does not have is 400 \
+         must not store responses (`Cache-Control: no-store`), but maps of seats, which they revalidate. A query parameter that a read under `/api` does not have is 400 \
          `unknown_parameter`.",
     )
 }

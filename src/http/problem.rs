@@ -42,10 +42,10 @@ struct ProblemBody {
     /// With `sold_out`, `all_held` and `stock_reserved`: units on sale at that moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     available_stock: Option<i64>,
-    /// With `buyer_limit` and `held_units_limit`: the most units.
+    /// With `buyer_limit` and `held_units_limit`: the most units. With `too_many_seats` and `too_many_ticket_types`: the most of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<i64>,
-    /// With `buyer_limit` and `held_units_limit`: the units that count towards it now.
+    /// With `buyer_limit` and `held_units_limit`: the units that count towards it now. With `too_many_seats`: the event's seats.
     #[serde(skip_serializing_if = "Option::is_none")]
     yours: Option<i64>,
     /// With `sale_not_started`: when the sale begins.
@@ -69,6 +69,9 @@ struct ProblemBody {
     /// With `invalid_lines`: each line that cannot be applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     lines: Option<Vec<LineProblem>>,
+    /// With `seat_exists`: the labels of seats that exist or that are named twice, up to 100 of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seats: Option<Vec<String>>,
     /// With `hold_used`: the order that the hold became. With `charge_pays_order`: the order that the charge paid; with
     /// `charge_due_elsewhere`: its order, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,6 +109,7 @@ impl Problem {
             reserved_stock: None,
             items: None,
             lines: None,
+            seats: None,
             order_id: None,
             owner_event_id: None,
         };
@@ -183,7 +187,10 @@ impl Problem {
                 "buyer" => "invalid_buyer",
                 "reference" => "invalid_reference",
                 "product_id" => "invalid_product_id",
-                "received_from" | "received_to" | "created_from" | "created_to" => "invalid_time",
+                "organizer_id" => "invalid_organizer_id",
+                "received_from" | "received_to" | "created_from" | "created_to" | "starts_from" | "starts_to" => {
+                    "invalid_time"
+                }
                 _ => "invalid_parameter",
             };
             return Self::bad_request(code, format!("`{name}` has an invalid value."));
@@ -248,6 +255,11 @@ impl From<Refusal> for Problem {
             Refusal::BuyerLimit { limit, yours, .. } | Refusal::HeldUnitsLimit { limit, yours, .. } => {
                 (problem.body.limit, problem.body.yours) = (Some(limit), Some(yours));
             }
+            Refusal::TooManySeats { limit, yours } => {
+                (problem.body.limit, problem.body.yours) = (Some(limit), Some(yours));
+            }
+            Refusal::TooManyTicketTypes { limit } => problem.body.limit = Some(limit),
+            Refusal::SeatExists { labels, .. } => problem.body.seats = Some(labels),
             Refusal::SkuTaken { product_id } => problem.body.product_id = Some(product_id),
             Refusal::HoldNotLarger { product_id, qty } => {
                 problem.body.product_id = Some(product_id);

@@ -13,7 +13,7 @@ use super::tags::Tags;
 use super::values::{Cursor, JsonObject, Timestamp, Word};
 use crate::app::App;
 use crate::checkout::Shown;
-use crate::domain::{Caller, ProductDetails, ProductStatus, SaleStatus};
+use crate::domain::{Caller, ProductDetails, ProductStatus, SaleStatus, TicketKind};
 
 /// The name of the list of products in cursors.
 const LIST: &str = "p";
@@ -41,10 +41,16 @@ pub struct ProductBody {
     status: Word<ProductStatus>,
     /// Whether units can be held now.
     sale_status: Word<SaleStatus>,
-    /// When the sale begins; absent: it has begun.
+    /// The event of a ticket type; absent: the product is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<i64>,
+    /// Of a ticket type: whether its units are seats with labels (`seated`), or places without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<Word<TicketKind>>,
+    /// When the sale begins, of a ticket type not before that of its event; absent: it has begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     sale_starts_at: Option<Timestamp>,
-    /// When the sale is over; absent: never.
+    /// When the sale is over, of a ticket type not after that of its event; absent: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     sale_ends_at: Option<Timestamp>,
     /// With `all_held`: when the first units come back, if their buyer does not pay.
@@ -85,8 +91,10 @@ impl From<Shown> for ProductBody {
             available_stock: product.available,
             status: Word(sale.status),
             sale_status: Word(sale_status),
-            sale_starts_at: sale.starts_at.map(Timestamp),
-            sale_ends_at: sale.ends_at.map(Timestamp),
+            event_id: sale.ticket.and_then(|ticket| ticket.event_id),
+            kind: sale.ticket.map(|ticket| Word(ticket.kind)),
+            sale_starts_at: sale.opens_at().map(Timestamp),
+            sale_ends_at: sale.closes_at().map(Timestamp),
             next_return_at: next_return_at.map(Timestamp),
             hold_ttl_seconds: sale.hold_ttl_seconds,
             order_ttl_seconds: sale.order_ttl_seconds,

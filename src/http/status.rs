@@ -13,7 +13,8 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::OrderNotFound
         | Refusal::EventNotFound
         | Refusal::ClientNotFound
-        | Refusal::ClientKeyNotFound => StatusCode::NOT_FOUND,
+        | Refusal::ClientKeyNotFound
+        | Refusal::Missing(_) => StatusCode::NOT_FOUND,
         Refusal::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Refusal::SoldOut { .. }
         | Refusal::SaleNotStarted { .. }
@@ -23,6 +24,10 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::HeldUnitsLimit { .. }
         | Refusal::SkuTaken { .. }
         | Refusal::StockReserved { .. }
+        | Refusal::EventCancelled
+        | Refusal::TooManyTicketTypes { .. }
+        | Refusal::TooManySeats { .. }
+        | Refusal::SeatExists { .. }
         | Refusal::AllHeld { .. }
         | Refusal::HoldUsed { .. }
         | Refusal::HoldExpired
@@ -58,6 +63,13 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::InvalidMetadata
         | Refusal::IdempotencyKeyReuse
         | Refusal::InvalidProduct { .. }
+        | Refusal::InvalidOrganizer { .. }
+        | Refusal::InvalidEvent { .. }
+        | Refusal::InvalidSeats(_)
+        | Refusal::EventCurrency { .. }
+        | Refusal::NotSeated
+        | Refusal::StockIsSeats
+        | Refusal::SeatsRequired
         | Refusal::StockNotHere
         | Refusal::InvalidLines(_)
         | Refusal::InvalidClientName

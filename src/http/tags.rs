@@ -4,6 +4,8 @@
 pub(super) enum Tags {
     /// Products on sale and their stock.
     Products,
+    /// Events, their ticket types, and the maps of their seats.
+    Events,
     /// Short reservations of units.
     Holds,
     /// Orders, each made from a hold and paid by a provider.

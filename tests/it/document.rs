@@ -29,6 +29,8 @@ fn filled(statement: &sql::Source) -> String {
         "holds/insert_with_order_time" => 8,
         "holds/insert_counted" => 10,
         "products/insert_all" => 15,
+        "products/insert_ticket_type" => 19,
+        "seats/insert" => 8,
         "product_trail/insert" => 8,
         "idempotency_keys/insert" => 7,
         "payment_events/insert_applied" => 19,

@@ -64,5 +64,6 @@ mod support;
 mod sweep;
 mod telemetry;
 mod terms;
+mod tickets;
 mod times;
 mod webhook;

@@ -184,3 +184,51 @@ async fn responses_about_products_fit_the_document() {
         send("GET", "/api/products", "", None).await.expect(200);
     }
 }
+
+#[tokio::test]
+async fn responses_about_events_fit_the_document() {
+    const TOKEN: &str = "an-operators-token-of-these-tests";
+    let shop = Shop::open().await;
+    let client = shop.serve_without_workers_as(Config { admin_token: AdminToken::new(TOKEN), ..shop.config() }).await;
+    let document = Document::read(&client.get("/openapi.json").await.expect(200).text);
+    let send = async |method: &str, path: &str, name: &str, place: &str, body: Option<Value>| {
+        let request = client.request(method, &path.replace("{}", place)).bearer_auth(TOKEN);
+        let answer = client.send(body.into_iter().fold(request, |request, body| request.json(&body))).await;
+        document.check(method, &path.replace("{}", &format!("{{{name}}}")), &answer);
+        answer
+    };
+    let (organizers, events) = ("/api/admin/organizers", "/api/admin/events");
+    let organizer = send("POST", organizers, "", "", Some(json!({ "name": "City Concerts" }))).await.expect(201);
+    send("POST", organizers, "", "", Some(json!({ "name": "" }))).await.refused(422, "invalid_organizer");
+    let event = json!({
+        "organizer_id": organizer.body["id"], "name": "Concert", "venue": "Hall", "starts_at": "2090-01-01T00:00:00Z",
+        "sale_starts_at": "2020-01-01T00:00:00Z", "sale_ends_at": "2089-01-01T00:00:00Z",
+    });
+    let made = send("POST", events, "", "", Some(event.clone())).await.expect(201).body["id"].to_string();
+    send("POST", events, "", "", Some(with(&event, json!({ "venue": "" })))).await.refused(422, "invalid_event");
+    let missing = with(&event, json!({ "organizer_id": 4711 }));
+    send("POST", events, "", "", Some(missing)).await.refused(404, "organizer_not_found");
+    let types = "/api/admin/events/{}/ticket-types";
+    let seated = json!({ "name": "Stalls", "kind": "seated", "price_minor": 1, "currency": "EUR" });
+    let admission = with(&seated, json!({ "kind": "admission", "stock": 1 }));
+    send("POST", types, "event_id", &made, Some(admission)).await.expect(201);
+    let product = send("POST", types, "event_id", &made, Some(seated.clone())).await.expect(201).body["id"].to_string();
+    let francs = with(&seated, json!({ "currency": "CHF" }));
+    send("POST", types, "event_id", &made, Some(francs)).await.refused(422, "event_currency");
+    send("POST", types, "event_id", "4711", Some(seated)).await.refused(404, "event_not_found");
+    let seats = "/api/admin/ticket-types/{}/seats";
+    let row = json!({ "name": "1", "seats": 2, "rank": 1 });
+    let body = json!({ "sections": [{ "name": "A", "rows": [row] }] });
+    send("POST", seats, "product_id", &product, Some(body.clone())).await.expect(201);
+    send("POST", seats, "product_id", &product, Some(body.clone())).await.refused(409, "seat_exists");
+    send("POST", seats, "product_id", &product, Some(json!({ "sections": [] }))).await.refused(422, "invalid_seats");
+    send("POST", seats, "product_id", "4711", Some(body)).await.refused(404, "ticket_type_not_found");
+    shop.execute("UPDATE events SET cancelled_at = NOW(6)").await;
+    send("GET", "/api/events", "", "", None).await.expect(200);
+    for path in ["/api/events/{}", "/api/events/{}/seats"] {
+        send("GET", path, "event_id", &made, None).await.expect(200);
+        send("GET", path, "event_id", "4711", None).await.refused(404, "event_not_found");
+    }
+    let hold = json!({ "product_id": product.parse::<i64>().expect("an id"), "qty": 1 });
+    send("POST", "/api/holds", "", "", Some(hold)).await.refused(422, "seats_required");
+}

@@ -35,10 +35,11 @@ impl Batch<'_> {
         };
         let terms = self.work.products.record(&product);
         let (closed, max) = (terms.sale.refusal(product.server_time), terms.sale.max_units(max_qty));
-        let is_limited = terms.sale.per_buyer().is_some();
+        let (is_limited, is_seated) = (terms.sale.per_buyer().is_some(), terms.sale.is_seated());
         let (mut admitted, mut refused) = (Vec::new(), Vec::new());
         for job in jobs {
             match &closed {
+                _ if is_seated => refused.push((Refusal::SeatsRequired, job)),
                 Some(refusal) => refused.push((refusal.clone(), job)),
                 None if job.request.qty > max => refused.push((Refusal::InvalidQuantity { max }, job)),
                 None if is_limited && job.request.buyer().is_none() => refused.push((Refusal::BuyerRequired, job)),

@@ -161,7 +161,10 @@ impl Checkout {
 }
 
 /// Returns what an earlier attempt of this change has done, whose COMMIT had no answer, by product.
-pub(super) async fn own_changes(tx: &mut Tx<'_>, author: &Author) -> Result<HashMap<i64, ProductAction>, Failure> {
+pub(in crate::checkout) async fn own_changes(
+    tx: &mut Tx<'_>,
+    author: &Author,
+) -> Result<HashMap<i64, ProductAction>, Failure> {
     match tx.after_unknown() {
         true => Ok(product_trail::list_of_change(tx, author.change_id).await?.into_iter().collect()),
         false => Ok(HashMap::new()),
@@ -170,7 +173,11 @@ pub(super) async fn own_changes(tx: &mut Tx<'_>, author: &Author) -> Result<Hash
 
 /// Returns the result of a change. A refusal is none when the change itself is what it rests on: an earlier attempt whose COMMIT had
 /// no answer may take effect while a later one reads. Then the change is found by another attempt.
-pub(super) async fn unless_made<T>(tx: &mut Tx<'_>, author: &Author, result: Result<T, Failure>) -> Result<T, Failure> {
+pub(in crate::checkout) async fn unless_made<T>(
+    tx: &mut Tx<'_>,
+    author: &Author,
+    result: Result<T, Failure>,
+) -> Result<T, Failure> {
     match result {
         Err(Failure::Refused(_)) if !own_changes(tx, author).await?.is_empty() => Err(Failure::Raced("product_trail")),
         result => result,
@@ -191,7 +198,7 @@ async fn create(tx: &mut Tx<'_>, author: &Author, details: &ProductDetails, stoc
             }
             let product_id = tx.last_insert_id().and_then(|id| i64::try_from(id).ok());
             let product_id = product_id.ok_or_else(|| Failure::Broken("a new product has no id".to_owned()))?;
-            product_trail::insert_all(tx, author, &[created(product_id, details, stock)]).await?;
+            product_trail::insert_all(tx, author, &[created(product_id, details, stock, [])]).await?;
             product_id
         }
     };
@@ -210,7 +217,8 @@ async fn change_one(
     if tags.is_some_and(|tags| !tags.contains(&tag)) {
         return Err(Refusal::PreconditionFailed.into());
     }
-    let Draft { details: after, stock } = change(&before)?;
+    let Draft { details: mut after, stock } = change(&before)?;
+    after.sale.ticket = before.details.sale.ticket;
     if stock.is_some_and(|stock| stock != before.stock) {
         return Err(Refusal::StockNotHere.into());
     }
@@ -222,7 +230,11 @@ async fn change_one(
 }
 
 /// Refuses a sku that another product has than `own`.
-async fn sku_is_free(tx: &mut Tx<'_>, details: &ProductDetails, own: Option<i64>) -> Result<(), Failure> {
+pub(in crate::checkout) async fn sku_is_free(
+    tx: &mut Tx<'_>,
+    details: &ProductDetails,
+    own: Option<i64>,
+) -> Result<(), Failure> {
     let skus: BTreeSet<&str> = details.sku.as_deref().into_iter().collect();
     match products::list_by_sku(tx, &skus).await?.pop().filter(|other| Some(other.id) != own) {
         Some(Product { id: product_id, .. }) => Err(Refusal::SkuTaken { product_id }.into()),
@@ -235,6 +247,7 @@ async fn upsert(tx: &mut Tx<'_>, author: &Author, drafts: &[Result<Draft, Refusa
     let mut done = own_changes(tx, author).await?;
     let skus: BTreeSet<&str> = drafts.iter().flatten().filter_map(|draft| draft.details.sku.as_deref()).collect();
     let found = by_sku(tx, &skus).await?;
+    let drafts = &of_tickets(drafts, &found);
     let mut ids: HashMap<String, i64> = found.iter().map(|(sku, product)| (sku.clone(), product.id)).collect();
     if done.is_empty() {
         let plan = Plan::of(drafts, &found)?;
@@ -257,6 +270,16 @@ async fn upsert(tx: &mut Tx<'_>, author: &Author, drafts: &[Result<Draft, Refusa
         Ok(Line { product_id, sku, outcome })
     };
     drafts.iter().flatten().map(line).collect()
+}
+
+/// Returns the drafts, those of ticket types with what these have of their events, which no draft changes.
+fn of_tickets(drafts: &[Result<Draft, Refusal>], found: &HashMap<String, Product>) -> Vec<Result<Draft, Refusal>> {
+    let mut drafts = drafts.to_vec();
+    for draft in drafts.iter_mut().flatten() {
+        let known = draft.details.sku.as_ref().and_then(|sku| found.get(sku));
+        draft.details.sale.ticket = known.and_then(|product| product.details.sale.ticket);
+    }
+    drafts
 }
 
 async fn by_sku(tx: &mut Tx<'_>, skus: &BTreeSet<&str>) -> Result<HashMap<String, Product>, Failure> {
@@ -342,7 +365,7 @@ impl<'a> Plan<'a> {
             for (details, stock) in &self.new {
                 let product = details.sku.as_deref().and_then(|sku| made.get(sku));
                 let product = product.ok_or(Failure::Raced("products/list_by_sku"))?;
-                rows.push(created(product.id, details, *stock));
+                rows.push(created(product.id, details, *stock, []));
             }
         }
         product_trail::insert_all(tx, author, &rows).await?;
@@ -351,7 +374,7 @@ impl<'a> Plan<'a> {
 }
 
 /// Returns the stock of a new product.
-fn stock_of(draft: &Draft) -> Result<i64, Refusal> {
+pub(in crate::checkout) fn stock_of(draft: &Draft) -> Result<i64, Refusal> {
     let invalid = |reason| Refusal::InvalidProduct { field: "stock", reason };
     let stock = draft.stock.ok_or_else(|| invalid("must be given for a new product".to_owned()))?;
     match (0..=MOST_STOCK).contains(&stock) {
@@ -364,9 +387,16 @@ fn text(fields: Map<String, Value>) -> String {
     Value::Object(fields).to_string()
 }
 
-fn created(product_id: i64, details: &ProductDetails, stock: i64) -> ProductChange {
+/// Returns the row of a new product, with `more` fields.
+pub(in crate::checkout) fn created(
+    product_id: i64,
+    details: &ProductDetails,
+    stock: i64,
+    more: impl IntoIterator<Item = (&'static str, Value)>,
+) -> ProductChange {
     let mut fields = details.fields();
     fields.insert("stock".to_owned(), stock.into());
+    fields.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
     ProductChange { product_id, action: ProductAction::Created, from: None, to: text(fields) }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct KnownProducts(Mutex<LruCache<i64, Known>>);
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) terms: Arc<Terms>,
-    /// Whether its sale was on.
+    /// Whether its sale was on, and its units are sold by their number.
     pub(crate) is_open: bool,
 }
 
@@ -43,7 +43,7 @@ impl KnownProducts {
     /// Remembers a product that was just read.
     pub(crate) fn record(&self, product: &Product) -> Arc<Terms> {
         let terms = Arc::new(product.terms());
-        let is_open = terms.sale.refusal(product.server_time).is_none();
+        let is_open = terms.sale.refusal(product.server_time).is_none() && !terms.sale.is_seated();
         self.lock().put(product.id, Known { terms: Arc::clone(&terms), is_open });
         terms
     }

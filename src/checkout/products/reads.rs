@@ -71,7 +71,7 @@ pub(super) async fn show(
 }
 
 /// Does the same for one product after a change of it, whose answer must not fail any more.
-pub(super) async fn show_or_guess(database: &Database, supplies: &Supplies, product: Product) -> Shown {
+pub(in crate::checkout) async fn show_or_guess(database: &Database, supplies: &Supplies, product: Product) -> Shown {
     if let Ok(mut shown) = show(database, supplies, [product.clone()]).await
         && let Some(shown) = shown.pop()
     {

@@ -37,7 +37,7 @@ impl Checkout {
     /// changed it.
     ///
     /// # Errors
-    /// [`Refusal::ProductNotFound`], [`Refusal::StockReserved`], [`Refusal::InvalidProduct`],
+    /// [`Refusal::ProductNotFound`], [`Refusal::StockReserved`], [`Refusal::InvalidProduct`], [`Refusal::StockIsSeats`],
     /// [`Refusal::IdempotencyKeyReuse`].
     pub async fn change_stock(
         &self,
@@ -98,6 +98,9 @@ async fn write(
         return Err(Failure::Raced("idempotency_keys"));
     }
     let before = products::find(tx, product_id).await?.ok_or(Failure::Refused(Refusal::ProductNotFound))?;
+    if before.details.sale.is_seated() {
+        return Err(Refusal::StockIsSeats.into());
+    }
     let after = change.of(before.stock);
     // an update to the present value would change no row
     if after == before.stock {

@@ -26,6 +26,14 @@ named! {
         Stock = "stock",
         /// `POST /api/holds/{hold_id}/extend` and `POST /api/orders/{order_id}/extend`.
         Extend = "extend",
+        /// `POST /api/admin/organizers`.
+        Organizer = "organizer",
+        /// `POST /api/admin/events`.
+        Event = "event",
+        /// `POST /api/admin/events/{event_id}/ticket-types`.
+        TicketType = "ticket_type",
+        /// `POST /api/admin/ticket-types/{product_id}/seats`.
+        Seats = "seats",
     }
 }
 
@@ -61,11 +69,20 @@ impl IdempotentRequest {
 pub struct StoredResult {
     /// A digest of that request's body.
     pub fingerprint: Vec<u8>,
-    /// The hold, the order, or the id of the change of stock or of the extension.
+    /// The hold, the order, or the id of the extension or of an operator's change.
     pub resource_id: Uuid,
     /// The status in the first response to an order. `None` for holds, and for orders of an earlier version of this program
     /// that have no response yet.
     pub answered_status: Option<OrderStatus>,
+}
+
+/// Returns the word under which an operation is stored. The column has one word for all changes by operators; the id of a key tells
+/// them apart.
+fn stored(operation: Operation) -> Operation {
+    match operation {
+        Operation::Organizer | Operation::Event | Operation::TicketType | Operation::Seats => Operation::Stock,
+        other => other,
+    }
 }
 
 /// Returns the statement that stores keys, each with its hold or order; the first response to an order has `pending` unless
@@ -74,13 +91,13 @@ pub struct StoredResult {
 pub fn insert_all<'a>(keys: impl IntoIterator<Item = (&'a IdempotentRequest, Uuid)>) -> String {
     let row = |(keyed, resource_id): (&'a IdempotentRequest, Uuid)| {
         let answered = match keyed.operation {
-            Operation::Hold | Operation::Stock | Operation::Extend => Literal::Null,
             Operation::Order => Literal::name(OrderStatus::Pending),
+            _ => Literal::Null,
         };
         [
             Literal::Bytes(&keyed.id),
             Literal::Bytes(keyed.scope.as_bytes()),
-            Literal::name(keyed.operation),
+            Literal::name(stored(keyed.operation)),
             Literal::Bytes(keyed.key.as_bytes()),
             Literal::Bytes(&keyed.fingerprint),
             Literal::Id(resource_id),

@@ -15,7 +15,7 @@ use crate::db::error::{Failure, raced};
 use crate::db::guard::{exactly, single};
 use crate::db::literal::{self, Literal, Text};
 use crate::db::sql;
-use crate::domain::{ProductDetails, Sale};
+use crate::domain::{ProductDetails, Sale, Ticket};
 
 /// A product, as reads return it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,8 @@ impl Product {
     }
 }
 
-fn product(row: &Row) -> Result<Product, Failure> {
+/// Reads the columns of a product.
+pub(in crate::db) fn product(row: &Row) -> Result<Product, Failure> {
     Ok(Product {
         id: column(row, "id")?,
         details: ProductDetails {
@@ -79,7 +80,19 @@ pub(in crate::db) fn sale(row: &Row) -> Result<Sale, Failure> {
         order_ttl_seconds: column(row, "order_ttl_seconds")?,
         max_qty: column(row, "max_qty")?,
         max_per_buyer: column(row, "max_per_buyer")?,
+        ticket: ticket(row)?,
     })
+}
+
+fn ticket(row: &Row) -> Result<Option<Ticket>, Failure> {
+    let Some(kind) = column::<Option<String>>(row, "kind")? else { return Ok(None) };
+    Ok(Some(Ticket {
+        event_id: column(row, "event_id")?,
+        kind: state(&kind)?,
+        sale_starts_at: column(row, "event_sale_starts_at")?,
+        sale_ends_at: column(row, "event_sale_ends_at")?,
+        cancelled_at: column(row, "cancelled_at")?,
+    }))
 }
 
 /// Lists these products by id; missing ones are left out.
@@ -146,6 +159,26 @@ pub fn take_units(product_id: i64, qty: i64, terms: &Terms) -> String {
     }
     let [status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds, max_qty, max_per_buyer] =
         sale_literals(&terms.sale).map(Text::from);
+    if let Some(ticket) = &terms.sale.ticket {
+        let [kind, event_sale_starts_at, event_sale_ends_at] = ticket_literals(Some(ticket)).map(Text::from);
+        let statement = sql::products::TakeTicket {
+            qty,
+            product_id,
+            price_minor,
+            currency,
+            status,
+            sale_starts_at,
+            sale_ends_at,
+            hold_ttl_seconds,
+            order_ttl_seconds,
+            max_qty,
+            max_per_buyer,
+            kind,
+            event_sale_starts_at,
+            event_sale_ends_at,
+        };
+        return statement.text();
+    }
     let statement = sql::products::TakeOnTerms {
         qty,
         product_id,
@@ -176,6 +209,26 @@ pub fn take_all(units: &UnitsOnTerms<'_>) -> String {
         return sql::products::TakeAll { units: quantities, ids, price_minor, currency }.text();
     }
     let column = |place: usize| cases_of(units, |_, terms| sale_literals(&terms.sale)[place]);
+    if units.values().any(|(_, terms)| terms.sale.ticket.is_some()) {
+        let of_ticket = |place: usize| cases_of(units, |_, terms| ticket_literals(terms.sale.ticket.as_ref())[place]);
+        let statement = sql::products::TakeAllTickets {
+            units: quantities,
+            ids,
+            price_minor,
+            currency,
+            status: column(0),
+            sale_starts_at: column(1),
+            sale_ends_at: column(2),
+            hold_ttl_seconds: column(3),
+            order_ttl_seconds: column(4),
+            max_qty: column(5),
+            max_per_buyer: column(6),
+            kind: of_ticket(0),
+            event_sale_starts_at: of_ticket(1),
+            event_sale_ends_at: of_ticket(2),
+        };
+        return statement.text();
+    }
     let statement = sql::products::TakeAllOnTerms {
         units: quantities,
         ids,
@@ -287,19 +340,78 @@ fn change_statement(product_id: i64, before: &ProductDetails, after: &ProductDet
     statement.text()
 }
 
-fn insert_statement<'a>(products: &[(&'a ProductDetails, i64)]) -> String {
-    let row = |&(details, stock): &(&'a ProductDetails, i64)| -> [Literal<'a>; 15] {
-        let [sku, name, price, currency, status, starts, ends, hold, order, most, per_buyer, max_hold, metadata] =
-            literals(details);
-        let stock = Literal::Number(stock);
-        // no unit of a new product is out
-        let state = details.sale.per_buyer().map_or(Literal::Null, |_| Literal::name(LimitState::Enforced));
-        [
-            sku, name, price, currency, status, starts, ends, hold, order, most, per_buyer, max_hold, metadata, stock,
-            state,
-        ]
-    };
-    sql::products::InsertAll { rows: literal::rows(products.iter().map(row)) }.text()
+fn insert_statement(products: &[(&ProductDetails, i64)]) -> String {
+    sql::products::InsertAll { rows: literal::rows(products.iter().map(|&(details, stock)| new_row(details, stock))) }
+        .text()
+}
+
+fn new_row(details: &ProductDetails, stock: i64) -> [Literal<'_>; 15] {
+    let [sku, name, price, currency, status, starts, ends, hold, order, most, per_buyer, max_hold, metadata] =
+        literals(details);
+    let stock = Literal::Number(stock);
+    // no unit of a new product is out
+    let state = details.sale.per_buyer().map_or(Literal::Null, |_| Literal::name(LimitState::Enforced));
+    [sku, name, price, currency, status, starts, ends, hold, order, most, per_buyer, max_hold, metadata, stock, state]
+}
+
+/// Creates a ticket type. Returns its id; `None` when its sku is taken.
+pub async fn insert_ticket_type(
+    tx: &mut Tx<'_>,
+    details: &ProductDetails,
+    ticket: &Ticket,
+    stock: i64,
+) -> Result<Option<i64>, Failure> {
+    let [
+        sku,
+        name,
+        price,
+        currency,
+        status,
+        starts,
+        ends,
+        hold,
+        order,
+        most,
+        per_buyer,
+        max_hold,
+        metadata,
+        stock,
+        state,
+    ] = new_row(details, stock);
+    let event = ticket.event_id.map_or(Literal::Null, Literal::Number);
+    let [kind, event_starts, event_ends] = ticket_literals(Some(ticket));
+    let row = [
+        sku,
+        name,
+        price,
+        currency,
+        status,
+        starts,
+        ends,
+        hold,
+        order,
+        most,
+        per_buyer,
+        max_hold,
+        metadata,
+        stock,
+        state,
+        event,
+        kind,
+        event_starts,
+        event_ends,
+    ];
+    let statement = sql::products::InsertTicketType { rows: literal::rows([row]) };
+    if tx.execute_text(&statement.text()).await? != 1 {
+        return Ok(None);
+    }
+    let product_id = tx.last_insert_id().and_then(|id| i64::try_from(id).ok());
+    product_id.map(Some).ok_or_else(|| Failure::Broken("a new ticket type has no id".to_owned()))
+}
+
+/// Adds new seats to the stock of a seated ticket type of this event. Returns false when it is none any more.
+pub async fn add_seats(tx: &mut Tx<'_>, product_id: i64, event_id: Option<i64>, seats: i64) -> Result<bool, Failure> {
+    single("products/add_seats", tx.execute(sql::products::ADD_SEATS, params! { product_id, event_id, seats }).await?)
 }
 
 /// Gives a product another number of units, if it still has `before`. Returns false when it has not, or more are reserved.
@@ -340,6 +452,12 @@ fn sale_literals(sale: &Sale) -> [Literal<'static>; 7] {
         number(sale.max_qty),
         number(sale.max_per_buyer),
     ]
+}
+
+fn ticket_literals(ticket: Option<&Ticket>) -> [Literal<'static>; 3] {
+    let Some(ticket) = ticket else { return [Literal::Null; 3] };
+    let time = |time: Option<NaiveDateTime>| time.map_or(Literal::Null, Literal::Time);
+    [Literal::name(ticket.kind), time(ticket.sale_starts_at), time(ticket.sale_ends_at)]
 }
 
 /// Reserves units of a product whose limit per buyer is still this one. Returns false when there are not enough.

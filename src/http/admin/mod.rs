@@ -6,6 +6,8 @@ pub mod operator;
 pub mod product_bodies;
 pub mod products;
 pub mod report;
+pub mod ticket_bodies;
+pub mod tickets;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -29,33 +29,33 @@ const METADATA_BYTES: usize = 2048;
 #[serde(deny_unknown_fields)]
 pub struct ProductDraft {
     /// The operator's own name for it, unique: 1 to 64 visible ASCII characters. In an update by sku, the one of the path.
-    sku: Option<String>,
+    pub(super) sku: Option<String>,
     /// The name, 1 to 255 characters.
-    name: String,
+    pub(super) name: String,
     /// Price of one unit, in minor units of `currency`.
-    price_minor: Whole,
+    pub(super) price_minor: Whole,
     /// ISO 4217 code.
-    currency: String,
+    pub(super) currency: String,
     /// Units put on sale. Needed for a new product; in an update, only the stock that the product has.
-    stock: Option<Whole>,
+    pub(super) stock: Option<Whole>,
     /// Whether it is sold; `on_sale` by default.
-    status: Option<Word<ProductStatus>>,
+    pub(super) status: Option<Word<ProductStatus>>,
     /// When the sale begins (RFC 3339); left out: at once.
-    sale_starts_at: Option<String>,
+    pub(super) sale_starts_at: Option<String>,
     /// When the sale is over (RFC 3339), after `sale_starts_at`; left out: never.
-    sale_ends_at: Option<String>,
+    pub(super) sale_ends_at: Option<String>,
     /// How long a hold lasts, 1 to 86,400 seconds.
-    hold_ttl_seconds: Option<Whole>,
+    pub(super) hold_ttl_seconds: Option<Whole>,
     /// How long an order may stay unpaid, 1 to 2,592,000 seconds.
-    order_ttl_seconds: Option<Whole>,
+    pub(super) order_ttl_seconds: Option<Whole>,
     /// The most units of one hold, 1 to 1000.
-    max_qty: Option<Whole>,
+    pub(super) max_qty: Option<Whole>,
     /// The most units of one buyer.
-    max_per_buyer: Option<Whole>,
+    pub(super) max_per_buyer: Option<Whole>,
     /// Until how many seconds after its creation a hold or an order can be extended, 1 to 2,592,000.
-    max_hold_seconds: Option<Whole>,
+    pub(super) max_hold_seconds: Option<Whole>,
     /// Up to 20 texts, which buyers see: names of 1 to 40 characters, values of up to 500, together 2 KB.
-    metadata: Option<BTreeMap<String, String>>,
+    pub(super) metadata: Option<BTreeMap<String, String>>,
 }
 
 impl Example for ProductDraft {
@@ -105,6 +105,7 @@ impl ProductDraft {
             order_ttl_seconds: number(self.order_ttl_seconds),
             max_qty: number(self.max_qty),
             max_per_buyer: number(self.max_per_buyer),
+            ticket: None,
         };
         let currency = Currency::parse(&self.currency).map_or(self.currency, |code| code.as_str().to_owned());
         let details = ProductDetails {
@@ -183,10 +184,16 @@ fn invalid(field: &'static str, reason: &str) -> Refusal {
     Refusal::InvalidProduct { field, reason: reason.to_owned() }
 }
 
-/// Parses a time, converted to UTC and to whole microseconds, as the database stores it.
+/// What a text must be that is a time.
+pub(super) const TIME_RULE: &str = "must be an RFC 3339 time, such as 2026-01-02T03:04:05Z";
+
+/// Parses a time, converted to UTC and to whole microseconds, as the database stores it; `None` if it is none.
+pub(super) fn time_of(text: &str) -> Option<NaiveDateTime> {
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.naive_utc().trunc_subsecs(6))
+}
+
 fn read_time(field: &'static str, text: Option<&str>) -> Result<Option<NaiveDateTime>, Refusal> {
-    let read = |text| DateTime::parse_from_rfc3339(text).map(|time| time.naive_utc().trunc_subsecs(6));
-    text.map(read).transpose().map_err(|_| invalid(field, "must be an RFC 3339 time, such as 2026-01-02T03:04:05Z"))
+    text.map(|text| time_of(text).ok_or_else(|| invalid(field, TIME_RULE))).transpose()
 }
 
 fn write_metadata(texts: &BTreeMap<String, String>) -> Result<String, Refusal> {

@@ -144,7 +144,7 @@ denials! {
              and `available_stock`, the most units that can be taken off.",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
-        422 "`invalid_body`, `invalid_product`, `idempotency_key_reuse`",
+        422 "`invalid_body`, `invalid_product`, `idempotency_key_reuse`; `stock_is_seats`: add seats to this ticket type instead",
     }
 }
 denials! {
@@ -302,12 +302,12 @@ impl AdminProducts {
 }
 
 /// Returns the author of a change, with a new id for it.
-fn author(operator: &Operator, reason: Option<String>) -> Author {
+pub(super) fn author(operator: &Operator, reason: Option<String>) -> Author {
     Author { change_id: mint_id(), actor: operator.name.to_string(), reason }
 }
 
 /// Returns the body, the path and the tag of a product.
-fn parts(shown: Shown) -> (Json<ProductBody>, String, String) {
+pub(super) fn parts(shown: Shown) -> (Json<ProductBody>, String, String) {
     let (location, tag) = (format!("/api/products/{}", shown.product.id), shown.product.details.etag());
     (Json(shown.into()), location, tag)
 }

@@ -11,7 +11,7 @@ use super::{OPERATOR, add};
 use crate::support::Shop;
 
 /// `curl` as the document uses it; it fails unless the answer is 2xx.
-const CURL: &str = r#"
+pub(crate) const CURL: &str = r#"
     curl() {
         code=$(command curl -s -o answer -w '%{http_code}' "$@") || return 1
         case $code in 2*) cat answer ;; *) echo "$code for: $*" >&2; cat answer >&2; exit 1 ;; esac
@@ -20,7 +20,7 @@ const CURL: &str = r#"
 "#;
 
 /// Returns the requests of the document: indented blocks with `curl`, without those that make keys of their own.
-fn requests(document: &str) -> Vec<String> {
+pub(crate) fn requests(document: &str) -> Vec<String> {
     let mut blocks = vec![String::new()];
     for line in document.lines() {
         match line.strip_prefix("    ") {

@@ -24,11 +24,14 @@ enum For {
 }
 
 /// A row for each operation of the document.
-const ROUTES: [(&str, &str, For); 38] = [
+const ROUTES: [(&str, &str, For); 45] = [
     ("GET", "/api/holds", For::Owners),
     ("GET", "/api/orders", For::Owners),
     ("GET", "/api/products", For::Shop),
     ("GET", "/api/products/{product_id}", For::Shop),
+    ("GET", "/api/events", For::Shop),
+    ("GET", "/api/events/{event_id}", For::Shop),
+    ("GET", "/api/events/{event_id}/seats", For::Shop),
     ("POST", "/api/holds", For::Shop),
     ("GET", "/api/holds/{hold_id}", For::Shop),
     ("DELETE", "/api/holds/{hold_id}", For::Shop),
@@ -54,6 +57,10 @@ const ROUTES: [(&str, &str, For); 38] = [
     ("PATCH", "/api/admin/products/{product_id}", For::Operators),
     ("POST", "/api/admin/products/{product_id}/stock", For::Operators),
     ("GET", "/api/admin/products/{product_id}/trail", For::Operators),
+    ("POST", "/api/admin/organizers", For::Operators),
+    ("POST", "/api/admin/events", For::Operators),
+    ("POST", "/api/admin/events/{event_id}/ticket-types", For::Operators),
+    ("POST", "/api/admin/ticket-types/{product_id}/seats", For::Operators),
     ("POST", "/api/admin/clients", For::Operators),
     ("GET", "/api/admin/clients", For::Operators),
     ("POST", "/api/admin/clients/{client_id}/rotate", For::Operators),

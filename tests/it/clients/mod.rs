@@ -2,7 +2,7 @@
 
 mod buyers;
 mod commands;
-mod documented;
+pub(crate) mod documented;
 mod keys;
 mod managed;
 mod matrix;

@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use super::rows::{
     buyer_units, charges, client_keys, client_trail, clients, deliveries, event_operators, events, hold_owners, holds,
-    keys, links, numbers, objects, order_events, order_owners, orders, product_trail, products, quarantines, trail,
+    keys, links, numbers, objects, order_events, order_owners, orders, organizers, product_trail, products,
+    quarantines, seats, ticket_events, trail,
 };
 use crate::support::server::{TestDatabase, connect};
 
@@ -98,6 +99,16 @@ pub(super) const BUSY_CHARGE: &str = "busy charge";
 /// See [`BUSY_CHARGE`].
 pub(super) const OF_BUSY_CHARGE: Range<i64> = 100_001..102_001;
 
+/// The ticket types of the first events, one each, in the order of the events: seated ones, each with [`SEATS`] seats, and the
+/// others, which have none.
+pub(super) const SEATED: Range<i64> = 190_001..190_041;
+/// See [`SEATED`].
+pub(super) const ADMISSIONS: Range<i64> = SEATED.end..200_001;
+/// The seats of a seated ticket type; every second one is free.
+pub(super) const SEATS: i64 = 5_000;
+/// A ticket type without a unit on sale, and its event.
+pub(super) const ALL_HELD: (i64, i64) = (6, 10_001);
+
 /// The id of a hold.
 pub(super) fn hold(number: i64) -> Uuid {
     id(number, 1)
@@ -174,6 +185,7 @@ impl World {
             vec![holds(), products(), product_trail(), hold_owners(), charges(), links(), objects()],
             vec![orders(), order_owners(), order_events(), keys()],
             vec![clients(), client_keys(), client_trail(), event_operators(), buyer_units()],
+            vec![organizers(), ticket_events(), seats()],
         ];
         let groups = groups.map(|group| world.run(group));
         futures_util::future::join_all(groups).await;
@@ -283,7 +295,10 @@ impl World {
 }
 
 /// The large tables, each with one of its columns.
-pub(super) const TABLES: [(&str, &str); 19] = [
+pub(super) const TABLES: [(&str, &str); 22] = [
+    ("organizers", "id"),
+    ("events", "id"),
+    ("seats", "product_id"),
     ("products", "id"),
     ("product_trail", "id"),
     ("holds", "id"),

@@ -13,11 +13,47 @@ pub(super) fn numbers() -> Vec<String> {
 pub(super) fn products() -> String {
     format!(
         "INSERT INTO products (id, sku, name, price_minor, currency, stock, reserved, status, order_ttl_seconds,
-                               max_per_buyer, limit_state)
-         SELECT i, CONCAT('sku-', i), CONCAT('product ', i), 4999, 'EUR', 10000000, 1000000,
+                               max_per_buyer, limit_state, event_id, kind)
+         SELECT i, CONCAT('sku-', i), CONCAT('product ', i), 4999, 'EUR', IF(i = {all_held}, 1000000, 10000000), 1000000,
                 IF(i BETWEEN 1001 AND 100000, 'retired', 'on_sale'), IF(i = 3, 60, NULL), IF(i IN (4, 5), 4, NULL),
-                CASE i WHEN 4 THEN 'counting' WHEN 5 THEN 'enforced' END
-         FROM numbers WHERE i <= {ROWS} ORDER BY i"
+                CASE i WHEN 4 THEN 'counting' WHEN 5 THEN 'enforced' END,
+                CASE WHEN i = {all_held} THEN {its_event} WHEN i >= {first} THEN i - {first} + 1 END,
+                CASE WHEN {seated} THEN 'seated' WHEN i = {all_held} OR i >= {first} THEN 'admission' END
+         FROM numbers WHERE i <= {ROWS} ORDER BY i",
+        all_held = ALL_HELD.0,
+        its_event = ALL_HELD.1,
+        first = SEATED.start,
+        seated = within(&SEATED),
+    )
+}
+
+pub(super) fn organizers() -> String {
+    format!(
+        "INSERT INTO organizers (id, name, change_id, created_by)
+         SELECT i, CONCAT('organizer ', i), {}, 'operator' FROM numbers WHERE i <= {ROWS} ORDER BY i",
+        id_of("i", 8),
+    )
+}
+
+/// Half of the events are the first organizer's.
+pub(super) fn ticket_events() -> String {
+    format!(
+        "INSERT INTO events (id, organizer_id, name, venue, starts_at, change_id, created_by)
+         SELECT i, IF(i % 2 = 0, 1, i), CONCAT('event ', i), 'a hall', {}, {}, 'operator' FROM numbers WHERE i <= {ROWS} ORDER BY i",
+        moment(0),
+        id_of("i", 9),
+    )
+}
+
+pub(super) fn seats() -> String {
+    format!(
+        "INSERT INTO seats (product_id, n, section, row_name, label, row_n, place, row_rank, hold_id)
+         SELECT {first} + (i - 1) DIV {SEATS}, 1 + (i - 1) % {SEATS}, 'A', 1 + (i - 1) % {SEATS} DIV 50,
+                CONCAT('A-', 1 + (i - 1) % {SEATS} DIV 50, '-', 1 + i % 50), 1 + (i - 1) % {SEATS} DIV 50, 1 + i % 50, 1,
+                IF(i % 2 = 0, NULL, {})
+         FROM numbers WHERE i <= {ROWS} ORDER BY i",
+        id_of("i", 1),
+        first = SEATED.start,
     )
 }
 

@@ -29,7 +29,7 @@ const OWNED: [Owned; 5] = [
         table: "products",
         column: "stock",
         module: "db::tables::products",
-        callers: &["checkout::products::stock"],
+        callers: &["checkout::products::stock", "checkout::tickets::seats"],
     },
     Owned {
         table: "products",

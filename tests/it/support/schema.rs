@@ -61,6 +61,7 @@ impl Document {
                 Some(schema) => self.misfit(schema, value, &format!("{place}.{name}")),
                 None => Some(format!("{place}.{name} is not in the document")),
             }),
+            "allOf" => says.as_array()?.iter().find_map(|schema| self.misfit(schema, value, place)),
             "items" => value.as_array()?.iter().find_map(|item| self.misfit(says, item, &format!("{place}[]"))),
             "title" | "description" | "example" | "nullable" => None,
             unknown => panic!("{place}: the keyword {unknown} is not supported"),

@@ -237,6 +237,9 @@ impl Facts {
     /// Returns a line, or why it cannot be had when `left` units are left for it.
     fn line(&self, request: &CartRequest, (product_id, qty): (i64, i64), left: i64) -> Result<CartLine, Refusal> {
         let Some((product, terms)) = self.products.get(&product_id) else { return Err(Refusal::ProductNotFound) };
+        if terms.sale.is_seated() {
+            return Err(Refusal::SeatsRequired);
+        }
         if let Some(refusal) = terms.sale.refusal(product.server_time) {
             return Err(refusal);
         }

@@ -6,6 +6,7 @@ mod clients;
 mod limits;
 mod owners;
 mod payments;
+mod tickets;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -229,10 +230,15 @@ fn take_for(product_id: i64, rows: i64, sale: Sale) -> Vec<String> {
 
 /// Returns the packet of so many carts, each of its own product; `timed`: the first is a product with terms of its own.
 fn take_carts(rows: i64, timed: bool) -> Vec<String> {
+    let timed = timed.then(|| (TIMED, Sale { order_ttl_seconds: Some(60), ..Sale::default() }));
+    take_carts_with(rows, timed)
+}
+
+/// The same with this product in the first cart.
+fn take_carts_with(rows: i64, first: Option<(i64, Sale)>) -> Vec<String> {
     let line = |place: i64| {
-        let (product_id, order_ttl_seconds) =
-            if timed && place == 0 { (TIMED, Some(60)) } else { (PLAIN + place, None) };
-        let sale = Sale { order_ttl_seconds, ..Sale::default() };
+        let first = first.clone().filter(|_| place == 0);
+        let (product_id, sale) = first.unwrap_or_else(|| (PLAIN + place, Sale::default()));
         let terms = Arc::new(Terms { price_minor: 4999, currency: "EUR".to_owned(), sale });
         CartLine { product_id, qty: 1, terms }
     };
@@ -331,7 +337,12 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
     let rows = at.rows;
     let (table, verb) = name.split_once('/')?;
     match table {
-        "products" => checkout::products(verb, at).or_else(|| limits::products(verb, at)),
+        "products" => {
+            checkout::products(verb, at).or_else(|| limits::products(verb, at)).or_else(|| tickets::products(verb, at))
+        }
+        "organizers" => tickets::organizers(verb, at),
+        "events" => tickets::events(verb, at),
+        "seats" => tickets::seats(verb, at),
         "buyer_units" => limits::buyer_units(verb, at),
         "product_trail" => checkout::product_trail(verb, at),
         "holds" => checkout::holds(verb, at).or_else(|| limits::holds(verb, at)),

@@ -1,0 +1,30 @@
+//! What a ticket type is, and what it has of its event.
+
+use chrono::NaiveDateTime;
+
+use super::status::named;
+
+named! {
+    /// What the units of a ticket type are.
+    TicketKind {
+        /// A number of places that have no names.
+        Admission = "admission",
+        /// Seats, each with a label.
+        Seated = "seated",
+    }
+}
+
+/// What the product of a ticket type has of its event: the window of the event's sale, which bounds its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// The event; `None` only if another program wrote no event.
+    pub event_id: Option<i64>,
+    /// What its units are.
+    pub kind: TicketKind,
+    /// When the event's sale begins, UTC; `None`: it has begun.
+    pub sale_starts_at: Option<NaiveDateTime>,
+    /// When the event's sale is over, UTC; `None`: never.
+    pub sale_ends_at: Option<NaiveDateTime>,
+    /// When the event was cancelled, UTC.
+    pub cancelled_at: Option<NaiveDateTime>,
+}
