@@ -3,6 +3,8 @@
 use chrono::NaiveDateTime;
 use uuid::Uuid;
 
+use super::missing::Missing;
+
 /// Why a request is refused. [`Refusal::code`] is the stable name that clients program against.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -317,36 +319,6 @@ pub enum Refusal {
     /// The event has its outcome, or a worker will try it anyway.
     #[error("Only a dead, parked or quarantined event can be replayed.")]
     EventNotReplayable,
-}
-
-/// What a request names that does not exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
-    /// An organizer.
-    Organizer,
-    /// An event of an organizer.
-    Event,
-    /// A ticket type of an event.
-    TicketType,
-}
-
-impl Missing {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Organizer => "organizer",
-            Self::Event => "event",
-            Self::TicketType => "ticket type",
-        }
-    }
-
-    /// The stable name of its absence.
-    fn code(self) -> &'static str {
-        match self {
-            Self::Organizer => "organizer_not_found",
-            Self::Event => "event_not_found",
-            Self::TicketType => "ticket_type_not_found",
-        }
-    }
 }
 
 impl Refusal {

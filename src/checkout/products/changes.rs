@@ -4,9 +4,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures_util::FutureExt as _;
-use serde_json::{Map, Value};
 
 use super::reads::{Shown, show_or_guess};
+use super::records::{changed, created};
 use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
 use crate::db::tables::idempotency_keys::wait_for_disk;
@@ -381,33 +381,4 @@ pub(in crate::checkout) fn stock_of(draft: &Draft) -> Result<i64, Refusal> {
         true => Ok(stock),
         false => Err(invalid(format!("must be from 0 to {MOST_STOCK}"))),
     }
-}
-
-fn text(fields: Map<String, Value>) -> String {
-    Value::Object(fields).to_string()
-}
-
-/// Returns the row of a new product, with `more` fields.
-pub(in crate::checkout) fn created(
-    product_id: i64,
-    details: &ProductDetails,
-    stock: i64,
-    more: impl IntoIterator<Item = (&'static str, Value)>,
-) -> ProductChange {
-    let mut fields = details.fields();
-    fields.insert("stock".to_owned(), stock.into());
-    fields.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    ProductChange { product_id, action: ProductAction::Created, from: None, to: text(fields) }
-}
-
-/// Returns the row of a change of details; `None` when no field differs.
-fn changed(product_id: i64, before: &ProductDetails, after: &ProductDetails) -> Option<ProductChange> {
-    if before == after {
-        return None;
-    }
-    // metadata that another program wrote may differ in its text alone
-    let (from, to) = after.changes(Some(before));
-    let row =
-        |from, to| ProductChange { product_id, action: ProductAction::Changed, from: Some(text(from)), to: text(to) };
-    (!to.is_empty()).then(|| row(from, to))
 }

@@ -5,6 +5,7 @@ pub(crate) mod known;
 pub mod limits;
 pub(crate) mod pace;
 pub(crate) mod reads;
+pub(crate) mod records;
 pub mod stock;
 
 use std::collections::BTreeSet;

@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use super::{Made, change_of};
 use crate::checkout::error::Error;
-use crate::checkout::products::changes::{Draft, created, own_changes, sku_is_free, stock_of, unless_made};
+use crate::checkout::products::changes::{Draft, own_changes, sku_is_free, stock_of, unless_made};
 use crate::checkout::products::reads::{Shown, show_or_guess};
+use crate::checkout::products::records::created;
 use crate::checkout::state::Checkout;
 use crate::db::tables::events;
 use crate::db::tables::idempotency_keys::{IdempotentRequest, wait_for_disk};

@@ -1,99 +1,25 @@
 //! The table of products: units on sale and reserved units.
 
 mod limit;
+mod row;
+mod ticket_type;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::NaiveDateTime;
 use mysql_async::{Row, params};
 use uuid::Uuid;
 
 pub use self::limit::{LimitProgress, LimitState, find_limit, find_uncounted, first_place, next_place, note_counted};
-use crate::db::column::{column, state, text_column};
+pub use self::row::{Product, Terms};
+use self::row::{literals, new_row, sale_literals, ticket_literals};
+pub(in crate::db) use self::row::{product, sale};
+pub use self::ticket_type::insert_ticket_type;
 use crate::db::door::Tx;
 use crate::db::error::{Failure, raced};
 use crate::db::guard::{exactly, single};
 use crate::db::literal::{self, Literal, Text};
 use crate::db::sql;
-use crate::domain::{ProductDetails, Sale, Ticket};
-
-/// A product, as reads return it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Product {
-    /// Its id.
-    pub id: i64,
-    /// What an operator says about it.
-    pub details: ProductDetails,
-    /// Units put on sale.
-    pub stock: i64,
-    /// Units on sale now.
-    pub available: i64,
-    /// The database's clock when it was read, UTC.
-    pub server_time: NaiveDateTime,
-}
-
-/// The terms of a product, which every hold of it keeps.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Terms {
-    /// What one unit costs, in minor units of `currency`.
-    pub price_minor: i64,
-    /// ISO 4217.
-    pub currency: String,
-    /// All other terms.
-    pub sale: Sale,
-}
-
-impl Product {
-    /// Returns the terms.
-    pub fn terms(&self) -> Terms {
-        let ProductDetails { price_minor, currency, sale, .. } = &self.details;
-        Terms { price_minor: *price_minor, currency: currency.clone(), sale: sale.clone() }
-    }
-}
-
-/// Reads the columns of a product.
-pub(in crate::db) fn product(row: &Row) -> Result<Product, Failure> {
-    Ok(Product {
-        id: column(row, "id")?,
-        details: ProductDetails {
-            sku: column(row, "sku")?,
-            name: column(row, "name")?,
-            price_minor: column(row, "price_minor")?,
-            currency: column(row, "currency")?,
-            sale: sale(row)?,
-            max_hold_seconds: column(row, "max_hold_seconds")?,
-            metadata: text_column(row, "metadata")?,
-        },
-        stock: column(row, "stock")?,
-        available: column(row, "available")?,
-        server_time: column(row, "server_time")?,
-    })
-}
-
-/// Reads the columns of the terms of a sale.
-pub(in crate::db) fn sale(row: &Row) -> Result<Sale, Failure> {
-    Ok(Sale {
-        status: state(&column::<String>(row, "status")?)?,
-        starts_at: column(row, "sale_starts_at")?,
-        ends_at: column(row, "sale_ends_at")?,
-        hold_ttl_seconds: column(row, "hold_ttl_seconds")?,
-        order_ttl_seconds: column(row, "order_ttl_seconds")?,
-        max_qty: column(row, "max_qty")?,
-        max_per_buyer: column(row, "max_per_buyer")?,
-        ticket: ticket(row)?,
-    })
-}
-
-fn ticket(row: &Row) -> Result<Option<Ticket>, Failure> {
-    let Some(kind) = column::<Option<String>>(row, "kind")? else { return Ok(None) };
-    Ok(Some(Ticket {
-        event_id: column(row, "event_id")?,
-        kind: state(&kind)?,
-        sale_starts_at: column(row, "event_sale_starts_at")?,
-        sale_ends_at: column(row, "event_sale_ends_at")?,
-        cancelled_at: column(row, "cancelled_at")?,
-    }))
-}
+use crate::domain::ProductDetails;
 
 /// Lists these products by id; missing ones are left out.
 pub async fn list_some(tx: &mut Tx<'_>, product_ids: &BTreeSet<i64>) -> Result<Vec<Product>, Failure> {
@@ -345,70 +271,6 @@ fn insert_statement(products: &[(&ProductDetails, i64)]) -> String {
         .text()
 }
 
-fn new_row(details: &ProductDetails, stock: i64) -> [Literal<'_>; 15] {
-    let [sku, name, price, currency, status, starts, ends, hold, order, most, per_buyer, max_hold, metadata] =
-        literals(details);
-    let stock = Literal::Number(stock);
-    // no unit of a new product is out
-    let state = details.sale.per_buyer().map_or(Literal::Null, |_| Literal::name(LimitState::Enforced));
-    [sku, name, price, currency, status, starts, ends, hold, order, most, per_buyer, max_hold, metadata, stock, state]
-}
-
-/// Creates a ticket type. Returns its id; `None` when its sku is taken.
-pub async fn insert_ticket_type(
-    tx: &mut Tx<'_>,
-    details: &ProductDetails,
-    ticket: &Ticket,
-    stock: i64,
-) -> Result<Option<i64>, Failure> {
-    let [
-        sku,
-        name,
-        price,
-        currency,
-        status,
-        starts,
-        ends,
-        hold,
-        order,
-        most,
-        per_buyer,
-        max_hold,
-        metadata,
-        stock,
-        state,
-    ] = new_row(details, stock);
-    let event = ticket.event_id.map_or(Literal::Null, Literal::Number);
-    let [kind, event_starts, event_ends] = ticket_literals(Some(ticket));
-    let row = [
-        sku,
-        name,
-        price,
-        currency,
-        status,
-        starts,
-        ends,
-        hold,
-        order,
-        most,
-        per_buyer,
-        max_hold,
-        metadata,
-        stock,
-        state,
-        event,
-        kind,
-        event_starts,
-        event_ends,
-    ];
-    let statement = sql::products::InsertTicketType { rows: literal::rows([row]) };
-    if tx.execute_text(&statement.text()).await? != 1 {
-        return Ok(None);
-    }
-    let product_id = tx.last_insert_id().and_then(|id| i64::try_from(id).ok());
-    product_id.map(Some).ok_or_else(|| Failure::Broken("a new ticket type has no id".to_owned()))
-}
-
 /// Adds new seats to the stock of a seated ticket type of this event. Returns false when it is none any more.
 pub async fn add_seats(tx: &mut Tx<'_>, product_id: i64, event_id: Option<i64>, seats: i64) -> Result<bool, Failure> {
     single("products/add_seats", tx.execute(sql::products::ADD_SEATS, params! { product_id, event_id, seats }).await?)
@@ -418,46 +280,6 @@ pub async fn add_seats(tx: &mut Tx<'_>, product_id: i64, event_id: Option<i64>, 
 pub async fn change_stock(tx: &mut Tx<'_>, product_id: i64, before: i64, after: i64) -> Result<bool, Failure> {
     let params = params! { product_id, "old_stock" => before, "stock" => after };
     single("products/change_stock", tx.execute(sql::products::CHANGE_STOCK, params).await?)
-}
-
-/// Returns the columns that an operator sets, in the order of the statements.
-fn literals(details: &ProductDetails) -> [Literal<'_>; 13] {
-    let [status, starts, ends, hold, order, most, per_buyer] = sale_literals(&details.sale);
-    [
-        Literal::text(&details.sku),
-        Literal::Bytes(details.name.as_bytes()),
-        Literal::Number(details.price_minor),
-        Literal::Bytes(details.currency.as_bytes()),
-        status,
-        starts,
-        ends,
-        hold,
-        order,
-        most,
-        per_buyer,
-        details.max_hold_seconds.map_or(Literal::Null, Literal::Number),
-        Literal::text(&details.metadata),
-    ]
-}
-
-fn sale_literals(sale: &Sale) -> [Literal<'static>; 7] {
-    let time = |time: Option<NaiveDateTime>| time.map_or(Literal::Null, Literal::Time);
-    let number = |number: Option<i64>| number.map_or(Literal::Null, Literal::Number);
-    [
-        Literal::name(sale.status),
-        time(sale.starts_at),
-        time(sale.ends_at),
-        number(sale.hold_ttl_seconds),
-        number(sale.order_ttl_seconds),
-        number(sale.max_qty),
-        number(sale.max_per_buyer),
-    ]
-}
-
-fn ticket_literals(ticket: Option<&Ticket>) -> [Literal<'static>; 3] {
-    let Some(ticket) = ticket else { return [Literal::Null; 3] };
-    let time = |time: Option<NaiveDateTime>| time.map_or(Literal::Null, Literal::Time);
-    [Literal::name(ticket.kind), time(ticket.sale_starts_at), time(ticket.sale_ends_at)]
 }
 
 /// Reserves units of a product whose limit per buyer is still this one. Returns false when there are not enough.
