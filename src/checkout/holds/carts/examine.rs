@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::ledger::{self, Ledger, counters};
+use super::ledger::{Ledger, counters};
 use super::request::{CartRequest, Replaced, refusal_of};
 use super::{Batch, Candidate, CartJob, Refused, products_of};
 use crate::checkout::holds::answers::still_unknown;
 use crate::checkout::holds::callers::{Caller, StillDue, give_back_due, list_counters};
 use crate::checkout::holds::supply::explain;
 use crate::db::error::Error;
-use crate::db::packets::take_carts::{Cart, CartLine};
+use crate::db::packets::take_carts::CartLine;
 use crate::db::tables::holds::Supply;
 use crate::db::tables::products::{Product, Terms};
 use crate::domain::{Owner, Refusal, RefusedLine};
@@ -75,26 +75,6 @@ impl Batch<'_> {
                 Err((others.chain(refused).collect(), error))
             }
         }
-    }
-
-    /// Returns whether the limits allow all of these carts, whose terms are remembered, and then counts them.
-    pub(super) async fn fit_limits(
-        &mut self,
-        requests: &[&CartRequest],
-        carts: &[Cart],
-        replaced: &Replaced,
-    ) -> Result<bool, Error> {
-        let pairs = || requests.iter().copied().zip(carts);
-        let counters = pairs().flat_map(|(request, cart)| ledger::counters_of(request, &cart.lines));
-        let mut ledger = Ledger::new(list_counters(&self.database, counters).await?, self.work.max_held);
-        for (request, cart) in pairs() {
-            if !ledger.over(request, &cart.lines, replaced).is_empty() {
-                return Ok(false);
-            }
-            ledger.accept(request, &cart.lines, replaced);
-        }
-        self.ledger = ledger;
-        Ok(true)
     }
 
     async fn read_facts(&self, jobs: &[CartJob], replaced: &Replaced) -> Result<Facts, Error> {

@@ -12,9 +12,10 @@
 mod examine;
 mod ledger;
 mod left;
+mod remembered;
 mod request;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,12 +26,12 @@ use uuid::Uuid;
 use self::ledger::Ledger;
 pub(crate) use self::left::Left;
 pub(crate) use self::request::CartRequest;
-use self::request::{Replaced, refusal_of};
+use self::request::Replaced;
 use super::answers::{self, Taken, all, answer_stored, by_hold, refuse_all, replay};
 use super::supply::Supplies;
 use crate::batch::{Attempt, Job, JobOf, Turn, Work};
 use crate::checkout::keys::{self, Sorted};
-use crate::checkout::products::known::{Known, KnownProducts};
+use crate::checkout::products::known::KnownProducts;
 use crate::db::door::Database;
 use crate::db::error::Error;
 use crate::db::packets::counters::COUNTER_BYTES;
@@ -186,47 +187,6 @@ impl Batch<'_> {
         });
         let (lines, counted) = read.await?;
         Ok(Replaced::new(by_hold(lines), counted))
-    }
-
-    /// As `remembered`, if the limits allow all of the carts, too. Their counters are read, if they have any.
-    async fn remembered_within_limits(
-        &mut self,
-        jobs: &[CartJob],
-        replaced: &Replaced,
-    ) -> Result<Option<Vec<Cart>>, Error> {
-        let Some(carts) = self.remembered(jobs, replaced) else { return Ok(None) };
-        let requests: Vec<&CartRequest> = jobs.iter().map(|job| &job.request).collect();
-        Ok(self.fit_limits(&requests, &carts, replaced).await?.then_some(carts))
-    }
-
-    /// Returns all carts with the terms that are remembered, if these and the units that were left allow all of them: then
-    /// nothing is read, since the guard compares them.
-    fn remembered(&self, jobs: &[CartJob], replaced: &Replaced) -> Option<Vec<Cart>> {
-        if self.reads {
-            return None;
-        }
-        // once for each product: another batch may read it again meanwhile, and all lines of a product have the same terms
-        let peek = |product_id| Some((product_id, self.work.products.peek(product_id)?));
-        let known: BTreeMap<i64, Known> = products_of(jobs).into_iter().map(peek).collect::<Option<_>>()?;
-        let mut wanted: BTreeMap<i64, i64> = BTreeMap::new();
-        let mut carts = Vec::with_capacity(jobs.len());
-        for CartJob { request, .. } in jobs {
-            if !request.unknown.is_empty() || refusal_of(request, replaced).is_some() {
-                return None;
-            }
-            let mut lines = Vec::with_capacity(request.lines.len());
-            for (&product_id, &qty) in &request.lines {
-                let Known { terms, is_open } = known.get(&product_id)?;
-                let is_named = terms.sale.per_buyer().is_none() || request.buyer().is_some();
-                if !is_open || !is_named || qty > terms.sale.max_units(self.work.max_qty) {
-                    return None;
-                }
-                *wanted.entry(product_id).or_insert(0) += qty;
-                lines.push(CartLine { product_id, qty, terms: Arc::clone(terms) });
-            }
-            carts.push(self.cart(request, lines)?);
-        }
-        self.work.left.suffices(&wanted).then_some(carts)
     }
 
     /// Returns the cart of a request; `None` when its products have different currencies, or there are none.
