@@ -30,7 +30,7 @@ use crate::telemetry;
 
 /// Maximum number of rows per transaction. Requests for the same product wait behind its last statement and its commit, which
 /// take little longer for many rows than for few.
-const BATCH: usize = 2_000;
+pub(crate) const BATCH: usize = 2_000;
 /// How often a step reads its page again because another worker was faster.
 const LOOKS: u32 = 3;
 /// Maximum number of rows per page: many batches, since each read walks over all rows that were just changed and are not purged
@@ -181,7 +181,7 @@ pub(crate) async fn expire_product(database: &Database, product_id: i64) -> Resu
 /// Returns how many of these holds were given back.
 async fn expire_batches(database: &Database, passed_over: &PassedOver, due: Vec<DueHold>) -> Result<usize, Error> {
     let mut done = 0;
-    for batch in batches(due, BATCH) {
+    for batch in batches(due, BATCH, |hold| hold.rows().len()) {
         let batch = passed_over.without(batch);
         let count = batch.len();
         done += match expire_batch(database, &batch).await {

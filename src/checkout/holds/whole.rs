@@ -66,15 +66,16 @@ pub(crate) fn whole_holds(page: &Page<Due>, limit: u32) -> (Vec<DueHold>, Option
     (DueHold::group(rows), rows.last().map(Due::place))
 }
 
-/// Divides holds into batches of at most `most` rows, or of one hold that has more.
-pub(crate) fn batches(holds: Vec<DueHold>, most: usize) -> Vec<Vec<DueHold>> {
-    let (mut batches, mut rows) = (Vec::<Vec<DueHold>>::new(), 0);
+/// Divides holds, or their orders, into batches of at most `most` rows, or of one that has more. `rows`: how many rows one has.
+pub(crate) fn batches<T>(holds: Vec<T>, most: usize, rows: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let (mut batches, mut sum) = (Vec::<Vec<T>>::new(), 0);
     for hold in holds {
-        rows += hold.rows.len();
+        let own = rows(&hold);
+        sum += own;
         match batches.last_mut() {
-            Some(batch) if rows <= most => batch.push(hold),
+            Some(batch) if sum <= most => batch.push(hold),
             _ => {
-                rows = hold.rows.len();
+                sum = own;
                 batches.push(vec![hold]);
             }
         }
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn a_batch_ends_between_two_holds() {
         let batched = |hold_sizes: &[i64], most: usize| {
-            let batches = batches(DueHold::group(&rows(hold_sizes)), most);
+            let batches = batches(DueHold::group(&rows(hold_sizes)), most, |hold| hold.rows().len());
             batches.iter().map(|batch| sizes(batch)).collect::<Vec<_>>()
         };
         assert_eq!(batched(&[3, 3, 3, 1], 7), [vec![3, 3], vec![3, 1]]);

@@ -5,16 +5,18 @@ use std::collections::{BTreeSet, HashMap};
 use futures_util::FutureExt as _;
 use uuid::Uuid;
 
-use crate::checkout::holds::expiry::{Look, Pass, do_apart, do_page, reserved};
+use crate::checkout::holds::expiry::{BATCH, Look, Pass, do_apart, do_page, reserved};
 use crate::checkout::holds::passed_over::{PassedOver, Unfit};
+use crate::checkout::holds::whole::batches;
 use crate::checkout::transition::cancel_overdue;
 use crate::db::due::Window;
 use crate::db::tables::holds::{self, Units, sum};
 use crate::db::tables::orders::{self, Due};
 use crate::db::{Database, Error, Failure};
+use crate::domain::product::MOST_LINES;
 use crate::telemetry;
 
-/// Maximum number of orders per transaction and per page.
+/// Maximum number of orders per page.
 pub(crate) const ORDERS: u32 = 500;
 
 /// Cancels a page of orders that were not paid in time.
@@ -32,10 +34,25 @@ pub(crate) async fn cancel_due(database: &Database, passed_over: &PassedOver, wi
 /// Returns how many of these orders were cancelled.
 async fn cancel_orders(database: &Database, passed_over: &PassedOver, due: Vec<Due>) -> Result<usize, Error> {
     let due = without_missing(database, passed_over, due).await?;
-    match cancel_batch(database, &due).await {
-        Err(Error::Unfit(_)) => cancel_apart(database, passed_over, due).await,
-        done => done.map(|()| due.len()),
+    let mut done = 0;
+    for batch in divided(database, due).await? {
+        let count = batch.len();
+        done += match cancel_batch(database, &batch).await {
+            Ok(()) => count,
+            Err(Error::Unfit(_)) => cancel_apart(database, passed_over, batch).await?,
+            Err(error) => return Err(error),
+        };
     }
+    Ok(done)
+}
+
+/// Divides orders into those of one transaction each, by the rows of their holds. These are read only if they may be too many.
+async fn divided(database: &Database, due: Vec<Due>) -> Result<Vec<Vec<Due>>, Error> {
+    if due.len() * MOST_LINES <= BATCH {
+        return Ok(vec![due]);
+    }
+    let units = units_of(database, &due).await?;
+    Ok(batches(due, BATCH, |row| units.get(&row.hold_id).map_or(1, Vec::len)))
 }
 
 /// Cancels all of these orders in one transaction, or none.

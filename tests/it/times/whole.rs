@@ -168,3 +168,25 @@ async fn a_hold_of_several_products_is_released_and_ends_for_a_late_payment_as_a
     assert_eq!((shop.reserved(products[0]).await, shop.reserved(products[1]).await), (2, 3));
     assert_eq!(client.hold_status(&other).await, "active");
 }
+
+#[tokio::test]
+async fn no_transaction_of_overdue_orders_has_more_rows_of_holds_than_one_of_holds() {
+    let shop = Shop::open().await;
+    let products = products(&shop, 19).await;
+    let lines: Vec<(i64, i64)> = products.iter().map(|&product_id| (product_id, 1)).collect();
+    let client = shop.serve_without_workers().await;
+    let held = carts(&shop, &lines, 1_000, 120).await;
+    let orders = held.into_iter().map(|hold_id| {
+        let client = client.client.clone();
+        async move { client.try_order(&hold_id).await.expect(201) }
+    });
+    together(orders).await;
+    overdue_in(&shop, 0).await;
+    client.proxy.clear();
+    client.app.checkout.cancel_overdue_orders().await.expect("the step runs");
+    let cancelled = "SELECT COUNT(*) FROM orders WHERE status = 'cancelled'";
+    assert_eq!((shop.count(cancelled).await, shop.count(RESERVED).await), (120, 0));
+    let batches = client.proxy.statements().iter().filter(|text| text.starts_with("-- orders/cancel_overdue:")).count();
+    assert_eq!(batches, 2, "105 orders have 1,995 rows");
+    shop.assert_conserved().await;
+}
