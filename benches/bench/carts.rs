@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use holdfast::checkout::{Checkout, Named, NewCart, NewHold, NewLine, Policy};
+use holdfast::checkout::{Checkout, Named, NewCart, NewHold, NewLine, Policy, Skus};
 use holdfast::db::Database;
 use holdfast::domain::mint_id;
 use mysql_async::prelude::Queryable;
@@ -119,7 +119,8 @@ impl Buyer for CartBuyer {
     async fn ask(&mut self) {
         let line = |product_id| NewLine { product: Named::Id(product_id), qty: 1 };
         let lines = choose(self.products).map(line).to_vec();
-        let new = NewCart { lines, replaces: None, keyed: None, details: None, held_on: None, operator: None };
+        let skus = Skus::default();
+        let new = NewCart { lines, skus, replaces: None, keyed: None, details: None, held_on: None, operator: None };
         self.checkout.create_cart(new).await.unwrap_or_else(|error| panic!("a cart failed: {error}"));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::error::Error;
@@ -22,6 +23,8 @@ use crate::domain::{Details, Refusal, RefusedLine, mint_id};
 pub struct NewCart {
     /// Its lines; equal products are added up.
     pub lines: Vec<NewLine>,
+    /// The products that they name by their skus, from [`Checkout::find_skus`].
+    pub skus: Skus,
     /// The hold that it replaces, of the same owner.
     pub replaces: Option<Uuid>,
     /// The client's idempotency key, if it sent one.
@@ -32,6 +35,14 @@ pub struct NewCart {
     pub held_on: Option<Uuid>,
     /// The name of the operator that asks for it. An operator may pass the limit of a buyer.
     pub operator: Option<Arc<str>>,
+}
+
+/// The products that the lines of a cart name by their skus, as they were found.
+#[derive(Debug, Clone, Default)]
+pub struct Skus {
+    found: HashMap<String, i64>,
+    /// Until when the client waits: finding them is a part of that.
+    deadline: Option<Instant>,
 }
 
 /// A line of a cart.
@@ -61,6 +72,11 @@ impl NewLine {
         };
         let lines: Vec<String> = added_up(lines).into_iter().map(line).collect();
         format!("lines:{}:{}:{}", lines.len(), lines.join(","), replaces.map_or_else(String::new, |id| id.to_string()))
+    }
+
+    /// Returns whether any of these lines names its product by its sku.
+    pub fn any_sku(lines: &[Self]) -> bool {
+        lines.iter().any(|line| matches!(line.product, Named::Sku(_)))
     }
 
     /// Returns the product and the units of lines that all name one product by its id.
@@ -104,13 +120,10 @@ impl Checkout {
     }
 
     async fn queue_for_cart(&self, new: NewCart) -> Result<Taken, Error> {
-        let NewCart { lines, replaces, keyed, details, held_on, operator } = new;
-        if !(1..=MOST_LINES).contains(&lines.len()) {
-            return Err(Refusal::InvalidItems { max: MOST_LINES }.into());
-        }
-        let deadline = deadline();
-        self.check_quantities(&lines)?;
-        let Resolved { lines, skus, unknown } = self.resolve(&lines).await?;
+        let NewCart { lines, skus, replaces, keyed, details, held_on, operator } = new;
+        let deadline = skus.deadline.unwrap_or_else(deadline);
+        self.check(&lines)?;
+        let Resolved { lines, skus, unknown } = resolve(&lines, &skus.found);
         let taken = match (lines.first_key_value(), lines.len(), unknown.is_empty(), replaces) {
             (Some((&product_id, &qty)), 1, true, None) => {
                 let taken = self.queue_for_hold(NewHold { product_id, qty, keyed, details, held_on, operator }).await;
@@ -123,6 +136,38 @@ impl Checkout {
             }
         };
         taken.map_err(|error| with_skus(error, &skus))
+    }
+
+    /// Finds the products that these lines name by their skus, in one read. It finds none for lines that are refused without it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn find_skus(&self, lines: &[NewLine]) -> Result<Skus, Error> {
+        let deadline = Some(deadline());
+        let sku = |line: &NewLine| match &line.product {
+            Named::Sku(sku) => Some(sku.clone()),
+            Named::Id(_) => None,
+        };
+        let skus: BTreeSet<String> = lines.iter().filter_map(sku).collect();
+        if skus.is_empty() || self.check(lines).is_err() {
+            return Ok(Skus { found: HashMap::new(), deadline });
+        }
+        let skus: BTreeSet<&str> = skus.iter().map(String::as_str).collect();
+        let skus = &skus;
+        let found = self
+            .database
+            .read("products.list_by_sku", |tx| async move { products::list_by_sku(tx, skus).await }.boxed())
+            .await?;
+        let found = found.into_iter().filter_map(|product| Some((product.details.sku?, product.id))).collect();
+        Ok(Skus { found, deadline })
+    }
+
+    /// Refuses lines that no products allow.
+    fn check(&self, lines: &[NewLine]) -> Result<(), Refusal> {
+        match (1..=MOST_LINES).contains(&lines.len()) {
+            true => self.check_quantities(lines),
+            false => Err(Refusal::InvalidItems { max: MOST_LINES }),
+        }
     }
 
     /// Refuses quantities that no product allows.
@@ -142,49 +187,31 @@ impl Checkout {
         let refused: Vec<RefusedLine> = wrong.map(refused).collect();
         if refused.is_empty() { Ok(()) } else { Err(Refusal::RefusedLines(refused)) }
     }
+}
 
-    /// Finds the products that are named by their skus, in one read.
-    async fn resolve(&self, lines: &[NewLine]) -> Result<Resolved, Error> {
-        let named = added_up(lines);
-        let sku = |product: &Named| match product {
-            Named::Sku(sku) => Some(sku.clone()),
-            Named::Id(_) => None,
+/// Adds up the lines of each product.
+fn resolve(lines: &[NewLine], found: &HashMap<String, i64>) -> Resolved {
+    let mut resolved = Resolved::default();
+    for (product, qty) in added_up(lines) {
+        let (product_id, sku) = match product {
+            Named::Id(product_id) => (Some(product_id), None),
+            Named::Sku(sku) => (found.get(&sku).copied(), Some(sku)),
         };
-        let skus: BTreeSet<String> = named.keys().filter_map(sku).collect();
-        let found: HashMap<String, i64> = match skus.is_empty() {
-            true => HashMap::new(),
-            false => {
-                let skus: BTreeSet<&str> = skus.iter().map(String::as_str).collect();
-                let skus = &skus;
-                let found = self
-                    .database
-                    .read("products.list_by_sku", |tx| async move { products::list_by_sku(tx, skus).await }.boxed())
-                    .await?;
-                found.into_iter().filter_map(|product| Some((product.details.sku?, product.id))).collect()
+        match product_id {
+            Some(product_id) => {
+                *resolved.lines.entry(product_id).or_insert(0) += qty;
+                resolved.skus.extend(sku.map(|sku| (product_id, sku)));
             }
-        };
-        let mut resolved = Resolved::default();
-        for (product, qty) in named {
-            let (product_id, sku) = match product {
-                Named::Id(product_id) => (Some(product_id), None),
-                Named::Sku(sku) => (found.get(&sku).copied(), Some(sku)),
-            };
-            match product_id {
-                Some(product_id) => {
-                    *resolved.lines.entry(product_id).or_insert(0) += qty;
-                    resolved.skus.extend(sku.map(|sku| (product_id, sku)));
-                }
-                None => resolved.unknown.push(RefusedLine {
-                    product_id: None,
-                    sku,
-                    requested: qty,
-                    available_stock: None,
-                    refusal: Refusal::ProductNotFound,
-                }),
-            }
+            None => resolved.unknown.push(RefusedLine {
+                product_id: None,
+                sku,
+                requested: qty,
+                available_stock: None,
+                refusal: Refusal::ProductNotFound,
+            }),
         }
-        Ok(resolved)
     }
+    resolved
 }
 
 /// Turns the refusal of a hold of one product into that of its line.

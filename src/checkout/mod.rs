@@ -27,7 +27,7 @@ mod transition;
 mod units;
 mod upkeep;
 
-pub use self::carts::{Named, NewCart, NewLine};
+pub use self::carts::{Named, NewCart, NewLine, Skus};
 pub use self::error::Error;
 pub use self::extension::Extension;
 pub use self::holds::NewHold;

@@ -18,7 +18,7 @@ use super::problem::{Denied, Problem, denials};
 use super::tags::Tags;
 use super::values::{Cursor, Word};
 use crate::app::App;
-use crate::checkout::{Error, IdempotentRequest, NewCart, NewHold, NewLine, Operation, Taken};
+use crate::checkout::{Error, IdempotentRequest, NewCart, NewHold, NewLine, Operation, Skus, Taken};
 use crate::domain::{Caller, Details, HoldStatus};
 
 /// The name of the list of holds in cursors.
@@ -151,8 +151,10 @@ impl Holds {
             }
             Asked::Cart { lines, replaces } => {
                 let keyed = keyed(key, caller, &lines, replaces, details.as_deref());
-                // boxed: it would enlarge the future of every hold
-                Box::pin(checkout.create_cart(NewCart { lines, replaces, keyed, details, held_on, operator })).await?
+                // boxed: they would enlarge the future of every hold
+                let skus = Box::pin(self.skus(&lines)).await?;
+                let cart = NewCart { lines, skus, replaces, keyed, details, held_on, operator };
+                Box::pin(checkout.create_cart(cart)).await?
             }
         };
         let location = format!("/api/holds/{}", hold.id);
@@ -235,5 +237,16 @@ impl Holds {
         let app = Arc::clone(&self.app);
         let lines = self.app.run(async move { app.checkout.release_hold(&caller, hold_id.0).await }).await?;
         Ok(Json(HoldBody::of_lines(lines).ok_or_else(Problem::internal)?))
+    }
+}
+
+impl Holds {
+    /// Finds the products that lines name by their skus.
+    async fn skus(&self, lines: &[NewLine]) -> Result<Skus, Error> {
+        if !NewLine::any_sku(lines) {
+            return Ok(Skus::default());
+        }
+        let (app, lines) = (Arc::clone(&self.app), lines.to_vec());
+        self.app.run(async move { app.checkout.find_skus(&lines).await }).await
     }
 }

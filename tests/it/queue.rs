@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
 use crate::support::crowd::{all, held_up, hold, in_order, keyed, sent};
+use crate::support::proxy::Action;
 use crate::support::{Shop, eventually};
 
 #[tokio::test]
@@ -126,6 +127,35 @@ async fn a_connection_that_closes_while_its_request_is_queued_takes_no_hold() {
     jam.release().await.remove(0).expect("enough units");
     service.hold(product_id, 2).await;
     assert_eq!((sent(&service.proxy, "holds/insert"), shop.reserved(product_id).await), (1, 3));
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_closes_while_its_skus_are_read_costs_no_connection_to_the_database() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(100).await;
+    shop.execute(&format!("UPDATE products SET sku = 'a' WHERE id = {product_id}")).await;
+    let service = shop.serve_without_workers().await;
+    let body = json!({ "items": [{ "sku": "a", "qty": 1 }] });
+    service.post("/api/holds", &body).await.expect(201);
+    let before = service.proxy.connects();
+    let read = service.proxy.on("-- products/list_by_sku:", Action::PauseAfter);
+    let body = body.to_string();
+    let head = "POST /api/holds HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length";
+    let mut connection = TcpStream::connect(service.address()).await.expect("the service listens");
+    connection
+        .write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes())
+        .await
+        .expect("the request is sent");
+    read.reached().await;
+    connection.shutdown().await.expect("the client closes its side");
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).await.expect("the service closes the connection");
+    assert!(answer.is_empty(), "the connection closes without a response: {}", String::from_utf8_lossy(&answer));
+    read.release();
+    assert!(eventually(async || service.app.checkout.database().connections().1 == 0).await, "the read ends");
+    service.hold(product_id, 2).await;
+    assert_eq!((service.proxy.connects(), shop.reserved(product_id).await), (before, 3));
     shop.assert_conserved().await;
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use holdfast::app::App;
-use holdfast::checkout::{Error, Named, NewCart, NewLine, Taken};
+use holdfast::checkout::{Error, Named, NewCart, NewLine, Skus, Taken};
 use holdfast::domain::{Caller, Details, Refusal};
 
 use super::{cart, products, refused, reserved, take};
@@ -30,8 +30,9 @@ fn of_buyer(
     let line = |&(product_id, qty): &(i64, i64)| NewLine { product: Named::Id(product_id), qty };
     let lines = lines.iter().map(line).collect();
     async move {
+        let skus = Skus::default();
         app.checkout
-            .create_cart(NewCart { lines, replaces: None, keyed: None, details, held_on: None, operator: None })
+            .create_cart(NewCart { lines, skus, replaces: None, keyed: None, details, held_on: None, operator: None })
             .await
     }
 }

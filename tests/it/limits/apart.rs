@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use holdfast::app::App;
-use holdfast::checkout::{Error, Named, NewCart, NewHold, NewLine, Taken};
+use holdfast::checkout::{Error, Named, NewCart, NewHold, NewLine, Skus, Taken};
 use holdfast::domain::{Caller, Details, Owner, Refusal, Role, counter};
 use mysql_async::prelude::Queryable as _;
 use serde_json::json;
@@ -31,7 +31,8 @@ fn hold(app: &Arc<App>, product_id: i64, buyer: &str) -> impl Future<Output = An
 fn cart(app: &Arc<App>, products: [i64; 2], buyer: &str) -> impl Future<Output = Answered> + Send + use<> {
     let (app, details) = (Arc::clone(app), details(buyer));
     let lines = products.map(|product_id| NewLine { product: Named::Id(product_id), qty: 2 }).to_vec();
-    let cart = NewCart { lines, replaces: None, keyed: None, details, held_on: None, operator: None };
+    let cart =
+        NewCart { lines, skus: Skus::default(), replaces: None, keyed: None, details, held_on: None, operator: None };
     async move { app.checkout.create_cart(cart).await }
 }
 
