@@ -124,6 +124,8 @@ impl Checkout {
         let deadline = skus.deadline.unwrap_or_else(deadline);
         self.check(&lines)?;
         let Resolved { lines, skus, unknown } = resolve(&lines, &skus.found);
+        let added_up = lines.iter().map(|(&product_id, &qty)| NewLine { product: Named::Id(product_id), qty });
+        self.check_quantities(&added_up.collect::<Vec<_>>()).map_err(|error| with_skus(error.into(), &skus))?;
         let taken = match (lines.first_key_value(), lines.len(), unknown.is_empty(), replaces) {
             (Some((&product_id, &qty)), 1, true, None) => {
                 let taken = self.queue_for_hold(NewHold { product_id, qty, keyed, details, held_on, operator }).await;

@@ -193,3 +193,23 @@ async fn a_hold_lasts_as_long_as_its_shortest_line_and_so_does_its_order() {
     assert_eq!(seconds(cart(&client, &[(one, 1), (third, 1)]).await).await, 900);
     shop.assert_conserved().await;
 }
+
+#[tokio::test]
+async fn units_that_are_too_many_when_they_are_added_up_are_refused_without_a_read() {
+    let shop = Shop::open().await;
+    let [one, other] = products(&shop, 5).await;
+    shop.execute(&format!("UPDATE products SET sku = 'one' WHERE id = {one}")).await;
+    let client = shop.serve_without_workers().await;
+    let lines = |product: &Value| {
+        let line = with(product, json!({ "qty": 600 }));
+        json!({ "items": [{ "product_id": other, "qty": 1 }, { "product_id": one, "qty": 600 }, line] })
+    };
+    for product in [json!({ "product_id": one }), json!({ "sku": "one" })] {
+        client.proxy.clear();
+        let answer = client.post("/api/holds", &lines(&product)).await;
+        assert_eq!(refused(answer.refused(422, "invalid_quantity")), [(one, "invalid_quantity".to_owned())]);
+        assert_eq!(answer.body["items"][0]["sku"], product["sku"]);
+        let found = usize::from(product["sku"].is_string());
+        assert_eq!(sent(&client).0, vec!["products/list_by_sku".to_owned(); found]);
+    }
+}

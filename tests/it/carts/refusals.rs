@@ -240,3 +240,22 @@ async fn terms_that_are_remembered_take_a_cart_without_a_read() {
     assert_eq!(refused, expected);
     shop.assert_conserved().await;
 }
+
+#[tokio::test]
+async fn a_line_that_its_product_does_not_allow_reads_no_units_that_may_come_back() {
+    let shop = Shop::open().await;
+    let [free, paused, most, limited] = products(&shop, 5).await;
+    set(&shop, paused, "stock = 0, status = 'paused'").await;
+    set(&shop, most, "stock = 0, max_qty = 1").await;
+    set(&shop, limited, "stock = 0, max_per_buyer = 2").await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let supplies = || ["holds/find_supply", "holds/find_supply_within"].map(|name| sent(&proxy, name));
+    let refused = request(&app, &[(free, 1), (paused, 1), (most, 2), (limited, 1)]).await;
+    let Err(Error::Refused(Refusal::RefusedLines(lines))) = refused else { panic!("{refused:?}") };
+    let codes: Vec<&str> = lines.iter().map(|line| line.refusal.code()).collect();
+    assert_eq!((codes, supplies()), (vec!["sale_paused", "invalid_quantity", "buyer_required"], [0, 0]));
+    // one that it allows reads them
+    request(&app, &[(free, 1), (most, 1)]).await.expect_err("none is on sale");
+    assert_eq!(supplies(), [1, 0]);
+    shop.assert_conserved().await;
+}

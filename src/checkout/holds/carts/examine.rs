@@ -81,9 +81,13 @@ impl Batch<'_> {
         let work = self.work;
         let mut products = work.products.read_some(&self.database, &products_of(jobs)).await?;
         let mut wanted: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
-        for (&product_id, &qty) in jobs.iter().flat_map(|job| &job.request.lines) {
-            let (most, sum) = wanted.entry(product_id).or_insert((0, 0));
-            (*most, *sum) = (qty.max(*most), *sum + qty);
+        // a line that its product does not allow reads nothing more
+        let lines = jobs.iter().flat_map(|job| job.request.lines.iter().map(|(&id, &qty)| (&job.request, id, qty)));
+        for (request, product_id, qty) in lines {
+            if allowed(request, products.get(&product_id), qty, work.max_qty).is_ok() {
+                let (most, sum) = wanted.entry(product_id).or_insert((0, 0));
+                (*most, *sum) = (qty.max(*most), *sum + qty);
+            }
         }
         let counters = || jobs.iter().flat_map(|job| counters_of(&job.request, &products));
         let mut ledger = Ledger::new(list_counters(&self.database, counters()).await?, work.max_held);
@@ -153,6 +157,30 @@ fn counters_of(request: &CartRequest, products: &Products) -> Vec<Uuid> {
     request.lines.keys().filter_map(own).flatten().flatten().collect()
 }
 
+/// Returns the terms of a product as it was read if they allow a line with so many units; else why they do not.
+fn allowed<'a>(
+    request: &CartRequest,
+    product: Option<&'a (Product, Arc<Terms>)>,
+    qty: i64,
+    max_qty: i64,
+) -> Result<&'a Arc<Terms>, Refusal> {
+    let Some((product, terms)) = product else { return Err(Refusal::ProductNotFound) };
+    if terms.sale.is_seated() {
+        return Err(Refusal::SeatsRequired);
+    }
+    if let Some(refusal) = terms.sale.refusal(product.server_time) {
+        return Err(refusal);
+    }
+    let max = terms.sale.max_units(max_qty);
+    if qty > max {
+        return Err(Refusal::InvalidQuantity { max });
+    }
+    match terms.sale.per_buyer().is_some() && request.buyer().is_none() {
+        true => Err(Refusal::BuyerRequired),
+        false => Ok(terms),
+    }
+}
+
 impl Facts {
     /// Returns the lines of a cart, whose units the next carts cannot have, or why it is refused.
     fn judge(&mut self, request: &CartRequest, replaced: &Replaced) -> Verdict {
@@ -216,20 +244,7 @@ impl Facts {
 
     /// Returns a line, or why it cannot be had when `left` units are left for it.
     fn line(&self, request: &CartRequest, (product_id, qty): (i64, i64), left: i64) -> Result<CartLine, Refusal> {
-        let Some((product, terms)) = self.products.get(&product_id) else { return Err(Refusal::ProductNotFound) };
-        if terms.sale.is_seated() {
-            return Err(Refusal::SeatsRequired);
-        }
-        if let Some(refusal) = terms.sale.refusal(product.server_time) {
-            return Err(refusal);
-        }
-        let max = terms.sale.max_units(self.max_qty);
-        if qty > max {
-            return Err(Refusal::InvalidQuantity { max });
-        }
-        if terms.sale.per_buyer().is_some() && request.buyer().is_none() {
-            return Err(Refusal::BuyerRequired);
-        }
+        let terms = allowed(request, self.products.get(&product_id), qty, self.max_qty)?;
         match self.supplies.get(&product_id) {
             Some(supply) if qty > left => Err(explain(supply, left, qty)),
             _ => Ok(CartLine { product_id, qty, terms: Arc::clone(terms) }),
