@@ -130,6 +130,7 @@ impl Checkout {
             counts_held: policy.max_held_units.is_some(),
             recent_holds,
             recent: Arc::clone(&recent_orders),
+            supplies: Arc::clone(&supplies),
         };
         let orders = Lanes::new(order_work, ORDER_LIMITS);
         let events = Lanes::new(EventWork::new(batches, recent_orders), EVENT_LIMITS);

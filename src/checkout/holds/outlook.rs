@@ -1,14 +1,16 @@
 //! When units of a product may come back, as far as is known from the last read.
 //!
 //! A refusal reads the earliest rows of a product that may still come back. While a snapshot keeps the index entries of rows
-//! that were sold since, a read from the beginning walks over all of them. But new rows come back at known times only: a hold
-//! one hold lifetime from now, an order one order lifetime from now. So after a read, a later one needs to look only at the
-//! rows that the first one found, at those that are due, and at these two fronts.
+//! that were sold since, a read from the beginning walks over all of them. But most new rows come back at known times: a hold one
+//! hold lifetime from now, an order one order lifetime from now, by the times of the product or of the shop. So after a read, a
+//! later one needs to look only at the rows that the first one found, at those that are due, and at these fronts.
 //!
-//! A deadline may be moved. An extension by this instance is recorded and read from then on. Of those by another instance or
-//! another program nothing is known, and another instance may have other lifetimes. So this is used only for products whose
-//! whole read was slow, and the whole read is soon repeated, at a bounded share of the time. It decides only between "sold out"
-//! and "all held": the available units are always read from the product.
+//! A line of a cart or of its order may come back at another time: it has the shortest time of all its products. And a deadline
+//! may be moved. What this instance does of both is recorded ([`Outlooks::record_move`]) and read from then on. Of carts, orders
+//! and extensions by another instance or another program nothing is known, and another instance may have other lifetimes: a
+//! refusal may say "sold out" instead of "all held" until the next whole read. So this is used only for products whose whole
+//! read was slow, and the whole read is repeated after [`WholeReads::every`], or ten times its own duration if that is longer. It
+//! decides only between these two: the available units are always read from the product.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -132,8 +134,8 @@ impl Outlooks {
         self.products().get(&product_id)?.ranges(now, self.fronts, own, self.whole_reads.every)
     }
 
-    /// Records that rows of a product come back at this time now: an extension was committed. A product that is read whole needs
-    /// no record.
+    /// Records that rows of a product come back at this time, which is none of its fronts: an extension was committed, or a cart or
+    /// an order whose time is that of another product. A product that is read whole needs no record.
     pub(crate) fn record_move(&self, product_id: i64, returns_at: NaiveDateTime) {
         let mut products = self.products();
         let Some(known) = products.get_mut(&product_id) else { return };

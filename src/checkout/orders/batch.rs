@@ -11,6 +11,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::batch::{Attempt, JobOf, Turn, Work};
+use crate::checkout::holds::supply::Supplies;
 use crate::checkout::keys::{self, Keyable, Sorted};
 use crate::checkout::payments::waiting::{apply_waiting_for, touched};
 use crate::checkout::recent::Recent;
@@ -81,6 +82,8 @@ pub(crate) struct OrderWork {
     pub(crate) recent: Arc<Recent<Order>>,
     /// Whether this instance limits the units that one caller holds.
     pub(crate) counts_held: bool,
+    /// What is known about units that may come back.
+    pub(crate) supplies: Arc<Supplies>,
 }
 
 type OrderJob = JobOf<OrderWork>;
@@ -181,6 +184,7 @@ impl OrderWork {
                 job.answer(Err(Error::Broken("a batch of orders has no terms".to_owned())));
                 continue;
             };
+            self.record_moves(&placed);
             match [job.request.order_id, job.request.hold_id].iter().any(|id| touched.contains(id)) {
                 true => answer_later(database, job, placed),
                 false => {
@@ -192,6 +196,17 @@ impl OrderWork {
             }
         }
         replay(database, replays).await;
+    }
+
+    /// Records the deadline of an order for the items whose own time is another one.
+    fn record_moves(&self, placed: &Placed) {
+        let seconds = placed.items.iter().filter_map(|item| item.order_ttl_seconds).min();
+        if seconds.is_none_or(|seconds| seconds == self.ttl_seconds) {
+            return;
+        }
+        for item in placed.items.iter().filter(|item| item.order_ttl_seconds != seconds) {
+            self.supplies.outlooks.record_move(item.product_id, placed.order.pay_by);
+        }
     }
 }
 

@@ -1,10 +1,15 @@
 //! Why a cart is refused: each line that cannot be had, from a read that began after the request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast::app::App;
-use holdfast::checkout::{Error, Named, NewCart, NewLine, Skus, Taken};
+use holdfast::checkout::{
+    Checkout, Error, Named, NewCart, NewHold, NewLine, NewOrder, Policy, Skus, Taken, WholeReads,
+};
+use holdfast::db::Database;
 use holdfast::domain::{Caller, Details, Refusal};
+use mysql_async::Opts;
 
 use super::{cart, products, refused, reserved, take};
 use crate::support::Shop;
@@ -258,4 +263,29 @@ async fn a_line_that_its_product_does_not_allow_reads_no_units_that_may_come_bac
     request(&app, &[(free, 1), (most, 1)]).await.expect_err("none is on sale");
     assert_eq!(supplies(), [1, 0]);
     shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_refusal_knows_when_the_lines_of_a_cart_and_of_its_order_come_back() {
+    let shop = Shop::open().await;
+    let [short, long] = products(&shop, 2).await;
+    set(&shop, short, "hold_ttl_seconds = 60, order_ttl_seconds = 100").await;
+    let opts = Opts::from_url(&shop.database.url).expect("a database URL");
+    // each whole read counts as slow, and serves for an hour
+    let whole_reads = WholeReads { slow: Duration::ZERO, every: Duration::from_secs(3_600) };
+    let checkout = Checkout::new(Database::new(opts, 4), Policy { whole_reads, ..Policy::default() });
+    let refused = async |qty: i64| match checkout.create_hold(NewHold::new(long, qty, None)).await {
+        Err(Error::Refused(Refusal::AllHeld { retry_after_seconds, .. })) => Some(retry_after_seconds),
+        Err(Error::Refused(Refusal::SoldOut { .. })) => None,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(3).await, None);
+    let line = |(product_id, qty): (i64, i64)| NewLine { product: Named::Id(product_id), qty };
+    let (lines, skus) = ([(short, 1), (long, 2)].map(line).to_vec(), Skus::default());
+    let cart = NewCart { lines, skus, replaces: None, keyed: None, details: None, held_on: None, operator: None };
+    let hold = checkout.create_cart(cart).await.expect("enough units").hold;
+    assert!(refused(2).await.is_some_and(|seconds| (50..=60).contains(&seconds)), "the time of the other product");
+    checkout.create_order(NewOrder::new(hold.id, None, None)).await.expect("it is active");
+    assert!(refused(2).await.is_some_and(|seconds| (90..=100).contains(&seconds)), "the time of the other product");
+    checkout.close().await;
 }

@@ -219,7 +219,7 @@ impl Batch<'_> {
                 taken = self.take(&candidates, &replays, replaced).await;
             }
             match taken {
-                Ok(taken) => answer(candidates, taken, &self.work.left),
+                Ok(taken) => self.answer(candidates, taken),
                 Err(error) => {
                     let jobs = candidates.into_iter().map(|candidate| candidate.job).collect();
                     let jobs = all(jobs, rest, replays);
@@ -285,21 +285,36 @@ impl Batch<'_> {
         let packet = TakeCarts { carts, owners, replaced, counted, keys: Keys::new(new, copies) };
         send(&self.database, "holds.create_carts", &packet).await
     }
-}
 
-/// Answers all carts that were written.
-fn answer(candidates: Vec<Candidate>, taken: TakenCarts, left: &Left) {
-    match taken {
-        TakenCarts::Nothing => {}
-        TakenCarts::Now { left: now, taken_at } => {
-            left.record(now);
-            for Candidate { job, cart } in candidates {
-                let taken = Taken::of(lines(&job.request, cart, taken_at), false);
-                job.answer(taken.ok_or_else(|| Error::Broken("a cart without lines was taken".to_owned())));
+    /// Answers all carts that were written.
+    fn answer(&self, candidates: Vec<Candidate>, taken: TakenCarts) {
+        match taken {
+            TakenCarts::Nothing => {}
+            TakenCarts::Now { left, taken_at } => {
+                self.work.left.record(left);
+                for Candidate { job, cart } in candidates {
+                    self.record_moves(&cart, taken_at + Duration::from_secs(cart.ttl_seconds));
+                    let taken = Taken::of(lines(&job.request, cart, taken_at), false);
+                    job.answer(taken.ok_or_else(|| Error::Broken("a cart without lines was taken".to_owned())));
+                }
+            }
+            TakenCarts::Before(stored) => {
+                for Candidate { cart, .. } in &candidates {
+                    if let Some(line) = stored.iter().find(|line| line.id == cart.hold_id) {
+                        self.record_moves(cart, line.expires_at);
+                    }
+                }
+                answer_stored(candidates.into_iter().map(|candidate| candidate.job).collect(), stored);
             }
         }
-        TakenCarts::Before(stored) => {
-            answer_stored(candidates.into_iter().map(|candidate| candidate.job).collect(), stored);
+    }
+
+    /// Records the deadline of the lines whose own time is another one.
+    fn record_moves(&self, cart: &Cart, expires_at: NaiveDateTime) {
+        let shop = self.work.ttl_seconds;
+        let moved = |line: &&CartLine| ![shop, line.terms.sale.hold_seconds(shop)].contains(&cart.ttl_seconds);
+        for line in cart.lines.iter().filter(moved) {
+            self.work.supplies.outlooks.record_move(line.product_id, expires_at);
         }
     }
 }
