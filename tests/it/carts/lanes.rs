@@ -1,6 +1,8 @@
 //! Carts travel together, and a cart that cannot be had does not fail the others of its batch.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use holdfast::app::App;
 use holdfast::checkout::{Error, Taken};
@@ -8,7 +10,7 @@ use mysql_async::prelude::Queryable as _;
 
 use super::products;
 use super::refusals::request;
-use crate::support::crowd::{Jam, SLOTS, all, held_up, in_order, sent};
+use crate::support::crowd::{Jam, SLOTS, all, held_up, hold, in_order, sent};
 use crate::support::proxy::{Action, Proxy, Rule};
 use crate::support::{Shop, eventually};
 
@@ -110,6 +112,12 @@ async fn a_cart_that_starts_over_too_often_goes_alone_and_is_taken() {
     shop.assert_conserved().await;
 }
 
+/// Returns how many different packets of carts were sent: one that is given up and sent again is the same.
+fn packets(proxy: &Proxy) -> usize {
+    let statements = proxy.statements();
+    statements.iter().filter(|text| text.contains("-- products/take_all:")).collect::<HashSet<_>>().len()
+}
+
 #[tokio::test]
 async fn a_locked_product_delays_the_carts_with_it_alone() {
     let shop = Shop::open().await;
@@ -124,7 +132,7 @@ async fn a_locked_product_delays_the_carts_with_it_alone() {
     let mut waiting = Vec::new();
     for count in 1..=2 {
         waiting.extend(in_order([request(&app, &[(locked, 1), (third, 1)])]));
-        assert!(eventually(async || sent(&proxy, "products/take_all") == count).await);
+        assert!(eventually(async || packets(&proxy) == count).await);
     }
     shop.until_running("products/take_all").await;
     for _ in 0..3 {
@@ -147,5 +155,55 @@ async fn a_batch_that_fails_is_tried_cart_by_cart() {
     jam.release().await;
     assert!(all(crowd).await.iter().all(Result::is_ok));
     assert_eq!((failure.hits(), shop.reserved(other).await), (1, 6));
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn single_holds_are_taken_while_carts_wait_for_a_locked_product_behind_theirs() {
+    let shop = Shop::open().await;
+    let [one, locked] = products(&shop, 1000).await;
+    let (app, _proxy) = shop.app_through_proxy().await;
+    request(&app, &[(one, 1), (locked, 1)]).await.expect("enough units");
+    hold(&app, one, 1, None).await.expect("enough units");
+    let mut conn = shop.sql().await;
+    conn.query_drop("BEGIN").await.expect("a transaction");
+    conn.query_drop(format!("UPDATE products SET name = 'locked' WHERE id = {locked}")).await.expect("a lock");
+    let open = Arc::new(AtomicBool::new(true));
+    let coming = (0..8).map(|_| {
+        let (app, open) = (Arc::clone(&app), Arc::clone(&open));
+        async move {
+            while open.load(Ordering::Relaxed) {
+                let cart = request(&app, &[(one, 1), (locked, 1)]).await;
+                assert!(matches!(cart, Ok(_) | Err(Error::Unavailable(_))), "{cart:?}");
+            }
+        }
+    });
+    let coming = in_order(coming);
+    shop.until_running("products/take_all").await;
+    for _ in 0..5 {
+        hold(&app, one, 1, None).await.expect("its product is free, except for moments");
+    }
+    open.store(false, Ordering::Relaxed);
+    conn.query_drop("ROLLBACK").await.expect("the end");
+    all(coming).await;
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_cart_that_a_locked_product_keeps_waiting_is_taken_when_it_is_free() {
+    let shop = Shop::open().await;
+    let [one, locked] = products(&shop, 100).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    request(&app, &[(one, 1), (locked, 1)]).await.expect("enough units");
+    let mut conn = shop.sql().await;
+    conn.query_drop("BEGIN").await.expect("a transaction");
+    conn.query_drop(format!("UPDATE products SET name = 'locked' WHERE id = {locked}")).await.expect("a lock");
+    proxy.clear();
+    let waiting = in_order([request(&app, &[(one, 1), (locked, 1)])]);
+    // in a batch, alone, and once more
+    assert!(eventually(async || sent(&proxy, "products/take_all") == 3).await);
+    conn.query_drop("ROLLBACK").await.expect("the end");
+    assert!(all(waiting).await.iter().all(Result::is_ok));
+    assert_eq!(super::reserved(&shop, &[one, locked]).await, [2, 2]);
     shop.assert_conserved().await;
 }

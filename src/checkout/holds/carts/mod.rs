@@ -8,6 +8,8 @@
 //! - Counters of buyers are in the same packet, as those of holds of one product: see `ledger.rs`.
 //! - When the guard refuses, all products of the batch are read: carts that fit go again, the others are refused from that read.
 //!   Carts that start over too often go alone.
+//! - A packet holds its products while it waits for a locked one with a larger id, and delays their single holds. So it waits less
+//!   than these do, also that of a single cart. Its carts go alone then, as often as any single job.
 
 mod examine;
 mod ledger;
@@ -250,10 +252,12 @@ impl Batch<'_> {
         others
     }
 
-    /// Refuses a single job; several go alone, so that each gets its own result. Not when the database is unavailable: a COMMIT
-    /// without an answer may have taken effect, which another transaction would not know.
+    /// Refuses a single job; several go alone, so that each gets its own result, and so does one that waited for a locked row in
+    /// vain. Not when the database is unavailable: a COMMIT without an answer may have taken effect, which another transaction
+    /// would not know.
     fn refuse(&mut self, jobs: Vec<CartJob>, error: &Error) -> Vec<CartJob> {
         match error {
+            Error::Abandoned(_) => self.alone.extend(jobs),
             Error::Unavailable(_) => drop(refuse_all(jobs, error)),
             _ if jobs.len() <= 1 => drop(refuse_all(jobs, error)),
             _ => self.alone.extend(jobs),
