@@ -8,7 +8,7 @@ use mysql_async::{Conn, Error as DriverOrServer, Params, params};
 use rand::RngExt as _;
 use tokio::time::sleep;
 
-use super::error::{Class, classify};
+use super::error::{Class, classify, explain};
 use super::sql;
 
 /// How long a command waits for locks in total unless an option says otherwise.
@@ -21,6 +21,8 @@ pub(super) const SETTING: &str = "SET SESSION lock_wait_timeout = 1";
 const WAIT: Duration = Duration::from_secs(1);
 /// The first pause is between this and twice this; each further range is doubled.
 const PAUSE_BASE: Duration = Duration::from_secs(2);
+/// "Access denied; you need the privilege".
+const DENIED: u16 = 1227;
 /// The shortest pause of the largest range.
 const PAUSE_CAP: Duration = Duration::from_secs(16);
 
@@ -160,7 +162,11 @@ async fn find_holders(conn: &mut Conn, table: &str) -> String {
     match open {
         Ok(open) if open.is_empty() => "no open transaction can be seen any more".to_owned(),
         Ok(open) => format!("the oldest open transactions: {}", listed(open.iter())),
-        Err(_) => "this user may not see which connection holds it (grant PROCESS)".to_owned(),
+        Err(DriverOrServer::Server(error)) if error.code == DENIED => {
+            "this user may not see which connection holds it (grant PROCESS)".to_owned()
+        }
+        // MySQL, while any connection runs a statement with bytes that are no text (3854)
+        Err(error) => format!("the open transactions cannot be listed now: {}", explain(&error)),
     }
 }
 

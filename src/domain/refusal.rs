@@ -99,7 +99,9 @@ pub enum Refusal {
         yours: i64,
     },
     /// Seats that exist, or that a request names twice.
-    #[error("{count} of these seats exist already, or are named twice; nothing was changed.")]
+    #[error(
+        "{count} of these seats cannot be added: a seat with the same label exists, or the request names it twice."
+    )]
     SeatExists {
         /// How many.
         count: usize,

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
 
-use crate::support::{Instance, Shop, eventually, together};
+use crate::support::{Instance, Shop, eventually, of_transactions, together};
 
 /// Kills up to `count` connections to this database, first those with an open transaction. Returns how many.
 async fn kill(conn: &mut Conn, database: &str, count: usize) -> usize {
-    let busy: Vec<u64> =
-        conn.query("SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX").await.expect("the query runs");
+    let busy = of_transactions(conn, "SELECT trx_mysql_thread_id FROM information_schema.INNODB_TRX").await;
     let rows: Vec<Row> = conn.query("SHOW PROCESSLIST").await.expect("the query runs");
     let in_database =
         rows.iter().filter(|row| row.get::<Option<String>, _>("db").flatten().as_deref() == Some(database));

@@ -12,11 +12,10 @@ fn rows(section: &str, count: usize) -> Value {
     json!({ "sections": [{ "name": section, "rows": (0..count).map(row).collect::<Vec<_>>() }] })
 }
 
-/// Adds seats; a slow machine may need more than the time of one transaction, and is told to send the request again.
-async fn add_many(client: &Client, product_id: i64, body: &Value) -> Answer {
-    let path = format!("/api/admin/ticket-types/{product_id}/seats");
+/// Sends a request until it is answered: a slow machine may need more than the time of one transaction, and says to send it again.
+async fn patient(request: impl AsyncFn() -> Answer) -> Answer {
     for _ in 0..20 {
-        let answer = keyed(client, &path, "key", body).await;
+        let answer = request().await;
         if answer.status != 503 {
             return answer;
         }
@@ -24,25 +23,31 @@ async fn add_many(client: &Client, product_id: i64, body: &Value) -> Answer {
     panic!("the request is never answered");
 }
 
+async fn add_many(client: &Client, product_id: i64, key: &str, body: &Value) -> Answer {
+    let path = format!("/api/admin/ticket-types/{product_id}/seats");
+    patient(async || keyed(client, &path, key, body).await).await
+}
+
 #[tokio::test]
 async fn fifty_thousand_seats_are_added_in_one_request_all_or_none() {
     let shop = Shop::open().await;
     let client = office(&shop).await;
     let (event_id, product_id) = hall(&client).await;
-    let added = add_many(&client, product_id, &rows("Stand", 500)).await.expect(201);
+    let added = add_many(&client, product_id, "stand", &rows("Stand", 500)).await.expect(201);
     assert_eq!(added.body["stock"], 50_000);
     assert_eq!(seated(&shop, product_id).await, 50_000);
-    let map = client.get(&format!("/api/events/{event_id}/seats")).await.expect(200);
+    let path = format!("/api/events/{event_id}/seats");
+    let map = patient(async || client.get(&path).await).await.expect(200);
     assert!(map.text.len() < 15 * 50_000, "{} bytes", map.text.len());
     // one label that exists, and the other 1,000 are not added
     let mut more = rows("Other", 10);
     let again = json!({ "name": "Stand", "rows": [{ "name": "row 0", "seats": ["100"], "rank": 1 }] });
     more["sections"].as_array_mut().expect("a list").push(again);
-    let refused = add_seats(&client, product_id, &more).await;
+    let refused = add_many(&client, product_id, "more", &more).await;
     assert_eq!(refused.refused(409, "seat_exists").body["seats"], json!(["Stand-row 0-100"]));
     let mut over = rows("Other", 500);
     over["sections"][0]["rows"].as_array_mut().expect("a list").push(json!({ "name": "x", "seats": 1, "rank": 1 }));
-    add_seats(&client, product_id, &over).await.refused(422, "invalid_seats");
+    add_many(&client, product_id, "over", &over).await.refused(422, "invalid_seats");
     let too_large = format!("{{\"sections\":[]{}}}", " ".repeat(8 * 1024 * 1024));
     let path = format!("/api/admin/ticket-types/{product_id}/seats");
     let request = client.request("POST", &path).bearer_auth(crate::clients::OPERATOR);
@@ -82,7 +87,7 @@ async fn a_map_of_twenty_thousand_seats_has_at_most_300_kilobytes() {
     let shop = Shop::open().await;
     let client = office(&shop).await;
     let (event_id, product_id) = hall(&client).await;
-    add_many(&client, product_id, &rows("Stand", 200)).await.expect(201);
+    add_many(&client, product_id, "stand", &rows("Stand", 200)).await.expect(201);
     client.proxy.clear();
     let map = client.get(&format!("/api/events/{event_id}/seats")).await.expect(200);
     assert!((100_000..300_000).contains(&map.text.len()), "{} bytes", map.text.len());
