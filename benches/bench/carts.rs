@@ -117,7 +117,7 @@ struct CartBuyer {
 
 impl Buyer for CartBuyer {
     async fn ask(&mut self) {
-        let line = |product_id| NewLine { product: Named::Id(product_id), qty: 1 };
+        let line = |product_id| NewLine { product: Named::Id(product_id), qty: 1, seats: None };
         let lines = choose(self.products).map(line).to_vec();
         let skus = Skus::default();
         let new = NewCart { lines, skus, replaces: None, keyed: None, details: None, held_on: None, operator: None };

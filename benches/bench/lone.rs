@@ -10,7 +10,7 @@ use chrono::NaiveDateTime;
 use holdfast::checkout::{Checkout, Policy};
 use holdfast::db::Database;
 use holdfast::db::door::Reply;
-use holdfast::db::packets::Packet;
+use holdfast::db::packets::OneTrip;
 use holdfast::db::packets::counters::Counted;
 use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::pay_orders::{PayOrders, Success};
@@ -197,6 +197,7 @@ impl Direct {
             ttl_seconds: None,
             held: Vec::new(),
             changes: 0,
+            has_seats: false,
         };
         self.commit(&PlaceOrders::new(vec![draft], TTL_SECONDS, Keys::default())).await;
     }
@@ -208,7 +209,7 @@ impl Direct {
     }
 
     /// Sends a packet, reads its replies, and commits.
-    async fn commit<P: Packet>(&mut self, packet: &P) {
+    async fn commit<P: OneTrip>(&mut self, packet: &P) {
         let statements = packet.statements();
         let text = format!("BEGIN;\n{}", statements.join(";\n"));
         let mut result = self.conn.query_iter(text).await.expect("the server runs the statements");
@@ -260,5 +261,6 @@ fn order(hold_id: Uuid, order_id: Uuid) -> Order {
         refunded_minor: 0,
         refunded_currency: None,
         restocked: false,
+        has_seats: false,
     }
 }

@@ -3,6 +3,7 @@
 SELECT holds.id, holds.product_id, holds.qty, holds.unit_price_minor, holds.currency,
        IF(holds.status = 'active' AND holds.expires_at <= NOW(6), 'expired', holds.status) AS status,
        holds.expires_at, orders.id AS order_id, NOW(6) AS server_time, holds.order_ttl_seconds, holds.changes, holds.held_on,
+       holds.seats,
        owners.client_id, owners.buyer, owners.reference, owners.metadata
 FROM holds
 LEFT JOIN orders ON orders.hold_id = holds.id

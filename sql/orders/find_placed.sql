@@ -1,7 +1,7 @@
 -- orders/find_placed: these orders with their owners; an instance of an earlier version made orders without one, whose owner is that of
 -- the hold
 SELECT orders.id, orders.hold_id, orders.status, orders.total_minor, orders.currency, orders.created_at, orders.pay_by,
-       orders.refunded_minor, orders.refunded_currency, orders.restocked,
+       orders.refunded_minor, orders.refunded_currency, orders.restocked, orders.seats,
        COALESCE(order_owners.client_id, hold_owners.client_id) AS client_id,
        COALESCE(order_owners.buyer, hold_owners.buyer) AS buyer, order_owners.reference, order_owners.metadata
 FROM orders

@@ -16,7 +16,12 @@ use super::state::Checkout;
 use crate::db::tables::idempotency_keys::IdempotentRequest;
 use crate::db::tables::products;
 use crate::domain::product::{MOST_LINES, MOST_PER_HOLD};
+use crate::domain::seating::SeatWish;
 use crate::domain::{Details, Refusal, RefusedLine, mint_id};
+
+/// Why lines that ask for seats cannot be added up.
+const SEATS_ONCE: &str =
+    "The lines of a ticket type must all name seats, each once, or ask for the best ones in one line";
 
 /// A cart to take.
 #[derive(Debug, Clone)]
@@ -52,6 +57,8 @@ pub struct NewLine {
     pub product: Named,
     /// How many units.
     pub qty: i64,
+    /// The seats that it asks for, if its units are seats.
+    pub seats: Option<SeatWish>,
 }
 
 /// A product as a caller names it.
@@ -66,9 +73,16 @@ pub enum Named {
 impl NewLine {
     /// Returns the lines as one text, for the fingerprint of a request: the same lines in any order are the same request.
     pub fn text_of(lines: &[Self], replaces: Option<Uuid>) -> String {
-        let line = |(product, qty): (Named, i64)| match product {
-            Named::Id(product_id) => format!("{product_id}:{qty}"),
-            Named::Sku(sku) => format!("sku:{}:{sku}:{qty}", sku.len()),
+        let seats = |wish: &Option<SeatWish>| match wish {
+            None => String::new(),
+            Some(SeatWish::Best { split }) => format!(":best:{split}"),
+            Some(SeatWish::Named(labels)) => {
+                format!(":seats:{}", labels.iter().map(|label| format!("{}:{label}", label.len())).collect::<String>())
+            }
+        };
+        let line = |(product, Sum { qty, seats: wish, .. }): (Named, Sum)| match product {
+            Named::Id(product_id) => format!("{product_id}:{qty}{}", seats(&wish)),
+            Named::Sku(sku) => format!("sku:{}:{sku}:{qty}{}", sku.len(), seats(&wish)),
         };
         let lines: Vec<String> = added_up(lines).into_iter().map(line).collect();
         format!("lines:{}:{}:{}", lines.len(), lines.join(","), replaces.map_or_else(String::new, |id| id.to_string()))
@@ -82,18 +96,42 @@ impl NewLine {
     /// Returns the product and the units of lines that all name one product by its id.
     pub fn single(lines: &[Self]) -> Option<(i64, i64)> {
         match added_up(lines).into_iter().collect::<Vec<_>>().as_slice() {
-            [(Named::Id(product_id), qty)] => Some((*product_id, *qty)),
+            [(Named::Id(product_id), Sum { qty, seats: None, .. })] => Some((*product_id, *qty)),
             _ => None,
         }
     }
 }
 
+/// What the lines of one product ask for together.
+#[derive(Debug, Default)]
+struct Sum {
+    qty: i64,
+    seats: Option<SeatWish>,
+    /// Whether some lines ask for seats in another way than others, or twice for the same seat.
+    differs: bool,
+}
+
+impl Sum {
+    fn add(&mut self, qty: i64, seats: Option<&SeatWish>, is_first: bool) {
+        self.qty = self.qty.saturating_add(qty);
+        match (&mut self.seats, seats) {
+            _ if is_first => self.seats = seats.cloned(),
+            (Some(SeatWish::Named(all)), Some(SeatWish::Named(more))) => all.extend(more.iter().cloned()),
+            (own, other) => self.differs |= own.as_ref() != other,
+        }
+        if let Some(SeatWish::Named(labels)) = &mut self.seats {
+            labels.sort_unstable();
+            self.differs |= labels.windows(2).any(|pair| pair[0] == pair[1]);
+        }
+    }
+}
+
 /// Adds up the units of equal products.
-fn added_up(lines: &[NewLine]) -> BTreeMap<Named, i64> {
-    let mut sums = BTreeMap::new();
-    for NewLine { product, qty } in lines {
-        let sum: &mut i64 = sums.entry(product.clone()).or_insert(0);
-        *sum = sum.saturating_add(*qty);
+fn added_up(lines: &[NewLine]) -> BTreeMap<Named, Sum> {
+    let mut sums: BTreeMap<Named, Sum> = BTreeMap::new();
+    for NewLine { product, qty, seats } in lines {
+        let is_first = !sums.contains_key(product);
+        sums.entry(product.clone()).or_default().add(*qty, seats.as_ref(), is_first);
     }
     sums
 }
@@ -102,6 +140,8 @@ fn added_up(lines: &[NewLine]) -> BTreeMap<Named, i64> {
 #[derive(Debug, Default)]
 struct Resolved {
     lines: BTreeMap<i64, i64>,
+    /// The seats that some of them ask for.
+    seats: BTreeMap<i64, SeatWish>,
     /// The skus by which some of them were named.
     skus: HashMap<i64, String>,
     /// Lines whose sku no product has.
@@ -123,18 +163,24 @@ impl Checkout {
         let NewCart { lines, skus, replaces, keyed, details, held_on, operator } = new;
         let deadline = skus.deadline.unwrap_or_else(deadline);
         self.check(&lines)?;
-        let Resolved { lines, skus, unknown } = resolve(&lines, &skus.found);
-        let added_up = lines.iter().map(|(&product_id, &qty)| NewLine { product: Named::Id(product_id), qty });
+        let Resolved { lines, seats, skus, unknown } = resolve(&lines, &skus.found)?;
+        let line = |(&product_id, &qty): (&i64, &i64)| NewLine { product: Named::Id(product_id), qty, seats: None };
+        let added_up = lines.iter().map(line);
         self.check_quantities(&added_up.collect::<Vec<_>>()).map_err(|error| with_skus(error.into(), &skus))?;
-        let taken = match (lines.first_key_value(), lines.len(), unknown.is_empty(), replaces) {
+        let taken = match (lines.first_key_value(), lines.len(), unknown.is_empty() && seats.is_empty(), replaces) {
             (Some((&product_id, &qty)), 1, true, None) => {
                 let taken = self.queue_for_hold(NewHold { product_id, qty, keyed, details, held_on, operator }).await;
                 taken.map_err(|error| of_line(error, product_id, qty))
             }
             _ => {
                 let hold_id = mint_id();
-                let request = CartRequest { hold_id, lines, unknown, replaces, details, keyed, held_on, operator };
-                ask(&self.carts, (), request, deadline).await
+                let lane = seats.keys().next().copied();
+                let request =
+                    CartRequest { hold_id, lines, seats, unknown, replaces, details, keyed, held_on, operator };
+                match lane {
+                    Some(product_id) => ask(&self.seats, product_id, request, deadline).await,
+                    None => ask(&self.carts, 0, request, deadline).await,
+                }
             }
         };
         taken.map_err(|error| with_skus(error, &skus))
@@ -192,15 +238,24 @@ impl Checkout {
 }
 
 /// Adds up the lines of each product.
-fn resolve(lines: &[NewLine], found: &HashMap<String, i64>) -> Resolved {
+fn resolve(lines: &[NewLine], found: &HashMap<String, i64>) -> Result<Resolved, Refusal> {
     let mut resolved = Resolved::default();
-    for (product, qty) in added_up(lines) {
+    for (product, Sum { qty, seats, differs }) in added_up(lines) {
+        if differs {
+            return Err(Refusal::InvalidSeats(SEATS_ONCE.to_owned()));
+        }
         let (product_id, sku) = match product {
             Named::Id(product_id) => (Some(product_id), None),
             Named::Sku(sku) => (found.get(&sku).copied(), Some(sku)),
         };
         match product_id {
             Some(product_id) => {
+                if resolved.lines.contains_key(&product_id)
+                    && (seats.is_some() || resolved.seats.contains_key(&product_id))
+                {
+                    return Err(Refusal::InvalidSeats(SEATS_ONCE.to_owned()));
+                }
+                resolved.seats.extend(seats.map(|seats| (product_id, seats)));
                 *resolved.lines.entry(product_id).or_insert(0) += qty;
                 resolved.skus.extend(sku.map(|sku| (product_id, sku)));
             }
@@ -213,7 +268,7 @@ fn resolve(lines: &[NewLine], found: &HashMap<String, i64>) -> Resolved {
             }),
         }
     }
-    resolved
+    Ok(resolved)
 }
 
 /// Turns the refusal of a hold of one product into that of its line.
@@ -247,7 +302,7 @@ mod tests {
     use super::*;
 
     fn line(product: Named, qty: i64) -> NewLine {
-        NewLine { product, qty }
+        NewLine { product, qty, seats: None }
     }
 
     #[test]

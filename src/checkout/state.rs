@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::clients::registry::Registry;
 use super::holds::batch::HoldWork;
-use super::holds::carts::{CartWork, Left};
+use super::holds::carts::{CartWork, Left, SeatPlans};
 use super::holds::outlook::{Fronts, Outlooks};
 use super::holds::passed_over::PassedOver;
 use super::holds::supply::Supplies;
@@ -42,6 +42,8 @@ pub struct Checkout {
     pub(crate) clients: Registry,
     pub(crate) holds: Lanes<HoldWork>,
     pub(crate) carts: Lanes<CartWork>,
+    /// Carts with seats, by the first of their ticket types.
+    pub(crate) seats: Lanes<CartWork>,
     pub(crate) product_reads: Lanes<ProductReads>,
     pub(crate) page_reads: Lanes<PageReads>,
     pub(crate) event_reads: Lanes<EventReads>,
@@ -84,6 +86,8 @@ const LIMITS: Limits = Limits {
 };
 /// Limits for carts. A batch that waits for a locked product gives up its slot, since other carts have other products.
 const CART_LIMITS: Limits = Limits { batch: 512, bytes: 768 * 1024, late: 4, ..LIMITS };
+/// Limits for carts with seats: the next batch of a lane waits for the same ticket type.
+const SEAT_LIMITS: Limits = Limits { late: 0, ..CART_LIMITS };
 /// Limits for orders. A batch that waits for a locked row gives up its slot, since other orders have other rows.
 const ORDER_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
 /// Limits for webhook deliveries, for the same reason.
@@ -110,7 +114,7 @@ impl Checkout {
             recent: Arc::clone(&recent_holds),
         };
         let holds = Lanes::new(hold_work, LIMITS);
-        let cart_work = CartWork {
+        let cart_work = || CartWork {
             database: batches.clone(),
             ttl_seconds: policy.hold_ttl_seconds,
             max_qty: policy.max_qty,
@@ -118,7 +122,9 @@ impl Checkout {
             supplies: Arc::clone(&supplies),
             products: Arc::clone(&known_products),
             left: Left::default(),
+            plans: SeatPlans::default(),
         };
+        let (carts, seats) = (Lanes::new(cart_work(), CART_LIMITS), Lanes::new(cart_work(), SEAT_LIMITS));
         let product_reads =
             Lanes::new(ProductReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
         let page_reads = Lanes::new(PageReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
@@ -144,7 +150,8 @@ impl Checkout {
             known_products,
             supplies,
             holds,
-            carts: Lanes::new(cart_work, CART_LIMITS),
+            carts,
+            seats,
             product_reads,
             page_reads,
             event_reads,
@@ -169,6 +176,7 @@ impl Checkout {
     pub async fn finish(&self) {
         self.holds.finish().await;
         self.carts.finish().await;
+        self.seats.finish().await;
         self.product_reads.finish().await;
         self.page_reads.finish().await;
         self.event_reads.finish().await;
@@ -187,7 +195,7 @@ impl Checkout {
     pub fn lanes(&self) -> usize {
         let reads = self.product_reads.count() + self.page_reads.count();
         let reads = reads + self.event_reads.count() + self.map_reads.count();
-        self.holds.count() + self.carts.count() + reads + self.orders.count() + self.events.count()
+        self.holds.count() + self.carts.count() + self.seats.count() + reads + self.orders.count() + self.events.count()
     }
 
     /// Returns the database, for the code that starts, monitors and stops it.

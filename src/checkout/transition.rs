@@ -6,9 +6,9 @@ use uuid::Uuid;
 use super::units;
 use crate::db::door::Tx;
 use crate::db::error::Failure;
-use crate::db::tables::holds;
 use crate::db::tables::order_events::{self, Reason, Transition};
 use crate::db::tables::orders::{self, Due, Order, Refunded};
+use crate::db::tables::{holds, seats};
 use crate::domain::OrderStatus;
 
 /// Cancels a pending order because a buyer gave up, or because of a failed payment (`event_id`), and puts its units back on
@@ -55,7 +55,10 @@ pub(crate) async fn pay(tx: &mut Tx<'_>, order: &Order, event_id: i64) -> Result
     order_events::insert_for_payment(tx, paid, event_id).await?;
     match order.status {
         OrderStatus::Cancelled => units::reserve(tx, order.hold_id).await,
-        _ => holds::settle(tx, &[order.hold_id]).await.map(drop),
+        _ => {
+            holds::settle(tx, &[order.hold_id]).await?;
+            if order.has_seats { seats::mark_sold(tx, order.hold_id).await } else { Ok(()) }
+        }
     }
 }
 

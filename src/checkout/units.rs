@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::db::door::Tx;
 use crate::db::error::Failure;
-use crate::db::tables::holds::{self, Counted, Returned, sum};
-use crate::db::tables::{buyer_units, products};
+use crate::db::tables::holds::{self, Counted, Returned, seats_of, sum};
+use crate::db::tables::{buyer_units, products, seats};
 use crate::domain::{HoldStatus, counter};
 
 /// Puts the units of these holds back on sale, and takes them off the counters that have them. The caller has just ended the holds or
@@ -45,11 +45,21 @@ pub(crate) async fn give_back_counted(tx: &mut Tx<'_>, rows: &[Counted]) -> Resu
         }
     }
     buyer_units::add(tx, &counters).await?;
-    products::give_back(tx, &sum(rows.iter().map(|row| row.units))).await
+    products::give_back(tx, &sum(rows.iter().map(|row| row.units))).await?;
+    give_back_seats(tx, rows).await
 }
 
-/// Reserves the units of a hold again, all of them, and counts them: those of a product with a limit per buyer now, and those that
-/// were counted before.
+/// Makes the seats of these rows free: the same holds may have others of other ticket types. The products were changed before in the
+/// same transaction, so that a batch which takes seats sees them with their units.
+async fn give_back_seats(tx: &mut Tx<'_>, rows: &[Counted]) -> Result<(), Failure> {
+    for (product_id, (hold_ids, count)) in seats_of(rows) {
+        seats::give_back(tx, product_id, &hold_ids, count).await?;
+    }
+    Ok(())
+}
+
+/// Reserves the units of a hold again, all of them and the same seats, and counts them: those of a product with a limit per buyer
+/// now, and those that were counted before.
 ///
 /// # Errors
 /// [`Failure::OutOfStock`] when there are not enough; [`Failure::OverLimit`] when they would pass the limit of their buyer.
@@ -57,7 +67,8 @@ pub(crate) async fn reserve(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<(), Failur
     let rows = holds::list_to_reserve(tx, hold_id).await?;
     count_again(tx, hold_id, &rows).await?;
     for row in rows {
-        if !products::reserve(tx, row.product_id, row.qty, row.max_per_buyer).await? {
+        let reserved = products::reserve(tx, row.product_id, row.qty, row.max_per_buyer).await?;
+        if !reserved || !seats::take_again(tx, hold_id, row.product_id, &row.seats).await? {
             return Err(Failure::OutOfStock);
         }
     }

@@ -75,6 +75,8 @@ migrations! {
     51 "products_by_event",
     52 "products_plain_without_tickets",
     53 "seats",
+    54 "holds_seats",
+    55 "orders_seats",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

@@ -157,6 +157,12 @@ statements! {
         Insert = "insert" { rows },
         LIST = "list",
         LIST_MAP = "list_map",
+        ListFree = "list_free" { product_id, limit },
+        ListFreeSome = "list_free_some" { product_id, seats },
+        Take = "take" { product_id, seats, hold_ids },
+        TakeAgain = "take_again" { product_id, hold_id, labels },
+        GiveBack = "give_back" { product_id, hold_ids },
+        MarkSold = "mark_sold" { hold_ids },
     }
     product_trail {
         Insert = "insert" { rows },
@@ -167,6 +173,7 @@ statements! {
         Insert = "insert" { rows },
         InsertWithOrderTime = "insert_with_order_time" { rows },
         InsertCounted = "insert_counted" { rows },
+        InsertWithSeats = "insert_with_seats" { rows },
         Find = "find" { ids },
         LIST_IDS = "list_ids",
         FIND_NEXT_DUE = "find_next_due",
@@ -216,6 +223,7 @@ statements! {
     }
     orders {
         Insert = "insert" { rows },
+        InsertWithSeats = "insert_with_seats" { rows },
         FindTerms = "find_terms" { order_id },
         Find = "find" { ids },
         FindPlaced = "find_placed" { ids },
@@ -386,6 +394,7 @@ statements! {
         FIND_PAGE_OF_ORDERS = "find_page_of_orders",
         FIND_PAGE_OF_PAYMENT_EVENTS = "find_page_of_payment_events",
         FIND_PAGE_OF_PRODUCT_TRAIL = "find_page_of_product_trail",
+        FIND_PAGE_OF_SEATS = "find_page_of_seats",
         FIND_TIME = "find_time",
         HOLD_DEADLINE_TOO_LATE = "hold_deadline_too_late",
         HOLD_LINES_DIFFER = "hold_lines_differ",
@@ -403,6 +412,8 @@ statements! {
         ORDER_WITHOUT_CHARGE = "order_without_charge",
         ORDER_WITHOUT_HOLD = "order_without_hold",
         PRODUCT_TRAIL_BROKEN = "product_trail_broken",
+        SEAT_SOLD_WRONGLY = "seat_sold_wrongly",
+        SEAT_WITHOUT_HOLD = "seat_without_hold",
         SUCCESS_DEAD = "success_dead",
         SUCCESS_IGNORED_WRONGLY = "success_ignored_wrongly",
         SUCCESS_WITHOUT_CHARGE = "success_without_charge",
@@ -415,6 +426,7 @@ statements! {
         SUM_HOLDS = "sum_holds",
         SUM_LINES = "sum_lines",
         SUM_PRODUCT_TRAIL = "sum_product_trail",
+        SUM_SEATS = "sum_seats",
         SUM_TOTALS = "sum_totals",
         SUM_TRAILS = "sum_trails",
         SUM_TRANSITIONS = "sum_transitions",

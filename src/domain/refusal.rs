@@ -4,6 +4,7 @@ use chrono::NaiveDateTime;
 use uuid::Uuid;
 
 use super::missing::Missing;
+use super::seat_refusal::SeatRefusal;
 
 /// Why a request is refused. [`Refusal::code`] is the stable name that clients program against.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -114,9 +115,9 @@ pub enum Refusal {
     /// The stock of a seated ticket type is the number of its seats.
     #[error("The stock of a seated ticket type is the number of its seats; add seats instead.")]
     StockIsSeats,
-    /// A hold of a seated ticket type by a number of units.
-    #[error("The units of this product are seats, which cannot be held by their number.")]
-    SeatsRequired,
+    /// The seats cannot be had.
+    #[error("{0}")]
+    Seats(#[from] SeatRefusal),
     /// Another product has the sku.
     #[error("Another product has this sku.")]
     SkuTaken {
@@ -347,7 +348,7 @@ impl Refusal {
             Self::SeatExists { .. } => "seat_exists",
             Self::NotSeated => "not_seated",
             Self::StockIsSeats => "stock_is_seats",
-            Self::SeatsRequired => "seats_required",
+            Self::Seats(refusal) => refusal.code(),
             Self::SkuTaken { .. } => "sku_taken",
             Self::StockNotHere => "stock_not_here",
             Self::StockReserved { .. } => "stock_reserved",
@@ -431,13 +432,17 @@ pub struct RefusedLine {
 
 /// The codes of refused lines, the worst first. Those that no time changes come before those that end by themselves, so that
 /// the refusal of a hold names a time to come back only if all of its refused lines do.
-const WORST_FIRST: [&str; 11] = [
+const WORST_FIRST: [&str; 15] = [
     "product_not_found",
     "seats_required",
+    "not_seated",
+    "seat_not_found",
     "invalid_quantity",
     "buyer_required",
     "sale_ended",
     "sold_out",
+    "seat_taken",
+    "seats_not_adjacent",
     "buyer_limit",
     "held_units_limit",
     "sale_paused",
@@ -470,7 +475,7 @@ mod tests {
         let later = Refusal::SaleNotStarted { sale_starts_at: NaiveDateTime::MIN, retry_after_seconds: 7 };
         let worst_first = [
             Refusal::ProductNotFound,
-            Refusal::SeatsRequired,
+            Refusal::Seats(SeatRefusal::Required),
             Refusal::InvalidQuantity { max: 1 },
             Refusal::BuyerRequired,
             Refusal::SaleEnded,

@@ -10,6 +10,7 @@ use super::json::object;
 use super::problem::Problem;
 use super::values::{Timestamp, Whole, Word};
 use crate::checkout::{HoldLine, Kept, Named, NewLine};
+use crate::domain::seating::SeatWish;
 use crate::domain::{Details, HoldStatus, Metadata};
 
 /// A request for a hold: of one product, `product_id` and `qty`, or of several, `items`.
@@ -53,17 +54,23 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
     T::deserialize(deserializer).map(Some)
 }
 
-/// A line of a request for a hold: its product, by `product_id` or by `sku`, and how many units.
+/// A line of a request for a hold: its product, by `product_id` or by `sku`, and how many units, or which seats.
 #[derive(Debug, Object, Deserialize)]
-#[oai(rename = "CreateHoldItem", deny_unknown_fields, skip_serializing_if_is_none)]
+#[oai(rename = "CreateHoldItem", deny_unknown_fields, skip_serializing_if_is_none, example)]
 #[serde(try_from = "ItemFields")]
 pub struct CreateItem {
     /// The product's id.
     product_id: Option<Whole>,
     /// The product's sku, instead of its id.
     sku: Option<String>,
-    /// Number of units, from 1 to the configured limit.
-    qty: Whole,
+    /// Number of units, from 1 to the configured limit. A line that names `seats` has none.
+    qty: Option<Whole>,
+    /// The labels of seats of a seated ticket type: all of them are held, or none.
+    seats: Option<Vec<String>>,
+    /// `true`: the best `qty` seats that are available.
+    best_available: Option<bool>,
+    /// With `best_available`: whether the seats may be apart where not as many are free beside each other; `true` by default.
+    split: Option<bool>,
 }
 
 /// The fields of a [`CreateItem`] as they are sent, from an object only.
@@ -77,18 +84,42 @@ struct ItemObject {
     product_id: Option<Whole>,
     #[serde(default, deserialize_with = "given")]
     sku: Option<String>,
-    qty: Whole,
+    #[serde(default, deserialize_with = "given")]
+    qty: Option<Whole>,
+    #[serde(default, deserialize_with = "given")]
+    seats: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
+    best_available: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    split: Option<bool>,
 }
 
 impl TryFrom<ItemFields> for CreateItem {
     type Error = &'static str;
 
     fn try_from(ItemFields(item): ItemFields) -> Result<Self, Self::Error> {
-        let ItemObject { product_id, sku, qty } = item;
-        match product_id.is_some() == sku.is_some() {
-            true => Err("a line must have either `product_id` or `sku`"),
-            false => Ok(Self { product_id, sku, qty }),
+        let ItemObject { product_id, sku, qty, seats, best_available, split } = item;
+        if product_id.is_some() == sku.is_some() {
+            return Err("a line must have either `product_id` or `sku`");
         }
+        if qty.is_some() == seats.is_some() {
+            return Err("a line must have either `qty` or `seats`");
+        }
+        if seats.is_some() && best_available.is_some() {
+            return Err("a line must have either `seats` or `best_available`");
+        }
+        if split.is_some() && best_available != Some(true) {
+            return Err("`split` is for lines with `best_available`");
+        }
+        Ok(Self { product_id, sku, qty, seats, best_available, split })
+    }
+}
+
+impl Example for CreateItem {
+    fn example() -> Self {
+        let seats = ["A-12-7", "A-12-8"].map(str::to_owned).to_vec();
+        let product_id = Some(Whole(1));
+        Self { product_id, sku: None, qty: None, seats: Some(seats), best_available: None, split: None }
     }
 }
 
@@ -98,7 +129,16 @@ impl CreateItem {
             (Some(Whole(product_id)), _) => Named::Id(product_id),
             (None, sku) => Named::Sku(sku?),
         };
-        Some(NewLine { product, qty: self.qty.0 })
+        let seats = match (self.seats, self.best_available) {
+            (Some(labels), _) => Some(SeatWish::Named(labels)),
+            (None, Some(true)) => Some(SeatWish::Best { split: self.split.unwrap_or(true) }),
+            (None, _) => None,
+        };
+        let qty = match (&seats, self.qty) {
+            (Some(SeatWish::Named(labels)), _) => i64::try_from(labels.len()).ok()?,
+            (_, qty) => qty?.0,
+        };
+        Some(NewLine { product, qty, seats })
     }
 }
 
@@ -120,7 +160,9 @@ impl CreateHold {
         match (self.product_id, self.qty, self.items.take()) {
             (Some(Whole(product_id)), Some(Whole(qty)), None) => Ok(match replaces {
                 None => Asked::One { product_id, qty },
-                Some(_) => Asked::Cart { lines: vec![NewLine { product: Named::Id(product_id), qty }], replaces },
+                Some(_) => {
+                    Asked::Cart { lines: vec![NewLine { product: Named::Id(product_id), qty, seats: None }], replaces }
+                }
             }),
             (None, None, Some(items)) => {
                 let lines = items.into_iter().filter_map(CreateItem::line).collect();
@@ -136,7 +178,7 @@ impl CreateHold {
 
 /// One product of a hold.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename = "HoldItem")]
+#[oai(rename = "HoldItem", skip_serializing_if_is_none)]
 pub struct HoldItem {
     /// The product's id.
     product_id: i64,
@@ -144,12 +186,15 @@ pub struct HoldItem {
     qty: i64,
     /// Price of one unit, in minor units of the hold's currency; later changes of the price do not affect it.
     unit_price_minor: i64,
+    /// The labels of its seats, if its units are seats. After their units went back on sale, those that it had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seats: Option<Vec<String>>,
 }
 
 impl From<&HoldLine> for HoldItem {
     fn from(line: &HoldLine) -> Self {
-        let HoldLine { product_id, qty, unit_price_minor, .. } = *line;
-        Self { product_id, qty, unit_price_minor }
+        let HoldLine { product_id, qty, unit_price_minor, ref seats, .. } = *line;
+        Self { product_id, qty, unit_price_minor, seats: seats.as_deref().map(<[String]>::to_vec) }
     }
 }
 

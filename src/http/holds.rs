@@ -86,12 +86,14 @@ denials! {
              `items` has each line that cannot be had. `hold_used` (with its `order_id`), `hold_expired`, `hold_released`: the \
              hold to replace is not active any more. `buyer_limit`: one buyer may have no more units of this product; \
              `held_units_limit`: one caller may hold no more units at a time. Both with `limit` and `yours`, and with `Retry-After` \
-             while holds that have run out are being given back.",
+             while holds that have run out are being given back. `seat_taken`: some of the named seats are not free. \
+             `seats_not_adjacent`: with `split: false`, not as many are free beside each other.",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
         422 "`invalid_quantity`, `invalid_items`, `mixed_currencies`, `invalid_body`, `invalid_buyer`, `buyer_mismatch`, \
              `buyer_required`, `invalid_reference`, `invalid_metadata`, `idempotency_key_reuse`; `seats_required`: the units of \
-             a seated ticket type are seats, and cannot be held by their number",
+             a seated ticket type are seats, which a line names or asks for with `best_available`; `seat_not_found`, `not_seated`; \
+             `invalid_seats`: a seat is named twice, or lines of one ticket type ask for seats in different ways",
     }
 }
 denials! {
@@ -108,7 +110,8 @@ denials! {
              `hold_expired`, `hold_released`.",
         413 "`body_too_large`",
         415 "`unsupported_media_type`",
-        422 "`invalid_body`; `invalid_change`: no unit would be left, a product is named twice, or `qty` stands for several products",
+        422 "`invalid_body`; `invalid_change`: no unit would be left, a product is named twice, `qty` stands for several products, \
+             or some seats of a ticket type would be left: keep all of them or none",
     }
 }
 denials! {

@@ -51,7 +51,7 @@ impl Example for CreateOrder {
 
 /// A product in an order.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename = "OrderItem")]
+#[oai(rename = "OrderItem", skip_serializing_if_is_none)]
 pub struct ItemBody {
     /// The product's id.
     product_id: i64,
@@ -59,6 +59,9 @@ pub struct ItemBody {
     qty: i64,
     /// Price of one unit, in minor units of the order's currency.
     unit_price_minor: i64,
+    /// The labels of its seats, if its units are seats. After their units went back on sale, those that it had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seats: Option<Vec<String>>,
 }
 
 /// An order.
@@ -101,6 +104,7 @@ impl From<Placed> for OrderBody {
             product_id: hold.product_id,
             qty: hold.qty,
             unit_price_minor: hold.unit_price_minor,
+            seats: hold.seats.as_deref().map(<[String]>::to_vec),
         };
         let (buyer, reference, metadata) = written(placed.details.as_deref());
         let order = placed.order;

@@ -4,7 +4,7 @@ use poem_openapi::Object;
 use serde::Serialize;
 
 use super::values::Text;
-use crate::domain::{Refusal, RefusedLine};
+use crate::domain::{Refusal, RefusedLine, SeatRefusal};
 
 /// A line of a list that cannot be applied.
 #[derive(Debug, Clone, Object, Serialize)]
@@ -45,6 +45,9 @@ pub(super) struct ItemProblem {
     /// With `buyer_limit` and `held_units_limit`: the units that count already.
     #[serde(skip_serializing_if = "Option::is_none")]
     yours: Option<i64>,
+    /// With `seat_taken` and `seat_not_found`: the labels of the seats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seats: Option<Vec<String>>,
     /// The stable name of the kind of problem.
     code: Text,
 }
@@ -58,6 +61,11 @@ impl From<RefusedLine> for ItemProblem {
             }
             _ => (None, None),
         };
-        Self { product_id, sku, requested, available_stock, limit, yours, code: Text(refusal.code()) }
+        let code = Text(refusal.code());
+        let seats = match refusal {
+            Refusal::Seats(SeatRefusal::Taken { seats } | SeatRefusal::NotFound { seats }) => Some(seats),
+            _ => None,
+        };
+        Self { product_id, sku, requested, available_stock, limit, yours, seats, code }
     }
 }

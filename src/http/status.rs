@@ -2,8 +2,8 @@
 
 use poem::http::StatusCode;
 
-use crate::domain::Refusal;
 use crate::domain::refusal::worst;
+use crate::domain::{Refusal, SeatRefusal};
 
 /// Returns the status of the response to a refused request.
 pub(super) fn status(refusal: &Refusal) -> StatusCode {
@@ -50,6 +50,7 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::ClientRevoked
         | Refusal::ClientKeyExists
         | Refusal::TooManyClientKeys => StatusCode::CONFLICT,
+        Refusal::Seats(refusal) => status_of_seats(refusal),
         Refusal::RefusedLines(lines) => worst(lines).map_or(StatusCode::CONFLICT, status),
         Refusal::InvalidQuantity { .. }
         | Refusal::BuyerRequired
@@ -69,12 +70,18 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::EventCurrency { .. }
         | Refusal::NotSeated
         | Refusal::StockIsSeats
-        | Refusal::SeatsRequired
         | Refusal::StockNotHere
         | Refusal::InvalidLines(_)
         | Refusal::InvalidClientName
         | Refusal::InvalidKid
         | Refusal::InvalidPublicKey
         | Refusal::NotAStorefront => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+fn status_of_seats(refusal: &SeatRefusal) -> StatusCode {
+    match refusal {
+        SeatRefusal::Taken { .. } | SeatRefusal::NotAdjacent => StatusCode::CONFLICT,
+        SeatRefusal::Required | SeatRefusal::NotFound { .. } => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }

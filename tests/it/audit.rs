@@ -109,7 +109,14 @@ impl Scene {
                  {returns_at}, {changes} FROM holds WHERE id = {held}"
             )
         };
+        let seat = |set: &str| {
+            let columns = "product_id, n, section, row_name, label, row_n, place, row_rank, hold_id, sold";
+            format!("INSERT INTO seats ({columns}) VALUES ({spare_product}, 1, 'A', '1', 'A-1-1', 1, 1, 1, {set})")
+        };
         vec![
+            damage(Kind::SeatsNotConserved, &spare_product.to_string(), moved("kind = 'seated'")),
+            damage(Kind::SeatWithoutHold, &spare_product.to_string(), seat(&format!("{held}, FALSE"))),
+            damage(Kind::SeatSoldWrongly, &spare_product.to_string(), seat("NULL, TRUE")),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("created", "NULL")),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("stock", "'{}'")),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("changed", "NULL")),
@@ -250,11 +257,20 @@ impl Scene {
 
 /// Empties every table except `products`, and sets all their units free.
 async fn forget_everything(shop: &Shop) {
-    for table in
-        ["holds", "hold_owners", "buyer_units", "orders", "order_events", "payment_events", "charges", "product_trail"]
-    {
+    for table in [
+        "holds",
+        "hold_owners",
+        "buyer_units",
+        "orders",
+        "order_events",
+        "payment_events",
+        "charges",
+        "product_trail",
+        "seats",
+    ] {
         shop.execute(&format!("DELETE FROM {table}")).await;
     }
+    shop.execute("UPDATE products SET kind = NULL WHERE kind IS NOT NULL").await;
     shop.execute("UPDATE products SET reserved = 0, max_per_buyer = NULL, limit_state = NULL").await;
 }
 

@@ -28,6 +28,8 @@ fn filled(statement: &sql::Source) -> String {
         "holds/insert" => 7,
         "holds/insert_with_order_time" => 8,
         "holds/insert_counted" => 10,
+        "holds/insert_with_seats" => 11,
+        "orders/insert_with_seats" => 7,
         "products/insert_all" => 15,
         "products/insert_ticket_type" => 19,
         "seats/insert" => 8,

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use holdfast::db::packets::Packet as _;
+use holdfast::db::packets::OneTrip as _;
 use holdfast::db::packets::counters::Counted;
 use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::take_holds::TakeHolds;

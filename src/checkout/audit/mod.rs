@@ -9,6 +9,7 @@
 
 mod pace;
 pub mod report;
+mod seats;
 mod sums;
 
 use std::collections::HashMap;
@@ -99,6 +100,8 @@ async fn look_at_everything(tx: &mut Tx<'_>) -> Result<Report, Failure> {
         pace: Pace::start(),
     };
     let (products, holds) = audit.add_up_products(tx).await?;
+    // beside the products: a change of their table makes an audit that has not read them yet start again
+    audit.look_at_seats(tx).await?;
     audit.add_up_counters(tx).await?;
     let looked_at = LookedAt {
         products,

@@ -6,7 +6,7 @@ use super::batch::{Batch, HoldJob, Refused, Replays};
 use crate::batch::Attempt;
 use crate::checkout::products::known::Known;
 use crate::db::error::Error;
-use crate::domain::Refusal;
+use crate::domain::{Refusal, SeatRefusal};
 
 impl Batch<'_> {
     /// Returns the jobs that the terms of the product allow, and the copies. When what is remembered allows all jobs, nothing is
@@ -39,7 +39,7 @@ impl Batch<'_> {
         let (mut admitted, mut refused) = (Vec::new(), Vec::new());
         for job in jobs {
             match &closed {
-                _ if is_seated => refused.push((Refusal::SeatsRequired, job)),
+                _ if is_seated => refused.push((Refusal::Seats(SeatRefusal::Required), job)),
                 Some(refusal) => refused.push((refusal.clone(), job)),
                 None if job.request.qty > max => refused.push((Refusal::InvalidQuantity { max }, job)),
                 None if is_limited && job.request.buyer().is_none() => refused.push((Refusal::BuyerRequired, job)),

@@ -336,6 +336,7 @@ fn answer(
                     order_ttl_seconds: terms.sale.order_seconds(),
                     held_on,
                     changes: 0,
+                    seats: None,
                 };
                 if single {
                     recent.record(hold_id, hold.clone());

@@ -133,10 +133,11 @@ struct Reduction {
 impl Reduction {
     /// Returns the units that go back on sale, with the counters of their rows.
     fn freed_of(&self, rows: &[Counted]) -> Vec<Counted> {
-        let counters: BTreeMap<i64, _> = rows.iter().map(|row| (row.units.product_id, row.counters)).collect();
+        let rows: BTreeMap<i64, &Counted> = rows.iter().map(|row| (row.units.product_id, row)).collect();
         let freed = |&units: &Units| {
-            let counters = counters.get(&units.product_id).copied().unwrap_or_default();
-            Counted { units, counters }
+            let row = rows.get(&units.product_id);
+            let counters = row.map(|row| row.counters).unwrap_or_default();
+            Counted { units, counters, has_seats: row.is_some_and(|row| row.has_seats) }
         };
         self.freed.iter().map(freed).collect()
     }
@@ -148,11 +149,16 @@ impl Reduction {
     fn of(lines: &[HoldLine], kept: &Kept) -> Result<Self, Refusal> {
         let wanted = wanted(lines, kept)?;
         let mut reduction = Self::default();
-        for &HoldLine { id: hold_id, product_id, qty, .. } in lines {
+        for &HoldLine { id: hold_id, product_id, qty, ref seats, .. } in lines {
             let left = wanted.get(&product_id).copied().unwrap_or(qty);
             match left {
                 0 => reduction.removed.push(product_id),
                 left if left > qty => return Err(Refusal::HoldNotLarger { product_id, qty }),
+                left if left < qty && seats.is_some() => {
+                    return Err(Refusal::InvalidChange(
+                        "it keeps all seats of a ticket type or none; replace it to keep some of them",
+                    ));
+                }
                 left => drop(reduction.kept.insert(product_id, left)),
             }
             if left < qty {
@@ -223,6 +229,7 @@ mod tests {
             order_ttl_seconds: None,
             held_on: None,
             changes: 0,
+            seats: None,
         };
         units.iter().map(line).collect()
     }

@@ -66,7 +66,7 @@ impl Checkout {
     /// [`Refusal::InvalidQuantity`], [`Refusal::ProductNotFound`], [`Refusal::IdempotencyKeyReuse`]; when there are not enough
     /// units, [`Refusal::AllHeld`] if enough may come back, else [`Refusal::SoldOut`]; while the product is not sold,
     /// [`Refusal::SaleNotStarted`], [`Refusal::SaleEnded`] or [`Refusal::SalePaused`]; [`Refusal::BuyerRequired`] and
-    /// [`Refusal::BuyerLimit`] of a product with a limit per buyer; [`Refusal::SeatsRequired`] of a seated ticket type; [`Refusal::HeldUnitsLimit`]; [`Error::Overloaded`] when too many
+    /// [`Refusal::BuyerLimit`] of a product with a limit per buyer; [`Refusal::Seats`] of a seated ticket type; [`Refusal::HeldUnitsLimit`]; [`Error::Overloaded`] when too many
     /// requests wait for this product.
     pub async fn create_hold(&self, new: NewHold) -> Result<Taken, Error> {
         record(self.queue_for_hold(new).await)

@@ -118,8 +118,20 @@ impl Supplies {
         Ok(supply)
     }
 
-    /// Gives back this product's expired holds; `first` is the deadline of the first row that may come back.
-    async fn expire_due(&self, database: &Database, product_id: i64, first: NaiveDateTime) -> Result<(), Error> {
+    /// Gives back this product's expired holds, whatever units are on sale. Returns whether some of them came back, by this call or
+    /// by another transaction.
+    pub(super) async fn give_back_due(&self, database: &Database, product_id: i64, sale: &Sale) -> Result<bool, Error> {
+        let before = self.read(database, product_id, sale, 1).await?;
+        let Some(&first) = before.returns.first().filter(|_| before.first_returns_in_us <= 0) else { return Ok(false) };
+        if self.expire_due(database, product_id, first).await? {
+            return Ok(true);
+        }
+        Ok(self.read(database, product_id, sale, 1).await?.returns.first() != Some(&first))
+    }
+
+    /// Gives back this product's expired holds; `first` is the deadline of the first row that may come back. Returns whether some
+    /// of them came back.
+    async fn expire_due(&self, database: &Database, product_id: i64, first: NaiveDateTime) -> Result<bool, Error> {
         let passed_over = &self.passed_over;
         let after = passed_over.place_of(product_id).into_iter().fold(Place::before(first), Place::max);
         let mut window = Window { after, age: Duration::ZERO, limit: DUE };
@@ -128,10 +140,11 @@ impl Supplies {
             match pass {
                 // all rows of the page are passed over: read the next one
                 Pass::Done(Seen { last: Some(last), done: 0, .. }) => window.after = last,
-                _ => break,
+                Pass::Done(Seen { done, .. }) => return Ok(done > 0),
+                Pass::Raced | Pass::Paused => break,
             }
         }
-        Ok(())
+        Ok(false)
     }
 }
 

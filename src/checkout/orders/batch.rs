@@ -365,11 +365,13 @@ fn draft(request: &OrderRequest, rows: &[HoldLine]) -> Draft {
         ttl_seconds: rows.iter().filter_map(|row| row.order_ttl_seconds).min(),
         held: rows.iter().filter_map(|row| Some((row.held_on?, row.qty))).collect(),
         changes: rows.first().map_or(0, |row| row.changes),
+        has_seats: rows.iter().any(|row| row.seats.is_some()),
     }
 }
 
 fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> Placed {
-    let Draft { order_id, hold_id, total_minor, currency, details, ttl_seconds, .. } = draft(request, &items);
+    let Draft { order_id, hold_id, total_minor, currency, details, ttl_seconds, has_seats, .. } =
+        draft(request, &items);
     let order = Order {
         id: order_id,
         hold_id,
@@ -381,6 +383,7 @@ fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> 
         refunded_minor: 0,
         refunded_currency: None,
         restocked: false,
+        has_seats,
     };
     Placed { order, details, items, replayed: false }
 }

@@ -7,6 +7,7 @@ pub mod pay_orders;
 pub mod place_orders;
 pub mod take_carts;
 pub mod take_holds;
+pub mod take_seats;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -25,6 +26,23 @@ use super::tables::orders;
 /// its jobs then run alone.
 const BOUND: Duration = Duration::from_millis(1500);
 
+/// A packet whose statements travel in one round trip.
+pub trait OneTrip: Packet {
+    /// Returns the statements, in the order of the locks.
+    fn statements(&self) -> Vec<String>;
+
+    /// Reads the replies to [`OneTrip::statements`], one each.
+    ///
+    /// # Errors
+    /// Those of [`Packet::exchange`].
+    fn read(&self, replies: Vec<Reply>) -> Result<Self::Outcome, Failure>;
+}
+
+/// Sends the statements of a packet together.
+async fn one_trip<P: OneTrip>(packet: &P, tx: &mut Tx<'_>) -> Result<P::Outcome, Failure> {
+    packet.read(tx.packet(&packet.statements()).await?)
+}
+
 /// Statements of one transaction that travel together.
 pub trait Packet: Sync {
     /// What the replies say.
@@ -38,15 +56,12 @@ pub trait Packet: Sync {
         None
     }
 
-    /// Returns the statements, in the order of the locks.
-    fn statements(&self) -> Vec<String>;
-
-    /// Reads the replies to [`Packet::statements`], one each.
+    /// Sends the statements, in the order of the locks, and reads their replies.
     ///
     /// # Errors
     /// [`Failure::Stale`] when something that was read before has changed, or an earlier attempt of this very packet is still
     /// being committed; [`Failure::Changed`] when it can only be the former.
-    fn read(&self, replies: Vec<Reply>) -> Result<Self::Outcome, Failure>;
+    fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>>;
 
     /// Returns the read of its orders that an event has changed or waits for, by their ids or those of their holds
     /// ([`orders::list_touched`]). It travels with the COMMIT, and sees what is committed by then. `known`: an earlier attempt
@@ -89,19 +104,17 @@ pub async fn send_and_look<P: Packet>(
                     wait_for_disk(tx).await?;
                     return Ok(outcome);
                 }
-                let statements = packet.statements();
                 let bound = packet.bound().filter(|_| !tx.after_unknown());
-                let replies = tx.packet(&statements);
-                let replies = match bound {
-                    Some(bound) => timeout(bound, replies).await.unwrap_or(LOCKED),
-                    None => replies.await,
+                let outcome = match bound {
+                    Some(bound) => timeout(bound, packet.exchange(tx)).await.unwrap_or(Err(LOCKED)),
+                    None => packet.exchange(tx).await,
                 };
-                let replies = match tx.after_unknown() {
+                let outcome = match tx.after_unknown() {
                     // the COMMIT of the earlier attempt took effect after the look for its rows
-                    true => replies.map_err(|failure| raced(failure, "an earlier attempt")),
-                    false => replies,
+                    true => outcome.map_err(|failure| raced(failure, "an earlier attempt")),
+                    false => outcome,
                 };
-                packet.read(replies?).map_err(|failure| match failure {
+                outcome.map_err(|failure| match failure {
                     Failure::Stale(what) => tx.stale(what),
                     Failure::CountersOver(_) if tx.after_unknown() => tx.stale("buyer_units/list_over"),
                     other => other,
@@ -114,7 +127,7 @@ pub async fn send_and_look<P: Packet>(
 }
 
 /// A row of the packet stays locked.
-const LOCKED: Result<Vec<Reply>, Failure> = Err(Failure::Abandoned("a row of the batch stays locked"));
+const LOCKED: Failure = Failure::Abandoned("a row of the batch stays locked");
 
 /// Takes the replies to `N` statements.
 fn exactly<const N: usize>(replies: Vec<Reply>) -> Result<[Reply; N], Failure> {

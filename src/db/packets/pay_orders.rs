@@ -9,14 +9,14 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{BOUND, Packet, exactly};
+use super::{BOUND, OneTrip, Packet, exactly, one_trip};
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
 use crate::db::literal::{Literal, rows};
 use crate::db::sql;
 use crate::db::tables::order_events::Reason;
 use crate::db::tables::orders::Order;
-use crate::db::tables::{holds, orders, payment_events};
+use crate::db::tables::{holds, orders, payment_events, seats};
 use crate::domain::{ChargeStatus, EventStatus, OrderStatus, PaymentEvent, Reference};
 
 /// A success whose order is pending.
@@ -48,15 +48,7 @@ pub struct PayOrders<'a> {
     pub step: u64,
 }
 
-impl Packet for PayOrders<'_> {
-    /// The ids in the inbox, by key.
-    type Outcome = HashMap<Vec<u8>, i64>;
-
-    /// A single payment holds up no other one.
-    fn bound(&self) -> Option<Duration> {
-        (self.successes.len() > 1).then_some(BOUND)
-    }
-
+impl OneTrip for PayOrders<'_> {
     /// The ids are read directly behind the INSERT that generates them: `LAST_INSERT_ID()` is theirs until the trails get ids.
     fn statements(&self) -> Vec<String> {
         let last = (self.successes.len().saturating_sub(1) as u64) * self.step;
@@ -74,7 +66,7 @@ impl Packet for PayOrders<'_> {
     /// [`Failure::Stale`] when another transaction has used an order, a key or a charge since it was read;
     /// [`Failure::Changed`] by [`ID_STEP`] when the ids in the inbox are not those in the other rows.
     fn read(&self, replies: Vec<Reply>) -> Result<Self::Outcome, Failure> {
-        let [inbox, generated, paid @ ..] = exactly::<6>(replies)?;
+        let [inbox, generated, paid @ ..] = exactly::<6>(without_seats(replies, &self.successes)?)?;
         all_changed(inbox.affected, paid, self.successes.len())?;
         let id = |row| mysql_async::from_row_opt(row).map_err(|error| Failure::Broken(error.to_string()));
         let mut generated: Vec<(Vec<u8>, i64)> = generated.rows.into_iter().map(id).collect::<Result<_, _>>()?;
@@ -86,6 +78,20 @@ impl Packet for PayOrders<'_> {
             return Err(Failure::Changed(ID_STEP));
         }
         Ok(generated.into_iter().collect())
+    }
+}
+
+impl Packet for PayOrders<'_> {
+    /// The ids in the inbox, by key.
+    type Outcome = HashMap<Vec<u8>, i64>;
+
+    /// A single payment holds up no other one.
+    fn bound(&self) -> Option<Duration> {
+        (self.successes.len() > 1).then_some(BOUND)
+    }
+
+    fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
+        one_trip(self, tx).boxed()
     }
 
     fn list_touched(&self, _known: bool) -> Option<String> {
@@ -125,13 +131,7 @@ pub struct ApplyPayments<'a> {
     pub successes: Vec<Success<'a>>,
 }
 
-impl Packet for ApplyPayments<'_> {
-    type Outcome = ();
-
-    fn bound(&self) -> Option<Duration> {
-        Some(BOUND)
-    }
-
+impl OneTrip for ApplyPayments<'_> {
     fn statements(&self) -> Vec<String> {
         let event_ids: Vec<i64> = self.successes.iter().filter_map(|success| success.event_id).collect();
         let processing = self.successes.iter().map(|success| success.processing).max().unwrap_or_default();
@@ -145,8 +145,20 @@ impl Packet for ApplyPayments<'_> {
     /// # Errors
     /// [`Failure::Stale`] when an event, an order or a charge changed since it was read.
     fn read(&self, replies: Vec<Reply>) -> Result<(), Failure> {
-        let [inbox, paid @ ..] = exactly::<5>(replies)?;
+        let [inbox, paid @ ..] = exactly::<5>(without_seats(replies, &self.successes)?)?;
         all_changed(inbox.affected, paid, self.successes.len())
+    }
+}
+
+impl Packet for ApplyPayments<'_> {
+    type Outcome = ();
+
+    fn bound(&self) -> Option<Duration> {
+        Some(BOUND)
+    }
+
+    fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
+        one_trip(self, tx).boxed()
     }
 
     fn list_touched(&self, _known: bool) -> Option<String> {
@@ -168,16 +180,35 @@ impl Packet for ApplyPayments<'_> {
     }
 }
 
-/// Returns the statements that pay the orders: charges, orders, trails, holds.
-fn pay(successes: &[Success<'_>], step: u64) -> [String; 4] {
+/// Returns the statements that pay the orders: charges, orders, trails, holds, and seats if there are some.
+fn pay(successes: &[Success<'_>], step: u64) -> Vec<String> {
     let order_ids: Vec<Uuid> = successes.iter().map(|success| success.order.id).collect();
     let hold_ids: Vec<Uuid> = successes.iter().map(|success| success.order.hold_id).collect();
-    [
+    let mut statements = vec![
         insert_charges(successes, step),
         orders::mark_all_paid(&order_ids),
         insert_trails(successes, step),
         holds::settle_all(&hold_ids),
-    ]
+    ];
+    let with_seats: Vec<Uuid> = with_seats(successes).collect();
+    if !with_seats.is_empty() {
+        statements.push(seats::mark_sold_all(&with_seats));
+    }
+    statements
+}
+
+/// Returns the holds of the orders with seats.
+fn with_seats(successes: &[Success<'_>]) -> impl Iterator<Item = Uuid> {
+    successes.iter().filter(|success| success.order.has_seats).map(|success| success.order.hold_id)
+}
+
+/// Takes the reply about seats off, if there is one: each hold had at least one.
+fn without_seats(mut replies: Vec<Reply>, successes: &[Success<'_>]) -> Result<Vec<Reply>, Failure> {
+    let holds = with_seats(successes).count() as u64;
+    if holds > 0 && replies.pop().is_none_or(|sold| sold.affected < holds) {
+        return Err(Failure::Broken(format!("the seats of {holds} paid orders were not marked sold")));
+    }
+    Ok(replies)
 }
 
 /// Returns the read of the orders of these successes that other events have changed or wait for.
@@ -353,6 +384,7 @@ mod tests {
             refunded_minor: 0,
             refunded_currency: None,
             restocked: false,
+            has_seats: false,
         };
         let short_key = PaymentEvent { txn_id: event.txn_id.clone(), ..bare.clone() };
         for event in [event, bare, short_key] {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::counters::Counters;
 use super::keys::Keys;
-use super::{Packet, exactly};
+use super::{OneTrip, Packet, exactly, one_trip};
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
 use crate::db::guard;
@@ -48,6 +48,8 @@ pub struct Draft {
     pub held: Vec<(Uuid, i64)>,
     /// How often that hold had been changed when the total was computed.
     pub changes: i64,
+    /// Whether some of its units are seats.
+    pub has_seats: bool,
 }
 
 /// What all orders of one batch have in common.
@@ -83,18 +85,26 @@ impl<'a> PlaceOrders<'a> {
         Self { drafts, ttl_seconds, keys }
     }
 
+    fn row<'d>(&self, draft: &'d Draft) -> [Literal<'d>; 6] {
+        [
+            Literal::Id(draft.order_id),
+            Literal::Id(draft.hold_id),
+            Literal::Number(draft.total_minor),
+            Literal::Bytes(draft.currency.as_bytes()),
+            Literal::Code("NOW(6)"),
+            Literal::Later("created_at", draft.ttl_seconds.unwrap_or(self.ttl_seconds)),
+        ]
+    }
+
     fn insert(&self) -> String {
-        let values = self.drafts.iter().map(|draft| {
-            [
-                Literal::Id(draft.order_id),
-                Literal::Id(draft.hold_id),
-                Literal::Number(draft.total_minor),
-                Literal::Bytes(draft.currency.as_bytes()),
-                Literal::Code("NOW(6)"),
-                Literal::Later("created_at", draft.ttl_seconds.unwrap_or(self.ttl_seconds)),
-            ]
-        });
-        sql::orders::Insert { rows: rows(values) }.text()
+        if !self.drafts.iter().any(|draft| draft.has_seats) {
+            return sql::orders::Insert { rows: rows(self.drafts.iter().map(|draft| self.row(draft))) }.text();
+        }
+        let row = |draft| {
+            let [id, hold, total, currency, created, pay_by] = self.row(draft);
+            [id, hold, total, currency, created, pay_by, Literal::Number(draft.has_seats.into())]
+        };
+        sql::orders::InsertWithSeats { rows: rows(self.drafts.iter().map(row)) }.text()
     }
 
     /// Returns the owners to store, sorted by order.
@@ -139,10 +149,7 @@ impl<'a> PlaceOrders<'a> {
     }
 }
 
-impl Packet for PlaceOrders<'_> {
-    /// `None` when there was no order to make.
-    type Outcome = Option<PlacedAt>;
-
+impl OneTrip for PlaceOrders<'_> {
     fn statements(&self) -> Vec<String> {
         let mut statements: Vec<String> = self.keys.statement().into_iter().collect();
         if let Some(first) = self.first() {
@@ -186,6 +193,15 @@ impl Packet for PlaceOrders<'_> {
             Some(Ok((created_at, pay_by))) => Ok(Some(PlacedAt { created_at, pay_by })),
             _ => Err(Failure::Broken("the times of a batch of orders cannot be read".to_owned())),
         }
+    }
+}
+
+impl Packet for PlaceOrders<'_> {
+    /// `None` when there was no order to make.
+    type Outcome = Option<PlacedAt>;
+
+    fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
+        one_trip(self, tx).boxed()
     }
 
     fn list_touched(&self, known: bool) -> Option<String> {
@@ -233,6 +249,7 @@ mod tests {
             ttl_seconds: (number > 0).then_some(31_536_000),
             held: is_held.then(|| (Uuid::from_u128(u128::MAX - number), 20_000)).into_iter().collect(),
             changes: i64::from(i32::MAX),
+            has_seats: false,
         };
         let length = |count: u128, is_held: bool| {
             let drafts = (0..count).map(|number| draft(number, is_held)).collect();

@@ -11,15 +11,15 @@ use uuid::Uuid;
 
 use super::counters::{Counted, LimitPass};
 use super::keys::Keys;
-use super::{BOUND, Packet};
+use super::{BOUND, OneTrip, Packet, one_trip};
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
 use crate::db::guard::exactly;
 use crate::db::literal::{Literal, rows};
 use crate::db::sql;
 use crate::db::tables::holds::{self, HoldLine, sum};
-use crate::db::tables::owners;
 use crate::db::tables::products::{self, Terms, UnitsOnTerms};
+use crate::db::tables::{owners, seats};
 use crate::domain::Details;
 
 /// What a cart adds to the packet beside its lines at most, in bytes: the lines of a hold that it replaces.
@@ -51,6 +51,8 @@ pub struct CartLine {
     /// The terms of the product, as they were read before; the packet takes effect only if they still hold. They are the same in
     /// all lines of a product.
     pub terms: Arc<Terms>,
+    /// The labels of its seats, if its units are seats.
+    pub seats: Option<Arc<[String]>>,
 }
 
 /// A batch of carts. Without carts, the packet only makes copies of earlier requests durable.
@@ -104,11 +106,17 @@ fn row_with_order_time<'a>(line: (&'a Cart, &'a CartLine)) -> [Literal<'a>; 8] {
 }
 
 impl TakeCarts<'_> {
-    fn lines(&self) -> impl Iterator<Item = (&Cart, &CartLine)> {
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&Cart, &CartLine)> {
         self.carts.iter().flat_map(|cart| cart.lines.iter().map(move |line| (cart, line)))
     }
 
-    fn insert(&self) -> String {
+    pub(super) fn insert(&self) -> String {
+        if self.lines().any(|(_, line)| line.seats.is_some()) {
+            let lines = self.lines().map(|(_, line)| line.seats.as_ref().map(|labels| labels.join("\n")));
+            let labels: Vec<Option<String>> = lines.collect();
+            let values = self.lines().zip(&labels).map(|(line, labels)| self.row_with_seats(line, labels));
+            return sql::holds::InsertWithSeats { rows: rows(values) }.text();
+        }
         if !self.counted.marks.is_empty() {
             return sql::holds::InsertCounted { rows: rows(self.lines().map(|line| self.row_counted(line))) }.text();
         }
@@ -125,17 +133,23 @@ impl TakeCarts<'_> {
         [id, product, qty, price, currency, expires, returns, order_seconds, mark(buyer), mark(held)]
     }
 
+    fn row_with_seats<'a>(&self, line: (&'a Cart, &'a CartLine), labels: &'a Option<String>) -> [Literal<'a>; 11] {
+        let [id, product, qty, price, currency, expires, returns, order_seconds, buyer, held] = self.row_counted(line);
+        let labels = Literal::text(labels);
+        [id, product, qty, price, currency, expires, returns, order_seconds, buyer, held, labels]
+    }
+
     /// Returns the units to reserve, by product.
-    fn units(&self) -> UnitsOnTerms<'_> {
+    pub(super) fn units(&self) -> UnitsOnTerms<'_> {
         let mut units = UnitsOnTerms::new();
-        for (_, CartLine { product_id, qty, terms }) in self.lines() {
+        for (_, CartLine { product_id, qty, terms, .. }) in self.lines() {
             units.entry(*product_id).or_insert((0, &**terms)).0 += qty;
         }
         units
     }
 
     /// Returns the statements that end the replaced holds, and read their lines after that.
-    fn release(&self) -> Option<[String; 2]> {
+    pub(super) fn release(&self) -> Option<[String; 2]> {
         let mut hold_ids: Vec<Uuid> = self.replaced.iter().map(|row| row.units.hold_id).collect();
         hold_ids.dedup();
         (!hold_ids.is_empty()).then(|| [holds::release_all(&hold_ids), holds::list_counted_of(&hold_ids)])
@@ -143,7 +157,7 @@ impl TakeCarts<'_> {
 
     /// Returns the statement that gives the units of replaced holds back. It locks the products of all carts, too: the statement
     /// behind it must not lock a product with a smaller id than these.
-    fn give_back(&self, taken: &UnitsOnTerms<'_>) -> Option<String> {
+    pub(super) fn give_back(&self, taken: &UnitsOnTerms<'_>) -> Option<String> {
         let mut units = sum(self.replaced.iter().map(|row| row.units));
         if units.is_empty() {
             return None;
@@ -153,16 +167,26 @@ impl TakeCarts<'_> {
         }
         Some(products::give_back_replaced(&units))
     }
-}
 
-impl Packet for TakeCarts<'_> {
-    type Outcome = TakenCarts;
-
-    /// That of a single cart, too: it holds up the single holds of its other products.
-    fn bound(&self) -> Option<Duration> {
-        Some(BOUND)
+    /// Returns the statements that make the seats of replaced holds free. Their products are locked by then.
+    pub(super) fn give_back_seats(&self) -> impl Iterator<Item = String> {
+        let types = holds::seats_of(&self.replaced).into_iter();
+        types.map(|(product_id, (hold_ids, _))| seats::give_back_all(product_id, &hold_ids))
     }
 
+    /// Reads the replies to [`Self::give_back_seats`].
+    ///
+    /// # Errors
+    /// [`Failure::Broken`] when the holds have another number of seats than their rows say.
+    pub(super) fn read_seats(&self, mut next: impl FnMut() -> Result<Reply, Failure>) -> Result<(), Failure> {
+        for (product_id, (hold_ids, count)) in holds::seats_of(&self.replaced) {
+            seats::given_back(next()?.affected, product_id, &hold_ids, count)?;
+        }
+        Ok(())
+    }
+}
+
+impl OneTrip for TakeCarts<'_> {
     fn statements(&self) -> Vec<String> {
         let mut statements: Vec<String> = self.keys.statement().into_iter().collect();
         let Some((&Cart { hold_id, .. }, &CartLine { product_id, .. })) = self.lines().next() else {
@@ -177,6 +201,7 @@ impl Packet for TakeCarts<'_> {
         statements.extend(self.counted.counters.statements());
         statements.extend(self.counted.passes.iter().map(LimitPass::insert));
         statements.extend(self.give_back(&units));
+        statements.extend(self.give_back_seats());
         statements.push(products::take_all(&units));
         statements.push(products::find_left_of_all(units.keys().copied(), hold_id, product_id));
         statements
@@ -219,9 +244,23 @@ impl Packet for TakeCarts<'_> {
         if !self.replaced.is_empty() {
             let products = sum(self.replaced.iter().map(|row| row.units)).len();
             exactly("products/give_back_replaced", next()?.affected, products, Failure::Changed)?;
+            self.read_seats(&mut next)?;
         }
         exactly("products/take_all", next()?.affected, self.units().len(), Failure::Changed)?;
         left(next()?)
+    }
+}
+
+impl Packet for TakeCarts<'_> {
+    type Outcome = TakenCarts;
+
+    /// That of a single cart, too: it holds up the single holds of its other products.
+    fn bound(&self) -> Option<Duration> {
+        Some(BOUND)
+    }
+
+    fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
+        one_trip(self, tx).boxed()
     }
 
     /// Finds the rows of an earlier attempt: all of them, or none.
@@ -236,7 +275,7 @@ impl Packet for TakeCarts<'_> {
 }
 
 /// Reads what the batch left.
-fn left(reply: Reply) -> Result<TakenCarts, Failure> {
+pub(super) fn left(reply: Reply) -> Result<TakenCarts, Failure> {
     type Columns = (i64, i64, Option<NaiveDateTime>);
     let read = |row| mysql_async::from_row_opt(row).map_err(|error| Failure::Broken(error.to_string()));
     let rows: Vec<Columns> = reply.rows.into_iter().map(read).collect::<Result<_, _>>()?;
@@ -255,11 +294,13 @@ mod tests {
     fn length(carts: i64, sale: &Sale, replaced: i64, limited: bool) -> usize {
         let terms = Arc::new(Terms { price_minor: i64::MAX, currency: "EUR".to_owned(), sale: sale.clone() });
         let product = |cart: i64| i64::MAX - cart;
-        let line = |cart: i64| CartLine { product_id: product(cart), qty: 99_999, terms: Arc::clone(&terms) };
+        let line =
+            |cart: i64| CartLine { product_id: product(cart), qty: 99_999, terms: Arc::clone(&terms), seats: None };
         let cart = |cart: i64| Cart { hold_id: Uuid::max(), lines: vec![line(cart)], ttl_seconds: 31_536_000 };
         let units = |line: i64| holds::Units { hold_id: Uuid::max(), product_id: i64::MIN + line, qty: 99_999 };
         let counter = |line: i64| Uuid::from_u128(u128::MAX - u128::from(line.unsigned_abs()));
-        let old = |line: i64| holds::Counted { units: units(line), counters: [Some(counter(line)), None] };
+        let old =
+            |line: i64| holds::Counted { units: units(line), counters: [Some(counter(line)), None], has_seats: false };
         let mut counted = Counted::default();
         (0..replaced).for_each(|line| counted.counters.take_off(counter(line), 99_999));
         if limited {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::counters::{Counted, LimitPass};
 use super::keys::Keys;
-use super::{BOUND, Packet, exactly};
+use super::{BOUND, OneTrip, Packet, exactly, one_trip};
 use crate::db::column::column;
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
@@ -155,15 +155,7 @@ impl TakeHolds<'_> {
     }
 }
 
-impl Packet for TakeHolds<'_> {
-    type Outcome = TakenHolds;
-
-    /// Counters are other rows than the product, on which all holds of the batch wait: other batches may lock them while they wait
-    /// for products of their own.
-    fn bound(&self) -> Option<Duration> {
-        (self.holds.len() > 1 && !self.counted.marks.is_empty()).then_some(BOUND)
-    }
-
+impl OneTrip for TakeHolds<'_> {
     fn statements(&self) -> Vec<String> {
         let mut statements: Vec<String> = self.keys.statement().into_iter().collect();
         if let Some(&(first, _)) = self.holds.first() {
@@ -208,6 +200,20 @@ impl Packet for TakeHolds<'_> {
             false if let Some(refusal) = refusal => Err(refusal.into()),
             false => Err(Refusal::SoldOut { available_stock: available }.into()),
         }
+    }
+}
+
+impl Packet for TakeHolds<'_> {
+    type Outcome = TakenHolds;
+
+    /// Counters are other rows than the product, on which all holds of the batch wait: other batches may lock them while they wait
+    /// for products of their own.
+    fn bound(&self) -> Option<Duration> {
+        (self.holds.len() > 1 && !self.counted.marks.is_empty()).then_some(BOUND)
+    }
+
+    fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
+        one_trip(self, tx).boxed()
     }
 
     /// Finds the rows of an earlier attempt: all of them, or none.

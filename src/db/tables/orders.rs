@@ -43,6 +43,8 @@ pub struct Order {
     pub refunded_currency: Option<String>,
     /// Whether its units went back on sale with the refund.
     pub restocked: bool,
+    /// Whether some of its units are seats.
+    pub has_seats: bool,
 }
 
 impl Order {
@@ -89,6 +91,7 @@ fn order(row: &Row) -> Result<Order, Failure> {
         refunded_minor: column(row, "refunded_minor")?,
         refunded_currency: column(row, "refunded_currency")?,
         restocked: column(row, "restocked")?,
+        has_seats: column::<Option<bool>>(row, "seats")?.unwrap_or_default(),
     })
 }
 

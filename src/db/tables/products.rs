@@ -297,15 +297,19 @@ pub async fn reserve(tx: &mut Tx<'_>, product_id: i64, qty: i64, max_per_buyer: 
     }
 }
 
+/// Returns the statement that puts units back on sale.
+pub fn give_back_all(units: &BTreeMap<i64, i64>) -> String {
+    let pairs = units.iter().map(|(&id, &qty)| (Literal::Number(id), Literal::Number(qty)));
+    let ids = literal::list(units.keys().map(|&id| Literal::Number(id)));
+    sql::products::GiveBack { cases: literal::cases(pairs), ids }.text()
+}
+
 /// Puts units back on sale, by product. Runs no statement when there are none.
 pub async fn give_back(tx: &mut Tx<'_>, units: &BTreeMap<i64, i64>) -> Result<(), Failure> {
     if units.is_empty() {
         return Ok(());
     }
-    let pairs = units.iter().map(|(&id, &qty)| (Literal::Number(id), Literal::Number(qty)));
-    let ids = literal::list(units.keys().map(|&id| Literal::Number(id)));
-    let statement = sql::products::GiveBack { cases: literal::cases(pairs), ids };
-    let affected = tx.execute_text(&statement.text()).await?;
+    let affected = tx.execute_text(&give_back_all(units)).await?;
     match exactly("products/give_back", affected, units.len(), Failure::Raced) {
         Err(Failure::Raced(_)) => Err(Failure::Broken(format!("a product of {units:?} is missing"))),
         other => other,

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use mysql_async::{Row, params};
+use uuid::Uuid;
 
 use crate::db::column::{column, text_column};
 use crate::db::door::Tx;
 use crate::db::error::{Failure, raced};
-use crate::db::literal::{Literal, rows};
+use crate::db::guard::exactly;
+use crate::db::literal::{self, Literal, ids, numbers, rows};
 use crate::db::sql;
 use crate::db::tables::products::in_parts;
 use crate::domain::seat_map::{MapSeat, SeatState};
+use crate::domain::seating::{PlannedSeat, SeatPlan};
 
 /// How many rows one statement inserts at most: with the longest labels, some 500 KB.
 const ROWS: usize = 500;
@@ -61,7 +64,7 @@ fn row(product_id: i64, seat: &Seat) -> [Literal<'_>; 8] {
     ]
 }
 
-/// Lists the seats of a ticket type, without their ranks.
+/// Lists the seats of a ticket type.
 pub async fn list(tx: &mut Tx<'_>, product_id: i64) -> Result<Vec<Seat>, Failure> {
     let found: Vec<Row> = tx.rows(sql::seats::LIST, params! { product_id }).await?;
     let seat = |row: &Row| {
@@ -72,10 +75,95 @@ pub async fn list(tx: &mut Tx<'_>, product_id: i64) -> Result<Vec<Seat>, Failure
             label: text_column(row, "label")?.unwrap_or_default(),
             row_n: column(row, "row_n")?,
             place: column(row, "place")?,
-            rank: 0,
+            rank: column(row, "row_rank")?,
         })
     };
     found.iter().map(seat).collect()
+}
+
+/// Reads the plan of a ticket type.
+pub async fn read_plan(tx: &mut Tx<'_>, product_id: i64) -> Result<SeatPlan, Failure> {
+    let planned = |Seat { n, label, row_n, place, rank, .. }: Seat| PlannedSeat { n, label, rank, row: row_n, place };
+    Ok(SeatPlan::new(list(tx, product_id).await?.into_iter().map(planned)))
+}
+
+/// Returns the statement that lists the best free seats of a ticket type, at most `limit`.
+pub fn list_free(product_id: i64, limit: u64) -> String {
+    let product_id = Literal::Number(product_id).into();
+    sql::seats::ListFree { product_id, limit: Literal::Count(limit).into() }.text()
+}
+
+/// Returns the statement that lists those of these seats that are free.
+pub fn list_free_some(product_id: i64, seats: &[i64]) -> String {
+    let product_id = Literal::Number(product_id).into();
+    sql::seats::ListFreeSome { product_id, seats: numbers(seats) }.text()
+}
+
+/// Returns the statement that gives seats of a ticket type to holds. It changes the rows of those that are free.
+pub fn take(product_id: i64, holds: &BTreeMap<i64, Uuid>) -> String {
+    sql::seats::Take {
+        product_id: Literal::Number(product_id).into(),
+        seats: literal::list(holds.keys().map(|&n| Literal::Number(n))),
+        hold_ids: literal::list(holds.values().map(|&hold_id| Literal::Id(hold_id))),
+    }
+    .text()
+}
+
+/// Returns the statement that makes the seats free that holds have of a ticket type.
+pub fn give_back_all(product_id: i64, hold_ids: &[Uuid]) -> String {
+    sql::seats::GiveBack { product_id: Literal::Number(product_id).into(), hold_ids: ids(hold_ids) }.text()
+}
+
+/// Makes the `count` seats free that holds have of a ticket type.
+///
+/// # Errors
+/// [`Failure::Broken`] when they have another number of seats.
+pub async fn give_back(tx: &mut Tx<'_>, product_id: i64, hold_ids: &[Uuid], count: i64) -> Result<(), Failure> {
+    let affected = tx.execute_text(&give_back_all(product_id, hold_ids)).await?;
+    given_back(affected, product_id, hold_ids, count)
+}
+
+/// Compares the number of seats that the statement of [`give_back_all`] has changed.
+///
+/// # Errors
+/// [`Failure::Broken`] when the holds had another number of seats than `count`.
+pub fn given_back(affected: u64, product_id: i64, hold_ids: &[Uuid], count: i64) -> Result<(), Failure> {
+    match i64::try_from(affected) == Ok(count) {
+        true => Ok(()),
+        false => Err(Failure::Broken(format!(
+            "{affected} seats of {count} of the ticket type {product_id} were given back for the holds {hold_ids:?}"
+        ))),
+    }
+}
+
+/// Gives a hold the seats that it had before, and marks them sold. Returns whether all of them were free; true without seats.
+pub async fn take_again(tx: &mut Tx<'_>, hold_id: Uuid, product_id: i64, labels: &[String]) -> Result<bool, Failure> {
+    if labels.is_empty() {
+        return Ok(true);
+    }
+    let statement = sql::seats::TakeAgain {
+        product_id: Literal::Number(product_id).into(),
+        hold_id: Literal::Id(hold_id).into(),
+        labels: literal::list(labels.iter().map(|label| Literal::Bytes(label.as_bytes()))),
+    };
+    let affected = tx.execute_text(&statement.text()).await?;
+    Ok(exactly("seats/take_again", affected, labels.len(), Failure::Raced).is_ok())
+}
+
+/// Returns the statement that marks the seats of holds sold.
+pub fn mark_sold_all(hold_ids: &[Uuid]) -> String {
+    sql::seats::MarkSold { hold_ids: ids(hold_ids) }.text()
+}
+
+/// Marks the seats of a hold sold.
+///
+/// # Errors
+/// [`Failure::Broken`] when it has none.
+pub async fn mark_sold(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<(), Failure> {
+    match tx.execute_text(&mark_sold_all(&[hold_id])).await? {
+        0 => Err(Failure::Broken(format!("the hold {hold_id} has no seats to mark sold"))),
+        _ => Ok(()),
+    }
 }
 
 /// Lists the seated ticket types of an event, each with its seats; `None` when there is no such event.

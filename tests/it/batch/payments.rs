@@ -9,7 +9,7 @@ use holdfast::checkout::Error;
 use holdfast::checkout::payments::receipt::Receipt;
 use holdfast::config::Config;
 use holdfast::db::packets::pay_orders::{ID_STEP, PayOrders, Success};
-use holdfast::db::packets::{Packet as _, send};
+use holdfast::db::packets::{OneTrip as _, send};
 use holdfast::db::tables::orders::Order;
 use holdfast::domain::{EventStatus, OrderStatus, PaymentEvent, Refusal};
 use mysql_async::OptsBuilder;

@@ -32,7 +32,7 @@ fn of_buyer(
 ) -> impl Future<Output = Result<Taken, Error>> + Send + use<> {
     let app = Arc::clone(app);
     let details = Details::of_hold(&Caller::anonymous(), buyer.map(str::to_owned), None, None).expect("a name");
-    let line = |&(product_id, qty): &(i64, i64)| NewLine { product: Named::Id(product_id), qty };
+    let line = |&(product_id, qty): &(i64, i64)| NewLine { product: Named::Id(product_id), qty, seats: None };
     let lines = lines.iter().map(line).collect();
     async move {
         let skus = Skus::default();
@@ -280,7 +280,7 @@ async fn a_refusal_knows_when_the_lines_of_a_cart_and_of_its_order_come_back() {
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(3).await, None);
-    let line = |(product_id, qty): (i64, i64)| NewLine { product: Named::Id(product_id), qty };
+    let line = |(product_id, qty): (i64, i64)| NewLine { product: Named::Id(product_id), qty, seats: None };
     let (lines, skus) = ([(short, 1), (long, 2)].map(line).to_vec(), Skus::default());
     let cart = NewCart { lines, skus, replaces: None, keyed: None, details: None, held_on: None, operator: None };
     let hold = checkout.create_cart(cart).await.expect("enough units").hold;

@@ -30,7 +30,7 @@ fn hold(app: &Arc<App>, product_id: i64, buyer: &str) -> impl Future<Output = An
 /// A request for a cart of a buyer.
 fn cart(app: &Arc<App>, products: [i64; 2], buyer: &str) -> impl Future<Output = Answered> + Send + use<> {
     let (app, details) = (Arc::clone(app), details(buyer));
-    let lines = products.map(|product_id| NewLine { product: Named::Id(product_id), qty: 2 }).to_vec();
+    let lines = products.map(|product_id| NewLine { product: Named::Id(product_id), qty: 2, seats: None }).to_vec();
     let cart =
         NewCart { lines, skus: Skus::default(), replaces: None, keyed: None, details, held_on: None, operator: None };
     async move { app.checkout.create_cart(cart).await }

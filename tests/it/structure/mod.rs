@@ -12,7 +12,7 @@ use self::owners::{Owned, Statement, foreign, with_variables};
 use self::source::Crate;
 
 /// The columns on which the first promise rests.
-const OWNED: [Owned; 5] = [
+const OWNED: [Owned; 7] = [
     Owned {
         table: "buyer_units",
         column: "units",
@@ -36,6 +36,18 @@ const OWNED: [Owned; 5] = [
         column: "price_minor",
         module: "db::tables::products",
         callers: &["checkout::products::changes"],
+    },
+    Owned {
+        table: "seats",
+        column: "hold_id",
+        module: "db::tables::seats",
+        callers: &["checkout::units", "db::packets"],
+    },
+    Owned {
+        table: "seats",
+        column: "sold",
+        module: "db::tables::seats",
+        callers: &["checkout::transition", "checkout::units", "db::packets"],
     },
     Owned {
         table: "orders",

@@ -1,12 +1,18 @@
 //! Events over the API: organizers, ticket types, seats, and the maps of these.
 
+mod audited;
 mod bodies;
 mod documented;
+mod held;
 mod keys;
 mod large;
 mod listed;
 mod maps;
 mod races;
+mod returned;
+mod rush;
+mod seat_batches;
+mod seat_faults;
 mod seats;
 mod sold;
 

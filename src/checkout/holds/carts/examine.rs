@@ -16,7 +16,7 @@ use crate::db::error::Error;
 use crate::db::packets::take_carts::CartLine;
 use crate::db::tables::holds::Supply;
 use crate::db::tables::products::{Product, Terms};
-use crate::domain::{Owner, Refusal, RefusedLine};
+use crate::domain::{Owner, Refusal, RefusedLine, SeatRefusal};
 
 /// Whether a cart can be had.
 enum Verdict {
@@ -66,6 +66,7 @@ impl Batch<'_> {
                 Verdict::Refused(refusal) => refused.push((refusal, job)),
             }
         }
+        self.stocks = facts.products.iter().map(|(&product_id, (product, _))| (product_id, product.stock)).collect();
         self.ledger = facts.ledger;
         self.work.left.record(facts.left);
         match still_unknown(&self.database, &mut self.again, refused).await {
@@ -132,7 +133,7 @@ type Products = BTreeMap<i64, (Product, Arc<Terms>)>;
 /// Returns the lines of a request whose products there are.
 fn lines_of(request: &CartRequest, products: &Products) -> Vec<CartLine> {
     let line = |(&product_id, &qty): (&i64, &i64)| {
-        Some(CartLine { product_id, qty, terms: Arc::clone(&products.get(&product_id)?.1) })
+        Some(CartLine { product_id, qty, terms: Arc::clone(&products.get(&product_id)?.1), seats: None })
     };
     request.lines.iter().filter_map(line).collect()
 }
@@ -165,8 +166,10 @@ fn allowed<'a>(
     max_qty: i64,
 ) -> Result<&'a Arc<Terms>, Refusal> {
     let Some((product, terms)) = product else { return Err(Refusal::ProductNotFound) };
-    if terms.sale.is_seated() {
-        return Err(Refusal::SeatsRequired);
+    match (terms.sale.is_seated(), request.seats.contains_key(&product.id)) {
+        (true, false) => return Err(Refusal::Seats(SeatRefusal::Required)),
+        (false, true) => return Err(Refusal::NotSeated),
+        _ => {}
     }
     if let Some(refusal) = terms.sale.refusal(product.server_time) {
         return Err(refusal);
@@ -247,7 +250,7 @@ impl Facts {
         let terms = allowed(request, self.products.get(&product_id), qty, self.max_qty)?;
         match self.supplies.get(&product_id) {
             Some(supply) if qty > left => Err(explain(supply, left, qty)),
-            _ => Ok(CartLine { product_id, qty, terms: Arc::clone(terms) }),
+            _ => Ok(CartLine { product_id, qty, terms: Arc::clone(terms), seats: None }),
         }
     }
 }

@@ -14,10 +14,12 @@
 mod examine;
 mod ledger;
 mod left;
+mod plans;
 mod remembered;
 mod request;
+mod seating;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,7 @@ use uuid::Uuid;
 
 use self::ledger::Ledger;
 pub(crate) use self::left::Left;
+pub(crate) use self::plans::SeatPlans;
 pub(crate) use self::request::CartRequest;
 use self::request::Replaced;
 use super::answers::{self, Taken, all, answer_stored, by_hold, refuse_all, replay};
@@ -40,6 +43,7 @@ use crate::db::packets::counters::COUNTER_BYTES;
 use crate::db::packets::keys::Keys;
 use crate::db::packets::send;
 use crate::db::packets::take_carts::{CART_BYTES, Cart, CartLine, LINE_BYTES, TakeCarts, TakenCarts};
+use crate::db::packets::take_seats::SEAT_BYTES;
 use crate::db::share::Share;
 use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::idempotency_keys;
@@ -63,6 +67,8 @@ pub(crate) struct CartWork {
     pub(crate) products: Arc<KnownProducts>,
     /// What earlier batches left.
     pub(crate) left: Left,
+    /// The plans of ticket types.
+    pub(crate) plans: SeatPlans,
 }
 
 type CartJob = JobOf<CartWork>;
@@ -75,16 +81,19 @@ struct Candidate {
 }
 
 impl Work for CartWork {
-    type Key = ();
+    /// The ticket type whose seats the carts of a lane take; 0 for carts without seats.
+    type Key = i64;
     type Request = CartRequest;
     type Response = Result<Taken, Error>;
 
-    async fn attempt(&self, (): (), jobs: Vec<CartJob>, turn: Turn, _supply: Option<i64>) -> Attempt<CartJob> {
+    async fn attempt(&self, _: i64, jobs: Vec<CartJob>, turn: Turn, _supply: Option<i64>) -> Attempt<CartJob> {
         let database = self.database.share(Share::of_batch(jobs.len()));
         let mut batch = Batch {
             work: self,
             database,
-            reads: turn != Turn::First,
+            // the number of seats tells whether a plan still holds
+            reads: turn != Turn::First || jobs.iter().any(|job| !job.request.seats.is_empty()),
+            stocks: HashMap::new(),
             again: Vec::new(),
             alone: Vec::new(),
             ledger: Ledger::default(),
@@ -106,7 +115,10 @@ impl Work for CartWork {
     fn bytes(&self, request: &CartRequest) -> usize {
         let replaced = if request.replaces.is_some() { CART_BYTES } else { 0 };
         let counters = usize::from(request.held_on.is_some()) + usize::from(request.buyer().is_some());
+        let seats = |product_id: &i64| request.lines.get(product_id).copied().unwrap_or(0);
+        let seats: i64 = request.seats.keys().map(seats).sum();
         replaced
+            + usize::try_from(seats).unwrap_or(usize::MAX / 2).saturating_mul(SEAT_BYTES)
             + request.lines.len() * (LINE_BYTES + counters * COUNTER_BYTES)
             + request.keyed.as_ref().map_or(0, idempotency_keys::row_bytes)
             + request.details.as_deref().map_or(0, owners::row_bytes)
@@ -123,6 +135,8 @@ struct Batch<'work> {
     database: Database,
     /// Whether all products are read before the packet.
     reads: bool,
+    /// The units of each product that were put on sale, as they were read.
+    stocks: HashMap<i64, i64>,
     /// Jobs that come first in the next batch.
     again: Vec<CartJob>,
     /// Jobs that cannot run in a batch.
@@ -142,6 +156,7 @@ impl Batch<'_> {
         self.again.extend(again);
         refuse_all(reused, &Refusal::IdempotencyKeyReuse.into());
         let first = self.one_per_replaced(first);
+        let first = self.alone_if_replacing(first);
         let replaced = match self.read_replaced(&first).await {
             Ok(replaced) => replaced,
             Err(error) => {
@@ -164,7 +179,10 @@ impl Batch<'_> {
                 return self.refuse(jobs, &error);
             }
         };
-        self.write(candidates, rest, replays, &replaced).await
+        match candidates.iter().any(|candidate| !candidate.job.request.seats.is_empty()) {
+            true => self.write_seats(candidates, rest, replays, &replaced).await,
+            false => self.write(candidates, rest, replays, &replaced).await,
+        }
     }
 
     /// Keeps one job for each hold that is replaced. The others come again in the next batch, when the outcome of the first one
@@ -326,7 +344,7 @@ impl Batch<'_> {
 /// Returns the rows of a cart that was just taken.
 fn lines(request: &CartRequest, cart: Cart, taken_at: NaiveDateTime) -> Vec<HoldLine> {
     let Cart { hold_id, lines, ttl_seconds } = cart;
-    let line = |CartLine { product_id, qty, terms }: CartLine| HoldLine {
+    let line = |CartLine { product_id, qty, terms, seats }: CartLine| HoldLine {
         id: hold_id,
         product_id,
         qty,
@@ -340,6 +358,7 @@ fn lines(request: &CartRequest, cart: Cart, taken_at: NaiveDateTime) -> Vec<Hold
         order_ttl_seconds: terms.sale.order_seconds(),
         held_on: request.held_on,
         changes: 0,
+        seats,
     };
     lines.into_iter().map(line).collect()
 }

@@ -46,7 +46,7 @@ impl Batch<'_> {
                     return None;
                 }
                 *wanted.entry(product_id).or_insert(0) += qty;
-                lines.push(CartLine { product_id, qty, terms: Arc::clone(terms) });
+                lines.push(CartLine { product_id, qty, terms: Arc::clone(terms), seats: None });
             }
             carts.push(self.cart(request, lines)?);
         }

@@ -9,6 +9,7 @@ use crate::checkout::holds::answers::Identified;
 use crate::checkout::keys::Keyable;
 use crate::db::tables::holds::{Counted, HoldLine};
 use crate::db::tables::idempotency_keys::IdempotentRequest;
+use crate::domain::seating::SeatWish;
 use crate::domain::{Details, HoldStatus, Owner, Refusal, RefusedLine};
 
 /// A request for a hold of several products, or for one that replaces another.
@@ -18,6 +19,8 @@ pub(crate) struct CartRequest {
     pub(crate) hold_id: Uuid,
     /// Products with quantities, each product once.
     pub(crate) lines: BTreeMap<i64, i64>,
+    /// The seats that some of the lines ask for, by ticket type.
+    pub(crate) seats: BTreeMap<i64, SeatWish>,
     /// Lines whose sku no product has.
     pub(crate) unknown: Vec<RefusedLine>,
     /// The hold that it replaces, of the same owner.

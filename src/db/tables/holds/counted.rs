@@ -6,7 +6,7 @@ use mysql_async::{Row, params};
 use uuid::Uuid;
 
 use super::units::{Units, units};
-use crate::db::column::{bytes, column, id, id_column, state};
+use crate::db::column::{bytes, column, id, id_column, state, text_column};
 use crate::db::door::Tx;
 use crate::db::error::Failure;
 use crate::db::guard::exactly;
@@ -22,6 +22,19 @@ pub struct Counted {
     pub units: Units,
     /// The counters.
     pub counters: [Option<Uuid>; 2],
+    /// Whether the units are seats.
+    pub has_seats: bool,
+}
+
+/// Returns the seats that these rows have, by ticket type: the holds, and how many seats they have together.
+pub fn seats_of(rows: &[Counted]) -> BTreeMap<i64, (Vec<Uuid>, i64)> {
+    let mut types: BTreeMap<i64, (Vec<Uuid>, i64)> = BTreeMap::new();
+    for Counted { units, .. } in rows.iter().filter(|row| row.has_seats) {
+        let (hold_ids, count) = types.entry(units.product_id).or_default();
+        hold_ids.push(units.hold_id);
+        *count += units.qty;
+    }
+    types
 }
 
 /// One row of a hold whose units a late payment takes again.
@@ -37,6 +50,8 @@ pub struct Returned {
     pub max_per_buyer: Option<i64>,
     /// The owner of the hold.
     pub owner: Owner,
+    /// The labels of the seats that it had; none for other units.
+    pub seats: Vec<String>,
 }
 
 /// A hold whose units are out and not counted.
@@ -66,7 +81,8 @@ pub fn list_counted_of(hold_ids: &[Uuid]) -> String {
 pub fn read_counted(found: &[Row]) -> Result<Vec<Counted>, Failure> {
     let counted = |row: &Row| {
         let units = units((column(row, "id")?, column(row, "product_id")?, column(row, "qty")?))?;
-        Ok(Counted { units, counters: [id_column(row, "counted_on")?, id_column(row, "held_on")?] })
+        let counters = [id_column(row, "counted_on")?, id_column(row, "held_on")?];
+        Ok(Counted { units, counters, has_seats: column(row, "has_seats")? })
     };
     found.iter().map(counted).collect()
 }
@@ -81,9 +97,16 @@ pub async fn list_to_reserve(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Retur
             counted_on: id_column(row, "counted_on")?,
             max_per_buyer: column(row, "max_per_buyer")?,
             owner: owners::owner(row)?.unwrap_or_default(),
+            seats: seats(row)?.unwrap_or_default(),
         })
     };
     found.iter().map(returned).collect()
+}
+
+/// Reads the labels of the seats of a row.
+pub(super) fn seats(row: &Row) -> Result<Option<Vec<String>>, Failure> {
+    let labels = text_column(row, "seats")?;
+    Ok(labels.map(|labels| labels.lines().map(str::to_owned).collect()))
 }
 
 /// Finds where a page of `rows` rows behind a hold ends; `None` when fewer follow.

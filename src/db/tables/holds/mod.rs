@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 pub use self::counted::{
     Counted, Returned, Uncounted, find_page_end, has_any, list_counted, list_counted_of, list_to_reserve,
-    list_uncounted, mark_counted, read_counted,
+    list_uncounted, mark_counted, read_counted, seats_of,
 };
 use self::units::units;
 pub use self::units::{Units, sum};
@@ -57,6 +57,8 @@ pub struct HoldLine {
     pub held_on: Option<Uuid>,
     /// How often the units or the deadline of the hold were changed; the same in all of its rows.
     pub changes: i64,
+    /// The labels of its seats; `None` for other units.
+    pub seats: Option<Arc<[String]>>,
 }
 
 impl HoldLine {
@@ -135,6 +137,7 @@ pub(in crate::db) fn line(row: &Row) -> Result<HoldLine, Failure> {
         changes: column(row, "changes")?,
         server_time: column(row, "server_time")?,
         held_on: id_column(row, "held_on")?,
+        seats: counted::seats(row)?.map(Arc::from),
     })
 }
 

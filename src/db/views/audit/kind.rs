@@ -13,6 +13,9 @@ macro_rules! kinds {
                 UnitsNotConserved = "units_not_conserved",
                 /// It does not have the units of the holds and orders that it counts (a counter, by its id in the table).
                 CounterWrong = "counter_wrong",
+                /// Its seats are not as many as its stock, or those that are not free not as many as its reserved units (a ticket
+                /// type, by its product).
+                SeatsNotConserved = "seats_not_conserved",
                 /// The sums disagree, and no check finds a wrong row (all tables).
                 SumsDisagree = "sums_disagree",
             }
@@ -23,7 +26,7 @@ macro_rules! kinds {
             pub(super) fn statement(self) -> Option<&'static str> {
                 match self {
                     $(Self::$variant => Some(sql::audit::$statement),)+
-                    Self::UnitsNotConserved | Self::CounterWrong | Self::SumsDisagree => None,
+                    Self::UnitsNotConserved | Self::CounterWrong | Self::SeatsNotConserved | Self::SumsDisagree => None,
                 }
             }
         }
@@ -87,4 +90,8 @@ kinds! {
     ChargeRefundMismatch = "charge_refund_mismatch" CHARGE_REFUND_MISMATCH,
     /// A row of its trail changes nothing, or creates it a second time (a product).
     ProductTrailBroken = "product_trail_broken" PRODUCT_TRAIL_BROKEN,
+    /// A seat of it is in a hold that is missing, does not name it, or whose units are back on sale (a ticket type, by its product).
+    SeatWithoutHold = "seat_without_hold" SEAT_WITHOUT_HOLD,
+    /// A seat of it is sold and its order is not paid, or the other way round (a ticket type, by its product).
+    SeatSoldWrongly = "seat_sold_wrongly" SEAT_SOLD_WRONGLY,
 }

@@ -7,6 +7,7 @@
 mod counters;
 mod kind;
 mod page;
+mod seats;
 mod sums;
 
 use chrono::NaiveDateTime;
@@ -19,8 +20,9 @@ use crate::db::sql;
 pub use self::counters::{CountedSum, has_limits, list_counted, list_counters, sum_counted, sum_counters};
 pub use self::kind::Kind;
 pub use self::page::{
-    CHARGES, COUNTERS, EVENTS, HOLDS, Key, ORDERS, PRODUCT_TRAIL, Page, TRANSITIONS, Table, find_page,
+    CHARGES, COUNTERS, EVENTS, HOLDS, Key, ORDERS, PRODUCT_TRAIL, Page, SEATS, TRANSITIONS, Table, find_page,
 };
+pub use self::seats::{SeatSum, sum_seats};
 pub use self::sums::{
     ChargeSum, Counters, EventSum, HoldSum, TrailSum, TransitionSum, UnitSum, Units, WaitingSum, count_uneven_holds,
     count_wrong_totals, list_products, sum_charges, sum_due_charges, sum_events, sum_holds, sum_product_trail,
@@ -82,7 +84,7 @@ mod tests {
 
     #[test]
     fn every_check_is_named_like_its_findings_and_belongs_to_a_table() {
-        let tables = [HOLDS, ORDERS, TRANSITIONS, EVENTS, CHARGES, PRODUCT_TRAIL];
+        let tables = [HOLDS, ORDERS, TRANSITIONS, EVENTS, CHARGES, PRODUCT_TRAIL, SEATS];
         for &kind in Kind::ALL {
             let Some(statement) = kind.statement() else { continue };
             assert!(statement.starts_with(&format!("-- audit/{kind}: ")), "{kind}");

@@ -174,6 +174,14 @@ pub const PRODUCT_TRAIL: Table = Table {
     own_checks: &[Kind::ProductTrailBroken],
 };
 
+/// Seats; a page ends between two ticket types.
+pub const SEATS: Table = Table {
+    find_page: sql::audit::FIND_PAGE_OF_SEATS,
+    kind_of_key: KindOfKey::Number,
+    checks: &[],
+    own_checks: &[Kind::SeatWithoutHold, Kind::SeatSoldWrongly],
+};
+
 /// A range of rows of a table, in the order of its key.
 #[derive(Debug, Clone)]
 pub struct Page {

@@ -1,7 +1,7 @@
 //! Samples of counters of units, and of what marks and counts them.
 
 use holdfast::db::literal::{self, Literal};
-use holdfast::db::packets::Packet as _;
+use holdfast::db::packets::OneTrip as _;
 use holdfast::db::packets::counters::Counted;
 use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::take_holds::TakeHolds;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use chrono::NaiveDateTime;
 use holdfast::db::due::Place;
 use holdfast::db::literal::{self, Literal, Text};
-use holdfast::db::packets::Packet as _;
+use holdfast::db::packets::OneTrip as _;
 use holdfast::db::packets::counters::Counted;
 use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::pay_orders::{PayOrders, Success};
@@ -240,11 +240,11 @@ fn take_carts_with(rows: i64, first: Option<(i64, Sale)>) -> Vec<String> {
         let first = first.clone().filter(|_| place == 0);
         let (product_id, sale) = first.unwrap_or_else(|| (PLAIN + place, Sale::default()));
         let terms = Arc::new(Terms { price_minor: 4999, currency: "EUR".to_owned(), sale });
-        CartLine { product_id, qty: 1, terms }
+        CartLine { product_id, qty: 1, terms, seats: None }
     };
     let cart = |place: i64| Cart { hold_id: hold(NEW + place), lines: vec![line(place)], ttl_seconds: 120 };
     let units = |number: i64| Units { hold_id: hold(number), product_id: product_of(number), qty: 1 };
-    let old = |number: i64| holds::Counted { units: units(number), counters: [None; 2] };
+    let old = |number: i64| holds::Counted { units: units(number), counters: [None; 2], has_seats: false };
     let packet = TakeCarts {
         carts: (0..rows).map(cart).collect(),
         owners: Vec::new(),
@@ -274,7 +274,15 @@ fn place_each(rows: i64) -> Vec<String> {
 }
 
 fn place_with(rows: i64, seconds: impl Fn(i64) -> Option<u64>) -> Vec<String> {
-    let draft = |number: i64| Draft {
+    place_all(some(&ACTIVE, rows).map(|number| Draft { ttl_seconds: seconds(number), ..draft(number) }))
+}
+
+fn place_all(drafts: impl Iterator<Item = Draft>) -> Vec<String> {
+    PlaceOrders::new(drafts.collect(), 900, Keys::default()).statements()
+}
+
+fn draft(number: i64) -> Draft {
+    Draft {
         order_id: order(number),
         chosen: true,
         hold_id: hold(number),
@@ -282,12 +290,11 @@ fn place_with(rows: i64, seconds: impl Fn(i64) -> Option<u64>) -> Vec<String> {
         total_minor: 4999,
         currency: "EUR".to_owned(),
         details: Some(details()),
-        ttl_seconds: seconds(number),
+        ttl_seconds: None,
         held: Vec::new(),
         changes: 0,
-    };
-    let drafts: Vec<Draft> = some(&ACTIVE, rows).map(draft).collect();
-    PlaceOrders::new(drafts, 900, Keys::default()).statements()
+        has_seats: false,
+    }
 }
 
 fn pay(rows: i64) -> Vec<String> {
@@ -302,6 +309,7 @@ fn pay(rows: i64) -> Vec<String> {
         refunded_minor: 0,
         refunded_currency: None,
         restocked: false,
+        has_seats: false,
     };
     let pairs: Vec<(PaymentEvent, Order)> = some(&PENDING, rows)
         .map(|number| (payment(fill::order(number), &format!("new {number}")), order(number)))
@@ -345,8 +353,8 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
         "seats" => tickets::seats(verb, at),
         "buyer_units" => limits::buyer_units(verb, at),
         "product_trail" => checkout::product_trail(verb, at),
-        "holds" => checkout::holds(verb, at).or_else(|| limits::holds(verb, at)),
-        "orders" => checkout::orders(verb, at),
+        "holds" => checkout::holds(verb, at).or_else(|| limits::holds(verb, at)).or_else(|| tickets::holds(verb, at)),
+        "orders" => checkout::orders(verb, at).or_else(|| tickets::orders(verb, at)),
         "hold_owners" => owners::of_holds(verb, at),
         "order_owners" => owners::of_orders(verb, at),
         "order_events" => checkout::order_events(verb, at),
@@ -363,7 +371,7 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
         "payment_event_deliveries" => payments::deliveries(verb, at),
         "payment_links" => payments::links(verb, at),
         "unmatched_objects" => payments::objects(verb, at),
-        "audit" => audit::audit(verb, rows).or_else(|| limits::audit(verb, at)),
+        "audit" => audit::audit(verb, rows).or_else(|| limits::audit(verb, at)).or_else(|| tickets::audit(verb, at)),
         "readiness" => Some(once(at, hits(0).brace("row", Literal::Number(1)))),
         _ => None,
     }

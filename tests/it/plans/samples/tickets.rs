@@ -1,11 +1,20 @@
 //! Samples of organizers, events, ticket types and seats.
 
+use std::sync::Arc;
+
 use holdfast::db::literal::{self, Literal};
+use holdfast::db::packets::OneTrip as _;
+use holdfast::db::packets::counters::Counted;
+use holdfast::db::packets::keys::Keys;
+use holdfast::db::packets::place_orders::Draft;
+use holdfast::db::packets::take_carts::{Cart, CartLine, TakeCarts};
+use holdfast::db::tables::products::Terms;
+use holdfast::db::tables::seats;
 use holdfast::domain::{Sale, Ticket, TicketKind};
 use mysql_async::Value;
 
 use super::super::fill::*;
-use super::{At, Sample, built, bytes, hits, once, take_carts_with, take_for};
+use super::{At, NEW, Sample, built, bytes, draft, hits, once, page, place_all, some, take_carts_with, take_for};
 
 /// The terms of a ticket type.
 fn of_event(product_id: i64) -> Sale {
@@ -73,8 +82,70 @@ pub(super) fn events(verb: &str, at: At) -> Option<Vec<Sample>> {
     })
 }
 
-pub(super) fn seats(verb: &str, at: At) -> Option<Vec<Sample>> {
+pub(super) fn holds(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let rows = at.rows;
+    let line = |place: i64| CartLine {
+        product_id: SEATED.start,
+        qty: 1,
+        terms: Arc::new(Terms { price_minor: 4999, currency: "EUR".to_owned(), sale: Sale::default() }),
+        seats: Some(Arc::from([label(place)])),
+    };
+    let cart = |place: i64| Cart { hold_id: hold(NEW + place), lines: vec![line(place)], ttl_seconds: 120 };
+    let packet = || TakeCarts {
+        carts: (0..rows).map(cart).collect(),
+        owners: Vec::new(),
+        replaced: Vec::new(),
+        counted: Counted::default(),
+        keys: Keys::default(),
+    };
+    (verb == "insert_with_seats").then(|| built(rows, packet().statements()))
+}
+
+pub(super) fn orders(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let drafts = || some(&ACTIVE, at.rows).map(|number| Draft { has_seats: true, ..draft(number) });
+    (verb == "insert_with_seats").then(|| built(at.rows, place_all(drafts())))
+}
+
+/// Returns the label of a seat, by its number.
+fn label(n: i64) -> String {
+    format!("A-{}-{}", 1 + (n - 1) / 50, 1 + n % 50)
+}
+
+pub(super) fn audit(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let first = SEATED.start;
     Some(match verb {
+        "find_page_of_seats" => {
+            let from = |first: i64| page(at.rows).bind("first", first).bind("offset", at.rows - 1);
+            vec![from(i64::MIN), from(first + 7)]
+        }
+        // one ticket type, as a page has it
+        "sum_seats" | "seat_without_hold" | "seat_sold_wrongly" => {
+            once(at, page(SEATS).bind("first", first).bind("last", first))
+        }
+        _ => return None,
+    })
+}
+
+pub(super) fn seats(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let (rows, first) = (at.rows, SEATED.start);
+    let free = || (1..=rows).map(|place| 2 * place);
+    let held = || (1..=rows).map(|place| hold(2 * place - 1)).collect::<Vec<_>>();
+    Some(match verb {
+        "list_free" => {
+            // the best ones, and all
+            let all = once(at, Sample { packet: vec![seats::list_free(first, u64::MAX)], ..hits(SEATS / 2) });
+            built(rows, [seats::list_free(first, rows.unsigned_abs())]).into_iter().chain(all).collect()
+        }
+        "list_free_some" => built(rows, [seats::list_free_some(first, &free().collect::<Vec<_>>())]),
+        "take" => built(rows, [seats::take(first, &free().map(|n| (n, hold(NEW + n))).collect())]),
+        "take_again" => {
+            let labels: Vec<String> = free().map(label).collect();
+            let labels = literal::list(labels.iter().map(|label| Literal::Bytes(label.as_bytes())));
+            let sample = hits(rows).brace("product_id", Literal::Number(first)).brace("labels", labels);
+            vec![sample.brace("hold_id", Literal::Id(hold(NEW)))]
+        }
+        "give_back" => built(rows, [seats::give_back_all(first, &held())]),
+        "mark_sold" => built(rows, [seats::mark_sold_all(&held())]),
         "list" => once(at, hits(SEATS).bind("product_id", SEATED.start)),
         "list_map" => [(1, SEATS), (SEATED.end, 1)]
             .iter()

@@ -1,0 +1,81 @@
+//! Holds of seats in one batch: in order of arrival, and a refused one takes nothing from those behind it.
+
+use std::sync::Arc;
+
+use holdfast::app::App;
+use holdfast::checkout::{Error, Named, NewCart, NewLine, Skus, Taken};
+use holdfast::domain::Refusal;
+use holdfast::domain::seating::SeatWish;
+use serde_json::json;
+
+use super::held::{agrees, row_of};
+use super::{add_seats, map, office, row};
+use crate::support::Shop;
+use crate::support::crowd::{SLOTS, all, in_order};
+use crate::support::proxy::{Action, Rule};
+
+/// A request for these seats without HTTP.
+fn request(
+    app: &Arc<App>,
+    product_id: i64,
+    labels: &[&str],
+) -> impl Future<Output = Result<Taken, Error>> + Send + use<> {
+    let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
+    let (app, qty) = (Arc::clone(app), labels.len() as i64);
+    let line = NewLine { product: Named::Id(product_id), qty, seats: Some(SeatWish::Named(labels)) };
+    let new = NewCart {
+        lines: vec![line],
+        skus: Skus::default(),
+        replaces: None,
+        keyed: None,
+        details: None,
+        held_on: None,
+        operator: None,
+    };
+    async move { app.checkout.create_cart(new).await }
+}
+
+fn code(answer: &Result<Taken, Error>) -> &str {
+    match answer {
+        Ok(_) => "",
+        Err(Error::Refused(Refusal::RefusedLines(lines))) => lines[0].refusal.code(),
+        Err(Error::Refused(refusal)) => refusal.code(),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_refused_hold_leaves_its_units_to_those_behind_it_in_the_same_batch() {
+    let shop = Shop::open().await;
+    let client = office(&shop).await;
+    let (event_id, product_id) = row_of(&client, 3).await;
+    add_seats(&client, product_id, &row("B", "1", json!(SLOTS))).await.expect(201);
+    let (app, proxy) = shop.app_through_proxy().await;
+    // as many batches as run at the same time wait before they lock their ticket type
+    let packets = proxy.on(Rule::from("-- products/take_all").times(SLOTS), Action::PauseBefore);
+    let mut under_way = Vec::new();
+    for place in 1..=SLOTS {
+        under_way.extend(in_order([request(&app, product_id, &[&format!("B-1-{place}")])]));
+        packets.reached_by(place).await;
+    }
+    let crowd: [&[&str]; 5] =
+        [&["A-1-1"], &["A-1-1", "A-1-2"], &["A-1-2", "A-1-3"], &["A-1-3"], &["A-1-1", "A-1-2", "A-1-3"]];
+    let crowd = in_order(crowd.map(|labels| request(&app, product_id, labels)));
+    proxy.clear();
+    drop(packets);
+    assert!(all(under_way).await.iter().all(Result::is_ok));
+    let answers = all(crowd).await;
+    let codes: Vec<&str> = answers.iter().map(code).collect();
+    assert_eq!(codes[..3], ["", "seat_taken", ""]);
+    assert!(codes[3..].iter().all(|code| ["seat_taken", "all_held"].contains(code)), "{codes:?}");
+    let rows = |text: &String| text.matches("INTERVAL 120 SECOND").count();
+    let statements = proxy.statements();
+    let inserts: Vec<usize> =
+        statements.iter().filter(|text| text.contains("-- holds/insert_with_seats:")).map(rows).collect();
+    assert!(inserts.len() <= SLOTS + 3, "{inserts:?}");
+    assert_eq!(
+        (map(&client, event_id).await[0].as_str(), agrees(&shop, product_id).await),
+        ("A-1 1h 2h 3h", 3 + SLOTS as i64)
+    );
+    shop.assert_conserved().await;
+}
