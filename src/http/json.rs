@@ -317,10 +317,10 @@ mod tests {
                 text::<CreateHold>(r#"{"items":[{"qty":1,"sku":"a","product_id":1}]}"#),
                 "a line must have either `product_id` or `sku`.",
             ),
-            (text::<CreateHold>(r#"{"items":[{"sku":"a"}]}"#), "missing field `qty`."),
+            (text::<CreateHold>(r#"{"items":[{"sku":"a"}]}"#), "a line must have either `qty` or `seats`."),
             (
                 text::<CreateHold>(r#"{"items":[{"seat":1}]}"#),
-                "unknown field `seat`, expected one of `product_id`, `sku`, `qty`.",
+                "unknown field `seat`, expected one of `product_id`, `sku`, `qty`, `seats`, `best_available`, `split`.",
             ),
             (text::<CreateHold>(r#"{"qty":1,"qty":1}"#), "duplicate field `qty`."),
             (text::<CreateHold>(r#"{"qty":"1, expected 2"}"#), "expected a whole number."),
