@@ -7,12 +7,13 @@ use holdfast::checkout::{Error, Named, NewCart, NewLine, Skus, Taken};
 use holdfast::domain::Refusal;
 use holdfast::domain::seating::SeatWish;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use super::held::{agrees, row_of};
 use super::{add_seats, map, office, row};
 use crate::support::Shop;
 use crate::support::crowd::{SLOTS, all, in_order};
-use crate::support::proxy::{Action, Rule};
+use crate::support::proxy::{Action, Handle, Proxy, Rule};
 
 /// A request for these seats without HTTP.
 fn request(
@@ -44,6 +45,34 @@ fn code(answer: &Result<Taken, Error>) -> &str {
     }
 }
 
+/// Holds up the lane of a ticket type with seats of row B: as many batches as run at the same time wait before they lock the type.
+async fn held_up(app: &Arc<App>, proxy: &Proxy, product_id: i64) -> (Handle, Vec<JoinHandle<Result<Taken, Error>>>) {
+    let packets = proxy.on(Rule::from("-- products/take_all").times(SLOTS), Action::PauseBefore);
+    let mut under_way = Vec::new();
+    for place in 1..=SLOTS {
+        under_way.extend(in_order([request(app, product_id, &[&format!("B-1-{place}")])]));
+        packets.reached_by(place).await;
+    }
+    (packets, under_way)
+}
+
+#[tokio::test]
+async fn a_hold_of_seats_that_there_are_not_takes_no_units_from_those_behind_it() {
+    let shop = Shop::open().await;
+    let client = office(&shop).await;
+    let (_, product_id) = row_of(&client, 3).await;
+    add_seats(&client, product_id, &row("B", "1", json!(SLOTS))).await.expect(201);
+    let (app, proxy) = shop.app_through_proxy().await;
+    let (packets, under_way) = held_up(&app, &proxy, product_id).await;
+    let crowd: [&[&str]; 2] = [&["A-9-1", "A-9-2"], &["A-1-1", "A-1-2", "A-1-3"]];
+    let crowd = in_order(crowd.map(|labels| request(&app, product_id, labels)));
+    drop(packets);
+    assert!(all(under_way).await.iter().all(Result::is_ok));
+    let answers = all(crowd).await;
+    assert_eq!(answers.iter().map(code).collect::<Vec<_>>(), ["seat_not_found", ""]);
+    assert_eq!(agrees(&shop, product_id).await, 3 + SLOTS as i64);
+}
+
 #[tokio::test]
 async fn a_refused_hold_leaves_its_units_to_those_behind_it_in_the_same_batch() {
     let shop = Shop::open().await;
@@ -51,13 +80,7 @@ async fn a_refused_hold_leaves_its_units_to_those_behind_it_in_the_same_batch() 
     let (event_id, product_id) = row_of(&client, 3).await;
     add_seats(&client, product_id, &row("B", "1", json!(SLOTS))).await.expect(201);
     let (app, proxy) = shop.app_through_proxy().await;
-    // as many batches as run at the same time wait before they lock their ticket type
-    let packets = proxy.on(Rule::from("-- products/take_all").times(SLOTS), Action::PauseBefore);
-    let mut under_way = Vec::new();
-    for place in 1..=SLOTS {
-        under_way.extend(in_order([request(&app, product_id, &[&format!("B-1-{place}")])]));
-        packets.reached_by(place).await;
-    }
+    let (packets, under_way) = held_up(&app, &proxy, product_id).await;
     let crowd: [&[&str]; 5] =
         [&["A-1-1"], &["A-1-1", "A-1-2"], &["A-1-2", "A-1-3"], &["A-1-3"], &["A-1-1", "A-1-2", "A-1-3"]];
     let crowd = in_order(crowd.map(|labels| request(&app, product_id, labels)));

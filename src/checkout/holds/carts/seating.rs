@@ -86,7 +86,13 @@ impl Batch<'_> {
             Ok(plans) => plans,
             Err(error) => return self.refuse(all(jobs_of(candidates), rest, replays), &error),
         };
-        let (carts, candidates) = find_seats(candidates, &plans, &mut rest);
+        let mut unknown = Refused::new();
+        let (carts, candidates) = find_seats(candidates, &plans, &mut unknown);
+        if !unknown.is_empty() {
+            // it did not fit beside these, which take nothing
+            self.again.extend(std::mem::take(&mut rest).into_iter().map(|(_, job)| job));
+        }
+        unknown.into_iter().for_each(|(refusal, job)| job.answer(Err(refusal.into())));
         if carts.is_empty() {
             return self.write(Vec::new(), rest, replays, replaced).await;
         }
