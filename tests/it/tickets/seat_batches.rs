@@ -12,8 +12,11 @@ use tokio::task::JoinHandle;
 use super::held::{agrees, row_of};
 use super::{add_seats, map, office, row};
 use crate::support::Shop;
-use crate::support::crowd::{SLOTS, all, in_order};
+use crate::support::crowd::{all, in_order};
 use crate::support::proxy::{Action, Handle, Proxy, Rule};
+
+/// How many batches of a ticket type run at the same time.
+const UNDER_WAY: usize = 2;
 
 /// A request for these seats without HTTP.
 fn request(
@@ -47,9 +50,9 @@ fn code(answer: &Result<Taken, Error>) -> &str {
 
 /// Holds up the lane of a ticket type with seats of row B: as many batches as run at the same time wait before they lock the type.
 async fn held_up(app: &Arc<App>, proxy: &Proxy, product_id: i64) -> (Handle, Vec<JoinHandle<Result<Taken, Error>>>) {
-    let packets = proxy.on(Rule::from("-- products/take_all").times(SLOTS), Action::PauseBefore);
+    let packets = proxy.on(Rule::from("-- products/take_all").times(UNDER_WAY), Action::PauseBefore);
     let mut under_way = Vec::new();
-    for place in 1..=SLOTS {
+    for place in 1..=UNDER_WAY {
         under_way.extend(in_order([request(app, product_id, &[&format!("B-1-{place}")])]));
         packets.reached_by(place).await;
     }
@@ -61,7 +64,7 @@ async fn a_hold_of_seats_that_there_are_not_takes_no_units_from_those_behind_it(
     let shop = Shop::open().await;
     let client = office(&shop).await;
     let (_, product_id) = row_of(&client, 3).await;
-    add_seats(&client, product_id, &row("B", "1", json!(SLOTS))).await.expect(201);
+    add_seats(&client, product_id, &row("B", "1", json!(UNDER_WAY))).await.expect(201);
     let (app, proxy) = shop.app_through_proxy().await;
     let (packets, under_way) = held_up(&app, &proxy, product_id).await;
     let crowd: [&[&str]; 2] = [&["A-9-1", "A-9-2"], &["A-1-1", "A-1-2", "A-1-3"]];
@@ -70,7 +73,7 @@ async fn a_hold_of_seats_that_there_are_not_takes_no_units_from_those_behind_it(
     assert!(all(under_way).await.iter().all(Result::is_ok));
     let answers = all(crowd).await;
     assert_eq!(answers.iter().map(code).collect::<Vec<_>>(), ["seat_not_found", ""]);
-    assert_eq!(agrees(&shop, product_id).await, 3 + SLOTS as i64);
+    assert_eq!(agrees(&shop, product_id).await, 3 + UNDER_WAY as i64);
 }
 
 #[tokio::test]
@@ -78,7 +81,7 @@ async fn a_refused_hold_leaves_its_units_to_those_behind_it_in_the_same_batch() 
     let shop = Shop::open().await;
     let client = office(&shop).await;
     let (event_id, product_id) = row_of(&client, 3).await;
-    add_seats(&client, product_id, &row("B", "1", json!(SLOTS))).await.expect(201);
+    add_seats(&client, product_id, &row("B", "1", json!(UNDER_WAY))).await.expect(201);
     let (app, proxy) = shop.app_through_proxy().await;
     let (packets, under_way) = held_up(&app, &proxy, product_id).await;
     let crowd: [&[&str]; 5] =
@@ -95,10 +98,10 @@ async fn a_refused_hold_leaves_its_units_to_those_behind_it_in_the_same_batch() 
     let statements = proxy.statements();
     let inserts: Vec<usize> =
         statements.iter().filter(|text| text.contains("-- holds/insert_with_seats:")).map(rows).collect();
-    assert!(inserts.len() <= SLOTS + 3, "{inserts:?}");
+    assert!(inserts.len() <= UNDER_WAY + 3, "{inserts:?}");
     assert_eq!(
         (map(&client, event_id).await[0].as_str(), agrees(&shop, product_id).await),
-        ("A-1 1h 2h 3h", 3 + SLOTS as i64)
+        ("A-1 1h 2h 3h", 3 + UNDER_WAY as i64)
     );
     shop.assert_conserved().await;
 }
