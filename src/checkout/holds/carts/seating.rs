@@ -109,7 +109,7 @@ impl Batch<'_> {
             }
             Err(error) => {
                 let due = match error {
-                    // of a cart that is alone, and would replace a hold
+                    // of a cart that is alone, and would replace a hold: it is no copy of one that was taken, which has ended this hold
                     Error::Refused(_) => Box::pin(self.give_back_due(candidates.iter().map(|one| &one.cart))).await,
                     _ => Ok(false),
                 };
