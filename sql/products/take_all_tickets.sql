@@ -11,5 +11,6 @@ WHERE id IN ({ids}) AND available >= CASE id {units} END AND price_minor <=> CAS
   AND kind <=> CASE id {kind} END
   AND event_sale_starts_at <=> CAST(CASE id {event_sale_starts_at} END AS DATETIME(6))
   AND event_sale_ends_at <=> CAST(CASE id {event_sale_ends_at} END AS DATETIME(6))
+  AND event_max_per_buyer <=> CASE id {event_max_per_buyer} END
   AND status = 'on_sale' AND COALESCE(sale_starts_at <= NOW(6), TRUE) AND COALESCE(sale_ends_at > NOW(6), TRUE)
   AND COALESCE(event_sale_starts_at <= NOW(6), TRUE) AND COALESCE(event_sale_ends_at > NOW(6), TRUE) AND cancelled_at IS NULL

@@ -9,6 +9,7 @@ use crate::db::door::Tx;
 use crate::db::error::Failure;
 use crate::db::tables::holds::{self, Counted, Returned, seats_of, sum};
 use crate::db::tables::{buyer_units, products, seats};
+use crate::domain::sale::limit;
 use crate::domain::{HoldStatus, counter};
 
 /// Puts the units of these holds back on sale, and takes them off the counters that have them. The caller has just ended the holds or
@@ -78,15 +79,19 @@ pub(crate) async fn reserve(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<(), Failur
 async fn count_again(tx: &mut Tx<'_>, hold_id: Uuid, rows: &[Returned]) -> Result<(), Failure> {
     let (mut units, mut limits) = (BTreeMap::new(), BTreeMap::new());
     for row in rows {
-        let limit = row.max_per_buyer.filter(|most| *most >= 1);
-        let own = limit.and_then(|_| counter::of_buyer(row.product_id, &row.owner));
-        let Some(counter) = row.counted_on.or(own) else { continue };
-        if row.counted_on.is_none() {
+        let most = limit(row.max_per_buyer);
+        let own = most.and_then(|_| counter::of_buyer(row.product_id, &row.owner));
+        let of_product = row.counted_on.or(own).map(|counter| (counter, most));
+        if let (None, Some((counter, _))) = (row.counted_on, of_product) {
             let marks = BTreeMap::from([(hold_id, (counter, row.qty))]);
             holds::mark_counted(tx, row.product_id, HoldStatus::Ordered, &marks).await?;
         }
-        *units.entry(counter).or_insert(0) += row.qty;
-        limits.extend(limit.map(|limit| (counter, limit)));
+        // the limit of an event is there before its first ticket type, so that a row without this counter has none
+        let of_event = row.event_counted_on.map(|counter| (counter, limit(row.event_max_per_buyer)));
+        for (counter, most) in of_product.into_iter().chain(of_event) {
+            *units.entry(counter).or_insert(0) += row.qty;
+            limits.extend(most.map(|most| (counter, most)));
+        }
     }
     buyer_units::add(tx, &units).await?;
     let over = buyer_units::list_over(tx, &limits).await?;

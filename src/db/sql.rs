@@ -122,11 +122,11 @@ statements! {
         },
         TakeTicket = "take_ticket" {
             qty, product_id, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds,
-            max_qty, max_per_buyer, kind, event_sale_starts_at, event_sale_ends_at
+            max_qty, max_per_buyer, kind, event_sale_starts_at, event_sale_ends_at, event_max_per_buyer
         },
         TakeAllTickets = "take_all_tickets" {
             units, ids, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds,
-            max_qty, max_per_buyer, kind, event_sale_starts_at, event_sale_ends_at
+            max_qty, max_per_buyer, kind, event_sale_starts_at, event_sale_ends_at, event_max_per_buyer
         },
         InsertTicketType = "insert_ticket_type" { rows },
         ADD_SEATS = "add_seats",

@@ -7,9 +7,18 @@ use super::Owner;
 
 /// Returns the name of the counter of a buyer's units of a product; `None` without a buyer.
 pub fn of_buyer(product_id: i64, owner: &Owner) -> Option<Uuid> {
+    of_owner(b"product", product_id, owner)
+}
+
+/// Returns the name of the counter of a buyer's units of all ticket types of an event; `None` without a buyer.
+pub fn of_buyer_at_event(event_id: i64, owner: &Owner) -> Option<Uuid> {
+    of_owner(b"event", event_id, owner)
+}
+
+fn of_owner(kind: &[u8], id: i64, owner: &Owner) -> Option<Uuid> {
     let buyer = owner.buyer.as_deref()?;
-    let (product_id, client_id) = (product_id.to_be_bytes(), owner.client_id.unwrap_or(0).to_be_bytes());
-    Some(name(&[b"product", &product_id, &client_id, buyer.as_bytes()]))
+    let (id, client_id) = (id.to_be_bytes(), owner.client_id.unwrap_or(0).to_be_bytes());
+    Some(name(&[kind, &id, &client_id, buyer.as_bytes()]))
 }
 
 /// Returns the name of the counter of the units that a buyer of a client holds.
@@ -50,6 +59,9 @@ mod tests {
             of_buyer(2, &owner(None, "a")),
             of_buyer(1, &owner(Some(1), "a")),
             of_buyer(1, &owner(Some(1), "b")),
+            of_buyer_at_event(1, &owner(None, "a")),
+            of_buyer_at_event(2, &owner(None, "a")),
+            of_buyer_at_event(1, &owner(Some(1), "a")),
             Some(of_held_by_buyer(1, "a")),
             Some(of_held_by_buyer(2, "a")),
             Some(of_held_at(&[192, 0, 2, 1])),

@@ -3,7 +3,7 @@
 use chrono::{Datelike as _, NaiveDateTime};
 
 use super::SaleStatus;
-use super::product::{NAME_CHARS, is_name};
+use super::product::{MOST_PER_BUYER, NAME_CHARS, is_name};
 use super::refusal::Refusal;
 
 /// The most seats of an event, of all of its ticket types.
@@ -26,6 +26,8 @@ pub struct EventDetails {
     pub sale_starts_at: Option<NaiveDateTime>,
     /// When the sale of all of its ticket types is over, UTC; `None`: never.
     pub sale_ends_at: Option<NaiveDateTime>,
+    /// The most units of one buyer, of all of its ticket types together; `None`: no limit.
+    pub max_per_buyer: Option<i64>,
 }
 
 impl EventDetails {
@@ -44,6 +46,7 @@ impl EventDetails {
             ("sale_starts_at", self.sale_starts_at.is_none_or(in_years), years),
             ("sale_ends_at", self.sale_ends_at.is_none_or(in_years), years),
             ("sale_ends_at", is_ordered, "must be after `sale_starts_at`"),
+            ("max_per_buyer", self.max_per_buyer.is_none_or(|most| (1..=MOST_PER_BUYER).contains(&most)), LIMIT_RULE),
         ];
         match checks.into_iter().find(|(_, is_allowed, _)| !is_allowed) {
             Some((field, _, reason)) => Err(Refusal::InvalidEvent { field, reason }),
@@ -54,6 +57,8 @@ impl EventDetails {
 
 const NAME_RULE: &str = "must have 1 to 255 characters, and no control characters";
 const _: () = assert!(NAME_CHARS == 255, "the rule names it");
+const LIMIT_RULE: &str = "must be from 1 to 1000000";
+const _: () = assert!(MOST_PER_BUYER == 1_000_000, "the rule names it");
 
 /// Checks the name of an organizer.
 ///

@@ -41,7 +41,7 @@ pub use product::ProductDetails;
 pub use public_key::PublicKey;
 pub use quarantine::{Quarantine, QuarantineReason};
 pub use refusal::{Refusal, RefusedLine};
-pub use sale::{ProductStatus, Sale, SaleStatus};
+pub use sale::{BuyerLimits, ProductStatus, Sale, SaleStatus};
 pub use seat_map::SeatMap;
 pub use seat_refusal::SeatRefusal;
 pub use status::{ChargeStatus, EventStatus, HoldStatus, Named, OrderStatus};

@@ -95,7 +95,7 @@ const LONGEST_ORDER: i64 = 2_592_000;
 /// The longest time until which a hold or an order can be extended, and the longest extension, in seconds.
 pub const LONGEST_EXTENSION: i64 = 2_592_000;
 /// The highest limit per buyer.
-const MOST_PER_BUYER: i64 = 1_000_000;
+pub(super) const MOST_PER_BUYER: i64 = 1_000_000;
 /// The longest name, in characters.
 pub(super) const NAME_CHARS: usize = 255;
 

@@ -147,12 +147,17 @@ pub enum Refusal {
         /// The most units that one hold may have.
         max: i64,
     },
-    /// The product has a limit per buyer, and the request names no buyer.
+    /// The product or its event has a limit per buyer, and the request names no buyer.
     #[error("This product is sold to a limit per buyer; name the buyer: `buyer`, or the header `Holdfast-Buyer`.")]
     BuyerRequired,
-    /// The buyer would have more units of the product than one buyer may have.
-    #[error("One buyer may have {limit} units of this product, in holds and orders; this one has {yours} of them.")]
+    /// The buyer would have more units of the product, or of all ticket types of its event, than one buyer may have.
+    #[error(
+        "One buyer may have {limit} units of this {}, in holds and orders; this one has {yours} of them.",
+        if .event_id.is_some() { "event" } else { "product" }
+    )]
     BuyerLimit {
+        /// The event, if the limit is that of all of its ticket types.
+        event_id: Option<i64>,
         /// The most units of one buyer.
         limit: i64,
         /// Units that the buyer has in holds and orders.
@@ -398,6 +403,17 @@ impl Refusal {
         }
     }
 
+    /// Returns the limit that units pass, the units that count already, and the event whose limit it is.
+    pub fn passed_limit(&self) -> Option<(i64, i64, Option<i64>)> {
+        match self {
+            &Self::BuyerLimit { event_id, limit, yours, .. } => Some((limit, yours, event_id)),
+            &Self::HeldUnitsLimit { limit, yours, .. } | &Self::TooManySeats { limit, yours } => {
+                Some((limit, yours, None))
+            }
+            _ => None,
+        }
+    }
+
     /// Returns after how many seconds the same request may succeed, if the refusal says so.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         match self {
@@ -480,7 +496,7 @@ mod tests {
             Refusal::BuyerRequired,
             Refusal::SaleEnded,
             Refusal::SoldOut { available_stock: 0 },
-            Refusal::BuyerLimit { limit: 1, yours: 1, is_due: false },
+            Refusal::BuyerLimit { event_id: None, limit: 1, yours: 1, is_due: false },
             Refusal::HeldUnitsLimit { limit: 1, yours: 1, is_due: false },
             Refusal::SalePaused,
             later.clone(),
@@ -492,7 +508,7 @@ mod tests {
             let all = Refusal::RefusedLines(lines.clone());
             assert_eq!((all.code(), all.retry_after_seconds()), (refusal.code(), (place == 0).then_some(7)));
         }
-        let over = Refusal::BuyerLimit { limit: 1, yours: 1, is_due: true };
+        let over = Refusal::BuyerLimit { event_id: None, limit: 1, yours: 1, is_due: true };
         assert_eq!(Refusal::RefusedLines(vec![held(3), line(over)]).retry_after_seconds(), Some(3));
         let times = |lines: &[RefusedLine]| Refusal::RefusedLines(lines.to_vec()).retry_after_seconds();
         assert_eq!(times(&[held(3), held(9), line(later)]), Some(9));

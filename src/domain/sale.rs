@@ -60,6 +60,22 @@ pub struct Sale {
     pub ticket: Option<Ticket>,
 }
 
+/// The limits of the units of one buyer of a product.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BuyerLimits {
+    /// The most of the product.
+    pub of_product: Option<i64>,
+    /// The event, and the most of all of its ticket types together.
+    pub of_event: Option<(i64, i64)>,
+}
+
+impl BuyerLimits {
+    /// Returns whether there is a limit, so that a hold needs a buyer.
+    pub fn any(&self) -> bool {
+        self.of_product.is_some() || self.of_event.is_some()
+    }
+}
+
 impl Default for Sale {
     fn default() -> Self {
         Self {
@@ -139,15 +155,26 @@ impl Sale {
         [positive(self.hold_ttl_seconds), self.order_seconds()].into_iter().flatten()
     }
 
-    /// Returns the most units of one buyer, if there is a limit.
+    /// Returns the most units of one buyer of this product, if there is a limit.
     pub fn per_buyer(&self) -> Option<i64> {
-        self.max_per_buyer.filter(|most| *most >= 1)
+        limit(self.max_per_buyer)
+    }
+
+    /// Returns the limits of the units of one buyer.
+    pub fn buyer_limits(&self) -> BuyerLimits {
+        let of_event = self.ticket.and_then(|ticket| Some((ticket.event_id?, limit(ticket.max_per_buyer)?)));
+        BuyerLimits { of_product: self.per_buyer(), of_event }
     }
 
     /// Returns the most units of one hold; `default` is the shop's limit.
     pub fn max_units(&self, default: i64) -> i64 {
         self.max_qty.filter(|most| *most >= 1).map_or(default, |most| most.min(MOST_PER_HOLD))
     }
+}
+
+/// Returns a limit per buyer. A value below 1, which only another program can have written, does not count.
+pub fn limit(most: Option<i64>) -> Option<i64> {
+    most.filter(|most| *most >= 1)
 }
 
 fn positive(value: Option<i64>) -> Option<u64> {
@@ -181,6 +208,7 @@ mod tests {
             kind: TicketKind::Admission,
             sale_starts_at: Some(at(0)),
             sale_ends_at: Some(at(10)),
+            max_per_buyer: None,
             cancelled_at: None,
         };
         let of = |starts_at: Option<i64>, ends_at: Option<i64>| {

@@ -14,7 +14,8 @@ named! {
     }
 }
 
-/// What the product of a ticket type has of its event: the window of the event's sale, which bounds its own.
+/// What the product of a ticket type has of its event: the window of the event's sale, which bounds its own, and the event's limit per
+/// buyer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
     /// The event; `None` only if another program wrote no event.
@@ -25,6 +26,8 @@ pub struct Ticket {
     pub sale_starts_at: Option<NaiveDateTime>,
     /// When the event's sale is over, UTC; `None`: never.
     pub sale_ends_at: Option<NaiveDateTime>,
+    /// The most units of one buyer, of all ticket types of the event together; `None`: no limit.
+    pub max_per_buyer: Option<i64>,
     /// When the event was cancelled, UTC.
     pub cancelled_at: Option<NaiveDateTime>,
 }

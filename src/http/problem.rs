@@ -51,6 +51,9 @@ struct ProblemBody {
     /// With `sale_not_started`: when the sale begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     sale_starts_at: Option<Timestamp>,
+    /// With `buyer_limit`: the event, if the limit is that of all of its ticket types.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<i64>,
     /// With `sku_taken`: the product that has the sku. With `hold_not_larger`: the product of which there would be more.
     #[serde(skip_serializing_if = "Option::is_none")]
     product_id: Option<i64>,
@@ -102,6 +105,7 @@ impl Problem {
             available_stock: None,
             limit: None,
             yours: None,
+            event_id: None,
             sale_starts_at: None,
             product_id: None,
             qty: None,
@@ -233,6 +237,13 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let mut problem = Self::new(status(&refusal), refusal.code(), refusal.to_string());
         problem.retry_after_seconds = refusal.retry_after_seconds();
+        let first = match &refusal {
+            Refusal::RefusedLines(lines) => worst(lines),
+            refusal => Some(refusal),
+        };
+        if let Some((limit, yours, event_id)) = first.and_then(Refusal::passed_limit) {
+            (problem.body.limit, problem.body.yours, problem.body.event_id) = (Some(limit), Some(yours), event_id);
+        }
         match refusal {
             Refusal::SoldOut { available_stock } | Refusal::AllHeld { available_stock, .. } => {
                 problem.body.available_stock = Some(available_stock);
@@ -241,22 +252,10 @@ impl From<Refusal> for Problem {
                 problem.body.sale_starts_at = Some(Timestamp(sale_starts_at));
             }
             Refusal::RefusedLines(lines) => {
-                match worst(&lines) {
-                    Some(Refusal::SaleNotStarted { sale_starts_at, .. }) => {
-                        problem.body.sale_starts_at = Some(Timestamp(*sale_starts_at));
-                    }
-                    Some(Refusal::BuyerLimit { limit, yours, .. } | Refusal::HeldUnitsLimit { limit, yours, .. }) => {
-                        (problem.body.limit, problem.body.yours) = (Some(*limit), Some(*yours));
-                    }
-                    _ => {}
+                if let Some(Refusal::SaleNotStarted { sale_starts_at, .. }) = worst(&lines) {
+                    problem.body.sale_starts_at = Some(Timestamp(*sale_starts_at));
                 }
                 problem.body.items = Some(lines.into_iter().map(ItemProblem::from).collect());
-            }
-            Refusal::BuyerLimit { limit, yours, .. } | Refusal::HeldUnitsLimit { limit, yours, .. } => {
-                (problem.body.limit, problem.body.yours) = (Some(limit), Some(yours));
-            }
-            Refusal::TooManySeats { limit, yours } => {
-                (problem.body.limit, problem.body.yours) = (Some(limit), Some(yours));
             }
             Refusal::TooManyTicketTypes { limit } => problem.body.limit = Some(limit),
             Refusal::SeatExists { labels, .. } => problem.body.seats = Some(labels),

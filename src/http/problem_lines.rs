@@ -45,6 +45,9 @@ pub(super) struct ItemProblem {
     /// With `buyer_limit` and `held_units_limit`: the units that count already.
     #[serde(skip_serializing_if = "Option::is_none")]
     yours: Option<i64>,
+    /// With `buyer_limit`: the event, if the limit is that of all of its ticket types.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<i64>,
     /// With `seat_taken` and `seat_not_found`: the labels of the seats.
     #[serde(skip_serializing_if = "Option::is_none")]
     seats: Option<Vec<String>>,
@@ -55,17 +58,14 @@ pub(super) struct ItemProblem {
 impl From<RefusedLine> for ItemProblem {
     fn from(line: RefusedLine) -> Self {
         let RefusedLine { product_id, sku, requested, available_stock, refusal } = line;
-        let (limit, yours) = match refusal {
-            Refusal::BuyerLimit { limit, yours, .. } | Refusal::HeldUnitsLimit { limit, yours, .. } => {
-                (Some(limit), Some(yours))
-            }
-            _ => (None, None),
-        };
+        let passed = refusal.passed_limit();
+        let (limit, yours) = passed.map(|(limit, yours, _)| (limit, yours)).unzip();
+        let event_id = passed.and_then(|(.., event_id)| event_id);
         let code = Text(refusal.code());
         let seats = match refusal {
             Refusal::Seats(SeatRefusal::Taken { seats } | SeatRefusal::NotFound { seats }) => Some(seats),
             _ => None,
         };
-        Self { product_id, sku, requested, available_stock, limit, yours, seats, code }
+        Self { product_id, sku, requested, available_stock, limit, yours, event_id, seats, code }
     }
 }

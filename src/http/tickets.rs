@@ -52,6 +52,9 @@ pub struct EventBody {
     /// When the sale of its ticket types is over; absent: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     sale_ends_at: Option<Timestamp>,
+    /// The most tickets of one buyer, of all ticket types together; absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_per_buyer: Option<i64>,
     /// When it was cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     cancelled_at: Option<Timestamp>,
@@ -73,6 +76,7 @@ impl From<EventShown> for EventBody {
             sale_status: Word(sale_status),
             sale_starts_at: details.sale_starts_at.map(Timestamp),
             sale_ends_at: details.sale_ends_at.map(Timestamp),
+            max_per_buyer: details.max_per_buyer,
             cancelled_at: event.cancelled_at.map(Timestamp),
             ticket_types: types.into_iter().map(ProductBody::from).collect(),
             server_time: Timestamp(event.server_time),

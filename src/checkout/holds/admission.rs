@@ -20,7 +20,7 @@ impl Batch<'_> {
         let known = self.work.products.peek(self.product_id);
         let allows = |known: Known| {
             let most = known.terms.sale.max_units(max_qty);
-            let is_named = |job: &HoldJob| known.terms.sale.per_buyer().is_none() || job.request.buyer().is_some();
+            let is_named = |job: &HoldJob| !known.terms.sale.buyer_limits().any() || job.request.buyer().is_some();
             known.is_open && jobs.iter().all(|job| job.request.qty <= most && is_named(job))
         };
         if jobs.is_empty() || known.is_some_and(allows) {
@@ -35,7 +35,7 @@ impl Batch<'_> {
         };
         let terms = self.work.products.record(&product);
         let (closed, max) = (terms.sale.refusal(product.server_time), terms.sale.max_units(max_qty));
-        let (is_limited, is_seated) = (terms.sale.per_buyer().is_some(), terms.sale.is_seated());
+        let (is_limited, is_seated) = (terms.sale.buyer_limits().any(), terms.sale.is_seated());
         let (mut admitted, mut refused) = (Vec::new(), Vec::new());
         for job in jobs {
             match &closed {

@@ -281,9 +281,9 @@ impl Batch<'_> {
         if jobs.iter().any(|job| job.request.qty > most) {
             return Err(Error::Stale("products/max_qty"));
         }
-        let is_limited = terms.sale.per_buyer().is_some();
-        if !jobs.is_empty() && terms.sale.per_buyer() != self.limits.per_buyer
-            || is_limited && jobs.iter().any(|job| job.request.buyer().is_none())
+        let limits = terms.sale.buyer_limits();
+        if !jobs.is_empty() && limits != self.limits.of_buyer
+            || limits.any() && jobs.iter().any(|job| job.request.buyer().is_none())
         {
             return Err(Error::Stale("products/max_per_buyer"));
         }

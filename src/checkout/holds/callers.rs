@@ -57,7 +57,9 @@ impl StillDue {
     pub(super) fn told(&self, refusal: Refusal, owner: Option<&Owner>) -> Refusal {
         let is_due = self.others && !self.without.contains(&Caller::of(&refusal, owner));
         match refusal {
-            Refusal::BuyerLimit { limit, yours, .. } => Refusal::BuyerLimit { limit, yours, is_due },
+            Refusal::BuyerLimit { event_id, limit, yours, .. } => {
+                Refusal::BuyerLimit { event_id, limit, yours, is_due }
+            }
             Refusal::HeldUnitsLimit { limit, yours, .. } => Refusal::HeldUnitsLimit { limit, yours, is_due },
             other => other,
         }

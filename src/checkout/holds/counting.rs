@@ -9,10 +9,11 @@ use uuid::Uuid;
 use super::answers::{all, refuse_all};
 use super::batch::{Batch, HoldJob, Refused, Replays};
 use super::callers::{Caller, give_back_due, list_counters};
+use super::limits::{Limit, limits_of};
 use crate::batch::{Attempt, Turn};
 use crate::db::error::Error;
 use crate::db::packets::counters::{Counted, LimitPass};
-use crate::domain::{Owner, Refusal, counter};
+use crate::domain::{Owner, Refusal};
 
 /// What the counters allow.
 #[derive(Default)]
@@ -43,7 +44,7 @@ impl Batch<'_> {
         replays: Replays,
     ) -> Result<(Vec<HoldJob>, Replays), Attempt<HoldJob>> {
         let known = self.work.products.peek(self.product_id);
-        self.limits.per_buyer = known.and_then(|known| known.terms.sale.per_buyer());
+        self.limits.of_buyer = known.map(|known| known.terms.sale.buyer_limits()).unwrap_or_default();
         let units = match self.read_counters(&jobs).await {
             Ok(units) => units,
             Err(error) => {
@@ -71,38 +72,34 @@ impl Batch<'_> {
     }
 
     fn counts_none(&self, jobs: &[HoldJob]) -> bool {
-        jobs.iter().all(|job| self.counters(job) == [None, None])
+        jobs.iter().all(|job| self.counters(job).next().is_none())
     }
 
-    /// Returns the counters of a job: of its buyer's units of the product, and of the units that its caller holds.
-    fn counters(&self, job: &HoldJob) -> [Option<Uuid>; 2] {
-        let of_buyer =
-            self.limits.per_buyer.and(owner(job)).and_then(|owner| counter::of_buyer(self.product_id, owner));
-        [of_buyer, job.request.held_on]
+    /// Returns the limits of a job.
+    fn limits_of(&self, job: &HoldJob) -> [Option<Limit>; 3] {
+        let of_caller = (job.request.held_on, self.work.max_held);
+        limits_of(self.product_id, self.limits.of_buyer, owner(job), of_caller)
     }
 
-    /// Returns the most units of each of these counters.
-    fn most(&self) -> [i64; 2] {
-        [self.limits.per_buyer.unwrap_or(i64::MAX), self.work.max_held.unwrap_or(i64::MAX)]
+    /// Returns the counters of a job.
+    fn counters(&self, job: &HoldJob) -> impl Iterator<Item = Uuid> + use<> {
+        self.limits_of(job).into_iter().flatten().map(|limit| limit.counter)
     }
 
     /// Reads the counters. If a job would be refused, it reads them once more after it has read the limit and given expired holds
     /// of the product back, and again after those of the callers.
     async fn read_counters(&mut self, jobs: &[HoldJob]) -> Result<HashMap<Uuid, i64>, Error> {
         let units = self.list_counters(jobs).await?;
-        if jobs.iter().all(|job| self.over(job, &units).is_none()) {
+        if jobs.iter().all(|job| self.passed(job, &units).next().is_none()) {
             return Ok(units);
         }
         let product = self.work.products.read(&self.database, self.product_id).await?;
         let terms = self.work.products.record(&product);
-        self.limits.per_buyer = terms.sale.per_buyer();
+        self.limits.of_buyer = terms.sale.buyer_limits();
         // all units on sale would not be enough, so what has run out is given back
         Box::pin(self.work.supplies.find(&self.database, self.product_id, &terms.sale, (1, i64::MAX))).await?;
         let units = self.list_counters(jobs).await?;
-        let refused = jobs.iter().filter_map(|job| match self.over(job, &units)? {
-            Refusal::BuyerLimit { .. } if job.request.operator.is_some() => None,
-            refusal => Some(Caller::of(&refusal, owner(job))),
-        });
+        let refused = jobs.iter().filter_map(|job| Some(Caller::of(&self.over(job, &units)?, owner(job))));
         let callers: HashSet<Caller> = refused.collect();
         if callers.is_empty() {
             return Ok(units);
@@ -112,47 +109,41 @@ impl Batch<'_> {
     }
 
     async fn list_counters(&self, jobs: &[HoldJob]) -> Result<HashMap<Uuid, i64>, Error> {
-        list_counters(&self.database, jobs.iter().flat_map(|job| self.counters(job).into_iter().flatten())).await
+        list_counters(&self.database, jobs.iter().flat_map(|job| self.counters(job))).await
     }
 
-    /// Returns why a job does not fit beside these units.
+    /// Returns the limits that a job passes beside these units, each with the units of its counter.
+    fn passed(&self, job: &HoldJob, units: &HashMap<Uuid, i64>) -> impl Iterator<Item = (Limit, i64)> {
+        let qty = job.request.qty;
+        self.limits_of(job).into_iter().flatten().filter_map(move |limit| {
+            let yours = units.get(&limit.counter).copied().unwrap_or(0);
+            (yours + qty > limit.most).then_some((limit, yours))
+        })
+    }
+
+    /// Returns why a job does not fit beside these units. Operators pass the limits of buyers.
     fn over(&self, job: &HoldJob, units: &HashMap<Uuid, i64>) -> Option<Refusal> {
-        let (qty, [per_buyer, held]) = (job.request.qty, self.most());
-        let [of_buyer, held_on] = self.counters(job).map(|counter| {
-            let counter = counter?;
-            Some(units.get(&counter).copied().unwrap_or(0))
-        });
-        match (of_buyer, held_on) {
-            (Some(yours), _) if yours + qty > per_buyer => {
-                Some(Refusal::BuyerLimit { limit: per_buyer, yours, is_due: false })
-            }
-            (_, Some(yours)) if yours + qty > held => {
-                Some(Refusal::HeldUnitsLimit { limit: held, yours, is_due: false })
-            }
-            _ => None,
-        }
+        let passes = |limit: &Limit| limit.is_of_buyer() && job.request.operator.is_some();
+        self.passed(job, units).find(|(limit, _)| !passes(limit)).map(|(limit, yours)| limit.refusal(yours))
     }
 
     /// Sorts jobs by what the counters allow, which have these units, in order of arrival.
     fn sort_by_limits(&mut self, jobs: Vec<HoldJob>, units: HashMap<Uuid, i64>) -> Sorted {
         let (mut sorted, mut running) = (Sorted::default(), units.clone());
         for job in jobs {
-            let counters = self.counters(&job);
-            match (self.over(&job, &units), self.over(&job, &running)) {
-                (_, Some(Refusal::BuyerLimit { limit, yours, .. })) if job.request.operator.is_some() => {
-                    self.pass(&job, counters, limit, yours);
-                }
-                (Some(refusal), _) => {
-                    sorted.refused.push((self.limits.due.told(refusal, owner(&job)), job));
-                    continue;
-                }
-                (None, Some(_)) => {
-                    sorted.later.push(job);
-                    continue;
-                }
-                (None, None) => {}
+            if let Some(refusal) = self.over(&job, &units) {
+                sorted.refused.push((self.limits.due.told(refusal, owner(&job)), job));
+                continue;
             }
-            for counter in counters.into_iter().flatten() {
+            if self.over(&job, &running).is_some() {
+                sorted.later.push(job);
+                continue;
+            }
+            let passed: Vec<(Limit, i64)> = self.passed(&job, &running).collect();
+            for (place, (limit, yours)) in (0..).zip(passed) {
+                self.pass(&job, place, limit, yours);
+            }
+            for counter in self.counters(&job) {
                 *running.entry(counter).or_insert(0) += job.request.qty;
             }
             sorted.fitting.push(job);
@@ -163,23 +154,24 @@ impl Batch<'_> {
         sorted
     }
 
-    /// Notes that an operator passes the limit for a buyer.
-    fn pass(&mut self, job: &HoldJob, [of_buyer, _]: [Option<Uuid>; 2], limit: i64, yours: i64) {
-        self.limits.raised.extend(of_buyer.map(|counter| (counter, yours)));
+    /// Notes that an operator passes a limit for a buyer, who has `yours`.
+    fn pass(&mut self, job: &HoldJob, place: i64, limit: Limit, yours: i64) {
+        self.limits.raised.insert(limit.counter, yours);
         self.limits.passes.push(LimitPass {
             hold_id: job.request.hold_id,
             product_id: self.product_id,
-            place: 0,
+            event_id: limit.event_id(),
+            place,
             operator: job.request.operator.as_deref().unwrap_or_default().to_owned(),
             buyer: job.request.buyer().unwrap_or_default().to_owned(),
-            limit,
+            limit: limit.most,
             units: (yours, yours + job.request.qty),
         });
     }
 
     /// Returns which of these jobs the batch goes on without after this error of its packet; `None` if it cannot go on.
     pub(super) fn apart(&self, error: &Error, jobs: &[HoldJob]) -> Option<Apart> {
-        let mut counters = jobs.iter().flat_map(|job| self.counters(job).into_iter().flatten());
+        let mut counters = jobs.iter().flat_map(|job| self.counters(job));
         match error {
             Error::CountersOver(over) if counters.any(|counter| over.contains(&counter)) => {
                 Some(Apart::Over(over.clone()))
@@ -202,7 +194,7 @@ impl Batch<'_> {
         alone: &mut Vec<HoldJob>,
     ) -> Vec<HoldJob> {
         let stays = |job: &HoldJob| {
-            let mut counters = self.counters(job).into_iter().flatten();
+            let mut counters = self.counters(job);
             match apart {
                 Apart::Over(over) => !counters.any(|counter| over.contains(&counter)),
                 Apart::Locked => counters.next().is_none(),
@@ -223,14 +215,13 @@ impl Batch<'_> {
     pub(super) fn count(&self, jobs: &[HoldJob]) -> Counted {
         let mut counting = Counted { passes: self.limits.passes.clone(), ..Counted::default() };
         for job in jobs {
-            let marks = self.counters(job);
-            for (counter, most) in marks.into_iter().zip(self.most()) {
-                if let Some(counter) = counter {
-                    let most = self.limits.raised.get(&counter).copied().unwrap_or(most);
-                    counting.counters.add(counter, job.request.qty, most);
-                }
+            let limits = self.limits_of(job);
+            for Limit { counter, most, .. } in limits.into_iter().flatten() {
+                let most = self.limits.raised.get(&counter).copied().unwrap_or(most);
+                counting.counters.add(counter, job.request.qty, most);
             }
-            if marks.iter().any(Option::is_some) {
+            if limits.iter().any(Option::is_some) {
+                let marks = limits.map(|limit| limit.map(|limit| limit.counter));
                 counting.marks.insert((job.request.hold_id, self.product_id), marks);
             }
         }

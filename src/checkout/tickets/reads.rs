@@ -41,6 +41,7 @@ impl From<Event> for EventShown {
             kind: TicketKind::Admission,
             sale_starts_at: event.details.sale_starts_at,
             sale_ends_at: event.details.sale_ends_at,
+            max_per_buyer: event.details.max_per_buyer,
             cancelled_at: event.cancelled_at,
         };
         let own = Sale { ticket: Some(ticket), ..Sale::default() }.told(event.server_time, 0, false);

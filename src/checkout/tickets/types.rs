@@ -93,6 +93,7 @@ async fn insert(
         kind,
         sale_starts_at: event.sale_starts_at,
         sale_ends_at: event.sale_ends_at,
+        max_per_buyer: event.max_per_buyer,
         cancelled_at: None,
     };
     sku_is_free(tx, details, None).await?;

@@ -8,22 +8,34 @@ use uuid::Uuid;
 
 use crate::db::door::Reply;
 use crate::db::error::Failure;
+use crate::db::literal::Literal;
 use crate::db::tables::buyer_units::{add_all, list_over_all, read_over};
 use crate::db::tables::product_trail::{self, Author, ProductAction, ProductChange};
 
 /// What one counter of a hold adds to the packet at most, in bytes: its row, its id in a list, its limit and the mark on the hold.
 pub const COUNTER_BYTES: usize = 190;
 
+/// The counters that have the units of a row of a hold: of its buyer and the product, of its buyer and the event, and of what the
+/// caller holds.
+pub type Marks = [Option<Uuid>; 3];
+
 /// The counters of the holds of a packet.
 #[derive(Debug, Default)]
 pub struct Counted {
-    /// The counters that have the units of each row of a hold that is counted, by hold and product: of its buyer, and of what the
-    /// caller holds.
-    pub marks: HashMap<(Uuid, i64), [Option<Uuid>; 2]>,
+    /// The counters that have the units of each row of a hold that is counted, by hold and product.
+    pub marks: HashMap<(Uuid, i64), Marks>,
     /// What the counters get.
     pub counters: Counters,
     /// The holds with which operators pass a limit.
     pub passes: Vec<LimitPass>,
+}
+
+impl Counted {
+    /// Returns the counters that have the units of a row of a hold, as its columns.
+    pub(super) fn mark(&self, hold_id: Uuid, product_id: i64) -> [Literal<'static>; 3] {
+        let marks = self.marks.get(&(hold_id, product_id)).copied().unwrap_or_default();
+        marks.map(|counter| counter.map_or(Literal::Null, Literal::Id))
+    }
 }
 
 /// A hold with which an operator passes the limit of a product for a buyer.
@@ -33,6 +45,8 @@ pub struct LimitPass {
     pub hold_id: Uuid,
     /// The product.
     pub product_id: i64,
+    /// The event, if the limit is that of all of its ticket types.
+    pub event_id: Option<i64>,
     /// Its place among those of this hold.
     pub place: i64,
     /// The operator's name.
@@ -49,9 +63,14 @@ impl LimitPass {
     /// Returns the statement that writes it into the trail of the product.
     pub(super) fn insert(&self) -> String {
         let author = Author { change_id: self.hold_id, actor: self.operator.clone(), reason: None };
-        let &Self { hold_id, product_id, place, ref buyer, limit, units: (before, after), .. } = self;
-        let values =
-            |units: i64| json!({ "buyer": buyer, "hold_id": hold_id, "limit": limit, "units": units }).to_string();
+        let &Self { hold_id, product_id, event_id, place, ref buyer, limit, units: (before, after), .. } = self;
+        let values = |units: i64| {
+            let mut values = json!({ "buyer": buyer, "hold_id": hold_id, "limit": limit, "units": units });
+            if let Some(event_id) = event_id {
+                values["event_id"] = event_id.into();
+            }
+            values.to_string()
+        };
         let (from, to) = (Some(values(before)), values(after));
         let passed = ProductChange { product_id, action: ProductAction::LimitPassed, from, to };
         product_trail::insert(&author, &[(place, &passed)])

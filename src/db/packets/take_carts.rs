@@ -26,7 +26,8 @@ use crate::domain::Details;
 pub const CART_BYTES: usize = 20 * 195;
 /// What a line adds at most, in bytes, with a product that no other line has.
 pub const LINE_BYTES: usize = 860;
-/// What a line adds beyond that if a cart of the packet has a ticket type. It is not counted: the limit of a batch leaves room for it.
+/// What a line adds beyond that if a cart of the packet has a ticket type. It is not counted, nor is a counter of its event: the limit of
+/// a batch leaves room for them.
 #[cfg(test)]
 const TICKET_BYTES: usize = 240;
 
@@ -111,7 +112,7 @@ impl TakeCarts<'_> {
     }
 
     pub(super) fn insert(&self) -> String {
-        if self.lines().any(|(_, line)| line.seats.is_some()) {
+        if self.lines().any(|(_, line)| line.terms.sale.ticket.is_some()) {
             let lines = self.lines().map(|(_, line)| line.seats.as_ref().map(|labels| labels.join("\n")));
             let labels: Vec<Option<String>> = lines.collect();
             let values = self.lines().zip(&labels).map(|(line, labels)| self.row_with_seats(line, labels));
@@ -128,15 +129,15 @@ impl TakeCarts<'_> {
 
     fn row_counted<'a>(&self, line: (&'a Cart, &'a CartLine)) -> [Literal<'a>; 10] {
         let [id, product, qty, price, currency, expires, returns, order_seconds] = row_with_order_time(line);
-        let [buyer, held] = self.counted.marks.get(&(line.0.hold_id, line.1.product_id)).copied().unwrap_or_default();
-        let mark = |counter: Option<Uuid>| counter.map_or(Literal::Null, Literal::Id);
-        [id, product, qty, price, currency, expires, returns, order_seconds, mark(buyer), mark(held)]
+        let [buyer, _, held] = self.counted.mark(line.0.hold_id, line.1.product_id);
+        [id, product, qty, price, currency, expires, returns, order_seconds, buyer, held]
     }
 
-    fn row_with_seats<'a>(&self, line: (&'a Cart, &'a CartLine), labels: &'a Option<String>) -> [Literal<'a>; 11] {
+    fn row_with_seats<'a>(&self, line: (&'a Cart, &'a CartLine), labels: &'a Option<String>) -> [Literal<'a>; 12] {
         let [id, product, qty, price, currency, expires, returns, order_seconds, buyer, held] = self.row_counted(line);
+        let [_, event, _] = self.counted.mark(line.0.hold_id, line.1.product_id);
         let labels = Literal::text(labels);
-        [id, product, qty, price, currency, expires, returns, order_seconds, buyer, held, labels]
+        [id, product, qty, price, currency, expires, returns, order_seconds, buyer, held, event, labels]
     }
 
     /// Returns the units to reserve, by product.
@@ -299,15 +300,19 @@ mod tests {
         let cart = |cart: i64| Cart { hold_id: Uuid::max(), lines: vec![line(cart)], ttl_seconds: 31_536_000 };
         let units = |line: i64| holds::Units { hold_id: Uuid::max(), product_id: i64::MIN + line, qty: 99_999 };
         let counter = |line: i64| Uuid::from_u128(u128::MAX - u128::from(line.unsigned_abs()));
-        let old =
-            |line: i64| holds::Counted { units: units(line), counters: [Some(counter(line)), None], has_seats: false };
+        let old = |line: i64| holds::Counted {
+            units: units(line),
+            counters: [Some(counter(line)), None, None],
+            has_seats: false,
+        };
         let mut counted = Counted::default();
         (0..replaced).for_each(|line| counted.counters.take_off(counter(line), 99_999));
         if limited {
             for line in 0..carts {
-                let counters = [counter(1000 + line), counter(2000 + line)];
-                counters.iter().for_each(|&counter| counted.counters.add(counter, 99_999, 1_000_000));
-                counted.marks.insert((Uuid::max(), product(line)), counters.map(Some));
+                let of_event = sale.ticket.map(|_| counter(3000 + line));
+                let marks = [Some(counter(1000 + line)), of_event, Some(counter(2000 + line))];
+                marks.into_iter().flatten().for_each(|counter| counted.counters.add(counter, 99_999, 1_000_000));
+                counted.marks.insert((Uuid::max(), product(line)), marks);
             }
         }
         let packet = TakeCarts {
@@ -339,13 +344,14 @@ mod tests {
             kind: TicketKind::Admission,
             sale_starts_at: time,
             sale_ends_at: time,
+            max_per_buyer: number,
             cancelled_at: None,
         };
         let of_event = Sale { ticket: Some(ticket), ..sale.clone() };
-        for (sale, more) in [(Sale::default(), 0), (sale, 0), (of_event, TICKET_BYTES)] {
+        for (sale, more, counters) in [(Sale::default(), 0, 2), (sale, 0, 2), (of_event, TICKET_BYTES, 3)] {
             for replaced in [0, 1] {
                 let most = LINE_BYTES + more;
-                for (limited, most) in [(false, most), (true, most + 2 * COUNTER_BYTES)] {
+                for (limited, most) in [(false, most), (true, most + counters * COUNTER_BYTES)] {
                     let each = (length(101, &sale, replaced, limited) - length(1, &sale, replaced, limited)) / 100;
                     // the replaced holds lock the products of the carts, too
                     assert!(each <= most, "{each} bytes each");

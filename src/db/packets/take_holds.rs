@@ -89,6 +89,9 @@ impl TakeHolds<'_> {
                 Literal::Code("expires_at"),
             ]
         };
+        if self.terms.sale.ticket.is_some() {
+            return self.insert_of_ticket_type(row);
+        }
         if !self.counted.marks.is_empty() {
             return self.insert_counted(row);
         }
@@ -103,14 +106,27 @@ impl TakeHolds<'_> {
     }
 
     fn insert_counted<'row>(&self, row: impl Fn(&(Uuid, i64)) -> [Literal<'row>; 7]) -> String {
-        let order_seconds = self.terms.sale.order_seconds().map_or(Literal::Null, Literal::Count);
+        let order_seconds = self.order_seconds();
         let counted = |hold: &(Uuid, i64)| {
             let [id, product, qty, price, currency, expires, returns] = row(hold);
-            let [buyer, held] = self.counted.marks.get(&(hold.0, self.product_id)).copied().unwrap_or_default();
-            let mark = |counter: Option<Uuid>| counter.map_or(Literal::Null, Literal::Id);
-            [id, product, qty, price, currency, expires, returns, order_seconds, mark(buyer), mark(held)]
+            let [buyer, _, held] = self.counted.mark(hold.0, self.product_id);
+            [id, product, qty, price, currency, expires, returns, order_seconds, buyer, held]
         };
         sql::holds::InsertCounted { rows: rows(self.holds.iter().map(counted)) }.text()
+    }
+
+    fn insert_of_ticket_type<'row>(&self, row: impl Fn(&(Uuid, i64)) -> [Literal<'row>; 7]) -> String {
+        let order_seconds = self.order_seconds();
+        let of_type = |hold: &(Uuid, i64)| {
+            let [id, product, qty, price, currency, expires, returns] = row(hold);
+            let [buyer, event, held] = self.counted.mark(hold.0, self.product_id);
+            [id, product, qty, price, currency, expires, returns, order_seconds, buyer, held, event, Literal::Null]
+        };
+        sql::holds::InsertWithSeats { rows: rows(self.holds.iter().map(of_type)) }.text()
+    }
+
+    fn order_seconds(&self) -> Literal<'static> {
+        self.terms.sale.order_seconds().map_or(Literal::Null, Literal::Count)
     }
 
     fn units(&self) -> i64 {
@@ -264,9 +280,9 @@ mod tests {
             let holds: Vec<(Uuid, i64)> =
                 (0..count).map(|number| (Uuid::from_u128(u128::MAX - number), 1000)).collect();
             for &(hold_id, qty) in &holds {
-                let counters = [hold_id, Uuid::from_u128(hold_id.as_u128() >> 1)];
-                counters.iter().for_each(|&counter| counted.counters.add(counter, qty, 1_000_000));
-                counted.marks.insert((hold_id, i64::MAX), counters.map(Some));
+                let [of_buyer, held] = [hold_id, Uuid::from_u128(hold_id.as_u128() >> 1)];
+                [of_buyer, held].into_iter().for_each(|counter| counted.counters.add(counter, qty, 1_000_000));
+                counted.marks.insert((hold_id, i64::MAX), [Some(of_buyer), None, Some(held)]);
             }
             let (owners, keys) = (Vec::new(), Keys::default());
             let packet = TakeHolds {

@@ -18,6 +18,8 @@ pub struct EventTerms {
     pub sale_starts_at: Option<NaiveDateTime>,
     /// When the sale is over, UTC.
     pub sale_ends_at: Option<NaiveDateTime>,
+    /// The most units of one buyer, of all ticket types together.
+    pub max_per_buyer: Option<i64>,
     /// When the event was cancelled, UTC.
     pub cancelled_at: Option<NaiveDateTime>,
     /// The currency of its ticket types; `None` without any.
@@ -33,7 +35,7 @@ pub struct EventTerms {
 /// # Errors
 /// [`Failure::Raced`] when an earlier attempt of this change is being committed, or was.
 pub async fn insert(tx: &mut Tx<'_>, event: &EventDetails, change_id: Uuid, created_by: &str) -> Result<i64, Failure> {
-    let EventDetails { organizer_id, name, venue, starts_at, sale_starts_at, sale_ends_at } = event;
+    let EventDetails { organizer_id, name, venue, starts_at, sale_starts_at, sale_ends_at, max_per_buyer } = event;
     let params = params! {
         organizer_id,
         name,
@@ -41,6 +43,7 @@ pub async fn insert(tx: &mut Tx<'_>, event: &EventDetails, change_id: Uuid, crea
         starts_at,
         sale_starts_at,
         sale_ends_at,
+        max_per_buyer,
         "change_id" => bytes(change_id),
         "created_by" => created_by.as_bytes(),
     };
@@ -61,6 +64,7 @@ pub async fn find_terms(tx: &mut Tx<'_>, event_id: i64) -> Result<Option<EventTe
         Ok(EventTerms {
             sale_starts_at: column(row, "sale_starts_at")?,
             sale_ends_at: column(row, "sale_ends_at")?,
+            max_per_buyer: column(row, "max_per_buyer")?,
             cancelled_at: column(row, "cancelled_at")?,
             currency: column(row, "currency")?,
             ticket_types: column(row, "ticket_types")?,

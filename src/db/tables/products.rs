@@ -86,7 +86,8 @@ pub fn take_units(product_id: i64, qty: i64, terms: &Terms) -> String {
     let [status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds, max_qty, max_per_buyer] =
         sale_literals(&terms.sale).map(Text::from);
     if let Some(ticket) = &terms.sale.ticket {
-        let [kind, event_sale_starts_at, event_sale_ends_at] = ticket_literals(Some(ticket)).map(Text::from);
+        let [kind, event_sale_starts_at, event_sale_ends_at, event_max_per_buyer] =
+            ticket_literals(Some(ticket)).map(Text::from);
         let statement = sql::products::TakeTicket {
             qty,
             product_id,
@@ -102,6 +103,7 @@ pub fn take_units(product_id: i64, qty: i64, terms: &Terms) -> String {
             kind,
             event_sale_starts_at,
             event_sale_ends_at,
+            event_max_per_buyer,
         };
         return statement.text();
     }
@@ -152,6 +154,7 @@ pub fn take_all(units: &UnitsOnTerms<'_>) -> String {
             kind: of_ticket(0),
             event_sale_starts_at: of_ticket(1),
             event_sale_ends_at: of_ticket(2),
+            event_max_per_buyer: of_ticket(3),
         };
         return statement.text();
     }

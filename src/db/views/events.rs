@@ -126,6 +126,7 @@ fn event(row: &Row, EventPlace { starts_at, id }: EventPlace) -> Result<Event, F
             starts_at,
             sale_starts_at: column(row, "of_sale_starts_at")?,
             sale_ends_at: column(row, "of_sale_ends_at")?,
+            max_per_buyer: column(row, "of_max_per_buyer")?,
         },
         organizer: column::<Option<String>>(row, "organizer")?.unwrap_or_default(),
         cancelled_at: column(row, "of_cancelled_at")?,

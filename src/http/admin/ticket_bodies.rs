@@ -47,6 +47,8 @@ pub struct EventDraft {
     /// When the sale of all of its ticket types is over (RFC 3339), after `sale_starts_at`; left out: never. A ticket type may end
     /// earlier.
     sale_ends_at: Option<String>,
+    /// The most tickets of one buyer, of all ticket types together, 1 to 1,000,000; left out: no limit. Holds need a buyer then.
+    max_per_buyer: Option<Whole>,
 }
 
 impl Example for EventDraft {
@@ -58,6 +60,7 @@ impl Example for EventDraft {
             starts_at: "2027-05-01T18:00:00Z".to_owned(),
             sale_starts_at: Some("2027-01-02T09:00:00Z".to_owned()),
             sale_ends_at: Some("2027-05-01T18:00:00Z".to_owned()),
+            max_per_buyer: None,
         }
     }
 }
@@ -79,6 +82,7 @@ impl EventDraft {
             starts_at: time("starts_at", self.starts_at)?,
             sale_starts_at: optional("sale_starts_at", self.sale_starts_at)?,
             sale_ends_at: optional("sale_ends_at", self.sale_ends_at)?,
+            max_per_buyer: self.max_per_buyer.map(|most| most.0),
         })
     }
 }
@@ -86,11 +90,14 @@ impl EventDraft {
 /// Returns an event as text, for the fingerprint of its request.
 pub(super) fn text_of_event(event: &EventDetails) -> String {
     let time = |time: Option<chrono::NaiveDateTime>| time.map(|time| time.and_utc().timestamp_micros());
-    json!({
+    let mut text = json!({
         "organizer_id": event.organizer_id, "name": event.name, "venue": event.venue, "starts_at": time(Some(event.starts_at)),
         "sale_starts_at": time(event.sale_starts_at), "sale_ends_at": time(event.sale_ends_at),
-    })
-    .to_string()
+    });
+    if let Some(most) = event.max_per_buyer {
+        text["max_per_buyer"] = most.into();
+    }
+    text.to_string()
 }
 
 /// A ticket type as it is to be: a product of an event. Fields that are left out have no value of their own.

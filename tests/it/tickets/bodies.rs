@@ -50,7 +50,7 @@ async fn organizers_and_events_that_cannot_be_are_refused() {
             send(&client, &path, &with(&body, json!({ field.as_str(): null }))).await.refused(422, "invalid_body");
             send(&client, &path, &with(&body, json!({ field: [] }))).await.refused(422, "invalid_body");
         }
-        send(&client, &path, &with(&body, json!({ "max_per_buyer": 4 }))).await.refused(422, "invalid_body");
+        send(&client, &path, &with(&body, json!({ "max_per_person": 4 }))).await.refused(422, "invalid_body");
         client.post(&path, &body).await.refused(401, "unauthorized");
     }
     let longest = "ä".repeat(255);

@@ -3,6 +3,7 @@
 mod audited;
 mod bodies;
 mod documented;
+mod event_limit;
 mod held;
 mod keys;
 mod large;

@@ -135,7 +135,7 @@ async fn a_sale_that_ends_between_the_look_and_the_guard_sells_nothing() {
     let event_id = event(&client, json!({})).await;
     let product_id = ticket_type(&client, event_id, &with(&standing(), json!({ "max_qty": 5 }))).await;
     client.hold(product_id, 1).await;
-    let held = client.proxy.on("-- holds/insert:", Action::PauseBefore);
+    let held = client.proxy.on("-- holds/insert_with_seats:", Action::PauseBefore);
     let (late, ()) = tokio::join!(client.try_hold(product_id, 1), async {
         held.reached().await;
         shop.execute("UPDATE products SET event_sale_ends_at = NOW(6)").await;

@@ -155,7 +155,7 @@ fn owner(request: &CartRequest) -> Option<&Owner> {
 /// Returns the counters of a request.
 fn counters_of(request: &CartRequest, products: &Products) -> Vec<Uuid> {
     let own = |product_id: &i64| Some(counters(request, *product_id, &products.get(product_id)?.1));
-    request.lines.keys().filter_map(own).flatten().flatten().collect()
+    request.lines.keys().filter_map(own).flatten().collect()
 }
 
 /// Returns the terms of a product as it was read if they allow a line with so many units; else why they do not.
@@ -178,7 +178,7 @@ fn allowed<'a>(
     if qty > max {
         return Err(Refusal::InvalidQuantity { max });
     }
-    match terms.sale.per_buyer().is_some() && request.buyer().is_none() {
+    match terms.sale.buyer_limits().any() && request.buyer().is_none() {
         true => Err(Refusal::BuyerRequired),
         false => Ok(terms),
     }

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
 
 use super::request::{CartRequest, Replaced};
+use crate::checkout::holds::limits::{Limit, limits_of};
 use crate::db::packets::counters::{Counted, LimitPass};
 use crate::db::packets::take_carts::{Cart, CartLine};
 use crate::db::tables::products::Terms;
-use crate::domain::{Refusal, counter};
+use crate::domain::Refusal;
 
 /// The counters of a batch of carts.
 #[derive(Debug, Default)]
@@ -26,16 +27,20 @@ pub(super) struct Ledger {
     max_held: Option<i64>,
 }
 
-/// Returns the counters of a line of a request: of its buyer's units of the product, and of the units that its caller holds.
-pub(super) fn counters(request: &CartRequest, product_id: i64, terms: &Terms) -> [Option<Uuid>; 2] {
+/// Returns the limits of a line of a request; a caller may hold `max_held` units.
+fn limits(request: &CartRequest, product_id: i64, terms: &Terms, max_held: Option<i64>) -> [Option<Limit>; 3] {
     let owner = request.details.as_deref().map(|details| &details.owner);
-    let of_buyer = terms.sale.per_buyer().and(owner).and_then(|owner| counter::of_buyer(product_id, owner));
-    [of_buyer, request.held_on]
+    limits_of(product_id, terms.sale.buyer_limits(), owner, (request.held_on, max_held))
+}
+
+/// Returns the counters of a line of a request.
+pub(super) fn counters(request: &CartRequest, product_id: i64, terms: &Terms) -> impl Iterator<Item = Uuid> + use<> {
+    limits(request, product_id, terms, None).into_iter().flatten().map(|limit| limit.counter)
 }
 
 /// Returns the counters of the lines of a cart.
 pub(super) fn counters_of<'a>(request: &'a CartRequest, lines: &'a [CartLine]) -> impl Iterator<Item = Uuid> + 'a {
-    lines.iter().flat_map(|line| counters(request, line.product_id, &line.terms).into_iter().flatten())
+    lines.iter().flat_map(|line| counters(request, line.product_id, &line.terms))
 }
 
 /// Returns the units that each counter gets back from the hold that a request replaces.
@@ -80,27 +85,27 @@ impl Ledger {
         for (&counter, units) in &back {
             *self.running.entry(counter).or_insert(0) -= units;
         }
-        let mut place = 0;
+        let (mut place, mut added) = (0, HashMap::new());
         for line in lines {
-            let [of_buyer, held_on] = counters(request, line.product_id, &line.terms);
-            if let (Some(counter), Some(limit)) = (of_buyer, line.terms.sale.per_buyer()) {
-                let yours = self.running.get(&counter).copied().unwrap_or(0);
-                if yours + line.qty > limit && adds(&back, counter, line.qty) {
-                    self.raised.insert(counter);
+            for limit in limits(request, line.product_id, &line.terms, self.max_held).into_iter().flatten() {
+                let yours = self.running.entry(limit.counter).or_insert(0);
+                let added = added.entry(limit.counter).or_insert(0);
+                *added += line.qty;
+                if limit.is_of_buyer() && *yours + line.qty > limit.most && adds(&back, limit.counter, *added) {
+                    self.raised.insert(limit.counter);
                     self.passes.push(LimitPass {
                         hold_id: request.hold_id,
                         product_id: line.product_id,
+                        event_id: limit.event_id(),
                         place,
                         operator: request.operator.as_deref().unwrap_or_default().to_owned(),
                         buyer: request.buyer().unwrap_or_default().to_owned(),
-                        limit,
-                        units: (yours, yours + line.qty),
+                        limit: limit.most,
+                        units: (*yours, *yours + line.qty),
                     });
                     place += 1;
                 }
-            }
-            for counter in of_buyer.into_iter().chain(held_on) {
-                *self.running.entry(counter).or_insert(0) += line.qty;
+                *yours += line.qty;
             }
         }
     }
@@ -117,12 +122,12 @@ impl Ledger {
                 counted.counters.take_off(counter, units);
             }
             for line in &cart.lines {
-                let marks = counters(request, line.product_id, &line.terms);
-                for (counter, most) in marks.into_iter().zip([line.terms.sale.per_buyer(), self.max_held]) {
-                    let Some(counter) = counter else { continue };
-                    counted.counters.add(counter, line.qty, self.most(counter, most.unwrap_or(i64::MAX)));
+                let limits = limits(request, line.product_id, &line.terms, self.max_held);
+                for Limit { counter, most, .. } in limits.into_iter().flatten() {
+                    counted.counters.add(counter, line.qty, self.most(counter, most));
                 }
-                if marks.iter().any(Option::is_some) {
+                if limits.iter().any(Option::is_some) {
+                    let marks = limits.map(|limit| limit.map(|limit| limit.counter));
                     counted.marks.insert((cart.hold_id, line.product_id), marks);
                 }
             }
@@ -153,21 +158,15 @@ fn over(
 ) -> BTreeMap<i64, Refusal> {
     let back = back(request, replaced);
     let yours = |counter: Uuid| units.get(&counter).copied().unwrap_or(0) - back.get(&counter).copied().unwrap_or(0);
-    let (mut refused, mut held) = (BTreeMap::new(), 0);
+    let (mut refused, mut added) = (BTreeMap::new(), HashMap::new());
     for line in lines {
-        let [of_buyer, held_on] = counters(request, line.product_id, &line.terms);
-        held += line.qty;
-        if let (Some(limit), Some(counter)) = (max_held, held_on)
-            && yours(counter) + held > limit
-            && adds(&back, counter, held)
-        {
-            refused.insert(line.product_id, Refusal::HeldUnitsLimit { limit, yours: yours(counter), is_due: false });
-        }
-        if let (Some(limit), Some(counter), None) = (line.terms.sale.per_buyer(), of_buyer, &request.operator)
-            && yours(counter) + line.qty > limit
-            && adds(&back, counter, line.qty)
-        {
-            refused.insert(line.product_id, Refusal::BuyerLimit { limit, yours: yours(counter), is_due: false });
+        for limit in limits(request, line.product_id, &line.terms, max_held).into_iter().flatten() {
+            let (yours, added) = (yours(limit.counter), added.entry(limit.counter).or_insert(0));
+            *added += line.qty;
+            let passes = limit.is_of_buyer() && request.operator.is_some();
+            if !passes && yours + *added > limit.most && adds(&back, limit.counter, *added) {
+                refused.entry(line.product_id).or_insert_with(|| limit.refusal(yours));
+            }
         }
     }
     refused

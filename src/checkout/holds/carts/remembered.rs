@@ -41,7 +41,7 @@ impl Batch<'_> {
             let mut lines = Vec::with_capacity(request.lines.len());
             for (&product_id, &qty) in &request.lines {
                 let Known { terms, is_open } = known.get(&product_id)?;
-                let is_named = terms.sale.per_buyer().is_none() || request.buyer().is_some();
+                let is_named = !terms.sale.buyer_limits().any() || request.buyer().is_some();
                 if !is_open || !is_named || qty > terms.sale.max_units(self.work.max_qty) {
                     return None;
                 }

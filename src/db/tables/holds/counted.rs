@@ -21,7 +21,7 @@ pub struct Counted {
     /// The units.
     pub units: Units,
     /// The counters.
-    pub counters: [Option<Uuid>; 2],
+    pub counters: [Option<Uuid>; 3],
     /// Whether the units are seats.
     pub has_seats: bool,
 }
@@ -48,6 +48,10 @@ pub struct Returned {
     pub counted_on: Option<Uuid>,
     /// The most units of one buyer, as the product says.
     pub max_per_buyer: Option<i64>,
+    /// The counter that had the units for the event, if there was one.
+    pub event_counted_on: Option<Uuid>,
+    /// The most units of one buyer, as the event says.
+    pub event_max_per_buyer: Option<i64>,
     /// The owner of the hold.
     pub owner: Owner,
     /// The labels of the seats that it had; none for other units.
@@ -81,8 +85,9 @@ pub fn list_counted_of(hold_ids: &[Uuid]) -> String {
 pub fn read_counted(found: &[Row]) -> Result<Vec<Counted>, Failure> {
     let counted = |row: &Row| {
         let units = units((column(row, "id")?, column(row, "product_id")?, column(row, "qty")?))?;
-        let counters = [id_column(row, "counted_on")?, id_column(row, "held_on")?];
-        Ok(Counted { units, counters, has_seats: column(row, "has_seats")? })
+        let counters = ["counted_on", "event_counted_on", "held_on"];
+        let [of_buyer, of_event, held] = counters.map(|name| id_column(row, name));
+        Ok(Counted { units, counters: [of_buyer?, of_event?, held?], has_seats: column(row, "has_seats")? })
     };
     found.iter().map(counted).collect()
 }
@@ -96,6 +101,8 @@ pub async fn list_to_reserve(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Retur
             qty: column(row, "qty")?,
             counted_on: id_column(row, "counted_on")?,
             max_per_buyer: column(row, "max_per_buyer")?,
+            event_counted_on: id_column(row, "event_counted_on")?,
+            event_max_per_buyer: column(row, "event_max_per_buyer")?,
             owner: owners::owner(row)?.unwrap_or_default(),
             seats: seats(row)?.unwrap_or_default(),
         })

@@ -83,6 +83,7 @@ fn ticket(row: &Row) -> Result<Option<Ticket>, Failure> {
         kind: state(&kind)?,
         sale_starts_at: column(row, "event_sale_starts_at")?,
         sale_ends_at: column(row, "event_sale_ends_at")?,
+        max_per_buyer: column(row, "event_max_per_buyer")?,
         cancelled_at: column(row, "cancelled_at")?,
     }))
 }
@@ -123,10 +124,11 @@ pub(super) fn sale_literals(sale: &Sale) -> [Literal<'static>; 7] {
 }
 
 /// Returns the columns that a ticket type has of its event, in the order of the statements.
-pub(super) fn ticket_literals(ticket: Option<&Ticket>) -> [Literal<'static>; 3] {
-    let Some(ticket) = ticket else { return [Literal::Null; 3] };
+pub(super) fn ticket_literals(ticket: Option<&Ticket>) -> [Literal<'static>; 4] {
+    let Some(ticket) = ticket else { return [Literal::Null; 4] };
     let time = |time: Option<NaiveDateTime>| time.map_or(Literal::Null, Literal::Time);
-    [Literal::name(ticket.kind), time(ticket.sale_starts_at), time(ticket.sale_ends_at)]
+    let most = ticket.max_per_buyer.map_or(Literal::Null, Literal::Number);
+    [Literal::name(ticket.kind), time(ticket.sale_starts_at), time(ticket.sale_ends_at), most]
 }
 
 /// Returns the columns of a new product, in the order of the statements.

@@ -14,7 +14,7 @@ pub async fn insert_ticket_type(
     ticket: &Ticket,
     stock: i64,
 ) -> Result<Option<i64>, Failure> {
-    let mut row = [Literal::Null; 19];
+    let mut row = [Literal::Null; 20];
     row[..15].copy_from_slice(&new_row(details, stock));
     row[15] = ticket.event_id.map_or(Literal::Null, Literal::Number);
     row[16..].copy_from_slice(&ticket_literals(Some(ticket)));

@@ -22,7 +22,7 @@ fn take_counted(rows: i64) -> Vec<String> {
     let mut counted = Counted::default();
     for (number, &(hold_id, qty)) in (1..).zip(&holds) {
         counted.counters.add(counter(number), qty, 0);
-        counted.marks.insert((hold_id, BIG), [Some(counter(number)), None]);
+        counted.marks.insert((hold_id, BIG), [Some(counter(number)), None, None]);
     }
     let terms = Terms { price_minor: 4999, currency: "EUR".to_owned(), sale: Sale::default() };
     let (owners, keys) = (Vec::new(), Keys::default());

@@ -244,7 +244,7 @@ fn take_carts_with(rows: i64, first: Option<(i64, Sale)>) -> Vec<String> {
     };
     let cart = |place: i64| Cart { hold_id: hold(NEW + place), lines: vec![line(place)], ttl_seconds: 120 };
     let units = |number: i64| Units { hold_id: hold(number), product_id: product_of(number), qty: 1 };
-    let old = |number: i64| holds::Counted { units: units(number), counters: [None; 2], has_seats: false };
+    let old = |number: i64| holds::Counted { units: units(number), counters: [None; 3], has_seats: false };
     let packet = TakeCarts {
         carts: (0..rows).map(cart).collect(),
         owners: Vec::new(),

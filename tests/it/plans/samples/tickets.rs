@@ -23,6 +23,7 @@ fn of_event(product_id: i64) -> Sale {
         kind: TicketKind::Admission,
         sale_starts_at: None,
         sale_ends_at: None,
+        max_per_buyer: None,
         cancelled_at: None,
     };
     Sale { ticket: Some(ticket), ..Sale::default() }
@@ -36,7 +37,7 @@ pub(super) fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
         "take_all_tickets" => built(rows, take_carts_with(rows, Some((first, of_event(first))))),
         "insert_ticket_type" => {
             let row = |number: i64| {
-                let mut row = [Literal::Null; 19];
+                let mut row = [Literal::Null; 20];
                 let words = [Literal::Number(number), Literal::Word("name"), Literal::Number(1), Literal::Word("EUR")];
                 row[..4].copy_from_slice(&words);
                 (row[4], row[13]) = (Literal::Word("on_sale"), Literal::Number(1));
@@ -87,7 +88,7 @@ pub(super) fn holds(verb: &str, at: At) -> Option<Vec<Sample>> {
     let line = |place: i64| CartLine {
         product_id: SEATED.start,
         qty: 1,
-        terms: Arc::new(Terms { price_minor: 4999, currency: "EUR".to_owned(), sale: Sale::default() }),
+        terms: Arc::new(Terms { price_minor: 4999, currency: "EUR".to_owned(), sale: of_event(SEATED.start) }),
         seats: Some(Arc::from([label(place)])),
     };
     let cart = |place: i64| Cart { hold_id: hold(NEW + place), lines: vec![line(place)], ttl_seconds: 120 };
