@@ -17,7 +17,7 @@ use holdfast::db::packets::pay_orders::{PayOrders, Success};
 use holdfast::db::packets::place_orders::{Draft, PlaceOrders};
 use holdfast::db::packets::take_holds::TakeHolds;
 use holdfast::db::tables::orders::Order;
-use holdfast::domain::{Meaning, OrderStatus, PaymentEvent, Reference, mint_id};
+use holdfast::domain::{Meaning, OrderStatus, OrderTickets, PaymentEvent, Reference, mint_id};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tokio::time::Instant;
@@ -197,14 +197,14 @@ impl Direct {
             ttl_seconds: None,
             held: Vec::new(),
             changes: 0,
-            has_seats: false,
+            tickets: OrderTickets::None,
         };
         self.commit(&PlaceOrders::new(vec![draft], TTL_SECONDS, Keys::default())).await;
     }
 
     async fn pay(&mut self, hold_id: Uuid, order_id: Uuid) {
         let (event, order) = (&event(order_id), &order(hold_id, order_id));
-        let success = Success { event_id: None, event, order, processing: Duration::ZERO };
+        let success = Success { event_id: None, event, order, tickets: &[], processing: Duration::ZERO };
         self.commit(&PayOrders { successes: vec![success], step: self.id_step }).await;
     }
 
@@ -261,6 +261,6 @@ fn order(hold_id: Uuid, order_id: Uuid) -> Order {
         refunded_minor: 0,
         refunded_currency: None,
         restocked: false,
-        has_seats: false,
+        tickets: OrderTickets::None,
     }
 }

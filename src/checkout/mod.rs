@@ -12,6 +12,7 @@ pub mod error;
 pub mod extension;
 pub mod holds;
 mod horizon;
+mod issuing;
 mod keys;
 pub mod lists;
 pub mod orders;

@@ -3,13 +3,13 @@
 
 use uuid::Uuid;
 
-use super::units;
+use super::{issuing, units};
 use crate::db::door::Tx;
 use crate::db::error::Failure;
 use crate::db::tables::order_events::{self, Reason, Transition};
 use crate::db::tables::orders::{self, Due, Order, Refunded};
 use crate::db::tables::{holds, seats};
-use crate::domain::OrderStatus;
+use crate::domain::{OrderStatus, OrderTickets};
 
 /// Cancels a pending order because a buyer gave up, or because of a failed payment (`event_id`), and puts its units back on
 /// sale. Returns false when it is not pending any more.
@@ -42,7 +42,7 @@ pub(crate) async fn cancel_overdue(tx: &mut Tx<'_>, due: &[Due]) -> Result<(), F
 }
 
 /// Marks an order paid by an event. A pending order's units were reserved at its hold, so no product is touched; a cancelled
-/// one, whose units went back on sale, takes them again.
+/// one, whose units went back on sale, takes them again. Its units of ticket types get their tickets.
 ///
 /// # Errors
 /// [`Failure::Raced`] when the order is not in the state that was read any more; [`Failure::OutOfStock`],
@@ -54,15 +54,23 @@ pub(crate) async fn pay(tx: &mut Tx<'_>, order: &Order, event_id: i64) -> Result
     let paid = step(order.id, order.status, OrderStatus::Paid, Reason::PaymentSucceeded);
     order_events::insert_for_payment(tx, paid, event_id).await?;
     match order.status {
-        OrderStatus::Cancelled => units::reserve(tx, order.hold_id).await,
+        OrderStatus::Cancelled => {
+            issuing::issue(tx, order).await?;
+            units::reserve(tx, order.hold_id).await
+        }
         _ => {
             holds::settle(tx, &[order.hold_id]).await?;
-            if order.has_seats { seats::mark_sold(tx, order.hold_id).await } else { Ok(()) }
+            issuing::issue(tx, order).await?;
+            match order.tickets {
+                OrderTickets::Seats => seats::mark_sold(tx, order.hold_id).await,
+                _ => Ok(()),
+            }
         }
     }
 }
 
-/// Stores how much of a paid order was given back by an event, and puts its units back on sale if they are restocked.
+/// Stores how much of a paid order was given back by an event, and puts its units back on sale if they are restocked. If all of it
+/// was given back, its tickets are void.
 ///
 /// # Errors
 /// [`Failure::Raced`] when the order is not paid any more, or another part of it was given back since it was read.
@@ -78,6 +86,9 @@ pub(crate) async fn refund(tx: &mut Tx<'_>, order: &Order, refunded: Refunded, e
     // the order may have been paid after it was read; the guard ensures that it is `paid`
     let given_back = step(order.id, OrderStatus::Paid, status, reason);
     order_events::insert_for_payment(tx, given_back, event_id).await?;
+    if status == OrderStatus::Refunded {
+        issuing::void(tx, order).await?;
+    }
     if restocked {
         units::give_back(tx, &[order.hold_id]).await?;
     }

@@ -77,6 +77,8 @@ migrations! {
     53 "seats",
     54 "holds_seats",
     55 "orders_seats",
+    56 "tickets",
+    57 "orders_disputed",
     59 "events_limit",
     60 "products_event_limit",
     61 "holds_event_counter",

@@ -164,6 +164,12 @@ statements! {
         GiveBack = "give_back" { product_id, hold_ids },
         MarkSold = "mark_sold" { hold_ids },
     }
+    tickets {
+        Insert = "insert" { rows },
+        ListUnits = "list_units" { ids },
+        Void = "void" { ids },
+        VoidOfEvent = "void_of_event" { ids, event_id },
+    }
     product_trail {
         Insert = "insert" { rows },
         LIST = "list",

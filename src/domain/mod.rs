@@ -25,6 +25,7 @@ pub mod seating;
 pub mod signature;
 pub mod status;
 pub mod ticket;
+pub mod ticket_code;
 pub mod token;
 
 pub use buyer_token::{BuyerTokenError, check_buyer, verify_buyer_token};
@@ -45,7 +46,8 @@ pub use sale::{BuyerLimits, ProductStatus, Sale, SaleStatus};
 pub use seat_map::SeatMap;
 pub use seat_refusal::SeatRefusal;
 pub use status::{ChargeStatus, EventStatus, HoldStatus, Named, OrderStatus};
-pub use ticket::{Ticket, TicketKind};
+pub use ticket::{OrderTickets, Ticket, TicketKind};
+pub use ticket_code::TicketCode;
 pub use token::AdminToken;
 
 use uuid::Uuid;

@@ -14,6 +14,38 @@ named! {
     }
 }
 
+/// What an order has of ticket types. It decides whether its payment writes tickets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OrderTickets {
+    /// No units of ticket types.
+    #[default]
+    None,
+    /// Units of ticket types, none of which is a seat.
+    Places,
+    /// Some of its units are seats.
+    Seats,
+}
+
+impl OrderTickets {
+    /// Returns what a row of an order says: whether some of its units are seats, if it has units of ticket types at all.
+    pub fn stored(seats: Option<bool>) -> Self {
+        match seats {
+            None => Self::None,
+            Some(false) => Self::Places,
+            Some(true) => Self::Seats,
+        }
+    }
+
+    /// Returns what is stored.
+    pub fn has_seats(self) -> Option<bool> {
+        match self {
+            Self::None => None,
+            Self::Places => Some(false),
+            Self::Seats => Some(true),
+        }
+    }
+}
+
 /// What the product of a ticket type has of its event: the window of the event's sale, which bounds its own, and the event's limit per
 /// buyer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

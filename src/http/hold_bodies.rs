@@ -193,8 +193,8 @@ pub struct HoldItem {
 
 impl From<&HoldLine> for HoldItem {
     fn from(line: &HoldLine) -> Self {
-        let HoldLine { product_id, qty, unit_price_minor, ref seats, .. } = *line;
-        Self { product_id, qty, unit_price_minor, seats: seats.as_deref().map(<[String]>::to_vec) }
+        let HoldLine { product_id, qty, unit_price_minor, .. } = *line;
+        Self { product_id, qty, unit_price_minor, seats: line.labels().map(<[String]>::to_vec) }
     }
 }
 

@@ -104,7 +104,7 @@ impl From<Placed> for OrderBody {
             product_id: hold.product_id,
             qty: hold.qty,
             unit_price_minor: hold.unit_price_minor,
-            seats: hold.seats.as_deref().map(<[String]>::to_vec),
+            seats: hold.labels().map(<[String]>::to_vec),
         };
         let (buyer, reference, metadata) = written(placed.details.as_deref());
         let order = placed.order;

@@ -33,6 +33,7 @@ fn filled(statement: &sql::Source) -> String {
         "products/insert_all" => 15,
         "products/insert_ticket_type" => 20,
         "seats/insert" => 8,
+        "tickets/insert" => 6,
         "product_trail/insert" => 8,
         "idempotency_keys/insert" => 7,
         "payment_events/insert_applied" => 19,

@@ -336,7 +336,8 @@ fn answer(
                     order_ttl_seconds: terms.sale.order_seconds(),
                     held_on,
                     changes: 0,
-                    seats: None,
+                    // those of an admission have no labels
+                    seats: terms.sale.ticket.map(|_| Arc::default()),
                 };
                 if single {
                     recent.record(hold_id, hold.clone());

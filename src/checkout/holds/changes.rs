@@ -149,12 +149,12 @@ impl Reduction {
     fn of(lines: &[HoldLine], kept: &Kept) -> Result<Self, Refusal> {
         let wanted = wanted(lines, kept)?;
         let mut reduction = Self::default();
-        for &HoldLine { id: hold_id, product_id, qty, ref seats, .. } in lines {
+        for line @ &HoldLine { id: hold_id, product_id, qty, .. } in lines {
             let left = wanted.get(&product_id).copied().unwrap_or(qty);
             match left {
                 0 => reduction.removed.push(product_id),
                 left if left > qty => return Err(Refusal::HoldNotLarger { product_id, qty }),
-                left if left < qty && seats.is_some() => {
+                left if left < qty && line.labels().is_some() => {
                     return Err(Refusal::InvalidChange(
                         "it keeps all seats of a ticket type or none; replace it to keep some of them",
                     ));

@@ -25,7 +25,7 @@ use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
 use crate::db::tables::orders::{self, Order};
 use crate::db::tables::owners;
-use crate::domain::{Caller, Details, OrderStatus, Refusal};
+use crate::domain::{Caller, Details, OrderStatus, OrderTickets, Refusal};
 
 /// A request for an order.
 #[derive(Debug)]
@@ -365,13 +365,20 @@ fn draft(request: &OrderRequest, rows: &[HoldLine]) -> Draft {
         ttl_seconds: rows.iter().filter_map(|row| row.order_ttl_seconds).min(),
         held: rows.iter().filter_map(|row| Some((row.held_on?, row.qty))).collect(),
         changes: rows.first().map_or(0, |row| row.changes),
-        has_seats: rows.iter().any(|row| row.seats.is_some()),
+        tickets: tickets(rows),
+    }
+}
+
+fn tickets(rows: &[HoldLine]) -> OrderTickets {
+    match rows.iter().any(|row| row.labels().is_some()) {
+        true => OrderTickets::Seats,
+        false if rows.iter().any(|row| row.seats.is_some()) => OrderTickets::Places,
+        false => OrderTickets::None,
     }
 }
 
 fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> Placed {
-    let Draft { order_id, hold_id, total_minor, currency, details, ttl_seconds, has_seats, .. } =
-        draft(request, &items);
+    let Draft { order_id, hold_id, total_minor, currency, details, ttl_seconds, tickets, .. } = draft(request, &items);
     let order = Order {
         id: order_id,
         hold_id,
@@ -383,7 +390,7 @@ fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> 
         refunded_minor: 0,
         refunded_currency: None,
         restocked: false,
-        has_seats,
+        tickets,
     };
     Placed { order, details, items, replayed: false }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::attempt::reload_receipt;
 use super::intake::receive_alone;
 use super::receipt::{Delivery, Receipt};
+use super::tickets::{Drawn, Plain, draw_tickets};
 use super::waiting::{apply_waiting_for, touched};
 use crate::batch::{Attempt, JobOf, Turn, Work};
 use crate::checkout::recent::Recent;
@@ -102,27 +103,29 @@ impl EventWork {
             event.meaning == Meaning::Succeeded && event.body.len() <= SMALL
         });
         alone.extend(others);
-        let (mut plain, rest) = match known {
+        let (plain, rest) = match known {
             Some(order) => part(&Found::of_one(order), may_be_plain, |job| &job.request.event),
             None => part_plain(&database, may_be_plain, |job| &job.request.event).await,
         };
         alone.extend(rest);
-        plain.sort_by(|(one, _), (other, _)| {
-            one.request.event.idempotency_key.cmp(&other.request.event.idempotency_key)
+        let Drawn { mut plain, later: again, alone: rest } = draw_tickets(&database, plain).await;
+        alone.extend(rest);
+        plain.sort_by(|one, other| {
+            one.success.request.event.idempotency_key.cmp(&other.success.request.event.idempotency_key)
         });
         let mut spoiled = Vec::new();
         match self.pay(&database, &plain).await {
             Ok((event_ids, touched)) => answer(&database, plain, &event_ids, &touched),
             Err(Error::Stale(what)) => {
-                spoiled.extend(plain.into_iter().map(|(job, _)| job));
+                spoiled.extend(plain.into_iter().map(|paid| paid.success));
                 if what == ID_STEP {
                     self.read_id_step(&database).await;
                 }
             }
             // after any other error, each event is taken in alone and gets its own result
-            Err(_) => alone.extend(plain.into_iter().map(|(job, _)| job)),
+            Err(_) => alone.extend(plain.into_iter().map(|paid| paid.success)),
         }
-        Attempt { alone, spoiled, ..Attempt::done(None) }
+        Attempt { again, alone, spoiled, ..Attempt::done(None) }
     }
 
     /// Separates the events whose keys the inbox knows by now from the others.
@@ -142,7 +145,7 @@ impl EventWork {
     async fn pay(
         &self,
         database: &Database,
-        plain: &[(EventJob, Order)],
+        plain: &[Plain<EventJob>],
     ) -> Result<(HashMap<Vec<u8>, i64>, HashSet<Uuid>), Error> {
         if plain.is_empty() {
             return Ok(Default::default());
@@ -167,11 +170,11 @@ impl EventWork {
 /// answered.
 fn answer(
     database: &Database,
-    plain: Vec<(EventJob, Order)>,
+    plain: Vec<Plain<EventJob>>,
     event_ids: &HashMap<Vec<u8>, i64>,
     touched: &HashSet<Uuid>,
 ) {
-    for (job, order) in plain {
+    for Plain { success: job, order, .. } in plain {
         let Some(&event_id) = event_ids.get(&job.request.event.idempotency_key) else {
             job.answer(Err(Error::Broken("a committed event is missing".to_owned())));
             continue;
@@ -195,9 +198,9 @@ fn answer_later(database: &Database, job: EventJob, receipt: Receipt, order: &Or
     });
 }
 
-fn success((job, order): &(EventJob, Order)) -> Success<'_> {
-    let Delivery { event, arrived, .. } = &job.request;
-    Success { event_id: None, event, order, processing: arrived.elapsed() }
+fn success(Plain { success, order, tickets }: &Plain<EventJob>) -> Success<'_> {
+    let Delivery { event, arrived, .. } = &success.request;
+    Success { event_id: None, event, order, tickets, processing: arrived.elapsed() }
 }
 
 /// Reads the orders of these successes, and parts them as [`part`] does. If the orders cannot be read, no success is plain.
@@ -205,14 +208,14 @@ pub(crate) async fn part_plain<T>(
     database: &Database,
     successes: Vec<T>,
     event_of: impl Fn(&T) -> &PaymentEvent,
-) -> (Vec<(T, Order)>, Vec<T>) {
+) -> (Vec<Plain<T>>, Vec<T>) {
     let found = find_orders(database, successes.iter().map(|success| event_of(success).reference)).await;
     part(&found.unwrap_or_default(), successes, event_of)
 }
 
 /// Separates successes for pending orders, each with its order, from all others. Of several for one order, with one key or of
 /// one charge, the first counts.
-fn part<T>(found: &Found, successes: Vec<T>, event_of: impl Fn(&T) -> &PaymentEvent) -> (Vec<(T, Order)>, Vec<T>) {
+fn part<T>(found: &Found, successes: Vec<T>, event_of: impl Fn(&T) -> &PaymentEvent) -> (Vec<Plain<T>>, Vec<T>) {
     let (mut plain, mut others) = (Vec::new(), Vec::new());
     let (mut keys, mut charges, mut orders) = (HashSet::new(), HashSet::new(), HashSet::new());
     for success in successes {
@@ -224,7 +227,7 @@ fn part<T>(found: &Found, successes: Vec<T>, event_of: impl Fn(&T) -> &PaymentEv
                     && keys.insert(event.idempotency_key.clone())
                     && event.txn_id.clone().is_none_or(|txn_id| charges.insert((event.provider, txn_id))) =>
             {
-                plain.push((success, order));
+                plain.push(Plain { success, order, tickets: Vec::new() });
             }
             _ => others.push(success),
         }

@@ -14,6 +14,7 @@ use super::attempt::{Source, reload_receipt, settle};
 use super::batch::part_plain;
 use super::receipt::Receipt;
 use super::settlement::{Resolved, resolve};
+use super::tickets::{Drawn, Plain, draw_tickets};
 use super::waiting::{apply_waiting, apply_waiting_for, apply_waiting_with, touched};
 use crate::checkout::error::Error;
 use crate::checkout::horizon::SLACK;
@@ -22,7 +23,6 @@ use crate::db::due::{Place, Window};
 use crate::db::error::Error as DbError;
 use crate::db::packets::pay_orders::{ApplyPayments, Success};
 use crate::db::packets::send_and_look;
-use crate::db::tables::orders::Order;
 use crate::db::tables::payment_event_operators;
 use crate::db::tables::payment_event_trail::{self, Action};
 use crate::db::tables::payment_events::{self, Due, Stored};
@@ -154,18 +154,20 @@ impl Checkout {
         });
         let known: Vec<(i64, PaymentEvent)> = known.collect();
         let (plain, others) = part_plain(&self.background, known, |(_, event)| event).await;
-        alone.extend(others.into_iter().map(|(event_id, _)| event_id));
+        let Drawn { plain, later, alone: rest } = draw_tickets(&self.background, plain).await;
+        let others = others.into_iter().chain(later).chain(rest);
+        alone.extend(others.map(|(event_id, _)| event_id));
         match self.pay(&plain, began).await {
             Ok(touched) => {
                 let took = began.elapsed();
                 plain.iter().for_each(|_| telemetry::webhook_woken(EventStatus::Applied.as_str(), took));
-                let orders = plain.iter().map(|(_, order)| (order.id, order.hold_id));
+                let orders = plain.iter().map(|paid| (paid.order.id, paid.order.hold_id));
                 let touched = orders.filter(|(order_id, _)| touched.contains(order_id)).collect();
                 Applied { count: plain.len(), touched, alone }
             }
             // a row changed in between, or one of them cannot be applied: tried alone, all others can be
             Err(_) => {
-                alone.extend(plain.into_iter().map(|((event_id, _), _)| event_id));
+                alone.extend(plain.into_iter().map(|paid| paid.success.0));
                 Applied { alone, ..Applied::default() }
             }
         }
@@ -173,7 +175,7 @@ impl Checkout {
 
     /// Applies all of these leased successes, each with its order, in one transaction, or none. Returns the orders that other
     /// events have changed or wait for.
-    async fn pay(&self, plain: &[((i64, PaymentEvent), Order)], began: Instant) -> Result<HashSet<Uuid>, DbError> {
+    async fn pay(&self, plain: &[Plain<(i64, PaymentEvent)>], began: Instant) -> Result<HashSet<Uuid>, DbError> {
         if plain.is_empty() {
             return Ok(HashSet::new());
         }
@@ -373,8 +375,9 @@ impl Checkout {
     }
 }
 
-fn success(((event_id, event), order): &((i64, PaymentEvent), Order), processing: Duration) -> Success<'_> {
-    Success { event_id: Some(*event_id), event, order, processing }
+fn success(paid: &Plain<(i64, PaymentEvent)>, processing: Duration) -> Success<'_> {
+    let Plain { success: (event_id, event), order, tickets } = paid;
+    Success { event_id: Some(*event_id), event, order, tickets, processing }
 }
 
 /// The result of a batch of successes.

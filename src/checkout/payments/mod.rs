@@ -14,6 +14,7 @@ pub mod operators;
 pub mod receipt;
 mod settlement;
 pub mod sweep;
+mod tickets;
 pub(crate) mod waiting;
 mod walks;
 

@@ -16,8 +16,9 @@ use crate::db::literal::{Literal, rows};
 use crate::db::sql;
 use crate::db::tables::order_events::Reason;
 use crate::db::tables::orders::Order;
+use crate::db::tables::tickets::{self, NewTicket};
 use crate::db::tables::{holds, orders, payment_events, seats};
-use crate::domain::{ChargeStatus, EventStatus, OrderStatus, PaymentEvent, Reference};
+use crate::domain::{ChargeStatus, EventStatus, OrderStatus, OrderTickets, PaymentEvent, Reference};
 
 /// A success whose order is pending.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +29,8 @@ pub struct Success<'a> {
     pub event: &'a PaymentEvent,
     /// Its order.
     pub order: &'a Order,
+    /// The tickets that the order gets.
+    pub tickets: &'a [NewTicket],
     /// How long its processing took until now.
     pub processing: Duration,
 }
@@ -66,7 +69,7 @@ impl OneTrip for PayOrders<'_> {
     /// [`Failure::Stale`] when another transaction has used an order, a key or a charge since it was read;
     /// [`Failure::Changed`] by [`ID_STEP`] when the ids in the inbox are not those in the other rows.
     fn read(&self, replies: Vec<Reply>) -> Result<Self::Outcome, Failure> {
-        let [inbox, generated, paid @ ..] = exactly::<6>(without_seats(replies, &self.successes)?)?;
+        let [inbox, generated, paid @ ..] = exactly::<6>(without_units(replies, &self.successes)?)?;
         all_changed(inbox.affected, paid, self.successes.len())?;
         let id = |row| mysql_async::from_row_opt(row).map_err(|error| Failure::Broken(error.to_string()));
         let mut generated: Vec<(Vec<u8>, i64)> = generated.rows.into_iter().map(id).collect::<Result<_, _>>()?;
@@ -145,7 +148,7 @@ impl OneTrip for ApplyPayments<'_> {
     /// # Errors
     /// [`Failure::Stale`] when an event, an order or a charge changed since it was read.
     fn read(&self, replies: Vec<Reply>) -> Result<(), Failure> {
-        let [inbox, paid @ ..] = exactly::<5>(without_seats(replies, &self.successes)?)?;
+        let [inbox, paid @ ..] = exactly::<5>(without_units(replies, &self.successes)?)?;
         all_changed(inbox.affected, paid, self.successes.len())
     }
 }
@@ -180,7 +183,7 @@ impl Packet for ApplyPayments<'_> {
     }
 }
 
-/// Returns the statements that pay the orders: charges, orders, trails, holds, and seats if there are some.
+/// Returns the statements that pay the orders: charges, orders, trails, holds, and tickets and seats if there are some.
 fn pay(successes: &[Success<'_>], step: u64) -> Vec<String> {
     let order_ids: Vec<Uuid> = successes.iter().map(|success| success.order.id).collect();
     let hold_ids: Vec<Uuid> = successes.iter().map(|success| success.order.hold_id).collect();
@@ -190,6 +193,9 @@ fn pay(successes: &[Success<'_>], step: u64) -> Vec<String> {
         insert_trails(successes, step),
         holds::settle_all(&hold_ids),
     ];
+    if tickets(successes).next().is_some() {
+        statements.push(tickets::insert_some(tickets(successes)));
+    }
     let with_seats: Vec<Uuid> = with_seats(successes).collect();
     if !with_seats.is_empty() {
         statements.push(seats::mark_sold_all(&with_seats));
@@ -197,16 +203,25 @@ fn pay(successes: &[Success<'_>], step: u64) -> Vec<String> {
     statements
 }
 
-/// Returns the holds of the orders with seats.
-fn with_seats(successes: &[Success<'_>]) -> impl Iterator<Item = Uuid> {
-    successes.iter().filter(|success| success.order.has_seats).map(|success| success.order.hold_id)
+/// Returns the tickets of all orders.
+fn tickets<'a>(successes: &[Success<'a>]) -> impl Iterator<Item = &'a NewTicket> {
+    successes.iter().flat_map(|success| success.tickets)
 }
 
-/// Takes the reply about seats off, if there is one: each hold had at least one.
-fn without_seats(mut replies: Vec<Reply>, successes: &[Success<'_>]) -> Result<Vec<Reply>, Failure> {
-    let holds = with_seats(successes).count() as u64;
+/// Returns the holds of the orders with seats.
+fn with_seats(successes: &[Success<'_>]) -> impl Iterator<Item = Uuid> {
+    let with_seats = successes.iter().filter(|success| success.order.tickets == OrderTickets::Seats);
+    with_seats.map(|success| success.order.hold_id)
+}
+
+/// Takes the replies about seats and tickets off, if there are any: each hold had at least one seat, and every ticket is new.
+fn without_units(mut replies: Vec<Reply>, successes: &[Success<'_>]) -> Result<Vec<Reply>, Failure> {
+    let (holds, count) = (with_seats(successes).count() as u64, tickets(successes).count() as u64);
     if holds > 0 && replies.pop().is_none_or(|sold| sold.affected < holds) {
         return Err(Failure::Broken(format!("the seats of {holds} paid orders were not marked sold")));
+    }
+    if count > 0 && replies.pop().is_none_or(|written| written.affected != count) {
+        return Err(Failure::Broken(format!("{count} tickets were not written")));
     }
     Ok(replies)
 }
@@ -241,7 +256,10 @@ async fn list_stored(tx: &mut Tx<'_>, events: &[&PaymentEvent]) -> Result<Vec<(V
     tx.rows_text(&sql::payment_events::ListIds { rows: keys }.text()).await
 }
 
-/// Returns how many bytes an event adds to the packet of [`PayOrders`], at most.
+/// What the tickets of a packet add to it at most, in bytes: beside the events of a batch, it stays below 1 MB.
+pub const TICKET_BYTES: usize = 256 * 1024;
+
+/// Returns how many bytes an event adds to the packet of [`PayOrders`], at most, without the tickets of its order.
 pub fn row_bytes(event: &PaymentEvent) -> usize {
     let texts = [
         &event.amount,
@@ -384,11 +402,12 @@ mod tests {
             refunded_minor: 0,
             refunded_currency: None,
             restocked: false,
-            has_seats: false,
+            tickets: OrderTickets::None,
         };
         let short_key = PaymentEvent { txn_id: event.txn_id.clone(), ..bare.clone() };
         for event in [event, bare, short_key] {
-            let success = Success { event_id: None, event: &event, order: &order, processing: Duration::from_secs(5) };
+            let processing = Duration::from_secs(5);
+            let success = Success { event_id: None, event: &event, order: &order, tickets: &[], processing };
             let bytes = |count: usize| {
                 let packet = PayOrders { successes: vec![success; count], step: 1 };
                 packet.statements().iter().map(String::len).sum::<usize>()

@@ -18,7 +18,7 @@ use crate::db::literal::{Literal, rows};
 use crate::db::sql;
 use crate::db::tables::order_events::{self, Reason, Transition};
 use crate::db::tables::{holds, orders, owners, payment_events};
-use crate::domain::{Details, OrderStatus};
+use crate::domain::{Details, OrderStatus, OrderTickets};
 
 /// What one order adds to the packet at most, in bytes, without the row of its owner and that of a counter.
 pub const ROW_BYTES: usize = 384;
@@ -48,8 +48,8 @@ pub struct Draft {
     pub held: Vec<(Uuid, i64)>,
     /// How often that hold had been changed when the total was computed.
     pub changes: i64,
-    /// Whether some of its units are seats.
-    pub has_seats: bool,
+    /// What it has of ticket types.
+    pub tickets: OrderTickets,
 }
 
 /// What all orders of one batch have in common.
@@ -97,12 +97,13 @@ impl<'a> PlaceOrders<'a> {
     }
 
     fn insert(&self) -> String {
-        if !self.drafts.iter().any(|draft| draft.has_seats) {
+        if !self.drafts.iter().any(|draft| draft.tickets != OrderTickets::None) {
             return sql::orders::Insert { rows: rows(self.drafts.iter().map(|draft| self.row(draft))) }.text();
         }
         let row = |draft| {
             let [id, hold, total, currency, created, pay_by] = self.row(draft);
-            [id, hold, total, currency, created, pay_by, Literal::Number(draft.has_seats.into())]
+            let seats = draft.tickets.has_seats().map_or(Literal::Null, |seats| Literal::Number(seats.into()));
+            [id, hold, total, currency, created, pay_by, seats]
         };
         sql::orders::InsertWithSeats { rows: rows(self.drafts.iter().map(row)) }.text()
     }
@@ -249,7 +250,7 @@ mod tests {
             ttl_seconds: (number > 0).then_some(31_536_000),
             held: is_held.then(|| (Uuid::from_u128(u128::MAX - number), 20_000)).into_iter().collect(),
             changes: i64::from(i32::MAX),
-            has_seats: false,
+            tickets: OrderTickets::None,
         };
         let length = |count: u128, is_held: bool| {
             let drafts = (0..count).map(|number| draft(number, is_held)).collect();

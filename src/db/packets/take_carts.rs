@@ -56,6 +56,14 @@ pub struct CartLine {
     pub seats: Option<Arc<[String]>>,
 }
 
+impl CartLine {
+    /// Returns the labels of its seats in lines; empty for the units of an admission, `None` for those of no ticket type.
+    fn labels(&self) -> Option<String> {
+        let labels = self.seats.as_ref().map(|labels| labels.join("\n"));
+        labels.or_else(|| self.terms.sale.ticket.map(|_| String::new()))
+    }
+}
+
 /// A batch of carts. Without carts, the packet only makes copies of earlier requests durable.
 #[derive(Debug)]
 pub struct TakeCarts<'a> {
@@ -113,8 +121,7 @@ impl TakeCarts<'_> {
 
     pub(super) fn insert(&self) -> String {
         if self.lines().any(|(_, line)| line.terms.sale.ticket.is_some()) {
-            let lines = self.lines().map(|(_, line)| line.seats.as_ref().map(|labels| labels.join("\n")));
-            let labels: Vec<Option<String>> = lines.collect();
+            let labels: Vec<Option<String>> = self.lines().map(|(_, line)| line.labels()).collect();
             let values = self.lines().zip(&labels).map(|(line, labels)| self.row_with_seats(line, labels));
             return sql::holds::InsertWithSeats { rows: rows(values) }.text();
         }

@@ -115,12 +115,13 @@ impl TakeHolds<'_> {
         sql::holds::InsertCounted { rows: rows(self.holds.iter().map(counted)) }.text()
     }
 
+    /// A number of places: tickets without seats.
     fn insert_of_ticket_type<'row>(&self, row: impl Fn(&(Uuid, i64)) -> [Literal<'row>; 7]) -> String {
-        let order_seconds = self.order_seconds();
+        let (order_seconds, no_seats) = (self.order_seconds(), Literal::Bytes(b""));
         let of_type = |hold: &(Uuid, i64)| {
             let [id, product, qty, price, currency, expires, returns] = row(hold);
             let [buyer, event, held] = self.counted.mark(hold.0, self.product_id);
-            [id, product, qty, price, currency, expires, returns, order_seconds, buyer, held, event, Literal::Null]
+            [id, product, qty, price, currency, expires, returns, order_seconds, buyer, held, event, no_seats]
         };
         sql::holds::InsertWithSeats { rows: rows(self.holds.iter().map(of_type)) }.text()
     }

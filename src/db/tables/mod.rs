@@ -22,3 +22,4 @@ pub mod product_trail;
 pub mod products;
 pub mod readiness;
 pub mod seats;
+pub mod tickets;

@@ -18,7 +18,7 @@ use crate::db::guard::{exactly, single};
 use crate::db::literal::{Literal, ids};
 use crate::db::sql;
 use crate::domain::retry::PROTECTING_ATTEMPTS;
-use crate::domain::{Details, Named as _, OrderStatus};
+use crate::domain::{Details, Named as _, OrderStatus, OrderTickets};
 
 /// An order, with the columns that reads and payments need.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub struct Order {
     pub refunded_currency: Option<String>,
     /// Whether its units went back on sale with the refund.
     pub restocked: bool,
-    /// Whether some of its units are seats.
-    pub has_seats: bool,
+    /// What it has of ticket types.
+    pub tickets: OrderTickets,
 }
 
 impl Order {
@@ -91,7 +91,7 @@ fn order(row: &Row) -> Result<Order, Failure> {
         refunded_minor: column(row, "refunded_minor")?,
         refunded_currency: column(row, "refunded_currency")?,
         restocked: column(row, "restocked")?,
-        has_seats: column::<Option<bool>>(row, "seats")?.unwrap_or_default(),
+        tickets: OrderTickets::stored(column(row, "seats")?),
     })
 }
 

@@ -127,7 +127,10 @@ async fn payments_of(app: &Arc<App>, product_id: i64, count: usize) -> Vec<(Paym
 }
 
 fn successes(to_pay: &[(PaymentEvent, Order)]) -> Vec<Success<'_>> {
-    to_pay.iter().map(|(event, order)| Success { event_id: None, event, order, processing: Duration::ZERO }).collect()
+    to_pay
+        .iter()
+        .map(|(event, order)| Success { event_id: None, event, order, tickets: &[], processing: Duration::ZERO })
+        .collect()
 }
 
 /// Servers of a cluster increment ids in steps, so that no two of them generate the same id.

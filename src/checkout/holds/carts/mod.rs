@@ -358,7 +358,7 @@ fn lines(request: &CartRequest, cart: Cart, taken_at: NaiveDateTime) -> Vec<Hold
         order_ttl_seconds: terms.sale.order_seconds(),
         held_on: request.held_on,
         changes: 0,
-        seats,
+        seats: seats.or_else(|| terms.sale.ticket.map(|_| Arc::default())),
     };
     lines.into_iter().map(line).collect()
 }

@@ -104,14 +104,14 @@ pub async fn list_to_reserve(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Retur
             event_counted_on: id_column(row, "event_counted_on")?,
             event_max_per_buyer: column(row, "event_max_per_buyer")?,
             owner: owners::owner(row)?.unwrap_or_default(),
-            seats: seats(row)?.unwrap_or_default(),
+            seats: read_labels(row)?.unwrap_or_default(),
         })
     };
     found.iter().map(returned).collect()
 }
 
-/// Reads the labels of the seats of a row.
-pub(super) fn seats(row: &Row) -> Result<Option<Vec<String>>, Failure> {
+/// Reads the labels of the seats of a row; none for the units of an admission, `None` for those of no ticket type.
+pub(in crate::db) fn read_labels(row: &Row) -> Result<Option<Vec<String>>, Failure> {
     let labels = text_column(row, "seats")?;
     Ok(labels.map(|labels| labels.lines().map(str::to_owned).collect()))
 }

@@ -11,6 +11,7 @@ use chrono::NaiveDateTime;
 use mysql_async::{Row, params};
 use uuid::Uuid;
 
+pub(in crate::db) use self::counted::read_labels;
 pub use self::counted::{
     Counted, Returned, Uncounted, find_page_end, has_any, list_counted, list_counted_of, list_to_reserve,
     list_uncounted, mark_counted, read_counted, seats_of,
@@ -57,11 +58,16 @@ pub struct HoldLine {
     pub held_on: Option<Uuid>,
     /// How often the units or the deadline of the hold were changed; the same in all of its rows.
     pub changes: i64,
-    /// The labels of its seats; `None` for other units.
+    /// The labels of its seats; none for the units of an admission, `None` for those of no ticket type.
     pub seats: Option<Arc<[String]>>,
 }
 
 impl HoldLine {
+    /// Returns the labels of its seats; `None` for other units.
+    pub fn labels(&self) -> Option<&[String]> {
+        self.seats.as_deref().filter(|labels| !labels.is_empty())
+    }
+
     /// Returns why the hold can neither change nor become an order; `None` while it is active.
     pub fn ended(&self) -> Option<Refusal> {
         match (self.order_id, self.status) {
@@ -137,7 +143,7 @@ pub(in crate::db) fn line(row: &Row) -> Result<HoldLine, Failure> {
         changes: column(row, "changes")?,
         server_time: column(row, "server_time")?,
         held_on: id_column(row, "held_on")?,
-        seats: counted::seats(row)?.map(Arc::from),
+        seats: read_labels(row)?.map(Arc::from),
     })
 }
 

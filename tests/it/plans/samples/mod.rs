@@ -29,7 +29,7 @@ use holdfast::db::tables::idempotency_keys::{IdempotentRequest, KeyId, Operation
 use holdfast::db::tables::orders::Order;
 use holdfast::db::tables::products::Terms;
 use holdfast::domain::retry::PROTECTING_ATTEMPTS;
-use holdfast::domain::{Details, OrderStatus, Owner, PaymentEvent, Sale};
+use holdfast::domain::{Details, OrderStatus, OrderTickets, Owner, PaymentEvent, Sale};
 use mysql_async::{Params, Value};
 use uuid::Uuid;
 
@@ -293,7 +293,7 @@ fn draft(number: i64) -> Draft {
         ttl_seconds: None,
         held: Vec::new(),
         changes: 0,
-        has_seats: false,
+        tickets: OrderTickets::None,
     }
 }
 
@@ -309,12 +309,12 @@ fn pay(rows: i64) -> Vec<String> {
         refunded_minor: 0,
         refunded_currency: None,
         restocked: false,
-        has_seats: false,
+        tickets: OrderTickets::None,
     };
     let pairs: Vec<(PaymentEvent, Order)> = some(&PENDING, rows)
         .map(|number| (payment(fill::order(number), &format!("new {number}")), order(number)))
         .collect();
-    let success = |(event, order)| Success { event_id: None, event, order, processing: Duration::ZERO };
+    let success = |(event, order)| Success { event_id: None, event, order, tickets: &[], processing: Duration::ZERO };
     let successes = pairs.iter().map(|(event, order)| success((event, order))).collect();
     PayOrders { successes, step: 1 }.statements()
 }

@@ -10,7 +10,7 @@ use holdfast::db::packets::place_orders::Draft;
 use holdfast::db::packets::take_carts::{Cart, CartLine, TakeCarts};
 use holdfast::db::tables::products::Terms;
 use holdfast::db::tables::seats;
-use holdfast::domain::{Sale, Ticket, TicketKind};
+use holdfast::domain::{OrderTickets, Sale, Ticket, TicketKind};
 use mysql_async::Value;
 
 use super::super::fill::*;
@@ -103,7 +103,7 @@ pub(super) fn holds(verb: &str, at: At) -> Option<Vec<Sample>> {
 }
 
 pub(super) fn orders(verb: &str, at: At) -> Option<Vec<Sample>> {
-    let drafts = || some(&ACTIVE, at.rows).map(|number| Draft { has_seats: true, ..draft(number) });
+    let drafts = || some(&ACTIVE, at.rows).map(|number| Draft { tickets: OrderTickets::Seats, ..draft(number) });
     (verb == "insert_with_seats").then(|| built(at.rows, place_all(drafts())))
 }
 
