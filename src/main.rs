@@ -47,7 +47,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try the service with a private database server, the schema and one product
+    /// Try the service with a private database server, the schema, one product and one event
     Dev(Dev),
     /// Serve with an existing database; creates nothing there
     Serve(Settings),
@@ -327,6 +327,15 @@ async fn make_product(options: Opts, product: &Product) -> Result<bool, Failed> 
     seeded
 }
 
+/// Makes what `dev` sells: product 1, and an event, whose id it returns.
+async fn make_samples(options: Opts, product: &Product) -> Result<i64, Failed> {
+    make_product(options.clone(), product).await?;
+    let checkout = checkout::Checkout::new(Database::new(options, 1), checkout::Policy::default());
+    let event_id = checkout.seed_event(&product.seed_currency).await;
+    checkout.close().await;
+    event_id.map_err(|error| failed("the sample event cannot be created")(&error))
+}
+
 async fn run_dev(mut dev: Dev) -> Result<(), Failed> {
     dev.settings.use_dev_defaults();
     let (signer, operator) = (Signer::of(&mut dev.settings), DevOperator::of(&mut dev.settings));
@@ -351,11 +360,11 @@ async fn serve_dev(
 ) -> Result<(), Failed> {
     config.database_url = DatabaseUrl { database_url: Some(database.url(DATABASE)) }.read()?;
     migrations::migrate(&config.database_url).await.map_err(not_migrated)?;
-    make_product(config.database_url.clone(), &dev.product).await?;
+    let event_id = make_samples(config.database_url.clone(), &dev.product).await?;
     let (statsd, storefront, webhook_auth) = (config.statsd.clone(), config.storefront, config.webhook_auth);
     let service = start_service(config).await?;
     let (address, statsd) = (service.address(), statsd.as_deref());
-    let banner = Banner { address, database, statsd, signer, operator, storefront, webhook_auth };
+    let banner = Banner { address, event_id, database, statsd, signer, operator, storefront, webhook_auth };
     let ended = match print(banner) {
         Ok(()) => tokio::select! {
             asked = asked_to_stop() => asked.map_err(|error| failed("cannot listen to signals")(&error)),

@@ -203,6 +203,7 @@ impl Ground {
         ] {
             self.execute(&format!("TRUNCATE TABLE {table}")).await;
         }
+        self.execute("UPDATE seats SET hold_id = NULL, sold = FALSE WHERE hold_id IS NOT NULL").await;
         self.execute("UPDATE products SET reserved = 0 WHERE reserved > 0").await;
         sleep(Duration::from_millis(200)).await;
     }

@@ -11,6 +11,7 @@
 //! - [`memory`]: 100,000 different products, one after the other
 //! - [`neighbours`]: a hot product beside connections that send other requests
 //! - [`scale`]: full tables beside empty ones; only with `--only scale`, since filling the tables takes minutes
+//! - [`seats`]: 15,000 buyers for 1,000 seats at once, beside row locks; many events on sale at the same time
 //! - [`shop`]: holds with an owner or metadata, lists of products, pages of orders
 //! - [`stale`]: reads that begin after an acknowledged hold and must show it
 
@@ -27,6 +28,7 @@ mod measure;
 mod memory;
 mod neighbours;
 mod scale;
+mod seats;
 mod service;
 mod shop;
 mod stale;
@@ -104,6 +106,7 @@ enum Section {
     Expiry,
     Memory,
     Neighbours,
+    Seats,
     Shop,
     Stale,
     Scale,
@@ -206,6 +209,9 @@ async fn measure_small(options: &Options, plan: &Plan, bounds: &mut Bounds) {
     }
     if wants(Section::Neighbours) {
         neighbours::run(&ground, plan, bounds).await;
+    }
+    if wants(Section::Seats) {
+        seats::run(&ground, plan, bounds).await;
     }
     if wants(Section::Shop) {
         shop::run(&ground, plan, bounds).await;

@@ -5,6 +5,7 @@
 //! id.
 
 pub mod audit;
+pub mod buyers;
 pub mod carts;
 pub mod clients;
 pub mod deadlines;
@@ -16,6 +17,7 @@ mod issuing;
 mod keys;
 pub mod lists;
 pub mod orders;
+mod pace;
 mod patience;
 pub mod payments;
 pub mod policy;
@@ -40,10 +42,13 @@ pub use self::orders::batch::Placed;
 pub use self::policy::Policy;
 pub use self::products::reads::Shown;
 pub use self::state::Checkout;
+pub use self::tickets::cancellation::EventEnd;
 pub use self::tickets::reads::EventShown;
 pub use crate::db::tables::holds::HoldLine;
 pub use crate::db::tables::idempotency_keys::{IdempotentRequest, Operation};
 pub use crate::db::tables::order_events::{Reason, TrailEntry};
 pub use crate::db::tables::product_trail::{Author, ProductAction, ProductTrailEntry};
 pub use crate::db::tables::products::Product;
+pub use crate::db::tables::tickets::{Redeem, Ticket, TicketPlace};
 pub use crate::db::views::events::{EventFilter, EventPlace};
+pub use crate::db::views::lists::OrderPlace;

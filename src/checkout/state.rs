@@ -15,11 +15,11 @@ use super::holds::passed_over::PassedOver;
 use super::holds::supply::Supplies;
 use super::horizon::{Horizon, Stragglers};
 use super::orders::batch::OrderWork;
+use super::pace::Paces;
 use super::payments::batch::EventWork;
 use super::payments::sweep::Sweep;
 use super::policy::Policy;
 use super::products::known::KnownProducts;
-use super::products::pace::CountPace;
 use super::products::reads::{PageReads, ProductReads};
 use super::readiness::Readiness;
 use super::recent::Recent;
@@ -65,7 +65,7 @@ pub struct Checkout {
     /// When the last deleted idempotency key was taken, UTC. While a snapshot is open, a read from the beginning of the index
     /// walks over the entries of all deleted keys.
     pub(crate) keys_forgotten: tokio::sync::Mutex<NaiveDateTime>,
-    pub(crate) count_pace: CountPace,
+    pub(crate) paces: Paces,
     /// Held by the running audit.
     pub(crate) auditing: tokio::sync::Mutex<()>,
     pub(crate) readiness: Readiness,
@@ -167,7 +167,7 @@ impl Checkout {
             passed_over,
             sweep: tokio::sync::Mutex::default(),
             keys_forgotten: tokio::sync::Mutex::new(Place::first().at),
-            count_pace: CountPace::default(),
+            paces: Paces::default(),
             auditing: tokio::sync::Mutex::default(),
         }
     }

@@ -1,6 +1,8 @@
 //! Transitions of orders: each is a guarded update, its row in the order's trail, and what follows for the units. The packets
 //! that make and pay orders in batches write their transitions themselves; every other one is here.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::{issuing, units};
@@ -39,6 +41,37 @@ pub(crate) async fn cancel_overdue(tx: &mut Tx<'_>, due: &[Due]) -> Result<(), F
     order_events::insert(tx, &order_ids.iter().map(overdue).collect::<Vec<_>>()).await?;
     let settled = holds::settle(tx, &hold_ids).await?;
     units::give_back_whole(tx, &hold_ids, settled).await
+}
+
+/// Ends holds because an event was cancelled that some of their units are of, those of `types`: active ones are released, and the pending orders of the
+/// others cancelled, all of them or none. Their units go back on sale.
+///
+/// # Errors
+/// [`Failure::Raced`] when some of them are not active or pending any more, or have no units of the event any more.
+pub(crate) async fn end(
+    tx: &mut Tx<'_>,
+    types: &[i64],
+    held: &[Uuid],
+    pending: &[(Uuid, Uuid)],
+) -> Result<(), Failure> {
+    let order_ids: Vec<Uuid> = pending.iter().map(|&(order_id, _)| order_id).collect();
+    let mut hold_ids: Vec<Uuid> = pending.iter().map(|&(_, hold_id)| hold_id).collect();
+    let mut rows = 0;
+    if !pending.is_empty() {
+        orders::cancel_all(tx, &order_ids).await?;
+        let cancelled = |&id: &Uuid| step(id, OrderStatus::Pending, OrderStatus::Cancelled, Reason::EventCancelled);
+        order_events::insert(tx, &order_ids.iter().map(cancelled).collect::<Vec<_>>()).await?;
+        rows += holds::settle(tx, &hold_ids).await?;
+    }
+    rows += holds::release_whole(tx, held).await?;
+    hold_ids.extend(held);
+    let counted = holds::list_counted(tx, &hold_ids).await?;
+    let of_event = counted.iter().map(|row| row.units).filter(|units| types.contains(&units.product_id));
+    let ended: BTreeSet<Uuid> = of_event.map(|units| units.hold_id).collect();
+    match counted.len() as u64 == rows && hold_ids.iter().all(|hold_id| ended.contains(hold_id)) {
+        true => units::give_back_counted(tx, &counted).await,
+        false => Err(Failure::Raced("holds/release_whole")),
+    }
 }
 
 /// Marks an order paid by an event. A pending order's units were reserved at its hold, so no product is touched; a cancelled

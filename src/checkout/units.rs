@@ -10,7 +10,7 @@ use crate::db::error::Failure;
 use crate::db::tables::holds::{self, Counted, Returned, seats_of, sum};
 use crate::db::tables::{buyer_units, products, seats};
 use crate::domain::sale::limit;
-use crate::domain::{HoldStatus, counter};
+use crate::domain::{HoldStatus, Refusal, counter};
 
 /// Puts the units of these holds back on sale, and takes them off the counters that have them. The caller has just ended the holds or
 /// their orders, by a guarded statement in the same transaction, so that this happens once.
@@ -63,9 +63,13 @@ async fn give_back_seats(tx: &mut Tx<'_>, rows: &[Counted]) -> Result<(), Failur
 /// now, and those that were counted before.
 ///
 /// # Errors
-/// [`Failure::OutOfStock`] when there are not enough; [`Failure::OverLimit`] when they would pass the limit of their buyer.
+/// [`Failure::OutOfStock`] when there are not enough; [`Failure::OverLimit`] when they would pass the limit of their buyer;
+/// [`Refusal::EventCancelled`] when some are of an event that was cancelled.
 pub(crate) async fn reserve(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<(), Failure> {
     let rows = holds::list_to_reserve(tx, hold_id).await?;
+    if rows.iter().any(|row| row.event_cancelled) {
+        return Err(Refusal::EventCancelled.into());
+    }
     count_again(tx, hold_id, &rows).await?;
     for row in rows {
         let reserved = products::reserve(tx, row.product_id, row.qty, row.max_per_buyer).await?;

@@ -82,6 +82,9 @@ migrations! {
     59 "events_limit",
     60 "products_event_limit",
     61 "holds_event_counter",
+    62 "event_cancellations",
+    63 "due_refunds",
+    64 "charges_due_refunds",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

@@ -137,6 +137,9 @@ statements! {
         FIND_UNCOUNTED = "find_uncounted",
         NOTE_COUNTED = "note_counted",
         GiveBackReplaced = "give_back_replaced" { cases, ids },
+        LIST_OF_EVENT = "list_of_event",
+        ListBeside = "list_beside" { ids },
+        Cancel = "cancel" { event_id, ids },
     }
     organizers {
         INSERT = "insert",
@@ -152,6 +155,24 @@ statements! {
         ListSome = "list_some" { ids },
         LIST_PAGE = "list_page",
         LIST_PAGE_OF_ORGANIZER = "list_page_of_organizer",
+        CANCEL = "cancel",
+        SumSold = "sum_sold" { currency, ids },
+    }
+    event_cancellations {
+        INSERT = "insert",
+        FIND = "find",
+        FIND_OPEN = "find_open",
+        CLAIM = "claim",
+        NOTE = "note",
+    }
+    due_refunds {
+        ListToWrite = "list_to_write" { event_id, ids, product_id, after, limit },
+        Insert = "insert" { rows },
+        SETTLE = "settle",
+        SETTLE_BY_HAND = "settle_by_hand",
+        List = "list" { ids },
+        LIST_OPEN = "list_open",
+        LIST_OPEN_OF_EVENT = "list_open_of_event",
     }
     seats {
         Insert = "insert" { rows },
@@ -169,6 +190,13 @@ statements! {
         ListUnits = "list_units" { ids },
         Void = "void" { ids },
         VoidOfEvent = "void_of_event" { ids, event_id },
+        Redeem = "redeem" { redeemed_by, redeem_key, gate, code },
+        REPLACE = "replace",
+        InsertAgain = "insert_again" { rows },
+        Find = "find" { code },
+        FIND_ISSUE = "find_issue",
+        ListSome = "list_some" { ids, limit },
+        LIST_PAGE = "list_page",
     }
     product_trail {
         Insert = "insert" { rows },
@@ -207,6 +235,8 @@ statements! {
         Settle = "settle" { ids },
         Expire = "expire" { ids },
         EXPIRE_OVERDUE = "expire_overdue",
+        ListReturning = "list_returning" { ids, limit },
+        ReleaseWhole = "release_whole" { ids },
     }
     buyer_units {
         Add = "add" { rows },
@@ -333,6 +363,7 @@ statements! {
         REFUND = "refund",
         MARK_REFUND_DONE = "mark_refund_done",
         INSERT_REFUND_DONE = "insert_refund_done",
+        NoteDue = "note_due" { ids, refunded, due },
     }
     clients {
         INSERT = "insert",
@@ -390,6 +421,11 @@ statements! {
         CHARGE_WITHOUT_EVENT = "charge_without_event",
         COUNT_OWN_STATEMENTS = "count_own_statements",
         COUNT_STATEMENTS = "count_statements",
+        DUE_REFUND_MISSING = "due_refund_missing",
+        DUE_REFUND_WRONG = "due_refund_wrong",
+        EVENT_NOT_ENDED = "event_not_ended",
+        FIND_PAGE_OF_DUE_REFUNDS = "find_page_of_due_refunds",
+        FIND_PAGE_OF_ENDINGS = "find_page_of_endings",
         EVENT_NEVER_DUE = "event_never_due",
         EVENT_SETTLED_WRONGLY = "event_settled_wrongly",
         FIND_LIMITS = "find_limits",
@@ -401,6 +437,8 @@ statements! {
         FIND_PAGE_OF_PAYMENT_EVENTS = "find_page_of_payment_events",
         FIND_PAGE_OF_PRODUCT_TRAIL = "find_page_of_product_trail",
         FIND_PAGE_OF_SEATS = "find_page_of_seats",
+        FIND_PAGE_OF_TICKETS = "find_page_of_tickets",
+        FIND_TICKETS = "find_tickets",
         FIND_TIME = "find_time",
         HOLD_DEADLINE_TOO_LATE = "hold_deadline_too_late",
         HOLD_LINES_DIFFER = "hold_lines_differ",
@@ -419,6 +457,8 @@ statements! {
         ORDER_WITHOUT_HOLD = "order_without_hold",
         PRODUCT_TRAIL_BROKEN = "product_trail_broken",
         SEAT_SOLD_WRONGLY = "seat_sold_wrongly",
+        TICKETS_DIFFER = "tickets_differ",
+        TICKET_WRONG = "ticket_wrong",
         SEAT_WITHOUT_HOLD = "seat_without_hold",
         SUCCESS_DEAD = "success_dead",
         SUCCESS_IGNORED_WRONGLY = "success_ignored_wrongly",

@@ -127,6 +127,8 @@ fn secret(key: &[u8; 32]) -> String {
 pub struct Banner<'a> {
     /// Where the service listens.
     pub address: SocketAddr,
+    /// The event that it sells.
+    pub event_id: i64,
     /// Its private server.
     pub database: &'a PrivateServer,
     /// Where metrics go.
@@ -143,7 +145,7 @@ pub struct Banner<'a> {
 
 impl fmt::Display for Banner<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, database, statsd, signer, operator, storefront, webhook_auth } = self;
+        let Self { address, event_id, database, statsd, signer, operator, storefront, webhook_auth } = self;
         let base = format!("http://{address}");
         let (set, signature) = signer.sign();
         let token = |is_needed: bool| if is_needed { operator.header() } else { String::new() };
@@ -152,12 +154,13 @@ impl fmt::Display for Banner<'_> {
         write!(
             formatter,
             r#"
-Holdfast is selling product 1.
+Holdfast is selling product 1, and the places and seats of event {event_id}.
 
   Explore   {base}/docs
   Sell      HOLD=$(curl -s {base}/api/holds {JSON}{shop} -d '{{"product_id":1,"qty":1}}' | cut -d '"' -f 4)
             curl -s {base}/api/orders {JSON}{shop} -d "{{\"hold_id\":\"$HOLD\"}}"
             BODY="{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"; {set}curl -s {base}/api/payments/webhook {JSON} -d "$BODY"{signature}{provider}
+  Seats     {base}/api/events/{event_id}/seats; the example of POST /api/holds takes two of a new hall
   Signing   {signing}
   Operators {operator}
   Logs      JSON lines on standard error; the database's own in {log}

@@ -5,6 +5,19 @@ use chrono::{Datelike as _, NaiveDateTime};
 use super::SaleStatus;
 use super::product::{MOST_PER_BUYER, NAME_CHARS, is_name};
 use super::refusal::Refusal;
+use super::status::named;
+
+named! {
+    /// How far the end of an event is.
+    EndState {
+        /// The event goes on.
+        NotCancelled = "not_cancelled",
+        /// It was cancelled, and what was sold for it is being ended.
+        Running = "running",
+        /// All of it has ended.
+        Finished = "finished",
+    }
+}
 
 /// The most seats of an event, of all of its ticket types.
 pub const MOST_SEATS: i64 = 100_000;
@@ -77,6 +90,7 @@ pub fn best_of(types: impl IntoIterator<Item = SaleStatus>, none: SaleStatus) ->
         SaleStatus::Paused,
         SaleStatus::SoldOut,
         SaleStatus::Ended,
+        SaleStatus::Cancelled,
     ];
     let place = |status: &SaleStatus| order.iter().position(|known| known == status);
     types.into_iter().min_by_key(place).unwrap_or(none)
@@ -88,8 +102,8 @@ mod tests {
 
     #[test]
     fn an_event_is_told_by_its_best_ticket_type() {
-        use SaleStatus::{AllHeld, Ended, OnSale, Paused, SoldOut, Upcoming};
-        let worst_first = [Ended, SoldOut, Paused, Upcoming, AllHeld, OnSale];
+        use SaleStatus::{AllHeld, Cancelled, Ended, OnSale, Paused, SoldOut, Upcoming};
+        let worst_first = [Cancelled, Ended, SoldOut, Paused, Upcoming, AllHeld, OnSale];
         for (place, &best) in worst_first.iter().enumerate() {
             assert_eq!(best_of(worst_first[..=place].iter().copied(), OnSale), best);
         }

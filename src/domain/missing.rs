@@ -9,6 +9,8 @@ pub enum Missing {
     Event,
     /// A ticket type of an event.
     TicketType,
+    /// A ticket.
+    Ticket,
 }
 
 impl Missing {
@@ -18,6 +20,7 @@ impl Missing {
             Self::Organizer => "organizer",
             Self::Event => "event",
             Self::TicketType => "ticket type",
+            Self::Ticket => "ticket",
         }
     }
 
@@ -27,6 +30,7 @@ impl Missing {
             Self::Organizer => "organizer_not_found",
             Self::Event => "event_not_found",
             Self::TicketType => "ticket_type_not_found",
+            Self::Ticket => "ticket_not_found",
         }
     }
 }

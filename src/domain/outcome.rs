@@ -13,8 +13,8 @@ pub enum Outcome {
     Quarantined(Box<Quarantine>),
     /// Its money pays for no order.
     RefundDue,
-    /// Its money pays for no order, since the units of the order would pass the limit of their buyer.
-    OverLimit(Box<Quarantine>),
+    /// Its money pays for no order, for a reason that is told: the limit of its buyer, or an event that was cancelled.
+    NotSold(Box<Quarantine>),
     /// Its order, or the charge of a refund, does not exist yet.
     Parked,
     /// Its order or charge did not appear in time.
@@ -28,7 +28,7 @@ impl Outcome {
             Self::Applied => EventStatus::Applied,
             Self::Ignored => EventStatus::Ignored,
             Self::Quarantined(_) => EventStatus::Quarantined,
-            Self::RefundDue | Self::OverLimit(_) => EventStatus::RefundDue,
+            Self::RefundDue | Self::NotSold(_) => EventStatus::RefundDue,
             Self::Parked => EventStatus::Parked,
             Self::Dead => EventStatus::Dead,
         }

@@ -25,6 +25,8 @@ named! {
         RefundAmountInvalid = "refund_amount_invalid",
         /// A late payment whose units would pass the limit of their buyer: its money is due for refund.
         BuyerLimit = "buyer_limit",
+        /// A late payment for units of an event that was cancelled: its money is due for refund.
+        EventCancelled = "event_cancelled",
     }
 }
 

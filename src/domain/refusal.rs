@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::missing::Missing;
 use super::seat_refusal::SeatRefusal;
+use super::ticket_refusal::TicketRefusal;
 
 /// Why a request is refused. [`Refusal::code`] is the stable name that clients program against.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,11 +75,17 @@ pub enum Refusal {
     #[error("{0}.")]
     InvalidSeats(String),
     /// No such organizer, event or ticket type.
-    #[error("There is no {} with this id.", .0.name())]
+    #[error("There is no {} with this {}.", .0.name(), if *.0 == Missing::Ticket { "code" } else { "id" })]
     Missing(Missing),
     /// The event was cancelled.
     #[error("This event was cancelled.")]
     EventCancelled,
+    /// The money that is due with the end of an event is another sum.
+    #[error("With the end of this event another sum is due for refund, `amount_due_minor`. Nothing was cancelled.")]
+    AmountChanged {
+        /// The sum, in minor units of the event's currency; `None`: the event has no ticket types.
+        amount_due_minor: Option<i64>,
+    },
     /// The event's other ticket types have another currency.
     #[error("All ticket types of an event have one currency, which is {currency} here.")]
     EventCurrency {
@@ -118,6 +125,9 @@ pub enum Refusal {
     /// The seats cannot be had.
     #[error("{0}")]
     Seats(#[from] SeatRefusal),
+    /// A ticket that does not admit, or gets no other code.
+    #[error(transparent)]
+    Ticket(#[from] TicketRefusal),
     /// Another product has the sku.
     #[error("Another product has this sku.")]
     SkuTaken {
@@ -330,79 +340,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The stable name.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::ProductNotFound => "product_not_found",
-            Self::HoldNotFound => "hold_not_found",
-            Self::OrderNotFound => "order_not_found",
-            Self::SoldOut { .. } => "sold_out",
-            Self::AllHeld { .. } => "all_held",
-            Self::SaleNotStarted { .. } => "sale_not_started",
-            Self::SaleEnded => "sale_ended",
-            Self::SalePaused => "sale_paused",
-            Self::InvalidProduct { .. } => "invalid_product",
-            Self::InvalidOrganizer { .. } => "invalid_organizer",
-            Self::InvalidEvent { .. } => "invalid_event",
-            Self::InvalidSeats(_) => "invalid_seats",
-            Self::Missing(missing) => missing.code(),
-            Self::EventCancelled => "event_cancelled",
-            Self::EventCurrency { .. } => "event_currency",
-            Self::TooManyTicketTypes { .. } => "too_many_ticket_types",
-            Self::TooManySeats { .. } => "too_many_seats",
-            Self::SeatExists { .. } => "seat_exists",
-            Self::NotSeated => "not_seated",
-            Self::StockIsSeats => "stock_is_seats",
-            Self::Seats(refusal) => refusal.code(),
-            Self::SkuTaken { .. } => "sku_taken",
-            Self::StockNotHere => "stock_not_here",
-            Self::StockReserved { .. } => "stock_reserved",
-            Self::PreconditionFailed => "precondition_failed",
-            Self::InvalidLines(_) => "invalid_lines",
-            Self::InvalidQuantity { .. } => "invalid_quantity",
-            Self::BuyerRequired => "buyer_required",
-            Self::BuyerLimit { .. } => "buyer_limit",
-            Self::HeldUnitsLimit { .. } => "held_units_limit",
-            Self::RefusedLines(lines) => worst(lines).map_or("sold_out", Self::code),
-            Self::InvalidItems { .. } => "invalid_items",
-            Self::MixedCurrencies => "mixed_currencies",
-            Self::BuyerMismatch => "buyer_mismatch",
-            Self::InvalidBuyer => "invalid_buyer",
-            Self::InvalidReference => "invalid_reference",
-            Self::InvalidMetadata => "invalid_metadata",
-            Self::HoldUsed { .. } => "hold_used",
-            Self::HoldExpired => "hold_expired",
-            Self::HoldReleased => "hold_released",
-            Self::HoldNotLarger { .. } => "hold_not_larger",
-            Self::InvalidChange(_) => "invalid_change",
-            Self::InvalidSeconds { .. } => "invalid_seconds",
-            Self::ExtensionLimit { .. } => "extension_limit",
-            Self::OrderIdTaken => "order_id_taken",
-            Self::OrderPaid => "order_paid",
-            Self::OrderCancelled => "order_cancelled",
-            Self::OrderOverdue => "order_overdue",
-            Self::NotRefundable => "not_refundable",
-            Self::ChargePaysOrder { .. } => "charge_pays_order",
-            Self::ChargeDueElsewhere { .. } => "charge_due_elsewhere",
-            Self::SuccessNotDismissible | Self::NotDismissible => "not_dismissible",
-            Self::AmountNotAcceptable => "amount_not_acceptable",
-            Self::AuditRunning => "audit_running",
-            Self::IdempotencyKeyReuse => "idempotency_key_reuse",
-            Self::ClientExists => "client_exists",
-            Self::ClientNotFound => "client_not_found",
-            Self::ClientRevoked => "client_revoked",
-            Self::InvalidClientName => "invalid_client_name",
-            Self::InvalidKid => "invalid_kid",
-            Self::InvalidPublicKey => "invalid_public_key",
-            Self::NotAStorefront => "not_a_storefront",
-            Self::ClientKeyExists => "client_key_exists",
-            Self::TooManyClientKeys => "too_many_client_keys",
-            Self::ClientKeyNotFound => "client_key_not_found",
-            Self::EventNotFound => "payment_event_not_found",
-            Self::EventNotReplayable => "not_replayable",
-        }
-    }
-
     /// Returns the limit that units pass, the units that count already, and the event whose limit it is.
     pub fn passed_limit(&self) -> Option<(i64, i64, Option<i64>)> {
         match self {
@@ -448,13 +385,14 @@ pub struct RefusedLine {
 
 /// The codes of refused lines, the worst first. Those that no time changes come before those that end by themselves, so that
 /// the refusal of a hold names a time to come back only if all of its refused lines do.
-const WORST_FIRST: [&str; 15] = [
+const WORST_FIRST: [&str; 16] = [
     "product_not_found",
     "seats_required",
     "not_seated",
     "seat_not_found",
     "invalid_quantity",
     "buyer_required",
+    "event_cancelled",
     "sale_ended",
     "sold_out",
     "seat_taken",
@@ -494,6 +432,7 @@ mod tests {
             Refusal::Seats(SeatRefusal::Required),
             Refusal::InvalidQuantity { max: 1 },
             Refusal::BuyerRequired,
+            Refusal::EventCancelled,
             Refusal::SaleEnded,
             Refusal::SoldOut { available_stock: 0 },
             Refusal::BuyerLimit { event_id: None, limit: 1, yours: 1, is_due: false },

@@ -36,6 +36,8 @@ named! {
         Paused = "paused",
         /// Its sale is over.
         Ended = "ended",
+        /// Its event was cancelled.
+        Cancelled = "cancelled",
     }
 }
 
@@ -116,7 +118,9 @@ impl Sale {
     /// Returns why no hold can be taken at `now`, by the database's clock; `None` when one can.
     pub fn refusal(&self, now: NaiveDateTime) -> Option<Refusal> {
         match self.status {
-            _ if self.ticket.is_some_and(|ticket| ticket.cancelled_at.is_some()) => return Some(Refusal::SaleEnded),
+            _ if self.ticket.is_some_and(|ticket| ticket.cancelled_at.is_some()) => {
+                return Some(Refusal::EventCancelled);
+            }
             ProductStatus::Retired => return Some(Refusal::SaleEnded),
             _ if self.closes_at().is_some_and(|end| end <= now) => return Some(Refusal::SaleEnded),
             ProductStatus::Paused => return Some(Refusal::SalePaused),
@@ -132,6 +136,7 @@ impl Sale {
         match self.refusal(now) {
             Some(Refusal::SalePaused) => SaleStatus::Paused,
             Some(Refusal::SaleNotStarted { .. }) => SaleStatus::Upcoming,
+            Some(Refusal::EventCancelled) => SaleStatus::Cancelled,
             Some(_) => SaleStatus::Ended,
             None if available > 0 => SaleStatus::OnSale,
             None if returning => SaleStatus::AllHeld,
@@ -229,7 +234,11 @@ mod tests {
             assert_eq!((sale.refusal(at(start)), sale.refusal(at(end - 1))), (None, None));
             assert_eq!(sale.refusal(at(end)), Some(Refusal::SaleEnded));
             let cancelled = Ticket { cancelled_at: Some(at(100)), ..ticket };
-            assert_eq!(Sale { ticket: Some(cancelled), ..sale.clone() }.refusal(at(start)), Some(Refusal::SaleEnded));
+            let cancelled = Sale { ticket: Some(cancelled), ..sale.clone() };
+            for now in [start - 1, start, end] {
+                assert_eq!(cancelled.refusal(at(now)), Some(Refusal::EventCancelled));
+                assert_eq!(cancelled.told(at(now), 1, true), SaleStatus::Cancelled);
+            }
             assert!(!sale.is_plain() && !sale.is_seated());
         }
         assert!(Sale { ticket: Some(Ticket { kind: TicketKind::Seated, ..ticket }), ..Sale::default() }.is_seated());

@@ -14,6 +14,18 @@ named! {
     }
 }
 
+named! {
+    /// The state of a ticket. It changes from one to a later one alone.
+    TicketStatus {
+        /// It admits, once.
+        Valid = "valid",
+        /// It has admitted.
+        Redeemed = "redeemed",
+        /// It does not admit: its payment was given back, or another ticket took its place.
+        Void = "void",
+    }
+}
+
 /// What an order has of ticket types. It decides whether its payment writes tickets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OrderTickets {

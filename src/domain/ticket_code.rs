@@ -70,6 +70,23 @@ impl TicketCode {
     }
 }
 
+/// Returns a path without the codes of tickets in it, for logs: nothing that stands where a route has a code, whether it is one or was
+/// meant to be one, and nothing else that is one.
+pub fn without_codes(path: &str) -> String {
+    let mut is_place = false;
+    let part = |part: &str| {
+        let (was_place, is_code) = (is_place, is_place && !part.is_empty());
+        // an encoded name of a route may be decoded by the router
+        let is_name = part.eq_ignore_ascii_case("tickets") || part.contains('%') && !is_code;
+        is_place = is_name || was_place && part.is_empty();
+        match is_code || TicketCode::parse(part).is_some() {
+            true => "{code}".to_owned(),
+            false => part.to_owned(),
+        }
+    };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
 /// Returns the value of a digit.
 fn digit(letter: u8) -> Option<u8> {
     let letter = match letter.to_ascii_uppercase() {
@@ -138,6 +155,32 @@ mod tests {
         let odd = code.replacen(|_: char| true, "U", 1);
         for text in ["", "-", "0", &code[1..], &long, &odd, "8000-0000-0000-0000-0000-0000-0000", "ü"] {
             assert_eq!(TicketCode::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_without_codes_shows_none() {
+        let code = TicketCode::mint().reveal();
+        for code in [code.clone(), code.to_lowercase(), code.replace('-', ""), code.replace('-', "%2D")] {
+            assert_eq!(without_codes(&format!("/api/tickets/{code}/redeem")), "/api/tickets/{code}/redeem");
+        }
+        // what was meant to be one: with the end of line of a scanner, encoded, or with a wrong or a missing digit
+        for code in [
+            format!("{code}%0D"),
+            format!("{code},"),
+            format!("%30{}", &code[1..]),
+            format!("Z{}", &code[1..]),
+            code[1..].to_owned(),
+        ] {
+            assert_eq!(without_codes(&format!("/api/tickets/{code}/redeem")), "/api/tickets/{code}/redeem");
+            assert_eq!(
+                without_codes(&format!("/api/admin/Tickets//{code}/reissue")),
+                "/api/admin/Tickets//{code}/reissue"
+            );
+            assert_eq!(without_codes(&format!("/api/%74ickets/{code}")), "/api/%74ickets/{code}");
+        }
+        for path in ["/api/holds/0190a000-0000-7000-8000-000000000001", "/", "", "//x"] {
+            assert_eq!(without_codes(path), path);
         }
     }
 

@@ -64,6 +64,12 @@ impl IdempotencyKey {
         Some(IdempotentRequest::new(caller.key_scope(), operation, key, fingerprint))
     }
 
+    /// Combines the key with its scope, where it is stored with what its request changes; a request without a key gets one of its own.
+    pub fn identity(self, caller: &Caller) -> [u8; 32] {
+        let Some(key) = self.0 else { return rand::random() };
+        Sha256::digest(format!("{}\0{key}", caller.key_scope())).into()
+    }
+
     fn schema() -> MetaSchema {
         let mut schema = MetaSchema::new("string");
         schema.min_length = Some(1);

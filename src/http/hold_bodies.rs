@@ -44,8 +44,25 @@ pub struct CreateHold {
 
 impl Example for CreateHold {
     fn example() -> Self {
-        let (product_id, qty) = (Some(Whole(1)), Some(Whole(1)));
-        Self { product_id, qty, items: None, replaces: None, buyer: None, reference: None, metadata: None }
+        let line = |product_id, qty, best: Option<bool>| CreateItem {
+            product_id: Some(Whole(product_id)),
+            sku: None,
+            qty: Some(Whole(qty)),
+            seats: None,
+            best_available: best,
+            split: best.map(|_| false),
+        };
+        // what `dev` sells: a unit of its product, and two seats of its event
+        let items = vec![line(1, 1, None), line(2, 2, Some(true))];
+        Self {
+            product_id: None,
+            qty: None,
+            items: Some(items),
+            replaces: None,
+            buyer: None,
+            reference: None,
+            metadata: None,
+        }
     }
 }
 
@@ -117,8 +134,8 @@ impl TryFrom<ItemFields> for CreateItem {
 
 impl Example for CreateItem {
     fn example() -> Self {
-        let seats = ["A-12-7", "A-12-8"].map(str::to_owned).to_vec();
-        let product_id = Some(Whole(1));
+        let seats = ["A-3-6", "A-3-7"].map(str::to_owned).to_vec();
+        let product_id = Some(Whole(2));
         Self { product_id, sku: None, qty: None, seats: Some(seats), best_available: None, split: None }
     }
 }

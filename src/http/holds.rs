@@ -22,7 +22,7 @@ use crate::checkout::{Error, IdempotentRequest, NewCart, NewHold, NewLine, Opera
 use crate::domain::{Caller, Details, HoldStatus};
 
 /// The name of the list of holds in cursors.
-const LIST: &str = "h";
+pub(super) const LIST: &str = "h";
 
 /// Combines a key with the fingerprint of lines. One product without a hold to replace is the same request in both forms.
 fn keyed(

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod buyers;
 mod constant;
 mod echo;
 pub mod extensions;
@@ -10,6 +11,7 @@ pub mod health;
 pub mod hold_bodies;
 pub mod holds;
 pub mod hot;
+pub mod issued_tickets;
 pub mod json;
 pub mod large;
 pub mod lists;
@@ -54,12 +56,15 @@ apis! {
     holds::Holds,
     orders::Orders,
     extensions::Extensions,
+    issued_tickets::IssuedTickets,
+    buyers::Buyers,
     payments::standard::StandardWebhook,
     payments::stripe::StripeWebhook,
     admin::Admin,
     admin::clients::Clients,
     admin::products::AdminProducts,
     admin::tickets::AdminTickets,
+    admin::issued_tickets::AdminIssuedTickets,
     health::Health,
 }
 

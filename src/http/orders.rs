@@ -22,7 +22,7 @@ use crate::checkout::{Error, HoldLine, NewOrder, Operation, Placed, Reason, Trai
 use crate::domain::{Caller, Details, Metadata, OrderStatus, Owner};
 
 /// The name of the list of orders in cursors.
-const LIST: &str = "o";
+pub(super) const LIST: &str = "o";
 
 /// A request for an order.
 #[derive(Debug, Object, Deserialize)]

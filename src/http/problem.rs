@@ -15,8 +15,8 @@ use super::problem_lines::{ItemProblem, LineProblem};
 use super::status::status;
 use super::values::{ProblemTitle, ProblemUri, Text, Timestamp};
 use crate::checkout::Error;
-use crate::domain::Refusal;
 use crate::domain::refusal::worst;
+use crate::domain::{Refusal, TicketRefusal};
 
 const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -66,6 +66,9 @@ struct ProblemBody {
     /// With `stock_reserved`: the smallest possible stock.
     #[serde(skip_serializing_if = "Option::is_none")]
     reserved_stock: Option<i64>,
+    /// With `amount_changed`: the sum that is due, in minor units of the event's currency; absent without ticket types.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount_due_minor: Option<i64>,
     /// With refusals of a hold that was sent with `items`: each line that cannot be had.
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<Vec<ItemProblem>>,
@@ -75,6 +78,12 @@ struct ProblemBody {
     /// With `seat_exists`: the labels of seats that exist or that are named twice, up to 100 of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     seats: Option<Vec<String>>,
+    /// With `already_redeemed`: when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redeemed_at: Option<Timestamp>,
+    /// With `already_redeemed`: where, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<String>,
     /// With `hold_used`: the order that the hold became. With `charge_pays_order`: the order that the charge paid; with
     /// `charge_due_elsewhere`: its order, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,9 +120,12 @@ impl Problem {
             qty: None,
             possible_seconds: None,
             reserved_stock: None,
+            amount_due_minor: None,
             items: None,
             lines: None,
             seats: None,
+            redeemed_at: None,
+            gate: None,
             order_id: None,
             owner_event_id: None,
         };
@@ -184,6 +196,7 @@ impl Problem {
                 "limit" => "invalid_limit",
                 "cursor" => "invalid_cursor",
                 "state" => "invalid_state",
+                "status" => "invalid_status",
                 "order_id" => "invalid_order_id",
                 "hold_id" => "invalid_hold_id",
                 "charge" => "invalid_charge",
@@ -192,6 +205,7 @@ impl Problem {
                 "reference" => "invalid_reference",
                 "product_id" => "invalid_product_id",
                 "organizer_id" => "invalid_organizer_id",
+                "event_id" => "invalid_event_id",
                 "received_from" | "received_to" | "created_from" | "created_to" | "starts_from" | "starts_to" => {
                     "invalid_time"
                 }
@@ -259,6 +273,9 @@ impl From<Refusal> for Problem {
             }
             Refusal::TooManyTicketTypes { limit } => problem.body.limit = Some(limit),
             Refusal::SeatExists { labels, .. } => problem.body.seats = Some(labels),
+            Refusal::Ticket(TicketRefusal::AlreadyRedeemed { redeemed_at, gate }) => {
+                (problem.body.redeemed_at, problem.body.gate) = (Some(Timestamp(redeemed_at)), gate);
+            }
             Refusal::SkuTaken { product_id } => problem.body.product_id = Some(product_id),
             Refusal::HoldNotLarger { product_id, qty } => {
                 problem.body.product_id = Some(product_id);
@@ -269,6 +286,7 @@ impl From<Refusal> for Problem {
                 problem.body.reserved_stock = Some(reserved);
                 problem.body.available_stock = Some(available_stock);
             }
+            Refusal::AmountChanged { amount_due_minor } => problem.body.amount_due_minor = amount_due_minor,
             Refusal::InvalidLines(lines) => {
                 problem.body.lines = Some(lines.into_iter().map(LineProblem::from).collect());
             }

@@ -3,9 +3,10 @@
 use poem::http::StatusCode;
 
 use crate::domain::refusal::worst;
-use crate::domain::{Refusal, SeatRefusal};
+use crate::domain::{Refusal, SeatRefusal, TicketRefusal};
 
 /// Returns the status of the response to a refused request.
+#[expect(clippy::too_many_lines, reason = "a table, one entry for each refusal")]
 pub(super) fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::ProductNotFound
@@ -25,6 +26,7 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::SkuTaken { .. }
         | Refusal::StockReserved { .. }
         | Refusal::EventCancelled
+        | Refusal::AmountChanged { .. }
         | Refusal::TooManyTicketTypes { .. }
         | Refusal::TooManySeats { .. }
         | Refusal::SeatExists { .. }
@@ -51,6 +53,7 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::ClientKeyExists
         | Refusal::TooManyClientKeys => StatusCode::CONFLICT,
         Refusal::Seats(refusal) => status_of_seats(refusal),
+        Refusal::Ticket(refusal) => status_of_tickets(refusal),
         Refusal::RefusedLines(lines) => worst(lines).map_or(StatusCode::CONFLICT, status),
         Refusal::InvalidQuantity { .. }
         | Refusal::BuyerRequired
@@ -76,6 +79,13 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::InvalidKid
         | Refusal::InvalidPublicKey
         | Refusal::NotAStorefront => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+fn status_of_tickets(refusal: &TicketRefusal) -> StatusCode {
+    match refusal {
+        TicketRefusal::AlreadyRedeemed { .. } | TicketRefusal::Void => StatusCode::CONFLICT,
+        TicketRefusal::InvalidGate => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 

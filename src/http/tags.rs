@@ -10,6 +10,8 @@ pub(super) enum Tags {
     Holds,
     /// Orders, each made from a hold and paid by a provider.
     Orders,
+    /// For the gates of events.
+    Gate,
     /// Webhooks for payment providers.
     Payments,
     /// For operators, with the admin token.

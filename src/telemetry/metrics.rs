@@ -36,6 +36,8 @@ const WEBHOOK_RETRIED: &str = "webhook.retried";
 const INBOX_DEPTH: &str = "inbox.depth";
 /// How long the oldest event has waited to be applied, in seconds.
 const INBOX_OLDEST: &str = "inbox.oldest_unapplied_s";
+/// What ended with cancelled events, by `kind` (hold, order, refund: a due refund that was written).
+const EVENT_ENDED: &str = "events.ended";
 /// Rows that expired, by `kind` (hold, order).
 const EXPIRED: &str = "expiry.expired";
 /// The time from when a row was due until its units were given back, in ms, by `kind`.
@@ -138,6 +140,12 @@ pub(crate) fn inbox_depth(state: &'static str, count: i64) {
 
 pub(crate) fn inbox_oldest(age: Duration) {
     gauge!(INBOX_OLDEST).set(age.as_secs_f64());
+}
+
+pub(crate) fn event_ended(kind: &'static str, count: u64) {
+    if count > 0 {
+        counter!(EVENT_ENDED, "kind" => kind).increment(count);
+    }
 }
 
 pub(crate) fn expired(kind: &'static str, lags: impl ExactSizeIterator<Item = Duration>) {

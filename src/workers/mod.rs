@@ -115,6 +115,7 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         })
     });
     work(app, tasks, stop, "count_limited_units", count_limited_units);
+    work(app, tasks, stop, "end_events", end_events);
     start_watching(app, tasks, stop);
 }
 
@@ -136,6 +137,10 @@ fn start_watching(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken)
 
 async fn count_limited_units(app: Arc<App>) -> Result<Next, Error> {
     Ok(if app.checkout.count_limited_units().await? { Next::Now } else { Next::After(NAP) })
+}
+
+async fn end_events(app: Arc<App>) -> Result<Next, Error> {
+    Ok(if app.checkout.end_events().await? { Next::Now } else { Next::After(NAP) })
 }
 
 /// Rests in proportion to the time that the read took (not the work after it), also when it failed.

@@ -115,8 +115,40 @@ impl Scene {
         };
         vec![
             damage(Kind::SeatsNotConserved, &spare_product.to_string(), moved("kind = 'seated'")),
+            damage(
+                Kind::EventNotEnded,
+                "4711",
+                "INSERT INTO event_cancellations (event_id, cancelled_by, cancelled_at) VALUES (4711, 'o', NOW(6))"
+                    .to_owned(),
+            ),
+            damage(
+                Kind::DueRefundWrong,
+                &self.paid_by,
+                format!(
+                    "INSERT INTO due_refunds (charge_event_id, event_id, order_id, amount_minor, until_minor, currency)
+                     VALUES ({}, 4711, {paid}, 4999, 4999, 'EUR')",
+                    self.paid_by
+                ),
+            ),
             damage(Kind::SeatWithoutHold, &spare_product.to_string(), seat(&format!("{held}, FALSE"))),
             damage(Kind::SeatSoldWrongly, &spare_product.to_string(), seat("NULL, TRUE")),
+            damage(
+                Kind::TicketsDiffer,
+                &self.paid.1,
+                format!(
+                    "UPDATE holds JOIN products ON products.id = {spare_product}
+                     SET holds.product_id = {spare_product}, products.kind = 'admission', products.event_id = 1
+                     WHERE holds.id = {}",
+                    binary(&self.paid.0)
+                ),
+            ),
+            damage(
+                Kind::TicketWrong,
+                &self.paid.1,
+                format!(
+                    "INSERT INTO tickets (order_id, product_id, unit, event_id, code) VALUES ({paid}, {spare_product}, 1, 1, '1')"
+                ),
+            ),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("created", "NULL")),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("stock", "'{}'")),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("changed", "NULL")),
@@ -267,6 +299,9 @@ async fn forget_everything(shop: &Shop) {
         "charges",
         "product_trail",
         "seats",
+        "event_cancellations",
+        "due_refunds",
+        "tickets",
     ] {
         shop.execute(&format!("DELETE FROM {table}")).await;
     }
@@ -298,7 +333,9 @@ async fn every_kind_of_damage_is_found_where_it_is() {
         assert!(!report.is_clean());
         found.insert(kind.as_str());
     }
-    // SumsDisagree reports damage that no check finds, and no such damage is known
-    let named = Kind::ALL.iter().filter(|&&kind| kind != Kind::SumsDisagree);
+    // SumsDisagree reports damage that no check finds, and no such damage is known; a due refund is missing only of an event that was
+    // cancelled, as tests/it/tickets/ended_damage.rs has it
+    let apart = [Kind::SumsDisagree, Kind::DueRefundMissing];
+    let named = Kind::ALL.iter().filter(|&kind| !apart.contains(kind));
     assert_eq!(found, named.map(|kind| kind.as_str()).collect());
 }

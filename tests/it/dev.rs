@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mysql_async::prelude::Queryable;
+use serde_json::json;
 use tokio::process::Command;
 
 use crate::support::process::Process;
@@ -96,6 +97,33 @@ async fn dev_sells_with_the_commands_of_its_banner_and_keeps_its_data() {
 
     let (process, client) = dev(&folder).await;
     assert_eq!(client.available(1).await, 49, "what was sold stays sold");
+    process.terminate().await.expect(0);
+}
+
+#[tokio::test]
+async fn dev_sells_seats_with_the_example_of_its_document_and_makes_their_event_once() {
+    let folder = Folder::new("dev seats");
+    let (process, client) = dev(&folder).await;
+    let document = client.get("/openapi.json").await.expect(200).body;
+    let example = &document["components"]["schemas"]["CreateHold"]["example"];
+    let held = client.post("/api/holds", example).await.expect(201);
+    assert_eq!(held.body["items"][1]["seats"], json!(["A-1-6", "A-1-7"]), "{held:?}");
+    client.post("/api/holds", &json!({ "product_id": 3, "qty": 2 })).await.expect(201);
+    let states = async |client: &Client| {
+        let map = client.get("/api/events/1/seats").await.expect(200).body;
+        let rows = map["ticket_types"][0]["sections"][0]["rows"].as_array().expect("rows").clone();
+        rows.iter().map(|row| row["states"].as_str().expect("states").to_owned()).collect::<Vec<_>>()
+    };
+    let free = "f".repeat(12);
+    let expected = ["fffffhhfffff", &free, &free, &free];
+    assert_eq!(states(&client).await, expected);
+    assert!(process.out.text().contains("/api/events/1/seats"), "{}", process.out.text());
+    process.terminate().await.expect(0);
+
+    let (process, client) = dev(&folder).await;
+    assert_eq!(states(&client).await, expected, "what was sold stays sold");
+    let events = client.get("/api/events").await.expect(200).body;
+    assert_eq!(events["items"].as_array().map(Vec::len), Some(1), "{events}");
     process.terminate().await.expect(0);
 }
 

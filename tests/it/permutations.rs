@@ -67,6 +67,11 @@ impl Scenario {
         self.seed % 2 == 1
     }
 
+    /// Returns whether the units of the first product are seats.
+    fn is_seated(&self) -> bool {
+        self.seed % 4 >= 2
+    }
+
     async fn check(&self, way: Way, stage: &Arc<Stage>, case: &Case) -> Result<(), String> {
         let world = self.take_in_order(way, stage, case).await?;
         if way == Way::InOrder {
@@ -90,7 +95,7 @@ impl Scenario {
 
     /// Takes one step after the other; every answer must be the reference's.
     async fn take_in_order(&self, way: Way, stage: &Stage, case: &Case) -> Result<World, String> {
-        let mut world = World::new(self.stock, self.is_cart());
+        let mut world = World::new(self.stock, self.is_cart(), self.is_seated());
         let mut luck = StdRng::seed_from_u64(self.seed);
         for (place, step) in spell(&self.word, self.naming).iter().enumerate() {
             let expected = world.take(step);
@@ -186,9 +191,8 @@ async fn check(way: Way, scenarios: Vec<Scenario>) {
             let stage = Stage::open(second).await;
             let mut wrong = Vec::new();
             for chunk in share.chunks(CHUNK) {
-                let cases = stage
-                    .prepare(&chunk.iter().map(|scenario| (scenario.stock, scenario.is_cart())).collect::<Vec<_>>())
-                    .await;
+                let kind = |scenario: &Scenario| (scenario.stock, scenario.is_cart(), scenario.is_seated());
+                let cases = stage.prepare(&chunk.iter().map(kind).collect::<Vec<_>>()).await;
                 for (scenario, case) in chunk.iter().zip(&cases) {
                     wrong.extend(scenario.check(way, &stage, case).await.err());
                     stage.instances.iter().for_each(|instance| instance.proxy.clear());

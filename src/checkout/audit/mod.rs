@@ -7,10 +7,12 @@
 //! bounded report in memory. While other clients use the server it rests after each page. It costs one connection, and the old
 //! versions of rows that the database keeps meanwhile.
 
+mod endings;
 mod pace;
 pub mod report;
 mod seats;
 mod sums;
+mod tickets;
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -102,6 +104,8 @@ async fn look_at_everything(tx: &mut Tx<'_>) -> Result<Report, Failure> {
     let (products, holds) = audit.add_up_products(tx).await?;
     // beside the products: a change of their table makes an audit that has not read them yet start again
     audit.look_at_seats(tx).await?;
+    audit.look_at_endings(tx).await?;
+    audit.look_at_tickets(tx).await?;
     audit.add_up_counters(tx).await?;
     let looked_at = LookedAt {
         products,

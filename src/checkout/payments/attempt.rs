@@ -1,5 +1,7 @@
 //! One attempt to apply a payment event: the transaction that gives the event its outcome.
 
+use std::collections::BTreeSet;
+
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::warn;
@@ -10,7 +12,7 @@ use crate::checkout::holds::expiry;
 use crate::db::door::{Database, Tx};
 use crate::db::error::{Error, Failure};
 use crate::db::tables::payment_events::{self, Beginning, Stored};
-use crate::db::tables::{holds, payment_event_deliveries, payment_event_quarantines};
+use crate::db::tables::{holds, payment_event_deliveries, payment_event_quarantines, products};
 use crate::domain::retry::pause_after;
 use crate::domain::{Meaning, Named as _, Outcome, PaymentEvent, Quarantine, Reference, Refusal};
 use crate::telemetry;
@@ -28,6 +30,7 @@ pub(crate) enum Source<'a> {
 /// payment finds no units on sale, or its buyer at the limit, expired holds are given back before it becomes due for refund.
 pub(crate) async fn settle(database: &Database, source: Source<'_>) -> Result<Option<Receipt>, Error> {
     match attempt(database, source, Stock::Unknown).await {
+        Err(Error::Refused(Refusal::EventCancelled)) => return attempt(database, source, Stock::EventCancelled).await,
         Err(Error::OutOfStock | Error::OverLimit { .. }) => {}
         result => return result,
     }
@@ -38,6 +41,7 @@ pub(crate) async fn settle(database: &Database, source: Source<'_>) -> Result<Op
     expire_for(database, reference).await?;
     match attempt(database, source, Stock::Unknown).await {
         Err(Error::OutOfStock) => attempt(database, source, Stock::Gone).await,
+        Err(Error::Refused(Refusal::EventCancelled)) => attempt(database, source, Stock::EventCancelled).await,
         Err(Error::OverLimit { limit, units }) => attempt(database, source, Stock::OverLimit { limit, units }).await,
         result => result,
     }
@@ -80,7 +84,7 @@ async fn attempt(database: &Database, source: Source<'_>, stock: Stock) -> Resul
                     Outcome::Parked => payment_events::park(tx, event_id, began.elapsed()).await?,
                     _ => payment_events::settle(tx, event_id, status, began.elapsed()).await?,
                 }
-                if let Outcome::Quarantined(quarantine) | Outcome::OverLimit(quarantine) = &outcome {
+                if let Outcome::Quarantined(quarantine) | Outcome::NotSold(quarantine) = &outcome {
                     payment_event_quarantines::insert(tx, event_id, quarantine).await?;
                 }
                 let receipt = Receipt { event_id, status, duplicate: false, order_status };
@@ -115,20 +119,25 @@ pub(crate) async fn stored(database: &Database, event_id: i64) -> Result<Stored,
     database.read("payments.find", |tx| async move { find(tx, event_id).await }.boxed()).await
 }
 
-/// Gives back the expired holds of an order's products, so that no payment fails because of them.
+/// Gives back the expired holds of an order's products, and of what counts on the same limits, so that no payment fails because of
+/// them.
 async fn expire_for(database: &Database, reference: Reference) -> Result<(), Error> {
-    let units = database
+    let product_ids = database
         .read("holds.list_units", |tx| {
             async move {
-                match resolve(tx, reference).await? {
-                    Resolved::Order(order) => holds::list_units(tx, &[order.hold_id]).await,
-                    Resolved::Missing | Resolved::Contradiction(_) => Ok(Vec::new()),
-                }
+                let units = match resolve(tx, reference).await? {
+                    Resolved::Order(order) => holds::list_units(tx, &[order.hold_id]).await?,
+                    Resolved::Missing | Resolved::Contradiction(_) => Vec::new(),
+                };
+                let own: Vec<i64> = holds::sum(units).into_keys().collect();
+                let mut product_ids: BTreeSet<i64> = products::list_beside(tx, &own).await?.into_iter().collect();
+                product_ids.extend(own);
+                Ok(product_ids)
             }
             .boxed()
         })
         .await?;
-    for product_id in holds::sum(units).into_keys() {
+    for product_id in product_ids {
         expiry::expire_product(database, product_id).await?;
     }
     Ok(())

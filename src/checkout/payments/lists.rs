@@ -9,6 +9,8 @@ use uuid::Uuid;
 use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
 use crate::db::id_range::{Direction, IdRange};
+use crate::db::tables::due_refunds;
+pub use crate::db::tables::due_refunds::DueRefund;
 use crate::db::tables::{charges, orders, payment_event_deliveries};
 use crate::db::views::operators::{self, ChargeLine, EventLine};
 use crate::db::{Failure, Tx};
@@ -44,6 +46,19 @@ pub struct EventFilter {
     pub received_from: Option<NaiveDateTime>,
     /// Events first received before this time, UTC.
     pub received_to: Option<NaiveDateTime>,
+    /// Money that is due because this event was cancelled; for refunds only.
+    pub cancelled_event_id: Option<i64>,
+}
+
+/// Money that has to be given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundLine {
+    /// The success that reported it.
+    pub event: EventLine,
+    /// The charge that the success owns.
+    pub charge: Option<ChargeLine>,
+    /// What is due of the charge for events that were cancelled.
+    pub due: Vec<DueRefund>,
 }
 
 /// The position and the size of a page.
@@ -90,28 +105,65 @@ impl Checkout {
             .await?)
     }
 
-    /// Returns a page of the refunds that are due, the oldest first, each with its charge. The state in `filter` is ignored.
+    /// Returns a page of the refunds that are due, the oldest first, each with its charge: charges that pay for nothing, and those that
+    /// paid for events which were cancelled. The state in `filter` is ignored.
     ///
     /// # Errors
     /// As every read.
-    pub async fn list_refunds_due(
-        &self,
-        filter: &EventFilter,
-        place: Place,
-    ) -> Result<Page<(EventLine, Option<ChargeLine>)>, Error> {
-        let filter = &EventFilter { status: Some(EventStatus::RefundDue), ..filter.clone() };
+    pub async fn list_refunds_due(&self, filter: &EventFilter, place: Place) -> Result<Page<RefundLine>, Error> {
         Ok(self
             .database
             .read("operators.list_refunds", |tx| {
                 async move {
-                    let found = find(tx, filter, place, Direction::OldestFirst).await?;
-                    let refunds = operators::list_refunds(tx, &found.ids).await?;
-                    Ok(found.page(filter, refunds, |(line, _)| line))
+                    let found = find_due(tx, filter, place).await?;
+                    let lines = refund_lines(tx, filter, &found.ids).await?;
+                    Ok(found.page(&EventFilter { status: None, ..filter.clone() }, lines, |line| &line.event))
                 }
                 .boxed()
             })
             .await?)
     }
+}
+
+/// Finds the successes whose money is due: for nothing that was sold, or for events that were cancelled.
+async fn find_due(tx: &mut Tx<'_>, filter: &EventFilter, place: Place) -> Result<Found, Failure> {
+    let of_state = |status| EventFilter { status: Some(status), ..filter.clone() };
+    let direction = Direction::OldestFirst;
+    let mut found = match filter.cancelled_event_id {
+        None => find(tx, &of_state(EventStatus::RefundDue), place, direction).await?,
+        Some(_) => Found { ids: Vec::new(), next_after: None, names: names(tx, filter).await? },
+    };
+    if filter.charge.is_some() || !found.names.is_empty() {
+        let applied = find(tx, &of_state(EventStatus::Applied), place, direction).await?;
+        found.ids.extend(applied.ids);
+        found.next_after = found.next_after.or(applied.next_after);
+    } else {
+        let mut range = time_range(tx, filter, place.limit + 1, direction).await?;
+        range.first = range.first.max(place.behind.map_or(i64::MIN, |id| id.saturating_add(1)));
+        found.ids.extend(due_refunds::list_open(tx, filter.cancelled_event_id, &range).await?);
+    }
+    found.ids.sort_unstable();
+    found.ids.dedup();
+    let limit = place.limit as usize;
+    let more = found.ids.len() > limit || found.next_after.is_some();
+    found.ids.truncate(limit);
+    found.next_after = found.ids.last().copied().filter(|_| more);
+    Ok(found)
+}
+
+/// Reads the lines of successes whose money is due, of those among them.
+async fn refund_lines(tx: &mut Tx<'_>, filter: &EventFilter, ids: &[i64]) -> Result<Vec<RefundLine>, Failure> {
+    let mut due: HashMap<i64, Vec<DueRefund>> = HashMap::new();
+    let is_asked_for = |one: &DueRefund| filter.cancelled_event_id.is_none_or(|event_id| one.event_id == event_id);
+    let open = due_refunds::list(tx, ids).await?.into_iter().filter(|one| one.settled_at.is_none());
+    for one in open.filter(is_asked_for) {
+        due.entry(one.charge_event_id).or_default().push(one);
+    }
+    let lines = operators::list_refunds(tx, ids).await?.into_iter().map(|(event, charge)| {
+        let due = due.remove(&event.id).unwrap_or_default();
+        RefundLine { event, charge, due }
+    });
+    Ok(lines.filter(|line| line.event.status == EventStatus::RefundDue || !line.due.is_empty()).collect())
 }
 
 /// The ids of a page, in its order, and the names that its lines must match.

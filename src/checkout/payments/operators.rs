@@ -10,8 +10,8 @@ pub use crate::db::tables::payment_event_deliveries::Delivered;
 pub use crate::db::tables::payment_event_trail::Action;
 use crate::db::tables::payment_events::Stored;
 use crate::db::tables::{
-    charges, idempotency_keys, payment_event_deliveries, payment_event_operators, payment_event_quarantines,
-    payment_event_trail, payment_events,
+    charges, due_refunds, idempotency_keys, payment_event_deliveries, payment_event_operators,
+    payment_event_quarantines, payment_event_trail, payment_events,
 };
 use crate::db::views::operators;
 pub use crate::db::views::operators::{ChargeLine, EventLine, EventRecord, EventTrailEntry};
@@ -79,7 +79,7 @@ impl Checkout {
             .await?)
     }
 
-    /// Records that an operator gave back money that was due for refund, or quarantined; the operator's name and `note` stay in
+    /// Records that an operator gave back money that was due for refund, for an event that was cancelled, too, or quarantined; the operator's name and `note` stay in
     /// its trail. A repetition changes nothing.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Checkout {
             .database
             .transaction("operators.refund_done", |tx| {
                 async move {
-                    let marked = operators::mark_refund_done(tx, event_id).await?;
+                    let mut marked = operators::mark_refund_done(tx, event_id).await?;
                     let event = payment_events::find(tx, event_id).await?.ok_or(Refusal::EventNotFound)?;
                     if marked {
                         if !operators::settle_charge(tx, event_id, &money_of(&event, None)).await? {
@@ -98,7 +98,13 @@ impl Checkout {
                         }
                         payment_event_trail::insert(tx, event_id, Action::RefundDone, note).await?;
                         payment_event_operators::insert_last(tx, event_id, operator).await?;
-                    } else if (event.meaning, event.status) == (Meaning::Succeeded, EventStatus::Refunded) {
+                    } else if due_refunds::settle_by_hand(tx, event_id, operator).await? > 0 {
+                        payment_event_trail::insert(tx, event_id, Action::RefundDone, note).await?;
+                        payment_event_operators::insert_last(tx, event_id, operator).await?;
+                        marked = true;
+                    } else if (event.meaning, event.status) == (Meaning::Succeeded, EventStatus::Refunded)
+                        || !due_refunds::list(tx, &[event_id]).await?.is_empty()
+                    {
                         idempotency_keys::wait_for_disk(tx).await?;
                     } else {
                         return Err(Refusal::NotRefundable.into());

@@ -3,13 +3,14 @@
 //! All of it runs in the transaction that stores the event's outcome. Reads only suggest what to try. The guard of each
 //! statement decides; if one fails, the transaction runs again and reads the rows as they are by then.
 //!
-//! Locks are taken in the order inbox, charges, orders, holds, counters of units, products.
+//! Locks are taken in the order inbox, charges, due refunds, orders, holds, counters of units, products.
 
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::checkout::{transition, units};
 use crate::db::tables::charges::{self, Charge, Money};
+use crate::db::tables::due_refunds;
 use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::orders::{self, Order};
 use crate::db::tables::payment_events::{self, Stored};
@@ -23,11 +24,13 @@ use crate::domain::{
 /// Whether a payment for a cancelled order may still get units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stock {
-    /// The payment tries; [`Failure::OutOfStock`] reports that there were not enough, and [`Failure::OverLimit`] that they would
-    /// pass the limit of their buyer.
+    /// The payment tries; [`Failure::OutOfStock`] reports that there were not enough, [`Failure::OverLimit`] that they would pass the
+    /// limit of their buyer, and [`EventCancelled`](crate::domain::Refusal::EventCancelled) that some are of a cancelled event.
     Unknown,
     /// There are not enough: the payment is due for refund.
     Gone,
+    /// Some are of an event that was cancelled: the payment is due for refund.
+    EventCancelled,
     /// They would pass the limit of their buyer: the payment is due for refund.
     OverLimit {
         /// The most units of one buyer.
@@ -35,6 +38,23 @@ pub(crate) enum Stock {
         /// The units that the buyer would have.
         units: i64,
     },
+}
+
+impl Stock {
+    /// Returns why there are no units, if that is told.
+    fn reason(self) -> Option<Quarantine> {
+        let told = |reason, expected: String, got: String| Some(Quarantine::new(reason, expected, got));
+        match self {
+            Self::OverLimit { limit, units } => {
+                told(QuarantineReason::BuyerLimit, format!("at most {limit} units"), format!("{units} units"))
+            }
+            Self::EventCancelled => {
+                let (expected, got) = ("an event that takes place", "a cancelled event");
+                told(QuarantineReason::EventCancelled, expected.to_owned(), got.to_owned())
+            }
+            Self::Unknown | Self::Gone => None,
+        }
+    }
 }
 
 /// The order that a reference names.
@@ -151,12 +171,8 @@ async fn succeed(tx: &mut Tx<'_>, event: &Stored, order: &Order, stock: Stock) -
     let reference = Reference { order_id: Some(order.id), hold_id: Some(order.hold_id) };
     let status = if pays { ChargeStatus::Paid } else { ChargeStatus::RefundDue };
     let outcome = record_charge(tx, event, reference, status, &money_of(event, Some(order))).await?;
-    if let (Outcome::RefundDue, Stock::OverLimit { limit, units }, OrderStatus::Cancelled) =
-        (&outcome, stock, order.status)
-    {
-        let (most, got) = (format!("at most {limit} units"), format!("{units} units"));
-        let over = Quarantine::new(QuarantineReason::BuyerLimit, most, got);
-        return Ok((Outcome::OverLimit(Box::new(over)), Some(order.status)));
+    if let (Outcome::RefundDue, OrderStatus::Cancelled, Some(reason)) = (&outcome, order.status, stock.reason()) {
+        return Ok((Outcome::NotSold(Box::new(reason)), Some(order.status)));
     }
     if outcome != Outcome::Applied {
         return Ok((outcome, Some(order.status)));
@@ -347,6 +363,9 @@ async fn give_back(
     }
     if due {
         return Ok(());
+    }
+    if charge.due_refunds > 0 {
+        due_refunds::settle(tx, charge.event_id, refunded_minor, whole).await?;
     }
     // a charge that paid an order has an order: it was created after it was looked up
     let order = order.ok_or(Failure::Raced("orders/find"))?;

@@ -56,14 +56,14 @@ impl Checkout {
         let found = self.background.read("products.find_uncounted", |tx| products::find_uncounted(tx).boxed()).await?;
         let Some(product_id) = found else { return Ok(false) };
         let change_id = Uuid::from_u128(rand::random());
-        let bounds = &Bounds { rows: self.count_pace.rows(), now };
+        let bounds = &Bounds { rows: self.paces.count.rows(), now };
         let step = self
             .background
             .transaction("products.count_units", |tx| count_page(tx, product_id, change_id, bounds).boxed())
             .await;
         match &step {
-            Ok(()) => self.count_pace.succeeded(bounds.rows),
-            Err(DbError::Unavailable(_) | DbError::Contended { .. }) => self.count_pace.failed(bounds.rows),
+            Ok(()) => self.paces.count.succeeded(bounds.rows),
+            Err(DbError::Unavailable(_) | DbError::Contended { .. }) => self.paces.count.failed(bounds.rows),
             Err(_) => {}
         }
         step?;

@@ -3,7 +3,6 @@
 pub mod changes;
 pub(crate) mod known;
 pub mod limits;
-pub(crate) mod pace;
 pub(crate) mod reads;
 pub(crate) mod records;
 pub mod stock;

@@ -1,6 +1,10 @@
 //! Organizers, their events, and what is sold for these. A ticket type is a product: everything that sells products sells it.
 
+pub mod cancellation;
+pub mod ending;
+pub mod issued;
 pub mod reads;
+mod sample;
 pub mod seats;
 pub mod types;
 

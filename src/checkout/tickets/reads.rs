@@ -47,7 +47,7 @@ impl From<Event> for EventShown {
         let own = Sale { ticket: Some(ticket), ..Sale::default() }.told(event.server_time, 0, false);
         let sale_status = match own {
             // cancelled, or over
-            SaleStatus::Ended => own,
+            SaleStatus::Ended | SaleStatus::Cancelled => own,
             _ => best_of(types.iter().map(|shown| shown.sale_status), own),
         };
         Self { event, types, sale_status }

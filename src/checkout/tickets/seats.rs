@@ -84,7 +84,7 @@ fn count(rows: &[NewRow]) -> i64 {
     rows.iter().map(|row| i64::try_from(row.seats.len()).unwrap_or(i64::MAX)).sum()
 }
 
-async fn insert(tx: &mut Tx<'_>, author: &Author, product_id: i64, rows: &[NewRow]) -> Result<(), Failure> {
+pub(super) async fn insert(tx: &mut Tx<'_>, author: &Author, product_id: i64, rows: &[NewRow]) -> Result<(), Failure> {
     let found = products::find(tx, product_id).await?;
     let ticket = found.and_then(|Product { details, .. }| details.sale.ticket);
     let ticket = ticket.ok_or(Failure::Refused(Refusal::Missing(Missing::TicketType)))?;

@@ -77,7 +77,7 @@ async fn create(
     Ok(Made { made, replayed: change.is_copy(author) })
 }
 
-async fn insert(
+pub(super) async fn insert(
     tx: &mut Tx<'_>,
     author: &Author,
     (event_id, kind): (i64, TicketKind),

@@ -5,6 +5,7 @@ pub mod counters;
 pub mod keys;
 pub mod pay_orders;
 pub mod place_orders;
+pub mod seat_cart;
 pub mod take_carts;
 pub mod take_holds;
 pub mod take_seats;

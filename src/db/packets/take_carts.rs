@@ -120,8 +120,8 @@ impl TakeCarts<'_> {
     }
 
     pub(super) fn insert(&self) -> String {
-        if self.lines().any(|(_, line)| line.terms.sale.ticket.is_some()) {
-            let labels: Vec<Option<String>> = self.lines().map(|(_, line)| line.labels()).collect();
+        let labels: Vec<Option<String>> = self.lines().map(|(_, line)| line.labels()).collect();
+        if labels.iter().any(Option::is_some) {
             let values = self.lines().zip(&labels).map(|(line, labels)| self.row_with_seats(line, labels));
             return sql::holds::InsertWithSeats { rows: rows(values) }.text();
         }

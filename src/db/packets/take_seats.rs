@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::counters::{Counted, LimitPass};
 use super::keys::Keys;
+use super::seat_cart::{SeatCart, Wanted, line_of, taken_seats};
 use super::take_carts::{Cart, TakeCarts, TakenCarts, left};
 use super::{BOUND, Packet};
 use crate::db::door::{Reply, Tx};
@@ -28,27 +29,6 @@ pub const SEAT_BYTES: usize = 2 * 249 + 2 * 12 + 36;
 const LEAST_READ: u64 = 256;
 /// How many free seats are read for each that is wanted.
 const READ_EACH: u64 = 8;
-
-/// The seats that a line wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
-    /// These, by their numbers.
-    Named(Vec<i64>),
-    /// The best that are available.
-    Best {
-        /// Whether they may be in several blocks.
-        split: bool,
-    },
-}
-
-/// A cart, some of whose lines are seats.
-#[derive(Debug, Clone)]
-pub struct SeatCart {
-    /// The cart; its lines get their seats here.
-    pub cart: Cart,
-    /// The seats that it wants, by ticket type.
-    pub wanted: BTreeMap<i64, Wanted>,
-}
 
 /// What the carts that are taken write beside their lines.
 pub trait Rest: Sync {
@@ -190,7 +170,7 @@ impl TakeSeats<'_> {
                 *rows = plan.whole_rows(std::mem::take(rows));
             }
         }
-        let assigned = self.assign(&free)?;
+        let assigned = self.assign(&free, &cut)?;
         if cut.is_empty() || assigned.refused.is_empty() {
             return Ok(assigned);
         }
@@ -198,11 +178,12 @@ impl TakeSeats<'_> {
         for (product_id, reply) in cut.iter().zip(tx.packet(&statements).await?) {
             free.insert(*product_id, numbers(reply)?);
         }
-        self.assign(&free)
+        self.assign(&free, &[])
     }
 
-    /// Assigns seats to the carts in order of arrival: all that a cart wants, or none.
-    fn assign(&self, free: &BTreeMap<i64, Vec<i64>>) -> Result<Assigned, Failure> {
+    /// Assigns seats to the carts in order of arrival: all that a cart wants, or none. Of a ticket type that is `cut`, whose free seats
+    /// were not all read, a cart gets adjacent ones or none: others may be adjacent behind them.
+    fn assign(&self, free: &BTreeMap<i64, Vec<i64>>, cut: &[i64]) -> Result<Assigned, Failure> {
         let mut halls: BTreeMap<i64, FreeSeats> = BTreeMap::new();
         for (product_id, plan) in &self.plans {
             let free = free.get(product_id).map(Vec::as_slice).unwrap_or_default();
@@ -216,15 +197,10 @@ impl TakeSeats<'_> {
                 let (Some(wanted), Some(hall)) = (wanted.get(&line.product_id), halls.get_mut(&line.product_id)) else {
                     continue;
                 };
-                match self.choose(line.product_id, line.qty, wanted, hall) {
+                let is_cut = cut.contains(&line.product_id);
+                match self.choose((line.product_id, line.qty), wanted, hall, is_cut) {
                     Ok(seats) => drop(got.insert(line.product_id, seats)),
-                    Err(refusal) => refused.push(RefusedLine {
-                        product_id: Some(line.product_id),
-                        sku: None,
-                        requested: line.qty,
-                        available_stock: None,
-                        refusal,
-                    }),
+                    Err(refusal) => refused.push(line_of(line.product_id, line.qty, refusal)),
                 }
             }
             if refused.is_empty() {
@@ -241,16 +217,21 @@ impl TakeSeats<'_> {
         Ok(assigned)
     }
 
-    fn choose(&self, product_id: i64, qty: i64, wanted: &Wanted, hall: &mut FreeSeats) -> Result<Vec<i64>, Refusal> {
-        let label = |n: i64| self.plans.get(&product_id).and_then(|plan| plan.label(n)).unwrap_or_default().to_owned();
+    fn choose(
+        &self,
+        (product_id, qty): (i64, i64),
+        wanted: &Wanted,
+        hall: &mut FreeSeats,
+        is_cut: bool,
+    ) -> Result<Vec<i64>, Refusal> {
         match wanted {
             Wanted::Named(seats) => match hall.take(seats) {
                 Ok(()) => Ok(seats.clone()),
-                Err(taken) => Err(SeatRefusal::Taken { seats: taken.into_iter().map(label).collect() }.into()),
+                Err(taken) => Err(taken_seats(&self.plans, product_id, taken)),
             },
             Wanted::Best { split } => {
                 let count = usize::try_from(qty).unwrap_or_default();
-                hall.take_best(count, *split).ok_or(SeatRefusal::NotAdjacent.into())
+                hall.take_best(count, *split && !is_cut).ok_or(SeatRefusal::NotAdjacent.into())
             }
         }
     }

@@ -1,12 +1,15 @@
 //! The table of charges: money that was taken, one row per charge.
 
+use std::collections::BTreeMap;
+
 use mysql_async::{Row, params};
 use uuid::Uuid;
 
 use crate::db::column::{bytes, column, id_column, state};
 use crate::db::door::Tx;
 use crate::db::error::Failure;
-use crate::db::guard::single;
+use crate::db::guard::{exactly, single};
+use crate::db::literal::{Literal, cases, numbers};
 use crate::db::sql;
 use crate::domain::{ChargeStatus, Named as _, Reference};
 
@@ -31,6 +34,8 @@ pub struct Charge {
     pub refunded_minor: i64,
     /// Whether a refund requested that its units go back on sale.
     pub restock: bool,
+    /// How many due refunds it has or had.
+    pub due_refunds: i64,
 }
 
 fn charge(row: &Row) -> Result<Charge, Failure> {
@@ -44,6 +49,7 @@ fn charge(row: &Row) -> Result<Charge, Failure> {
         currency: column(row, "currency")?,
         refunded_minor: column(row, "refunded_minor")?,
         restock: column(row, "restock")?,
+        due_refunds: column(row, "due_refunds")?,
     })
 }
 
@@ -105,6 +111,20 @@ pub struct Refunded {
     pub restock: bool,
 }
 
+/// Counts a due refund of each of these charges: by the events that own them, with how much of each was given back, and how many due
+/// refunds it had or has.
+///
+/// # Errors
+/// [`Failure::Raced`] when one of them has changed.
+pub async fn note_due(tx: &mut Tx<'_>, read: &BTreeMap<i64, (i64, i64)>) -> Result<(), Failure> {
+    let event_ids: Vec<i64> = read.keys().copied().collect();
+    let refunded = read.iter().map(|(&id, &(minor, _))| (Literal::Number(id), Literal::Number(minor)));
+    let due = read.iter().map(|(&id, &(_, count))| (Literal::Number(id), Literal::Number(count)));
+    let statement = sql::charges::NoteDue { ids: numbers(&event_ids), refunded: cases(refunded), due: cases(due) };
+    let affected = tx.execute_text(&statement.text()).await?;
+    exactly("charges/note_due", affected, read.len(), Failure::Raced)
+}
+
 /// Records how much of a charge was given back. Returns false when that changed since it was read.
 pub async fn refund(tx: &mut Tx<'_>, charge: &Charge, refunded: Refunded) -> Result<bool, Failure> {
     let params = params! {
@@ -115,6 +135,7 @@ pub async fn refund(tx: &mut Tx<'_>, charge: &Charge, refunded: Refunded) -> Res
         "restock" => refunded.restock,
         "refunded_before" => charge.refunded_minor,
         "status_before" => charge.status.as_str(),
+        "due_refunds" => charge.due_refunds,
     };
     single("charges/refund", tx.execute(sql::charges::REFUND, params).await?)
 }

@@ -74,6 +74,11 @@ pub async fn find_terms(tx: &mut Tx<'_>, event_id: i64) -> Result<Option<EventTe
     found.as_ref().map(terms).transpose()
 }
 
+/// Cancels an event. Returns false when there is none, or it was cancelled before.
+pub async fn cancel(tx: &mut Tx<'_>, event_id: i64) -> Result<bool, Failure> {
+    single("events/cancel", tx.execute(sql::events::CANCEL, params! { event_id }).await?)
+}
+
 /// Counts a new ticket type of an event in this currency. Returns false when the event takes none.
 pub async fn add_ticket_type(tx: &mut Tx<'_>, event_id: i64, currency: &str, most: i64) -> Result<bool, Failure> {
     let params = params! { event_id, currency, most };

@@ -5,6 +5,8 @@ pub mod charges;
 pub mod client_keys;
 pub mod client_trail;
 pub mod clients;
+pub mod due_refunds;
+pub mod event_cancellations;
 pub mod events;
 pub mod holds;
 pub mod idempotency_keys;

@@ -28,6 +28,8 @@ named! {
         PaymentPartRefunded = "payment_part_refunded",
         /// It was not paid in time.
         PaymentOverdue = "payment_overdue",
+        /// An event was cancelled that some of its units are of.
+        EventCancelled = "event_cancelled",
         /// The buyer cancelled it.
         BuyerCancelled = "buyer_cancelled",
         /// An attempt to pay failed. The order stays pending: the buyer may try another way to pay.

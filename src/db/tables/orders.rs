@@ -195,6 +195,15 @@ pub async fn cancel(tx: &mut Tx<'_>, order_id: Uuid) -> Result<bool, Failure> {
     single("orders/cancel", affected)
 }
 
+/// Cancels these pending orders, all of them or none.
+///
+/// # Errors
+/// [`Failure::Raced`] when some of them are not pending any more.
+pub async fn cancel_all(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<(), Failure> {
+    let affected = tx.execute_text(&sql::orders::Cancel { ids: ids(order_ids) }.text()).await?;
+    exactly("orders/cancel", affected, order_ids.len(), Failure::Raced)
+}
+
 /// Cancels these orders, which were not paid in time, all of them or none.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ pub use self::limit::{LimitProgress, LimitState, find_limit, find_uncounted, fir
 pub use self::row::{Product, Terms};
 use self::row::{literals, new_row, sale_literals, ticket_literals};
 pub(in crate::db) use self::row::{product, sale};
-pub use self::ticket_type::insert_ticket_type;
+pub use self::ticket_type::{cancel, insert_ticket_type, list_beside, list_of_event};
 use crate::db::door::Tx;
 use crate::db::error::{Failure, raced};
 use crate::db::guard::{exactly, single};

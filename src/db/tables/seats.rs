@@ -1,6 +1,6 @@
 //! The table of seats: one row for each seat of a ticket type.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use mysql_async::{Row, params};
 use uuid::Uuid;
@@ -97,6 +97,11 @@ pub fn list_free(product_id: i64, limit: u64) -> String {
 pub fn list_free_some(product_id: i64, seats: &[i64]) -> String {
     let product_id = Literal::Number(product_id).into();
     sql::seats::ListFreeSome { product_id, seats: numbers(seats) }.text()
+}
+
+/// Reads which of these seats are free at present.
+pub async fn find_free(tx: &mut Tx<'_>, product_id: i64, seats: &[i64]) -> Result<HashSet<i64>, Failure> {
+    Ok(tx.rows_text(&list_free_some(product_id, seats)).await?.into_iter().collect())
 }
 
 /// Returns the statement that gives seats of a ticket type to holds. It changes the rows of those that are free.

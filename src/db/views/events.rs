@@ -98,6 +98,38 @@ pub async fn list_page(
     events(&rows)
 }
 
+/// What is to end with an event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sold {
+    /// Active holds.
+    pub holds: i64,
+    /// Orders that are not paid.
+    pub pending: i64,
+    /// Paid orders.
+    pub paid: i64,
+    /// The money that would be due for refund, in minor units of the event's currency.
+    pub amount_minor: i64,
+}
+
+/// Adds up what is to end with these ticket types of one event, in its currency.
+pub async fn sum_sold(tx: &mut Tx<'_>, product_ids: &[i64], currency: &str) -> Result<Sold, Failure> {
+    if product_ids.is_empty() {
+        return Ok(Sold::default());
+    }
+    let statement = sql::events::SumSold {
+        currency: Literal::Bytes(currency.as_bytes()).into(),
+        ids: literal::numbers(product_ids),
+    };
+    let found: Vec<Row> = tx.rows_text(&statement.text()).await?;
+    let row = found.first().ok_or_else(|| Failure::Broken("a sum has no row".to_owned()))?;
+    Ok(Sold {
+        holds: column(row, "holds")?,
+        pending: column(row, "pending")?,
+        paid: column(row, "paid")?,
+        amount_minor: column(row, "amount_minor")?,
+    })
+}
+
 /// Puts the rows of an event together, one for each of its ticket types, in the order of the list.
 fn events(rows: &[Row]) -> Result<Vec<Event>, Failure> {
     let mut events: BTreeMap<EventPlace, Event> = BTreeMap::new();

@@ -3,6 +3,7 @@
 
 pub mod buyer;
 pub mod credentials;
+pub mod redeemer;
 pub mod schemes;
 pub mod taker;
 
@@ -40,6 +41,8 @@ pub(crate) enum Access {
     TokenHolder,
     /// Payment providers.
     Provider,
+    /// Gates.
+    Gate,
     /// Operators alone.
     Operator,
 }
@@ -50,6 +53,7 @@ impl Access {
             (_, Some(Role::Admin)) => true,
             (Self::Shop | Self::TokenHolder, Some(Role::Storefront)) => true,
             (Self::Provider, Some(Role::Provider)) => true,
+            (Self::Gate, Some(Role::Gate)) => true,
             (Self::TokenHolder, None) => !caller.is_anonymous(),
             (Self::Shop, None) => !caller.is_anonymous() || storefront == StorefrontMode::Open,
             _ => false,
@@ -61,6 +65,7 @@ impl Access {
         match self {
             Self::Shop | Self::TokenHolder => "Send the token of a storefront: `Authorization: Bearer …`.",
             Self::Provider => "Send the token of a provider: `Authorization: Bearer …`.",
+            Self::Gate => "Send the token of a gate: `Authorization: Bearer …`.",
             Self::Operator => "Operators must send their token: `Authorization: Bearer …`.",
         }
     }

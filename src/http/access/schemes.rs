@@ -12,6 +12,9 @@ pub(crate) const BUYER: &str = "buyer";
 /// Payment providers.
 pub(crate) const PROVIDER: &str = "provider";
 
+/// Gates.
+pub(crate) const GATE: &str = "gate";
+
 /// Adds a scheme to the document.
 pub(crate) fn register(registry: &mut Registry, name: &'static str) {
     let description = match name {
@@ -23,6 +26,7 @@ pub(crate) fn register(registry: &mut Registry, name: &'static str) {
             "A JSON Web Token (EdDSA) that a storefront signs for one of its buyers: `kid` in the header; `iss` the client's name, \
              `sub` the buyer, `aud` `holdfast`, `exp` at most 24 hours ahead."
         }
+        GATE => "The token of a client with the role `gate`.",
         _ => "The token of a client with the role `provider`, where `HOLDFAST_WEBHOOK_AUTH` asks for it.",
     };
     let scheme = MetaSecurityScheme {

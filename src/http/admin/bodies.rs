@@ -6,6 +6,7 @@ use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::checkout::payments::lists::{DueRefund, RefundLine};
 use crate::checkout::payments::operators::{Action, ChargeLine, Delivered, EventFile, EventLine, EventTrailEntry};
 use crate::checkout::payments::receipt::Receipt;
 use crate::domain::payment::DeliveryStatus;
@@ -156,11 +157,39 @@ pub struct RefundBody {
     /// The charge, with its amount and the amount refunded so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     charge: Option<ChargeBody>,
+    /// What has to be given back of the charge because events were cancelled. Without any, it is all that is left of the charge.
+    due: Vec<DueRefundBody>,
 }
 
-impl From<(EventLine, Option<ChargeLine>)> for RefundBody {
-    fn from((event, charge): (EventLine, Option<ChargeLine>)) -> Self {
-        Self { event: event.into(), charge: charge.map(ChargeBody::from) }
+impl From<RefundLine> for RefundBody {
+    fn from(RefundLine { event, charge, due }: RefundLine) -> Self {
+        let due = due.into_iter().map(DueRefundBody::from).collect();
+        Self { event: event.into(), charge: charge.map(ChargeBody::from), due }
+    }
+}
+
+/// Money of a charge that has to be given back because an event was cancelled.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "DueRefund", skip_serializing_if_is_none)]
+pub struct DueRefundBody {
+    /// The cancelled event.
+    event_id: i64,
+    /// The order that the charge paid.
+    order_id: Uuid,
+    /// How much, in minor units of `currency`; absent: all of a charge whose amount is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount_due_minor: Option<i64>,
+    /// The currency of the charge; absent if it is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<String>,
+    /// Since when.
+    due_at: Timestamp,
+}
+
+impl From<DueRefund> for DueRefundBody {
+    fn from(due: DueRefund) -> Self {
+        let DueRefund { event_id, order_id, amount_minor, currency, due_at, .. } = due;
+        Self { event_id, order_id, amount_due_minor: amount_minor, currency, due_at: Timestamp(due_at) }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Routes for operators, behind their tokens.
 
 pub mod bodies;
+pub mod cancellation_bodies;
 pub mod clients;
+pub mod issued_tickets;
 pub mod operator;
 pub mod product_bodies;
 pub mod products;
@@ -42,7 +44,7 @@ denials! {
     /// The problems of the operators' lists.
     ListEventsDenials {
         400 "`invalid_limit`, `invalid_cursor`, `invalid_state`, `invalid_order_id`, `invalid_hold_id`, `invalid_charge`, \
-             `invalid_provider`, `invalid_time`",
+             `invalid_provider`, `invalid_time`, `invalid_event_id`",
         401 "`unauthorized`",
         403 "`admin_shut`: there is neither `HOLDFAST_ADMIN_TOKEN` nor a client with the role `admin`",
     }
@@ -184,7 +186,8 @@ impl Admin {
 
     /// List the money that must be refunded, the oldest first
     ///
-    /// The filters are those of the inbox.
+    /// Charges that pay for nothing, and what is `due` of charges for events that were cancelled. The other filters are those of the
+    /// inbox.
     #[expect(clippy::too_many_arguments, reason = "one per filter, as the document shows them")]
     #[oai(path = "/refunds", method = "get", operation_id = "listRefunds")]
     async fn list_refunds(
@@ -202,6 +205,8 @@ impl Admin {
         received_from: Query<Option<String>>,
         /// Only events first received before this time (RFC 3339).
         received_to: Query<Option<String>>,
+        /// Only money that is due because this event was cancelled.
+        event_id: Query<Option<i64>>,
         /// Events per page, 1 to 100; 20 by default.
         limit: Query<Option<u32>>,
         /// `next_cursor` of the previous page, for the same filters.
@@ -209,6 +214,7 @@ impl Admin {
     ) -> Result<Json<RefundPage>, Denied<ListEventsDenials>> {
         let times = (received_from.0, received_to.0);
         let filter = read_filter((order_id.0, hold_id.0), (charge.0, provider.0), times)?;
+        let filter = EventFilter { cancelled_event_id: event_id.0, ..filter };
         let list = cursor_list("refunds", &filter);
         let (limit, behind) = read_page(&list, limit.0, cursor.0.as_deref())?;
         let app = Arc::clone(&self.app);
@@ -222,7 +228,7 @@ impl Admin {
 
     /// Mark money as refunded by hand
     ///
-    /// For a success that is `refund_due`, or one that is `quarantined` and was refunded instead of being replayed. A repeated
+    /// For a success that is `refund_due`, or whose charge has due refunds because events were cancelled, or one that is `quarantined` and was refunded instead of being replayed. A repeated
     /// request gets the same response. It is refused while another event owns the charge and the charge is not refunded.
     #[oai(path = "/refunds/:event_id/done", method = "post", operation_id = "markRefundDone")]
     async fn refund_done(
@@ -289,7 +295,7 @@ fn read_filter(
         return Err(Problem::bad_request("invalid_time", "`received_from` must be before `received_to`."));
     }
     let provider = provider.map(|word| word.0);
-    Ok(EventFilter { status: None, order_id, hold_id, charge, provider, received_from, received_to })
+    Ok(EventFilter { order_id, hold_id, charge, provider, received_from, received_to, ..EventFilter::default() })
 }
 
 /// Returns the name of the list that a cursor is bound to, with a digest of the filters, if there are any.

@@ -57,9 +57,9 @@ impl Example for EventDraft {
             organizer_id: Whole(1),
             name: "Spring Concert".to_owned(),
             venue: "City Hall".to_owned(),
-            starts_at: "2027-05-01T18:00:00Z".to_owned(),
-            sale_starts_at: Some("2027-01-02T09:00:00Z".to_owned()),
-            sale_ends_at: Some("2027-05-01T18:00:00Z".to_owned()),
+            starts_at: "2090-05-01T18:00:00Z".to_owned(),
+            sale_starts_at: None,
+            sale_ends_at: Some("2090-05-01T17:00:00Z".to_owned()),
             max_per_buyer: None,
         }
     }
@@ -283,8 +283,8 @@ impl Example for SeatsDraft {
     fn example() -> Self {
         let row = |name: &str, seats, rank| RowDraft { name: name.to_owned(), seats, rank: Whole(rank) };
         let names = ["1", "2", "2a", "3"].map(str::to_owned).to_vec();
-        let rows = vec![row("1", SeatNames::Count(20), 1), row("2", SeatNames::Names(names), 2)];
-        Self { sections: vec![SectionDraft { name: "A".to_owned(), rows }] }
+        let rows = vec![row("1", SeatNames::Count(20), 5), row("2", SeatNames::Names(names), 6)];
+        Self { sections: vec![SectionDraft { name: "B".to_owned(), rows }] }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use poem_openapi::param::Path;
 use poem_openapi::{ApiResponse, OpenApi};
 
+use super::cancellation_bodies::{CancelEvent, EventEndBody};
 use super::operator::Operator;
 use super::products::{author, parts};
 use super::ticket_bodies::{
@@ -137,6 +138,21 @@ denials! {
     }
 }
 
+denials! {
+    /// The problems of `POST /api/admin/events/{event_id}/cancel`.
+    CancelEventDenials {
+        400 "`invalid_id`, `malformed_json`, `unreadable_body`",
+        401 "`unauthorized`",
+        403 "`admin_shut`: there is neither `HOLDFAST_ADMIN_TOKEN` nor a client with the role `admin`",
+        404 "`event_not_found`",
+        408 "`body_timeout`",
+        409 "`amount_changed`: another sum is due, `amount_due_minor`; nothing was cancelled",
+        413 "`body_too_large`",
+        415 "`unsupported_media_type`",
+        422 "`invalid_body`",
+    }
+}
+
 /// The operators' routes about events.
 pub struct AdminTickets {
     /// The state that all routes share.
@@ -240,5 +256,30 @@ impl AdminTickets {
         let added = self.app.run(add).await?;
         let body = SeatsBody { product_id, seats: added.made.seats, stock: added.made.stock };
         Ok(SeatsCreated::Created(Json(body), added.replayed.then_some(true)))
+    }
+
+    /// Cancel an event, or see what that costs
+    ///
+    /// With `dry_run`, nothing changes: the answer has what would end, and `amount_due_minor`, the money that would have to be given
+    /// back. Without it, `confirm_amount_minor` must repeat that sum. Pause the ticket types first, so that it stays the same. From
+    /// then on, no units of the event are held or sold. A worker ends its holds and unpaid orders, and writes a due refund for each
+    /// charge, which `GET /api/admin/refunds` lists. The same request again, with any sum, is answered with how far that is.
+    #[oai(path = "/events/:event_id/cancel", method = "post", operation_id = "cancelEvent")]
+    async fn cancel_event(
+        &self,
+        operator: Operator,
+        event_id: Path<i64>,
+        body: Json<CancelEvent>,
+    ) -> Result<Json<EventEndBody>, Denied<CancelEventDenials>> {
+        let (app, author, event_id) = (Arc::clone(&self.app), author(&operator, None), event_id.0);
+        let (dry_run, amount_minor) = (body.0.dry_run, body.0.confirm_amount_minor);
+        // a sum of many orders may take longer than other use cases; a cancellation goes on in its task
+        let end = match dry_run {
+            true => self.app.run_to_its_end(async move { app.checkout.end_of_event(event_id).await }).await,
+            false => {
+                self.app.run(async move { app.checkout.cancel_event(&author, event_id, amount_minor).await }).await
+            }
+        };
+        Ok(Json(end?.into()))
     }
 }

@@ -17,6 +17,7 @@ use super::cors::Cors;
 use super::parameters::Parameters;
 use super::rates::Charge;
 use crate::app::App;
+use crate::domain::ticket_code::without_codes;
 use crate::domain::{WebhookAuth, mint_id};
 use crate::http::access::{attach, resolve};
 use crate::http::hot::{Handlers, Hot};
@@ -85,7 +86,7 @@ impl<E: Endpoint> Endpoint for Gate<E> {
         let started = Instant::now();
         let request_id = request_id(&request);
         let method = request.method().clone();
-        let path = enabled!(Level::DEBUG).then(|| request.uri().path().to_owned());
+        let path = enabled!(Level::DEBUG).then(|| without_codes(request.uri().path()));
         let span = info_span!("request", request_id);
         let origin = self.cors.find(request.headers());
         let refused = check_head(&request).map_err(|problem| closing(problem, request.version())).err();

@@ -92,6 +92,8 @@ impl Operation {
     fn example(&self) -> Sent {
         let body = self.body.as_ref().map(|schema| match &schema["example"] {
             Value::Null => json!({}),
+            // the example has seats, which these products have not
+            _ if self.path == "/api/holds" => json!({ "product_id": 1, "qty": 1 }),
             example => example.clone(),
         });
         let body = body.map(|body| body.to_string().replace(&Uuid::nil().to_string(), "{hold_id}"));

@@ -34,10 +34,7 @@ pub(crate) fn requests(document: &str) -> Vec<String> {
     }
     blocks.retain(|block| block.contains("curl") && !block.contains("openssl pkey"));
     // an answer that is shown behind its request
-    blocks
-        .iter()
-        .map(|block| block.lines().filter(|line| !line.starts_with("{\"id\"")).fold(String::new(), join))
-        .collect()
+    blocks.iter().map(|block| block.lines().filter(|line| !line.starts_with("{\"")).fold(String::new(), join)).collect()
 }
 
 fn join(text: String, line: &str) -> String {

@@ -17,6 +17,8 @@ enum For {
     Shop,
     /// Storefronts and buyers with a token, and operators.
     Owners,
+    /// Gates and operators.
+    Gates,
     /// Operators.
     Operators,
     /// Every caller; credentials are ignored. Payment events are signed instead.
@@ -24,7 +26,7 @@ enum For {
 }
 
 /// A row for each operation of the document.
-const ROUTES: [(&str, &str, For); 45] = [
+const ROUTES: [(&str, &str, For); 51] = [
     ("GET", "/api/holds", For::Owners),
     ("GET", "/api/orders", For::Owners),
     ("GET", "/api/products", For::Shop),
@@ -40,6 +42,9 @@ const ROUTES: [(&str, &str, For); 45] = [
     ("POST", "/api/orders", For::Shop),
     ("GET", "/api/orders/{order_id}", For::Shop),
     ("GET", "/api/orders/{order_id}/events", For::Shop),
+    ("GET", "/api/orders/{order_id}/tickets", For::Shop),
+    ("GET", "/api/buyers", For::Owners),
+    ("POST", "/api/tickets/{code}/redeem", For::Gates),
     ("POST", "/api/orders/{order_id}/cancel", For::Shop),
     ("POST", "/api/orders/{order_id}/extend", For::Shop),
     ("POST", "/api/payments/webhook", For::All),
@@ -61,6 +66,9 @@ const ROUTES: [(&str, &str, For); 45] = [
     ("POST", "/api/admin/events", For::Operators),
     ("POST", "/api/admin/events/{event_id}/ticket-types", For::Operators),
     ("POST", "/api/admin/ticket-types/{product_id}/seats", For::Operators),
+    ("POST", "/api/admin/events/{event_id}/cancel", For::Operators),
+    ("GET", "/api/admin/events/{event_id}/tickets", For::Operators),
+    ("POST", "/api/admin/tickets/{code}/reissue", For::Operators),
     ("POST", "/api/admin/clients", For::Operators),
     ("GET", "/api/admin/clients", For::Operators),
     ("POST", "/api/admin/clients/{client_id}/rotate", For::Operators),
@@ -98,12 +106,12 @@ impl For {
         match (self, kind) {
             (Self::All, _) | (_, Admin | Operator) => None,
             (_, Wrong | Revoked) => Some(401),
-            (Self::Shop | Self::Owners, Storefront | Buyer) => None,
+            (Self::Shop | Self::Owners, Storefront | Buyer) | (Self::Gates, Gate) => None,
             (Self::Shop, Anonymous) if storefront == StorefrontMode::Open => None,
             (_, Anonymous) => Some(401),
-            (Self::Shop | Self::Owners, Provider | Gate) | (Self::Operators, Storefront | Buyer | Provider | Gate) => {
-                Some(403)
-            }
+            (Self::Shop | Self::Owners, Provider | Gate)
+            | (Self::Gates, Storefront | Buyer | Provider)
+            | (Self::Operators, Storefront | Buyer | Provider | Gate) => Some(403),
         }
     }
 }
@@ -139,7 +147,7 @@ async fn tokens(api: &Bare) -> BTreeMap<Kind, Vec<Option<String>>> {
 fn filled(path: &str) -> String {
     let id = "00000000-0000-7000-8000-000000000000";
     let path = path.replace("{product_id}", "99999").replace("{event_id}", "99999").replace("{client_id}", "99999");
-    path.replace("{hold_id}", id).replace("{order_id}", id)
+    path.replace("{hold_id}", id).replace("{order_id}", id).replace("{code}", "0000-0000-0000-0000-0000-0000-0000")
 }
 
 #[tokio::test]
@@ -192,6 +200,7 @@ async fn check_document(api: &Bare) {
             let stated: &[&str] = match row.map(|row| row.2) {
                 Some(For::Shop) => &["storefront", "buyer", "operator", ""],
                 Some(For::Owners) => &["storefront", "buyer", "operator"],
+                Some(For::Gates) => &["gate", "operator"],
                 Some(For::Operators) => &["operator"],
                 Some(For::All) if path == "/api/payments/webhook" => &["provider", ""],
                 Some(For::All) => &[],
@@ -206,7 +215,7 @@ async fn check_document(api: &Bare) {
     }
     assert_eq!(operations.len(), ROUTES.len(), "each row is an operation");
     let schemes = &document["components"]["securitySchemes"];
-    for name in ["operator", "storefront", "buyer", "provider"] {
+    for name in ["operator", "storefront", "buyer", "provider", "gate"] {
         assert_eq!((&schemes[name]["type"], &schemes[name]["scheme"]), (&json!("http"), &json!("bearer")), "{name}");
     }
     let page = api.get("/docs").await.expect(200).text;

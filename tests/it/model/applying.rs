@@ -81,13 +81,16 @@ impl Scenario {
             _ => return Status::RefundDue,
         }
         shop.orders[order] = Order::Paid(charge);
+        self.sell_seats(shop, self.orders[order]);
         Status::Applied
     }
 
-    /// Takes the unit of a hold again, and counts it; changes nothing if it cannot be had.
+    /// Takes the unit of a hold and its seat again, and counts it; changes nothing if it cannot be had.
     fn take_again(&self, shop: &mut Shop, hold: usize) -> bool {
         let before = shop.clone();
-        let taken = shop.count(hold, self.has(Part::LimitGuard)) && shop.reserve(self.has(Part::StockGuard));
+        let taken = shop.count(hold, self.has(Part::LimitGuard))
+            && shop.reserve(self.has(Part::StockGuard))
+            && self.take_seat_again(shop, hold);
         if !taken {
             *shop = before;
         }
@@ -99,7 +102,7 @@ impl Scenario {
         let ours = shop.orders[order] == Order::Pending || !self.has(Part::CancelGuard);
         if ours {
             shop.orders[order] = Order::Cancelled;
-            shop.give_back(self.orders[order]);
+            self.give_back(shop, self.orders[order]);
         }
         ours
     }
@@ -114,7 +117,7 @@ impl Scenario {
         {
             shop.orders[order] = Order::Refunded { charge: paid, restocked: restock };
             if restock {
-                shop.give_back(self.orders[order]);
+                self.give_back(shop, self.orders[order]);
             }
             return Status::Applied;
         }

@@ -8,7 +8,7 @@ use stateright::{Checker as _, Model as _};
 use super::scenario::{Part, Scenario};
 use super::shop::{Event, Order, Status};
 use super::world::{Caller, Step, Task, World};
-use super::{T1, T2, failed, of_the_hold, one_buyer, paid, promise, refunded, two_buyers};
+use super::{T1, T2, failed, of_the_hold, one_buyer, paid, promise, refunded, three_buyers, two_buyers};
 
 /// Returns a shortest path that breaks a promise: its steps and its last state.
 fn counterexample(scenario: &Scenario, broken: &'static str) -> (Vec<Step>, World) {
@@ -68,6 +68,7 @@ fn what_is_missed() -> Vec<(Part, Scenario, &'static str)> {
     let by_hold = Scenario { holds_end: true, ..one_buyer(&[of_the_hold(paid(T1))]) };
     let limited = || Scenario { stock: 2, limit: Some(1), ..two_buyers(&[paid(T1)]) };
     let replaced = Scenario { replaces: true, ..two_buyers(&[paid(T1)]) };
+    let seated = || three_buyers(&[paid(T1)]);
     let ending = |events: &[Event]| Scenario { parking_ends: true, ..one_buyer(events) };
     vec![
         (WebhookLooksAgain, blind(), promise::NO_EVENT_WAITS),
@@ -91,6 +92,9 @@ fn what_is_missed() -> Vec<(Part, Scenario, &'static str)> {
         (DueChargesWakeRefunds, ending(&[paid(T1), refunded(T1)]), promise::GIVEN_BACK_ONCE),
         (DeadRefundsWake, ending(&[paid(T1), refunded(T1)]), promise::GIVEN_BACK_ONCE),
         (HoldsEndWhenMarked, by_hold, promise::DUE_WHEN_USELESS),
+        (SeatGuard, seated(), promise::SEATED),
+        (SeatsComeBack, seated(), promise::SEATED),
+        (SeatsAreSold, seated(), promise::SEATED),
         (LimitGuard, limited(), promise::WITHIN_LIMIT),
         (ReplaceGuard, replaced, promise::CONSERVED),
         (MarkGuard, Scenario { limit_comes: true, ..limited() }, promise::COUNTED),

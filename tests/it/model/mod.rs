@@ -14,8 +14,8 @@
 //! leave out a [`Part`] of the protocol: the tests in `missing` show which promise breaks without each part, and that
 //! each promise can break.
 //!
-//! Left out: quantities (and so holds that shrink), the deadlines of orders, which are extended as those of holds are; carts and
-//! several products (a limit per buyer is one for all holds); amounts in part; events without a `txn_id`; `Idempotency-Key`s and
+//! Left out: quantities (and so holds that shrink), the deadlines of orders, which are extended as those of holds are; carts,
+//! several products and several seats of one hold (a limit per buyer is one for all holds); amounts in part; events without a `txn_id`; `Idempotency-Key`s and
 //! copies of requests other than deliveries; batches (one is as atomic as its transaction); refusals, which change nothing; a
 //! COMMIT whose response is lost (the same as a crash right after it, and a delivery repeated); responses other than 2xx; what
 //! the engine does by itself (locks in other orders, deadlocks: they roll back, and a transaction that is rolled back has no
@@ -27,6 +27,7 @@ mod missing;
 mod properties;
 mod protocol;
 mod scenario;
+mod seats;
 mod shop;
 mod world;
 
@@ -174,6 +175,22 @@ fn a_hold_that_replaces_another_has_its_unit_or_leaves_it_as_it_is() {
     let base = Scenario { replaces: true, holds_end: true, limit: Some(1), ..two_buyers(&[paid(T1), other]) };
     explore(Scenario { crashes: 1, shows: shows.clone(), ..base.clone() }, 16_000);
     explore(Scenario { extends: true, limit: None, shows, ..base }, 9_000);
+}
+
+/// Two seats and three buyers; the first one has the first seat.
+fn three_buyers(events: &[Event]) -> Scenario {
+    Scenario { stock: 2, seats: 2, holds: 3, orders: vec![0, 1], ..one_buyer(events) }
+}
+
+#[test]
+fn of_two_seats_each_of_three_buyers_has_one_alone_or_none() {
+    let shows = vec![promise::ANSWERED, promise::LATE, promise::DUE, promise::RESTOCKED];
+    let other = Event { order: Some(1), ..paid(T2) };
+    let events = [paid(T1), other, restocked(T1)];
+    explore(Scenario { at_once: 2, shows, ..three_buyers(&events) }, 1_000);
+    let shows = vec![promise::ANSWERED, promise::LATE, promise::DUE, promise::MENDED];
+    let base = Scenario { holds_end: true, replaces: true, crashes: 1, ..three_buyers(&events[..1]) };
+    explore(Scenario { shows, ..base }, 1_000);
 }
 
 #[test]

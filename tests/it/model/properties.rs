@@ -4,6 +4,7 @@
 use stateright::{Model as _, Property};
 
 use super::scenario::{Part, Resolved, Scenario};
+use super::seats::seated;
 use super::shop::{Hold, Meaning, Order, Status};
 use super::world::{Caller, Step, Task, World};
 
@@ -29,6 +30,8 @@ pub(super) const COUNTED: &str = "the counter has the marked units that are out"
 pub(super) const WITHIN_LIMIT: &str = "no buyer has more units than the limit, if it was there from the beginning";
 pub(super) const ENDS_AT_ITS_DEADLINE: &str = "a worker ends a hold only after its deadline";
 
+pub(super) const SEATED: &str = "a unit that is out has the seat of its hold, which is sold exactly while it is paid";
+
 pub(super) const PARKED_PAID: &str = "a payment that came before its order paid it";
 pub(super) const LATE: &str = "a late payment finds its order cancelled and a unit in stock";
 pub(super) const DUE: &str = "a charge is due for refund";
@@ -38,7 +41,7 @@ pub(super) const MENDED: &str = "the sweep applies a payment that a crash left w
 pub(super) const QUARANTINED: &str = "an event is quarantined";
 pub(super) const ANSWERED: &str = "every event is acknowledged and the state is quiet";
 
-pub(super) const ALWAYS: [(&str, Condition); 18] = [
+pub(super) const ALWAYS: [(&str, Condition); 19] = [
     (CONSERVED, conserved),
     (NOT_OVERSOLD, not_oversold),
     (ONE_ORDER_PER_HOLD, one_order_per_hold),
@@ -57,6 +60,7 @@ pub(super) const ALWAYS: [(&str, Condition); 18] = [
     (COUNTED, counted),
     (WITHIN_LIMIT, within_limit),
     (ENDS_AT_ITS_DEADLINE, |_, world| !world.shop.ended_early),
+    (SEATED, seated),
 ];
 
 const SOMETIMES: [(&str, Condition); 8] = [

@@ -46,6 +46,7 @@ impl Model for Scenario {
         let mut world = before.clone();
         let possible = match step {
             Step::TakeHold(hold) => self.take(&mut world, hold),
+            Step::TakeSeat(hold, seat) => self.take(&mut world, hold) && self.take_seat(&mut world, hold, seat),
             Step::GiveHoldBack(hold) => self.end_hold(&mut world, hold, Hold::Active, Hold::Released),
             Step::ExpireHold(hold) if self.extends => self.find_run_out(&mut world, hold),
             Step::ExpireHold(hold) => self.end_hold(&mut world, hold, Hold::RunOut, Hold::Expired),
@@ -95,6 +96,9 @@ impl Scenario {
     fn steps_of_holds(&self, world: &World, steps: &mut Vec<Step>) {
         for (hold, state) in world.shop.holds.iter().enumerate() {
             match state {
+                Hold::NotTaken if self.seats > 0 => {
+                    steps.extend((0..self.seats).map(|seat| Step::TakeSeat(hold, seat)));
+                }
                 Hold::NotTaken => steps.push(Step::TakeHold(hold)),
                 Hold::Active if self.holds_end => {
                     steps.extend([Step::GiveHoldBack(hold), Step::HoldRunsOut(hold)]);
@@ -150,7 +154,7 @@ impl Scenario {
         let ours = world.shop.holds[hold] == from && !world.hold_is_locked(self, hold);
         if ours {
             world.shop.holds[hold] = to;
-            world.shop.give_back(hold);
+            self.give_back(&mut world.shop, hold);
         }
         ours
     }
@@ -321,10 +325,10 @@ impl Scenario {
             return true;
         }
         shop.holds[old] = Hold::Released;
-        shop.give_back(old);
+        self.give_back(shop, old);
         shop.holds[new] = Hold::Active;
-        if !shop.count(new, true) || !shop.reserve(true) {
-            *shop = before;
+        if !shop.count(new, true) || !shop.reserve(true) || !self.take_best_seat(world, new) {
+            world.shop = before;
         }
         true
     }
@@ -338,7 +342,7 @@ impl Scenario {
         if is_active || world.shop.holds[hold] == Hold::RunOut {
             world.shop.ended_early |= is_active;
             world.shop.holds[hold] = Hold::Expired;
-            world.shop.give_back(hold);
+            self.give_back(&mut world.shop, hold);
         }
         true
     }

@@ -1,5 +1,6 @@
 //! The start of a run of the model, and the bounds of what may happen in it.
 
+use super::seats::Seats;
 use super::shop::{Charge, Event, Hold, Meaning, Order, Shop, Status};
 
 /// A part of the protocol that a run can leave out, to show that it is needed.
@@ -43,10 +44,16 @@ pub(super) enum Part {
     LimitGuard,
     /// `UPDATE holds SET counted_on = … AND counted_on IS NULL`, with the state in which the hold was read.
     MarkGuard,
+    /// `UPDATE seats … AND hold_id IS NULL` when a late payment takes its seat again, the count compared.
+    SeatGuard,
+    /// Seats are free again with their units.
+    SeatsComeBack,
+    /// A payment marks the seats of its hold sold.
+    SeatsAreSold,
 }
 
 impl Part {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::WebhookLooksAgain,
         Self::OrderLooksAgain,
         Self::Sweep,
@@ -66,6 +73,9 @@ impl Part {
         Self::MarkGuard,
         Self::DeadlineGuard,
         Self::ReplaceGuard,
+        Self::SeatGuard,
+        Self::SeatsComeBack,
+        Self::SeatsAreSold,
     ];
 }
 
@@ -74,6 +84,8 @@ impl Part {
 pub(super) struct Scenario {
     /// Units on sale.
     pub(super) stock: i8,
+    /// How many of them are seats: all, or none.
+    pub(super) seats: usize,
     /// How many holds there may be, and how many of them are active at the start.
     pub(super) holds: usize,
     pub(super) taken: usize,
@@ -129,6 +141,7 @@ impl Scenario {
             limit: self.limit.filter(|_| !self.limit_comes),
             counted: if self.limit.is_some() && !self.limit_comes { taken } else { 0 },
             marks: (0..self.holds).map(|hold| hold < self.taken && self.limit.is_some() && !self.limit_comes).collect(),
+            seats: Seats::opening(self.seats, self.holds, self.taken),
             orders: vec![Order::Absent; self.orders.len()],
             inbox: vec![None; self.events.len()],
             ended_early: false,

@@ -1,5 +1,7 @@
 //! The model's database: the committed rows, and the guarded statements that change them. It survives every crash.
 
+use super::seats::Seats;
+
 /// A hold of one unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Hold {
@@ -100,6 +102,7 @@ pub(super) struct Shop {
     /// The counter of the buyer's units, and whether it has the unit of each hold while that is out.
     pub(super) counted: i8,
     pub(super) marks: Vec<bool>,
+    pub(super) seats: Seats,
     pub(super) orders: Vec<Order>,
     pub(super) inbox: Vec<Option<Row>>,
     /// Whether a worker has ended a hold before its deadline.

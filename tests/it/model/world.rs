@@ -57,6 +57,8 @@ pub(super) enum Caller {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     TakeHold(usize),
+    /// A hold of this seat.
+    TakeSeat(usize, usize),
     GiveHoldBack(usize),
     HoldRunsOut(usize),
     ExpireHold(usize),

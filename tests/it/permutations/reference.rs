@@ -43,6 +43,8 @@ pub(super) struct State {
 pub(super) struct World {
     pub(super) state: State,
     stock: i64,
+    /// Whether the units are seats, of which a hold keeps all.
+    is_seated: bool,
     /// Number of units in the hold, and of the second product if the hold is a cart.
     units: (i64, i64),
     /// In the order of receipt.
@@ -54,13 +56,15 @@ pub(super) struct World {
 }
 
 impl World {
-    /// A world with the hold and nothing else. A cart has a unit of a second product, which is free and which no rival wants.
-    pub(super) fn new(stock: i64, is_cart: bool) -> Self {
+    /// A world with the hold and nothing else. A cart has a unit of a second product, which is free and which no rival wants. Of seats,
+    /// all want the same ones, as if there were no others.
+    pub(super) fn new(stock: i64, is_cart: bool, is_seated: bool) -> Self {
         let units = (QTY, i64::from(is_cart));
+        let stock = if is_seated { QTY } else { stock };
         let (trail, events, charges) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let state = State { hold: "active".into(), order: None, trail, events, charges, reserved: units };
         let (inbox, rivals) = (Vec::new(), Vec::new());
-        Self { state, stock, units, inbox, rivals, hold_ran_out: false, order_ran_out: false }
+        Self { state, stock, is_seated, units, inbox, rivals, hold_ran_out: false, order_ran_out: false }
     }
 
     /// Takes one step and returns its answer, which is empty for a step that is no request.
@@ -138,6 +142,7 @@ impl World {
     fn change_hold(&mut self, step: &Step) -> &'static str {
         match self.ended() {
             Some(refusal) => refusal,
+            None if self.is_seated && *step == Step::Reduce => "422 invalid_change",
             None => {
                 if *step == Step::Reduce {
                     self.give_back((self.units.0 - 1, 0));

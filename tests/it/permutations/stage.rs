@@ -29,6 +29,8 @@ type ChargeRow = (String, String, String, Option<i64>, i64, bool, bool, bool);
 pub(super) struct Case {
     number: usize,
     product_id: i64,
+    /// Whether its units are seats.
+    is_seated: bool,
     /// The second product of a cart.
     second: Option<i64>,
     hold_id: String,
@@ -50,27 +52,57 @@ impl Stage {
         Arc::new(Self { shop, instances: [first, second], conn })
     }
 
-    /// Makes two products and a hold for each of these stocks, one for each scenario; the hold is a cart where it says so.
-    pub(super) async fn prepare(&self, stocks: &[(i64, bool)]) -> Vec<Case> {
-        let pair = |(stock, _): &(i64, bool)| format!("('A thing', 4999, 'EUR', {stock}), ('A gift', 0, 'EUR', 1)");
+    /// Makes two products and a hold for each of these stocks, one for each scenario; the hold is a cart, and its units are seats, where
+    /// it says so.
+    pub(super) async fn prepare(&self, stocks: &[(i64, bool, bool)]) -> Vec<Case> {
+        let pair = |&(stock, _, is_seated): &(i64, bool, bool)| {
+            let kind = if is_seated { "'seated'" } else { "NULL" };
+            format!("('A thing', 4999, 'EUR', {stock}, {kind}), ('A gift', 0, 'EUR', 1, NULL)")
+        };
         let rows: Vec<String> = stocks.iter().map(pair).collect();
-        let insert = format!("INSERT INTO products (name, price_minor, currency, stock) VALUES {}", rows.join(", "));
+        let columns = "name, price_minor, currency, stock, kind";
+        let insert = format!("INSERT INTO products ({columns}) VALUES {}", rows.join(", "));
         let first = {
             let mut conn = self.conn.lock().await;
             conn.query_drop(insert).await.expect("products can be inserted");
             i64::try_from(conn.last_insert_id().expect("an id")).expect("a small id")
         };
+        self.make_seats(first, stocks).await;
         let hold = async |place: usize| {
             let product_id = first + 2 * place as i64;
-            let second = stocks[place].1.then_some(product_id + 1);
-            let lines = [Some((product_id, QTY)), second.map(|second| (second, 1))].into_iter().flatten();
+            let (_, is_cart, is_seated) = stocks[place];
+            let second = is_cart.then_some(product_id + 1);
             let lines: Vec<Value> =
-                lines.map(|(product_id, qty)| json!({ "product_id": product_id, "qty": qty })).collect();
+                [Some(line(product_id, is_seated)), second.map(|second| json!({ "product_id": second, "qty": 1 }))]
+                    .into_iter()
+                    .flatten()
+                    .collect();
             let taken = self.instances[0].post("/api/holds", &json!({ "items": lines })).await;
             let hold_id = taken.expect(201).text("hold_id");
-            Case { number: product_id as usize, product_id, second, hold_id, order_id: mint(), stranger: mint() }
+            Case {
+                number: product_id as usize,
+                product_id,
+                is_seated,
+                second,
+                hold_id,
+                order_id: mint(),
+                stranger: mint(),
+            }
         };
         futures_util::future::join_all((0..stocks.len()).map(hold)).await
+    }
+
+    /// Makes the seats of the products that have some, whose ids are `first` and every second one.
+    async fn make_seats(&self, first: i64, stocks: &[(i64, bool, bool)]) {
+        let ids = (first..).step_by(2);
+        let seats = ids.zip(stocks).filter(|(_, (.., is_seated))| *is_seated).flat_map(|(product_id, &(stock, ..))| {
+            (1..=stock).map(move |n| format!("({product_id}, {n}, 'A', '1', 'A-1-{n}', 1, {n}, 1)"))
+        });
+        let seats: Vec<String> = seats.collect();
+        if !seats.is_empty() {
+            let columns = "product_id, n, section, row_name, label, row_n, place, row_rank";
+            self.execute(&format!("INSERT INTO seats ({columns}) VALUES {}", seats.join(", "))).await;
+        }
     }
 
     /// Takes one step on one instance and returns its answer. `form` selects one of several forms with the same meaning.
@@ -96,7 +128,7 @@ impl Stage {
             Step::ExtendOrder => {
                 client.post(&format!("/api/orders/{}/extend", case.order_id), &json!({ "seconds": 60 })).await
             }
-            Step::Rival => match told(&client.try_hold(case.product_id, QTY).await) {
+            Step::Rival => match told(&rival(client, case).await) {
                 refused if refused.starts_with("409") => return "409".to_owned(),
                 told => return told,
             },
@@ -233,6 +265,24 @@ impl Stage {
             charges: charges.into_iter().map(charge).collect(),
             reserved,
         }
+    }
+}
+
+/// A line of so many units, or of the seats that all want.
+fn line(product_id: i64, is_seated: bool) -> Value {
+    match is_seated {
+        true => {
+            let labels: Vec<String> = (1..=QTY).map(|seat| format!("A-1-{seat}")).collect();
+            json!({ "product_id": product_id, "seats": labels })
+        }
+        false => json!({ "product_id": product_id, "qty": QTY }),
+    }
+}
+
+async fn rival(client: &Bare, case: &Case) -> Answer {
+    match case.is_seated {
+        true => client.post("/api/holds", &json!({ "items": [line(case.product_id, true)] })).await,
+        false => client.try_hold(case.product_id, QTY).await,
     }
 }
 

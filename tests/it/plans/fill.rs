@@ -12,9 +12,9 @@ use mysql_async::prelude::Queryable;
 use uuid::Uuid;
 
 use super::rows::{
-    buyer_units, charges, client_keys, client_trail, clients, deliveries, event_operators, events, hold_owners, holds,
-    keys, links, numbers, objects, order_events, order_owners, orders, organizers, product_trail, products,
-    quarantines, seats, ticket_events, trail,
+    buyer_units, charges, client_keys, client_trail, clients, deliveries, due_refunds, event_cancellations,
+    event_operators, events, hold_owners, holds, keys, links, numbers, objects, order_events, order_owners, orders,
+    organizers, product_trail, products, quarantines, seats, ticket_events, tickets, trail,
 };
 use crate::support::server::{TestDatabase, connect};
 
@@ -106,6 +106,8 @@ pub(super) const SEATED: Range<i64> = 190_001..190_041;
 pub(super) const ADMISSIONS: Range<i64> = SEATED.end..200_001;
 /// The seats of a seated ticket type; every second one is free.
 pub(super) const SEATS: i64 = 5_000;
+/// Cancelled events whose end is under way; all others but the last event are finished.
+pub(super) const OPEN_ENDINGS: Range<i64> = 100_001..100_011;
 /// A ticket type without a unit on sale, and its event.
 pub(super) const ALL_HELD: (i64, i64) = (6, 10_001);
 
@@ -185,7 +187,7 @@ impl World {
             vec![holds(), products(), product_trail(), hold_owners(), charges(), links(), objects()],
             vec![orders(), order_owners(), order_events(), keys()],
             vec![clients(), client_keys(), client_trail(), event_operators(), buyer_units()],
-            vec![organizers(), ticket_events(), seats()],
+            vec![organizers(), ticket_events(), seats(), tickets(), event_cancellations(), due_refunds()],
         ];
         let groups = groups.map(|group| world.run(group));
         futures_util::future::join_all(groups).await;
@@ -295,10 +297,11 @@ impl World {
 }
 
 /// The large tables, each with one of its columns.
-pub(super) const TABLES: [(&str, &str); 22] = [
+pub(super) const TABLES: [(&str, &str); 23] = [
     ("organizers", "id"),
     ("events", "id"),
     ("seats", "product_id"),
+    ("tickets", "order_id"),
     ("products", "id"),
     ("product_trail", "id"),
     ("holds", "id"),

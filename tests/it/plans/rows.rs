@@ -38,10 +38,31 @@ pub(super) fn organizers() -> String {
 /// Half of the events are the first organizer's.
 pub(super) fn ticket_events() -> String {
     format!(
-        "INSERT INTO events (id, organizer_id, name, venue, starts_at, change_id, created_by)
-         SELECT i, IF(i % 2 = 0, 1, i), CONCAT('event ', i), 'a hall', {}, {}, 'operator' FROM numbers WHERE i <= {ROWS} ORDER BY i",
+        "INSERT INTO events (id, organizer_id, name, venue, starts_at, cancelled_at, change_id, created_by)
+         SELECT i, IF(i % 2 = 0, 1, i), CONCAT('event ', i), 'a hall', {}, IF(i IN (2, {ROWS}), @now, NULL), {}, 'operator' FROM numbers WHERE i <= {ROWS} ORDER BY i",
         moment(0),
         id_of("i", 9),
+    )
+}
+
+/// All events but the last one were cancelled.
+pub(super) fn event_cancellations() -> String {
+    format!(
+        "INSERT INTO event_cancellations (event_id, cancelled_by, cancelled_at, stage, finished_at)
+         SELECT i, 'operator', @now, IF({open}, 'holds', 'finished'), IF({open}, NULL, @now)
+         FROM numbers WHERE i < {ROWS} ORDER BY i",
+        open = within(&OPEN_ENDINGS),
+    )
+}
+
+/// Every second charge of a paid order has one that is open; half of them are of the first event.
+pub(super) fn due_refunds() -> String {
+    format!(
+        "INSERT INTO due_refunds (charge_event_id, event_id, order_id, amount_minor, until_minor, currency, settled_at)
+         SELECT i, IF(i % 4 = 0, 1, 2 + i % 5000), {}, 4999, 4999, 'EUR', IF(i % 2 = 0, NULL, @now)
+         FROM numbers WHERE {} ORDER BY i",
+        id_of("i", 2),
+        within(&PAID),
     )
 }
 
@@ -54,6 +75,18 @@ pub(super) fn seats() -> String {
          FROM numbers WHERE i <= {ROWS} ORDER BY i",
         id_of("i", 1),
         first = SEATED.start,
+    )
+}
+
+/// A ticket for each paid order; half of them are for the first event.
+pub(super) fn tickets() -> String {
+    format!(
+        "INSERT INTO tickets (order_id, product_id, unit, event_id, code)
+         SELECT {order}, {product}, 1, IF(i % 2 = 0, 1, i), {code} FROM numbers WHERE {paid} ORDER BY i",
+        order = id_of("i", 2),
+        product = SEATED.start,
+        code = id_of("i", 5),
+        paid = within(&PAID),
     )
 }
 

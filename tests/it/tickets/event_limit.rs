@@ -213,6 +213,21 @@ async fn a_late_payment_beyond_the_limit_of_the_event_is_due_for_refund() {
 }
 
 #[tokio::test]
+async fn a_late_payment_is_not_due_because_of_a_hold_of_another_ticket_type_that_has_run_out() {
+    let shop = Shop::open().await;
+    let client = office(&shop).await;
+    let show = show(&client, LIMIT).await;
+    let late = client.order(&taken(&client, "b", &[show.places(3)]).await).await;
+    client.cancel(&late).await.expect(200);
+    let between = taken(&client, "b", &[show.seats(2)]).await;
+    shop.let_hold_run_out(&between).await;
+    let event = client.pay(&late, "paid", "late").await.expect(200);
+    assert_eq!((&event.body["status"], &event.body["order_status"]), (&json!("processed"), &json!("paid")));
+    assert_eq!(show.units(&shop).await, (3, 3));
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
 async fn of_requests_for_two_ticket_types_that_have_read_the_same_counter_one_is_refused() {
     let shop = Shop::open().await;
     let (one, other) = (office(&shop).await, office(&shop).await);

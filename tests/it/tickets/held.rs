@@ -136,3 +136,19 @@ async fn a_cart_mixes_seats_places_and_units_all_or_none() {
     assert_eq!((agrees(&shop, product_id).await, map(&client, event_id).await), (2, vec!["A-1 1h 2h 3f".to_owned()]));
     shop.assert_conserved().await;
 }
+
+#[tokio::test]
+async fn adjacent_seats_far_behind_many_single_ones_are_found_before_a_request_is_split() {
+    let shop = Shop::open().await;
+    let client = office(&shop).await;
+    let event_id = event(&client, json!({})).await;
+    let product_id = ticket_type(&client, event_id, &stalls()).await;
+    // more single seats than are read at first where the best ones are wanted
+    let rows: Vec<Value> =
+        (1..=301).map(|n| json!({ "name": n.to_string(), "seats": if n > 300 { 2 } else { 1 }, "rank": n })).collect();
+    let hall = json!({ "sections": [{ "name": "A", "rows": rows }] });
+    add_seats(&client, product_id, &hall).await.expect(201);
+    assert_eq!(seats(&best(&client, product_id, 2, true).await.expect(201)), ["A-301-1", "A-301-2"]);
+    assert_eq!(seats(&best(&client, product_id, 2, true).await.expect(201)), ["A-1-1", "A-2-1"]);
+    assert_eq!(agrees(&shop, product_id).await, 4);
+}

@@ -143,5 +143,5 @@ async fn the_sale_of_an_event_is_told_by_its_best_ticket_type() {
     shop.execute("UPDATE events SET sale_starts_at = '2080-01-01'").await;
     assert_eq!(told().await, pair("upcoming", ""));
     shop.execute("UPDATE events SET cancelled_at = NOW(6)").await;
-    assert_eq!(told().await, pair("ended", ""));
+    assert_eq!(told().await, pair("cancelled", ""));
 }

@@ -2,20 +2,30 @@
 
 mod audited;
 mod bodies;
+mod cancelled;
 mod documented;
+mod ended;
+mod ended_damage;
+mod ended_large;
+mod ended_races;
 mod event_limit;
 mod held;
+mod issued;
 mod keys;
 mod large;
 mod listed;
 mod maps;
 mod races;
+mod redeemed;
+mod reissued;
 mod returned;
 mod rush;
 mod seat_batches;
+mod seat_damage;
 mod seat_faults;
 mod seats;
 mod sold;
+mod ticket_faults;
 
 use holdfast::config::Config;
 use holdfast::domain::AdminToken;

@@ -110,3 +110,33 @@ async fn groups_leave_at_most_what_fits_none_of_them() {
     }
     shop.assert_conserved().await;
 }
+
+#[tokio::test]
+async fn every_seat_is_sold_once_where_all_want_the_front_rows() {
+    let shop = Shop::open().await;
+    let instances = [office(&shop).await, office(&shop).await];
+    let (event_id, product_id) = rows_of(&instances[0], 5, 8).await;
+    // each of the 40 seats is wanted by six buyers at least, and the first ones by most
+    let buyers = (0..2 * BUYERS).map(|buyer| {
+        let client = instances[buyer % 2].client.clone();
+        async move {
+            let mut answers = Vec::new();
+            for turn in 0..6 {
+                let wanted = match turn % 2 {
+                    0 => buyer * buyer % 8,
+                    _ => (buyer + 7 * turn) % 40,
+                };
+                answers.push(named(&client, product_id, &[&format!("A-{}-{}", wanted / 8 + 1, wanted % 8 + 1)]).await);
+            }
+            answers
+        }
+    });
+    let answers: Vec<Answer> = together(buyers).await.into_iter().flatten().collect();
+    assert_eq!(answers.len(), 2 * BUYERS * 6);
+    for answer in answers.iter().filter(|answer| answer.status != 201) {
+        assert!(["seat_taken", "all_held"].contains(&answer.code()), "{answer:?}");
+    }
+    assert_eq!((each_once(&shop, &answers).await, agrees(&shop, product_id).await), (40, 40));
+    assert!(map(&instances[0], event_id).await.iter().all(|row| !row.contains('f')));
+    shop.assert_conserved().await;
+}

@@ -9,7 +9,7 @@ use holdfast::domain::seating::SeatWish;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::held::{agrees, row_of};
+use super::held::{agrees, named, row_of};
 use super::{add_seats, map, office, row};
 use crate::support::Shop;
 use crate::support::crowd::{all, in_order};
@@ -25,8 +25,18 @@ fn request(
     labels: &[&str],
 ) -> impl Future<Output = Result<Taken, Error>> + Send + use<> {
     let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
-    let (app, qty) = (Arc::clone(app), labels.len() as i64);
-    let line = NewLine { product: Named::Id(product_id), qty, seats: Some(SeatWish::Named(labels)) };
+    request_for(app, product_id, labels.len() as i64, SeatWish::Named(labels))
+}
+
+/// The same for seats that may not be named.
+fn request_for(
+    app: &Arc<App>,
+    product_id: i64,
+    qty: i64,
+    wish: SeatWish,
+) -> impl Future<Output = Result<Taken, Error>> + Send + use<> {
+    let app = Arc::clone(app);
+    let line = NewLine { product: Named::Id(product_id), qty, seats: Some(wish) };
     let new = NewCart {
         lines: vec![line],
         skus: Skus::default(),
@@ -103,5 +113,46 @@ async fn a_refused_hold_leaves_its_units_to_those_behind_it_in_the_same_batch() 
         (map(&client, event_id).await[0].as_str(), agrees(&shop, product_id).await),
         ("A-1 1h 2h 3h", 3 + UNDER_WAY as i64)
     );
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
+async fn a_seat_that_comes_back_goes_to_the_hold_that_came_first() {
+    let shop = Shop::open().await;
+    let client = office(&shop).await;
+    let (event_id, product_id) = row_of(&client, 1).await;
+    for (section, seats) in [("B", UNDER_WAY), ("C", 3)] {
+        add_seats(&client, product_id, &row(section, "1", json!(seats))).await.expect(201);
+    }
+    shop.execute("UPDATE seats SET row_rank = 2 WHERE section <> 'A'").await;
+    let gone = named(&client, product_id, &["A-1-1"]).await.expect(201).text("hold_id");
+    shop.let_hold_run_out(&gone).await;
+    let (app, proxy) = shop.app_through_proxy().await;
+    let (packets, under_way) = held_up(&app, &proxy, product_id).await;
+    let first = in_order([request(&app, product_id, &["A-1-1"])]);
+    let second = in_order([request_for(&app, product_id, 1, SeatWish::Best { split: false })]);
+    drop(packets);
+    assert!(all(under_way).await.iter().all(Result::is_ok));
+    let answers = all(first.into_iter().chain(second).collect()).await;
+    assert_eq!(answers.iter().map(code).collect::<Vec<_>>(), ["", ""]);
+    assert_eq!(map(&client, event_id).await, ["A-1 1h", "B-1 1h 2h", "C-1 1h 2f 3f"]);
+    assert_eq!(agrees(&shop, product_id).await, 2 + UNDER_WAY as i64);
+}
+
+#[tokio::test]
+async fn a_seat_that_another_instance_gives_back_before_the_refusal_is_had() {
+    let shop = Shop::open().await;
+    let (client, other) = (office(&shop).await, office(&shop).await);
+    let (_, product_id) = row_of(&client, 5).await;
+    let gone = named(&client, product_id, &["A-1-1"]).await.expect(201).text("hold_id");
+    shop.let_hold_run_out(&gone).await;
+    let look = client.proxy.on("-- holds/find_supply", Action::PauseBefore);
+    let (late, ()) = tokio::join!(named(&client, product_id, &["A-1-1"]), async {
+        look.reached().await;
+        while other.app.checkout.expire_holds().await.expect("a worker's step") {}
+        look.release();
+    });
+    late.expect(201);
+    assert_eq!(agrees(&shop, product_id).await, 1);
     shop.assert_conserved().await;
 }

@@ -83,7 +83,7 @@ async fn a_hold_outside_the_window_of_the_event_is_refused() {
 const CHANGES: [(&str, Option<(u16, &str)>); 6] = [
     ("event_sale_starts_at = '2080-01-01'", Some((409, "sale_not_started"))),
     ("event_sale_ends_at = '2020-01-01'", Some((409, "sale_ended"))),
-    ("cancelled_at = NOW(6)", Some((409, "sale_ended"))),
+    ("cancelled_at = NOW(6)", Some((409, "event_cancelled"))),
     ("kind = 'seated'", Some((422, "seats_required"))),
     ("event_sale_starts_at = '2020-01-01', event_sale_ends_at = '2080-01-01'", None),
     ("kind = NULL, event_id = NULL", None),
@@ -111,9 +111,10 @@ async fn what_an_instance_remembers_of_a_ticket_type_sells_nothing_once_it_has_c
         }
     }
     // and a plain product that becomes a ticket type
-    for (change, status, code) in
-        [("kind = 'seated'", 422, "seats_required"), ("kind = 'admission', cancelled_at = NOW(6)", 409, "sale_ended")]
-    {
+    for (change, status, code) in [
+        ("kind = 'seated'", 422, "seats_required"),
+        ("kind = 'admission', cancelled_at = NOW(6)", 409, "event_cancelled"),
+    ] {
         for terms in ["max_qty = NULL", "max_qty = 10"] {
             let product_id = shop.product(10).await;
             shop.execute(&format!("UPDATE products SET {terms} WHERE id = {product_id}")).await;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::ledger::Ledger;
@@ -12,13 +13,21 @@ use crate::checkout::holds::answers::{all, replay, still_unknown};
 use crate::db::error::Error;
 use crate::db::packets::counters::Counted;
 use crate::db::packets::keys::Keys;
+use crate::db::packets::seat_cart::{SeatCart, Wanted};
 use crate::db::packets::send;
 use crate::db::packets::take_carts::{Cart, TakenCarts};
-use crate::db::packets::take_seats::{Rest, SeatCart, TakeSeats, TakenSeats, Wanted};
-use crate::db::tables::holds;
+use crate::db::packets::take_seats::{Rest, TakeSeats, TakenSeats};
 use crate::db::tables::products::Terms;
+use crate::db::tables::{holds, seats};
 use crate::domain::seating::{SeatPlan, SeatWish};
 use crate::domain::{Details, Refusal, RefusedLine, SeatRefusal};
+
+/// The plans of ticket types.
+type Plans = BTreeMap<i64, Arc<SeatPlan>>;
+/// The seats that are free of those that were asked for, by ticket type.
+type FreeSeats = BTreeMap<i64, HashSet<i64>>;
+/// A cart that did not get its seats, and why.
+type Lost = (Refusal, Candidate);
 
 /// What the carts of a batch write beside their lines.
 struct Beside<'a> {
@@ -93,17 +102,25 @@ impl Batch<'_> {
             self.again.extend(std::mem::take(&mut rest).into_iter().map(|(_, job)| job));
         }
         unknown.into_iter().for_each(|(refusal, job)| job.answer(Err(refusal.into())));
+        let (carts, candidates, aside) = match self.without_taken(carts, candidates, &plans).await {
+            Ok(divided) => divided,
+            Err((candidates, error)) => return self.refuse(all(jobs_of(candidates), rest, replays), &error),
+        };
+        if !aside.is_empty() {
+            self.again.extend(std::mem::take(&mut rest).into_iter().map(|(_, job)| job));
+        }
         if carts.is_empty() {
+            self.turn_away(aside, &plans).await;
             return self.write(Vec::new(), rest, replays, replaced).await;
         }
         let rows = candidates.iter().filter_map(|candidate| Some(replaced.counted(candidate.job.request.replaces?)));
         let mut old: Vec<holds::Counted> = rows.flatten().copied().collect();
         old.sort_unstable();
         let beside = Beside { candidates: &candidates, replays: &replays, ledger: &self.ledger, replaced };
-        let packet = TakeSeats { carts, plans, replaced: old, rest: &beside };
+        let packet = TakeSeats { carts, plans: plans.clone(), replaced: old, rest: &beside };
         match send(&self.database, "holds.create_seats", &packet).await {
             Ok(taken) => {
-                let again = self.answer_seats(candidates, rest, taken).await;
+                let again = self.answer_seats(candidates, rest, (taken, aside), &plans).await;
                 replay(&self.database, replays).await;
                 again
             }
@@ -113,7 +130,8 @@ impl Batch<'_> {
                     Error::Refused(_) => Box::pin(self.give_back_due(candidates.iter().map(|one| &one.cart))).await,
                     _ => Ok(false),
                 };
-                let jobs = all(jobs_of(candidates), rest, replays);
+                let candidates = candidates.into_iter().chain(aside.into_iter().map(|(_, candidate)| candidate));
+                let jobs = all(jobs_of(candidates.collect()), rest, replays);
                 match (error, due) {
                     (Error::Stale(_) | Error::CountersOver(_), _) | (_, Ok(true)) => jobs,
                     (_, Err(error)) | (error, Ok(false)) => self.refuse(jobs, &error),
@@ -122,49 +140,140 @@ impl Batch<'_> {
         }
     }
 
-    /// Answers the carts of a packet that was committed. `rest` did not fit beside all of them: where some were refused, it comes
-    /// again. Returns the carts of which an earlier attempt of the packet has written nothing.
-    async fn answer_seats(&mut self, candidates: Vec<Candidate>, rest: Refused, taken: TakenSeats) -> Vec<CartJob> {
+    /// Answers the carts of a packet that was committed, and then turns those away that did not get their seats, and those that were put
+    /// `aside` before. `rest` did not fit beside all of the carts: where some got nothing, it comes again. Returns the carts of which an
+    /// earlier attempt of the packet has written nothing.
+    async fn answer_seats(
+        &mut self,
+        candidates: Vec<Candidate>,
+        rest: Refused,
+        (taken, aside): (TakenSeats, Vec<Lost>),
+        plans: &Plans,
+    ) -> Vec<CartJob> {
         let TakenSeats { taken, mut carts, mut refused } = taken;
         let mut written = match &taken {
             TakenCarts::Before(stored) => stored.iter().map(|line| line.id).collect(),
             _ => HashSet::new(),
         };
         written.extend(carts.keys().copied());
-        match refused.is_empty() {
+        let (got, others): (Vec<_>, Vec<_>) =
+            candidates.into_iter().partition(|candidate| written.contains(&candidate.cart.hold_id));
+        match others.is_empty() {
             true => rest.into_iter().for_each(|(refusal, job)| job.answer(Err(refusal.into()))),
             false => self.again.extend(rest.into_iter().map(|(_, job)| job)),
         }
-        let (got, others): (Vec<_>, Vec<_>) =
-            candidates.into_iter().partition(|candidate| written.contains(&candidate.cart.hold_id));
         let with_seats = |Candidate { job, cart }: Candidate| {
             let cart: Cart = carts.remove(&cart.hold_id).unwrap_or(cart);
             Candidate { job, cart }
         };
         self.answer(got.into_iter().map(with_seats).collect(), taken);
-        let due = match refused.is_empty() {
-            true => Ok(false),
-            // boxed: it is rare, and it would enlarge the future of every batch
-            false => Box::pin(self.give_back_due(others.iter().map(|candidate| &candidate.cart))).await,
-        };
-        let (mut lost, mut unknown) = (Vec::new(), Vec::new());
-        for Candidate { job, cart } in others {
-            match refused.remove(&cart.hold_id) {
-                // what has run out is free by now, perhaps some of the seats that it wants
-                Some(_) if matches!(due, Ok(true)) => self.again.push(job),
-                Some(refusal) => lost.push((refusal, job)),
-                None => unknown.push(job),
+        let (mut lost, mut unknown) = (aside, Vec::new());
+        for candidate in others {
+            match refused.remove(&candidate.cart.hold_id) {
+                Some(refusal) => lost.push((refusal, candidate)),
+                None => unknown.push(candidate.job),
             }
         }
-        if let Err(error) = due {
-            drop(self.refuse(lost.into_iter().map(|(_, job)| job).collect(), &error));
-            return unknown;
+        self.turn_away(lost, plans).await;
+        unknown
+    }
+
+    /// Refuses carts whose seats are not free. What has run out is given back first, and then the named seats are read once more: a cart
+    /// whose seats are free by now comes again, and one that wants the best seats does if some came back.
+    async fn turn_away(&mut self, lost: Vec<Lost>, plans: &Plans) {
+        if lost.is_empty() {
+            return;
         }
-        match still_unknown(&self.database, &mut self.again, lost).await {
-            Ok(lost) => lost.into_iter().for_each(|(refusal, job)| job.answer(Err(refusal.into()))),
+        // boxed: it is rare, and it would enlarge the future of every batch
+        let looked = Box::pin(self.look_again(&lost, plans)).await;
+        let (due, free) = match looked {
+            Ok(looked) => looked,
+            Err(error) => {
+                drop(self.refuse(lost.into_iter().map(|(_, candidate)| candidate.job).collect(), &error));
+                return;
+            }
+        };
+        let mut refused = Refused::new();
+        for (refusal, Candidate { job, .. }) in lost {
+            let taken = taken_of(&refusal, plans);
+            let is_free = |(product_id, seats): (&i64, &Vec<i64>)| {
+                free.get(product_id).is_some_and(|free| seats.iter().all(|n| free.contains(n)))
+            };
+            match if taken.is_empty() { due } else { taken.iter().all(is_free) } {
+                true => self.again.push(job),
+                false => refused.push((refusal, job)),
+            }
+        }
+        match still_unknown(&self.database, &mut self.again, refused).await {
+            Ok(refused) => refused.into_iter().for_each(|(refusal, job)| job.answer(Err(refusal.into()))),
             Err((jobs, error)) => drop(self.refuse(jobs, &error)),
         }
-        unknown
+    }
+
+    /// Gives back what has run out of the ticket types of these carts, and then reads which seats are free of those that were not.
+    /// Returns whether some came back.
+    async fn look_again(&self, lost: &[Lost], plans: &Plans) -> Result<(bool, FreeSeats), Error> {
+        let due = self.give_back_due(lost.iter().map(|(_, candidate)| &candidate.cart)).await?;
+        let mut named: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        for (product_id, seats) in lost.iter().flat_map(|(refusal, _)| taken_of(refusal, plans)) {
+            named.entry(product_id).or_default().extend(seats);
+        }
+        Ok((due, self.find_free(named).await?))
+    }
+
+    /// Reads which of these seats are free.
+    async fn find_free(&self, mut named: BTreeMap<i64, Vec<i64>>) -> Result<FreeSeats, Error> {
+        if named.is_empty() {
+            return Ok(FreeSeats::new());
+        }
+        for seats in named.values_mut() {
+            seats.sort_unstable();
+            seats.dedup();
+        }
+        let named = &named;
+        let read = self.database.read("seats.find_free", |tx| {
+            async move {
+                let mut free = FreeSeats::new();
+                for (&product_id, numbers) in named {
+                    free.insert(product_id, seats::find_free(tx, product_id, numbers).await?);
+                }
+                Ok(free)
+            }
+            .boxed()
+        });
+        read.await
+    }
+
+    /// Puts carts apart that name seats which are not free, by a read without locks: they need no transaction that takes their units
+    /// and puts them back. A cart that is alone goes without this read.
+    async fn without_taken(
+        &self,
+        carts: Vec<SeatCart>,
+        candidates: Vec<Candidate>,
+        plans: &Plans,
+    ) -> Result<(Vec<SeatCart>, Vec<Candidate>, Vec<Lost>), (Vec<Candidate>, Error)> {
+        let mut named: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        for (product_id, seats) in carts.iter().filter_map(SeatCart::named).flatten() {
+            named.entry(product_id).or_default().extend(seats);
+        }
+        if carts.len() < 2 || named.is_empty() {
+            return Ok((carts, candidates, Vec::new()));
+        }
+        let free = match self.find_free(named).await {
+            Ok(free) => free,
+            Err(error) => return Err((candidates, error)),
+        };
+        let (mut left, mut kept, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+        for (cart, candidate) in carts.into_iter().zip(candidates) {
+            match cart.taken(&free, plans) {
+                lines if lines.is_empty() => {
+                    left.push(cart);
+                    kept.push(candidate);
+                }
+                lines => taken.push((Refusal::RefusedLines(lines), candidate)),
+            }
+        }
+        Ok((left, kept, taken))
     }
 
     /// Gives back the seats of holds that have run out, of the ticket types whose seats these carts did not get. Returns whether
@@ -180,7 +289,7 @@ impl Batch<'_> {
     }
 
     /// Reads the plans of the ticket types whose seats these carts want.
-    async fn plans(&self, candidates: &[Candidate]) -> Result<BTreeMap<i64, Arc<SeatPlan>>, Error> {
+    async fn plans(&self, candidates: &[Candidate]) -> Result<Plans, Error> {
         let mut plans = BTreeMap::new();
         for product_id in candidates.iter().flat_map(|candidate| candidate.job.request.seats.keys()) {
             if !plans.contains_key(product_id) {
@@ -194,11 +303,7 @@ impl Batch<'_> {
 }
 
 /// Finds the seats that carts name. Those that name others are refused.
-fn find_seats(
-    candidates: Vec<Candidate>,
-    plans: &BTreeMap<i64, Arc<SeatPlan>>,
-    refused: &mut Refused,
-) -> (Vec<SeatCart>, Vec<Candidate>) {
+fn find_seats(candidates: Vec<Candidate>, plans: &Plans, refused: &mut Refused) -> (Vec<SeatCart>, Vec<Candidate>) {
     let (mut carts, mut found) = (Vec::new(), Vec::new());
     for Candidate { job, cart } in candidates {
         let (mut wanted, mut lines) = (BTreeMap::new(), Vec::new());
@@ -236,4 +341,17 @@ fn numbers(wish: &SeatWish, plan: &SeatPlan) -> Result<Wanted, Vec<String>> {
         true => Ok(Wanted::Named(labels.iter().filter_map(|label| plan.find(label)).collect())),
         false => Err(unknown),
     }
+}
+
+/// Returns the seats that a refused cart names and that were not free, by ticket type.
+fn taken_of(refusal: &Refusal, plans: &Plans) -> BTreeMap<i64, Vec<i64>> {
+    let Refusal::RefusedLines(lines) = refusal else { return BTreeMap::new() };
+    let taken = |line: &RefusedLine| match (line.product_id, &line.refusal) {
+        (Some(product_id), Refusal::Seats(SeatRefusal::Taken { seats })) => {
+            let plan = plans.get(&product_id)?;
+            Some((product_id, seats.iter().filter_map(|label| plan.find(label)).collect()))
+        }
+        _ => None,
+    };
+    lines.iter().filter_map(taken).collect()
 }

@@ -10,7 +10,7 @@ use crate::db::column::{bytes, column, id, id_column, state, text_column};
 use crate::db::door::Tx;
 use crate::db::error::Failure;
 use crate::db::guard::exactly;
-use crate::db::literal::{Literal, cases, ids};
+use crate::db::literal::{Literal, cases, ids, numbers};
 use crate::db::sql;
 use crate::db::tables::owners;
 use crate::domain::{HoldStatus, Owner};
@@ -54,6 +54,8 @@ pub struct Returned {
     pub event_max_per_buyer: Option<i64>,
     /// The owner of the hold.
     pub owner: Owner,
+    /// Whether they are of an event that was cancelled.
+    pub event_cancelled: bool,
     /// The labels of the seats that it had; none for other units.
     pub seats: Vec<String>,
 }
@@ -92,6 +94,27 @@ pub fn read_counted(found: &[Row]) -> Result<Vec<Counted>, Failure> {
     found.iter().map(counted).collect()
 }
 
+/// Lists holds of these ticket types whose units come back by themselves, each with its unpaid order, if it has one; at most `limit`
+/// rows, of which a hold may have several.
+pub async fn list_returning(
+    tx: &mut Tx<'_>,
+    product_ids: &[i64],
+    limit: u32,
+) -> Result<BTreeMap<Uuid, Option<Uuid>>, Failure> {
+    let statement = sql::holds::ListReturning { ids: numbers(product_ids), limit: Literal::Count(limit.into()).into() };
+    let found: Vec<Row> = tx.rows_text(&statement.text()).await?;
+    let hold = |row: &Row| Ok((id(&column::<Vec<u8>>(row, "id")?)?, id_column(row, "order_id")?));
+    found.iter().map(hold).collect()
+}
+
+/// Marks active holds released, whether or not they have run out. Returns how many rows they had.
+pub async fn release_whole(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<u64, Failure> {
+    match hold_ids.is_empty() {
+        true => Ok(0),
+        false => tx.execute_text(&sql::holds::ReleaseWhole { ids: ids(hold_ids) }.text()).await,
+    }
+}
+
 /// Lists the rows of a hold whose units a late payment takes again, by product.
 pub async fn list_to_reserve(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Returned>, Failure> {
     let found: Vec<Row> = tx.rows(sql::holds::LIST_TO_RESERVE, params! { "hold_id" => bytes(hold_id) }).await?;
@@ -103,6 +126,7 @@ pub async fn list_to_reserve(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<Retur
             max_per_buyer: column(row, "max_per_buyer")?,
             event_counted_on: id_column(row, "event_counted_on")?,
             event_max_per_buyer: column(row, "event_max_per_buyer")?,
+            event_cancelled: column(row, "event_cancelled")?,
             owner: owners::owner(row)?.unwrap_or_default(),
             seats: read_labels(row)?.unwrap_or_default(),
         })

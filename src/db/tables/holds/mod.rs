@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 pub(in crate::db) use self::counted::read_labels;
 pub use self::counted::{
-    Counted, Returned, Uncounted, find_page_end, has_any, list_counted, list_counted_of, list_to_reserve,
-    list_uncounted, mark_counted, read_counted, seats_of,
+    Counted, Returned, Uncounted, find_page_end, has_any, list_counted, list_counted_of, list_returning,
+    list_to_reserve, list_uncounted, mark_counted, read_counted, release_whole, seats_of,
 };
 use self::units::units;
 pub use self::units::{Units, sum};

@@ -94,4 +94,15 @@ kinds! {
     SeatWithoutHold = "seat_without_hold" SEAT_WITHOUT_HOLD,
     /// A seat of it is sold and its order is not paid, or the other way round (a ticket type, by its product).
     SeatSoldWrongly = "seat_sold_wrongly" SEAT_SOLD_WRONGLY,
+    /// It was cancelled and does not say so, or its end has passed the holds and some are left (a cancelled event).
+    EventNotEnded = "event_not_ended" EVENT_NOT_ENDED,
+    /// It paid for an event whose end has passed its order, and no refund of it is due; or it does not count its due refunds (a payment
+    /// event).
+    DueRefundMissing = "due_refund_missing" DUE_REFUND_MISSING,
+    /// A due refund without its charge or a cancelled event, of another amount, or settled too early or not at all (a payment event).
+    DueRefundWrong = "due_refund_wrong" DUE_REFUND_WRONG,
+    /// Its units of a ticket type do not have one ticket each while it is paid, or have some otherwise (an order).
+    TicketsDiffer = "tickets_differ" TICKETS_DIFFER,
+    /// A ticket of it is for no unit of it, or for another event or seat, or its times do not fit its state (an order).
+    TicketWrong = "ticket_wrong" TICKET_WRONG,
 }

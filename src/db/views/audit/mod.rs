@@ -20,9 +20,10 @@ use crate::db::sql;
 pub use self::counters::{CountedSum, has_limits, list_counted, list_counters, sum_counted, sum_counters};
 pub use self::kind::Kind;
 pub use self::page::{
-    CHARGES, COUNTERS, EVENTS, HOLDS, Key, ORDERS, PRODUCT_TRAIL, Page, SEATS, TRANSITIONS, Table, find_page,
+    CHARGES, COUNTERS, DUE_REFUNDS, ENDINGS, EVENTS, HOLDS, Key, ORDERS, ORDERS_WITH_TICKETS, PAYING_CHARGES,
+    PRODUCT_TRAIL, Page, SEATS, TICKETS, TRANSITIONS, Table, find_page,
 };
-pub use self::seats::{SeatSum, sum_seats};
+pub use self::seats::{SeatSum, has_ticket_types, sum_seats};
 pub use self::sums::{
     ChargeSum, Counters, EventSum, HoldSum, TrailSum, TransitionSum, UnitSum, Units, WaitingSum, count_uneven_holds,
     count_wrong_totals, list_products, sum_charges, sum_due_charges, sum_events, sum_holds, sum_product_trail,
@@ -61,6 +62,12 @@ async fn find(tx: &mut Tx<'_>, kind: Kind, page: &Page, all: bool) -> Result<Vec
     found.into_iter().map(finding).collect()
 }
 
+/// Returns whether any event was cancelled.
+pub async fn has_endings(tx: &mut Tx<'_>) -> Result<bool, Failure> {
+    let params = Params::from(vec![("first", Value::from(i64::MIN)), ("offset", Value::from(0))]);
+    Ok(tx.row::<i64>(sql::audit::FIND_PAGE_OF_ENDINGS, params).await?.is_some())
+}
+
 /// Counts the statements that other sessions have sent to the server since it started.
 pub async fn count_statements_of_others(tx: &mut Tx<'_>) -> Result<i64, Failure> {
     let mut counts = [0; 2];
@@ -84,12 +91,13 @@ mod tests {
 
     #[test]
     fn every_check_is_named_like_its_findings_and_belongs_to_a_table() {
-        let tables = [HOLDS, ORDERS, TRANSITIONS, EVENTS, CHARGES, PRODUCT_TRAIL, SEATS];
+        let tables = [HOLDS, ORDERS, TRANSITIONS, EVENTS, CHARGES, PRODUCT_TRAIL, SEATS, ORDERS_WITH_TICKETS, TICKETS];
+        let tables = tables.iter().chain([&ENDINGS, &DUE_REFUNDS, &PAYING_CHARGES]);
         for &kind in Kind::ALL {
             let Some(statement) = kind.statement() else { continue };
             assert!(statement.starts_with(&format!("-- audit/{kind}: ")), "{kind}");
             let tables =
-                tables.iter().filter(|table| table.checks.iter().chain(table.own_checks).any(|&own| own == kind));
+                tables.clone().filter(|table| table.checks.iter().chain(table.own_checks).any(|&own| own == kind));
             assert_eq!(tables.count(), 1, "{kind}");
         }
     }

@@ -182,6 +182,46 @@ pub const SEATS: Table = Table {
     own_checks: &[Kind::SeatWithoutHold, Kind::SeatSoldWrongly],
 };
 
+/// Cancelled events.
+pub const ENDINGS: Table = Table {
+    find_page: sql::audit::FIND_PAGE_OF_ENDINGS,
+    kind_of_key: KindOfKey::Number,
+    checks: &[],
+    own_checks: &[Kind::EventNotEnded],
+};
+
+/// Due refunds; a page ends between two charges.
+pub const DUE_REFUNDS: Table = Table {
+    find_page: sql::audit::FIND_PAGE_OF_DUE_REFUNDS,
+    kind_of_key: KindOfKey::Number,
+    checks: &[],
+    own_checks: &[Kind::DueRefundWrong],
+};
+
+/// Charges, of which refunds may be due.
+pub const PAYING_CHARGES: Table = Table {
+    find_page: sql::audit::FIND_PAGE_OF_CHARGES,
+    kind_of_key: KindOfKey::Name,
+    checks: &[],
+    own_checks: &[Kind::DueRefundMissing],
+};
+
+/// Orders, for the checks of their tickets.
+pub const ORDERS_WITH_TICKETS: Table = Table {
+    find_page: sql::audit::FIND_PAGE_OF_ORDERS,
+    kind_of_key: KindOfKey::Id,
+    checks: &[],
+    own_checks: &[Kind::TicketsDiffer],
+};
+
+/// Tickets, by order; a page ends between two orders.
+pub const TICKETS: Table = Table {
+    find_page: sql::audit::FIND_PAGE_OF_TICKETS,
+    kind_of_key: KindOfKey::Id,
+    checks: &[],
+    own_checks: &[Kind::TicketWrong],
+};
+
 /// A range of rows of a table, in the order of its key.
 #[derive(Debug, Clone)]
 pub struct Page {

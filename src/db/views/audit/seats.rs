@@ -1,5 +1,7 @@
 //! Sums over the seats of ticket types.
 
+use mysql_async::Params;
+
 use super::page::Page;
 use crate::db::door::Tx;
 use crate::db::error::Failure;
@@ -20,6 +22,11 @@ pub struct SeatSum {
     pub taken: i64,
     /// Those that do not fit their hold or its order.
     pub odd: i64,
+}
+
+/// Returns whether there is a ticket type.
+pub async fn has_ticket_types(tx: &mut Tx<'_>) -> Result<bool, Failure> {
+    Ok(tx.row::<i64>(sql::audit::FIND_TICKETS, Params::Empty).await?.is_some())
 }
 
 /// Adds up the seats of the ticket types of a page.

@@ -3,6 +3,7 @@
 mod audit;
 mod checkout;
 mod clients;
+mod ending;
 mod limits;
 mod owners;
 mod payments;
@@ -345,15 +346,22 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
     let rows = at.rows;
     let (table, verb) = name.split_once('/')?;
     match table {
-        "products" => {
-            checkout::products(verb, at).or_else(|| limits::products(verb, at)).or_else(|| tickets::products(verb, at))
-        }
+        "products" => checkout::products(verb, at)
+            .or_else(|| limits::products(verb, at))
+            .or_else(|| tickets::products(verb, at))
+            .or_else(|| ending::products(verb, at)),
         "organizers" => tickets::organizers(verb, at),
-        "events" => tickets::events(verb, at),
+        "events" => tickets::events(verb, at).or_else(|| ending::events(verb, at)),
+        "event_cancellations" => ending::event_cancellations(verb, at),
+        "due_refunds" => ending::due_refunds(verb, at),
         "seats" => tickets::seats(verb, at),
+        "tickets" => tickets::issued(verb, at),
         "buyer_units" => limits::buyer_units(verb, at),
         "product_trail" => checkout::product_trail(verb, at),
-        "holds" => checkout::holds(verb, at).or_else(|| limits::holds(verb, at)).or_else(|| tickets::holds(verb, at)),
+        "holds" => checkout::holds(verb, at)
+            .or_else(|| limits::holds(verb, at))
+            .or_else(|| tickets::holds(verb, at))
+            .or_else(|| ending::holds(verb, at)),
         "orders" => checkout::orders(verb, at).or_else(|| tickets::orders(verb, at)),
         "hold_owners" => owners::of_holds(verb, at),
         "order_owners" => owners::of_orders(verb, at),
@@ -364,14 +372,17 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
         "client_trail" => clients::client_trail(verb, at),
         "payment_event_operators" => clients::payment_event_operators(verb, at),
         "payment_event_trail" => payments::payment_event_trail(verb, at),
-        "charges" => payments::charges(verb, at),
+        "charges" => payments::charges(verb, at).or_else(|| ending::charges(verb, at)),
         "idempotency_keys" => checkout::keys(verb, at),
         "schema_migrations" => schema_migrations(verb, at),
         "payment_event_quarantines" => payments::quarantines(verb, at),
         "payment_event_deliveries" => payments::deliveries(verb, at),
         "payment_links" => payments::links(verb, at),
         "unmatched_objects" => payments::objects(verb, at),
-        "audit" => audit::audit(verb, rows).or_else(|| limits::audit(verb, at)).or_else(|| tickets::audit(verb, at)),
+        "audit" => audit::audit(verb, rows)
+            .or_else(|| limits::audit(verb, at))
+            .or_else(|| tickets::audit(verb, at))
+            .or_else(|| ending::audit(verb, at)),
         "readiness" => Some(once(at, hits(0).brace("row", Literal::Number(1)))),
         _ => None,
     }

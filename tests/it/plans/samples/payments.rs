@@ -277,7 +277,8 @@ pub(super) fn charges(verb: &str, at: At) -> Option<Vec<Sample>> {
                 .bind("status", "refunded")
                 .bind("restock", false)
                 .bind("refunded_before", 0)
-                .bind("status_before", "paid"),
+                .bind("status_before", "paid")
+                .bind("due_refunds", 0),
         ),
         "mark_refund_done" => once(at, event(&REFUND_DUE)),
         "insert_refund_done" => once(at, charge(QUARANTINED.start)),

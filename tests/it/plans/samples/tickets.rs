@@ -9,12 +9,13 @@ use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::place_orders::Draft;
 use holdfast::db::packets::take_carts::{Cart, CartLine, TakeCarts};
 use holdfast::db::tables::products::Terms;
-use holdfast::db::tables::seats;
+use holdfast::db::tables::{seats, tickets};
 use holdfast::domain::{OrderTickets, Sale, Ticket, TicketKind};
 use mysql_async::Value;
+use uuid::Uuid;
 
 use super::super::fill::*;
-use super::{At, NEW, Sample, built, bytes, draft, hits, once, page, place_all, some, take_carts_with, take_for};
+use super::{At, NEW, Sample, built, bytes, draft, hits, ids, once, page, place_all, some, take_carts_with, take_for};
 
 /// The terms of a ticket type.
 fn of_event(product_id: i64) -> Sale {
@@ -119,10 +120,51 @@ pub(super) fn audit(verb: &str, at: At) -> Option<Vec<Sample>> {
             let from = |first: i64| page(at.rows).bind("first", first).bind("offset", at.rows - 1);
             vec![from(i64::MIN), from(first + 7)]
         }
+        "find_tickets" => vec![hits(1)],
+        "find_page_of_tickets" => {
+            let from = |first: Uuid| page(at.rows).bind("first", bytes(first)).bind("offset", at.rows - 1);
+            vec![from(Uuid::nil()), from(order(100_000))]
+        }
+        "tickets_differ" | "ticket_wrong" => {
+            let between = |first: i64| {
+                let page = page(at.rows).bind("first", bytes(order(first)));
+                page.bind("last", bytes(order(first + at.rows - 1)))
+            };
+            vec![between(50_001), between(CANCELLED.end - at.rows / 2)]
+        }
         // one ticket type, as a page has it
         "sum_seats" | "seat_without_hold" | "seat_sold_wrongly" => {
             once(at, page(SEATS).bind("first", first).bind("last", first))
         }
+        _ => return None,
+    })
+}
+
+pub(super) fn issued(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let (rows, product_id) = (at.rows, SEATED.start);
+    let code = || id(50_000, 5);
+    let literal = || Literal::Id(code());
+    let listed = |place: Uuid| {
+        let place = hits(rows).bind("order_id", bytes(place)).bind("product_id", product_id).bind("unit", 1);
+        place.bind("issue", 1).bind("event_id", 1).bind("status", "valid").bind("limit", rows)
+    };
+    Some(match verb {
+        "list_units" => vec![page(rows).brace("ids", ids(hold, &PAID, rows))],
+        "void" => built(rows, [tickets::void_all(&some(&PAID, rows).map(order).collect::<Vec<_>>(), None)]),
+        "void_of_event" => {
+            let orders: Vec<Uuid> = some(&PAID, 2 * rows).map(order).collect();
+            built(rows, [tickets::void_all(&orders, Some(1))])
+        }
+        "redeem" => {
+            let sample = hits(1).brace("code", literal()).brace("redeemed_by", Literal::Bytes(b"gate"));
+            once(at, sample.brace("redeem_key", Literal::Bytes(&[7; 32])).brace("gate", Literal::Null))
+        }
+        "replace" => once(at, hits(1).bind("code", bytes(code()))),
+        "find" => once(at, hits(1).brace("code", literal())),
+        "find_issue" => once(at, Sample { hits: 1, ..listed(order(50_000)) }),
+        "list_some" => vec![hits(rows).brace("ids", ids(order, &PAID, rows)).brace("limit", Literal::Number(rows))],
+        // the first page, and one from the middle on
+        "list_page" => vec![listed(Uuid::nil()), listed(order(PAID.end / 2))],
         _ => return None,
     })
 }

@@ -1,8 +1,13 @@
 //! The table of tickets: one row for each unit of a ticket type whose order was paid, and one more for each new code.
 
+mod row;
+
 use mysql_async::Row;
 use uuid::Uuid;
 
+pub use self::row::{
+    Redeem, Ticket, TicketKey, TicketPlace, find, find_next, insert_again, list_page, list_some, redeem, replace,
+};
 use super::holds;
 use super::products::in_parts;
 use crate::db::column::{column, id};
@@ -15,7 +20,7 @@ use crate::domain::TicketCode;
 /// How many rows one statement inserts at most: with the longest labels, some 330 KB.
 const ROWS: usize = 500;
 /// What a ticket adds to a packet at most, in bytes, without its seat.
-const ROW_BYTES: usize = 128;
+const ROW_BYTES: usize = 136;
 
 /// Units of one ticket type in a hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,8 +107,8 @@ pub fn void_all(order_ids: &[Uuid], event_id: Option<i64>) -> String {
     }
 }
 
-/// Makes the tickets of orders void; `event_id`: those for this event alone. The caller has locked the orders by a guarded statement, in
-/// the same transaction. Returns how many tickets were not void before.
+/// Makes the tickets of orders void; `event_id`: those for this event alone. The caller has locked the orders, or what
+/// their payments change first, by a guarded statement in the same transaction. Returns how many tickets were not void before.
 pub async fn void(tx: &mut Tx<'_>, order_ids: &[Uuid], event_id: Option<i64>) -> Result<u64, Failure> {
     tx.execute_text(&void_all(order_ids, event_id)).await
 }

@@ -1,0 +1,9 @@
+-- tickets/list_some: the tickets of orders, void ones too, backwards
+SELECT tickets.order_id, tickets.product_id, tickets.unit, tickets.issue, tickets.event_id, tickets.code, tickets.seat, tickets.status,
+       tickets.issued_at, tickets.issued_by, tickets.issue_key, tickets.redeemed_at, tickets.redeemed_by, tickets.redeem_key,
+       tickets.gate, tickets.voided_at, COALESCE(orders.disputed, FALSE) AS disputed
+FROM tickets FORCE INDEX (PRIMARY)
+LEFT JOIN orders ON orders.id = tickets.order_id
+WHERE tickets.order_id IN ({ids})
+ORDER BY tickets.order_id DESC, tickets.product_id DESC, tickets.unit DESC, tickets.issue DESC
+LIMIT {limit}
