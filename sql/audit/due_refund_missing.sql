@@ -1,6 +1,6 @@
 -- audit/due_refund_missing: what is left of a charge that paid for a cancelled event is due once the walk has passed its hold, and a
 -- charge counts its due refunds
--- reads up to 6 rows for each: a charge is looked up with its order, the rows of its hold, its event, and what is due of it
+-- reads up to 6 rows for each on MariaDB: a charge is looked up with its order, the rows of its hold, its event, and what is due of it
 SELECT charges.event_id,
        IF(ended.event_id IS NULL, 'it does not count its due refunds',
           CONCAT('it paid for the event ', ended.event_id, ', and nothing of it is due'))
