@@ -36,6 +36,21 @@ impl Counted {
         let marks = self.marks.get(&(hold_id, product_id)).copied().unwrap_or_default();
         marks.map(|counter| counter.map_or(Literal::Null, Literal::Id))
     }
+
+    /// Takes the replies about counters and passes off `replies`, from the place `at` on. Returns whether the counters keep their limits,
+    /// as [`Counters::read`]: what stands before them may have changed, which counts first.
+    ///
+    /// # Errors
+    /// [`Failure::Broken`] when one is missing.
+    pub(super) fn read(&self, replies: &mut Vec<Reply>, at: usize) -> Result<Result<(), Failure>, Failure> {
+        let passes = self.passes.len();
+        if replies.len() < at + self.counters.statements().len() + passes {
+            return Err(Failure::Broken("a reply to a packet is missing".to_owned()));
+        }
+        let kept = self.counters.read(replies, at);
+        drop(replies.drain(at..at + passes));
+        Ok(kept)
+    }
 }
 
 /// A hold with which an operator passes the limit of a product for a buyer.

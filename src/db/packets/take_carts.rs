@@ -228,12 +228,7 @@ impl OneTrip for TakeCarts<'_> {
         }
         let before = if self.replaced.is_empty() { 0 } else { 2 };
         let place = before + 1 + usize::from(!self.owners.is_empty());
-        let passes = self.counted.passes.len();
-        if replies.len() < place + self.counted.counters.statements().len() + passes {
-            return Err(Failure::Broken("a reply to a packet is missing".to_owned()));
-        }
-        let over = self.counted.counters.read(&mut replies, place);
-        drop(replies.drain(place..place + passes));
+        let over = self.counted.read(&mut replies, place)?;
         let mut replies = replies.into_iter();
         let mut next = || replies.next().ok_or_else(|| Failure::Broken("a reply to a packet is missing".to_owned()));
         if !self.replaced.is_empty() {

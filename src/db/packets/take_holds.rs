@@ -202,8 +202,7 @@ impl OneTrip for TakeHolds<'_> {
         if !self.owners.is_empty() && replies.remove(1).affected != self.owners.len() as u64 {
             return Err(Failure::Stale("hold_owners/insert"));
         }
-        self.counted.counters.read(&mut replies, 1)?;
-        drop(replies.drain(1..=self.counted.passes.len()));
+        self.counted.read(&mut replies, 1)??;
         let [inserted, taken, left] = exactly(replies)?;
         let left = left.rows.into_iter().next().ok_or(Failure::Refused(Refusal::ProductNotFound))?;
         let Left { available, same, refusal, taken_at, expires_at } = self.left(left)?;

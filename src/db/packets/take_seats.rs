@@ -271,12 +271,7 @@ fn read_second(packet: &TakeCarts<'_>, assigned: &Assigned, mut replies: Vec<Rep
     packet.keys.read(&mut replies)?;
     let is_empty = packet.carts.is_empty();
     let place = if is_empty { 0 } else { 1 + usize::from(!packet.owners.is_empty()) };
-    let passes = packet.counted.passes.len();
-    if replies.len() < place + packet.counted.counters.statements().len() + passes {
-        return Err(Failure::Broken("a reply to a packet is missing".to_owned()));
-    }
-    let over = packet.counted.counters.read(&mut replies, place);
-    drop(replies.drain(place..place + passes));
+    let over = packet.counted.read(&mut replies, place)?;
     let mut replies = replies.into_iter();
     let mut next = || replies.next().ok_or_else(|| Failure::Broken("a reply to a packet is missing".to_owned()));
     if !is_empty {

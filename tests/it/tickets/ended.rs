@@ -180,19 +180,25 @@ async fn refunds_settle_what_is_due_whatever_way_they_come() {
     shop.assert_conserved().await;
 }
 
+/// Two events of which one order was paid with a place each, and which have ended one after the other; returns the events and the order.
+pub(super) async fn two_ended(client: &Bare) -> ([i64; 2], String) {
+    let (one, first) = concert_with_places(client).await;
+    let (two, second) = concert_with_places(client).await;
+    let items = json!([{ "product_id": first, "qty": 1 }, { "product_id": second, "qty": 1 }]);
+    let order_id = client.order(&hold(client, items).await.expect(201).text("hold_id")).await;
+    pay(client, &order_id).await;
+    for event_id in [one, two] {
+        confirm(client, event_id).await;
+        end_all(client).await;
+    }
+    ([one, two], order_id)
+}
+
 #[tokio::test]
 async fn a_cumulative_refund_and_one_for_each_event_settle_what_they_reach() {
     let shop = Shop::open().await;
     let client = office(&shop).await;
-    let (one, first) = concert_with_places(&client).await;
-    let (two, second) = concert_with_places(&client).await;
-    let items = json!([{ "product_id": first, "qty": 1 }, { "product_id": second, "qty": 1 }]);
-    let order_id = client.order(&hold(&client, items).await.expect(201).text("hold_id")).await;
-    pay(&client, &order_id).await;
-    for event_id in [one, two] {
-        confirm(&client, event_id).await;
-        end_all(&client).await;
-    }
+    let ([one, _], order_id) = two_ended(&client).await;
     refund(&client, &order_id, "39.00").await;
     assert_eq!(due(&client, "").await, [(order_id.clone(), json!([3900]))]);
     assert_eq!(

@@ -4,6 +4,7 @@ use holdfast::checkout::audit::report::Kind;
 use serde_json::json;
 
 use super::cancelled::{concert_with_places, confirm, end_all, paid, pay};
+use super::ended::two_ended;
 use super::held::hold;
 use super::office;
 use crate::audit::audit;
@@ -112,15 +113,7 @@ async fn each_damage_of_the_end_of_an_event_is_found_and_its_repair_leaves_nothi
 async fn two_events_that_are_due_of_the_same_part_of_a_charge_are_found() {
     let shop = Shop::open().await;
     let client = office(&shop).await;
-    let (one, first) = concert_with_places(&client).await;
-    let (two, second) = concert_with_places(&client).await;
-    let items = json!([{ "product_id": first, "qty": 1 }, { "product_id": second, "qty": 1 }]);
-    let order_id = client.order(&hold(&client, items).await.expect(201).text("hold_id")).await;
-    pay(&client, &order_id).await;
-    for event_id in [one, two] {
-        confirm(&client, event_id).await;
-        end_all(&client).await;
-    }
+    let ([_, two], _) = two_ended(&client).await;
     shop.assert_conserved().await;
     for until_minor in [3900, 7799] {
         shop.execute(&format!("UPDATE due_refunds SET until_minor = {until_minor} WHERE event_id = {two}")).await;
