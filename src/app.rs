@@ -1,10 +1,10 @@
 //! The state that handlers and workers share.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -42,7 +42,7 @@ pub struct App {
     /// The origins whose pages may call the service.
     pub cors_origins: Origins,
     work: TaskTracker,
-    draining: AtomicBool,
+    draining: CancellationToken,
 }
 
 impl App {
@@ -73,7 +73,7 @@ impl App {
             rate_limits: RateLimits::new(rates, config.trusted_proxies.clone(), rate_clock),
             cors_origins: config.cors_origins.clone(),
             work: TaskTracker::new(),
-            draining: AtomicBool::new(false),
+            draining: CancellationToken::new(),
         }
     }
 
@@ -106,12 +106,17 @@ impl App {
 
     /// Makes `/readyz` report from now on that this instance is not ready.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.cancel();
     }
 
     /// Whether it is stopping.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.draining.is_cancelled()
+    }
+
+    /// Waits until it is stopping.
+    pub async fn drained(&self) {
+        self.draining.cancelled().await;
     }
 
     /// Waits until no use case is under way, including those whose client has disconnected.

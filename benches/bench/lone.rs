@@ -262,5 +262,6 @@ fn order(hold_id: Uuid, order_id: Uuid) -> Order {
         refunded_currency: None,
         restocked: false,
         tickets: OrderTickets::None,
+        client_id: 0,
     }
 }

@@ -1,7 +1,7 @@
 -- audit/sum_transitions: the transitions of a page: how many there are, how many a success caused, how many a failure caused,
 -- and how many are explained: by an applied event of that order and meaning, and for a success also by the charge that it
 -- owns, which agrees with the order. A refund may belong to the order by its charge alone. The event of a failed attempt to
--- pay is ignored
+-- pay is ignored. And how many were told
 SELECT COUNT(order_events.id), CAST(COALESCE(SUM(events.meaning = 'succeeded'), 0) AS SIGNED),
        CAST(COALESCE(SUM(events.meaning = 'failed' AND events.status = 'applied'), 0) AS SIGNED),
        CAST(COALESCE(SUM(CASE
@@ -17,7 +17,8 @@ SELECT COUNT(order_events.id), CAST(COALESCE(SUM(events.meaning = 'succeeded'), 
          WHEN events.meaning = 'failed' THEN to_status = 'cancelled'
          ELSE to_status = 'paid' AND from_status <> 'paid' AND charges.event_id = events.id
            AND charges.order_id = orders.id AND charges.status = orders.status
-           AND charges.refunded_minor = orders.refunded_minor END), 0) AS SIGNED)
+           AND charges.refunded_minor = orders.refunded_minor END), 0) AS SIGNED),
+       CAST(COALESCE(SUM(told), 0) AS SIGNED)
 FROM order_events FORCE INDEX (PRIMARY)
 LEFT JOIN payment_events AS events ON events.id = order_events.payment_event_id
 LEFT JOIN charges

@@ -1,3 +1,3 @@
 -- order_events/insert: transitions that no payment event caused, many at once
-INSERT INTO order_events (order_id, from_status, to_status, reason)
+INSERT INTO order_events (order_id, from_status, to_status, reason, told)
 VALUES {rows}

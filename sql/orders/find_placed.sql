@@ -2,6 +2,7 @@
 -- the hold
 SELECT orders.id, orders.hold_id, orders.status, orders.total_minor, orders.currency, orders.created_at, orders.pay_by,
        orders.refunded_minor, orders.refunded_currency, orders.restocked, orders.seats,
+       COALESCE(orders.client_id, order_owners.client_id, hold_owners.client_id, 0) AS client,
        COALESCE(order_owners.client_id, hold_owners.client_id) AS client_id,
        COALESCE(order_owners.buyer, hold_owners.buyer) AS buyer, order_owners.reference, order_owners.metadata
 FROM orders

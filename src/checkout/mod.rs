@@ -11,6 +11,7 @@ pub mod clients;
 pub mod deadlines;
 pub mod error;
 pub mod extension;
+pub mod feed;
 pub mod holds;
 mod horizon;
 mod issuing;

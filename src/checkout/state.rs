@@ -8,6 +8,7 @@ use chrono::NaiveDateTime;
 use tokio::sync::Notify;
 
 use super::clients::registry::Registry;
+use super::feed::progress::FeedState;
 use super::holds::batch::HoldWork;
 use super::holds::carts::{CartWork, Left, SeatPlans};
 use super::holds::outlook::{Fronts, Outlooks};
@@ -53,6 +54,7 @@ pub struct Checkout {
     pub(crate) known_products: Arc<KnownProducts>,
     pub(crate) supplies: Arc<Supplies>,
     pub(crate) event_queued: Notify,
+    pub(crate) feed: FeedState,
     /// The last event that the sweep of unmatched events has read.
     pub(crate) unmatched_swept: AtomicI64,
     /// How far each worker has read its index of deadlines.
@@ -114,16 +116,7 @@ impl Checkout {
             recent: Arc::clone(&recent_holds),
         };
         let holds = Lanes::new(hold_work, LIMITS);
-        let cart_work = || CartWork {
-            database: batches.clone(),
-            ttl_seconds: policy.hold_ttl_seconds,
-            max_qty: policy.max_qty,
-            max_held: policy.max_held_units.map(|most| most.get().into()),
-            supplies: Arc::clone(&supplies),
-            products: Arc::clone(&known_products),
-            left: Left::default(),
-            plans: SeatPlans::default(),
-        };
+        let cart_work = || cart_work(&policy, batches.clone(), &supplies, &known_products);
         let (carts, seats) = (Lanes::new(cart_work(), CART_LIMITS), Lanes::new(cart_work(), SEAT_LIMITS));
         let product_reads =
             Lanes::new(ProductReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
@@ -138,8 +131,8 @@ impl Checkout {
             recent: Arc::clone(&recent_orders),
             supplies: Arc::clone(&supplies),
         };
-        let orders = Lanes::new(order_work, ORDER_LIMITS);
-        let events = Lanes::new(EventWork::new(batches, recent_orders), EVENT_LIMITS);
+        let event_work = EventWork::new(batches, recent_orders);
+        let (orders, events) = (Lanes::new(order_work, ORDER_LIMITS), Lanes::new(event_work, EVENT_LIMITS));
         Self {
             readiness: Readiness::new(database.share(Share::Checks)),
             background: database.share(Share::Workers),
@@ -159,6 +152,7 @@ impl Checkout {
             orders,
             events,
             event_queued: Notify::new(),
+            feed: FeedState::default(),
             unmatched_swept: AtomicI64::default(),
             due_holds: tokio::sync::Mutex::default(),
             due_orders: tokio::sync::Mutex::default(),
@@ -201,6 +195,20 @@ impl Checkout {
     /// Returns the database, for the code that starts, monitors and stops it.
     pub fn database(&self) -> &Database {
         &self.database
+    }
+}
+
+/// Creates the work of a lane of carts.
+fn cart_work(policy: &Policy, database: Database, supplies: &Arc<Supplies>, products: &Arc<KnownProducts>) -> CartWork {
+    CartWork {
+        database,
+        ttl_seconds: policy.hold_ttl_seconds,
+        max_qty: policy.max_qty,
+        max_held: policy.max_held_units.map(|most| most.get().into()),
+        supplies: Arc::clone(supplies),
+        products: Arc::clone(products),
+        left: Left::default(),
+        plans: SeatPlans::default(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::db::error::Failure;
 use crate::db::tables::order_events::{self, Reason, Transition};
 use crate::db::tables::orders::{self, Due, Order, Refunded};
 use crate::db::tables::{holds, seats};
-use crate::domain::{OrderStatus, OrderTickets};
+use crate::domain::{FeedItem, FeedType, Named as _, OrderStatus, OrderTickets};
 
 /// Cancels a pending order because a buyer gave up, or because of a failed payment (`event_id`), and puts its units back on
 /// sale. Returns false when it is not pending any more.
@@ -24,6 +24,9 @@ pub(crate) async fn cancel(tx: &mut Tx<'_>, order: &Order, event_id: Option<i64>
         None => order_events::insert(tx, &[step(Reason::BuyerCancelled)]).await?,
         Some(event_id) => order_events::insert_for_payment(tx, step(Reason::PaymentFailed), event_id).await?,
     }
+    let reason = if event_id.is_some() { Reason::PaymentFailed } else { Reason::BuyerCancelled };
+    let cancelled = cancelled(order.id, order.client_id, reason);
+    tx.tell([event_id.map_or(cancelled.clone(), |event_id| cancelled.by_payment(event_id))]);
     let settled = holds::settle(tx, &[order.hold_id]).await?;
     units::give_back_whole(tx, &[order.hold_id], settled).await?;
     Ok(true)
@@ -37,8 +40,7 @@ pub(crate) async fn cancel_overdue(tx: &mut Tx<'_>, due: &[Due]) -> Result<(), F
     let order_ids: Vec<Uuid> = due.iter().map(|row| row.order_id).collect();
     let hold_ids: Vec<Uuid> = due.iter().map(|row| row.hold_id).collect();
     orders::cancel_overdue(tx, &order_ids).await?;
-    let overdue = |&id: &Uuid| step(id, OrderStatus::Pending, OrderStatus::Cancelled, Reason::PaymentOverdue);
-    order_events::insert(tx, &order_ids.iter().map(overdue).collect::<Vec<_>>()).await?;
+    note_cancelled(tx, &order_ids, Reason::PaymentOverdue).await?;
     let settled = holds::settle(tx, &hold_ids).await?;
     units::give_back_whole(tx, &hold_ids, settled).await
 }
@@ -59,8 +61,7 @@ pub(crate) async fn end(
     let mut rows = 0;
     if !pending.is_empty() {
         orders::cancel_all(tx, &order_ids).await?;
-        let cancelled = |&id: &Uuid| step(id, OrderStatus::Pending, OrderStatus::Cancelled, Reason::EventCancelled);
-        order_events::insert(tx, &order_ids.iter().map(cancelled).collect::<Vec<_>>()).await?;
+        note_cancelled(tx, &order_ids, Reason::EventCancelled).await?;
         rows += holds::settle(tx, &hold_ids).await?;
     }
     rows += holds::release_whole(tx, held).await?;
@@ -86,6 +87,8 @@ pub(crate) async fn pay(tx: &mut Tx<'_>, order: &Order, event_id: i64) -> Result
     }
     let paid = step(order.id, order.status, OrderStatus::Paid, Reason::PaymentSucceeded);
     order_events::insert_for_payment(tx, paid, event_id).await?;
+    let paid = FeedItem::of_order(FeedType::OrderPaid, order.client_id, order.id, OrderStatus::Paid);
+    tx.tell([paid.by_payment(event_id)]);
     match order.status {
         OrderStatus::Cancelled => {
             issuing::issue(tx, order).await?;
@@ -109,6 +112,7 @@ pub(crate) async fn pay(tx: &mut Tx<'_>, order: &Order, event_id: i64) -> Result
 /// [`Failure::Raced`] when the order is not paid any more, or another part of it was given back since it was read.
 pub(crate) async fn refund(tx: &mut Tx<'_>, order: &Order, refunded: Refunded, event_id: i64) -> Result<(), Failure> {
     let (status, restocked) = (refunded.status, refunded.restocked);
+    let refunded_of_total = order.after(&refunded).refunded_of_total();
     if !orders::refund(tx, order, refunded).await? {
         return Err(Failure::Raced("orders/refund"));
     }
@@ -119,6 +123,8 @@ pub(crate) async fn refund(tx: &mut Tx<'_>, order: &Order, refunded: Refunded, e
     // the order may have been paid after it was read; the guard ensures that it is `paid`
     let given_back = step(order.id, OrderStatus::Paid, status, reason);
     order_events::insert_for_payment(tx, given_back, event_id).await?;
+    let told = FeedItem::of_order(FeedType::OrderRefunded, order.client_id, order.id, status);
+    tx.tell([told.by_payment(event_id).with_refunded(refunded_of_total)]);
     if status == OrderStatus::Refunded {
         issuing::void(tx, order).await?;
     }
@@ -134,8 +140,23 @@ pub(crate) async fn note_failed_attempt(tx: &mut Tx<'_>, order: &Order, event_id
         let pending = OrderStatus::Pending;
         let noted = step(order.id, pending, pending, Reason::PaymentAttemptFailed);
         order_events::insert_for_payment(tx, noted, event_id).await?;
+        let failed = FeedItem::of_order(FeedType::PaymentFailed, order.client_id, order.id, pending);
+        tx.tell([failed.by_payment(event_id)]);
     }
     Ok(())
+}
+
+/// Writes that these orders were cancelled, in their trails and for the feed.
+async fn note_cancelled(tx: &mut Tx<'_>, order_ids: &[Uuid], reason: Reason) -> Result<(), Failure> {
+    let steps = order_ids.iter().map(|&id| step(id, OrderStatus::Pending, OrderStatus::Cancelled, reason));
+    order_events::insert(tx, &steps.collect::<Vec<_>>()).await?;
+    let clients = orders::list_clients(tx, order_ids).await?;
+    tx.tell(clients.into_iter().map(|(order_id, client_id)| cancelled(order_id, client_id, reason)));
+    Ok(())
+}
+
+fn cancelled(order_id: Uuid, client_id: i64, reason: Reason) -> FeedItem {
+    FeedItem::of_order(FeedType::OrderCancelled, client_id, order_id, OrderStatus::Cancelled).because(reason.as_str())
 }
 
 fn step(order_id: Uuid, from: OrderStatus, to: OrderStatus, reason: Reason) -> Transition {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Error as DriverOrServer, Row};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::breaker::{Breaker, Doubt};
@@ -28,6 +29,8 @@ pub(super) struct Access {
     pub(super) breaker: Breaker,
     pub(super) troubles: Arc<Troubles>,
     pub(super) clock: Arc<Clock>,
+    /// Notified when a transaction has told the feed of something.
+    pub(super) told: Arc<Notify>,
 }
 
 /// The transaction that an attempt belongs to.
@@ -88,6 +91,9 @@ impl Access {
             Ok(Ok(committed)) => {
                 self.breaker.answered();
                 lost_connections.remove(0);
+                if tx.has_told {
+                    self.told.notify_one();
+                }
                 match tx.is_spent {
                     true => tx.conn.disconnect().await,
                     false => tx.conn.keep(),
@@ -97,6 +103,7 @@ impl Access {
             Ok(Err(failure)) => failure,
             Err(_) => return Err(self.timed_out(tx, began, committing).await),
         };
+        committing &= !tx.is_uncommitted;
         let was_dead = is_kept && !tx.answered && is_lost(&failure);
         let is_logged = self.judge(call.name, began, &failure);
         if clean_up(tx.conn, call.mode, is_sound(&failure, committing)).await {

@@ -47,8 +47,8 @@ impl Database {
         let pool = Pool::new(options, size);
         let breaker = Breaker::new(pool.clone());
         let lost_connections = LostConnections::new(pool.clone(), breaker.clone());
-        let (troubles, given_up, clock) = Default::default();
-        let access = Access { pool, share: Share::Requests, breaker, troubles, clock };
+        let (troubles, given_up, clock, told) = Default::default();
+        let access = Access { pool, share: Share::Requests, breaker, troubles, clock, told };
         Self { access, lost_connections, given_up }
     }
 
@@ -78,6 +78,11 @@ impl Database {
     /// Returns a connection of its own beside the pool.
     pub fn lone(&self) -> Lone {
         Lone::new(self.access.pool.options().clone(), Arc::clone(&self.access.clock))
+    }
+
+    /// Waits until a transaction of this instance has told the feed of something.
+    pub async fn told(&self) {
+        self.access.told.notified().await;
     }
 
     /// Returns the database's clock, as this instance knows it.

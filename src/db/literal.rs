@@ -47,6 +47,8 @@ pub enum Literal<'a> {
     Bytes(&'a [u8]),
     /// A word from a closed set of this program.
     Word(&'static str),
+    /// Text of visible ASCII characters without quotes of SQL and backslashes; see [`Literal::plain`].
+    Plain(&'a str),
     /// The clock, `NOW(6)`, a column of the same row, or another word of SQL.
     Code(&'static str),
     /// So many seconds after the clock or a column.
@@ -68,6 +70,14 @@ impl<'a> Literal<'a> {
     /// Returns the literal of a state's name.
     pub fn name(value: impl Named) -> Self {
         Self::Word(value.as_str())
+    }
+
+    /// Returns the literal of a text: as it is, if no character of it can mean anything to SQL, else as hex.
+    pub fn plain(text: &'a str) -> Self {
+        match text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\'' && byte != b'\\') {
+            true => Self::Plain(text),
+            false => Self::Bytes(text.as_bytes()),
+        }
     }
 
     /// Returns the literal of a text, NULL when it is missing.
@@ -95,7 +105,7 @@ impl Literal<'_> {
                 }
                 target.write_char('\'')
             }
-            Self::Word(word) => {
+            Self::Plain(word) | Self::Word(word) => {
                 target.write_char('\'')?;
                 target.write_str(word)?;
                 target.write_char('\'')

@@ -85,6 +85,11 @@ migrations! {
     62 "event_cancellations",
     63 "due_refunds",
     64 "charges_due_refunds",
+    65 "orders_client",
+    66 "feed_batches",
+    67 "feed",
+    68 "feed_begins",
+    69 "order_events_told",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

@@ -20,6 +20,7 @@ mod server;
 pub mod share;
 pub mod sql;
 pub mod tables;
+mod told;
 mod trouble;
 mod tx;
 pub mod views;

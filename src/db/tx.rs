@@ -13,6 +13,8 @@ use super::clock::Clock;
 use super::error::Failure;
 use super::lost_connection::ConnectionId;
 use super::pool::Lease;
+use super::told::Told;
+use crate::domain::FeedItem;
 
 /// The time that one attempt may take: longer than a lock wait, and short enough for a second one on another connection.
 const ATTEMPT: Duration = Duration::from_millis(2500);
@@ -36,6 +38,12 @@ pub struct Tx<'env> {
     after_unknown: bool,
     /// A read that travels with the COMMIT.
     look: Option<String>,
+    /// What is written with the COMMIT.
+    told: Told,
+    /// Whether the server refused what was sent with the COMMIT before it: nothing is committed then.
+    pub(super) is_uncommitted: bool,
+    /// Whether something was written for the feed, and committed.
+    pub(super) has_told: bool,
     /// Whether a response may still arrive on the connection: it must not be used again.
     pub(super) is_spent: bool,
     clock: Arc<Clock>,
@@ -87,6 +95,9 @@ impl Tx<'_> {
             answered: false,
             after_unknown,
             look: None,
+            told: Told::default(),
+            is_uncommitted: false,
+            has_told: false,
             is_spent: false,
             clock,
             environment: PhantomData,
@@ -205,14 +216,33 @@ impl Tx<'_> {
         self.look = Some(statement);
     }
 
+    /// Tells the feed of these events: they are written by the last statement before the COMMIT, in the same round trip. Rows that
+    /// are written earlier would be in another order than the transactions that wrote them.
+    pub fn tell(&mut self, items: impl IntoIterator<Item = FeedItem>) {
+        self.told.extend(items);
+    }
+
     /// Commits the transaction. Returns the rows of the read that travels with the COMMIT; `None` without one, and when the
     /// server could not run it.
     pub(super) async fn commit(&mut self) -> Result<Option<Vec<Row>>, Failure> {
-        let Some(look) = self.look.take() else {
-            self.conn.query_drop("COMMIT").await?;
-            return Ok(None);
+        let (told, look) = (self.told.statement(), self.look.take());
+        let statements = [told.as_deref(), Some("COMMIT"), look.as_deref()];
+        let text = statements.into_iter().flatten().collect::<Vec<_>>().join(";\n");
+        let mut result = match self.conn.query_iter(text).await {
+            Ok(result) => result,
+            Err(error) => {
+                self.is_uncommitted = told.is_some() && matches!(error, DriverOrServer::Server(_));
+                return Err(error.into());
+            }
         };
-        let mut result = self.conn.query_iter(format!("COMMIT;\n{look}")).await?;
+        if told.is_some() {
+            result.collect::<Row>().await?;
+            self.has_told = true;
+        }
+        if look.is_none() {
+            result.drop_result().await?;
+            return Ok(None);
+        }
         // the COMMIT has taken effect: whatever fails from here on is the read
         let read = timeout(LOOK, async {
             result.collect::<Row>().await?;

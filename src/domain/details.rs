@@ -87,6 +87,11 @@ impl Details {
         parts.into_iter().filter_map(part).collect()
     }
 
+    /// Returns the client that owns what has these details; 0: an anonymous caller.
+    pub fn client_id(details: Option<&Self>) -> i64 {
+        details.and_then(|details| details.owner.client_id).unwrap_or(0)
+    }
+
     /// Whether this caller may see what has these details; without any, it is an anonymous caller's.
     pub fn are_seen(details: Option<&Self>, caller: &Caller) -> bool {
         details.map_or_else(|| caller.sees(&Owner::default()), |details| caller.sees(&details.owner))

@@ -6,6 +6,7 @@ pub mod buyers;
 mod constant;
 mod echo;
 pub mod extensions;
+pub mod feed;
 pub mod headers;
 pub mod health;
 pub mod hold_bodies;
@@ -58,6 +59,7 @@ apis! {
     extensions::Extensions,
     issued_tickets::IssuedTickets,
     buyers::Buyers,
+    feed::Feed,
     payments::standard::StandardWebhook,
     payments::stripe::StripeWebhook,
     admin::Admin,

@@ -35,7 +35,8 @@ pub fn write_cursor(list: &str, place: impl Display) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(format!("{list}{place}"))
 }
 
-fn read_cursor<P: Display + FromStr>(list: &str, cursor: &str) -> Option<P> {
+/// Returns the place that a cursor of this list names; `None` when it is none.
+pub fn read_cursor<P: Display + FromStr>(list: &str, cursor: &str) -> Option<P> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
     let place: P = std::str::from_utf8(&bytes).ok()?.strip_prefix(list)?.parse().ok()?;
     (write_cursor(list, &place) == cursor).then_some(place)

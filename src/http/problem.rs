@@ -201,6 +201,7 @@ impl Problem {
                 "hold_id" => "invalid_hold_id",
                 "charge" => "invalid_charge",
                 "provider" => "invalid_provider",
+                "wait" => "invalid_wait",
                 "buyer" => "invalid_buyer",
                 "reference" => "invalid_reference",
                 "product_id" => "invalid_product_id",

@@ -10,6 +10,8 @@ pub(super) enum Tags {
     Holds,
     /// Orders, each made from a hold and paid by a provider.
     Orders,
+    /// What happened, in one order that never changes.
+    Feed,
     /// For the gates of events.
     Gate,
     /// Webhooks for payment providers.

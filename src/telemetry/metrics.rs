@@ -38,6 +38,10 @@ const INBOX_DEPTH: &str = "inbox.depth";
 const INBOX_OLDEST: &str = "inbox.oldest_unapplied_s";
 /// What ended with cancelled events, by `kind` (hold, order, refund: a due refund that was written).
 const EVENT_ENDED: &str = "events.ended";
+/// Events that got their positions in the feed.
+const FEED_EVENTS: &str = "feed.events";
+/// How long the oldest event without a position has waited for one, in seconds.
+const FEED_LAG: &str = "feed.lag_s";
 /// Rows that expired, by `kind` (hold, order).
 const EXPIRED: &str = "expiry.expired";
 /// The time from when a row was due until its units were given back, in ms, by `kind`.
@@ -146,6 +150,14 @@ pub(crate) fn event_ended(kind: &'static str, count: u64) {
     if count > 0 {
         counter!(EVENT_ENDED, "kind" => kind).increment(count);
     }
+}
+
+pub(crate) fn feed_told(events: i64) {
+    counter!(FEED_EVENTS).increment(u64::try_from(events).unwrap_or(0));
+}
+
+pub(crate) fn feed_waits(waited: Duration) {
+    gauge!(FEED_LAG).set(waited.as_secs_f64());
 }
 
 pub(crate) fn expired(kind: &'static str, lags: impl ExactSizeIterator<Item = Duration>) {

@@ -41,6 +41,13 @@ const READ_CLIENTS_AGAIN: Duration = Duration::from_millis(250);
 /// How often the gauges of the pool are sent.
 const GAUGE_EVERY: Duration = Duration::from_secs(1);
 
+/// The worker that numbers the feed rests this many times as long as a step took, and no longer than the second.
+const FEED_SHARE: u32 = 4;
+/// See [`FEED_SHARE`].
+const FEED_REST: Duration = Duration::from_millis(200);
+/// How often events of other instances are looked for while readers wait.
+const LOOK_FOR_FEED: Duration = Duration::from_millis(100);
+
 /// When the next step runs.
 enum Next {
     /// At once: there is more to do.
@@ -49,6 +56,8 @@ enum Next {
     After(Duration),
     /// After this time, or as soon as a payment event is queued for a worker.
     AfterOrQueued(Duration),
+    /// After this time, or as soon as this instance has told the feed of something.
+    AfterOrTold(Duration),
     /// After this time, because the step failed.
     Failed(Error, Duration),
 }
@@ -116,6 +125,7 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
     });
     work(app, tasks, stop, "count_limited_units", count_limited_units);
     work(app, tasks, stop, "end_events", end_events);
+    work(app, tasks, stop, "number_feed", number_feed);
     start_watching(app, tasks, stop);
 }
 
@@ -137,6 +147,17 @@ fn start_watching(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken)
 
 async fn count_limited_units(app: Arc<App>) -> Result<Next, Error> {
     Ok(if app.checkout.count_limited_units().await? { Next::Now } else { Next::After(NAP) })
+}
+
+/// Rests in proportion to the time that a step took, so that a step has many events when many happen.
+async fn number_feed(app: Arc<App>) -> Result<Next, Error> {
+    let began = Instant::now();
+    if app.checkout.number_feed().await? {
+        return Ok(Next::Now);
+    }
+    sleep((began.elapsed() * FEED_SHARE).min(FEED_REST)).await;
+    let is_awaited = app.checkout.feed_is_awaited();
+    Ok(Next::AfterOrTold(if is_awaited { LOOK_FOR_FEED } else { NAP }))
 }
 
 async fn end_events(app: Arc<App>) -> Result<Next, Error> {
@@ -183,13 +204,17 @@ where
     tasks.spawn(async move {
         let failures = Throttle::lasting();
         while !stop.is_cancelled() {
-            let mut wakes = false;
+            let (mut wakes, mut hears) = (false, false);
             let stepped = AssertUnwindSafe(step(Arc::clone(&app))).catch_unwind().await;
             let pause = match stepped.map(|next| next.unwrap_or_else(|error| Next::Failed(error, NAP))) {
                 Ok(Next::Now) => continue,
                 Ok(Next::After(pause)) => pause,
                 Ok(Next::AfterOrQueued(pause)) => {
                     wakes = true;
+                    pause
+                }
+                Ok(Next::AfterOrTold(pause)) => {
+                    hears = true;
                     pause
                 }
                 Err(_) => {
@@ -211,6 +236,7 @@ where
             tokio::select! {
                 () = sleep(pause) => {}
                 () = app.checkout.event_queued(), if wakes => {}
+                () = app.checkout.feed_told(), if hears => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -225,7 +251,7 @@ mod tests {
     fn a_sweep_rests_in_proportion_to_its_read_time_also_when_the_read_failed() {
         let pause = |swept, took| match after_sweep(swept, Duration::from_millis(took)) {
             Next::After(pause) | Next::Failed(_, pause) => pause,
-            Next::Now | Next::AfterOrQueued(_) => Duration::ZERO,
+            Next::Now | Next::AfterOrQueued(_) | Next::AfterOrTold(_) => Duration::ZERO,
         };
         let failed = || Err(Error::Unavailable("timeout".to_owned()));
         assert_eq!(pause(Ok(true), 20), Duration::from_millis(200));

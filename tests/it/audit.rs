@@ -149,6 +149,21 @@ impl Scene {
                     "INSERT INTO tickets (order_id, product_id, unit, event_id, code) VALUES ({paid}, {spare_product}, 1, 1, '1')"
                 ),
             ),
+            damage(
+                Kind::TransitionNotTold,
+                &self.paid.1,
+                format!(
+                    "DELETE FROM feed_batches WHERE events LIKE '%order.paid%' AND events LIKE '%{}%'",
+                    self.paid.1
+                ),
+            ),
+            damage(Kind::TransitionNotTold, &self.paid.1, paying_row("told = NULL")),
+            damage(
+                Kind::FeedGap,
+                "7",
+                "UPDATE feed_batches SET position = 7 WHERE items = 1 ORDER BY id LIMIT 1".to_owned(),
+            ),
+            damage(Kind::FeedPositionWrong, "feed", "UPDATE feed SET position = position + 1".to_owned()),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("created", "NULL")),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("stock", "'{}'")),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("changed", "NULL")),
@@ -302,9 +317,11 @@ async fn forget_everything(shop: &Shop) {
         "event_cancellations",
         "due_refunds",
         "tickets",
+        "feed_batches",
     ] {
         shop.execute(&format!("DELETE FROM {table}")).await;
     }
+    shop.execute("UPDATE feed SET position = 0, safe = 0").await;
     shop.execute("UPDATE products SET kind = NULL WHERE kind IS NOT NULL").await;
     shop.execute("UPDATE products SET reserved = 0, max_per_buyer = NULL, limit_state = NULL").await;
 }

@@ -21,6 +21,7 @@ mod document;
 mod door;
 mod expiry;
 mod expiry_damage;
+mod feed;
 mod history;
 mod idempotency;
 mod idempotency_cuts;

@@ -8,6 +8,7 @@
 //! versions of rows that the database keeps meanwhile.
 
 mod endings;
+mod feed;
 mod pace;
 pub mod report;
 mod seats;
@@ -116,6 +117,7 @@ async fn look_at_everything(tx: &mut Tx<'_>) -> Result<Report, Failure> {
         charges: audit.add_up_charges(tx).await?,
     };
     audit.look_at_trails_of_products(tx).await?;
+    audit.add_up_feed(tx).await?;
     if !audit.sums.add_up() {
         audit.name_what_is_wrong(tx).await?;
     }
@@ -250,6 +252,7 @@ impl Audit {
             rows += sum.rows;
             self.sums.odd += sum.odd;
             self.sums.transitions += sum.rows;
+            self.sums.told += sum.told;
             self.sums.successes -= sum.paid;
             self.sums.failures -= sum.failed;
             // each paid transition has its own charge
@@ -362,6 +365,9 @@ impl Audit {
             (0, 0) => 0,
             _ => self.compare_counters(tx).await?,
         };
+        if self.sums.told != 0 {
+            named += self.compare_told(tx).await?;
+        }
         for table in [&HOLDS, &ORDERS, &TRANSITIONS, &EVENTS, &CHARGES] {
             let mut first = Some(table.first());
             while let Some(page) = self.next_page(tx, table, &mut first).await? {

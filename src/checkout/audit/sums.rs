@@ -19,6 +19,8 @@ pub(super) struct Sums {
     pub(super) counted: i64,
     /// The same, weighed by the counters' ids.
     pub(super) weighed: i64,
+    /// Transitions that were told, less those that the feed has.
+    pub(super) told: i64,
 }
 
 impl Sums {

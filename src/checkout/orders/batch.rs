@@ -378,7 +378,9 @@ fn tickets(rows: &[HoldLine]) -> OrderTickets {
 }
 
 fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> Placed {
-    let Draft { order_id, hold_id, total_minor, currency, details, ttl_seconds, tickets, .. } = draft(request, &items);
+    let draft = draft(request, &items);
+    let client_id = draft.client_id();
+    let Draft { order_id, hold_id, total_minor, currency, details, ttl_seconds, tickets, .. } = draft;
     let order = Order {
         id: order_id,
         hold_id,
@@ -391,6 +393,7 @@ fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> 
         refunded_currency: None,
         restocked: false,
         tickets,
+        client_id,
     };
     Placed { order, details, items, replayed: false }
 }

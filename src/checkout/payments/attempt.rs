@@ -7,14 +7,17 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::receipt::{Delivery, Receipt};
-use super::settlement::{Resolved, Stock, apply, give_up, resolve};
+use super::settlement::{Resolved, Stock, apply, give_up, money_of, resolve};
 use crate::checkout::holds::expiry;
 use crate::db::door::{Database, Tx};
 use crate::db::error::{Error, Failure};
+use crate::db::tables::charges::Money;
 use crate::db::tables::payment_events::{self, Beginning, Stored};
 use crate::db::tables::{holds, payment_event_deliveries, payment_event_quarantines, products};
 use crate::domain::retry::pause_after;
-use crate::domain::{Meaning, Named as _, Outcome, PaymentEvent, Quarantine, Reference, Refusal};
+use crate::domain::{
+    Audience, Details, FeedItem, FeedType, Meaning, Named as _, Outcome, PaymentEvent, Quarantine, Reference, Refusal,
+};
 use crate::telemetry;
 
 /// Where an event to be applied comes from.
@@ -87,6 +90,7 @@ async fn attempt(database: &Database, source: Source<'_>, stock: Stock) -> Resul
                 if let Outcome::Quarantined(quarantine) | Outcome::NotSold(quarantine) = &outcome {
                     payment_event_quarantines::insert(tx, event_id, quarantine).await?;
                 }
+                tell(tx, &event, &outcome).await?;
                 let receipt = Receipt { event_id, status, duplicate: false, order_status };
                 // the answer of a success that pays its order needs no row: it follows from the event
                 let plain = event.meaning == Meaning::Succeeded && outcome == Outcome::Applied;
@@ -104,6 +108,35 @@ async fn attempt(database: &Database, source: Source<'_>, stock: Stock) -> Resul
         }
         receipt
     }))
+}
+
+/// Tells the feed of money that pays for no order, or that waits for an operator. The transitions of orders tell of themselves.
+async fn tell(tx: &mut Tx<'_>, event: &Stored, outcome: &Outcome) -> Result<(), Failure> {
+    let (kind, reason) = match outcome {
+        Outcome::Quarantined(quarantine) => (FeedType::PaymentQuarantined, Some(quarantine.reason.as_str())),
+        Outcome::NotSold(quarantine) => (FeedType::PaymentRefundDue, Some(quarantine.reason.as_str())),
+        Outcome::RefundDue => (FeedType::PaymentRefundDue, None),
+        Outcome::Applied | Outcome::Ignored | Outcome::Parked | Outcome::Dead => return Ok(()),
+    };
+    let order = match resolve(tx, event.reference).await? {
+        Resolved::Order(order) => Some(order),
+        Resolved::Missing | Resolved::Contradiction(_) => None,
+    };
+    let item = match (&order, event.reference.hold_id) {
+        (Some(order), _) => FeedItem::of_order(kind, order.client_id, order.id, order.status),
+        (None, None) => FeedItem::new(kind, Audience::Operators),
+        (None, Some(hold_id)) => match holds::find(tx, hold_id).await?.first() {
+            Some(row) => FeedItem::new(kind, Audience::Client(Details::client_id(row.details.as_deref()))),
+            None => FeedItem::new(kind, Audience::Operators),
+        },
+    };
+    let Money { amount_minor, currency } = money_of(event, order.as_deref());
+    let item = item.by_payment(event.id).with_amount(amount_minor, currency);
+    tx.tell([match reason {
+        Some(reason) => item.because(reason),
+        None => item,
+    }]);
+    Ok(())
 }
 
 fn report_quarantine(event_id: i64, Quarantine { reason, expected, got }: &Quarantine) {

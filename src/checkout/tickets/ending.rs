@@ -7,7 +7,7 @@
 //! payment would take the units again. So the second stage, one walk over the event's holds by id, finds every paid order, and its
 //! place never passes one that appears later. A refund that comes meanwhile locks the charge, as the walk does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt as _;
@@ -19,9 +19,11 @@ use crate::checkout::state::Checkout;
 use crate::checkout::transition;
 use crate::db::tables::due_refunds::{self, NewDue, Paid};
 use crate::db::tables::event_cancellations::{self, Cancellation, Done, Stage};
-use crate::db::tables::{charges, events, holds, products, tickets};
+use crate::db::tables::order_events::Reason;
+use crate::db::tables::{charges, events, holds, orders, products, tickets};
 use crate::db::{Failure, Tx};
 use crate::domain::due_refund::{Share, due};
+use crate::domain::{FeedItem, FeedType, Named as _, OrderStatus};
 use crate::telemetry;
 
 /// What one step may take, in rows.
@@ -151,8 +153,27 @@ async fn write(tx: &mut Tx<'_>, event_id: i64, page: &[Paid], new: &[NewDue]) ->
     }
     let order_ids: BTreeSet<Uuid> = page.iter().filter_map(|row| row.order.as_ref()).map(|order| order.id).collect();
     if !order_ids.is_empty() {
-        tickets::void(tx, &order_ids.into_iter().collect::<Vec<_>>(), Some(event_id)).await?;
+        let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
+        let voided = tickets::void(tx, &order_ids, Some(event_id)).await?;
+        tell(tx, &order_ids, new, voided > 0).await?;
     }
+    Ok(())
+}
+
+/// Tells the feed of due refunds, and of the tickets of these orders if they were made void.
+async fn tell(tx: &mut Tx<'_>, order_ids: &[Uuid], new: &[NewDue], voided: bool) -> Result<(), Failure> {
+    let clients: HashMap<Uuid, i64> = orders::list_clients(tx, order_ids).await?.into_iter().collect();
+    let item = |kind, order_id| {
+        let client_id = clients.get(&order_id).copied().unwrap_or_default();
+        FeedItem::of_order(kind, client_id, order_id, OrderStatus::Paid).because(Reason::EventCancelled.as_str())
+    };
+    if voided {
+        tx.tell(order_ids.iter().map(|&order_id| item(FeedType::TicketVoided, order_id)));
+    }
+    tx.tell(new.iter().map(|due| {
+        let told = item(FeedType::PaymentRefundDue, due.order_id).by_payment(due.charge_event_id);
+        told.with_amount(due.amount_minor, due.currency.clone())
+    }));
     Ok(())
 }
 

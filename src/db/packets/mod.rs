@@ -3,6 +3,7 @@
 
 pub mod counters;
 pub mod keys;
+pub mod number_feed;
 pub mod pay_orders;
 pub mod place_orders;
 pub mod seat_cart;

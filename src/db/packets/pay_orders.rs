@@ -14,11 +14,13 @@ use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
 use crate::db::literal::{Literal, rows};
 use crate::db::sql;
-use crate::db::tables::order_events::Reason;
+use crate::db::tables::order_events::{Reason, TOLD};
 use crate::db::tables::orders::Order;
 use crate::db::tables::tickets::{self, NewTicket};
 use crate::db::tables::{holds, orders, payment_events, seats};
-use crate::domain::{ChargeStatus, EventStatus, OrderStatus, OrderTickets, PaymentEvent, Reference};
+use crate::domain::{
+    ChargeStatus, EventStatus, FeedItem, FeedType, OrderStatus, OrderTickets, PaymentEvent, Reference,
+};
 
 /// A success whose order is pending.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +96,12 @@ impl Packet for PayOrders<'_> {
     }
 
     fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
-        one_trip(self, tx).boxed()
+        async move {
+            let event_ids = one_trip(self, tx).await?;
+            tx.tell(told(&self.successes, |success| event_ids.get(&success.event.idempotency_key).copied()));
+            Ok(event_ids)
+        }
+        .boxed()
     }
 
     fn list_touched(&self, _known: bool) -> Option<String> {
@@ -161,7 +168,12 @@ impl Packet for ApplyPayments<'_> {
     }
 
     fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
-        one_trip(self, tx).boxed()
+        async move {
+            one_trip(self, tx).await?;
+            tx.tell(told(&self.successes, |success| success.event_id));
+            Ok(())
+        }
+        .boxed()
     }
 
     fn list_touched(&self, _known: bool) -> Option<String> {
@@ -201,6 +213,21 @@ fn pay(successes: &[Success<'_>], step: u64) -> Vec<String> {
         statements.push(seats::mark_sold_all(&with_seats));
     }
     statements
+}
+
+/// Returns what the feed is told of these payments.
+fn told(successes: &[Success<'_>], event_id: impl Fn(&Success<'_>) -> Option<i64>) -> impl Iterator<Item = FeedItem> {
+    successes.iter().flat_map(move |success| {
+        let Success { order, tickets, .. } = success;
+        let item = |kind| FeedItem::of_order(kind, order.client_id, order.id, OrderStatus::Paid);
+        let paid = item(FeedType::OrderPaid);
+        let paid = match event_id(success) {
+            Some(event_id) => paid.by_payment(event_id),
+            None => paid,
+        };
+        let issued = item(FeedType::TicketIssued).with_tickets(tickets.len() as u64);
+        [paid].into_iter().chain((!tickets.is_empty()).then_some(issued))
+    })
 }
 
 /// Returns the tickets of all orders.
@@ -351,6 +378,7 @@ fn insert_trails(successes: &[Success<'_>], step: u64) -> String {
             Literal::text(&event.provider_timestamp),
             Literal::text(&event.source),
             Literal::text(&event.correlation_id),
+            TOLD,
         ]
     });
     sql::order_events::InsertAllPaid { rows: rows(values) }.text()
@@ -403,6 +431,7 @@ mod tests {
             refunded_currency: None,
             restocked: false,
             tickets: OrderTickets::None,
+            client_id: 0,
         };
         let short_key = PaymentEvent { txn_id: event.txn_id.clone(), ..bare.clone() };
         for event in [event, bare, short_key] {

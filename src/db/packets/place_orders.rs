@@ -18,7 +18,7 @@ use crate::db::literal::{Literal, rows};
 use crate::db::sql;
 use crate::db::tables::order_events::{self, Reason, Transition};
 use crate::db::tables::{holds, orders, owners, payment_events};
-use crate::domain::{Details, OrderStatus, OrderTickets};
+use crate::domain::{Details, FeedItem, FeedType, OrderStatus, OrderTickets};
 
 /// What one order adds to the packet at most, in bytes, without the row of its owner and that of a counter.
 pub const ROW_BYTES: usize = 384;
@@ -50,6 +50,13 @@ pub struct Draft {
     pub changes: i64,
     /// What it has of ticket types.
     pub tickets: OrderTickets,
+}
+
+impl Draft {
+    /// Returns the client that owns it; 0: an anonymous caller.
+    pub fn client_id(&self) -> i64 {
+        Details::client_id(self.details.as_deref())
+    }
 }
 
 /// What all orders of one batch have in common.
@@ -85,7 +92,7 @@ impl<'a> PlaceOrders<'a> {
         Self { drafts, ttl_seconds, keys }
     }
 
-    fn row<'d>(&self, draft: &'d Draft) -> [Literal<'d>; 6] {
+    fn row<'d>(&self, draft: &'d Draft) -> [Literal<'d>; 7] {
         [
             Literal::Id(draft.order_id),
             Literal::Id(draft.hold_id),
@@ -93,6 +100,7 @@ impl<'a> PlaceOrders<'a> {
             Literal::Bytes(draft.currency.as_bytes()),
             Literal::Code("NOW(6)"),
             Literal::Later("created_at", draft.ttl_seconds.unwrap_or(self.ttl_seconds)),
+            Literal::Number(draft.client_id()),
         ]
     }
 
@@ -101,9 +109,9 @@ impl<'a> PlaceOrders<'a> {
             return sql::orders::Insert { rows: rows(self.drafts.iter().map(|draft| self.row(draft))) }.text();
         }
         let row = |draft| {
-            let [id, hold, total, currency, created, pay_by] = self.row(draft);
+            let [id, hold, total, currency, created, pay_by, client] = self.row(draft);
             let seats = draft.tickets.has_seats().map_or(Literal::Null, |seats| Literal::Number(seats.into()));
-            [id, hold, total, currency, created, pay_by, seats]
+            [id, hold, total, currency, created, pay_by, client, seats]
         };
         sql::orders::InsertWithSeats { rows: rows(self.drafts.iter().map(row)) }.text()
     }
@@ -202,7 +210,15 @@ impl Packet for PlaceOrders<'_> {
     type Outcome = Option<PlacedAt>;
 
     fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
-        one_trip(self, tx).boxed()
+        async move {
+            let placed = one_trip(self, tx).await?;
+            let created = |draft: &Draft| {
+                FeedItem::of_order(FeedType::OrderCreated, draft.client_id(), draft.order_id, OrderStatus::Pending)
+            };
+            tx.tell(self.drafts.iter().map(created));
+            Ok(placed)
+        }
+        .boxed()
     }
 
     fn list_touched(&self, known: bool) -> Option<String> {

@@ -8,6 +8,8 @@ pub mod clients;
 pub mod due_refunds;
 pub mod event_cancellations;
 pub mod events;
+pub mod feed;
+pub mod feed_batches;
 pub mod holds;
 pub mod idempotency_keys;
 pub mod order_events;

@@ -79,6 +79,9 @@ pub struct TrailEntry {
     pub correlation_id: Option<String>,
 }
 
+/// What a row says whose transaction tells the feed of it.
+pub const TOLD: Literal<'static> = Literal::Number(1);
+
 /// Returns the statement that writes transitions that no payment event caused.
 pub fn insert_all(transitions: &[Transition]) -> String {
     let values = transitions.iter().map(|transition| {
@@ -87,6 +90,7 @@ pub fn insert_all(transitions: &[Transition]) -> String {
             transition.from.map_or(Literal::Null, Literal::name),
             Literal::name(transition.to),
             Literal::name(transition.reason),
+            TOLD,
         ]
     });
     sql::order_events::Insert { rows: rows(values) }.text()

@@ -45,9 +45,18 @@ pub struct Order {
     pub restocked: bool,
     /// What it has of ticket types.
     pub tickets: OrderTickets,
+    /// The client that owns it, or whose hold it was made of; 0: an anonymous caller's.
+    pub client_id: i64,
 }
 
 impl Order {
+    /// Returns the order as a refund leaves it.
+    #[must_use]
+    pub fn after(&self, refunded: &Refunded) -> Self {
+        let Refunded { status, refunded_minor, ref refunded_currency, restocked } = *refunded;
+        Self { status, refunded_minor, refunded_currency: refunded_currency.clone(), restocked, ..self.clone() }
+    }
+
     /// Returns how much of the total was given back, in minor units of the order's currency. Parts of a charge in another
     /// currency do not count until all of it was given back.
     pub fn refunded_of_total(&self) -> i64 {
@@ -92,6 +101,7 @@ fn order(row: &Row) -> Result<Order, Failure> {
         refunded_currency: column(row, "refunded_currency")?,
         restocked: column(row, "restocked")?,
         tickets: OrderTickets::stored(column(row, "seats")?),
+        client_id: column(row, "client")?,
     })
 }
 
@@ -140,6 +150,12 @@ pub async fn find_by_hold(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Option<Order
 /// Lists the orders of these holds; holds without an order are left out.
 pub async fn list_by_hold(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<Vec<Order>, Failure> {
     tx.rows_text(&sql::orders::FindByHold { ids: ids(hold_ids) }.text()).await?.iter().map(order).collect()
+}
+
+/// Lists whose these orders are; 0: an anonymous caller's.
+pub async fn list_clients(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<(Uuid, i64)>, Failure> {
+    let found: Vec<(Vec<u8>, i64)> = tx.rows_text(&sql::orders::ListClients { ids: ids(order_ids) }.text()).await?;
+    found.into_iter().map(|(order_id, client_id)| Ok((id(&order_id)?, client_id))).collect()
 }
 
 /// Returns the statement that marks pending orders paid.

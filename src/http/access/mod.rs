@@ -3,6 +3,7 @@
 
 pub mod buyer;
 pub mod credentials;
+pub mod feed_reader;
 pub mod redeemer;
 pub mod schemes;
 pub mod taker;
@@ -39,6 +40,8 @@ pub(crate) enum Access {
     Shop,
     /// Storefronts and their buyers, with a token.
     TokenHolder,
+    /// Storefronts, not their buyers.
+    Storefront,
     /// Payment providers.
     Provider,
     /// Gates.
@@ -51,7 +54,7 @@ impl Access {
     fn admits(self, caller: &Caller, storefront: StorefrontMode) -> bool {
         match (self, caller.role()) {
             (_, Some(Role::Admin)) => true,
-            (Self::Shop | Self::TokenHolder, Some(Role::Storefront)) => true,
+            (Self::Shop | Self::TokenHolder | Self::Storefront, Some(Role::Storefront)) => true,
             (Self::Provider, Some(Role::Provider)) => true,
             (Self::Gate, Some(Role::Gate)) => true,
             (Self::TokenHolder, None) => !caller.is_anonymous(),
@@ -63,7 +66,9 @@ impl Access {
     /// Returns what a request without a sufficient token must send.
     fn demand(self) -> &'static str {
         match self {
-            Self::Shop | Self::TokenHolder => "Send the token of a storefront: `Authorization: Bearer …`.",
+            Self::Shop | Self::TokenHolder | Self::Storefront => {
+                "Send the token of a storefront: `Authorization: Bearer …`."
+            }
             Self::Provider => "Send the token of a provider: `Authorization: Bearer …`.",
             Self::Gate => "Send the token of a gate: `Authorization: Bearer …`.",
             Self::Operator => "Operators must send their token: `Authorization: Bearer …`.",

@@ -17,6 +17,8 @@ enum For {
     Shop,
     /// Storefronts and buyers with a token, and operators.
     Owners,
+    /// Storefronts, not their buyers, and operators.
+    Storefronts,
     /// Gates and operators.
     Gates,
     /// Operators.
@@ -26,7 +28,8 @@ enum For {
 }
 
 /// A row for each operation of the document.
-const ROUTES: [(&str, &str, For); 51] = [
+const ROUTES: [(&str, &str, For); 52] = [
+    ("GET", "/api/feed", For::Storefronts),
     ("GET", "/api/holds", For::Owners),
     ("GET", "/api/orders", For::Owners),
     ("GET", "/api/products", For::Shop),
@@ -106,10 +109,13 @@ impl For {
         match (self, kind) {
             (Self::All, _) | (_, Admin | Operator) => None,
             (_, Wrong | Revoked) => Some(401),
-            (Self::Shop | Self::Owners, Storefront | Buyer) | (Self::Gates, Gate) => None,
+            (Self::Shop | Self::Owners, Storefront | Buyer) | (Self::Storefronts, Storefront) | (Self::Gates, Gate) => {
+                None
+            }
             (Self::Shop, Anonymous) if storefront == StorefrontMode::Open => None,
             (_, Anonymous) => Some(401),
             (Self::Shop | Self::Owners, Provider | Gate)
+            | (Self::Storefronts, Buyer | Provider | Gate)
             | (Self::Gates, Storefront | Buyer | Provider)
             | (Self::Operators, Storefront | Buyer | Provider | Gate) => Some(403),
         }
@@ -200,6 +206,7 @@ async fn check_document(api: &Bare) {
             let stated: &[&str] = match row.map(|row| row.2) {
                 Some(For::Shop) => &["storefront", "buyer", "operator", ""],
                 Some(For::Owners) => &["storefront", "buyer", "operator"],
+                Some(For::Storefronts) => &["storefront", "operator"],
                 Some(For::Gates) => &["gate", "operator"],
                 Some(For::Operators) => &["operator"],
                 Some(For::All) if path == "/api/payments/webhook" => &["provider", ""],

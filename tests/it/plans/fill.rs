@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::rows::{
     buyer_units, charges, client_keys, client_trail, clients, deliveries, due_refunds, event_cancellations,
-    event_operators, events, hold_owners, holds, keys, links, numbers, objects, order_events, order_owners, orders,
-    organizers, product_trail, products, quarantines, seats, ticket_events, tickets, trail,
+    event_operators, events, feed_batches, hold_owners, holds, keys, links, numbers, objects, order_events,
+    order_owners, orders, organizers, product_trail, products, quarantines, seats, ticket_events, tickets, trail,
 };
 use crate::support::server::{TestDatabase, connect};
 
@@ -86,6 +86,12 @@ pub(super) const KEYS: Range<i64> = 1..203_001;
 /// See [`KEYS`].
 pub(super) const OLD_KEYS: Range<i64> = 203_001..205_001;
 pub(super) const LATE_KEYS: Range<i64> = 205_001..305_001;
+
+/// Rows of the feed, with two events each: those from [`LATE_TOLD`] on have no position, the late ones get theirs by
+/// [`World::settle_late`].
+pub(super) const TOLD: Range<i64> = 1..302_001;
+/// See [`TOLD`].
+pub(super) const LATE_TOLD: Range<i64> = 200_001..300_001;
 
 /// Clients that are not revoked, each with four keys; the others up to [`ROWS`] are revoked.
 pub(super) const LIVE_CLIENTS: Range<i64> = 1..2_001;
@@ -187,7 +193,15 @@ impl World {
             vec![holds(), products(), product_trail(), hold_owners(), charges(), links(), objects()],
             vec![orders(), order_owners(), order_events(), keys()],
             vec![clients(), client_keys(), client_trail(), event_operators(), buyer_units()],
-            vec![organizers(), ticket_events(), seats(), tickets(), event_cancellations(), due_refunds()],
+            vec![
+                feed_batches(),
+                organizers(),
+                ticket_events(),
+                seats(),
+                tickets(),
+                event_cancellations(),
+                due_refunds(),
+            ],
         ];
         let groups = groups.map(|group| world.run(group));
         futures_util::future::join_all(groups).await;
@@ -289,6 +303,7 @@ impl World {
             vec![
                 "DELETE FROM idempotency_keys WHERE created_at < @now - INTERVAL 60 HOUR".to_owned(),
                 format!("DELETE FROM unmatched_objects WHERE event_id < {}", LATE_OBJECTS.end),
+                update("feed_batches", "id", &LATE_TOLD, numbers(&LATE_TOLD), "position = 2 * id"),
             ],
         ];
         futures_util::future::join_all(groups.map(|group| self.run(group))).await;
@@ -297,7 +312,8 @@ impl World {
 }
 
 /// The large tables, each with one of its columns.
-pub(super) const TABLES: [(&str, &str); 23] = [
+pub(super) const TABLES: [(&str, &str); 24] = [
+    ("feed_batches", "id"),
     ("organizers", "id"),
     ("events", "id"),
     ("seats", "product_id"),

@@ -136,14 +136,26 @@ pub(super) fn orders() -> String {
     let (late, overdue, later) = (moment(LATE_SECONDS), moment(OVERDUE_SECONDS), moment(3_600));
     let pay_by = by_range(&[(&LATE_ORDERS, &late), (&OVERDUE_ORDERS, &overdue), (&PENDING, &later)], &moment(-200_000));
     format!(
-        "INSERT INTO orders (id, hold_id, status, total_minor, currency, created_at, pay_by, refunded_minor)
-         SELECT {id}, {hold}, {status}, 4999, 'EUR', {created}, {pay_by}, {refunded}
+        "INSERT INTO orders (id, hold_id, status, total_minor, currency, created_at, pay_by, refunded_minor, client_id)
+         SELECT {id}, {hold}, {status}, 4999, 'EUR', {created}, {pay_by}, {refunded}, IF(i % 2 = 0, 0, NULL)
          FROM numbers WHERE i < {end} ORDER BY i",
         id = id_of("i", 2),
         hold = id_of("i", 1),
         created = moment(-200_000),
         refunded = by_range(&[(&REFUNDED, "4999")], "0"),
         end = LATE_ORDERS.end,
+    )
+}
+
+/// Every second row is of one client.
+pub(super) fn feed_batches() -> String {
+    format!(
+        "INSERT INTO feed_batches (id, client_id, position, items, transitions, created_at, batch, events)
+         SELECT i, IF(i % 2 = 0, 1, 2 + i % 5000), IF(i < {}, 2 * i, NULL), 2, 2, {}, {}, '[]' FROM numbers WHERE {} ORDER BY i",
+        LATE_TOLD.start,
+        moment(-200_000),
+        id_of("i", 3),
+        within(&TOLD),
     )
 }
 

@@ -16,6 +16,10 @@ macro_rules! kinds {
                 /// Its seats are not as many as its stock, or those that are not free not as many as its reserved units (a ticket
                 /// type, by its product).
                 SeatsNotConserved = "seats_not_conserved",
+                /// Its transitions and the events of the feed differ (an order).
+                TransitionNotTold = "transition_not_told",
+                /// Its events with positions are not as many as its positions (the feed).
+                FeedPositionWrong = "feed_position_wrong",
                 /// The sums disagree, and no check finds a wrong row (all tables).
                 SumsDisagree = "sums_disagree",
             }
@@ -26,7 +30,12 @@ macro_rules! kinds {
             pub(super) fn statement(self) -> Option<&'static str> {
                 match self {
                     $(Self::$variant => Some(sql::audit::$statement),)+
-                    Self::UnitsNotConserved | Self::CounterWrong | Self::SeatsNotConserved | Self::SumsDisagree => None,
+                    Self::UnitsNotConserved
+                    | Self::CounterWrong
+                    | Self::SeatsNotConserved
+                    | Self::TransitionNotTold
+                    | Self::FeedPositionWrong
+                    | Self::SumsDisagree => None,
                 }
             }
         }
@@ -105,4 +114,6 @@ kinds! {
     TicketsDiffer = "tickets_differ" TICKETS_DIFFER,
     /// A ticket of it is for no unit of it, or for another event or seat, or its times do not fit its state (an order).
     TicketWrong = "ticket_wrong" TICKET_WRONG,
+    /// Its events do not follow others (a row of the feed, by the position of its last event).
+    FeedGap = "feed_gap" FEED_GAP,
 }

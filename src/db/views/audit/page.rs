@@ -214,6 +214,14 @@ pub const ORDERS_WITH_TICKETS: Table = Table {
     own_checks: &[Kind::TicketsDiffer],
 };
 
+/// The feed.
+pub const FEED: Table = Table {
+    find_page: sql::audit::FIND_PAGE_OF_FEED,
+    kind_of_key: KindOfKey::Number,
+    checks: &[],
+    own_checks: &[Kind::FeedGap],
+};
+
 /// Tickets, by order; a page ends between two orders.
 pub const TICKETS: Table = Table {
     find_page: sql::audit::FIND_PAGE_OF_TICKETS,
@@ -243,6 +251,14 @@ impl Page {
         let mut params = self.first.params("first_counter");
         params.extend(self.last.params("last_counter"));
         params
+    }
+
+    /// Returns whether a row with this id may be on the page.
+    pub fn has(&self, id: Uuid) -> bool {
+        match (&self.first, &self.last) {
+            (Key::Id(first), Key::Id(last)) => (*first..=*last).contains(&id),
+            _ => false,
+        }
     }
 
     /// Returns where the next page begins; `None` after the last page.

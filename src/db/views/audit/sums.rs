@@ -146,12 +146,15 @@ pub struct TransitionSum {
     pub failed: i64,
     /// How many have no cause that explains them.
     pub odd: i64,
+    /// How many were told.
+    pub told: i64,
 }
 
 /// Sums up the transitions of a page, with their events, charges and orders.
 pub async fn sum_transitions(tx: &mut Tx<'_>, page: &Page) -> Result<TransitionSum, Failure> {
-    let (rows, paid, failed, explained): (i64, i64, i64, i64) = only(tx, sql::audit::SUM_TRANSITIONS, page).await?;
-    Ok(TransitionSum { rows, paid, failed, odd: rows - explained })
+    let (rows, paid, failed, explained, told): (i64, i64, i64, i64, i64) =
+        only(tx, sql::audit::SUM_TRANSITIONS, page).await?;
+    Ok(TransitionSum { rows, paid, failed, odd: rows - explained, told })
 }
 
 /// The events of a page.

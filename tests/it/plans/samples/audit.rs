@@ -55,7 +55,10 @@ pub(super) fn audit(verb: &str, rows: i64) -> Option<Vec<Sample>> {
         "find_page_of_holds" => vec![from(bytes(Uuid::nil())), from(bytes(hold(100_000)))],
         "find_page_of_orders" => vec![from(bytes(Uuid::nil())), from(bytes(order(100_000)))],
         "find_page_of_charges" => vec![from_name("", ""), from_name("default", "charge 150001")],
-        "find_page_of_order_events" | "find_page_of_payment_events" | "find_page_of_product_trail" => {
+        "find_page_of_feed"
+        | "find_page_of_order_events"
+        | "find_page_of_payment_events"
+        | "find_page_of_product_trail" => {
             vec![from(i64::MIN.into()), from(100_000.into())]
         }
         "list_products" => vec![hits(rows).bind("first", i64::MIN).bind("limit", rows)],
@@ -74,6 +77,7 @@ pub(super) fn audit(verb: &str, rows: i64) -> Option<Vec<Sample>> {
         | "order_without_hold"
         | "order_deadline_too_late"
         | "order_total_mismatch"
+        | "list_told"
         | "sum_totals"
         | "sum_trails"
         | "sum_units"
@@ -84,6 +88,8 @@ pub(super) fn audit(verb: &str, rows: i64) -> Option<Vec<Sample>> {
         "applied_event_without_effect"
         | "event_never_due"
         | "event_settled_wrongly"
+        | "feed_gap"
+        | "list_feed"
         | "product_trail_broken"
         | "success_dead"
         | "success_ignored_wrongly"
@@ -91,6 +97,7 @@ pub(super) fn audit(verb: &str, rows: i64) -> Option<Vec<Sample>> {
         | "success_without_order"
         | "sum_due_charges"
         | "sum_events"
+        | "sum_feed"
         | "sum_product_trail"
         | "sum_transitions"
         | "sum_waiting_successes"

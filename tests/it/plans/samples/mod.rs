@@ -4,6 +4,7 @@ mod audit;
 mod checkout;
 mod clients;
 mod ending;
+mod feed;
 mod limits;
 mod owners;
 mod payments;
@@ -311,6 +312,7 @@ fn pay(rows: i64) -> Vec<String> {
         refunded_currency: None,
         restocked: false,
         tickets: OrderTickets::None,
+        client_id: 0,
     };
     let pairs: Vec<(PaymentEvent, Order)> = some(&PENDING, rows)
         .map(|number| (payment(fill::order(number), &format!("new {number}")), order(number)))
@@ -363,6 +365,8 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
             .or_else(|| tickets::holds(verb, at))
             .or_else(|| ending::holds(verb, at)),
         "orders" => checkout::orders(verb, at).or_else(|| tickets::orders(verb, at)),
+        "feed_batches" => feed::feed_batches(verb, at),
+        "feed" => feed::feed(verb, at),
         "hold_owners" => owners::of_holds(verb, at),
         "order_owners" => owners::of_orders(verb, at),
         "order_events" => checkout::order_events(verb, at),

@@ -18,9 +18,13 @@ const COM_STMT_PREPARE: u8 = 0x16;
 const COM_STMT_EXECUTE: u8 = 0x17;
 const COM_STMT_CLOSE: u8 = 0x19;
 const PACKET_HEADER: usize = 4;
-/// How a command begins that commits and reads in one round trip. The proxy runs it as two commands, so that a rule can act between
-/// them.
+/// How a command begins that commits and reads in one round trip. The proxy runs each statement of it as a command, so that a rule can
+/// act between them.
 const COMMIT_AND: &str = "COMMIT;\n";
+/// How a command begins that writes for the feed, commits, and may read in one round trip.
+const TELL_AND: &str = "-- feed_batches/insert:";
+/// What stands before its COMMIT.
+const THEN_COMMIT: &str = ";\nCOMMIT";
 /// How the answer to a statement without rows begins.
 const OK: u8 = 0x00;
 /// The flag of an answer that another one follows.
@@ -128,22 +132,41 @@ impl Relay {
             lock(&self.shared.commands).push(packets.len());
         }
         self.shift = 0;
-        match statement.as_deref().and_then(|statement| statement.strip_prefix(COMMIT_AND)) {
-            Some(read) => self.commit_and(read).await,
+        let text = statement.as_deref().unwrap_or_default();
+        match text.split_once(THEN_COMMIT).filter(|_| text.starts_with(TELL_AND)) {
+            Some((told, read)) => self.commit_and(Some(told), read.strip_prefix(";\n")).await,
+            None if text.starts_with(COMMIT_AND) => self.commit_and(None, text.strip_prefix(COMMIT_AND)).await,
             None => self.on_statement(packets, statement).await,
         }
     }
 
-    /// Handles a COMMIT and the read that travels with it, one after the other.
-    async fn commit_and(&mut self, read: &str) -> io::Result<()> {
-        let commit = command("COMMIT");
-        let strike = self.shared.strike("COMMIT");
+    /// Handles a COMMIT with what travels with it, one after the other.
+    async fn commit_and(&mut self, told: Option<&str>, read: Option<&str>) -> io::Result<()> {
+        if let Some(told) = told {
+            if !self.part(told, true).await? {
+                return Ok(());
+            }
+            self.shift = 1;
+        }
+        if self.part("COMMIT", read.is_some()).await?
+            && let Some(read) = read
+        {
+            self.shift += 1;
+            return self.on_statement(&command(read), Some(read.to_owned())).await;
+        }
+        Ok(())
+    }
+
+    /// Handles a statement without rows that others may follow in the same command. Returns false when they do not run.
+    async fn part(&mut self, text: &str, more: bool) -> io::Result<bool> {
+        let statement = command(text);
+        let strike = self.shared.strike(text);
         match strike.as_ref().map(|strike| strike.action) {
             None | Some(Action::PauseAfter | Action::CutAfter) => {}
             Some(Action::PauseBefore) => strike.as_ref().expect("a rule applies").hit().await,
-            Some(_) => return self.act(&commit, strike.expect("a rule applies")).await,
+            Some(_) => return self.act(&statement, strike.expect("a rule applies")).await.map(|()| false),
         }
-        self.server.write_all(&commit).await?;
+        self.server.write_all(&statement).await?;
         let mut answer = self.read_packet().await?;
         if let Some(strike) = strike.filter(|strike| !matches!(strike.action, Action::PauseBefore)) {
             strike.hit().await;
@@ -151,15 +174,15 @@ impl Relay {
                 return Err(ErrorKind::ConnectionAborted.into());
             }
         }
-        // behind the OK: rows changed and the last id, none of a COMMIT, and then the flags
-        if !answer[PACKET_HEADER..].starts_with(&[OK, 0, 0]) {
-            // the server runs no statement behind one that failed
-            return self.client.write_all(&answer).await;
+        answer[3] += self.shift;
+        // the server runs no statement behind one that failed
+        let is_ok = answer[PACKET_HEADER] == OK;
+        if is_ok && more {
+            let flags = flags(&answer);
+            answer[flags] |= MORE_RESULTS;
         }
-        answer[PACKET_HEADER + 3] |= MORE_RESULTS;
         self.client.write_all(&answer).await?;
-        self.shift = 1;
-        self.on_statement(&command(read), Some(read.to_owned())).await
+        Ok(is_ok)
     }
 
     /// Reads one packet of the server.
@@ -239,6 +262,20 @@ impl Relay {
         }
         None
     }
+}
+
+/// Returns where the flags of an OK begin: behind the rows changed and the last id, whose first bytes say how long they are.
+fn flags(answer: &[u8]) -> usize {
+    let behind = |place: usize| {
+        place
+            + match answer[place] {
+                0xfc => 3,
+                0xfd => 4,
+                0xfe => 9,
+                _ => 1,
+            }
+    };
+    behind(behind(PACKET_HEADER + 1))
 }
 
 /// Builds the packet of a query.

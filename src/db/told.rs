@@ -1,0 +1,50 @@
+//! What a transaction tells: events for the feed, written with its COMMIT.
+
+use std::collections::BTreeMap;
+
+use super::literal::{Literal, rows};
+use super::sql;
+use crate::domain::{Audience, FeedItem, mint_id};
+
+/// The most events of one row: a page reads whole rows.
+pub(super) const ITEMS: usize = 100;
+
+/// Events that a transaction tells, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Told(Vec<FeedItem>);
+
+impl Told {
+    /// Adds events.
+    pub(super) fn extend(&mut self, items: impl IntoIterator<Item = FeedItem>) {
+        self.0.extend(items);
+    }
+
+    /// Returns the statement that writes the events, in rows for each audience; `None` without events.
+    pub(super) fn statement(&self) -> Option<String> {
+        let mut by_audience: BTreeMap<Audience, Vec<&FeedItem>> = BTreeMap::new();
+        for item in &self.0 {
+            by_audience.entry(item.audience).or_default().push(item);
+        }
+        let parts =
+            by_audience.iter().flat_map(|(&audience, items)| items.chunks(ITEMS).map(move |part| (audience, part)));
+        let parts: Vec<(Audience, &[&FeedItem], String)> =
+            parts.map(|(audience, part)| (audience, part, text(part))).collect();
+        (!parts.is_empty()).then(|| sql::feed_batches::Insert { rows: rows(parts.iter().map(row)) }.text())
+    }
+}
+
+fn row<'a>((audience, items, text): &'a (Audience, &[&FeedItem], String)) -> [Literal<'a>; 5] {
+    let transitions = items.iter().filter(|item| item.is_transition()).count();
+    [
+        Literal::Number(audience.stored()),
+        Literal::Count(items.len() as u64),
+        Literal::Count(transitions as u64),
+        Literal::Id(mint_id()),
+        Literal::plain(text),
+    ]
+}
+
+/// Returns events as they are stored: a list in JSON.
+fn text(items: &[&FeedItem]) -> String {
+    serde_json::to_string(items).unwrap_or_default()
+}

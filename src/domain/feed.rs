@@ -1,0 +1,182 @@
+//! What the feed tells: events of orders, payments, products and tickets.
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::status::named;
+use super::{Named as _, OrderStatus};
+
+named! {
+    /// The type of an event of the feed.
+    FeedType {
+        /// An order was made of a hold.
+        OrderCreated = "order.created",
+        /// The provider is working on the payment of an order.
+        OrderProcessing = "order.processing",
+        /// An order was paid.
+        OrderPaid = "order.paid",
+        /// An unpaid order ended.
+        OrderCancelled = "order.cancelled",
+        /// All of the payment of an order was given back, or a part of it.
+        OrderRefunded = "order.refunded",
+        /// An attempt to pay an order failed. The order stays pending.
+        PaymentFailed = "payment.failed",
+        /// A payment pays for no order and has to be given back.
+        PaymentRefundDue = "payment.refund_due",
+        /// A payment event failed a check and waits for an operator.
+        PaymentQuarantined = "payment.quarantined",
+        /// The payment of an order is disputed.
+        PaymentDisputed = "payment.disputed",
+        /// The details or the stock of a product were changed.
+        ProductChanged = "product.changed",
+        /// The last unit of a product was sold.
+        ProductSoldOut = "product.sold_out",
+        /// A product that was sold out has units again.
+        ProductAvailableAgain = "product.available_again",
+        /// The tickets of an order were written.
+        TicketIssued = "ticket.issued",
+        /// A ticket has admitted.
+        TicketRedeemed = "ticket.redeemed",
+        /// Tickets do not admit any more.
+        TicketVoided = "ticket.voided",
+        /// Units were held.
+        HoldCreated = "hold.created",
+        /// A hold has more time.
+        HoldExtended = "hold.extended",
+        /// A hold was given up.
+        HoldReleased = "hold.released",
+        /// A hold ran out.
+        HoldExpired = "hold.expired",
+    }
+}
+
+/// Who hears of an event; operators hear of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Audience {
+    /// The client with this id; 0: an anonymous caller, so operators alone.
+    Client(i64),
+    /// Every client.
+    Clients,
+    /// Operators alone.
+    Operators,
+}
+
+impl Audience {
+    /// Returns what is stored.
+    pub fn stored(self) -> i64 {
+        match self {
+            Self::Client(client_id) => client_id,
+            Self::Clients => -1,
+            Self::Operators => -2,
+        }
+    }
+}
+
+/// An event, as its transaction knows it. Whatever can be read of the rows that it names, and never changes, is not repeated here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FeedItem {
+    /// Who hears of it.
+    #[serde(skip)]
+    pub audience: Audience,
+    /// Its type, by name.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The order that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<Uuid>,
+    /// The product that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product_id: Option<i64>,
+    /// The event of the provider that caused it, by its id in the inbox.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_event_id: Option<i64>,
+    /// The state of the order after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    /// Why it happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// The amount that it is about, in minor units of `amount_currency`; none: unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount_minor: Option<i64>,
+    /// ISO 4217.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount_currency: Option<String>,
+    /// How much of the order's payment was given back until then, in minor units of the order's currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refunded_minor: Option<i64>,
+    /// How many tickets it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tickets: Option<u64>,
+}
+
+impl FeedItem {
+    /// Creates an event that says nothing but its type.
+    pub fn new(kind: FeedType, audience: Audience) -> Self {
+        Self {
+            audience,
+            kind: kind.as_str(),
+            order_id: None,
+            product_id: None,
+            payment_event_id: None,
+            status: None,
+            reason: None,
+            amount_minor: None,
+            amount_currency: None,
+            refunded_minor: None,
+            tickets: None,
+        }
+    }
+
+    /// Creates an event about an order of this client (0: of an anonymous caller), and the state that the order has then.
+    pub fn of_order(kind: FeedType, client_id: i64, order_id: Uuid, status: OrderStatus) -> Self {
+        let item = Self::new(kind, Audience::Client(client_id));
+        Self { order_id: Some(order_id), status: Some(status.as_str()), ..item }
+    }
+
+    /// Whether it is a transition of an order, which is in the order's trail, too.
+    pub fn is_transition(&self) -> bool {
+        is_transition(self.kind)
+    }
+
+    /// Adds why it happened.
+    #[must_use]
+    pub fn because(self, reason: &'static str) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
+    /// Adds the payment event that caused it.
+    #[must_use]
+    pub fn by_payment(self, payment_event_id: i64) -> Self {
+        Self { payment_event_id: Some(payment_event_id), ..self }
+    }
+
+    /// Adds the amount that it is about, as far as it is known, in minor units.
+    #[must_use]
+    pub fn with_amount(self, amount_minor: Option<i64>, amount_currency: Option<String>) -> Self {
+        Self { amount_minor, amount_currency, ..self }
+    }
+
+    /// Adds how much was given back until then.
+    #[must_use]
+    pub fn with_refunded(self, refunded_minor: i64) -> Self {
+        Self { refunded_minor: Some(refunded_minor), ..self }
+    }
+
+    /// Adds how many tickets it is about.
+    #[must_use]
+    pub fn with_tickets(self, tickets: u64) -> Self {
+        Self { tickets: Some(tickets), ..self }
+    }
+
+    /// Adds its product.
+    #[must_use]
+    pub fn of_product(self, product_id: i64) -> Self {
+        Self { product_id: Some(product_id), ..self }
+    }
+}
+
+/// Whether events of this type are transitions of orders, which are in their trails, too.
+pub fn is_transition(kind: &str) -> bool {
+    kind.starts_with("order.") || kind == FeedType::PaymentFailed.as_str()
+}
