@@ -419,6 +419,7 @@ statements! {
         INSERT_NO_HOLDS = "insert_no_holds",
         INSERT_NO_ORDERS = "insert_no_orders",
         INSERT_NO_ORDER_EVENTS = "insert_no_order_events",
+        INSERT_NO_FEED_BATCHES = "insert_no_feed_batches",
         INSERT_NO_PAYMENT_EVENTS = "insert_no_payment_events",
         INSERT_NO_PAYMENT_EVENT_DELIVERIES = "insert_no_payment_event_deliveries",
         INSERT_NO_CHARGES = "insert_no_charges",

@@ -145,6 +145,9 @@ async fn the_sums_of_an_audit_miss_nothing_that_a_check_finds() {
     let app = shop.app();
     let clean = audit(&app).await;
     assert!(clean.is_clean(), "{clean}");
+    // as an older version leaves it: what was told is compared by a sum alone, in `every_kind_of_damage_is_found_where_it_is`
+    shop.execute("UPDATE order_events SET told = NULL").await;
+    shop.execute("DELETE FROM feed_batches").await;
     for (table, ..) in DAMAGES {
         shop.execute(&format!("CREATE TABLE {table}_before LIKE {table}")).await;
         shop.execute(&format!("INSERT INTO {table}_before SELECT {table}.* FROM {table}")).await;

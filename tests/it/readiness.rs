@@ -93,9 +93,13 @@ async fn a_lost_privilege_makes_the_service_unready_and_is_logged_once() {
     let database = &shop.database.name;
     let (process, client) = Process::serve(&url, &[]).await;
     until_ready(&client).await;
-    for (privilege, table) in
-        [("INSERT", "charges"), ("UPDATE", "orders"), ("SELECT", "payment_events"), ("INSERT", "order_events")]
-    {
+    for (privilege, table) in [
+        ("INSERT", "charges"),
+        ("UPDATE", "orders"),
+        ("SELECT", "payment_events"),
+        ("INSERT", "order_events"),
+        ("INSERT", "feed_batches"),
+    ] {
         shop.execute(&format!("REVOKE {privilege} ON `{database}`.`{table}` FROM '{user}'@'%'")).await;
         until_unready(&client).await;
         shop.execute(&format!("GRANT {privilege} ON `{database}`.`{table}` TO '{user}'@'%'")).await;

@@ -123,7 +123,7 @@ async fn the_audit_finds_a_cart_order_whose_total_or_lines_are_wrong() {
         ("UPDATE holds SET expires_at = NOW(6) WHERE id = {hold} AND qty = 3", Kind::HoldLinesDiffer, false),
         ("UPDATE holds SET status = 'released' WHERE id = {hold} AND qty = 3", Kind::HoldLinesDiffer, false),
     ] {
-        for table in ["holds", "orders", "order_events"] {
+        for table in ["holds", "orders", "order_events", "feed_batches"] {
             shop.execute(&format!("DELETE FROM {table}")).await;
         }
         shop.execute("UPDATE products SET reserved = 0").await;
