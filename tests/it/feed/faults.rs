@@ -3,7 +3,7 @@
 use super::{assert_as_trails, assert_whole, number, read_all, told};
 use crate::clients::{OPERATOR, managed};
 use crate::support::proxy::{Action, Rule};
-use crate::support::{Shop, mint};
+use crate::support::{Shop, eventually, mint};
 
 #[tokio::test]
 async fn a_transition_is_told_once_whatever_happens_to_its_statements_and_its_commit() {
@@ -68,4 +68,41 @@ async fn a_sequencer_that_ends_between_its_statements_leaves_no_gap_and_tells_no
     let events = told(&other).await;
     assert_eq!(events.len(), orders);
     assert_whole(&events);
+}
+
+#[tokio::test]
+async fn a_position_is_not_read_before_it_is_on_disk() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let (client, other) = (managed(&shop).await, managed(&shop).await);
+    other.hold_and_order(product_id, 1).await;
+    let secured = client.proxy.on("-- feed/secure:", Action::PauseBefore);
+    let reading = async {
+        secured.reached().await;
+        assert_eq!(shop.count("SELECT position FROM feed").await, 1);
+        let events = read_all(&other, OPERATOR, 1000).await;
+        secured.release();
+        events
+    };
+    let (numbered, events) = tokio::join!(client.app.checkout.number_feed(), reading);
+    numbered.expect("the step runs");
+    assert!(events.is_empty(), "{events:?}");
+    assert_eq!(read_all(&other, OPERATOR, 1000).await.len(), 1);
+}
+
+#[tokio::test]
+async fn positions_of_a_sequencer_that_has_ended_are_made_safe_by_another_one() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let (client, other) = (managed(&shop).await, managed(&shop).await);
+    other.hold_and_order(product_id, 1).await;
+    let cut = client.proxy.on(Rule::from("-- feed/secure:").always(), Action::CutBefore);
+    client.app.checkout.number_feed().await.expect_err("it cannot say that the position is on disk");
+    assert!(cut.hits() > 0);
+    assert!(read_all(&other, OPERATOR, 1000).await.is_empty());
+    let read = eventually(async || {
+        number(&other.app).await;
+        read_all(&other, OPERATOR, 1000).await.len() == 1
+    });
+    assert!(read.await);
 }

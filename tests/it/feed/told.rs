@@ -54,28 +54,52 @@ async fn an_order_is_told_from_its_creation_to_its_refunds_with_what_its_shop_wr
 }
 
 #[tokio::test]
-async fn an_order_that_ends_unpaid_is_told_with_the_reason() {
+async fn an_order_that_ends_unpaid_is_told_to_its_shop_with_the_reason() {
     let shop = Shop::open().await;
     let product_id = shop.product(10).await;
     let client = managed(&shop).await;
-    let (_, given_up) = client.hold_and_order(product_id, 1).await;
-    client.cancel(&given_up).await.expect(200);
-    let (_, failed) = client.hold_and_order(product_id, 1).await;
+    let one = add(&client.app, "one", Role::Storefront).await;
+    let ordered = async || order(&client, &one.token, json!({ "product_id": product_id, "qty": 1 }), json!({})).await;
+    let given_up = ordered().await.text("order_id");
+    post(&client, &format!("/api/orders/{given_up}/cancel"), &one.token, json!({})).await.expect(200);
+    let failed = ordered().await.text("order_id");
     client.pay(&failed, "failed", "k").await.expect(200);
-    let (_, late) = client.hold_and_order(product_id, 1).await;
+    let late = ordered().await.text("order_id");
     shop.let_order_run_out(&late).await;
     while client.app.checkout.cancel_overdue_orders().await.expect("the step runs") {}
     client.pay(&late, "paid", "k2").await.expect(200);
     let events = told(&client).await;
     assert_whole(&events);
     assert_as_trails(&shop, &events).await;
-    let cancelled = events.iter().filter(|event| event["type"] == "order.cancelled");
+    let own = read_all(&client, &one.token, 1000).await;
+    assert_eq!(own, events);
+    let cancelled = own.iter().filter(|event| event["type"] == "order.cancelled");
     let reasons: Vec<(&Value, &Value)> =
         cancelled.map(|event| (&event["data"]["order_id"], &event["data"]["reason"])).collect();
     let expected = [(&given_up, "buyer_cancelled"), (&failed, "payment_failed"), (&late, "payment_overdue")]
         .map(|(order_id, reason)| (json!(order_id), json!(reason)));
     assert_eq!(reasons, expected.iter().map(|(order_id, reason)| (order_id, reason)).collect::<Vec<_>>());
-    assert_eq!(types(&events).last(), Some(&"order.paid"), "a late payment finds units");
+    assert_eq!(types(&own).last(), Some(&"order.paid"), "a late payment finds units");
+}
+
+#[tokio::test]
+async fn an_order_that_an_earlier_version_made_is_told_to_the_client_that_owns_it() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let client = managed(&shop).await;
+    let one = add(&client.app, "one", Role::Storefront).await;
+    let hold = json!({ "product_id": product_id, "qty": 1 });
+    let [paid, overdue] = [0, 1].map(|_| order(&client, &one.token, hold.clone(), json!({})));
+    let (paid, overdue) = (paid.await.text("order_id"), overdue.await.text("order_id"));
+    number(&client.app).await;
+    let before = read_all(&client, &one.token, 1000).await.len();
+    shop.execute("UPDATE orders SET client_id = NULL").await;
+    client.pay(&paid, "paid", "k").await.expect(200);
+    shop.let_order_run_out(&overdue).await;
+    while client.app.checkout.cancel_overdue_orders().await.expect("the step runs") {}
+    number(&client.app).await;
+    let own = read_all(&client, &one.token, 1000).await;
+    assert_eq!(types(&own[before..]), ["order.paid", "order.cancelled"]);
 }
 
 #[tokio::test]
