@@ -25,6 +25,7 @@ use super::products::reads::{PageReads, ProductReads};
 use super::readiness::Readiness;
 use super::recent::Recent;
 use super::tickets::reads::{EventReads, MapReads};
+use super::tickets::redemptions::RedeemWork;
 use crate::batch::{Lanes, Limits};
 use crate::db::door::Database;
 use crate::db::due::Place;
@@ -51,6 +52,7 @@ pub struct Checkout {
     pub(crate) map_reads: Lanes<MapReads>,
     pub(crate) orders: Lanes<OrderWork>,
     pub(crate) events: Lanes<EventWork>,
+    pub(crate) redemptions: Lanes<RedeemWork>,
     pub(crate) known_products: Arc<KnownProducts>,
     pub(crate) supplies: Arc<Supplies>,
     pub(crate) event_queued: Notify,
@@ -94,6 +96,8 @@ const SEAT_LIMITS: Limits = Limits { late: 0, ..CART_LIMITS };
 const ORDER_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
 /// Limits for webhook deliveries, for the same reason.
 const EVENT_LIMITS: Limits = Limits { batch: 512, late: 4, ..LIMITS };
+/// Limits for redemptions, for the same reason. A batch names its tickets one by one, so its time grows with the square of its jobs.
+const REDEEM_LIMITS: Limits = Limits { batch: 128, late: 4, ..LIMITS };
 /// How long jobs gather behind a batch. A batch returns within a few milliseconds unless something is wrong.
 const GATHER: Duration = Duration::from_millis(50);
 /// How long an idle lane waits for its next job before it is removed.
@@ -122,7 +126,6 @@ impl Checkout {
             Lanes::new(ProductReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
         let page_reads = Lanes::new(PageReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
         let event_reads = Lanes::new(EventReads { database: batches.clone() }, LIMITS);
-        let map_reads = Lanes::new(MapReads { database: batches.clone() }, LIMITS);
         let order_work = OrderWork {
             database: batches.clone(),
             ttl_seconds: policy.order_ttl_seconds,
@@ -131,7 +134,7 @@ impl Checkout {
             recent: Arc::clone(&recent_orders),
             supplies: Arc::clone(&supplies),
         };
-        let event_work = EventWork::new(batches, recent_orders);
+        let event_work = EventWork::new(batches.clone(), recent_orders);
         let (orders, events) = (Lanes::new(order_work, ORDER_LIMITS), Lanes::new(event_work, EVENT_LIMITS));
         Self {
             readiness: Readiness::new(database.share(Share::Checks)),
@@ -148,9 +151,10 @@ impl Checkout {
             product_reads,
             page_reads,
             event_reads,
-            map_reads,
+            map_reads: Lanes::new(MapReads { database: batches.clone() }, LIMITS),
             orders,
             events,
+            redemptions: Lanes::new(RedeemWork { database: batches }, REDEEM_LIMITS),
             event_queued: Notify::new(),
             feed: FeedState::default(),
             unmatched_swept: AtomicI64::default(),
@@ -177,6 +181,7 @@ impl Checkout {
         self.map_reads.finish().await;
         self.orders.finish().await;
         self.events.finish().await;
+        self.redemptions.finish().await;
     }
 
     /// Closes every connection, after those in use were returned.
@@ -189,7 +194,8 @@ impl Checkout {
     pub fn lanes(&self) -> usize {
         let reads = self.product_reads.count() + self.page_reads.count();
         let reads = reads + self.event_reads.count() + self.map_reads.count();
-        self.holds.count() + self.carts.count() + self.seats.count() + reads + self.orders.count() + self.events.count()
+        let sales = self.holds.count() + self.carts.count() + self.seats.count();
+        sales + reads + self.orders.count() + self.events.count() + self.redemptions.count()
     }
 
     /// Returns the database, for the code that starts, monitors and stops it.

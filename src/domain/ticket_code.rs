@@ -15,7 +15,7 @@ const PRIME: u128 = 1021;
 const GROUP: usize = 4;
 
 /// The code of a ticket: who has it is admitted. Only [`TicketCode::reveal`] shows it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TicketCode([u8; 16]);
 
 impl TicketCode {

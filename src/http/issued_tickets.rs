@@ -181,8 +181,7 @@ impl IssuedTickets {
             redeemed_by: redeemer.name,
             key: key.identity(&redeemer.caller),
         };
-        let app = Arc::clone(&self.app);
-        let redeemed = self.app.run(async move { app.checkout.redeem_ticket(&request).await }).await?;
+        let redeemed = self.app.checkout.redeem_ticket(request).await?;
         Ok(TicketRedeemed::Redeemed(Json(redeemed.made.into()), redeemed.replayed.then_some(true)))
     }
 }

@@ -1,9 +1,11 @@
-//! Tickets redeemed at eight gates over HTTP, beside one guarded transaction for each on a bare connection.
+//! Tickets redeemed at eight gates over HTTP, and without it, beside one guarded transaction for each on a bare connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
+use holdfast::checkout::{Checkout, Policy, Redeem};
+use holdfast::db::Database;
 use holdfast::domain::{TicketCode, mint_id};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -37,6 +39,14 @@ pub(super) async fn run(ground: &Ground, plan: &Plan, served: &Served, bounds: &
     let direct = cell(ground, plan, buyers).await.0;
     show("one guarded transaction each", direct);
     check(ground, &plain).await;
+    let pile = tickets(ground, product_id, TICKETS).await;
+    let checkout = Arc::new(Checkout::new(Database::new(ground.opts.clone(), 64), Policy::default()));
+    let buyers = (0..GATES).map(|_| Direct { checkout: Arc::clone(&checkout), pile: Arc::clone(&pile) });
+    let within = cell(ground, plan, buyers).await.0;
+    show("the use case without HTTP", within);
+    check(ground, &pile).await;
+    checkout.finish().await;
+    checkout.close().await;
     let pile = tickets(ground, product_id, TICKETS).await;
     let clients = served.clients(GATES).await;
     let ours = cell(ground, plan, clients.into_iter().map(|client| Gate { client, pile: Arc::clone(&pile) })).await.0;
@@ -101,6 +111,20 @@ struct Gate {
 impl Buyer for Gate {
     async fn ask(&mut self) {
         self.client.expect(&redeem(self.pile.next()), 200).await;
+    }
+}
+
+/// Redeems one ticket after the other with the use case alone.
+struct Direct {
+    checkout: Arc<Checkout>,
+    pile: Arc<Pile>,
+}
+
+impl Buyer for Direct {
+    async fn ask(&mut self) {
+        let (code, key) = (self.pile.next(), rand::random());
+        let request = Redeem { code, gate: Some("North".to_owned()), redeemed_by: "operator".to_owned(), key };
+        assert!(!self.checkout.redeem_ticket(request).await.expect("a ticket").replayed, "it is redeemed once");
     }
 }
 

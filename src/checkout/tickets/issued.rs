@@ -4,14 +4,16 @@ use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::Made;
+use super::redemptions::{Redeemed, why_not};
 use crate::checkout::error::Error;
+use crate::checkout::patience::{ask, deadline};
 use crate::checkout::state::Checkout;
 use crate::db::tables::idempotency_keys::wait_for_disk;
 use crate::db::tables::tickets::{self, Redeem, Ticket, TicketKey, TicketPlace};
 use crate::db::tables::{events, orders};
 use crate::db::{Failure, Tx};
 use crate::domain::ticket_refusal::check_gate;
-use crate::domain::{Caller, Details, Missing, Named as _, Refusal, TicketCode, TicketRefusal, TicketStatus};
+use crate::domain::{Caller, Details, Missing, Named as _, Refusal, TicketCode, TicketStatus};
 
 /// One page of the door list of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,19 +48,19 @@ impl Checkout {
     /// Admits with a ticket, once. A repetition of the request with the same key gets the ticket as the first one left it.
     ///
     /// # Errors
-    /// [`Missing::Ticket`], [`TicketRefusal`], [`Refusal::IdempotencyKeyReuse`].
-    pub async fn redeem_ticket(&self, request: &Redeem) -> Result<Made<Ticket>, Error> {
+    /// [`Missing::Ticket`], [`Refusal::Ticket`], [`Refusal::IdempotencyKeyReuse`].
+    pub async fn redeem_ticket(&self, request: Redeem) -> Result<Made<Ticket>, Error> {
         if let Some(gate) = &request.gate {
             check_gate(gate).map_err(Refusal::Ticket)?;
         }
-        let redeem = self.database.transaction("tickets.redeem", |tx| async move { redeem(tx, request).await }.boxed());
-        Ok(redeem.await?)
+        let Redeemed { ticket, replayed } = ask(&self.redemptions, (), request, deadline()).await?;
+        Ok(Made { made: ticket, replayed })
     }
 
     /// Gives the unit of a valid ticket another code, and makes this one void.
     ///
     /// # Errors
-    /// [`Missing::Ticket`], [`TicketRefusal`].
+    /// [`Missing::Ticket`], [`Refusal::Ticket`].
     pub async fn reissue_ticket(
         &self,
         operator: &str,
@@ -113,35 +115,6 @@ fn places(status: Option<TicketStatus>, behind: Option<TicketPlace>) -> Vec<Tick
     let rest = TicketStatus::ALL.iter().skip_while(|&&state| state != from.status);
     let begin = |&state: &TicketStatus| if state == from.status { from } else { TicketPlace::before(state) };
     rest.map(begin).filter(|place| status.is_none_or(|status| place.status == status)).collect()
-}
-
-async fn redeem(tx: &mut Tx<'_>, request: &Redeem) -> Result<Made<Ticket>, Failure> {
-    let found = tickets::redeem(tx, request).await?;
-    let (done, ticket) = found.ok_or(Failure::Refused(Refusal::Missing(Missing::Ticket)))?;
-    if done {
-        return Ok(Made { made: ticket, replayed: false });
-    }
-    let is_ours = ticket.redeem_key.as_deref() == Some(&request.key);
-    if ticket.place.status == TicketStatus::Redeemed && is_ours {
-        if ticket.gate != request.gate {
-            return Err(Refusal::IdempotencyKeyReuse.into());
-        }
-        wait_for_disk(tx).await?;
-        return Ok(Made { made: ticket, replayed: !tx.after_unknown() });
-    }
-    Err(why_not(ticket))
-}
-
-/// Returns why a ticket is not valid.
-fn why_not(ticket: Ticket) -> Failure {
-    match (ticket.place.status, ticket.redeemed_at) {
-        (TicketStatus::Void, _) => Refusal::Ticket(TicketRefusal::Void).into(),
-        (TicketStatus::Redeemed, Some(redeemed_at)) => {
-            Refusal::Ticket(TicketRefusal::AlreadyRedeemed { redeemed_at, gate: ticket.gate }).into()
-        }
-        (TicketStatus::Redeemed, None) => Failure::Broken("a redeemed ticket has no time".to_owned()),
-        (TicketStatus::Valid, _) => Failure::Raced("tickets/redeem"),
-    }
 }
 
 async fn reissue(

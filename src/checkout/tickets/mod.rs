@@ -4,6 +4,7 @@ pub mod cancellation;
 pub mod ending;
 pub mod issued;
 pub mod reads;
+pub mod redemptions;
 mod sample;
 pub mod seats;
 pub mod types;

@@ -6,6 +6,7 @@ pub mod keys;
 pub mod number_feed;
 pub mod pay_orders;
 pub mod place_orders;
+pub mod redeem_tickets;
 pub mod seat_cart;
 pub mod take_carts;
 pub mod take_holds;

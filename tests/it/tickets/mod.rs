@@ -17,6 +17,7 @@ mod listed;
 mod maps;
 mod races;
 mod redeemed;
+mod redemptions;
 mod reissued;
 mod returned;
 mod rush;

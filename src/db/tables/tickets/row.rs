@@ -1,5 +1,6 @@
 //! Tickets as they are read, redeemed, and replaced.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,7 +12,7 @@ use crate::db::column::{bytes, column, id, state, text_column};
 use crate::db::door::Tx;
 use crate::db::error::Failure;
 use crate::db::guard::single;
-use crate::db::literal::{Literal, ids, rows};
+use crate::db::literal::{Literal, Text, choice, ids, list, rows};
 use crate::db::sql;
 use crate::domain::{Named as _, TicketCode, TicketStatus};
 
@@ -120,13 +121,10 @@ fn ticket(row: &Row) -> Result<Ticket, Failure> {
     })
 }
 
-fn find_statement(code: TicketCode) -> String {
-    sql::tickets::Find { code: Literal::Bytes(code.bytes()).into() }.text()
-}
-
 /// Finds the ticket with this code.
 pub async fn find(tx: &mut Tx<'_>, code: TicketCode) -> Result<Option<Ticket>, Failure> {
-    let found: Vec<Row> = tx.rows_text(&find_statement(code)).await?;
+    let found: Vec<Row> =
+        tx.rows_text(&sql::tickets::Find { code: Literal::Bytes(code.bytes()).into() }.text()).await?;
     found.first().map(ticket).transpose()
 }
 
@@ -171,19 +169,49 @@ pub struct Redeem {
     pub key: TicketKey,
 }
 
-/// Redeems a ticket. Returns whether this did it, and the ticket after that; `None` when there is none with this code.
-pub async fn redeem(tx: &mut Tx<'_>, request: &Redeem) -> Result<Option<(bool, Ticket)>, Failure> {
-    let statement = sql::tickets::Redeem {
-        redeemed_by: Literal::Bytes(request.redeemed_by.as_bytes()).into(),
-        redeem_key: Literal::Bytes(&request.key).into(),
-        gate: Literal::text(&request.gate).into(),
-        code: Literal::Bytes(request.code.bytes()).into(),
-    };
-    let replies = tx.packet(&[statement.text(), find_statement(request.code)]).await?;
-    let [redeemed, found] =
-        <[_; 2]>::try_from(replies).map_err(|_| Failure::Broken("a reply is missing".to_owned()))?;
-    let Some(row) = found.rows.first() else { return Ok(None) };
-    Ok(Some((single("tickets/redeem", redeemed.affected)?, ticket(row)?)))
+impl Redeem {
+    /// Returns whether this request, or one that it repeats, has redeemed this ticket.
+    pub fn has_redeemed(&self, ticket: &Ticket) -> bool {
+        ticket.place.status == TicketStatus::Redeemed && ticket.redeem_key.as_deref() == Some(&self.key)
+    }
+}
+
+/// Returns the statement that redeems tickets, each for its request. The number of changed rows is how many were valid.
+pub fn redeem_all(requests: &BTreeMap<TicketCode, &Redeem>) -> String {
+    sql::tickets::Redeem {
+        redeemed_by: each(requests, |request| Some(request.redeemed_by.as_bytes())),
+        redeem_key: each(requests, |request| Some(&request.key)),
+        gate: each(requests, |request| request.gate.as_deref().map(str::as_bytes)),
+        codes: codes(requests.keys()),
+    }
+    .text()
+}
+
+/// Returns a value for each ticket: that of the first one, unless a ticket has another.
+fn each<'a>(requests: &BTreeMap<TicketCode, &'a Redeem>, value: impl Fn(&'a Redeem) -> Option<&'a [u8]>) -> Text {
+    let first = requests.values().next().and_then(|request| value(request));
+    let others = requests.iter().map(|(code, request)| (code, value(request))).filter(|(_, value)| *value != first);
+    let literal = |value: Option<&'a [u8]>| value.map_or(Literal::Null, Literal::Bytes);
+    choice("code", others.map(|(code, value)| (Literal::Bytes(code.bytes()), literal(value))), literal(first))
+}
+
+fn codes<'a>(codes: impl IntoIterator<Item = &'a TicketCode>) -> Text {
+    list(codes.into_iter().map(|code| Literal::Bytes(code.bytes())))
+}
+
+/// Returns the statement that lists the tickets with these codes.
+pub fn list_all_by_code<'a>(some: impl IntoIterator<Item = &'a TicketCode>) -> String {
+    sql::tickets::ListByCode { codes: codes(some) }.text()
+}
+
+/// Lists the tickets with these codes.
+pub async fn list_by_code(tx: &mut Tx<'_>, codes: &BTreeSet<TicketCode>) -> Result<Vec<Ticket>, Failure> {
+    read_rows(&tx.rows_text(&list_all_by_code(codes)).await?)
+}
+
+/// Reads the rows that the statement of [`list_all_by_code`] returns.
+pub fn read_rows(rows: &[Row]) -> Result<Vec<Ticket>, Failure> {
+    rows.iter().map(ticket).collect()
 }
 
 /// Makes a valid ticket void for another one in its place. Returns false when it is not valid.

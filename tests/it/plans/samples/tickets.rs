@@ -9,8 +9,9 @@ use holdfast::db::packets::keys::Keys;
 use holdfast::db::packets::place_orders::Draft;
 use holdfast::db::packets::take_carts::{Cart, CartLine, TakeCarts};
 use holdfast::db::tables::products::Terms;
+use holdfast::db::tables::tickets::Redeem;
 use holdfast::db::tables::{seats, tickets};
-use holdfast::domain::{OrderTickets, Sale, Ticket, TicketKind};
+use holdfast::domain::{OrderTickets, Sale, Ticket, TicketCode, TicketKind};
 use mysql_async::Value;
 use uuid::Uuid;
 
@@ -140,6 +141,17 @@ pub(super) fn audit(verb: &str, at: At) -> Option<Vec<Sample>> {
     })
 }
 
+/// Returns the codes of tickets that are valid.
+fn valid(rows: i64) -> Vec<TicketCode> {
+    let code = |number| TicketCode::stored(id(number, 5).as_bytes()).expect("16 bytes");
+    some(&PAID, rows).map(code).collect()
+}
+
+/// A redemption at a gate of its own.
+fn redeem(code: TicketCode) -> Redeem {
+    Redeem { code, gate: Some(code.reveal()), redeemed_by: "gate".to_owned(), key: [code.bytes()[15]; 32] }
+}
+
 pub(super) fn issued(verb: &str, at: At) -> Option<Vec<Sample>> {
     let (rows, product_id) = (at.rows, SEATED.start);
     let code = || id(50_000, 5);
@@ -156,11 +168,12 @@ pub(super) fn issued(verb: &str, at: At) -> Option<Vec<Sample>> {
             built(rows, [tickets::void_all(&orders, Some(1))])
         }
         "redeem" => {
-            let sample = hits(1).brace("code", literal()).brace("redeemed_by", Literal::Bytes(b"gate"));
-            once(at, sample.brace("redeem_key", Literal::Bytes(&[7; 32])).brace("gate", Literal::Null))
+            let requests: Vec<Redeem> = valid(rows).into_iter().map(redeem).collect();
+            built(rows, [tickets::redeem_all(&requests.iter().map(|request| (request.code, request)).collect())])
         }
         "replace" => once(at, hits(1).bind("code", bytes(code()))),
         "find" => once(at, hits(1).brace("code", literal())),
+        "list_by_code" => built(rows, [tickets::list_all_by_code(&valid(rows))]),
         "find_issue" => once(at, Sample { hits: 1, ..listed(order(50_000)) }),
         "list_some" => vec![hits(rows).brace("ids", ids(order, &PAID, rows)).brace("limit", Literal::Number(rows))],
         // the first page, and one from the middle on
