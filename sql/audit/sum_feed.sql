@@ -6,5 +6,5 @@ SELECT CAST(COALESCE(SUM(feed_batches.transitions), 0) AS SIGNED),
        CAST(COALESCE(SUM(feed_batches.position > feed_batches.items AND earlier.id IS NULL), 0) AS SIGNED)
 FROM feed_batches FORCE INDEX (PRIMARY)
 LEFT JOIN feed_batches AS earlier FORCE INDEX (feed_batches_position)
-  ON earlier.position = feed_batches.position - feed_batches.items
+  ON earlier.position = COALESCE(feed_batches.position, 0) - feed_batches.items
 WHERE feed_batches.id BETWEEN :first AND :last

@@ -237,6 +237,11 @@ impl Tx<'_> {
         };
         if told.is_some() {
             result.collect::<Row>().await?;
+            if result.columns().is_none() {
+                // the driver has read an error of the COMMIT, and returns it with the next result
+                result.collect::<Row>().await?;
+                return Err(Failure::Broken("a COMMIT has no answer".to_owned()));
+            }
             self.has_told = true;
         }
         if look.is_none() {

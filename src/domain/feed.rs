@@ -130,8 +130,14 @@ impl FeedItem {
 
     /// Creates an event about an order of this client (0: of an anonymous caller), and the state that the order has then.
     pub fn of_order(kind: FeedType, client_id: i64, order_id: Uuid, status: OrderStatus) -> Self {
-        let item = Self::new(kind, Audience::Client(client_id));
-        Self { order_id: Some(order_id), status: Some(status.as_str()), ..item }
+        let item = Self::new(kind, Audience::Client(client_id)).about_order(order_id);
+        Self { status: Some(status.as_str()), ..item }
+    }
+
+    /// Adds its order.
+    #[must_use]
+    pub fn about_order(self, order_id: Uuid) -> Self {
+        Self { order_id: Some(order_id), ..self }
     }
 
     /// Whether it is a transition of an order, which is in the order's trail, too.

@@ -13,7 +13,9 @@ use crate::db::tables::tickets::{self, Redeem, Ticket, TicketKey, TicketPlace};
 use crate::db::tables::{events, orders};
 use crate::db::{Failure, Tx};
 use crate::domain::ticket_refusal::check_gate;
-use crate::domain::{Caller, Details, Missing, Named as _, Refusal, TicketCode, TicketStatus};
+use crate::domain::{
+    Audience, Caller, Details, FeedItem, FeedType, Missing, Named as _, Refusal, TicketCode, TicketStatus,
+};
 
 /// One page of the door list of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +129,7 @@ async fn reissue(
     if replaced {
         tickets::insert_again(tx, &ticket, new, (operator, key)).await?;
         let made = tickets::find(tx, new).await?.ok_or(Failure::Raced("tickets/insert_again"))?;
+        tell_reissued(tx, &made).await?;
         return Ok(Made { made, replayed: false });
     }
     if ticket.place.status == TicketStatus::Void
@@ -137,6 +140,18 @@ async fn reissue(
         return Ok(Made { made, replayed: !tx.after_unknown() });
     }
     Err(why_not(ticket))
+}
+
+/// Tells the feed that a ticket of an order is void, and that another one took its place.
+async fn tell_reissued(tx: &mut Tx<'_>, made: &Ticket) -> Result<(), Failure> {
+    let TicketPlace { order_id, product_id, .. } = made.place;
+    let clients = orders::list_clients(tx, &[order_id]).await?;
+    let client_id = clients.first().map_or(0, |&(_, client_id)| client_id);
+    tx.tell([FeedType::TicketVoided, FeedType::TicketIssued].map(|kind| {
+        let item = FeedItem::new(kind, Audience::Client(client_id)).about_order(order_id).of_product(product_id);
+        item.with_tickets(1).because("reissued")
+    }));
+    Ok(())
 }
 
 #[cfg(test)]

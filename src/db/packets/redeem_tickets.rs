@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use uuid::Uuid;
 
 use super::{BOUND, Packet, exactly};
 use crate::db::door::Tx;
@@ -12,7 +13,7 @@ use crate::db::error::Failure;
 use crate::db::guard::at_most;
 use crate::db::tables::idempotency_keys::wait_for_disk;
 use crate::db::tables::tickets::{self, Redeem, Ticket};
-use crate::domain::{TicketCode, TicketStatus};
+use crate::domain::{Audience, FeedItem, FeedType, TicketCode, TicketStatus};
 
 /// The statement that redeems.
 const REDEEM: &str = "tickets/redeem";
@@ -88,6 +89,11 @@ impl<'a> RedeemTickets<'a> {
         }
         let changed = at_most(REDEEM, redeemed.affected, self.first.len())?;
         let mut now = self.redeemed_now(&tickets, changed, tx.after_unknown())?;
+        if changed > 0 {
+            // else an earlier attempt has told
+            let clients = tickets::read_clients(&listed.rows)?;
+            tx.tell(tickets.iter().filter(|ticket| now.contains(&ticket.code)).map(|ticket| told(ticket, &clients)));
+        }
         let tickets: HashMap<TicketCode, Ticket> = tickets.into_iter().map(|ticket| (ticket.code, ticket)).collect();
         let found = |request: &&Redeem| {
             let ticket = tickets.get(&request.code)?.clone();
@@ -103,6 +109,13 @@ impl<'a> RedeemTickets<'a> {
         }
         Ok(found)
     }
+}
+
+/// Returns what the feed is told of a ticket.
+fn told(ticket: &Ticket, clients: &HashMap<Uuid, i64>) -> FeedItem {
+    let client_id = clients.get(&ticket.place.order_id).copied().unwrap_or(0);
+    let redeemed = FeedItem::new(FeedType::TicketRedeemed, Audience::Client(client_id));
+    redeemed.about_order(ticket.place.order_id).of_product(ticket.place.product_id)
 }
 
 /// Returns which of these tickets the first request for them has redeemed.

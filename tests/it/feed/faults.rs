@@ -3,7 +3,13 @@
 use super::{assert_as_trails, assert_whole, number, read_all, told};
 use crate::clients::{OPERATOR, managed};
 use crate::support::proxy::{Action, Rule};
-use crate::support::{Shop, eventually, mint};
+use crate::support::{Shop, binary, eventually, mint};
+
+/// Returns the state of an order as another connection sees it.
+async fn committed(shop: &Shop, order_id: &str) -> String {
+    let found: Vec<String> = shop.rows(&format!("SELECT status FROM orders WHERE id = {}", binary(order_id))).await;
+    found.into_iter().next().unwrap_or_default()
+}
 
 #[tokio::test]
 async fn a_transition_is_told_once_whatever_happens_to_its_statements_and_its_commit() {
@@ -17,12 +23,15 @@ async fn a_transition_is_told_once_whatever_happens_to_its_statements_and_its_co
             let cut = client.proxy.on(rule.clone(), action);
             let order_id = client.order(&hold_id).await;
             assert_eq!(cut.hits(), 1, "{action:?}");
+            assert_eq!(committed(&shop, &order_id).await, "pending", "{rule:?} {action:?}");
             let cut = client.proxy.on(rule.clone(), action);
             client.pay(&order_id, "paid", &mint()).await.expect(200);
             assert_eq!(cut.hits(), 1, "{action:?}");
+            assert_eq!(committed(&shop, &order_id).await, "paid", "{rule:?} {action:?}");
             let cut = client.proxy.on(rule.clone(), action);
             client.pay(&order_id, "refunded", &mint()).await.expect(200);
             assert_eq!(cut.hits(), 1, "{action:?}");
+            assert_eq!(committed(&shop, &order_id).await, "refunded", "{rule:?} {action:?}");
             orders += 1;
         }
     }

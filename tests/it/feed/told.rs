@@ -129,6 +129,57 @@ async fn money_that_pays_for_no_order_is_told_to_the_shop_of_its_order_or_hold()
 }
 
 #[tokio::test]
+async fn the_tickets_of_an_order_are_told_as_they_are_written_used_replaced_and_void() {
+    let shop = Shop::open().await;
+    let client = managed(&shop).await;
+    let one = add(&client.app, "one", Role::Storefront).await;
+    let made = async |path: &str, body: Value| post(&client, path, OPERATOR, body).await.expect(201).body["id"].clone();
+    let organizer_id = made("/api/admin/organizers", json!({ "name": "City Concerts" })).await;
+    let concert = json!({ "organizer_id": organizer_id, "name": "Concert", "venue": "Hall", "starts_at": "2090-05-01T18:00:00Z" });
+    let event_id = made("/api/admin/events", concert).await;
+    let standing =
+        json!({ "name": "Standing", "kind": "admission", "price_minor": 3900, "currency": "EUR", "stock": 10 });
+    let product_id = made(&format!("/api/admin/events/{event_id}/ticket-types"), standing).await;
+    let order_id =
+        order(&client, &one.token, json!({ "product_id": product_id, "qty": 2 }), json!({})).await.text("order_id");
+    client.pay(&order_id, "paid", "k1").await.expect(200);
+    let tickets = client.request("GET", &format!("/api/orders/{order_id}/tickets")).bearer_auth(&one.token);
+    let tickets = client.send(tickets).await.expect(200);
+    let code = |place: usize| tickets.body["items"][place]["code"].as_str().expect("a code").to_owned();
+    for _ in 0..2 {
+        // the second time, the ticket was used
+        let redeemed = post(&client, &format!("/api/tickets/{}/redeem", code(0)), OPERATOR, json!({})).await;
+        assert!([200, 409].contains(&redeemed.status), "{redeemed:?}");
+    }
+    post(&client, &format!("/api/admin/tickets/{}/reissue", code(1)), OPERATOR, json!({})).await.expect(201);
+    client.pay(&order_id, "refunded", "k2").await.expect(200);
+    number(&client.app).await;
+    let own = read_all(&client, &one.token, 1000).await;
+    let tickets = own.iter().filter(|event| event["type"].as_str().is_some_and(|kind| kind.starts_with("ticket.")));
+    let told: Vec<(&str, &Value, &Value, &Value)> = tickets
+        .map(|event| {
+            assert_eq!(event["data"]["order_id"], order_id);
+            let field = |name| &event["data"][name];
+            (event["type"].as_str().expect("a type"), field("tickets"), field("reason"), field("product_id"))
+        })
+        .collect();
+    let (none, one_ticket, reissued) = (Value::Null, json!(1), json!("reissued"));
+    assert_eq!(
+        told,
+        [
+            ("ticket.issued", &json!(2), &none, &none),
+            ("ticket.redeemed", &none, &none, &product_id),
+            ("ticket.voided", &one_ticket, &reissued, &product_id),
+            ("ticket.issued", &one_ticket, &reissued, &product_id),
+            ("ticket.voided", &json!(2), &none, &none),
+        ]
+    );
+    let texts = own.iter().map(Value::to_string).collect::<String>();
+    assert!(!texts.contains(&code(0)) && !texts.contains(&code(1)), "codes are not told");
+    shop.assert_conserved().await;
+}
+
+#[tokio::test]
 async fn a_storefront_hears_of_its_own_and_of_products_and_an_operator_of_everything() {
     let shop = Shop::open().await;
     let client = managed(&shop).await;

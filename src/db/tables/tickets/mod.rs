@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 pub use self::row::{
     Redeem, Ticket, TicketKey, TicketPlace, find, find_next, insert_again, list_all_by_code, list_by_code, list_page,
-    list_some, read_rows, redeem_all, replace,
+    list_some, read_clients, read_rows, redeem_all, replace,
 };
 use super::holds;
 use super::products::in_parts;

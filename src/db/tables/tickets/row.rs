@@ -1,6 +1,6 @@
 //! Tickets as they are read, redeemed, and replaced.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
@@ -212,6 +212,11 @@ pub async fn list_by_code(tx: &mut Tx<'_>, codes: &BTreeSet<TicketCode>) -> Resu
 /// Reads the rows that the statement of [`list_all_by_code`] returns.
 pub fn read_rows(rows: &[Row]) -> Result<Vec<Ticket>, Failure> {
     rows.iter().map(ticket).collect()
+}
+
+/// Reads which clients sold the tickets that the statement of [`list_all_by_code`] returns; 0: an anonymous caller's.
+pub fn read_clients(rows: &[Row]) -> Result<HashMap<Uuid, i64>, Failure> {
+    rows.iter().map(|row| Ok((id(&column::<Vec<u8>>(row, "order_id")?)?, column(row, "client")?))).collect()
 }
 
 /// Makes a valid ticket void for another one in its place. Returns false when it is not valid.

@@ -106,7 +106,13 @@ pub(super) fn holds(verb: &str, at: At) -> Option<Vec<Sample>> {
 
 pub(super) fn orders(verb: &str, at: At) -> Option<Vec<Sample>> {
     let drafts = || some(&ACTIVE, at.rows).map(|number| Draft { tickets: OrderTickets::Seats, ..draft(number) });
-    (verb == "insert_with_seats").then(|| built(at.rows, place_all(drafts())))
+    match verb {
+        "insert_with_seats" => Some(built(at.rows, place_all(drafts()))),
+        "list_clients" => {
+            Some([&PAID, &PENDING].map(|range| hits(at.rows).brace("ids", ids(order, range, at.rows))).to_vec())
+        }
+        _ => None,
+    }
 }
 
 /// Returns the label of a seat, by its number.
