@@ -244,9 +244,18 @@ async fn every_page_size_and_every_filter_reads_the_same_events_in_the_same_orde
     assert_eq!(types(rest.body["items"].as_array().expect("a list")), ["order.paid"]);
     let end = page(&client, OPERATOR, &format!("after={}", rest.text("next"))).await.expect(200);
     assert_eq!((end.body["items"].as_array().map(Vec::len), end.text("next")), (Some(0), rest.text("next")));
+    for stock in 0..3 {
+        let product = json!({ "name": "Ring", "price_minor": 4999, "currency": "EUR", "stock": stock });
+        post(&client, "/api/admin/products", OPERATOR, product).await.expect(201);
+        order(&client, &one.token, json!({ "product_id": product_id, "qty": 1 }), json!({})).await;
+    }
+    number(&client.app).await;
     let own = read_all(&client, &one.token, 3).await;
+    assert_eq!(read_all(&client, &one.token, 1).await, own, "of the client and of products");
+    let all = told(&client).await;
     let positions: Vec<&Value> = own.iter().map(|event| &event["position"]).collect();
     assert!(positions.is_sorted_by_key(|position| position.as_i64()) && own.len() < all.len(), "{positions:?}");
+    assert_eq!(own.iter().filter(|event| event["type"] == "product.changed").count(), 3);
 }
 
 #[tokio::test]
