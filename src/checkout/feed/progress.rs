@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::db::packets::number_feed::Seen;
@@ -20,16 +20,21 @@ const MARK_EVERY: Duration = Duration::from_secs(1);
 /// How long positions may be given and not be known to be on disk: their sequencer has ended.
 const UNSAFE: Duration = Duration::from_secs(1);
 
+/// How many readers read at a time: an event wakes all that wait, and these must not take the connections of buyers.
+const READERS: usize = 4;
+
 /// How far the feed is, as far as this instance knows.
 pub(crate) struct FeedState {
     pub(super) sequencer: Mutex<Sequencer>,
     /// The last position of which readers know that they may read it; it wakes those that wait for more.
     pub(super) known: watch::Sender<i64>,
+    /// A turn to read.
+    pub(super) turns: Semaphore,
 }
 
 impl Default for FeedState {
     fn default() -> Self {
-        Self { sequencer: Mutex::default(), known: watch::Sender::new(0) }
+        Self { sequencer: Mutex::default(), known: watch::Sender::new(0), turns: Semaphore::new(READERS) }
     }
 }
 

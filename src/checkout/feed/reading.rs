@@ -129,6 +129,8 @@ impl Checkout {
     /// # Errors
     /// As every read; [`CursorReset`] inside when the place is of another epoch.
     pub async fn read_feed(&self, caller: &Caller, query: &FeedQuery) -> Result<Result<FeedPage, CursorReset>, Error> {
+        // it is never closed
+        let _turn = self.feed.turns.acquire().await;
         let page = self.database.read("feed.read", |tx| async move { read(tx, caller, query).await }.boxed()).await?;
         Ok(page)
     }

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::{number, page, types};
 use crate::clients::{OPERATOR, managed};
 use crate::support::Shop;
+use crate::support::proxy::{Action, Rule};
 
 /// Longer than any answer of a service at work, and shorter than the longest wait for an event.
 const SOON: Duration = Duration::from_secs(20);
@@ -64,5 +65,27 @@ async fn a_running_service_tells_of_its_own_and_of_what_another_instance_did() {
         let read = read.expect("it is told").expect(200);
         assert_eq!(types(read.body["items"].as_array().expect("a list")), ["order.created"]);
         next = read.text("next");
+    }
+}
+
+#[tokio::test]
+async fn readers_take_few_of_the_connections_however_many_read_at_once() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(10).await;
+    let client = Arc::new(managed(&shop).await);
+    let paused = client.proxy.on(Rule::from("-- feed/find:").always(), Action::PauseBefore);
+    let readers: Vec<_> = (0..30)
+        .map(|_| {
+            let client = Arc::clone(&client);
+            tokio::spawn(async move { page(&client, OPERATOR, "").await })
+        })
+        .collect();
+    paused.reached_by(4).await;
+    // others are served while these wait for the database
+    assert_eq!(client.available(product_id).await, 10);
+    assert_eq!(paused.hits(), 4);
+    drop(paused);
+    for reader in readers {
+        reader.await.expect("a task").expect(200);
     }
 }
