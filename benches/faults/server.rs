@@ -63,16 +63,20 @@ impl Server {
 
     /// Kills the process, as a crash would, and waits until it has ended.
     pub(crate) async fn kill(&mut self) {
-        let process = PathBuf::from(format!("/proc/{}/cmdline", self.pid()));
         self.signal("KILL").await;
         if let Some(mut child) = self.replacement.take() {
             let _ = child.wait().await;
         }
         let deadline = Instant::now() + PATIENCE;
-        while std::fs::read(&process).is_ok_and(|command| !command.is_empty()) {
+        while !self.has_ended() {
             assert!(Instant::now() < deadline, "a killed process ends");
             sleep(POLL).await;
         }
+    }
+
+    /// Whether the process has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        !std::fs::read(format!("/proc/{}/cmdline", self.pid())).is_ok_and(|command| !command.is_empty())
     }
 
     /// Starts the killed server again with the same command, so on the same port, and with these environment variables.

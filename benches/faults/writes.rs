@@ -81,7 +81,7 @@ pub(crate) async fn full_disk(
     ground.server().ok_or_else(Skipped::named_server)?;
     let disk = Disk::mount(folder("faults-disk"))?;
     let server = Server::start(&disk.0.join("database"), &DISK_OPTIONS).await.map_err(Skipped)?;
-    let ground = Ground::private(server).await;
+    let mut ground = Ground::private(server).await;
     let mut play = Play::open(name, &ground, plan, Start::directly(&ground)).await;
     disk.fill();
     let filled = Instant::now();
@@ -95,12 +95,21 @@ pub(crate) async fn full_disk(
     play.begin();
     sleep(plan.fault).await;
     disk.empty();
+    // MariaDB aborts when a rollback finds no space
+    let server = ground.server().expect("the server is private");
+    let has_ended = server.has_ended();
+    if has_ended {
+        server.start_again(&[]).await;
+    }
     play.end();
     let outcome = play.finish(&ground, report).await;
     report.note(&format!(
         "the disk was full {:.1} s before the first refusal",
         (filled.elapsed() - plan.fault).as_secs_f64()
     ));
+    if has_ended {
+        report.note("the server ended itself for lack of space, and was started again");
+    }
     says_so(&outcome, report);
     ground.leave().await;
     Ok(())
