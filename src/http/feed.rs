@@ -8,7 +8,7 @@ use poem::http::StatusCode;
 use poem_openapi::param::Query;
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::access::feed_reader::FeedReader;
@@ -27,6 +27,8 @@ const LIST: &str = "f";
 const MOST: u32 = 1000;
 /// How many events a page has unless the request says so.
 const USUAL: u32 = 100;
+/// The pause between two reads of one request.
+const PAUSE: Duration = Duration::from_millis(20);
 /// The longest wait for an event, in seconds.
 const WAIT: u32 = 30;
 
@@ -164,6 +166,8 @@ impl Feed {
                     () = self.app.drained() => {}
                 }
             }
+            // events of others wake this reader, too
+            sleep(PAUSE).await;
             query.after = Some(page.next);
         }
     }

@@ -54,6 +54,8 @@ impl FeedState {
 pub(crate) struct Sequencer {
     /// All rows up to this id are known, and have positions; none before the first read.
     pub(super) low: Option<i64>,
+    /// How far the feed was at the last read.
+    known: Option<Feed>,
     /// Last ids of all rows, and when they were read.
     marks: VecDeque<(Instant, i64)>,
     /// When the last read was.
@@ -67,7 +69,7 @@ pub(crate) struct Sequencer {
 impl Default for Sequencer {
     fn default() -> Self {
         let now = Instant::now();
-        Self { low: None, marks: VecDeque::new(), read_at: now, stragglers_at: now, unsafe_since: None }
+        Self { low: None, known: None, marks: VecDeque::new(), read_at: now, stragglers_at: now, unsafe_since: None }
     }
 }
 
@@ -86,12 +88,26 @@ impl Sequencer {
             self.marks.clear();
             return;
         }
+        // beyond a list that is full, rows may have no position
+        let reached = seen.new.last().filter(|_| !is_whole).map_or(last, |row| row.id);
         if self.marks.back().is_none_or(|(at, _)| now - *at >= MARK_EVERY) {
-            self.marks.push_back((now, last));
+            self.marks.push_back((now, reached));
         }
         while let Some((_, id)) = self.marks.pop_front_if(|(at, _)| now - *at >= SETTLED) {
             self.low = Some(id);
         }
+    }
+
+    /// Returns whether the feed is not the one that was known, since its server lost rows or another one took its place. What is known of
+    /// its ids is forgotten then.
+    pub(super) fn has_lost(&mut self, feed: Feed) -> bool {
+        let is_other = self.known.is_some_and(|known| feed.epoch != known.epoch || feed.position < known.position);
+        self.known = Some(feed);
+        if is_other {
+            self.low = None;
+            self.marks.clear();
+        }
+        is_other
     }
 
     /// Returns whether positions were given so long ago that their sequencer must have ended before it said that they are on disk.

@@ -22,6 +22,11 @@ use crate::domain::{Audience, Caller, Details};
 /// How many events a read goes through at most to fill a page with those that are asked for.
 const SCANNED: usize = 2000;
 
+/// How many rows a read looks at that wants some of their events alone.
+const FILTERED: usize = 200;
+/// How many times a request reads at most.
+const TURNS: usize = 10;
+
 /// A place in the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedPlace {
@@ -155,9 +160,12 @@ async fn read(tx: &mut Tx<'_>, caller: &Caller, query: &FeedQuery) -> Result<Res
         return Ok(Err(CursorReset));
     }
     let (mut items, mut scanned, mut is_last) = (Vec::new(), 0, false);
-    while items.len() < query.limit && scanned < SCANNED && !is_last {
-        let places = list_places(tx, caller, next.position, feed.safe, query.limit).await?;
-        let wanted = cut(&places, next.position, query.limit);
+    let is_filtered = !query.types.is_empty() || caller.buyer().is_some();
+    let rows = query.limit.max(if is_filtered { FILTERED } else { 1 });
+    let mut turns = 0..TURNS;
+    while items.len() < query.limit && scanned < SCANNED && !is_last && turns.next().is_some() {
+        let places = list_places(tx, caller, next.position, feed.safe, rows).await?;
+        let wanted = cut(&places, next.position, rows);
         let batches =
             feed_batches::list_some(tx, &wanted.iter().map(|place| place.position).collect::<Vec<_>>()).await?;
         let events: Vec<Vec<FeedEvent>> = batches.iter().map(expand).collect::<Result<_, _>>()?;
@@ -170,7 +178,7 @@ async fn read(tx: &mut Tx<'_>, caller: &Caller, query: &FeedQuery) -> Result<Res
             next.position = event.position;
             items.extend(query.wants(&event).then_some(event));
         }
-        is_last = events.next().is_none() && wanted.len() == places.len() && places.len() < query.limit;
+        is_last = events.next().is_none() && wanted.len() == places.len() && places.len() < rows;
     }
     if is_last {
         next.position = next.position.max(feed.safe);

@@ -39,6 +39,9 @@ impl Checkout {
         };
         let now = Instant::now();
         let mut seen = look(&self.background, low).await?;
+        if sequencer.has_lost(seen.feed) {
+            return Ok(true);
+        }
         if now >= sequencer.stragglers_at {
             let stragglers = list_stragglers(&self.background).await?;
             let pause = STRAGGLERS_EVERY.max(now.elapsed() * STRAGGLERS_SHARE);

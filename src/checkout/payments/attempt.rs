@@ -118,11 +118,13 @@ async fn tell(tx: &mut Tx<'_>, event: &Stored, outcome: &Outcome) -> Result<(), 
         Outcome::RefundDue => (FeedType::PaymentRefundDue, None),
         Outcome::Applied | Outcome::Ignored | Outcome::Parked | Outcome::Dead => return Ok(()),
     };
-    let order = match resolve(tx, event.reference).await? {
-        Resolved::Order(order) => Some(order),
-        Resolved::Missing | Resolved::Contradiction(_) => None,
+    let (order, hold_id) = match resolve(tx, event.reference).await? {
+        Resolved::Order(order) => (Some(order), None),
+        Resolved::Missing => (None, event.reference.hold_id),
+        // it names things of two shops, maybe
+        Resolved::Contradiction(_) => (None, None),
     };
-    let item = match (&order, event.reference.hold_id) {
+    let item = match (&order, hold_id) {
         (Some(order), _) => FeedItem::of_order(kind, order.client_id, order.id, order.status),
         (None, None) => FeedItem::new(kind, Audience::Operators),
         (None, Some(hold_id)) => match holds::find(tx, hold_id).await?.first() {

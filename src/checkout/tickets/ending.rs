@@ -155,13 +155,19 @@ async fn write(tx: &mut Tx<'_>, event_id: i64, page: &[Paid], new: &[NewDue]) ->
     if !order_ids.is_empty() {
         let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
         let voided = tickets::void(tx, &order_ids, Some(event_id)).await?;
-        tell(tx, &order_ids, new, voided > 0).await?;
+        // those that another ticket type of the event has told have no charge here
+        let first = page.iter().filter_map(|row| row.order.as_ref()).filter(|order| order.charge.is_some());
+        let first: BTreeSet<Uuid> = first.map(|order| order.id).collect();
+        tell(tx, &first.into_iter().collect::<Vec<_>>(), new, voided > 0).await?;
     }
     Ok(())
 }
 
 /// Tells the feed of due refunds, and of the tickets of these orders if they were made void.
 async fn tell(tx: &mut Tx<'_>, order_ids: &[Uuid], new: &[NewDue], voided: bool) -> Result<(), Failure> {
+    if order_ids.is_empty() {
+        return Ok(());
+    }
     let clients: HashMap<Uuid, i64> = orders::list_clients(tx, order_ids).await?.into_iter().collect();
     let item = |kind, order_id| {
         let client_id = clients.get(&order_id).copied().unwrap_or_default();

@@ -73,8 +73,10 @@ impl<'a> RedeemTickets<'a> {
         let own = redeemed_by(&self.first, tickets);
         let new: HashSet<TicketCode> = own.difference(&self.known).copied().collect();
         match changed {
-            _ if after_unknown || changed == new.len() => Ok(new),
+            _ if changed == new.len() || after_unknown && changed == 0 => Ok(new),
             0 => Ok(HashSet::new()),
+            // another request redeemed some of them after the earlier attempt
+            _ if after_unknown => Err(Failure::Abandoned(REDEEM)),
             _ => Err(Failure::Stale(REDEEM)),
         }
     }

@@ -54,7 +54,7 @@ pub(super) fn feed(verb: &str, at: At) -> Option<Vec<Sample>> {
         "find" => once(at, hits(1)),
         "advance" if at.rows == 1 => built(1, counter::advance(0, 1)),
         "advance" => Vec::new(),
-        "secure" => once(at, hits(1).bind("position", 1)),
+        "secure" => once(at, page(1).bind("position", 1)),
         _ => return None,
     })
 }
