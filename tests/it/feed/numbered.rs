@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{assert_as_trails, assert_whole, number, page, read_all, told, types};
 use crate::clients::{OPERATOR, managed};
+use crate::support::crowd::sent;
 use crate::support::proxy::{Action, Rule};
 use crate::support::{Shop, eventually, mint, together};
 
@@ -128,4 +129,11 @@ async fn more_events_than_one_step_takes_get_their_positions_in_the_order_of_the
                         WHERE next.position <= one.position";
     assert_eq!(shop.count(out_of_order).await, 0);
     assert_eq!(types(&events[..1]), ["order.created"]);
+    // a reader that wants few of them looks at many at a time
+    client.proxy.clear();
+    let read = page(&client, OPERATOR, "types=order.paid&limit=1").await.expect(200);
+    assert_eq!(read.body["items"].as_array().map(Vec::len), Some(0));
+    let reads = sent(&client.proxy, "feed_batches/list_places");
+    assert!((2..=10).contains(&reads), "{reads} reads");
+    assert_ne!(read.text("next"), page(&client, OPERATOR, "limit=1").await.expect(200).text("next"));
 }

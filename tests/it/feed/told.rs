@@ -126,6 +126,15 @@ async fn money_that_pays_for_no_order_is_told_to_the_shop_of_its_order_or_hold()
     assert_eq!(own[3]["data"]["order_id"], order_id);
     assert!(own[3]["data"]["payment_event_id"].is_i64(), "{}", own[3]);
     assert!(read_all(&client, &other.token, 1000).await.is_empty());
+    // an event that names things of two shops is told to neither of them
+    let hold_id =
+        post(&client, "/api/holds", &other.token, json!({ "product_id": shop.product(1).await, "qty": 1 })).await;
+    let both = json!({ "status": "paid", "order_id": order_id, "hold_id": hold_id.expect(201).text("hold_id"), "idempotency_key": "k4" });
+    assert_eq!(client.webhook(&both).await.text("status"), "quarantined");
+    number(&client.app).await;
+    assert!(read_all(&client, &other.token, 1000).await.is_empty());
+    assert_eq!(read_all(&client, &one.token, 1000).await, own);
+    assert_eq!(types(&told(&client).await).last(), Some(&"payment.quarantined"));
 }
 
 #[tokio::test]
