@@ -19,7 +19,6 @@ const GAP: Duration = Duration::from_secs(5);
 const MARK_EVERY: Duration = Duration::from_secs(1);
 /// How long positions may be given and not be known to be on disk: their sequencer has ended.
 const UNSAFE: Duration = Duration::from_secs(1);
-
 /// How many readers read at a time: an event wakes all that wait, and these must not take the connections of buyers.
 const READERS: usize = 4;
 

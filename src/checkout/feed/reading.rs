@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::NaiveDateTime;
 use futures_util::FutureExt as _;
 use serde::Deserialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::checkout::error::Error;
@@ -21,7 +21,6 @@ use crate::domain::{Audience, Caller, Details};
 
 /// How many events a read goes through at most to fill a page with those that are asked for.
 const SCANNED: usize = 2000;
-
 /// How many rows a read looks at that wants some of their events alone.
 const FILTERED: usize = 200;
 /// How many times a request reads at most.
@@ -144,7 +143,7 @@ impl Checkout {
     pub async fn wait_for_feed(&self, place: FeedPlace, wait: Duration) {
         let mut known = self.feed.known.subscribe();
         let grown = known.wait_for(|known| *known > place.position);
-        let _ = timeout_at(Instant::now() + wait, grown).await;
+        let _ = timeout(wait, grown).await;
     }
 
     /// Whether readers wait for events.

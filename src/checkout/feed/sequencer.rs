@@ -50,7 +50,7 @@ impl Checkout {
         }
         let waited = seen.new.iter().map(|row| row.waited).max();
         telemetry::feed_waits(waited.unwrap_or_default());
-        let Some(last) = seen.new.last() else {
+        if seen.new.is_empty() {
             sequencer.advance(now, low, &seen);
             self.feed.record(seen.feed);
             let is_left = sequencer.is_left(now, seen.feed);
@@ -59,13 +59,13 @@ impl Checkout {
                 secure(&self.background, seen.feed.position).await?;
             }
             return Ok(is_left);
-        };
+        }
         let Some(position) = number(&self.background, &seen).await? else { return Ok(true) };
         sequencer.advance(now, low, &seen);
         secure(&self.background, position).await?;
         telemetry::feed_told(position - seen.feed.position);
         self.feed.record(feed::Feed { position, safe: position, ..seen.feed });
-        Ok(seen.last.is_some_and(|known| last.id < known) && seen.new.len() >= ROWS as usize)
+        Ok(seen.new.len() >= ROWS as usize)
     }
 
     /// Waits until this instance has told the feed of something.
