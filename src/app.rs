@@ -12,7 +12,7 @@ use crate::checkout::{Checkout, Error};
 use crate::config::Config;
 use crate::db::{Clock, Database};
 use crate::domain::signature::Secrets;
-use crate::domain::{AdminToken, Origins, StorefrontMode, WebhookAuth};
+use crate::domain::{AdminToken, Origins, PushPrivate, StorefrontMode, WebhookAuth};
 use crate::rate::{Clock as RateClock, RateLimits, Rates};
 use crate::telemetry::Throttle;
 
@@ -41,6 +41,10 @@ pub struct App {
     pub rate_limits: RateLimits,
     /// The origins whose pages may call the service.
     pub cors_origins: Origins,
+    /// Whether events may be pushed to private addresses.
+    pub push_private: PushPrivate,
+    /// How long an attempt to push may take.
+    pub push_time: Duration,
     work: TaskTracker,
     draining: CancellationToken,
 }
@@ -72,6 +76,8 @@ impl App {
             refusals: Throttle::default(),
             rate_limits: RateLimits::new(rates, config.trusted_proxies.clone(), rate_clock),
             cors_origins: config.cors_origins.clone(),
+            push_private: config.push_private,
+            push_time: config.push_time,
             work: TaskTracker::new(),
             draining: CancellationToken::new(),
         }

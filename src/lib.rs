@@ -27,6 +27,7 @@ pub mod db;
 pub mod dev;
 pub mod domain;
 pub mod http;
+pub mod push;
 pub mod rate;
 pub mod serve;
 pub mod telemetry;

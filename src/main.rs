@@ -1,6 +1,7 @@
 //! The command line.
 
 mod client_command;
+mod feed_command;
 
 use std::env;
 use std::error::Error;
@@ -25,6 +26,7 @@ use mysql_async::Opts;
 use tokio_util::sync::CancellationToken;
 
 use self::client_command::ClientCommand;
+use self::feed_command::FeedCommand;
 
 /// Wrong usage or wrong configuration.
 const EXIT_CONFIGURATION: u8 = 2;
@@ -59,6 +61,9 @@ enum Command {
     /// Manage the programs that may call: their names, roles, tokens and keys
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Manage the feed of events
+    #[command(subcommand)]
+    Feed(FeedCommand),
     /// Audit all data in one snapshot, also during a sale. Exits with 0 without findings, 1 with findings, 3 when it cannot run
     Audit(DatabaseUrl),
     /// Print the OpenAPI document
@@ -202,6 +207,7 @@ async fn run(command: Command) -> Result<(), Failed> {
         Command::Migrate(migrate) => run_migrate(&migrate).await,
         Command::Seed(seed) => run_seed(&seed).await,
         Command::Client(command) => run_client(command).await,
+        Command::Feed(command) => run_feed(command).await,
         Command::Audit(database) => run_audit(&database).await,
         Command::Openapi => print(http::document(&Arc::new(App::new(&unused_config())))),
     }
@@ -284,6 +290,14 @@ async fn run_client(command: ClientCommand) -> Result<(), Failed> {
     let done = command.run(&checkout).await;
     checkout.close().await;
     print(done.map_err(|error| failed("the client cannot be managed")(&error))?)
+}
+
+async fn run_feed(command: FeedCommand) -> Result<(), Failed> {
+    let database = Database::new(command.database().read()?, 1);
+    let checkout = checkout::Checkout::new(database, checkout::Policy::default());
+    let done = command.run(&checkout).await;
+    checkout.close().await;
+    print(done.map_err(|error| failed("a new epoch cannot begin")(&error))?)
 }
 
 async fn run_seed(seed: &Seed) -> Result<(), Failed> {

@@ -4,6 +4,7 @@
 //! - [`strategies`]: holds of one hot product by row locks, by versions, by single units, by one guarded transaction per
 //!   request, by Holdfast's batches, and by bare connections, which are the limit
 //! - [`carts`]: carts of several hot products by one transaction each and by Holdfast's batches, and single holds beside them
+//! - [`feed`]: from a payment to its push; flows beside an endpoint that is down, and beside readers of the feed
 //! - [`http`]: the service over HTTP, beside an echo route of the same server
 //! - [`lone`]: each step of a sale on an idle service, beside one guarded transaction of the same rows
 //! - [`crowd`]: 15,000 buyers for 1,000 units at once
@@ -21,6 +22,7 @@ mod crowd;
 mod database;
 mod disk;
 mod expiry;
+mod feed;
 mod fill;
 mod http;
 mod lone;
@@ -101,6 +103,7 @@ enum Section {
     Strategies,
     Carts,
     Http,
+    Feed,
     Lone,
     Crowd,
     Expiry,
@@ -194,6 +197,9 @@ async fn measure_small(options: &Options, plan: &Plan, bounds: &mut Bounds) {
     }
     if wants(Section::Http) {
         http::run(&ground, plan, bounds).await;
+    }
+    if wants(Section::Feed) {
+        feed::run(&ground, plan, bounds).await;
     }
     if wants(Section::Lone) {
         lone::run(&ground, plan, bounds).await;

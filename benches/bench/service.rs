@@ -20,6 +20,12 @@ impl Served {
         Self::start_all(ground, plan, 86_400, &[("HOLDFAST_ADMIN_TOKEN", operator)]).await
     }
 
+    /// The same, and events are pushed to this machine.
+    pub(crate) async fn start_pushing(ground: &Ground, plan: &Plan, operator: &str) -> Self {
+        let settings = [("HOLDFAST_ADMIN_TOKEN", operator), ("HOLDFAST_PUSH_PRIVATE", "on")];
+        Self::start_all(ground, plan, 86_400, &settings).await
+    }
+
     async fn start_all(ground: &Ground, plan: &Plan, hold_ttl_seconds: u64, more: &[(&str, &str)]) -> Self {
         let settings = [
             ("HOLDFAST_WEBHOOK_SECRETS", "off"),

@@ -6,12 +6,13 @@
 //! - [`writes`]: a database server that answers and cannot write
 //! - [`clocks`]: a service or a database server whose clock is wrong
 //!
-//! All of them use [`play`], which runs one fault, and [`journal`], which has the ledger.
+//! All of them use [`play`], which runs one fault, [`journal`], which has the ledger, and [`feed`], a reader of the feed.
 
 mod apart;
 mod clients;
 mod clocks;
 mod crowds;
+mod feed;
 mod flood;
 mod ground;
 mod journal;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::Plan;
 use crate::clients::{Agent, Link, SECRET};
+use crate::feed::{self, Reader};
 use crate::ground::Ground;
 use crate::journal::{Journal, Kind, Window};
 use crate::report::Report;
@@ -54,11 +55,13 @@ pub(crate) struct Play {
     pub(crate) other: i64,
     scarce: i64,
     crowd: Crowd,
+    reader: Reader,
     opened: Instant,
     begun: Instant,
     ended: Instant,
     recovery: Duration,
     program: String,
+    log: String,
 }
 
 /// The figures of a fault.
@@ -85,10 +88,12 @@ impl Play {
             ("HOLDFAST_STOREFRONT", "open"),
             ("HOLDFAST_HOLD_TTL_SECONDS", "600"),
             ("HOLDFAST_ORDER_TTL_SECONDS", "900"),
+            feed::token(),
         ];
         let served = Served::spawn(&mut command, &start.url, &plan.log, &[&own, start.settings].concat()).await;
         let journal = Arc::new(Journal::default());
         let crowd = Crowd::start(buyers(&served, &journal, hot, other, scarce));
+        let reader = Reader::start(served.address);
         let opened = Instant::now();
         sleep(plan.before).await;
         let now = Instant::now();
@@ -100,11 +105,13 @@ impl Play {
             other,
             scarce,
             crowd,
+            reader,
             opened,
             begun: now,
             ended: now,
             recovery: plan.recovery,
             program: plan.program.clone(),
+            log: plan.log.clone(),
         }
     }
 
@@ -159,7 +166,8 @@ impl Play {
             recovered: self.journal.recovered(self.ended),
             name: self.name,
         };
-        let wrong = self.journal.reconcile(ground, (self.scarce, SCARCE)).await;
+        let mut wrong = self.journal.reconcile(ground, (self.scarce, SCARCE)).await;
+        wrong.extend(self.reader.reconcile(ground, &self.program, &self.log).await);
         report.row(&outcome, &wrong, &audit(&self.program, ground).await);
         outcome
     }

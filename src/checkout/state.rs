@@ -37,6 +37,8 @@ pub struct Checkout {
     pub(crate) database: Database,
     /// For workers that give units back or apply payments.
     pub(crate) background: Database,
+    /// For rounds of pushes.
+    pub(crate) pushes: Database,
     /// For checks of the database itself, which must not wait behind requests.
     pub(crate) checks: Database,
     pub(crate) policy: Policy,
@@ -139,6 +141,7 @@ impl Checkout {
         Self {
             readiness: Readiness::new(database.share(Share::Checks)),
             background: database.share(Share::Workers),
+            pushes: database.share(Share::Pushes),
             checks: database.share(Share::Checks),
             clients: Registry::new(database.share(Share::Checks)),
             database,

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use clap::Args;
 use mysql_async::Opts;
@@ -12,7 +13,8 @@ use super::setting::Setting;
 use super::values;
 use crate::checkout::{Policy, WholeReads};
 use crate::domain::signature::Secrets;
-use crate::domain::{AdminToken, Named as _, Origins, StorefrontMode, WebhookAuth};
+use crate::domain::{AdminToken, Named as _, Origins, PushPrivate, StorefrontMode, WebhookAuth};
+use crate::push::TIME;
 use crate::rate::TrustedProxies;
 
 const NO_DATABASE: &str = "it is not set: mysql://user:password@host:port/database";
@@ -49,6 +51,8 @@ macro_rules! settings {
             $($(#[doc = $doc])+ pub $field: $type,)+
             /// The rules of the shop.
             pub policy: Policy,
+            /// How long an attempt to push may take; no setting.
+            pub push_time: Duration,
         }
 
         impl Settings {
@@ -64,7 +68,7 @@ macro_rules! settings {
                 if !problems.0.is_empty() {
                     return Err(problems);
                 }
-                let config = || Some(Config { $($field: $field?,)+ policy: policy? });
+                let config = || Some(Config { $($field: $field?,)+ policy: policy?, push_time: TIME });
                 config().ok_or(problems)
             }
 
@@ -142,6 +146,9 @@ settings! {
         HOLDFAST_TRUSTED_PROXIES trusted_proxies: TrustedProxies = Setting::optional("NETWORKS", "") => values::proxies;
         /// Origins whose pages may call the service from a browser, comma-separated: `https://shop.example`; `off`: none
         HOLDFAST_CORS_ORIGINS cors_origins: Origins = Setting::optional("ORIGINS", values::OFF) => values::origins;
+        /// `on`: events are pushed over plain HTTP and to private addresses, too; for development and tests
+        HOLDFAST_PUSH_PRIVATE push_private: PushPrivate =
+            Setting::optional("MODE", values::OFF).in_dev("on") => values::push_private;
         /// Where metrics go, host:port, or `off`
         HOLDFAST_STATSD statsd: Option<String> =
             Setting::optional("SERVER", values::OFF).in_dev("127.0.0.1:8125") => values::statsd;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::checkout::Policy;
-use crate::domain::{Named as _, StorefrontMode, WebhookAuth};
+use crate::domain::{Named as _, PushPrivate, StorefrontMode, WebhookAuth};
 
 /// Settings of which only those of the storefront are set.
 fn open() -> Settings {
@@ -74,6 +74,7 @@ fn all_problems_are_reported_together_with_their_variables() {
         rate_admin: Some("1000001".into()),
         trusted_proxies: Some("10.0.0.0/8, proxy, 0.0.0.0/0".into()),
         cors_origins: Some("https://shop.example/, *".into()),
+        push_private: Some("yes".into()),
         statsd: Some("nowhere".into()),
         log: Some("holdfast=loud".into()),
         ..Settings::default()
@@ -102,6 +103,7 @@ fn all_problems_are_reported_together_with_their_variables() {
         "HOLDFAST_TRUSTED_PROXIES: `0.0.0.0/0`",
         "HOLDFAST_CORS_ORIGINS: `https://shop.example/`",
         "HOLDFAST_CORS_ORIGINS: `*`",
+        "HOLDFAST_PUSH_PRIVATE: it must be one of `off`, `on`",
         "HOLDFAST_STATSD",
         "HOLDFAST_LOG",
     ] {
@@ -194,4 +196,14 @@ fn dev_has_defaults_of_its_own_for_metrics_and_logs_unless_they_are_set() {
     assert_eq!((statsd.as_deref(), log.contains("holdfast::http=debug")), (Some("127.0.0.1:8125"), true));
     assert_eq!(policy, Policy::default(), "the others are the same");
     assert_eq!(read(Some("off")).map(|(statsd, log, _)| (statsd, log)), Ok((None, "off".to_owned())));
+}
+
+#[test]
+fn pushes_reach_private_addresses_in_development_alone() {
+    let secrets = Some("off".to_owned());
+    let settings = || Settings { database_url: Some("mysql://h/d".into()), webhook_secrets: secrets.clone(), ..open() };
+    let read = |settings: Settings| settings.read().expect("valid settings").push_private;
+    let mut dev = settings();
+    dev.use_dev_defaults();
+    assert_eq!((read(settings()), read(dev)), (PushPrivate::Off, PushPrivate::On));
 }

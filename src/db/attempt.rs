@@ -14,6 +14,7 @@ use super::error::{Class, Error, Failure, classify, explain, label};
 use super::lost_connection::ConnectionId;
 use super::pool::{GOODBYE, Lease, Pool};
 use super::share::Share;
+use super::touched::Touched;
 use super::trouble::Troubles;
 use super::tx::{Body, Mode, Tx};
 use crate::telemetry;
@@ -31,6 +32,8 @@ pub(super) struct Access {
     pub(super) clock: Arc<Clock>,
     /// Notified when a transaction has told the feed of something.
     pub(super) told: Arc<Notify>,
+    /// Products that transactions have touched.
+    pub(super) touched: Arc<Touched>,
 }
 
 /// The transaction that an attempt belongs to.
@@ -87,7 +90,11 @@ impl Access {
         let mut tx = Tx::new(conn, call.mode, call.after_unknown, Arc::clone(&self.clock));
         let mut committing = false;
         let work = work(&mut tx, &mut committing, lost_connections, body);
-        let failure = match timeout_at(call.mode.attempt_ends(call.deadline), work).await {
+        let ended = timeout_at(call.mode.attempt_ends(call.deadline), work).await;
+        if committing {
+            self.touched.add(std::mem::take(&mut tx.touched));
+        }
+        let failure = match ended {
             Ok(Ok(committed)) => {
                 self.breaker.answered();
                 lost_connections.remove(0);

@@ -47,8 +47,8 @@ impl Database {
         let pool = Pool::new(options, size);
         let breaker = Breaker::new(pool.clone());
         let lost_connections = LostConnections::new(pool.clone(), breaker.clone());
-        let (troubles, given_up, clock, told) = Default::default();
-        let access = Access { pool, share: Share::Requests, breaker, troubles, clock, told };
+        let (troubles, given_up, clock, told, touched) = Default::default();
+        let access = Access { pool, share: Share::Requests, breaker, troubles, clock, told, touched };
         Self { access, lost_connections, given_up }
     }
 
@@ -83,6 +83,16 @@ impl Database {
     /// Waits until a transaction of this instance has told the feed of something.
     pub async fn told(&self) {
         self.access.told.notified().await;
+    }
+
+    /// Takes up to `limit` products that transactions of this instance have touched ([`Tx::touch`]), by id.
+    pub fn take_touched(&self, limit: usize) -> Vec<i64> {
+        self.access.touched.take(limit)
+    }
+
+    /// Puts products back among those that were touched.
+    pub fn touch(&self, product_ids: impl IntoIterator<Item = i64>) {
+        self.access.touched.add(product_ids);
     }
 
     /// Returns the database's clock, as this instance knows it.

@@ -90,6 +90,13 @@ migrations! {
     67 "feed",
     68 "feed_begins",
     69 "order_events_told",
+    70 "endpoints",
+    71 "endpoint_trail",
+    72 "push_cursors",
+    73 "push_cursors_begin",
+    74 "push_failures",
+    75 "push_attempts",
+    76 "feed_products",
 }
 
 /// MySQL's and MariaDB's "Unknown database".

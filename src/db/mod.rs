@@ -21,6 +21,7 @@ pub mod share;
 pub mod sql;
 pub mod tables;
 mod told;
+mod touched;
 mod trouble;
 mod tx;
 pub mod views;

@@ -19,6 +19,8 @@ pub enum Share {
     Requests,
     /// Workers that give units back or apply payments: a quarter.
     Workers,
+    /// Rounds of pushes, of which there may be hundreds at a time: an eighth.
+    Pushes,
     /// Checks of readiness, schema and clock: one connection.
     Checks,
 }
@@ -36,14 +38,22 @@ pub(super) struct Shares {
     lone_jobs: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     workers: Arc<Semaphore>,
+    pushes: Arc<Semaphore>,
     checks: Arc<Semaphore>,
 }
 
 impl Shares {
-    /// Divides a pool of `size` connections. Checks have one place, each other bounded share at least two.
+    /// Divides a pool of `size` connections. Checks have one place, pushes at least one, each other bounded share at least two.
     pub(super) fn of(size: usize) -> Self {
         let places = |eighths: usize| Arc::new(Semaphore::new((size * eighths / 8).max(2)));
-        Self { lone_jobs: places(3), requests: places(2), workers: places(2), checks: Arc::new(Semaphore::new(1)) }
+        let pushes = Arc::new(Semaphore::new((size / 8).max(1)));
+        Self {
+            lone_jobs: places(3),
+            requests: places(2),
+            workers: places(2),
+            pushes,
+            checks: Arc::new(Semaphore::new(1)),
+        }
     }
 
     /// Waits for a place, which is kept until the permit is dropped; `None` where none is needed.
@@ -53,6 +63,7 @@ impl Shares {
             Share::LoneJobs => &self.lone_jobs,
             Share::Requests => &self.requests,
             Share::Workers => &self.workers,
+            Share::Pushes => &self.pushes,
             Share::Checks => &self.checks,
         };
         Arc::clone(places).acquire_owned().await.ok()

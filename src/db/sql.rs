@@ -290,10 +290,18 @@ statements! {
         LIST_PLACES_OF_CLIENT = "list_places_of_client",
         ListSome = "list_some" { positions },
     }
+    feed_products {
+        ListSome = "list_some" { ids },
+        LIST_PAGE = "list_page",
+        Insert = "insert" { rows },
+        Turn = "turn" { batch, ids },
+        ListTurned = "list_turned" { batch, ids },
+    }
     feed {
         FIND = "find",
         Advance = "advance" { items, position },
         SECURE = "secure",
+        BEGIN_EPOCH = "begin_epoch",
     }
     order_events {
         Insert = "insert" { rows },
@@ -405,6 +413,52 @@ statements! {
         FIND = "find",
         LIST = "list",
     }
+    endpoints {
+        INSERT = "insert",
+        FIND = "find",
+        LIST = "list",
+        LIST_OF_CLIENT = "list_of_client",
+        FIND_LIVE = "find_live",
+        COUNT_CHANGE = "count_change",
+        CHANGE = "change",
+        ROTATE = "rotate",
+        END_OLD = "end_old",
+        DISABLE = "disable",
+        MARK_DELETED = "mark_deleted",
+        NOTE_ATTEMPT = "note_attempt",
+    }
+    endpoint_trail {
+        INSERT = "insert",
+        FIND = "find",
+        LIST = "list",
+    }
+    push_cursors {
+        INSERT = "insert",
+        FIND = "find",
+        LIST_FREE = "list_free",
+        TAKE = "take",
+        RELEASE = "release",
+        MOVE_ON = "move_on",
+        REPLAY = "replay",
+        BEGIN_ANEW = "begin_anew",
+        LIST_AHEAD = "list_ahead",
+        VOID_ROUNDS = "void_rounds",
+        BringBack = "bring_back" { position, ids },
+    }
+    push_failures {
+        LIST_WAITING = "list_waiting",
+        LIST = "list",
+        MAKE_DUE = "make_due",
+        MAKE_DUE_BETWEEN = "make_due_between",
+        Put = "put" { rows },
+        Delete = "delete" { endpoint_id, positions },
+        DeleteBehind = "delete_behind" { ids, position },
+    }
+    push_attempts {
+        Insert = "insert" { rows },
+        LIST = "list",
+        FORGET = "forget",
+    }
     schema_migrations {
         CREATE = "create",
         INSERT = "insert",
@@ -448,10 +502,13 @@ statements! {
         EVENT_NEVER_DUE = "event_never_due",
         EVENT_SETTLED_WRONGLY = "event_settled_wrongly",
         FEED_GAP = "feed_gap",
+        PUSH_CURSOR_WRONG = "push_cursor_wrong",
+        PUSH_FAILURE_WRONG = "push_failure_wrong",
         FIND_LIMITS = "find_limits",
         FIND_PAGE_OF_CHARGES = "find_page_of_charges",
         FIND_PAGE_OF_COUNTERS = "find_page_of_counters",
         FIND_PAGE_OF_FEED = "find_page_of_feed",
+        FIND_PAGE_OF_ENDPOINTS = "find_page_of_endpoints",
         FIND_PAGE_OF_HOLDS = "find_page_of_holds",
         FIND_PAGE_OF_ORDER_EVENTS = "find_page_of_order_events",
         FIND_PAGE_OF_ORDERS = "find_page_of_orders",

@@ -40,6 +40,8 @@ pub struct Tx<'env> {
     look: Option<String>,
     /// What is written with the COMMIT.
     told: Told,
+    /// Products whose units change.
+    pub(super) touched: Vec<i64>,
     /// Whether the server refused what was sent with the COMMIT before it: nothing is committed then.
     pub(super) is_uncommitted: bool,
     /// Whether something was written for the feed, and committed.
@@ -96,6 +98,7 @@ impl Tx<'_> {
             after_unknown,
             look: None,
             told: Told::default(),
+            touched: Vec::new(),
             is_uncommitted: false,
             has_told: false,
             is_spent: false,
@@ -220,6 +223,11 @@ impl Tx<'_> {
     /// are written earlier would be in another order than the transactions that wrote them.
     pub fn tell(&mut self, items: impl IntoIterator<Item = FeedItem>) {
         self.told.extend(items);
+    }
+
+    /// Notes products whose last units are gone, or come back, so that this instance looks at them after the COMMIT.
+    pub fn touch(&mut self, product_ids: impl IntoIterator<Item = i64>) {
+        self.touched.extend(product_ids);
     }
 
     /// Commits the transaction. Returns the rows of the read that travels with the COMMIT; `None` without one, and when the

@@ -53,6 +53,14 @@ impl Signer {
         ("NOW=$(date +%s); ", headers)
     }
 
+    /// Returns a secret that is accepted: any one if nothing is verified.
+    fn secret(&self) -> String {
+        match self {
+            Self::Off => secret(&[0; 32]),
+            Self::StoredResult { key, .. } => secret(key),
+        }
+    }
+
     fn describe(&self) -> String {
         match self {
             Self::Off => "off: every client can report payments".to_owned(),
@@ -93,6 +101,14 @@ impl DevOperator {
         match self {
             Self::Given => r#" -H "authorization: Bearer $HOLDFAST_ADMIN_TOKEN""#.to_owned(),
             Self::Made(token) => format!(" -H 'authorization: Bearer {token}'"),
+        }
+    }
+
+    /// Returns the token as a word of a shell: one that was given is named, not shown.
+    fn word(&self) -> &str {
+        match self {
+            Self::Given => r#""$HOLDFAST_ADMIN_TOKEN""#,
+            Self::Made(token) => token,
         }
     }
 }
@@ -151,6 +167,13 @@ impl fmt::Display for Banner<'_> {
         let token = |is_needed: bool| if is_needed { operator.header() } else { String::new() };
         let shop = token(*storefront == StorefrontMode::Token);
         let provider = token(matches!(webhook_auth, WebhookAuth::Token | WebhookAuth::Both));
+        let (payment, word) = (signer.secret(), operator.word());
+        let example = match provider.is_empty() {
+            true => {
+                format!("OPERATOR_TOKEN={word} PAYMENT_SECRET={payment} SERVICE_URL={base} python3 examples/shop.py")
+            }
+            false => "examples/shop.py cannot pay here: it signs, and sends no provider's token".to_owned(),
+        };
         write!(
             formatter,
             r#"
@@ -160,6 +183,7 @@ Holdfast is selling product 1, and the places and seats of event {event_id}.
   Sell      HOLD=$(curl -s {base}/api/holds {JSON}{shop} -d '{{"product_id":1,"qty":1}}' | cut -d '"' -f 4)
             curl -s {base}/api/orders {JSON}{shop} -d "{{\"hold_id\":\"$HOLD\"}}"
             BODY="{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"; {set}curl -s {base}/api/payments/webhook {JSON} -d "$BODY"{signature}{provider}
+  Shop      {example}
   Seats     {base}/api/events/{event_id}/seats; the example of POST /api/holds takes two of a new hall
   Signing   {signing}
   Operators {operator}

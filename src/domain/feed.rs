@@ -29,9 +29,9 @@ named! {
         PaymentDisputed = "payment.disputed",
         /// The details or the stock of a product were changed.
         ProductChanged = "product.changed",
-        /// The last unit of a product was sold.
+        /// No unit of a product is on sale any more.
         ProductSoldOut = "product.sold_out",
-        /// A product that was sold out has units again.
+        /// Units of a product that was sold out are on sale again.
         ProductAvailableAgain = "product.available_again",
         /// The tickets of an order were written.
         TicketIssued = "ticket.issued",
@@ -47,6 +47,8 @@ named! {
         HoldReleased = "hold.released",
         /// A hold ran out.
         HoldExpired = "hold.expired",
+        /// An endpoint gets no more events.
+        EndpointDisabled = "endpoint.disabled",
     }
 }
 
@@ -87,6 +89,9 @@ pub struct FeedItem {
     /// The product that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     product_id: Option<i64>,
+    /// The endpoint that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint_id: Option<i64>,
     /// The event of the provider that caused it, by its id in the inbox.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_event_id: Option<i64>,
@@ -118,6 +123,7 @@ impl FeedItem {
             kind: kind.as_str(),
             order_id: None,
             product_id: None,
+            endpoint_id: None,
             payment_event_id: None,
             status: None,
             reason: None,
@@ -173,6 +179,12 @@ impl FeedItem {
     #[must_use]
     pub fn with_tickets(self, tickets: u64) -> Self {
         Self { tickets: Some(tickets), ..self }
+    }
+
+    /// Adds its endpoint.
+    #[must_use]
+    pub fn of_endpoint(self, endpoint_id: i64) -> Self {
+        Self { endpoint_id: Some(endpoint_id), ..self }
     }
 
     /// Adds its product.

@@ -11,6 +11,8 @@ pub enum Missing {
     TicketType,
     /// A ticket.
     Ticket,
+    /// An endpoint of a shop.
+    Endpoint,
 }
 
 impl Missing {
@@ -21,6 +23,7 @@ impl Missing {
             Self::Event => "event",
             Self::TicketType => "ticket type",
             Self::Ticket => "ticket",
+            Self::Endpoint => "endpoint",
         }
     }
 
@@ -31,6 +34,7 @@ impl Missing {
             Self::Event => "event_not_found",
             Self::TicketType => "ticket_type_not_found",
             Self::Ticket => "ticket_not_found",
+            Self::Endpoint => "endpoint_not_found",
         }
     }
 }

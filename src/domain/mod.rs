@@ -1,11 +1,15 @@
 //! Rules that need no database: ids, states and their transitions, money, signatures and refusals.
 
+pub mod address;
 pub mod buyer_token;
 pub mod caller;
 pub mod client_token;
 pub mod counter;
 pub mod details;
 pub mod due_refund;
+pub mod endpoint;
+pub mod endpoint_refusal;
+pub mod endpoint_secret;
 pub mod event;
 pub mod feed;
 pub mod missing;
@@ -15,6 +19,8 @@ pub mod outcome;
 pub mod payment;
 pub mod product;
 pub mod public_key;
+pub mod push_schedule;
+pub mod push_signature;
 pub mod quarantine;
 pub mod refund;
 pub mod refusal;
@@ -36,6 +42,9 @@ pub use buyer_token::{BuyerTokenError, check_buyer, verify_buyer_token};
 pub use caller::{Caller, Client, Owner, Role, StorefrontMode};
 pub use client_token::{ClientToken, TokenDigest};
 pub use details::{Details, Metadata};
+pub use endpoint::{AttemptOutcome, DisabledReason, EndpointUrl, PushPrivate, UndeliveredState};
+pub use endpoint_refusal::EndpointRefusal;
+pub use endpoint_secret::EndpointSecret;
 pub use event::{EndState, EventDetails};
 pub use feed::{Audience, FeedItem, FeedType};
 pub use missing::Missing;

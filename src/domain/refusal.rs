@@ -3,6 +3,7 @@
 use chrono::NaiveDateTime;
 use uuid::Uuid;
 
+use super::endpoint_refusal::EndpointRefusal;
 use super::missing::Missing;
 use super::seat_refusal::SeatRefusal;
 use super::ticket_refusal::TicketRefusal;
@@ -331,6 +332,9 @@ pub enum Refusal {
     /// No such key.
     #[error("The client has no key with this `kid`.")]
     ClientKeyNotFound,
+    /// An endpoint is not registered or not changed.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointRefusal),
     /// No such payment event.
     #[error("There is no payment event with this id.")]
     EventNotFound,

@@ -74,6 +74,7 @@ impl Refusal {
             Self::ClientKeyExists => "client_key_exists",
             Self::TooManyClientKeys => "too_many_client_keys",
             Self::ClientKeyNotFound => "client_key_not_found",
+            Self::Endpoint(refusal) => refusal.code(),
             Self::EventNotFound => "payment_event_not_found",
             Self::EventNotReplayable => "not_replayable",
         }

@@ -70,6 +70,9 @@ pub struct FeedData {
     /// The product.
     #[serde(skip_serializing_if = "Option::is_none")]
     product_id: Option<i64>,
+    /// The endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint_id: Option<i64>,
     /// How many tickets.
     #[serde(skip_serializing_if = "Option::is_none")]
     tickets: Option<u64>,
@@ -162,7 +165,7 @@ impl Feed {
             }
             if page.is_last {
                 tokio::select! {
-                    () = self.app.checkout.wait_for_feed(page.next, until - now) => {}
+                    _ = self.app.checkout.wait_for_feed(page.next, until - now) => {}
                     () = self.app.drained() => {}
                 }
             }
@@ -216,6 +219,7 @@ impl FeedEventBody {
     /// Returns how an event is told; `None` for one of a type that only a later version knows.
     pub fn of(event: FeedEvent) -> Option<Self> {
         let kind = FeedType::from_name(&event.told.kind)?;
+        let id = event.id();
         let (order, details) = event.order.unzip();
         let details: Option<&Details> = details.as_ref().and_then(|details| details.as_deref());
         let told = event.told;
@@ -231,17 +235,12 @@ impl FeedEventBody {
             amount_currency: told.amount_currency,
             payment_event_id: told.payment_event_id,
             product_id: told.product_id,
+            endpoint_id: told.endpoint_id,
             tickets: told.tickets,
             buyer: details.and_then(|details| details.owner.buyer.as_deref()).map(str::to_owned),
             reference: details.and_then(|details| details.reference.clone()),
             metadata: details.and_then(Details::metadata_json).as_deref().and_then(JsonObject::read),
         };
-        Some(Self {
-            id: format!("evt_{}_{}", event.batch.simple(), event.number),
-            kind: Word(kind),
-            timestamp: Timestamp(event.at),
-            position: event.position,
-            data,
-        })
+        Some(Self { id, kind: Word(kind), timestamp: Timestamp(event.at), position: event.position, data })
     }
 }

@@ -41,13 +41,13 @@ use serde_json::Value;
 use self::constant::Constant;
 use crate::app::App;
 
-/// Lists the types with the routes; each has the app as its field.
+/// Lists the types with the routes; each has the app as its field. In two groups: the framework takes 16 types at most.
 macro_rules! apis {
-    ($($($part:ident)::+),+ $(,)?) => {
-        type Apis = ($($($part)::+,)+);
+    ($($($part:ident)::+),+ $(,)?; $($($other:ident)::+),+ $(,)?) => {
+        type Apis = (($($($part)::+,)+), ($($($other)::+,)+));
 
         fn apis(app: &Arc<App>) -> Apis {
-            ($($($part)::+ { app: Arc::clone(app) },)+)
+            (($($($part)::+ { app: Arc::clone(app) },)+), ($($($other)::+ { app: Arc::clone(app) },)+))
         }
     };
 }
@@ -62,12 +62,14 @@ apis! {
     feed::Feed,
     payments::standard::StandardWebhook,
     payments::stripe::StripeWebhook,
+    health::Health;
     admin::Admin,
     admin::clients::Clients,
+    admin::endpoints::Endpoints,
+    admin::pushes::Pushes,
     admin::products::AdminProducts,
     admin::tickets::AdminTickets,
     admin::issued_tickets::AdminIssuedTickets,
-    health::Health,
 }
 
 fn service(app: &Arc<App>) -> OpenApiService<Apis, ()> {

@@ -224,7 +224,7 @@ impl Problem {
     fn invalid_id(route: &str) -> Self {
         let name = route.split(['{', '}']).nth(1).unwrap_or("id");
         let kind = match name {
-            "product_id" | "event_id" | "client_id" => "a whole number",
+            "product_id" | "event_id" | "client_id" | "endpoint_id" => "a whole number",
             _ => "a UUID",
         };
         Self::bad_request("invalid_id", format!("`{name}` must be {kind}."))

@@ -3,7 +3,7 @@
 use poem::http::StatusCode;
 
 use crate::domain::refusal::worst;
-use crate::domain::{Refusal, SeatRefusal, TicketRefusal};
+use crate::domain::{EndpointRefusal, Refusal, SeatRefusal, TicketRefusal};
 
 /// Returns the status of the response to a refused request.
 #[expect(clippy::too_many_lines, reason = "a table, one entry for each refusal")]
@@ -54,6 +54,7 @@ pub(super) fn status(refusal: &Refusal) -> StatusCode {
         | Refusal::TooManyClientKeys => StatusCode::CONFLICT,
         Refusal::Seats(refusal) => status_of_seats(refusal),
         Refusal::Ticket(refusal) => status_of_tickets(refusal),
+        Refusal::Endpoint(refusal) => status_of_endpoints(refusal),
         Refusal::RefusedLines(lines) => worst(lines).map_or(StatusCode::CONFLICT, status),
         Refusal::InvalidQuantity { .. }
         | Refusal::BuyerRequired
@@ -86,6 +87,17 @@ fn status_of_tickets(refusal: &TicketRefusal) -> StatusCode {
     match refusal {
         TicketRefusal::AlreadyRedeemed { .. } | TicketRefusal::Void => StatusCode::CONFLICT,
         TicketRefusal::InvalidGate => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+fn status_of_endpoints(refusal: &EndpointRefusal) -> StatusCode {
+    match refusal {
+        EndpointRefusal::Deleted | EndpointRefusal::ReplayUnderWay | EndpointRefusal::NothingToReplay => {
+            StatusCode::CONFLICT
+        }
+        EndpointRefusal::Url(_) | EndpointRefusal::UnknownType { .. } | EndpointRefusal::NotAStorefront => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use metrics::{counter, gauge, histogram};
 
 use super::statsd;
-use crate::domain::{Named as _, QuarantineReason};
+use crate::domain::{AttemptOutcome, Named as _, QuarantineReason};
 
 /// Holds taken.
 const HOLDS_CREATED: &str = "holds.created";
@@ -42,6 +42,14 @@ const EVENT_ENDED: &str = "events.ended";
 const FEED_EVENTS: &str = "feed.events";
 /// How long the oldest event without a position has waited for one, in seconds.
 const FEED_LAG: &str = "feed.lag_s";
+/// How long the last walk over all products took, in seconds: about as long after it, a change by another hand is told.
+const FEED_WALK: &str = "feed.walk_s";
+/// Attempts to push an event, by `outcome`.
+const PUSH_ATTEMPTS: &str = "push.attempts";
+/// How long ago the oldest event happened that an endpoint does not have, in seconds, by `endpoint` (its id), where this instance pushes.
+const PUSH_OLDEST: &str = "push.oldest_undelivered_s";
+/// Endpoints that were disabled, since they had failed for too long.
+const PUSH_DISABLED: &str = "push.disabled";
 /// Rows that expired, by `kind` (hold, order).
 const EXPIRED: &str = "expiry.expired";
 /// The time from when a row was due until its units were given back, in ms, by `kind`.
@@ -154,6 +162,22 @@ pub(crate) fn event_ended(kind: &'static str, count: u64) {
 
 pub(crate) fn feed_told(events: i64) {
     counter!(FEED_EVENTS).increment(u64::try_from(events).unwrap_or(0));
+}
+
+pub(crate) fn feed_walked(took: Duration) {
+    gauge!(FEED_WALK).set(took.as_secs_f64());
+}
+
+pub(crate) fn push_attempted(outcome: AttemptOutcome) {
+    counter!(PUSH_ATTEMPTS, "outcome" => outcome.as_str()).increment(1);
+}
+
+pub(crate) fn push_waits(endpoint_id: i64, oldest: Duration) {
+    gauge!(PUSH_OLDEST, "endpoint" => endpoint_id.to_string()).set(oldest.as_secs_f64());
+}
+
+pub(crate) fn endpoint_disabled() {
+    counter!(PUSH_DISABLED).increment(1);
 }
 
 pub(crate) fn feed_waits(waited: Duration) {

@@ -1,6 +1,8 @@
 //! Loops that decide when and how often a step runs, and nothing else; a test can call each step directly. Any number of
 //! instances run them at the same time.
 
+pub mod push;
+
 use std::future::{Future, ready};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use self::push::Pushes;
 use crate::app::App;
 use crate::checkout::Error;
+use crate::checkout::feed::availability::Walked;
 use crate::checkout::readiness::Unready;
 use crate::telemetry::{self, Throttle};
 
@@ -47,6 +51,9 @@ const FEED_SHARE: u32 = 4;
 const FEED_REST: Duration = Duration::from_millis(200);
 /// How often events of other instances are looked for while readers wait.
 const LOOK_FOR_FEED: Duration = Duration::from_millis(100);
+
+/// The worker that walks over all products rests this many times as long as it read.
+const WALK_SHARE: u32 = 20;
 
 /// When the next step runs.
 enum Next {
@@ -126,6 +133,13 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
     work(app, tasks, stop, "count_limited_units", count_limited_units);
     work(app, tasks, stop, "end_events", end_events);
     work(app, tasks, stop, "number_feed", number_feed);
+    work(app, tasks, stop, "tell_touched_products", |app| async move {
+        app.checkout.tell_touched_products().await?;
+        Ok(Next::After(NAP))
+    });
+    work(app, tasks, stop, "walk_products", walk_products);
+    let (pushes, started) = (Pushes::new(app, stop), tasks.clone());
+    work(app, tasks, stop, "push_events", move |_| dispatch(Arc::clone(&pushes), started.clone()));
     start_watching(app, tasks, stop);
 }
 
@@ -158,6 +172,18 @@ async fn number_feed(app: Arc<App>) -> Result<Next, Error> {
     sleep((began.elapsed() * FEED_SHARE).min(FEED_REST)).await;
     let is_awaited = app.checkout.feed_is_awaited();
     Ok(Next::AfterOrTold(if is_awaited { LOOK_FOR_FEED } else { NAP }))
+}
+
+/// Rests in proportion to the time of the read, and a second after the last page.
+async fn walk_products(app: Arc<App>) -> Result<Next, Error> {
+    let Walked { is_whole, took } = app.checkout.walk_products().await?;
+    let rest = took * WALK_SHARE;
+    Ok(Next::After(if is_whole { rest.max(NAP) } else { rest }))
+}
+
+async fn dispatch(pushes: Arc<Pushes>, tasks: TaskTracker) -> Result<Next, Error> {
+    pushes.dispatch(&tasks).await?;
+    Ok(Next::After(NAP))
 }
 
 async fn end_events(app: Arc<App>) -> Result<Next, Error> {

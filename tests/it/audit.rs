@@ -164,6 +164,16 @@ impl Scene {
                 "UPDATE feed_batches SET position = 7 WHERE items = 1 ORDER BY id LIMIT 1".to_owned(),
             ),
             damage(Kind::FeedPositionWrong, "feed", "UPDATE feed SET position = position + 1".to_owned()),
+            damage(Kind::PushCursorWrong, "7", "DELETE FROM push_cursors".to_owned()),
+            damage(Kind::PushCursorWrong, "7", "UPDATE push_cursors SET position = 1000".to_owned()),
+            damage(Kind::PushCursorWrong, "7", "UPDATE push_cursors SET epoch = 1000".to_owned()),
+            damage(
+                Kind::PushFailureWrong,
+                "7",
+                "INSERT INTO push_failures (endpoint_id, position, row_position, state, attempts, happened_at, next_at)
+                 VALUES (7, 1, 1, 'waiting', 1, NOW(6), NOW(6))"
+                    .to_owned(),
+            ),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("created", "NULL")),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("stock", "'{}'")),
             damage(Kind::ProductTrailBroken, &spare_product.to_string(), trail("changed", "NULL")),
@@ -318,10 +328,15 @@ async fn forget_everything(shop: &Shop) {
         "due_refunds",
         "tickets",
         "feed_batches",
+        "endpoints",
+        "push_cursors",
+        "push_failures",
     ] {
         shop.execute(&format!("DELETE FROM {table}")).await;
     }
     shop.execute("UPDATE feed SET position = 0, safe = 0").await;
+    shop.execute("INSERT INTO endpoints (id, url) VALUES (7, 'https://shop.example/')").await;
+    shop.execute("INSERT INTO push_cursors (endpoint_id, epoch, position) SELECT 7, epoch, 0 FROM feed").await;
     shop.execute("UPDATE products SET kind = NULL WHERE kind IS NOT NULL").await;
     shop.execute("UPDATE products SET reserved = 0, max_per_buyer = NULL, limit_state = NULL").await;
 }

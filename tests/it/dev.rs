@@ -7,6 +7,7 @@ use mysql_async::prelude::Queryable;
 use serde_json::json;
 use tokio::process::Command;
 
+use crate::push::example::Ran;
 use crate::support::process::Process;
 use crate::support::server::connect;
 use crate::support::{Client, eventually, mint};
@@ -101,6 +102,24 @@ async fn dev_sells_with_the_commands_of_its_banner_and_keeps_its_data() {
 }
 
 #[tokio::test]
+async fn dev_names_the_command_of_the_example_shop_which_works_in_any_terminal() {
+    let folder = Folder::new("dev shop");
+    let token = "a-token-that-is-given";
+    for settings in [vec![], vec![("HOLDFAST_ADMIN_TOKEN", token), ("HOLDFAST_WEBHOOK_SECRETS", "off")]] {
+        let (process, client) = dev_with(&folder, &settings).await;
+        let banner = process.out.text();
+        let line = banner.lines().find_map(|line| line.trim().strip_prefix("Shop ")).expect("a command");
+        assert!(line.ends_with("python3 examples/shop.py") && !line.contains(token), "{banner}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).current_dir(env!("CARGO_MANIFEST_DIR")).env("HOLDFAST_ADMIN_TOKEN", token);
+        let before = client.available(1).await;
+        Ran::of_shop(shell).await.receipt();
+        assert_eq!(client.available(1).await, before - 1);
+        process.terminate().await.expect(0);
+    }
+}
+
+#[tokio::test]
 async fn dev_sells_seats_with_the_example_of_its_document_and_makes_their_event_once() {
     let folder = Folder::new("dev seats");
     let (process, client) = dev(&folder).await;
@@ -169,7 +188,9 @@ async fn the_commands_of_the_dev_banner_send_a_token_where_one_is_demanded() {
         let demands = [("HOLDFAST_STOREFRONT", "token"), ("HOLDFAST_WEBHOOK_AUTH", auth)];
         let settings = [&demands[..], &[("HOLDFAST_WEBHOOK_SECRETS", secrets), (variable, token)]].concat();
         let (process, client) = dev_with(&folder, &settings).await;
-        let commands = commands(&process.out.text());
+        let banner = process.out.text();
+        assert_eq!(banner.contains("python3 examples/shop.py"), auth == "signature", "{banner}");
+        let commands = commands(&banner);
         assert_eq!(commands.matches("authorization").count(), sent, "{commands}");
         assert!(!commands.contains("a-token-that-is-given"), "{commands}");
         let shell = Command::new("sh").args(["-c", &commands]).env(variable, token).output().await;

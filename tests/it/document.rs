@@ -45,6 +45,8 @@ fn filled(statement: &sql::Source) -> String {
         "feed_batches/insert" => 5,
         "order_events/insert" => 5,
         "hold_owners/insert" | "order_owners/insert" => 5,
+        "push_failures/put" => 8,
+        "push_attempts/insert" => 9,
         "payment_links/insert" => 5,
         "unmatched_objects/insert" => 3,
         _ => 2,

@@ -44,6 +44,7 @@ mod permutations;
 mod plans;
 mod process;
 mod products;
+mod push;
 mod queue;
 mod rates;
 mod readiness;

@@ -232,3 +232,60 @@ async fn responses_about_events_fit_the_document() {
     let hold = json!({ "product_id": product.parse::<i64>().expect("an id"), "qty": 1 });
     send("POST", "/api/holds", "", "", Some(hold)).await.refused(422, "seats_required");
 }
+
+#[tokio::test]
+async fn responses_about_endpoints_fit_the_document() {
+    const TOKEN: &str = "an-operators-token-of-these-tests";
+    let shop = Shop::open().await;
+    let client = shop.serve_without_workers_as(Config { admin_token: AdminToken::new(TOKEN), ..shop.config() }).await;
+    let document = Document::read(&client.get("/openapi.json").await.expect(200).text);
+    let send = async |method: &str, path: &str, place: &str, body: Option<Value>| {
+        let request = client.request(method, &path.replace("{}", place)).bearer_auth(TOKEN);
+        let answer = client.send(body.into_iter().fold(request, |request, body| request.json(&body))).await;
+        document.check(method, &path.replace("{}", "{endpoint_id}"), &answer);
+        answer
+    };
+    let (all, one) = ("/api/admin/endpoints", "/api/admin/endpoints/{}");
+    let body = json!({ "url": "https://shop.example/", "types": ["order.paid"] });
+    let id = send("POST", all, "", Some(body.clone())).await.expect(201).body["id"].to_string();
+    send("POST", all, "", Some(with(&body, json!({ "client_id": 4711 })))).await.refused(404, "client_not_found");
+    let local = with(&body, json!({ "url": "http://localhost" }));
+    send("POST", all, "", Some(local)).await.refused(422, "endpoint_url_not_allowed");
+    send("POST", all, "", Some(with(&body, json!({ "types": ["x"] })))).await.refused(422, "unknown_event_type");
+    let attempted =
+        "attempted_at = UTC_TIMESTAMP(6), attempt_outcome = 'refused', attempt_status = 500, attempt_answer = 'no'";
+    shop.execute(&format!("UPDATE endpoints SET delivered_at = UTC_TIMESTAMP(6), {attempted}")).await;
+    send("GET", all, "", None).await.expect(200);
+    send("GET", one, &id, None).await.expect(200);
+    send("GET", one, "4711", None).await.refused(404, "endpoint_not_found");
+    send("PATCH", one, &id, Some(json!({ "enabled": false }))).await.expect(200);
+    send("PATCH", one, &id, Some(json!({ "url": null }))).await.refused(422, "invalid_body");
+    send("POST", &format!("{one}/rotate"), &id, Some(json!({ "end_old": false }))).await.expect(200);
+    send("POST", &format!("{one}/end-old"), &id, None).await.expect(200);
+    client.app.checkout.replay_pushes("a test", 1, 1, None).await.expect_err("there are no events");
+    shop.execute("UPDATE push_cursors SET position = 9").await;
+    let (replay, attempts) = (&format!("{one}/replay"), &format!("{one}/attempts"));
+    send("POST", replay, &id, Some(json!({ "from": 2 }))).await.expect(202);
+    send("POST", replay, &id, Some(json!({ "from": 3 }))).await.refused(409, "replay_under_way");
+    send("POST", replay, &id, Some(json!({ "from": 0 }))).await.refused(422, "invalid_body");
+    send("POST", replay, "4711", Some(json!({ "from": 1 }))).await.refused(404, "endpoint_not_found");
+    let attempt = "INSERT INTO push_attempts (endpoint_id, number, position, event_id, attempt, outcome, status, answer, duration_ms)";
+    shop.execute(&format!("{attempt} VALUES (1, 0, 1, 'evt_1', 1, 'refused', 503, 'no', 5), (1, 1, 2, 'evt_2', 1, 'timed_out', NULL, '', 15000)")).await;
+    send("GET", attempts, &id, None).await.expect(200);
+    send("GET", attempts, "4711", None).await.refused(404, "endpoint_not_found");
+    let undelivered = &format!("{one}/undelivered");
+    let failure = "INSERT INTO push_failures (endpoint_id, position, row_position, order_id, state, attempts, happened_at, next_at)";
+    let now = "UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)";
+    let rows = format!("(1, 3, 3, x'{}', 'waiting', 1, {now}), (1, 4, 4, NULL, 'failed', 8, {now})", "07".repeat(16));
+    shop.execute(&format!("{failure} VALUES {rows}")).await;
+    send("GET", undelivered, &id, None).await.expect(200);
+    send("GET", undelivered, "4711", None).await.refused(404, "endpoint_not_found");
+    send("DELETE", one, &id, None).await.expect(200);
+    send("POST", replay, &id, Some(json!({ "from": 1 }))).await.refused(409, "endpoint_deleted");
+    for (method, rest) in [("PATCH", ""), ("POST", "/rotate"), ("POST", "/end-old")] {
+        let answer = send(method, &format!("{one}{rest}"), &id, (rest != "/end-old").then(|| json!({}))).await;
+        answer.refused(409, "endpoint_deleted");
+    }
+    send("GET", &format!("{one}/trail"), &id, None).await.expect(200);
+    send("GET", &format!("{one}/trail"), "4711", None).await.refused(404, "endpoint_not_found");
+}

@@ -1,4 +1,4 @@
-//! The feed: each transition that a trail has was told, and positions have no gap.
+//! The feed: each transition that a trail has was told, positions have no gap, and endpoints have it up to their cursors.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,14 @@ use uuid::Uuid;
 
 use super::{Audit, COUNTER_WINDOW};
 use crate::db::tables::feed;
-use crate::db::views::audit::{self, FEED, FeedSum, Finding, Kind, ORDERS};
+use crate::db::views::audit::{self, ENDPOINTS, FEED, FeedSum, Finding, Kind, ORDERS};
 use crate::db::{Failure, Tx};
 use crate::domain::feed::is_transition;
 
 /// Rows of the feed that are read as a whole at a time: each may have a hundred events.
 const ROWS: u32 = 200;
+/// Endpoints that are read at a time: each may have more than a hundred events that it has not accepted.
+const PUSHED: u32 = 20;
 
 /// What the audit reads of an event.
 #[derive(Deserialize)]
@@ -41,6 +43,15 @@ impl Audit {
                 "the counter is at {position}, the last position is {last}, and {placed} events have positions"
             );
             self.findings.add([Finding { kind: Kind::FeedPositionWrong, id: "feed".to_owned(), detail }]);
+        }
+        Ok(())
+    }
+
+    /// Checks how far each endpoint has the feed.
+    pub(super) async fn look_at_endpoints(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        let mut first = Some(ENDPOINTS.first());
+        while let Some(page) = self.next_page_of(tx, &ENDPOINTS, &mut first, PUSHED).await? {
+            self.make_own_checks(tx, &ENDPOINTS, &page).await?;
         }
         Ok(())
     }

@@ -118,6 +118,7 @@ async fn look_at_everything(tx: &mut Tx<'_>) -> Result<Report, Failure> {
     };
     audit.look_at_trails_of_products(tx).await?;
     audit.add_up_feed(tx).await?;
+    audit.look_at_endpoints(tx).await?;
     if !audit.sums.add_up() {
         audit.name_what_is_wrong(tx).await?;
     }

@@ -12,6 +12,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use self::registry::Registry;
+use crate::checkout::endpoints::disable_of_client;
 use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
 pub use crate::db::tables::client_keys::KeyRow;
@@ -145,7 +146,10 @@ impl Checkout {
             let change = &change;
             async move {
                 match clients::revoke(tx, client_id).await? {
-                    true => client_trail::insert(tx, client_id, change).await?,
+                    true => {
+                        client_trail::insert(tx, client_id, change).await?;
+                        disable_of_client(tx, operator, client_id).await?;
+                    }
                     false => idempotency_keys::wait_for_disk(tx).await?,
                 }
                 file(tx, client_id).await

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::Instant;
 
+use super::place::FeedPlace;
+use super::walk::Walk;
 use crate::db::packets::number_feed::Seen;
 use crate::db::tables::feed::Feed;
 
@@ -25,26 +27,30 @@ const READERS: usize = 4;
 /// How far the feed is, as far as this instance knows.
 pub(crate) struct FeedState {
     pub(super) sequencer: Mutex<Sequencer>,
-    /// The last position of which readers know that they may read it; it wakes those that wait for more.
-    pub(super) known: watch::Sender<i64>,
+    /// The last position of which readers know that they may read it, with its epoch; it wakes those that wait for more.
+    pub(super) known: watch::Sender<Option<FeedPlace>>,
     /// A turn to read.
     pub(super) turns: Semaphore,
+    /// How far the walk over all products is.
+    pub(super) walk: Mutex<Walk>,
 }
 
 impl Default for FeedState {
     fn default() -> Self {
-        Self { sequencer: Mutex::default(), known: watch::Sender::new(0), turns: Semaphore::new(READERS) }
+        Self {
+            sequencer: Mutex::default(),
+            known: watch::Sender::default(),
+            turns: Semaphore::new(READERS),
+            walk: Mutex::default(),
+        }
     }
 }
 
 impl FeedState {
     /// Records how far the feed is.
     pub(super) fn record(&self, feed: Feed) {
-        self.known.send_if_modified(|known| {
-            let is_new = feed.safe != *known;
-            *known = feed.safe;
-            is_new
-        });
+        let place = FeedPlace { epoch: feed.epoch, position: feed.safe };
+        self.known.send_if_modified(|known| known.replace(place) != Some(place));
     }
 }
 
@@ -53,6 +59,8 @@ impl FeedState {
 pub(crate) struct Sequencer {
     /// All rows up to this id are known, and have positions; none before the first read.
     pub(super) low: Option<i64>,
+    /// Whether the feed is not the one that was known, and its endpoints do not know that yet.
+    pub(super) is_other: bool,
     /// How far the feed was at the last read.
     known: Option<Feed>,
     /// Last ids of all rows, and when they were read.
@@ -68,7 +76,15 @@ pub(crate) struct Sequencer {
 impl Default for Sequencer {
     fn default() -> Self {
         let now = Instant::now();
-        Self { low: None, known: None, marks: VecDeque::new(), read_at: now, stragglers_at: now, unsafe_since: None }
+        Self {
+            low: None,
+            is_other: false,
+            known: None,
+            marks: VecDeque::new(),
+            read_at: now,
+            stragglers_at: now,
+            unsafe_since: None,
+        }
     }
 }
 
@@ -104,9 +120,17 @@ impl Sequencer {
         self.known = Some(feed);
         if is_other {
             self.low = None;
+            self.is_other = true;
             self.marks.clear();
         }
         is_other
+    }
+
+    /// Notes the last position that this instance has given.
+    pub(super) fn gave(&mut self, position: i64) {
+        if let Some(known) = &mut self.known {
+            known.position = position;
+        }
     }
 
     /// Returns whether positions were given so long ago that their sequencer must have ended before it said that they are on disk.

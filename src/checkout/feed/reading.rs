@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
@@ -11,9 +10,10 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+pub use super::place::FeedPlace;
 use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
-use crate::db::tables::feed;
+use crate::db::tables::feed::{self, Feed};
 use crate::db::tables::feed_batches::{self, Batch, Place};
 use crate::db::tables::orders::{self, WithDetails};
 use crate::db::{Failure, Tx};
@@ -25,31 +25,6 @@ const SCANNED: usize = 2000;
 const FILTERED: usize = 200;
 /// How many times a request reads at most.
 const TURNS: usize = 10;
-
-/// A place in the feed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FeedPlace {
-    /// What its position belongs to.
-    pub epoch: i64,
-    /// The position of the last event that was read; 0: none.
-    pub position: i64,
-}
-
-impl fmt::Display for FeedPlace {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}.{}", self.epoch, self.position)
-    }
-}
-
-impl FromStr for FeedPlace {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (epoch, position) = text.split_once('.').ok_or(())?;
-        let number = |text: &str| text.parse().ok().filter(|number: &i64| *number >= 0).ok_or(());
-        Ok(Self { epoch: number(epoch)?, position: number(position)? })
-    }
-}
 
 /// What a reader asks for.
 #[derive(Debug, Clone)]
@@ -63,6 +38,12 @@ pub struct FeedQuery {
 }
 
 impl FeedQuery {
+    /// How many rows a read looks at.
+    fn rows(&self, is_narrowed: bool) -> usize {
+        let is_filtered = is_narrowed || !self.types.is_empty();
+        self.limit.max(if is_filtered { FILTERED } else { 1 })
+    }
+
     fn wants(&self, event: &FeedEvent) -> bool {
         self.types.is_empty() || self.types.contains(event.told.kind.as_str())
     }
@@ -88,6 +69,8 @@ pub struct FeedEvent {
     pub number: usize,
     /// Its position.
     pub position: i64,
+    /// The position of the last event that was told with it.
+    pub row: i64,
     /// When it happened, UTC.
     pub at: NaiveDateTime,
     /// What was told.
@@ -106,6 +89,8 @@ pub struct ToldEvent {
     pub order_id: Option<Uuid>,
     /// The product that it is about.
     pub product_id: Option<i64>,
+    /// The endpoint that it is about.
+    pub endpoint_id: Option<i64>,
     /// The provider's event that caused it, by its id in the inbox.
     pub payment_event_id: Option<i64>,
     /// The state of the order after it.
@@ -139,11 +124,12 @@ impl Checkout {
         Ok(page)
     }
 
-    /// Waits until there may be events behind a place, for this long at most.
-    pub async fn wait_for_feed(&self, place: FeedPlace, wait: Duration) {
+    /// Waits until there may be events behind a place, or its epoch is over, for this long at most. Returns whether there may be.
+    pub async fn wait_for_feed(&self, place: FeedPlace, wait: Duration) -> bool {
         let mut known = self.feed.known.subscribe();
-        let grown = known.wait_for(|known| *known > place.position);
-        let _ = timeout(wait, grown).await;
+        let is_other = |known: FeedPlace| known.epoch != place.epoch || known.position > place.position;
+        let grown = known.wait_for(|known| known.is_some_and(is_other));
+        timeout(wait, grown).await.is_ok()
     }
 
     /// Whether readers wait for events.
@@ -152,18 +138,50 @@ impl Checkout {
     }
 }
 
+/// Whose events are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::checkout) enum Hearer {
+    /// All events.
+    All,
+    /// Those of a client, and of products.
+    Client(i64),
+}
+
+impl Hearer {
+    fn of(caller: &Caller) -> Self {
+        match caller.operator_name() {
+            Some(_) => Self::All,
+            None => Self::Client(caller.as_client().map_or(0, |client| client.id)),
+        }
+    }
+}
+
 async fn read(tx: &mut Tx<'_>, caller: &Caller, query: &FeedQuery) -> Result<Result<FeedPage, CursorReset>, Failure> {
     let feed = feed::find(tx).await?;
+    let mut read = read_page(tx, feed, Hearer::of(caller), query, caller.buyer().is_some()).await?;
+    if let Ok(page) = &mut read {
+        page.items.retain(|event| caller.buyer().is_none() || event.is_seen(caller));
+    }
+    Ok(read)
+}
+
+/// Reads a page of the events of a hearer. `feed`: how far it is; `is_narrowed`: whether the caller drops some of its events.
+pub(in crate::checkout) async fn read_page(
+    tx: &mut Tx<'_>,
+    feed: Feed,
+    hearer: Hearer,
+    query: &FeedQuery,
+    is_narrowed: bool,
+) -> Result<Result<FeedPage, CursorReset>, Failure> {
     let mut next = query.after.unwrap_or(FeedPlace { epoch: feed.epoch, position: 0 });
     if next.epoch != feed.epoch {
         return Ok(Err(CursorReset));
     }
     let (mut items, mut scanned, mut is_last) = (Vec::new(), 0, false);
-    let is_filtered = !query.types.is_empty() || caller.buyer().is_some();
-    let rows = query.limit.max(if is_filtered { FILTERED } else { 1 });
+    let rows = query.rows(is_narrowed);
     let mut turns = 0..TURNS;
     while items.len() < query.limit && scanned < SCANNED && !is_last && turns.next().is_some() {
-        let places = list_places(tx, caller, next.position, feed.safe, rows).await?;
+        let places = list_places(tx, hearer, next.position, feed.safe, rows).await?;
         let wanted = cut(&places, next.position, rows);
         let batches =
             feed_batches::list_some(tx, &wanted.iter().map(|place| place.position).collect::<Vec<_>>()).await?;
@@ -183,23 +201,29 @@ async fn read(tx: &mut Tx<'_>, caller: &Caller, query: &FeedQuery) -> Result<Res
         next.position = next.position.max(feed.safe);
     }
     join(tx, &mut items).await?;
-    items.retain(|event| caller.buyer().is_none() || event.is_seen(caller));
     Ok(Ok(FeedPage { items, next, is_last }))
 }
 
-/// Lists the next places of the feed of a caller, in their order.
+/// Finds the events in the rows at these positions, in their order.
+pub(in crate::checkout) async fn find_rows(tx: &mut Tx<'_>, positions: &[i64]) -> Result<Vec<FeedEvent>, Failure> {
+    let batches = feed_batches::list_some(tx, positions).await?;
+    let events: Vec<Vec<FeedEvent>> = batches.iter().map(expand).collect::<Result<_, _>>()?;
+    Ok(events.into_iter().flatten().collect())
+}
+
+/// Lists the next places of the feed of a hearer, in their order.
 async fn list_places(
     tx: &mut Tx<'_>,
-    caller: &Caller,
+    hearer: Hearer,
     after: i64,
     safe: i64,
     limit: usize,
 ) -> Result<Vec<Place>, Failure> {
     let rows = u32::try_from(limit).unwrap_or(u32::MAX);
-    if caller.operator_name().is_some() {
-        return feed_batches::list_places(tx, None, after, safe, rows).await;
-    }
-    let own = Audience::Client(caller.as_client().map_or(0, |client| client.id));
+    let own = match hearer {
+        Hearer::All => return feed_batches::list_places(tx, None, after, safe, rows).await,
+        Hearer::Client(client_id) => Audience::Client(client_id),
+    };
     let mut places = feed_batches::list_places(tx, Some(own.stored()), after, safe, rows).await?;
     places.extend(feed_batches::list_places(tx, Some(Audience::Clients.stored()), after, safe, rows).await?);
     places.sort_unstable();
@@ -229,6 +253,7 @@ fn expand(batch: &Batch) -> Result<Vec<FeedEvent>, Failure> {
         batch: batch.batch,
         number,
         position,
+        row: batch.place.position,
         at: batch.created_at,
         told,
         order: None,
@@ -237,7 +262,7 @@ fn expand(batch: &Batch) -> Result<Vec<FeedEvent>, Failure> {
 }
 
 /// Adds the orders of events.
-async fn join(tx: &mut Tx<'_>, events: &mut [FeedEvent]) -> Result<(), Failure> {
+pub(in crate::checkout) async fn join(tx: &mut Tx<'_>, events: &mut [FeedEvent]) -> Result<(), Failure> {
     let order_ids: BTreeSet<Uuid> = events.iter().filter_map(|event| event.told.order_id).collect();
     if order_ids.is_empty() {
         return Ok(());
@@ -251,6 +276,11 @@ async fn join(tx: &mut Tx<'_>, events: &mut [FeedEvent]) -> Result<(), Failure> 
 }
 
 impl FeedEvent {
+    /// Its name: the same whenever and however it is told.
+    pub fn id(&self) -> String {
+        format!("evt_{}_{}", self.batch.simple(), self.number)
+    }
+
     fn is_seen(&self, caller: &Caller) -> bool {
         self.order.as_ref().is_some_and(|(_, details)| Details::are_seen(details.as_deref(), caller))
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
+use super::epoch::bring_back;
 use super::progress::{ROWS, SETTLED};
 use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
@@ -18,6 +19,7 @@ use crate::db::packets::number_feed::{self, Seen};
 use crate::db::tables::feed;
 use crate::db::tables::feed_batches::{self, New};
 use crate::db::tables::idempotency_keys::wait_for_disk;
+use crate::db::tables::push_cursors;
 use crate::db::{Database, Error as DbError};
 use crate::telemetry;
 
@@ -35,7 +37,11 @@ impl Checkout {
         let mut sequencer = self.feed.sequencer.lock().await;
         let low = match sequencer.low {
             Some(low) => low,
-            None => *sequencer.low.insert(begin(&self.background).await?),
+            None => {
+                let low = begin(&self.background, sequencer.is_other).await?;
+                sequencer.is_other = false;
+                *sequencer.low.insert(low)
+            }
         };
         let now = Instant::now();
         let mut seen = look(&self.background, low).await?;
@@ -62,6 +68,7 @@ impl Checkout {
         }
         let Some(position) = number(&self.background, &seen).await? else { return Ok(true) };
         sequencer.advance(now, low, &seen);
+        sequencer.gave(position);
         secure(&self.background, position).await?;
         telemetry::feed_told(position - seen.feed.position);
         self.feed.record(feed::Feed { position, safe: position, ..seen.feed });
@@ -74,10 +81,15 @@ impl Checkout {
     }
 }
 
-/// Finds the id behind which rows may have no position, or may still appear.
-async fn begin(database: &Database) -> Result<i64, DbError> {
-    let read = database.read("feed.begin", |tx| {
+/// Finds the id behind which rows may have no position, or may still appear. `is_other`: the feed is not the one that was known.
+async fn begin(database: &Database, is_other: bool) -> Result<i64, DbError> {
+    let read = database.transaction("feed.begin", |tx| {
         async move {
+            // before a position is given again that an endpoint has passed, or is about to pass
+            if is_other {
+                push_cursors::void_rounds(tx).await?;
+            }
+            bring_back(tx).await?;
             let settled = feed_batches::find_settled(tx, SETTLED.as_secs()).await?.unwrap_or(0);
             let first = feed_batches::list_stragglers(tx, 1).await?.first().map(|row| row.id - 1);
             Ok(first.map_or(settled, |first| first.min(settled)))

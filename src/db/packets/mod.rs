@@ -11,6 +11,7 @@ pub mod seat_cart;
 pub mod take_carts;
 pub mod take_holds;
 pub mod take_seats;
+pub mod tell_products;
 
 use std::collections::HashSet;
 use std::time::Duration;

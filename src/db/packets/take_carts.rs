@@ -95,6 +95,15 @@ pub enum TakenCarts {
     Before(Vec<HoldLine>),
 }
 
+impl TakenCarts {
+    /// Notes the products of which no unit is left.
+    pub(super) fn touch(&self, tx: &mut Tx<'_>) {
+        if let Self::Now { left, .. } = self {
+            tx.touch(left.iter().filter(|(_, left)| **left <= 0).map(|(product_id, _)| *product_id));
+        }
+    }
+}
+
 /// Returns the row of a line.
 fn row<'a>((cart, line): (&'a Cart, &'a CartLine)) -> [Literal<'a>; 7] {
     [
@@ -263,7 +272,13 @@ impl Packet for TakeCarts<'_> {
     }
 
     fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
-        one_trip(self, tx).boxed()
+        async move {
+            let taken = one_trip(self, tx).await?;
+            taken.touch(tx);
+            tx.touch(self.replaced.iter().map(|row| row.units.product_id));
+            Ok(taken)
+        }
+        .boxed()
     }
 
     /// Finds the rows of an earlier attempt: all of them, or none.
@@ -271,6 +286,7 @@ impl Packet for TakeCarts<'_> {
         async move {
             let ids: Vec<Uuid> = self.carts.iter().map(|cart| cart.hold_id).collect();
             let stored = if ids.is_empty() { Vec::new() } else { holds::list_rows(tx, &ids).await? };
+            tx.touch(self.units().keys().copied());
             Ok((!stored.is_empty()).then_some(TakenCarts::Before(stored)))
         }
         .boxed()

@@ -229,7 +229,14 @@ impl Packet for TakeHolds<'_> {
     }
 
     fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
-        one_trip(self, tx).boxed()
+        async move {
+            let taken = one_trip(self, tx).await?;
+            if matches!(taken, TakenHolds::Now { available: ..=0, .. }) {
+                tx.touch([self.product_id]);
+            }
+            Ok(taken)
+        }
+        .boxed()
     }
 
     /// Finds the rows of an earlier attempt: all of them, or none.
@@ -237,6 +244,7 @@ impl Packet for TakeHolds<'_> {
         async move {
             let ids: Vec<Uuid> = self.holds.iter().map(|&(id, _)| id).collect();
             let stored = if ids.is_empty() { Vec::new() } else { holds::list_rows(tx, &ids).await? };
+            tx.touch([self.product_id]);
             Ok((!stored.is_empty()).then_some(TakenHolds::Before(stored)))
         }
         .boxed()

@@ -332,6 +332,8 @@ impl Packet for TakeSeats<'_> {
             let mut assigned = assigned;
             assigned.carts.sort_unstable_by_key(|cart| cart.hold_id);
             let taken = self.second(tx, &assigned).await?;
+            taken.touch(tx);
+            tx.touch(self.replaced.iter().map(|row| row.units.product_id));
             let carts = assigned.carts.into_iter().map(|cart| (cart.hold_id, cart)).collect();
             Ok(TakenSeats { taken, carts, refused: assigned.refused })
         }
@@ -343,6 +345,7 @@ impl Packet for TakeSeats<'_> {
         async move {
             let ids: Vec<Uuid> = self.carts.iter().map(|cart| cart.cart.hold_id).collect();
             let stored = if ids.is_empty() { Vec::new() } else { holds::list_rows(tx, &ids).await? };
+            tx.touch(self.all().units().keys().copied());
             let before = |stored| TakenSeats {
                 taken: TakenCarts::Before(stored),
                 carts: HashMap::new(),

@@ -5,6 +5,7 @@ use mysql_async::{Row, params};
 use crate::db::column::column;
 use crate::db::door::Tx;
 use crate::db::error::Failure;
+use crate::db::guard::single;
 use crate::db::literal::Literal;
 use crate::db::sql;
 
@@ -37,6 +38,11 @@ pub fn read(rows: Vec<Row>) -> Result<Feed, Failure> {
 pub fn advance(position: i64, items: i64) -> String {
     let (position, items) = (Literal::Number(position).into(), Literal::Number(items).into());
     sql::feed::Advance { items, position }.text()
+}
+
+/// Begins a new epoch, unless it is not this one any more. Returns false then.
+pub async fn begin_epoch(tx: &mut Tx<'_>, epoch: i64) -> Result<bool, Failure> {
+    single("feed/begin_epoch", tx.execute(sql::feed::BEGIN_EPOCH, params! { epoch }).await?)
 }
 
 /// Says that positions up to this one are on disk, unless that was known.

@@ -78,6 +78,7 @@ pub async fn insert_all(tx: &mut Tx<'_>, author: &Author, changes: &[ProductChan
     let numbered: Vec<(i64, &ProductChange)> = (0..).zip(changes).collect();
     let statements = numbered.chunks(products::ROWS).map(|changes| insert(author, changes)).collect();
     products::in_parts(tx, statements).await.map_err(|failure| raced(failure, "product_trail_change"))?;
+    tx.touch(changes.iter().map(|change| change.product_id));
     tx.tell(changes.iter().filter(|change| change.action != ProductAction::LimitPassed).map(|change| {
         let changed = FeedItem::new(FeedType::ProductChanged, Audience::Clients).of_product(change.product_id);
         changed.because(change.action.as_str())

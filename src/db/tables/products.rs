@@ -276,6 +276,7 @@ fn insert_statement(products: &[(&ProductDetails, i64)]) -> String {
 
 /// Adds new seats to the stock of a seated ticket type of this event. Returns false when it is none any more.
 pub async fn add_seats(tx: &mut Tx<'_>, product_id: i64, event_id: Option<i64>, seats: i64) -> Result<bool, Failure> {
+    tx.touch([product_id]);
     single("products/add_seats", tx.execute(sql::products::ADD_SEATS, params! { product_id, event_id, seats }).await?)
 }
 
@@ -290,6 +291,7 @@ pub async fn change_stock(tx: &mut Tx<'_>, product_id: i64, before: i64, after: 
 /// # Errors
 /// [`Failure::Raced`] when the limit is another one.
 pub async fn reserve(tx: &mut Tx<'_>, product_id: i64, qty: i64, max_per_buyer: Option<i64>) -> Result<bool, Failure> {
+    tx.touch([product_id]);
     let params = params! { product_id, qty, max_per_buyer };
     if single("products/reserve", tx.execute(sql::products::RESERVE, params).await?)? {
         return Ok(true);
@@ -312,6 +314,7 @@ pub async fn give_back(tx: &mut Tx<'_>, units: &BTreeMap<i64, i64>) -> Result<()
     if units.is_empty() {
         return Ok(());
     }
+    tx.touch(units.keys().copied());
     let affected = tx.execute_text(&give_back_all(units)).await?;
     match exactly("products/give_back", affected, units.len(), Failure::Raced) {
         Err(Failure::Raced(_)) => Err(Failure::Broken(format!("a product of {units:?} is missing"))),

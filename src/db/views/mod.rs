@@ -4,3 +4,4 @@ pub mod audit;
 pub mod events;
 pub mod lists;
 pub mod operators;
+pub mod pushes;

@@ -13,6 +13,8 @@ use hmac::digest::CtOutput;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use super::endpoint_secret::PREFIX;
+
 /// How far the time of a message may be from the clock, both ways.
 const TOLERANCE_SECONDS: u64 = 300;
 /// The longest header with signatures, in bytes.
@@ -21,8 +23,6 @@ const HEADER_BYTES: usize = 4096;
 const SIGNATURES: usize = 32;
 /// How many secrets may be valid at once.
 const SECRETS: usize = 16;
-/// The prefix of a secret of Standard Webhooks.
-const PREFIX: &str = "whsec_";
 
 /// An HMAC-SHA256 as a sender wrote it.
 type Signature = [u8; 32];

@@ -3,10 +3,13 @@
 pub mod bodies;
 pub mod cancellation_bodies;
 pub mod clients;
+pub mod endpoint_bodies;
+pub mod endpoints;
 pub mod issued_tickets;
 pub mod operator;
 pub mod product_bodies;
 pub mod products;
+pub mod pushes;
 pub mod report;
 pub mod ticket_bodies;
 pub mod tickets;

@@ -100,7 +100,7 @@ impl Way {
     }
 }
 
-/// Replaces ids, times and remaining seconds.
+/// Replaces ids, times, secrets and remaining seconds.
 fn masked(text: &str) -> String {
     let (mut masked, mut rest) = (String::new(), text);
     while let Some(first) = rest.chars().next() {
@@ -111,6 +111,9 @@ fn masked(text: &str) -> String {
         } else if starts(27, |time| time.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(time).is_ok()) {
             masked.push_str("time");
             27
+        } else if starts(50, |secret| secret.starts_with("whsec_") && !secret.contains('"')) {
+            masked.push_str("secret");
+            50
         } else {
             masked.push(first);
             first.len_utf8()

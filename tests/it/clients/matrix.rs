@@ -28,7 +28,7 @@ enum For {
 }
 
 /// A row for each operation of the document.
-const ROUTES: [(&str, &str, For); 52] = [
+const ROUTES: [(&str, &str, For); 63] = [
     ("GET", "/api/feed", For::Storefronts),
     ("GET", "/api/holds", For::Owners),
     ("GET", "/api/orders", For::Owners),
@@ -80,6 +80,17 @@ const ROUTES: [(&str, &str, For); 52] = [
     ("POST", "/api/admin/clients/{client_id}/keys", For::Operators),
     ("DELETE", "/api/admin/clients/{client_id}/keys", For::Operators),
     ("GET", "/api/admin/clients/{client_id}/trail", For::Operators),
+    ("POST", "/api/admin/endpoints", For::Operators),
+    ("GET", "/api/admin/endpoints", For::Operators),
+    ("GET", "/api/admin/endpoints/{endpoint_id}", For::Operators),
+    ("PATCH", "/api/admin/endpoints/{endpoint_id}", For::Operators),
+    ("DELETE", "/api/admin/endpoints/{endpoint_id}", For::Operators),
+    ("POST", "/api/admin/endpoints/{endpoint_id}/rotate", For::Operators),
+    ("POST", "/api/admin/endpoints/{endpoint_id}/end-old", For::Operators),
+    ("GET", "/api/admin/endpoints/{endpoint_id}/trail", For::Operators),
+    ("GET", "/api/admin/endpoints/{endpoint_id}/attempts", For::Operators),
+    ("GET", "/api/admin/endpoints/{endpoint_id}/undelivered", For::Operators),
+    ("POST", "/api/admin/endpoints/{endpoint_id}/replay", For::Operators),
     ("GET", "/healthz", For::All),
 ];
 
@@ -153,6 +164,7 @@ async fn tokens(api: &Bare) -> BTreeMap<Kind, Vec<Option<String>>> {
 fn filled(path: &str) -> String {
     let id = "00000000-0000-7000-8000-000000000000";
     let path = path.replace("{product_id}", "99999").replace("{event_id}", "99999").replace("{client_id}", "99999");
+    let path = path.replace("{endpoint_id}", "99999");
     path.replace("{hold_id}", id).replace("{order_id}", id).replace("{code}", "0000-0000-0000-0000-0000-0000-0000")
 }
 

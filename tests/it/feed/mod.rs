@@ -1,5 +1,7 @@
 //! The feed: what happened, in one order that never changes.
 
+mod availability;
+mod epoch;
 mod faults;
 mod numbered;
 mod told;
@@ -19,7 +21,7 @@ async fn page(client: &Client, token: &str, query: &str) -> Answer {
 }
 
 /// Reads the feed from the beginning to its end, in pages of `limit` events.
-async fn read_all(client: &Client, token: &str, limit: usize) -> Vec<Value> {
+pub(crate) async fn read_all(client: &Client, token: &str, limit: usize) -> Vec<Value> {
     let (mut items, mut query) = (Vec::new(), format!("limit={limit}"));
     loop {
         let read = page(client, token, &query).await.expect(200);

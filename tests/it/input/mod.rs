@@ -186,7 +186,10 @@ async fn an_invalid_id_in_a_path_is_named_with_its_type() {
             }
         }
     }
-    assert_eq!(named.into_iter().collect::<Vec<_>>(), ["client_id", "event_id", "hold_id", "order_id", "product_id"]);
+    assert_eq!(
+        named.into_iter().collect::<Vec<_>>(),
+        ["client_id", "endpoint_id", "event_id", "hold_id", "order_id", "product_id"]
+    );
 }
 
 #[tokio::test]

@@ -12,9 +12,10 @@ use mysql_async::prelude::Queryable;
 use uuid::Uuid;
 
 use super::rows::{
-    buyer_units, charges, client_keys, client_trail, clients, deliveries, due_refunds, event_cancellations,
-    event_operators, events, feed_batches, hold_owners, holds, keys, links, numbers, objects, order_events,
-    order_owners, orders, organizers, product_trail, products, quarantines, seats, ticket_events, tickets, trail,
+    buyer_units, charges, client_keys, client_trail, clients, deliveries, due_refunds, endpoint_trail, endpoints,
+    event_cancellations, event_operators, events, feed_batches, feed_products, hold_owners, holds, keys, links,
+    numbers, objects, order_events, order_owners, orders, organizers, product_trail, products, push_attempts,
+    push_cursors, push_failures, quarantines, seats, ticket_events, tickets, trail,
 };
 use crate::support::server::{TestDatabase, connect};
 
@@ -93,8 +94,17 @@ pub(super) const TOLD: Range<i64> = 1..302_001;
 /// See [`TOLD`].
 pub(super) const LATE_TOLD: Range<i64> = 200_001..300_001;
 
+/// Products of which the feed has told that they are sold out, although they have units.
+pub(super) const TOLD_PRODUCTS: Range<i64> = 110_001..150_001;
+/// The telling that wrote that.
+pub(super) const TELLING: Uuid = Uuid::from_u128(0x0707_0707_0707_0707_0707_0707_0707_0707);
+
 /// Clients that are not revoked, each with four keys; the others up to [`ROWS`] are revoked.
 pub(super) const LIVE_CLIENTS: Range<i64> = 1..2_001;
+/// Endpoints that are not disabled, among those that are.
+pub(super) const LIVE_ENDPOINTS: Range<i64> = 50_001..52_001;
+/// An endpoint to which many events wait to be pushed.
+pub(super) const PUSHING: i64 = 51_000;
 
 /// The event with more trail rows than any other, and with as many deliveries as one can have.
 pub(super) const BUSY_EVENT: i64 = 1;
@@ -193,8 +203,10 @@ impl World {
             vec![holds(), products(), product_trail(), hold_owners(), charges(), links(), objects()],
             vec![orders(), order_owners(), order_events(), keys()],
             vec![clients(), client_keys(), client_trail(), event_operators(), buyer_units()],
+            vec![endpoints(), endpoint_trail(), push_cursors(), push_failures(), push_attempts()],
             vec![
                 feed_batches(),
+                feed_products(),
                 organizers(),
                 ticket_events(),
                 seats(),
@@ -235,7 +247,7 @@ impl World {
         if version.is_some_and(|version| version.contains("MariaDB")) {
             return statements;
         }
-        for (table, _) in TABLES {
+        for table in tables(&mut conn).await {
             let create: Option<(String, String)> =
                 conn.query_first(format!("SHOW CREATE TABLE {table}")).await.expect("a table");
             let (_, create) = create.expect("a table");
@@ -273,7 +285,7 @@ impl World {
 
     /// Brings the statistics of the optimizer up to date.
     async fn analyze(&self) {
-        let tables = TABLES.map(|(table, _)| table).join(", ");
+        let tables = tables(&mut session(&self.database).await).await.join(", ");
         self.run(vec![format!("ANALYZE TABLE {tables}")]).await;
     }
 
@@ -311,34 +323,6 @@ impl World {
     }
 }
 
-/// The large tables, each with one of its columns.
-pub(super) const TABLES: [(&str, &str); 24] = [
-    ("feed_batches", "id"),
-    ("organizers", "id"),
-    ("events", "id"),
-    ("seats", "product_id"),
-    ("tickets", "order_id"),
-    ("products", "id"),
-    ("product_trail", "id"),
-    ("holds", "id"),
-    ("orders", "id"),
-    ("order_events", "id"),
-    ("hold_owners", "hold_id"),
-    ("order_owners", "order_id"),
-    ("payment_events", "id"),
-    ("payment_event_trail", "id"),
-    ("payment_event_quarantines", "event_id"),
-    ("payment_event_deliveries", "event_id"),
-    ("payment_links", "object_id"),
-    ("unmatched_objects", "event_id"),
-    ("charges", "event_id"),
-    ("idempotency_keys", "created_at"),
-    ("clients", "id"),
-    ("client_keys", "client_id"),
-    ("client_trail", "id"),
-    ("payment_event_operators", "event_id"),
-];
-
 /// Opens a session that writes fast: it checks no keys, which are right by construction, and writes no binary log.
 async fn session(database: &TestDatabase) -> Conn {
     let mut conn = connect(&database.url).await;
@@ -349,4 +333,11 @@ async fn session(database: &TestDatabase) -> Conn {
     // this needs a privilege; without it, filling takes longer
     let _ = conn.query_drop("SET SESSION sql_log_bin = 0").await;
     conn
+}
+
+/// All tables of the service.
+async fn tables(conn: &mut Conn) -> Vec<String> {
+    let query =
+        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME <> 'numbers'";
+    conn.query(query).await.expect("the query runs")
 }

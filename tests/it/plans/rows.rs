@@ -159,6 +159,17 @@ pub(super) fn feed_batches() -> String {
     )
 }
 
+/// Every product that can be held has a row.
+pub(super) fn feed_products() -> String {
+    format!(
+        "INSERT INTO feed_products (product_id, sold_out, told_at, batch)
+         SELECT i, {told}, @now - INTERVAL 1 HOUR, IF({told}, x'{telling}', x'00') FROM numbers
+         WHERE i BETWEEN 100001 AND {ROWS} ORDER BY i",
+        told = within(&TOLD_PRODUCTS),
+        telling = TELLING.simple(),
+    )
+}
+
 pub(super) fn buyer_units() -> String {
     format!("INSERT INTO buyer_units (id, units) SELECT {}, 1 FROM numbers WHERE i <= {ROWS} ORDER BY i", id_of("i", 7))
 }
@@ -376,6 +387,50 @@ pub(super) fn client_trail() -> String {
     format!(
         "INSERT INTO client_trail (change_id, client_id, action, detail, operator)
          SELECT UNHEX(LEFT(SHA2(i, 256), 32)), IF(i <= 2000, 1, 1 + i DIV 4), 'rotated', '', 'operator'
+         FROM numbers WHERE i <= {ROWS} ORDER BY i"
+    )
+}
+
+pub(super) fn endpoints() -> String {
+    format!(
+        "INSERT INTO endpoints (id, url, types, client_id, secret, disabled_at, disabled_reason)
+         SELECT i, CONCAT('https://shop.example/', i), 'order.paid', i, UNHEX(SHA2(i, 256)), {disabled}, 'failing'
+         FROM numbers WHERE i <= {ROWS} ORDER BY i",
+        disabled = by_range(&[(&LIVE_ENDPOINTS, "NULL")], "@now"),
+    )
+}
+
+pub(super) fn endpoint_trail() -> String {
+    // the first endpoint has 2,000 rows, the others have four each
+    format!(
+        "INSERT INTO endpoint_trail (change_id, endpoint_id, action, operator)
+         SELECT UNHEX(LEFT(SHA2(i, 256), 32)), IF(i <= 2000, 1, 1 + i DIV 4), 'rotated', 'operator'
+         FROM numbers WHERE i <= {ROWS} ORDER BY i"
+    )
+}
+
+pub(super) fn push_cursors() -> String {
+    format!(
+        "INSERT INTO push_cursors (endpoint_id, epoch, position, holder, failing_since)
+         SELECT i, 1, i % 1000 = 0, UNHEX(REPEAT('07', 16)), @now FROM numbers WHERE i <= {ROWS} ORDER BY i"
+    )
+}
+
+/// One endpoint has 2,000 rows, the others have four each.
+pub(super) fn push_failures() -> String {
+    format!(
+        "INSERT INTO push_failures (endpoint_id, position, row_position, order_id, state, attempts, happened_at, next_at)
+         SELECT IF(i <= 2000, {PUSHING}, 1 + i DIV 4), i, i, {}, IF(i <= 2000 OR i % 2 = 0, 'waiting', 'failed'), 1, @now, @now
+         FROM numbers WHERE i <= {ROWS} ORDER BY i",
+        id_of("i", 9),
+    )
+}
+
+/// As [`push_failures`].
+pub(super) fn push_attempts() -> String {
+    format!(
+        "INSERT INTO push_attempts (endpoint_id, number, position, event_id, attempt, outcome, status, answer, duration_ms)
+         SELECT IF(i <= 2000, {PUSHING}, 1 + i DIV 4), i, i, 'evt_1', 1, 'refused', 503, 'busy', 1
          FROM numbers WHERE i <= {ROWS} ORDER BY i"
     )
 }

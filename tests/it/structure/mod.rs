@@ -12,7 +12,13 @@ use self::owners::{Owned, Statement, foreign, with_variables};
 use self::source::Crate;
 
 /// The columns on which the first promise rests.
-const OWNED: [Owned; 8] = [
+const OWNED: [Owned; 9] = [
+    Owned {
+        table: "feed_products",
+        column: "sold_out",
+        module: "db::tables::feed_products",
+        callers: &["db::packets"],
+    },
     Owned { table: "feed_batches", column: "position", module: "db::tables::feed_batches", callers: &["db::packets"] },
     Owned {
         table: "buyer_units",

@@ -116,4 +116,8 @@ kinds! {
     TicketWrong = "ticket_wrong" TICKET_WRONG,
     /// Its events do not follow others (a row of the feed, by the position of its last event).
     FeedGap = "feed_gap" FEED_GAP,
+    /// It has no cursor, or one behind the end of the feed (an endpoint).
+    PushCursorWrong = "push_cursor_wrong" PUSH_CURSOR_WRONG,
+    /// It waits for an event that is not in the feed, or that its cursor has not passed (an endpoint).
+    PushFailureWrong = "push_failure_wrong" PUSH_FAILURE_WRONG,
 }

@@ -222,6 +222,14 @@ pub const FEED: Table = Table {
     own_checks: &[Kind::FeedGap],
 };
 
+/// Endpoints, with what they have not accepted.
+pub const ENDPOINTS: Table = Table {
+    find_page: sql::audit::FIND_PAGE_OF_ENDPOINTS,
+    kind_of_key: KindOfKey::Number,
+    checks: &[],
+    own_checks: &[Kind::PushCursorWrong, Kind::PushFailureWrong],
+};
+
 /// Tickets, by order; a page ends between two orders.
 pub const TICKETS: Table = Table {
     find_page: sql::audit::FIND_PAGE_OF_TICKETS,

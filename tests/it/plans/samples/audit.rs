@@ -55,7 +55,8 @@ pub(super) fn audit(verb: &str, rows: i64) -> Option<Vec<Sample>> {
         "find_page_of_holds" => vec![from(bytes(Uuid::nil())), from(bytes(hold(100_000)))],
         "find_page_of_orders" => vec![from(bytes(Uuid::nil())), from(bytes(order(100_000)))],
         "find_page_of_charges" => vec![from_name("", ""), from_name("default", "charge 150001")],
-        "find_page_of_feed"
+        "find_page_of_endpoints"
+        | "find_page_of_feed"
         | "find_page_of_order_events"
         | "find_page_of_payment_events"
         | "find_page_of_product_trail" => {
@@ -91,6 +92,8 @@ pub(super) fn audit(verb: &str, rows: i64) -> Option<Vec<Sample>> {
         | "feed_gap"
         | "list_feed"
         | "product_trail_broken"
+        | "push_cursor_wrong"
+        | "push_failure_wrong"
         | "success_dead"
         | "success_ignored_wrongly"
         | "success_without_charge"

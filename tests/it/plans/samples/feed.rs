@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use holdfast::db::literal::{self, Literal};
+use holdfast::db::packets::tell_products;
 use holdfast::db::tables::feed as counter;
 use holdfast::db::tables::feed_batches::{self, New};
+use uuid::Uuid;
 
 use super::super::fill::*;
-use super::{At, NEW, Sample, hits, once, page};
+use super::{At, NEW, Sample, hits, once, page, some};
 
 /// The last position.
 const SAFE: i64 = 2 * (LATE_TOLD.start - 1);
@@ -49,11 +51,27 @@ fn built(rows: i64, statement: String) -> Vec<Sample> {
     super::built(rows, [statement])
 }
 
+pub(super) fn feed_products(verb: &str, at: At) -> Option<Vec<Sample>> {
+    let rows = at.rows;
+    let told = || some(&TOLD_PRODUCTS, rows).collect::<Vec<i64>>();
+    Some(match verb {
+        "list_some" => vec![hits(rows).brace("ids", literal::numbers(&told()))],
+        "list_page" => vec![hits(rows).bind("after", TOLD_PRODUCTS.start).bind("limit", rows)],
+        "insert" => vec![
+            hits(rows).brace("rows", literal::rows(super::new(rows).map(|number| [number, 0].map(Literal::Number)))),
+        ],
+        "turn" => super::built(rows, tell_products::statements(Uuid::nil(), &told())),
+        "list_turned" => super::built(rows, tell_products::statements(TELLING, &told())),
+        _ => return None,
+    })
+}
+
 pub(super) fn feed(verb: &str, at: At) -> Option<Vec<Sample>> {
     Some(match verb {
         "find" => once(at, hits(1)),
         "advance" if at.rows == 1 => built(1, counter::advance(0, 1)),
         "advance" => Vec::new(),
+        "begin_epoch" => once(at, hits(1).bind("epoch", 1)),
         "secure" => once(at, page(1).bind("position", 1)),
         _ => return None,
     })

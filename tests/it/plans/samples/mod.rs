@@ -4,6 +4,7 @@ mod audit;
 mod checkout;
 mod clients;
 mod ending;
+mod endpoints;
 mod feed;
 mod limits;
 mod owners;
@@ -366,6 +367,7 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
             .or_else(|| ending::holds(verb, at)),
         "orders" => checkout::orders(verb, at).or_else(|| tickets::orders(verb, at)),
         "feed_batches" => feed::feed_batches(verb, at),
+        "feed_products" => feed::feed_products(verb, at),
         "feed" => feed::feed(verb, at),
         "hold_owners" => owners::of_holds(verb, at),
         "order_owners" => owners::of_orders(verb, at),
@@ -374,6 +376,11 @@ pub(super) fn samples(name: &str, at: At) -> Option<Vec<Sample>> {
         "clients" => clients::clients(verb, at),
         "client_keys" => clients::client_keys(verb, at),
         "client_trail" => clients::client_trail(verb, at),
+        "endpoints" => endpoints::endpoints(verb, at),
+        "endpoint_trail" => endpoints::endpoint_trail(verb, at),
+        "push_cursors" => endpoints::push_cursors(verb, at),
+        "push_failures" => endpoints::push_failures(verb, at),
+        "push_attempts" => endpoints::push_attempts(verb, at),
         "payment_event_operators" => clients::payment_event_operators(verb, at),
         "payment_event_trail" => payments::payment_event_trail(verb, at),
         "charges" => payments::charges(verb, at).or_else(|| ending::charges(verb, at)),
