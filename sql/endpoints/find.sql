@@ -1,5 +1,7 @@
 -- endpoints/find: one endpoint, as operators see it
-SELECT id, url, types, client_id, secret IS NOT NULL AS has_secret, older_secret IS NOT NULL AS has_older, created_at, disabled_at,
-  disabled_reason, deleted_at, delivered_at, attempted_at, attempt_outcome, attempt_status, attempt_answer
+SELECT endpoints.id, url, types, client_id, secret IS NOT NULL AS has_secret, older_secret IS NOT NULL AS has_older, created_at, disabled_at,
+  disabled_reason, deleted_at, delivered_at, attempted_at, attempt_outcome, attempt_status, attempt_answer,
+  push_cursors.position AS cursor_position, replay_from, replay_position, replay_until
 FROM endpoints
-WHERE id = :endpoint_id
+LEFT JOIN push_cursors ON push_cursors.endpoint_id = endpoints.id
+WHERE endpoints.id = :endpoint_id

@@ -11,7 +11,7 @@ use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
 use crate::db::tables::endpoint_trail::{self, EndpointChange};
 pub use crate::db::tables::endpoint_trail::{EndpointAction, EndpointTrailEntry};
-pub use crate::db::tables::endpoints::{AttemptRow, EndpointRow, EndpointTerms};
+pub use crate::db::tables::endpoints::{AttemptRow, EndpointRow, EndpointTerms, ReplayRow};
 use crate::db::tables::{clients, endpoints, feed, idempotency_keys, push_cursors, push_failures};
 use crate::db::{Failure, Tx};
 use crate::domain::{

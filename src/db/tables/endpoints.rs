@@ -44,6 +44,21 @@ pub struct EndpointRow {
     pub delivered_at: Option<NaiveDateTime>,
     /// The last attempt.
     pub attempt: Option<AttemptRow>,
+    /// The position of the last event of the feed to which it has come.
+    pub position: Option<i64>,
+    /// The replay that is under way.
+    pub replay: Option<ReplayRow>,
+}
+
+/// A replay that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayRow {
+    /// The position of its first event.
+    pub from: i64,
+    /// That of its last one.
+    pub to: i64,
+    /// How far it is.
+    pub position: i64,
 }
 
 /// The last attempt to push to an endpoint.
@@ -118,7 +133,19 @@ fn endpoint(row: &Row) -> Result<EndpointRow, Failure> {
         deleted_at: column(row, "deleted_at")?,
         delivered_at: column(row, "delivered_at")?,
         attempt: attempted_at.map(attempt).transpose()?,
+        position: column(row, "cursor_position")?,
+        replay: replay(row)?,
     })
+}
+
+fn replay(row: &Row) -> Result<Option<ReplayRow>, Failure> {
+    let number = |name: &str| Ok::<i64, Failure>(column::<Option<i64>>(row, name)?.unwrap_or(0));
+    let replay = ReplayRow {
+        from: number("replay_from")? + 1,
+        to: number("replay_until")?,
+        position: number("replay_position")?,
+    };
+    Ok((replay.position < replay.to).then_some(replay))
 }
 
 fn live(row: &Row) -> Result<LiveEndpoint, Failure> {

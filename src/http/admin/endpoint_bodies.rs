@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::checkout::endpoints::{
-    AttemptRow, EndpointAction, EndpointPatch, EndpointRow, EndpointTrailEntry, NewEndpoint,
+    AttemptRow, EndpointAction, EndpointPatch, EndpointRow, EndpointTrailEntry, NewEndpoint, ReplayRow,
 };
 use crate::domain::endpoint::read_types;
 use crate::domain::{
@@ -135,6 +135,24 @@ impl From<AttemptRow> for AttemptBody {
     }
 }
 
+/// A replay that is under way.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "EndpointReplay")]
+pub struct EndpointReplayBody {
+    /// The position of its first event.
+    from: i64,
+    /// The position of its last event.
+    to: i64,
+    /// The position up to which it has pushed, or has found nothing to push.
+    position: i64,
+}
+
+impl From<ReplayRow> for EndpointReplayBody {
+    fn from(ReplayRow { from, to, position }: ReplayRow) -> Self {
+        Self { from, to, position }
+    }
+}
+
 /// Where events are pushed.
 #[derive(Object, Serialize)]
 #[oai(rename = "Endpoint", skip_serializing_if_is_none)]
@@ -164,6 +182,13 @@ pub struct EndpointBody {
     /// When it was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_at: Option<Timestamp>,
+    /// The position of the last event of the feed to which it has come: what is behind it waits. It is written about once in 1,000
+    /// events if it wants none of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<i64>,
+    /// The replay that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay: Option<EndpointReplayBody>,
     /// When it accepted an event last.
     #[serde(skip_serializing_if = "Option::is_none")]
     delivered_at: Option<Timestamp>,
@@ -188,6 +213,8 @@ impl From<EndpointRow> for EndpointBody {
             disabled_at: row.disabled_at.map(Timestamp),
             disabled_reason: row.disabled_reason.map(Word),
             deleted_at: row.deleted_at.map(Timestamp),
+            position: row.position,
+            replay: row.replay.map(EndpointReplayBody::from),
             delivered_at: row.delivered_at.map(Timestamp),
             last_attempt: row.attempt.map(AttemptBody::from),
             secret: None,

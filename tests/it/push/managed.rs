@@ -46,8 +46,7 @@ async fn a_secret_is_shown_once_and_is_the_one_that_signs() {
     let first = secret(&added);
     assert!(first.starts_with("whsec_") && first.len() == 50, "{} characters", first.len());
     assert_eq!(stored(&shop).await, std::slice::from_ref(&first));
-    let shown =
-        json!({ "id": added["id"], "url": URL, "enabled": true, "live_secrets": 1, "created_at": added["created_at"] });
+    let shown = json!({ "id": added["id"], "url": URL, "enabled": true, "live_secrets": 1, "created_at": added["created_at"], "position": 0 });
     let found = ask(&api, "GET", &path(&added, ""), None).await.expect(200);
     assert_eq!(found.body, shown, "no types, no client: all events");
     let listed = ask(&api, "GET", ENDPOINTS, None).await.expect(200);

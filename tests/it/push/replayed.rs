@@ -93,6 +93,10 @@ async fn a_replay_from_farther_back_is_another_one_and_one_without_an_end_keeps_
     shop.execute("UPDATE push_cursors SET position = 20").await;
     replay(json!({ "from": 5, "to": 10 })).await.expect(202);
     assert_eq!(replay(json!({ "from": 1, "to": 10 })).await.expect(409).code(), "replay_under_way");
+    let own = format!("{ENDPOINTS}/{}", endpoint.id);
+    let shown = ask(&api, "GET", &own, None).await.expect(200).body;
+    let under_way = json!({ "from": 5, "to": 10, "position": 4 });
+    assert_eq!((&shown["position"], &shown["replay"]), (&json!(20), &under_way));
     shop.execute("UPDATE push_cursors SET replay_position = replay_until").await;
     let begun = replay(json!({ "from": 5 })).await.expect(202).body;
     shop.execute("UPDATE push_cursors SET position = 21").await;
