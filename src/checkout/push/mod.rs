@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use self::replay::Replay;
 use self::round::{Due, Notes, Page, WAITING, find_due, jobs};
 pub use self::round::{PushJob, PushRound, PushSeen};
-use crate::checkout::endpoints::EndpointPage;
+use crate::checkout::endpoints::{EndpointPage, find};
 use crate::checkout::error::Error;
 use crate::checkout::feed::reading::{FeedEvent, FeedPage, FeedPlace, FeedQuery, Hearer, find_rows, join, read_page};
 use crate::checkout::state::Checkout;
@@ -30,7 +30,7 @@ use crate::db::views::pushes;
 pub use crate::db::views::pushes::FreeEndpoint;
 use crate::db::{Failure, Tx};
 use crate::domain::push_schedule::FAILING;
-use crate::domain::{FeedType, Missing, Named as _, Refusal};
+use crate::domain::{FeedType, Named as _};
 use crate::push::round::End;
 
 /// How long a lease lasts. A round is shorter: see `workers::push`.
@@ -116,7 +116,7 @@ impl Checkout {
     /// begins.
     ///
     /// # Errors
-    /// [`Missing::Endpoint`].
+    /// [`Missing::Endpoint`](crate::domain::Missing::Endpoint).
     pub async fn undelivered_pushes(
         &self,
         endpoint_id: i64,
@@ -125,9 +125,7 @@ impl Checkout {
     ) -> Result<EndpointPage<UndeliveredRow>, Error> {
         let read = self.database.read("endpoints.list_undelivered", |tx| {
             async move {
-                if endpoints::find(tx, endpoint_id).await?.is_none() {
-                    return Err(Refusal::Missing(Missing::Endpoint).into());
-                }
+                find(tx, endpoint_id).await?;
                 let found = push_failures::list(tx, endpoint_id, after.unwrap_or(0), limit + 1).await?;
                 Ok(EndpointPage::cut(found, limit, |event| event.position))
             }
@@ -139,7 +137,7 @@ impl Checkout {
     /// Lists a page of the latest attempts of an endpoint, the newest first. `before`: the number before which it begins.
     ///
     /// # Errors
-    /// [`Missing::Endpoint`].
+    /// [`Missing::Endpoint`](crate::domain::Missing::Endpoint).
     pub async fn push_attempts(
         &self,
         endpoint_id: i64,
@@ -148,9 +146,7 @@ impl Checkout {
     ) -> Result<EndpointPage<PushAttempt>, Error> {
         let read = self.database.read("endpoints.list_attempts", |tx| {
             async move {
-                if endpoints::find(tx, endpoint_id).await?.is_none() {
-                    return Err(Refusal::Missing(Missing::Endpoint).into());
-                }
+                find(tx, endpoint_id).await?;
                 let found = push_attempts::list(tx, endpoint_id, before.unwrap_or(i64::MAX), limit + 1).await?;
                 Ok(EndpointPage::cut(found, limit, |attempt| attempt.number))
             }

@@ -10,11 +10,11 @@ use tokio::process::Command;
 use super::{OPERATOR, add};
 use crate::support::Shop;
 
-/// `curl` as the document uses it; it fails unless the answer is 2xx.
-pub(crate) const CURL: &str = r#"
+/// `curl` as the documents use it; it keeps each answer, and fails unless that is 2xx.
+const CURL: &str = r#"
     curl() {
         code=$(command curl -s -o answer -w '%{http_code}' "$@") || return 1
-        case $code in 2*) cat answer ;; *) echo "$code for: $*" >&2; cat answer >&2; exit 1 ;; esac
+        case $code in 2*) cat answer; { cat answer; echo; } >>answers ;; *) echo "$code for: $*" >&2; cat answer >&2; exit 1 ;; esac
     }
     set -euo pipefail
 "#;
@@ -37,6 +37,33 @@ pub(crate) fn requests(document: &str) -> Vec<String> {
     blocks.iter().map(|block| block.lines().filter(|line| !line.starts_with("{\"")).fold(String::new(), join)).collect()
 }
 
+/// Runs requests in a folder of its own, with these variables and files, and returns the answers, one on each line. Every answer must be
+/// 2xx.
+pub(crate) async fn run(script: &str, variables: &[(&str, &str)], files: &[(&str, String)]) -> String {
+    let folder = std::env::temp_dir().join(format!("holdfast-documented-{}", uuid::Uuid::now_v7().simple()));
+    std::fs::create_dir(&folder).expect("a folder");
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).expect("a file");
+    }
+    let ran = Command::new("bash")
+        .args(["-c", &format!("{CURL}\n{script}")])
+        .current_dir(&folder)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("bash can be started");
+    let answers = std::fs::read_to_string(folder.join("answers")).unwrap_or_default();
+    std::fs::remove_dir_all(&folder).expect("the folder can be removed");
+    assert!(ran.status.success(), "{}\n{script}", String::from_utf8_lossy(&ran.stderr));
+    answers
+}
+
+/// Returns the requests of a document with the address of this service.
+pub(crate) fn requests_at(document: &str, address: impl std::fmt::Display) -> String {
+    requests(document).concat().replace("http://127.0.0.1:8080", &format!("http://{address}"))
+}
+
 fn join(text: String, line: &str) -> String {
     format!("{text}{line}\n")
 }
@@ -51,32 +78,18 @@ async fn the_requests_of_the_shops_document_succeed() {
     let provider = add(&api.app, "a-provider", Role::Provider).await;
     let (_, order_id) = api.hold_and_order(1, 1).await;
     let tag = api.get("/api/products/1").await.header("etag").to_owned();
-    let folder = std::env::temp_dir().join(format!("holdfast-documented-{}", uuid::Uuid::now_v7().simple()));
-    std::fs::create_dir(&folder).expect("a folder");
     let product = json!({ "sku": "a", "name": "A", "price_minor": 1, "currency": "EUR", "stock": 1 });
-    std::fs::write(folder.join("products.json"), json!({ "items": [product] }).to_string()).expect("a file");
-
+    let products = ("products.json", json!({ "items": [product] }).to_string());
     let document = include_str!("../../../docs/shop.md");
-    let requests = requests(document);
-    assert!(requests.len() >= 6, "{requests:?}");
-    let script = requests.concat().replace("http://127.0.0.1:8080", &format!("http://{}", api.address()));
+    assert!(requests(document).len() >= 6, "{:?}", requests(document));
+    let script = requests_at(document, api.address());
     let script = script.replace("\"order_id\":\"…\"", &format!("\"order_id\":\"{order_id}\""));
-    let script = script.replace("\"1f2e3d4c5b6a798081828384\"", &tag);
     // this product's terms are in the tag only until one of the requests changes them
-    let ran = Command::new("bash")
-        .args(["-c", &format!("{CURL}\n{script}")])
-        .current_dir(&folder)
-        .env("HOLDFAST_ADMIN_TOKEN", OPERATOR)
-        .env("ADMIN", OPERATOR)
-        .env("TOKEN", storefront.token)
-        .env("PROVIDER", provider.token)
-        .env("SHOP", format!("http://{}", api.address()))
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("bash can be started");
-    std::fs::remove_dir_all(&folder).expect("the folder can be removed");
-    assert!(ran.status.success(), "{}\n{script}", String::from_utf8_lossy(&ran.stderr));
+    let script = script.replace("\"1f2e3d4c5b6a798081828384\"", &tag);
+    let place = format!("http://{}", api.address());
+    let tokens = [("HOLDFAST_ADMIN_TOKEN", OPERATOR), ("ADMIN", OPERATOR), ("TOKEN", &*storefront.token)];
+    let variables = [&tokens[..], &[("PROVIDER", &*provider.token), ("SHOP", &*place)]].concat();
+    run(&script, &variables, &[products]).await;
     assert_eq!(api.order_status(&order_id).await, "paid");
     shop.assert_conserved().await;
 }

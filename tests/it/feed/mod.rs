@@ -35,7 +35,7 @@ pub(crate) async fn read_all(client: &Client, token: &str, limit: usize) -> Vec<
 }
 
 /// Gives all committed events their positions.
-async fn number(app: &App) {
+pub(crate) async fn number(app: &App) {
     while app.checkout.number_feed().await.expect("the step runs") {}
 }
 

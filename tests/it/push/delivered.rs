@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::shared::{config, refuse, register, running, silent, store, tell, tell_of_products};
 use super::{ENDPOINTS, Reply, ask, here, sender};
 use crate::clients::OPERATOR;
+use crate::feed::number;
 use crate::support::process::Process;
 use crate::support::statsd::StatsD;
 use crate::support::{Instance, Shop, eventually, mint};
@@ -74,7 +75,7 @@ async fn what_was_sent_and_not_noted_arrives_again_with_the_same_id() {
     let api = silent(&shop).await;
     let endpoint = register(&api, accept()).await;
     tell(&shop, &[&mint()]).await;
-    while api.app.checkout.number_feed().await.expect("the step runs") {}
+    number(&api.app).await;
     // an instance pushes, and ends before it notes that
     let (checkout, killed) = (&api.app.checkout, mint_id());
     assert!(checkout.take_push_lease(killed, endpoint.id).await.expect("a database"));

@@ -15,6 +15,7 @@ use tokio::process::Command;
 use super::shared::config;
 use super::{ENDPOINTS, ask, read_request};
 use crate::clients::OPERATOR;
+use crate::feed::number;
 use crate::signatures::now;
 use crate::support::{Client, Instance, Shop, mint};
 
@@ -208,7 +209,7 @@ async fn the_example_shop_refuses_pushes_that_are_forged_or_stale_and_acts_once_
         assert_eq!(push(other_id, at, signatures, &body).await, 204);
     }
 
-    while api.app.checkout.number_feed().await.expect("the step runs") {}
+    number(&api.app).await;
     let order_id: String = shop.row("SELECT LOWER(HEX(id)) FROM orders").await;
     let order_id = order_id.parse::<uuid::Uuid>().expect("an id").to_string();
     let paid = told(&api, &order_id).await.into_iter().find(|event| event["type"] == "order.paid").expect("told");

@@ -1,27 +1,20 @@
 //! Faults between the statements of a note, and instances that are killed while they push.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use holdfast::checkout::push::PushNoted;
 use holdfast::domain::AttemptOutcome;
-use holdfast::push::Outcome;
-use holdfast::push::round::End;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::shared::{Registered, event, register, silent, tell_of_products};
-use super::worker::round;
+use super::worker::{round, tried};
 use super::{Reply, ask};
 use crate::clients::OPERATOR;
-use crate::feed::read_all;
+use crate::feed::{number, read_all};
 use crate::support::process::Process;
 use crate::support::proxy::{Action, Rule};
 use crate::support::{Shop, eventually, mint, together};
-
-fn tried(kind: AttemptOutcome) -> End {
-    End::Tried(Outcome { kind, status: Some(200), answer: b"no".to_vec(), duration: Duration::ZERO })
-}
 
 #[tokio::test]
 async fn a_round_is_noted_once_whatever_happens_to_its_statements_and_its_commit() {
@@ -39,7 +32,7 @@ async fn a_round_is_noted_once_whatever_happens_to_its_statements_and_its_commit
     ];
     // an event that the first round of the loop delivers at its second attempt
     tell_of_products(&shop, 1).await;
-    while api.app.checkout.number_feed().await.expect("the step runs") {}
+    number(&api.app).await;
     let first = round(&api, endpoint.id).await.expect("it is enabled");
     let ends = [tried(AttemptOutcome::Refused)];
     api.app.checkout.note_push_round(Uuid::nil(), &first, &ends).await.expect("a database");
@@ -47,7 +40,7 @@ async fn a_round_is_noted_once_whatever_happens_to_its_statements_and_its_commit
     for rule in rules {
         for action in [Action::CutBefore, Action::CutAfter, Action::DEADLOCK] {
             tell_of_products(&shop, 2).await;
-            while api.app.checkout.number_feed().await.expect("the step runs") {}
+            number(&api.app).await;
             endpoint.make_due(&shop).await;
             let round = round(&api, endpoint.id).await.expect("it is enabled");
             let positions: Vec<i64> = round.jobs.iter().map(|job| job.event.position).collect();

@@ -1,13 +1,10 @@
 //! The requests of docs/integrate.md work as they are written, and are answered as it shows.
 
-use std::process::Stdio;
-
 use serde_json::Value;
-use tokio::process::Command;
 
 use super::example::{PAYMENT_SECRET, demanding};
 use crate::clients::OPERATOR;
-use crate::clients::documented::{CURL, requests};
+use crate::clients::documented::{requests, run};
 use crate::support::{Instance, Shop};
 
 const DOCUMENT: &str = include_str!("../../../docs/integrate.md");
@@ -71,24 +68,14 @@ async fn the_requests_of_the_document_for_integrators_are_answered_as_it_shows()
     shop.product(100).await;
     let instance = Instance::start(demanding(&shop)).await;
     let script = requests(DOCUMENT).concat();
-    let keep = CURL.replace("cat answer ;;", "cat answer; { cat answer; echo; } >>answers ;;");
-    assert_ne!(keep, CURL);
-    let folder = std::env::temp_dir().join(format!("holdfast-integrate-{}", uuid::Uuid::now_v7().simple()));
-    std::fs::create_dir(&folder).expect("a folder");
-    let ran = Command::new("bash")
-        .args(["-c", &format!("{keep}\n{script}")])
-        .current_dir(&folder)
-        .env("SERVICE", format!("http://{}", instance.address()))
-        .env("JSON", "content-type: application/json")
-        .env("OPERATOR_TOKEN", OPERATOR)
-        .env("PAYMENT_SECRET", PAYMENT_SECRET)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("bash can be started");
-    let answers = std::fs::read_to_string(folder.join("answers")).unwrap_or_default();
-    std::fs::remove_dir_all(&folder).expect("the folder can be removed");
-    assert!(ran.status.success(), "{}\n{script}", String::from_utf8_lossy(&ran.stderr));
+    let place = format!("http://{}", instance.address());
+    let variables = [
+        ("SERVICE", &*place),
+        ("JSON", "content-type: application/json"),
+        ("OPERATOR_TOKEN", OPERATOR),
+        ("PAYMENT_SECRET", PAYMENT_SECRET),
+    ];
+    let answers = run(&script, &variables, &[]).await;
     let answers: Vec<Value> = answers.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(answers.len(), script.matches("curl ").count());
     let shown = shown();

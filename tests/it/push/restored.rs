@@ -1,18 +1,17 @@
 //! Positions that are given again, after tables of the feed were restored without those of endpoints.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use holdfast::checkout::push::{PushNoted, PushRound};
 use holdfast::domain::{AttemptOutcome, mint_id};
-use holdfast::push::Outcome;
-use holdfast::push::round::End;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::shared::{refuse, register, running, silent, tell, tell_of_products};
+use super::worker::tried;
 use super::{ENDPOINTS, Reply, ask};
-use crate::support::{Bare, Shop, mint};
+use crate::feed::number;
+use crate::support::{Shop, mint};
 
 /// The feed has lost the positions behind the tenth; those of its events that are left get others.
 async fn go_back(shop: &Shop) {
@@ -80,10 +79,6 @@ async fn what_waited_at_a_position_that_is_given_again_is_not_taken_for_another_
     endpoint.until_waiting(&shop, 10).await;
 }
 
-async fn number(api: &Bare) {
-    while api.app.checkout.number_feed().await.expect("the step runs") {}
-}
-
 #[tokio::test]
 async fn what_an_instance_remembers_of_a_feed_that_went_back_does_not_count() {
     for (has_new_epoch, cursor) in [(true, 0), (false, 0), (false, 15)] {
@@ -102,7 +97,7 @@ async fn what_an_instance_remembers_of_a_feed_that_went_back_does_not_count() {
         };
         tell_of_products(&shop, 10).await;
         tell_of_products(&shop, 10).await;
-        number(&api).await;
+        number(&api.app).await;
         shop.execute(&format!("UPDATE push_cursors SET position = {cursor}")).await;
         let round = begin(None).await;
         assert!(round.is_empty() && round.seen().is_some());
@@ -114,7 +109,7 @@ async fn what_an_instance_remembers_of_a_feed_that_went_back_does_not_count() {
         let order_id = mint();
         tell(&shop, &[&order_id]).await;
         tell_of_products(&shop, 10).await;
-        number(&api).await;
+        number(&api.app).await;
         let round = begin(Some(&round)).await;
         let found: Vec<Value> = round.jobs.iter().map(|job| json!(job.event.told.order_id)).collect();
         assert_eq!(found, [json!(order_id)], "new epoch: {has_new_epoch}, cursor {cursor}");
@@ -130,16 +125,14 @@ async fn a_round_that_began_before_the_feed_went_back_does_not_count() {
     assert!(checkout.take_push_lease(holder, endpoint.id).await.expect("a database"));
     tell_of_products(&shop, 10).await;
     tell_of_products(&shop, 10).await;
-    number(&api).await;
+    number(&api.app).await;
     let begin =
         async || checkout.begin_push_round(holder, endpoint.id, None, 0).await.expect("a database").expect("a lease");
     let round = begin().await;
     assert_eq!(round.jobs.len(), 20);
     go_back(&shop).await;
-    number(&api).await;
-    let delivered =
-        Outcome { kind: AttemptOutcome::Delivered, status: Some(200), answer: Vec::new(), duration: Duration::ZERO };
-    let ends = vec![End::Tried(delivered); 20];
+    number(&api.app).await;
+    let ends = vec![tried(AttemptOutcome::Delivered); 20];
     let noted = checkout.note_push_round(holder, &round, &ends).await.expect("a database");
     assert_eq!(noted, PushNoted::LeaseLost);
     assert_eq!(begin().await.jobs.len(), 20);

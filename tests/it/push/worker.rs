@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::shared::tell_of_products;
 use super::{ENDPOINTS, ask};
 use crate::clients::managed;
+use crate::feed::number;
 use crate::support::proxy::{Action, Rule};
 use crate::support::{Bare, Shop};
 
@@ -22,10 +23,18 @@ pub(super) async fn round(api: &Bare, endpoint_id: i64) -> Option<PushRound> {
     checkout.begin_push_round(Uuid::nil(), endpoint_id, None, 0).await.expect("a database")
 }
 
+/// The end of an attempt.
+pub(super) fn tried(kind: AttemptOutcome) -> End {
+    answered(kind, None, b"")
+}
+
+fn answered(kind: AttemptOutcome, status: Option<u16>, answer: &[u8]) -> End {
+    End::Tried(Outcome { kind, status, answer: answer.to_vec(), duration: Duration::ZERO })
+}
+
 /// Notes that the events of a round ended like this.
-pub(super) async fn note(api: &Bare, round: &PushRound, outcome: AttemptOutcome, status: Option<u16>, answer: &[u8]) {
-    let outcome = Outcome { kind: outcome, status, answer: answer.to_vec(), duration: Duration::ZERO };
-    let ends = vec![End::Tried(outcome); round.jobs.len()];
+async fn note(api: &Bare, round: &PushRound, outcome: AttemptOutcome, status: Option<u16>, answer: &[u8]) {
+    let ends = vec![answered(outcome, status, answer); round.jobs.len()];
     api.app.checkout.note_push_round(Uuid::nil(), round, &ends).await.expect("a database");
 }
 
@@ -72,7 +81,7 @@ async fn the_last_attempt_is_shown_with_what_was_answered() {
     ask(&api, "POST", ENDPOINTS, Some(body)).await.expect(201);
     let note = async |outcome, status, answer: &[u8]| {
         tell_of_products(&shop, 1).await;
-        while api.app.checkout.number_feed().await.expect("the step runs") {}
+        number(&api.app).await;
         shop.execute("UPDATE push_failures SET next_at = UTC_TIMESTAMP(6) + INTERVAL 1 DAY").await;
         note(&api, &round(&api, 1).await.expect("it is enabled"), outcome, status, answer).await;
         let page = ask(&api, "GET", ENDPOINTS, None).await.expect(200).body;
@@ -129,10 +138,9 @@ async fn an_endpoint_that_accepts_all_but_the_last_event_of_a_round_has_accepted
     let api = managed(&shop).await;
     ask(&api, "POST", ENDPOINTS, Some(json!({ "url": "https://shop.example/" }))).await.expect(201);
     tell_of_products(&shop, 2).await;
-    while api.app.checkout.number_feed().await.expect("the step runs") {}
+    number(&api.app).await;
     let round = round(&api, 1).await.expect("it is enabled");
-    let ends = [AttemptOutcome::Delivered, AttemptOutcome::Refused]
-        .map(|kind| End::Tried(Outcome { kind, status: None, answer: Vec::new(), duration: Duration::ZERO }));
+    let ends = [AttemptOutcome::Delivered, AttemptOutcome::Refused].map(tried);
     api.app.checkout.note_push_round(Uuid::nil(), &round, &ends).await.expect("a database");
     let shown = ask(&api, "GET", &format!("{ENDPOINTS}/1"), None).await.expect(200).body;
     assert!(shown["delivered_at"].is_string(), "{shown}");
