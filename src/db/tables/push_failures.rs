@@ -20,7 +20,7 @@ pub struct Waiting {
     pub position: i64,
     /// The position of its row in the feed.
     pub row_position: i64,
-    /// The order that it is about.
+    /// The order or hold that it is about.
     pub order_id: Option<Uuid>,
     /// How many attempts there were.
     pub attempts: u32,
@@ -37,7 +37,7 @@ pub struct Undelivered {
     pub position: i64,
     /// The position of its row in the feed.
     pub row_position: i64,
-    /// The order that it is about.
+    /// The order or hold that it is about.
     pub order_id: Option<Uuid>,
     /// How many attempts there were.
     pub attempts: u32,
@@ -52,7 +52,7 @@ pub struct Undelivered {
 pub struct UndeliveredRow {
     /// Its position.
     pub position: i64,
-    /// The order that it is about.
+    /// The order or hold that it is about.
     pub order_id: Option<Uuid>,
     /// Whether it is tried again; `None` for a state that only a newer version knows.
     pub state: Option<UndeliveredState>,
