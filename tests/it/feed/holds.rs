@@ -12,9 +12,6 @@ use crate::support::crowd::{all, hold, in_order};
 use crate::support::proxy::{Action, Rule};
 use crate::support::{Answer, Bare, Shop, mint, with, with_policy};
 
-/// The statement that tells the feed, and the COMMIT behind it.
-const TOLD: &str = "-- feed_batches/insert:";
-
 /// A service with a token of operators that tells of holds.
 async fn telling(shop: &Shop) -> Bare {
     let config = Config { admin_token: AdminToken::new(OPERATOR), ..shop.config() };
@@ -182,16 +179,18 @@ async fn a_change_whose_commit_is_lost_is_told_once() {
     let shop = Shop::open().await;
     let (one, other) = (shop.product(100).await, shop.product(100).await);
     let client = telling(&shop).await;
-    for action in [Action::CutBefore, Action::CutAfter, Action::DEADLOCK] {
+    let rules = [Rule::from("-- feed_batches/insert:"), Rule::exactly("COMMIT")];
+    let actions = [Action::CutBefore, Action::CutAfter, Action::DEADLOCK];
+    for (rule, action) in rules.iter().flat_map(|rule| actions.map(|action| (rule, action))) {
         let single = json!({ "product_id": one, "qty": 3 });
         let cart = json!({ "items": [{ "product_id": one, "qty": 1 }, { "product_id": other, "qty": 1 }] });
         let mut counted = 0;
         let mut cut = async |path: &str, method: &str, body: &Value, status| {
-            let cut = client.proxy.on(Rule::from(TOLD), action);
+            let cut = client.proxy.on(rule.clone(), action);
             let key = mint();
             let request = client.request(method, path).header("Idempotency-Key", &key).json(body);
             let answer = client.send(request).await.expect(status);
-            assert_eq!(cut.hits(), 1, "{method} {path} {action:?}");
+            assert_eq!(cut.hits(), 1, "{method} {path} {rule:?} {action:?}");
             drop(cut);
             counted += 1;
             answer
@@ -204,7 +203,7 @@ async fn a_change_whose_commit_is_lost_is_told_once() {
         cut(&format!("/api/holds/{new}"), "DELETE", &json!({}), 200).await;
         let late = cut("/api/holds", "POST", &cart, 201).await.text("hold_id");
         shop.let_hold_run_out(&late).await;
-        let cut = client.proxy.on(Rule::from(TOLD), action);
+        let cut = client.proxy.on(rule.clone(), action);
         expire(&client).await;
         assert_eq!(cut.hits(), 1);
         let events = told(&client).await;
@@ -214,9 +213,9 @@ async fn a_change_whose_commit_is_lost_is_told_once() {
             told.iter().map(|told| told[0].as_str().expect("a type").to_owned()).collect()
         };
         let expected = ["hold.created", "hold.extended", "hold.reduced", "hold.released"];
-        assert_eq!(kinds(&held), expected, "{action:?}");
-        assert_eq!(kinds(&new), ["hold.created", "hold.released"], "{action:?}");
-        assert_eq!(kinds(&late), ["hold.created", "hold.expired"], "{action:?}");
+        assert_eq!(kinds(&held), expected, "{rule:?} {action:?}");
+        assert_eq!(kinds(&new), ["hold.created", "hold.released"], "{rule:?} {action:?}");
+        assert_eq!(kinds(&late), ["hold.created", "hold.expired"], "{rule:?} {action:?}");
         assert_eq!(counted, 6);
     }
     shop.assert_conserved().await;
