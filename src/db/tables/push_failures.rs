@@ -52,6 +52,8 @@ pub struct Undelivered {
 pub struct UndeliveredRow {
     /// Its position.
     pub position: i64,
+    /// The position of the last event that was told with it.
+    pub row_position: i64,
     /// The order or hold that it is about.
     pub order_id: Option<Uuid>,
     /// Whether it is tried again; `None` for a state that only a newer version knows.
@@ -89,6 +91,7 @@ pub async fn list(tx: &mut Tx<'_>, endpoint_id: i64, after: i64, limit: u32) -> 
         let state: String = column(row, "state")?;
         Ok(UndeliveredRow {
             position: column(row, "position")?,
+            row_position: column(row, "row_position")?,
             order_id: id_column(row, "order_id")?,
             state: UndeliveredState::from_name(&state),
             attempts: column(row, "attempts")?,
