@@ -68,6 +68,8 @@ enum Command {
     Audit(DatabaseUrl),
     /// Print the OpenAPI document
     Openapi,
+    /// Print docs/errors.md: every code of an error, and what to do about it
+    Errors,
 }
 
 #[derive(Args)]
@@ -209,6 +211,7 @@ async fn run(command: Command) -> Result<(), Failed> {
         Command::Client(command) => run_client(command).await,
         Command::Feed(command) => run_feed(command).await,
         Command::Audit(database) => run_audit(&database).await,
+        Command::Errors => print(http::document::errors()),
         Command::Openapi => print(http::document(&Arc::new(App::new(&unused_config())))),
     }
 }

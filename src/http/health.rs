@@ -47,12 +47,16 @@ impl Denials for ReadyDenials {
 #[OpenApi(tag = "Tags::Health")]
 impl Health {
     /// Check that the process is alive, without using the database
+    ///
+    /// The process runs. It does not ask the database, so that a database that is away does not end the process.
     #[oai(path = "/healthz", method = "get", operation_id = "getHealth")]
     async fn alive(&self) -> Json<HealthBody> {
         OK
     }
 
     /// Check that the instance can serve: the database accepts writes, its schema is current, and it is not stopping
+    ///
+    /// The database answers, its schema fits, and the instance is not stopping.
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
     async fn ready(&self) -> Result<Json<HealthBody>, Denied<ReadyDenials>> {
         if self.app.is_draining() {

@@ -128,6 +128,9 @@ pub struct Holds {
 #[OpenApi(prefix_path = "/api", tag = "Tags::Holds")]
 impl Holds {
     /// Hold units of one product or several for a short time
+    ///
+    /// All of the units are reserved, or none, and never more than there are. The hold ends by itself at `expires_at`. With an
+    /// `Idempotency-Key`, the request can be repeated until it has an answer.
     #[oai(path = "/holds", method = "post", operation_id = "createHold")]
     pub(super) async fn create(
         &self,
@@ -212,6 +215,8 @@ impl Holds {
     }
 
     /// Get a hold, also after its end
+    ///
+    /// As it is now, also after it ended.
     #[oai(path = "/holds/:hold_id", method = "get", operation_id = "getHold")]
     async fn find(&self, caller: Caller, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<FindHoldDenials>> {
         let app = Arc::clone(&self.app);
@@ -235,6 +240,8 @@ impl Holds {
     }
 
     /// Release a hold before it expires
+    ///
+    /// Its units are on sale again at once, and exactly once. A hold that has ended stays as it is.
     #[oai(path = "/holds/:hold_id", method = "delete", operation_id = "releaseHold")]
     async fn release(&self, caller: Caller, hold_id: Path<Uuid>) -> Result<Json<HoldBody>, Denied<ReleaseHoldDenials>> {
         let app = Arc::clone(&self.app);

@@ -4,6 +4,7 @@ pub mod access;
 pub mod admin;
 pub mod buyers;
 mod constant;
+pub mod document;
 mod echo;
 pub mod extensions;
 pub mod feed;
@@ -86,12 +87,18 @@ fn service(app: &Arc<App>) -> OpenApiService<Apis, ()> {
 
 /// Returns the OpenAPI document as indented JSON with a line break at its end.
 pub fn document(app: &Arc<App>) -> String {
+    let mut text = serde_json::to_string_pretty(&completed(app).0).expect("a value is JSON");
+    text.push('\n');
+    text
+}
+
+/// Returns the document, and what was to be added to it and found nothing to belong to: a mistake.
+pub fn completed(app: &Arc<App>) -> (Value, Vec<String>) {
     let mut value: Value = serde_json::from_str(&service(app).spec()).expect("the framework writes JSON");
     access::schemes::complete(&mut value);
     server::parameters::describe(&mut value);
-    let mut text = serde_json::to_string_pretty(&value).expect("a value is JSON");
-    text.push('\n');
-    text
+    let lost = document::complete(&mut value);
+    (value, lost)
 }
 
 /// Returns the endpoint that serves all routes.

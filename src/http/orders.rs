@@ -254,6 +254,9 @@ pub struct Orders {
 #[OpenApi(prefix_path = "/api", tag = "Tags::Orders")]
 impl Orders {
     /// Make an order from a hold
+    ///
+    /// A hold becomes one order, however often this is asked. Its units stay reserved until `pay_by`. A payment that came
+    /// before its order settles it at once.
     #[oai(path = "/orders", method = "post", operation_id = "createOrder")]
     pub(super) async fn create(
         &self,
@@ -326,6 +329,8 @@ impl Orders {
     }
 
     /// Get an order
+    ///
+    /// As it is now. A paid order stays paid until its payment is given back.
     #[oai(path = "/orders/:order_id", method = "get", operation_id = "getOrder")]
     async fn find(&self, caller: Caller, order_id: Path<Uuid>) -> Result<Json<OrderBody>, Denied<FindOrderDenials>> {
         let app = Arc::clone(&self.app);
@@ -334,6 +339,8 @@ impl Orders {
     }
 
     /// List all transitions of an order
+    ///
+    /// Each change of the state, in its order, with the payment event that caused it. A trail is never changed.
     #[oai(path = "/orders/:order_id/events", method = "get", operation_id = "listOrderEvents")]
     async fn events(
         &self,
@@ -346,6 +353,9 @@ impl Orders {
     }
 
     /// Cancel an unpaid order
+    ///
+    /// Its units are on sale again at once, and exactly once. A paid order cannot be cancelled; a payment that comes later is
+    /// given back, or pays it if there are units.
     #[oai(path = "/orders/:order_id/cancel", method = "post", operation_id = "cancelOrder")]
     async fn cancel(
         &self,

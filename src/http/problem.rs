@@ -242,6 +242,16 @@ impl Problem {
         self
     }
 
+    /// The stable name of its kind.
+    pub fn code(&self) -> &'static str {
+        self.body.code.0
+    }
+
+    /// Returns its body.
+    pub fn as_json(&self) -> serde_json::Value {
+        serde_json::to_value(&self.body).unwrap_or_default()
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

@@ -155,6 +155,8 @@ pub struct Products {
 #[OpenApi(prefix_path = "/api", tag = "Tags::Products")]
 impl Products {
     /// Get a product and its stock
+    ///
+    /// As of a moment that is later than the request. Whether units can be had is decided by the hold alone.
     #[oai(path = "/products/:product_id", method = "get", operation_id = "getProduct")]
     pub(super) async fn find(
         &self,
@@ -165,6 +167,8 @@ impl Products {
     }
 
     /// List all products that are not retired, page by page
+    ///
+    /// By id, as of one moment that is later than the request.
     #[oai(path = "/products", method = "get", operation_id = "listProducts")]
     async fn list(
         &self,

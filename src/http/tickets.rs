@@ -149,6 +149,8 @@ impl Tickets {
     }
 
     /// Get an event with its ticket types
+    ///
+    /// With its ticket types and what is left of each, as of one moment that is later than the request.
     #[oai(path = "/events/:event_id", method = "get", operation_id = "getEvent")]
     async fn find(&self, _caller: Caller, event_id: Path<i64>) -> Result<Json<EventBody>, Denied<FindEventDenials>> {
         Ok(Json(self.app.checkout.event(event_id.0).await?.into()))

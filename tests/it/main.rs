@@ -36,6 +36,7 @@ mod lone;
 mod migrating;
 mod model;
 mod neighbours;
+mod openapi;
 mod order_races;
 mod orders;
 mod outage;

@@ -256,6 +256,8 @@ impl Clients {
     }
 
     /// List all clients, also those that are revoked
+    ///
+    /// Also those that were revoked, by id. Tokens are never shown again.
     #[oai(path = "/clients", method = "get", operation_id = "listClients")]
     async fn list(
         &self,
@@ -337,6 +339,8 @@ impl Clients {
     }
 
     /// Remove a key: the tokens that it signed are dead within a second
+    ///
+    /// Within a second, no instance accepts a token that was signed with it.
     #[oai(path = "/clients/:client_id/keys", method = "delete", operation_id = "removeClientKey")]
     async fn remove_key(
         &self,
@@ -351,6 +355,8 @@ impl Clients {
     }
 
     /// List the changes of a client, the newest first
+    ///
+    /// Each change with the operator who made it. A trail is never changed.
     #[oai(path = "/clients/:client_id/trail", method = "get", operation_id = "listClientTrail")]
     async fn trail(
         &self,

@@ -107,6 +107,8 @@ impl Endpoints {
     }
 
     /// List all endpoints, also those that are disabled or deleted, with their last attempts
+    ///
+    /// Each with how far it has the feed, and with how its last attempt ended: one that fails is seen here.
     #[oai(path = "/", method = "get", operation_id = "listEndpoints")]
     async fn list(
         &self,
@@ -127,6 +129,8 @@ impl Endpoints {
     }
 
     /// Get an endpoint
+    ///
+    /// How far it has the feed, its replay if there is one, and how its last attempt ended.
     #[oai(path = "/:endpoint_id", method = "get", operation_id = "getEndpoint")]
     async fn find(
         &self,
@@ -200,6 +204,8 @@ impl Endpoints {
     }
 
     /// List the changes of an endpoint, the newest first
+    ///
+    /// Each change with the operator who made it. A trail is never changed.
     #[oai(path = "/:endpoint_id/trail", method = "get", operation_id = "listEndpointTrail")]
     async fn trail(
         &self,

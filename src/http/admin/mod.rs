@@ -140,6 +140,8 @@ impl Admin {
     }
 
     /// Get all data of a payment event
+    ///
+    /// What the provider sent, with its headers, and what became of it.
     #[oai(path = "/payment-events/:event_id", method = "get", operation_id = "getPaymentEvent")]
     async fn find_event(
         &self,
@@ -152,6 +154,8 @@ impl Admin {
     }
 
     /// Try a dead, parked or quarantined event again, now
+    ///
+    /// The event is applied as if it came now. Whatever has become of its order since counts; an event is applied once.
     #[oai(path = "/payment-events/:event_id/replay", method = "post", operation_id = "replayPaymentEvent")]
     async fn replay(
         &self,

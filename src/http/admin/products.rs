@@ -166,6 +166,8 @@ pub struct AdminProducts {
 #[OpenApi(prefix_path = "/api/admin/products", tag = "Tags::Operators")]
 impl AdminProducts {
     /// Create a product
+    ///
+    /// It is on sale at once unless its `status` or its window says otherwise. Its stock is changed by a route of its own.
     #[oai(path = "/", method = "post", operation_id = "createProduct")]
     async fn create(
         &self,

@@ -22,6 +22,12 @@ impl Document {
         assert!(wrong.is_none(), "{method} {path}: {} in {answer:?}", wrong.unwrap_or_default());
     }
 
+    /// Checks that an example fits a schema of the document.
+    #[track_caller]
+    pub(crate) fn fits(&self, schema: &Value, example: &Value, place: &str) {
+        assert_eq!(self.misfit(schema, example, place), None);
+    }
+
     fn fault(&self, method: &str, path: &str, answer: &Answer) -> Option<String> {
         let response = &self.0["paths"][path][method.to_lowercase()]["responses"][answer.status.to_string()];
         let Some(content) = response["content"].as_object() else {
@@ -63,6 +69,13 @@ impl Document {
             }),
             "allOf" => says.as_array()?.iter().find_map(|schema| self.misfit(schema, value, place)),
             "items" => value.as_array()?.iter().find_map(|item| self.misfit(says, item, &format!("{place}[]"))),
+            "oneOf" => {
+                let fits = says.as_array()?.iter().any(|schema| self.misfit(schema, value, place).is_none());
+                (!fits).then(|| format!("{place} fits none of {says}: {value}"))
+            }
+            // a field that is not among the properties is a fault anyway
+            "additionalProperties" if says.is_boolean() => None,
+            "additionalProperties" => value.as_object()?.values().find_map(|field| self.misfit(says, field, place)),
             "title" | "description" | "example" | "nullable" => None,
             unknown => panic!("{place}: the keyword {unknown} is not supported"),
         })

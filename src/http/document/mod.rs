@@ -1,0 +1,141 @@
+//! What the OpenAPI document says beside what the framework generates of types and routes: one pass over its JSON. An addition that
+//! finds nothing to belong to is a mistake, which [`complete`] returns.
+
+mod codes;
+mod errors;
+mod places;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use self::codes::Code;
+pub use self::errors::errors;
+
+/// Examples of successful answers and of bodies of requests, by operation: `{operation: {"request": body, "200": body}}`.
+const EXAMPLES: &str = include_str!("examples.json");
+/// Request bodies with fields of the providers' own, which are kept and not refused.
+const OPEN: [&str; 2] = ["PaymentEvent", "StripeEvent"];
+
+/// Completes the document. Returns what found nothing to belong to.
+pub fn complete(document: &mut Value) -> Vec<String> {
+    let mut lost = Vec::new();
+    places::describe(document, &mut lost);
+    refuse_unknown_fields(document);
+    let used = add_problems(document);
+    for code in codes::all() {
+        let name = code.example.code();
+        if !used.contains(name) && !codes::EVERYWHERE.contains(&name) {
+            lost.push(format!("no operation has the code {name}"));
+        }
+    }
+    add_examples(document, &mut lost);
+    lost
+}
+
+/// Returns all operations.
+fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    paths.flat_map(|(_, methods)| methods.as_object_mut().into_iter().flatten()).map(|(_, operation)| operation)
+}
+
+/// Says of the bodies of requests that other fields than theirs are refused.
+fn refuse_unknown_fields(document: &mut Value) {
+    let mut names = BTreeSet::new();
+    for operation in operations(document) {
+        schemas(&operation["requestBody"], &mut names);
+    }
+    let mut todo: Vec<String> = names.iter().cloned().collect();
+    while let Some(name) = todo.pop() {
+        let mut inner = BTreeSet::new();
+        schemas(&document["components"]["schemas"][&name], &mut inner);
+        todo.extend(inner.into_iter().filter(|name| names.insert(name.clone())));
+    }
+    for name in names.iter().filter(|name| !OPEN.contains(&name.as_str())) {
+        let schema = &mut document["components"]["schemas"][name];
+        if schema["properties"].is_object() {
+            schema["additionalProperties"] = json!(false);
+        }
+    }
+}
+
+/// Collects the names of the schemas that a part of the document refers to.
+fn schemas(part: &Value, names: &mut BTreeSet<String>) {
+    match part {
+        Value::Object(fields) => {
+            let name = fields.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+            names.extend(name.map(str::to_owned));
+            fields.values().for_each(|part| schemas(part, names));
+        }
+        Value::Array(parts) => parts.iter().for_each(|part| schemas(part, names)),
+        _ => {}
+    }
+}
+
+/// Adds to each answer with a problem an example for each code that its description names. Returns the codes.
+fn add_problems(document: &mut Value) -> BTreeSet<&'static str> {
+    let codes = codes::all();
+    let (mut used, mut examples) = (BTreeSet::new(), Map::new());
+    for operation in operations(document) {
+        for (status, answer) in operation["responses"].as_object_mut().into_iter().flatten() {
+            let description = answer["description"].as_str().unwrap_or_default().to_owned();
+            let Some(content) = answer["content"].get_mut("application/problem+json") else { continue };
+            let mut own = Map::new();
+            for code in named(&codes, &description) {
+                let name = code.example.code();
+                used.insert(name);
+                let (key, example) = example_of(code, status);
+                own.insert(name.to_owned(), json!({ "$ref": format!("#/components/examples/{key}") }));
+                examples.insert(key, example);
+            }
+            if !own.is_empty() {
+                content["examples"] = Value::Object(own);
+            }
+        }
+    }
+    document["components"]["examples"] = Value::Object(examples);
+    used
+}
+
+/// Returns the codes that a description names, in its order.
+fn named<'codes>(codes: &'codes [Code], description: &str) -> Vec<&'codes Code> {
+    let words = description.split('`').skip(1).step_by(2);
+    let mut found: Vec<&Code> = Vec::new();
+    for word in words {
+        let code = codes.iter().find(|code| code.example.code() == word);
+        found.extend(code.filter(|code| found.iter().all(|known| known.example.code() != code.example.code())));
+    }
+    found
+}
+
+/// Returns the example of a code in an answer with this status, and its name.
+fn example_of(code: &Code, status: &str) -> (String, Value) {
+    let name = code.example.code();
+    let mut body = code.example.as_json();
+    let is_usual = body["status"].to_string() == status;
+    if !is_usual {
+        body["status"] = status.parse::<u16>().map_or(Value::Null, Value::from);
+    }
+    let key = if is_usual { name.to_owned() } else { format!("{name}_{status}") };
+    (key, json!({ "summary": name.replace('_', " "), "description": code.action, "value": body }))
+}
+
+/// Adds the examples of successful answers and of requests.
+fn add_examples(document: &mut Value, lost: &mut Vec<String>) {
+    let mut examples: Map<String, Value> = serde_json::from_str(EXAMPLES).expect("the examples are JSON");
+    for operation in operations(document) {
+        let name = operation["operationId"].as_str().unwrap_or_default().to_owned();
+        let Some(Value::Object(own)) = examples.remove(&name) else { continue };
+        for (place, example) in own {
+            let part = match place.as_str() {
+                "request" => &mut operation["requestBody"],
+                status => &mut operation["responses"][status],
+            };
+            match part["content"].get_mut("application/json") {
+                Some(content) => content["example"] = example,
+                None => lost.push(format!("{name} has no {place} with JSON")),
+            }
+        }
+    }
+    lost.extend(examples.into_iter().map(|(name, _)| format!("there is no operation {name}")));
+}
