@@ -16,6 +16,7 @@ mod carts;
 mod clients;
 mod clocks;
 mod connections;
+mod contact;
 mod dev;
 mod document;
 mod door;
