@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 
 use holdfast::config::Problems;
 use holdfast::db::error::explain;
+use holdfast::doctor::Level;
 use holdfast::telemetry;
 
 /// Wrong usage or wrong configuration.
@@ -25,6 +26,8 @@ pub(crate) enum Failed {
     Configuration(Problems),
     /// The audit has printed its findings.
     NotClean,
+    /// The doctor has printed its findings, whose worst level this is.
+    Found(Level),
     /// The audit could not run, so that nothing is known.
     NoAudit(String),
     /// A lock did not become free in time.
@@ -42,6 +45,7 @@ impl Failed {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Configuration(_) => EXIT_CONFIGURATION,
+            Self::Found(worst) => worst.exit_code(),
             Self::NoAudit(_) => EXIT_NO_AUDIT,
             Self::GaveUp(_) => EXIT_GAVE_UP,
             Self::Stopped(_) => EXIT_STOPPED,

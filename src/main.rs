@@ -2,6 +2,7 @@
 
 mod client_command;
 mod command;
+mod doctor_command;
 mod feed_command;
 
 use std::env;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::client_command::ClientCommand;
 use self::command::{Failed, complain, failed, print};
+use self::doctor_command::Doctor;
 use self::feed_command::FeedCommand;
 
 /// The version, and the commit if it is known.
@@ -59,6 +61,9 @@ enum Command {
     Feed(FeedCommand),
     /// Audit all data in one snapshot, also during a sale. Exits with 0 without findings, 1 with findings, 3 when it cannot run
     Audit(DatabaseUrl),
+    /// Examine the database, its settings and privileges, the clocks and the StatsD server, and say what to do. Changes nothing.
+    /// Exits with 0 when all is well, 1 with warnings, 2 when something fails
+    Doctor(Doctor),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -125,7 +130,7 @@ async fn main() -> ExitCode {
     match &failed {
         Failed::Configuration(problems) => complain(problems),
         Failed::NoAudit(what) | Failed::GaveUp(what) | Failed::Stopped(what) | Failed::Other(what) => complain(what),
-        Failed::NotClean | Failed::ClosedPipe => {}
+        Failed::NotClean | Failed::Found(_) | Failed::ClosedPipe => {}
     }
     ExitCode::from(failed.exit_code())
 }
@@ -140,6 +145,7 @@ async fn run(command: Command, problems: Problems) -> Result<(), Failed> {
         Command::Client(command) => run_client(command, problems).await,
         Command::Feed(command) => run_feed(command, problems).await,
         Command::Audit(database) => run_audit(&database, problems).await,
+        Command::Doctor(doctor) => doctor.run(problems).await,
         Command::Openapi if !problems.0.is_empty() => Err(problems.into()),
         Command::Openapi => print(http::document(&Arc::new(App::new(&unused_config())))),
     }

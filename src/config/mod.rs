@@ -17,8 +17,8 @@ use mysql_async::Opts;
 
 pub use self::problems::Problems;
 pub use self::setting::{Setting, Unset};
-use self::table::HOLDFAST_DATABASE_URL;
 pub use self::table::{ALL, Config, Options, Settings};
+use self::table::{HOLDFAST_DATABASE_URL, HOLDFAST_POOL_SIZE, HOLDFAST_STATSD};
 pub use self::unknown::unknown_variables;
 pub use self::values::OFF;
 
@@ -38,6 +38,32 @@ impl DatabaseUrl {
     pub fn read(&self, mut problems: Problems) -> Result<Opts, Problems> {
         let url = problems.text(&HOLDFAST_DATABASE_URL, self.database_url_file.as_deref());
         parse_database(url.as_deref(), problems)
+    }
+}
+
+/// What surrounds the service, for `holdfast doctor`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Surroundings {
+    #[command(flatten)]
+    database: DatabaseUrl,
+    #[arg(long = HOLDFAST_POOL_SIZE.option(), env = HOLDFAST_POOL_SIZE.variable, value_name = HOLDFAST_POOL_SIZE.value_name,
+          help = HOLDFAST_POOL_SIZE.help())]
+    pool_size: Option<String>,
+    #[arg(long = HOLDFAST_STATSD.option(), env = HOLDFAST_STATSD.variable, value_name = HOLDFAST_STATSD.value_name,
+          help = HOLDFAST_STATSD.help())]
+    statsd: Option<String>,
+}
+
+impl Surroundings {
+    /// Parses the URL of the database, the size of the pool, and the address of the StatsD server. `problems` were found before.
+    ///
+    /// # Errors
+    /// All problems.
+    pub fn read(&self, mut problems: Problems) -> Result<(Opts, usize, Option<String>), Problems> {
+        let pool_size = problems.read(&HOLDFAST_POOL_SIZE, self.pool_size.as_deref(), values::number);
+        let statsd = problems.read(&HOLDFAST_STATSD, self.statsd.as_deref(), values::statsd);
+        let database = self.database.read(problems.clone())?;
+        pool_size.zip(statsd).map(|(pool_size, statsd)| (database, pool_size, statsd)).ok_or(problems)
     }
 }
 

@@ -18,6 +18,7 @@ mod clocks;
 mod connections;
 mod contact;
 mod dev;
+mod doctor;
 mod document;
 mod door;
 mod expiry;
