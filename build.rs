@@ -17,7 +17,8 @@ fn main() {
         Some(commit) => format!("{version} ({})", commit.trim().chars().take(DIGITS).collect::<String>()),
         None => version,
     };
-    println!("cargo:rustc-env=HOLDFAST_VERSION={version}");
+    // without the prefix of settings: `cargo run` passes it to the program, which refuses unknown ones
+    println!("cargo:rustc-env=BUILD_VERSION={version}");
 }
 
 /// Returns the commit that is checked out, and has the build run again after the next one.

@@ -32,7 +32,7 @@ use self::doctor_command::Doctor;
 use self::feed_command::FeedCommand;
 
 /// The version, and the commit if it is known.
-const VERSION: &str = env!("HOLDFAST_VERSION");
+const VERSION: &str = env!("BUILD_VERSION");
 
 /// Sells limited stock in a flash sale: the last unit exactly once.
 #[derive(Parser)]

@@ -20,7 +20,7 @@ impl Problems {
         text.map_err(|problem| self.0.push(format!("{file}: {problem}"))).ok().flatten()
     }
 
-    /// Parses a setting, or its default if it is empty or not set. `None`: the problems contain the reason, maybe since its file was read.
+    /// Parses a setting, or its default if it is empty or not set. `None`: the problems contain the reason, which may be that of its file.
     pub(super) fn read<T>(
         &mut self,
         setting: &Setting,
