@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
 
-use crate::dev::Folder;
+use crate::dev::{Folder, dev_with};
 use crate::support::Shop;
 use crate::support::process::Process;
 
@@ -83,9 +83,7 @@ async fn dev_says_that_it_ignores_the_url_of_a_database() {
     let folder = Folder::new("dev ignores");
     let url = "mysql://user:S3CR3T@127.0.0.1:1/other";
     for (given, is_said) in [(url, true), ("", false)] {
-        let settings = [&crate::dev::DEV[..], &[("HOLDFAST_DATABASE_URL", given)]].concat();
-        let mut process = Process::start_in(&folder.0, &["dev"], &settings);
-        process.address().await;
+        let (process, _) = dev_with(&folder, &[("HOLDFAST_DATABASE_URL", given)]).await;
         let ended = process.terminate().await.expect(0);
         let ignored = "HOLDFAST_DATABASE_URL is ignored";
         assert_eq!([ended.out.contains(ignored), ended.err.contains(ignored)], [is_said; 2], "{ended:?}");
@@ -115,7 +113,8 @@ async fn the_root_leads_a_browser_to_the_document_also_without_a_schema() {
 async fn a_log_filter_that_mutes_warnings_is_warned_about() {
     let shop = Shop::open().await;
     for (filter, muted) in [("error,holdfast::serve=info", true), ("info,poem=off", false)] {
-        let (process, _) = Process::serve(&shop.database.url, &[("HOLDFAST_LOG", filter)]).await;
+        let (process, client) = Process::serve(&shop.database.url, &[("HOLDFAST_LOG", filter)]).await;
+        client.get("/healthz").await.expect(200);
         let ended = process.terminate().await.expect(0);
         let warning = format!("HOLDFAST_LOG=`{filter}` mutes warnings of holdfast");
         assert_eq!(ended.err.contains(&warning), muted, "{}", ended.err);
