@@ -13,6 +13,7 @@ pub mod endpoints;
 pub mod error;
 pub mod extension;
 pub mod feed;
+mod hold_events;
 pub mod holds;
 mod horizon;
 mod issuing;

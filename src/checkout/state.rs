@@ -30,6 +30,7 @@ use crate::batch::{Lanes, Limits};
 use crate::db::door::Database;
 use crate::db::due::Place;
 use crate::db::share::Share;
+use crate::domain::FeedHolds;
 
 /// The use cases over one database.
 pub struct Checkout {
@@ -108,6 +109,7 @@ const LINGER: Duration = Duration::from_millis(500);
 impl Checkout {
     /// Creates the use cases over this database, with this policy.
     pub fn new(database: Database, policy: Policy) -> Self {
+        let database = database.telling_holds(policy.feed_holds == FeedHolds::On);
         let (passed_over, known_products) = (Arc::<PassedOver>::default(), Arc::<KnownProducts>::default());
         let (recent_holds, recent_orders) = (Arc::<Recent<_>>::default(), Arc::<Recent<_>>::default());
         let batches = database.share(Share::Batches);

@@ -34,6 +34,8 @@ pub(super) struct Access {
     pub(super) told: Arc<Notify>,
     /// Products that transactions have touched.
     pub(super) touched: Arc<Touched>,
+    /// Whether the feed is told of holds.
+    pub(super) tells_holds: bool,
 }
 
 /// The transaction that an attempt belongs to.
@@ -88,6 +90,7 @@ impl Access {
         let conn = self.connection(call).await?;
         let is_kept = conn.is_kept();
         let mut tx = Tx::new(conn, call.mode, call.after_unknown, Arc::clone(&self.clock));
+        tx.tells_holds = self.tells_holds;
         let mut committing = false;
         let work = work(&mut tx, &mut committing, lost_connections, body);
         let ended = timeout_at(call.mode.attempt_ends(call.deadline), work).await;

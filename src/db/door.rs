@@ -48,7 +48,8 @@ impl Database {
         let breaker = Breaker::new(pool.clone());
         let lost_connections = LostConnections::new(pool.clone(), breaker.clone());
         let (troubles, given_up, clock, told, touched) = Default::default();
-        let access = Access { pool, share: Share::Requests, breaker, troubles, clock, told, touched };
+        let tells_holds = false;
+        let access = Access { pool, share: Share::Requests, breaker, troubles, clock, told, touched, tells_holds };
         Self { access, lost_connections, given_up }
     }
 
@@ -67,6 +68,12 @@ impl Database {
     /// Returns the server's message if it lacked space for a write in the last seconds.
     pub fn lacks_space(&self) -> Option<String> {
         self.access.troubles.lacks_space()
+    }
+
+    /// Returns the same door, whose transactions tell the feed of holds, or do not.
+    #[must_use]
+    pub fn telling_holds(self, tells_holds: bool) -> Self {
+        Self { access: Access { tells_holds, ..self.access }, ..self }
     }
 
     /// Returns the same door with this clock, which may have another pause after a jump.
