@@ -3,11 +3,13 @@
 //! Labels are words from closed sets (routes, transactions, error codes, reasons), never text from clients.
 
 mod metrics;
+mod muted;
 mod statsd;
 mod stderr;
 mod throttle;
 
 pub(crate) use self::metrics::*;
+pub use muted::muted_warnings;
 pub use statsd::Flusher;
 pub use stderr::StderrGuard;
 pub use throttle::Throttle;
