@@ -43,6 +43,8 @@ pub struct App {
     pub cors_origins: Origins,
     /// Whether events may be pushed to private addresses.
     pub push_private: PushPrivate,
+    /// Whether `POST /dev/pay` pays orders.
+    pub pays_orders: bool,
     /// How long an attempt to push may take.
     pub push_time: Duration,
     work: TaskTracker,
@@ -77,6 +79,7 @@ impl App {
             rate_limits: RateLimits::new(rates, config.trusted_proxies.clone(), rate_clock),
             cors_origins: config.cors_origins.clone(),
             push_private: config.push_private,
+            pays_orders: config.pays_orders,
             push_time: config.push_time,
             work: TaskTracker::new(),
             draining: CancellationToken::new(),

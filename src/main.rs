@@ -331,6 +331,7 @@ async fn serve_dev(
 ) -> Result<(), Failed> {
     let DevService { signer, operator, ignored_url, .. } = dev;
     config.database_url = config::database(&database.url(DATABASE))?;
+    config.pays_orders = true;
     migrations::migrate(&config.database_url).await.map_err(not_migrated)?;
     let event_id = make_samples(config.database_url.clone(), &dev.product).await?;
     let (statsd, storefront, webhook_auth) = (config.statsd.clone(), config.storefront, config.webhook_auth);

@@ -53,6 +53,8 @@ macro_rules! settings {
             pub policy: Policy,
             /// How long an attempt to push may take; no setting.
             pub push_time: Duration,
+            /// Whether `POST /dev/pay` pays orders; no setting.
+            pub pays_orders: bool,
         }
 
         impl Settings {
@@ -75,7 +77,7 @@ macro_rules! settings {
                 if !problems.0.is_empty() {
                     return Err(problems);
                 }
-                let config = || Some(Config { $($field: $field?,)+ policy: policy?, push_time: TIME });
+                let config = || Some(Config { $($field: $field?,)+ policy: policy?, push_time: TIME, pays_orders: false });
                 config().ok_or(problems)
             }
 

@@ -38,6 +38,13 @@ pub struct Raw<T> {
     documented: PhantomData<T>,
 }
 
+impl<T> Raw<T> {
+    /// Returns bytes that this service has written itself.
+    pub fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes: Ok(bytes), headers: "{}".to_owned(), documented: PhantomData }
+    }
+}
+
 /// A JSON body that may be missing.
 #[derive(Debug)]
 pub struct OptionalJson<T>(pub Option<T>);

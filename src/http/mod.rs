@@ -93,9 +93,26 @@ pub fn document(app: &Arc<App>) -> String {
     text
 }
 
+/// Where the routes of `holdfast dev` are.
+const DEV: &str = "/dev";
+
+/// Returns what the framework writes, with the route of `holdfast dev` where it is served.
+fn generated(app: &Arc<App>) -> Value {
+    let read = |spec: String| serde_json::from_str::<Value>(&spec).expect("the framework writes JSON");
+    let mut document = read(service(app).spec());
+    if app.pays_orders {
+        document::add(&mut document, &read(dev_service(app).spec()), DEV);
+    }
+    document
+}
+
+fn dev_service(app: &Arc<App>) -> OpenApiService<payments::dev::DevPayments, ()> {
+    OpenApiService::new(payments::dev::DevPayments { app: Arc::clone(app) }, "Holdfast", "")
+}
+
 /// Returns the document, and what was to be added to it and found nothing to belong to: a mistake.
 pub fn completed(app: &Arc<App>) -> (Value, Vec<String>) {
-    let mut value: Value = serde_json::from_str(&service(app).spec()).expect("the framework writes JSON");
+    let mut value = generated(app);
     access::schemes::complete(&mut value);
     server::parameters::describe(&mut value);
     let lost = document::complete(&mut value);
@@ -128,6 +145,7 @@ fn routes_with(app: &Arc<App>, hot: Option<hot::Handlers>) -> impl Endpoint<Outp
         // browsers request it together with /docs
         .at("/favicon.ico", poem::get(no_icon))
         .nest("/", root::Root::before(service.into_endpoint()));
+    let route = if app.pays_orders { route.nest(DEV, dev_service(app)) } else { route };
     server::gate::Gate::new(Arc::clone(app), hot, route, routes, parameters)
 }
 

@@ -33,7 +33,7 @@ fn time() -> NaiveDateTime {
 /// Returns all codes, sorted by their names.
 pub(super) fn all() -> Vec<Code> {
     let mut codes: Vec<Code> =
-        [sale(), holds(), orders(), tickets(), products(), clients(), payments(), requests(), service()]
+        [sale(), holds(), orders(), tickets(), products(), clients(), payments(), requests(), refusals(), service()]
             .into_iter()
             .flatten()
             .collect();
@@ -269,7 +269,7 @@ fn payments() -> Vec<Code> {
     codes
 }
 
-/// Requests that cannot be read.
+/// Requests with a body or a parameter that cannot be read.
 fn requests() -> Vec<Code> {
     const FORM: &str = "Send a value of the form that `detail` names.";
     others([
@@ -334,6 +334,12 @@ fn requests() -> Vec<Code> {
         ),
         (400, "invalid_if_match", "`If-Match` must be `*` or a list of entity tags, such as `\"1f2e\"`.", FORM),
         (422, "invalid_role", "`role` must be `storefront`, `provider`, `gate` or `admin`.", FORM),
+    ])
+}
+
+/// Requests that are refused whatever they ask for.
+fn refusals() -> Vec<Code> {
+    others([
         (
             400,
             "unknown_parameter",

@@ -33,6 +33,16 @@ pub fn complete(document: &mut Value) -> Vec<String> {
     lost
 }
 
+/// Adds the operations of another document, whose paths begin with `prefix`, and their schemas.
+pub fn add(document: &mut Value, other: &Value, prefix: &str) {
+    for (path, methods) in other["paths"].as_object().into_iter().flatten() {
+        document["paths"][format!("{prefix}{path}")] = methods.clone();
+    }
+    for (name, schema) in other["components"]["schemas"].as_object().into_iter().flatten() {
+        document["components"]["schemas"][name] = schema.clone();
+    }
+}
+
 /// Returns all operations.
 fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
     let paths = document["paths"].as_object_mut().into_iter().flatten();
@@ -112,7 +122,7 @@ fn named<'codes>(codes: &'codes [Code], description: &str) -> Vec<&'codes Code> 
 fn example_of(code: &Code, status: &str) -> (String, Value) {
     let name = code.example.code();
     let mut body = code.example.as_json();
-    let is_usual = body["status"].to_string() == status;
+    let is_usual = code.example.status().as_str() == status;
     if !is_usual {
         body["status"] = status.parse::<u16>().map_or(Value::Null, Value::from);
     }

@@ -126,6 +126,22 @@ impl StandardWebhook {
     }
 }
 
+/// Signs an event as its provider would, with a secret of this service, and receives it; `id` is its name.
+///
+/// # Errors
+/// As every delivery.
+pub(super) async fn deliver_signed(app: &Arc<App>, id: &str, body: Vec<u8>) -> Result<WebhookResponse, Problem> {
+    let secrets = app.webhook_secrets.as_ref();
+    let [now, _] = app.checkout.clocks();
+    let signature = secrets.and_then(|secrets| secrets.sign(id, now, &body)).unwrap_or_default();
+    let header = |text: &str| SingleHeader(Some(text.as_bytes().to_vec()));
+    let headers =
+        StandardHeaders { id: header(id), timestamp: header(&now.to_string()), signatures: header(&signature) };
+    let key = UnsignedKey(Ok(IdempotencyKey(Some(id.to_owned()))));
+    let delivery = StandardDelivery { reporter: Reporter::Signature, secrets, headers, key };
+    receive(app, delivery, Raw::<PaymentEventBody>::of(body)).await
+}
+
 /// The headers of Standard Webhooks.
 #[derive(Debug)]
 pub struct StandardHeaders {

@@ -93,6 +93,14 @@ pub enum WebhookResponse {
     Waiting(Json<ReceiptBody>),
 }
 
+impl From<WebhookResponse> for ReceiptBody {
+    fn from(response: WebhookResponse) -> Self {
+        match response {
+            WebhookResponse::Settled(Json(body)) | WebhookResponse::Waiting(Json(body)) => body,
+        }
+    }
+}
+
 impl WebhookResponse {
     fn new(receipt: Receipt) -> Self {
         let status = receipt.answer();

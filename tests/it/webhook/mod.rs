@@ -1,5 +1,6 @@
 //! Payment events: delivered any number of times, in any order, before or after their order.
 
+mod dev;
 mod meetings;
 
 use serde_json::{Value, json};
