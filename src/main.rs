@@ -395,7 +395,7 @@ fn start_telemetry(config: &Config) -> Result<Option<Flusher>, Failed> {
     if let Some(unknown) = unknown() {
         tracing::warn!("{unknown}");
     }
-    Ok(config.statsd.as_deref().map(telemetry::start_metrics))
+    Ok(config.statsd.as_deref().map(|server| telemetry::start_metrics(server, config.statsd_style)))
 }
 
 fn flush(flusher: Option<Flusher>) {

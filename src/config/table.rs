@@ -16,6 +16,7 @@ use crate::domain::signature::Secrets;
 use crate::domain::{AdminToken, Named as _, Origins, PushPrivate, StorefrontMode, WebhookAuth};
 use crate::push::TIME;
 use crate::rate::TrustedProxies;
+use crate::telemetry::StatsdStyle;
 
 const NO_DATABASE: &str = "it is not set: mysql://user:password@host:port/database";
 /// The problem of missing secrets, with a way to create one.
@@ -152,6 +153,8 @@ settings! {
         /// Where metrics go, host:port, or `off`
         HOLDFAST_STATSD statsd: Option<String> =
             Setting::optional("SERVER", values::OFF).in_dev("127.0.0.1:8125") => values::statsd;
+        /// How labels are sent to StatsD: `plain` (in the names), `dogstatsd` (`|#label:value`) or `graphite` (`;label=value`)
+        HOLDFAST_STATSD_STYLE statsd_style: StatsdStyle = Setting::optional("STYLE", "plain") => values::statsd_style;
         /// Log filter, as in tracing-subscriber's EnvFilter; holdfast::http=debug shows every request
         HOLDFAST_LOG log: String =
             Setting::optional("FILTER", "info").in_dev("info,poem=warn,holdfast::http=debug") => values::log_filter;

@@ -76,6 +76,7 @@ fn all_problems_are_reported_together_with_their_variables() {
         cors_origins: Some("https://shop.example/, *".into()),
         push_private: Some("yes".into()),
         statsd: Some("nowhere".into()),
+        statsd_style: Some("statsd".into()),
         log: Some("holdfast=loud".into()),
         ..Settings::default()
     };
@@ -104,7 +105,8 @@ fn all_problems_are_reported_together_with_their_variables() {
         "HOLDFAST_CORS_ORIGINS: `https://shop.example/`",
         "HOLDFAST_CORS_ORIGINS: `*`",
         "HOLDFAST_PUSH_PRIVATE: it must be one of `off`, `on`",
-        "HOLDFAST_STATSD",
+        "HOLDFAST_STATSD: `nowhere`",
+        "HOLDFAST_STATSD_STYLE: it must be one of `plain`, `dogstatsd`, `graphite`",
         "HOLDFAST_LOG",
     ] {
         assert!(problems.contains(variable), "{variable} in {problems}");

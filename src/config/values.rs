@@ -10,7 +10,7 @@ use crate::db::pool;
 use crate::domain::signature::{BadSecrets, Secrets};
 use crate::domain::{AdminToken, Named, Origins, PushPrivate, StorefrontMode, WebhookAuth, WebhookMode};
 use crate::rate::TrustedProxies;
-use crate::telemetry;
+use crate::telemetry::{self, StatsdStyle};
 
 /// The value that switches a feature off.
 pub const OFF: &str = "off";
@@ -107,6 +107,10 @@ pub(super) fn statsd(_: &Setting, server: &str) -> Parsed<Option<String>> {
         server if is_host_and_port(server) => Ok(Some(server.to_owned())),
         server => Err(vec![format!("`{server}` is not host:port")]),
     }
+}
+
+pub(super) fn statsd_style(_: &Setting, text: &str) -> Parsed<StatsdStyle> {
+    word(text)
 }
 
 fn is_host_and_port(server: &str) -> bool {

@@ -1,22 +1,26 @@
-//! Logs and StatsD. The names of all metrics are in `metrics.rs`; no other part of the service names one.
+//! Logs and metrics. `table.rs` names all metrics and says what they mean; no other part of the service names one.
 //!
 //! Labels are words from closed sets (routes, transactions, error codes, reasons), never text from clients.
 
 mod metrics;
+mod row;
 mod statsd;
 mod stderr;
+mod table;
 mod throttle;
 
 pub(crate) use self::metrics::*;
-pub use statsd::Flusher;
+pub use row::{Kind, Row, Unit};
+pub use statsd::{Flusher, StatsdStyle};
 pub use stderr::StderrGuard;
+pub use table::METRICS;
 pub use throttle::Throttle;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::panic::PanicHookInfo;
 
-use tracing::{Level, enabled, error};
+use tracing::{Level, enabled, error, warn};
 use tracing_subscriber::EnvFilter;
 
 /// Sends every log line, also those of panics, to standard error as one JSON object, filtered by `filter`. No thread waits
@@ -70,8 +74,12 @@ pub fn log_filter(filter: &str) -> Result<EnvFilter, String> {
 
 /// Sends metrics to a StatsD server, `host:port`, from now to the end of the process. If the server is unreachable, slow or
 /// does not resolve, only its metrics are lost.
-pub fn start_metrics(server: &str) -> Flusher {
-    statsd::start(server)
+pub fn start_metrics(server: &str, style: StatsdStyle) -> Flusher {
+    let (recorder, flusher) = statsd::start(server, style);
+    if ::metrics::set_global_recorder(recorder).is_err() {
+        warn!("metrics already have a recorder in this process; this one is not used");
+    }
+    flusher
 }
 
 #[cfg(test)]

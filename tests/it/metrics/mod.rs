@@ -1,0 +1,4 @@
+//! Metrics: what StatsD servers receive in each style, and the table of all metrics.
+
+mod statsd;
+mod table;
