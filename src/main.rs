@@ -19,7 +19,7 @@ use holdfast::db::error::explain;
 use holdfast::db::lock_wait::{self, MigrateError, Patience};
 use holdfast::db::{Database, migrations};
 use holdfast::dev::{Banner, DATABASE, DevOperator, PrivateServer, Signer};
-use holdfast::serve::{Service, asked_to_stop};
+use holdfast::serve::{Service, StartError, asked_to_stop};
 use holdfast::telemetry::{Flusher, StderrGuard};
 use holdfast::{checkout, http, telemetry};
 use mysql_async::Opts;
@@ -254,8 +254,14 @@ async fn stop(service: Service) {
 }
 
 async fn start_service(config: Config) -> Result<Service, Failed> {
-    let cannot = format!("cannot listen on {}", config.listen);
-    Service::start(config).await.map_err(|error| failed(&cannot)(&error))
+    let (listen, metrics) = (config.listen, config.metrics_listen);
+    Service::start(config).await.map_err(|error| match error {
+        StartError::Service(error) => failed(&format!("cannot listen on {listen}"))(&error),
+        StartError::Metrics(error) => {
+            let address = metrics.map_or(String::new(), |address| address.to_string());
+            failed(&format!("cannot listen on {address} for metrics"))(&error)
+        }
+    })
 }
 
 async fn run_migrate(options: &Migrate) -> Result<(), Failed> {
@@ -395,7 +401,7 @@ fn start_telemetry(config: &Config) -> Result<Option<Flusher>, Failed> {
     if let Some(unknown) = unknown() {
         tracing::warn!("{unknown}");
     }
-    Ok(config.statsd.as_deref().map(|server| telemetry::start_metrics(server, config.statsd_style)))
+    Ok(telemetry::start_metrics(config.statsd.as_deref(), config.statsd_style))
 }
 
 fn flush(flusher: Option<Flusher>) {

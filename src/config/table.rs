@@ -153,8 +153,13 @@ settings! {
         /// Where metrics go, host:port, or `off`
         HOLDFAST_STATSD statsd: Option<String> =
             Setting::optional("SERVER", values::OFF).in_dev("127.0.0.1:8125") => values::statsd;
-        /// How labels are sent to StatsD: `plain` (in the names), `dogstatsd` (`|#label:value`) or `graphite` (`;label=value`)
+        /// How labels are sent to StatsD: `plain` (their values in the names), `dogstatsd` (tags behind `#`) or
+        /// `graphite` (tags behind `;`)
         HOLDFAST_STATSD_STYLE statsd_style: StatsdStyle = Setting::optional("STYLE", "plain") => values::statsd_style;
+        /// Address and port where `GET /metrics` needs no token, for a private network; not set: only operators may read it, on the
+        /// port of the service
+        HOLDFAST_METRICS_LISTEN metrics_listen: Option<SocketAddr> =
+            Setting::optional("ADDRESS", "") => values::optional_address;
         /// Log filter, as in tracing-subscriber's EnvFilter; holdfast::http=debug shows every request
         HOLDFAST_LOG log: String =
             Setting::optional("FILTER", "info").in_dev("info,poem=warn,holdfast::http=debug") => values::log_filter;

@@ -77,6 +77,7 @@ fn all_problems_are_reported_together_with_their_variables() {
         push_private: Some("yes".into()),
         statsd: Some("nowhere".into()),
         statsd_style: Some("statsd".into()),
+        metrics_listen: Some("9090".into()),
         log: Some("holdfast=loud".into()),
         ..Settings::default()
     };
@@ -106,6 +107,7 @@ fn all_problems_are_reported_together_with_their_variables() {
         "HOLDFAST_CORS_ORIGINS: `*`",
         "HOLDFAST_PUSH_PRIVATE: it must be one of `off`, `on`",
         "HOLDFAST_STATSD: `nowhere`",
+        "HOLDFAST_METRICS_LISTEN: `9090`",
         "HOLDFAST_STATSD_STYLE: it must be one of `plain`, `dogstatsd`, `graphite`",
         "HOLDFAST_LOG",
     ] {

@@ -26,6 +26,11 @@ pub(super) fn address(_: &Setting, text: &str) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| vec![format!("`{text}` is not an address and port, such as 127.0.0.1:8080")])
 }
 
+/// Parses an address of a second listener; an empty text means that there is none.
+pub(super) fn optional_address(setting: &Setting, text: &str) -> Parsed<Option<SocketAddr>> {
+    if text.is_empty() { Ok(None) } else { address(setting, text).map(Some) }
+}
+
 /// Parses a number within the range of the setting, which fits into its type.
 pub(super) fn number<T: TryFrom<u64>>(setting: &Setting, text: &str) -> Parsed<T> {
     let (least, most) = setting.range.unwrap_or((u64::MIN, u64::MAX));

@@ -3,6 +3,7 @@
 //! Labels are words from closed sets (routes, transactions, error codes, reasons), never text from clients.
 
 mod metrics;
+mod prometheus;
 mod row;
 mod statsd;
 mod stderr;
@@ -10,6 +11,7 @@ mod table;
 mod throttle;
 
 pub(crate) use self::metrics::*;
+pub use prometheus::{scrape, sum_up};
 pub use row::{Kind, Row, Unit};
 pub use statsd::{Flusher, StatsdStyle};
 pub use stderr::StderrGuard;
@@ -20,6 +22,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::panic::PanicHookInfo;
 
+use metrics_util::layers::FanoutBuilder;
 use tracing::{Level, enabled, error, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -72,11 +75,18 @@ pub fn log_filter(filter: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(filter).map_err(|error| error.to_string())
 }
 
-/// Sends metrics to a StatsD server, `host:port`, from now to the end of the process. If the server is unreachable, slow or
-/// does not resolve, only its metrics are lost.
-pub fn start_metrics(server: &str, style: StatsdStyle) -> Flusher {
-    let (recorder, flusher) = statsd::start(server, style);
-    if ::metrics::set_global_recorder(recorder).is_err() {
+/// Records metrics for Prometheus and, if there is one, for a StatsD server, `host:port`, from now to the end of the process. If that
+/// server is unreachable, slow or does not resolve, only its metrics are lost.
+pub fn start_metrics(server: Option<&str>, style: StatsdStyle) -> Option<Flusher> {
+    let prometheus = prometheus::recorder();
+    let (is_set, flusher) = match server.map(|server| statsd::start(server, style)) {
+        None => (::metrics::set_global_recorder(prometheus).is_ok(), None),
+        Some((statsd, flusher)) => {
+            let both = FanoutBuilder::default().add_recorder(prometheus).add_recorder(statsd).build();
+            (::metrics::set_global_recorder(both).is_ok(), Some(flusher))
+        }
+    };
+    if !is_set {
         warn!("metrics already have a recorder in this process; this one is not used");
     }
     flusher

@@ -45,6 +45,9 @@ const READ_CLIENTS_AGAIN: Duration = Duration::from_millis(250);
 /// How often the gauges of the pool are sent.
 const GAUGE_EVERY: Duration = Duration::from_secs(1);
 
+/// How often recorded durations are summed up.
+const SUM_UP_EVERY: Duration = Duration::from_secs(5);
+
 /// The worker that numbers the feed rests this many times as long as a step took, and no longer than the second.
 const FEED_SHARE: u32 = 4;
 /// See [`FEED_SHARE`].
@@ -151,6 +154,10 @@ fn start_watching(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken)
             Err(Unready::SchemaOutdated { .. }) => Next::After(NAP),
             Err(Unready::Database(error)) => Next::Failed(error.into(), NAP),
         })
+    });
+    spawn(app, tasks, stop, "sum_up_metrics", |_| async {
+        telemetry::sum_up().await;
+        Ok(Next::After(SUM_UP_EVERY))
     });
     spawn(app, tasks, stop, "pool_gauges", |app| async move {
         telemetry::pool_use(app.checkout.database().connections());

@@ -1,4 +1,5 @@
-//! Metrics: what StatsD servers receive in each style, and the table of all metrics.
+//! Metrics: what StatsD servers receive in each style, what Prometheus reads, and the table of all metrics.
 
+mod prometheus;
 mod statsd;
 mod table;
