@@ -45,6 +45,10 @@ pub struct App {
     pub push_private: PushPrivate,
     /// How long an attempt to push may take.
     pub push_time: Duration,
+    /// Products whose units on sale are a metric, at most.
+    pub stock_metrics: usize,
+    /// When it was started.
+    pub started: Instant,
     work: TaskTracker,
     draining: CancellationToken,
 }
@@ -78,6 +82,8 @@ impl App {
             cors_origins: config.cors_origins.clone(),
             push_private: config.push_private,
             push_time: config.push_time,
+            stock_metrics: config.stock_metrics,
+            started: Instant::now(),
             work: TaskTracker::new(),
             draining: CancellationToken::new(),
         }

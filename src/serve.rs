@@ -33,7 +33,7 @@ const SCHEMA_CHECK_LIMIT: Duration = Duration::from_millis(500);
 
 /// The limits of readers of metrics without a token: a few servers, and their operators.
 const METRICS_LIMITS: Limits =
-    Limits { connections: 64, streams: 64, idle: Duration::from_secs(75), request: Duration::from_secs(10) };
+    Limits { connections: 16, streams: 64, idle: Duration::from_secs(75), request: Duration::from_secs(10) };
 
 /// The address on which a service cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,8 @@ impl Service {
         let _ = timeout(SCHEMA_CHECK_LIMIT, app.checkout.read_clients()).await;
         let stop_server = CancellationToken::new();
         let drain = Duration::from_secs(config.drain_seconds);
-        let limits = limits(config.pool_size);
+        let metrics_files = metrics.as_ref().map_or(0, |_| METRICS_LIMITS.connections + 1);
+        let limits = limits(config.pool_size + metrics_files);
         let server =
             tokio::spawn(http::server::serve(listener, http::routes(&app), stop_server.clone(), drain, limits));
         let metrics = metrics.map(|listener| serve_metrics(listener, stop_server.clone()));
@@ -125,8 +126,8 @@ fn serve_metrics(listener: TcpListener, stop: CancellationToken) -> JoinHandle<i
 }
 
 /// Returns the limits of clients. Every connection is an open file: without a bound, the connections of clients would leave
-/// no files for the database.
-fn limits(pool_size: usize) -> Limits {
+/// no files for the database. `other_files`: those of the pool, and of readers of metrics.
+fn limits(other_files: usize) -> Limits {
     let wanted = Limits::default();
     let open_files = match rlimit::increase_nofile_limit(u64::MAX).or_else(|_| rlimit::Resource::NOFILE.get_soft()) {
         Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
@@ -135,7 +136,7 @@ fn limits(pool_size: usize) -> Limits {
             return wanted;
         }
     };
-    let connections = open_files.saturating_sub(pool_size + RESERVED_FILES).clamp(1, wanted.connections);
+    let connections = open_files.saturating_sub(other_files + RESERVED_FILES).clamp(1, wanted.connections);
     match connections == wanted.connections {
         true => info!(open_files, connections, "clients may open this many connections"),
         false => warn!(

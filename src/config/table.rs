@@ -160,6 +160,8 @@ settings! {
         /// port of the service
         HOLDFAST_METRICS_LISTEN metrics_listen: Option<SocketAddr> =
             Setting::optional("ADDRESS", "") => values::optional_address;
+        /// Products whose units on sale are a metric, those with most holds in the last minutes
+        HOLDFAST_STOCK_METRICS stock_metrics: usize = Setting::number("PRODUCTS", "20", 0, 1000) => values::number;
         /// Log filter, as in tracing-subscriber's EnvFilter; holdfast::http=debug shows every request
         HOLDFAST_LOG log: String =
             Setting::optional("FILTER", "info").in_dev("info,poem=warn,holdfast::http=debug") => values::log_filter;

@@ -17,6 +17,7 @@ use super::lone::Lone;
 use super::lost_connection::{ConnectionId, LostConnections};
 use super::pool::Pool;
 use super::share::Share;
+use super::sold::Sold;
 use super::tx::{Body, Mode};
 use crate::telemetry::{self, Throttle};
 
@@ -47,8 +48,8 @@ impl Database {
         let pool = Pool::new(options, size);
         let breaker = Breaker::new(pool.clone());
         let lost_connections = LostConnections::new(pool.clone(), breaker.clone());
-        let (troubles, given_up, clock, told, touched) = Default::default();
-        let access = Access { pool, share: Share::Requests, breaker, troubles, clock, told, touched };
+        let (troubles, given_up, clock, told, touched, sold) = Default::default();
+        let access = Access { pool, share: Share::Requests, breaker, troubles, clock, told, touched, sold };
         Self { access, lost_connections, given_up }
     }
 
@@ -93,6 +94,11 @@ impl Database {
     /// Puts products back among those that were touched.
     pub fn touch(&self, product_ids: impl IntoIterator<Item = i64>) {
         self.access.touched.add(product_ids);
+    }
+
+    /// Returns the holds whose orders were paid by transactions of this instance.
+    pub fn sold(&self) -> &Sold {
+        &self.access.sold
     }
 
     /// Returns the database's clock, as this instance knows it.

@@ -39,7 +39,7 @@ pub struct Tx<'env> {
     /// A read that travels with the COMMIT.
     look: Option<String>,
     /// What is written with the COMMIT.
-    told: Told,
+    pub(super) told: Told,
     /// Products whose units change.
     pub(super) touched: Vec<i64>,
     /// Whether the server refused what was sent with the COMMIT before it: nothing is committed then.

@@ -29,6 +29,40 @@ pub(crate) fn order_cancelled() {
     ORDERS_CANCELLED.add(NONE, 1);
 }
 
+pub(crate) fn order_moved(transition: &'static str, reason: &'static str, orders: u64) {
+    ORDER_TRANSITIONS.add([transition, reason], orders);
+}
+
+pub(crate) fn units_sold(units: u64) {
+    UNITS_SOLD.add(NONE, units);
+}
+
+/// `None`: the product is not one of the busiest any more.
+#[expect(clippy::cast_precision_loss, reason = "a gauge of units")]
+pub(crate) fn stock_left(product_id: i64, units: Option<i64>) {
+    STOCK_LEFT.set([product_id.to_string()], units.map_or(f64::NAN, |units| units as f64));
+}
+
+pub(crate) fn tickets_redeemed(tickets: u64) {
+    TICKETS_REDEEMED.add(NONE, tickets);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge of jobs")]
+pub(crate) fn jobs_wait(kind: &'static str, jobs: usize) {
+    BATCH_DEPTH.set([kind], jobs as f64);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of jobs")]
+pub(crate) fn batch_starts(kind: &'static str, jobs: usize, waits: impl Iterator<Item = Duration>) {
+    BATCH_JOBS.record([kind], jobs as f64);
+    BATCH_WAIT.record_all([kind], waits);
+}
+
+pub(crate) fn service_runs(since: Duration) {
+    SERVICE_INFO.set([env!("CARGO_PKG_VERSION")], 1.0);
+    SERVICE_UPTIME.set(NONE, since.as_secs_f64());
+}
+
 pub(crate) fn replayed(operation: &'static str) {
     IDEMPOTENT_REPLAYS.add([operation], 1);
 }

@@ -11,7 +11,7 @@ mod table;
 mod throttle;
 
 pub(crate) use self::metrics::*;
-pub use prometheus::{scrape, sum_up};
+pub use prometheus::{forget_old, scrape, sum_up};
 pub use row::{Kind, Row, Unit};
 pub use statsd::{Flusher, StatsdStyle};
 pub use stderr::StderrGuard;

@@ -79,3 +79,9 @@ pub async fn sum_up() {
         let _ = spawn_blocking(|| handle.run_upkeep()).await;
     }
 }
+
+/// Forgets gauges that were not set for long, whether metrics are read or not.
+pub async fn forget_old() {
+    // the exporter forgets them while it writes the others
+    drop(scrape().await);
+}

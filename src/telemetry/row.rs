@@ -82,6 +82,12 @@ pub(super) struct Timer<const N: usize> {
     pub(super) labels: [&'static str; N],
 }
 
+/// A histogram with `N` labels.
+pub(super) struct Histogram<const N: usize> {
+    pub(super) name: &'static str,
+    pub(super) labels: [&'static str; N],
+}
+
 impl<const N: usize> Counter<N> {
     /// Counts; zero leaves no trace.
     pub(super) fn add<T: Into<SharedString>>(&self, values: [T; N], count: u64) {
@@ -112,6 +118,13 @@ impl<const N: usize> Timer<N> {
         let key = key(self.name, self.labels, values);
         let histogram = with_recorder(|recorder| recorder.register_histogram(&key, &METADATA));
         durations.into_iter().for_each(|took| histogram.record(took.as_secs_f64()));
+    }
+}
+
+impl<const N: usize> Histogram<N> {
+    pub(super) fn record<T: Into<SharedString>>(&self, values: [T; N], size: f64) {
+        let key = key(self.name, self.labels, values);
+        with_recorder(|recorder| recorder.register_histogram(&key, &METADATA).record(size));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The table of all metrics. A new metric is one entry here, and a function in `metrics.rs` that records it.
 
-use super::row::{Counter, Gauge, Kind, Row, Timer, Unit};
+use super::row::{Counter, Gauge, Histogram, Kind, Row, Timer, Unit};
 use Unit::{Count, Flag, Milliseconds, Seconds};
 
 /// Defines a constant for each metric, by which it is recorded, and [`METRICS`]. An entry is `CONSTANT: Kind = name in StatsD, name in
@@ -36,6 +36,23 @@ table! {
     ORDERS_CREATED: Counter = "orders.created", "holdfast_orders_created_total", Count("orders"), [];
     /// Orders cancelled by their buyers
     ORDERS_CANCELLED: Counter = "orders.cancelled", "holdfast_orders_cancelled_total", Count("orders"), [];
+    /// Transitions of orders: `created`, `processing`, `paid`, `cancelled`, `refunded` (all of the payment, or a part of it), and why. Counted by the instance that
+    /// made them, once their COMMIT has returned: not those whose COMMIT got no answer
+    ORDER_TRANSITIONS: Counter =
+        "orders.transitions", "holdfast_orders_transitions_total", Count("transitions"), ["transition", "reason"];
+    /// Units of orders that were paid; counted within some seconds, as `orders.transitions`
+    UNITS_SOLD: Counter = "units.sold", "holdfast_units_sold_total", Count("units"), [];
+    /// Units on sale of the products of which this instance took most holds in the last minutes, by their ids; at most
+    /// `HOLDFAST_STOCK_METRICS` of them
+    STOCK_LEFT: Gauge = "stock.left", "holdfast_stock_left", Count("units"), ["product"];
+    /// Tickets that admitted, as `orders.transitions`
+    TICKETS_REDEEMED: Counter = "tickets.redeemed", "holdfast_tickets_redeemed_total", Count("tickets"), [];
+    /// Jobs that wait in lanes: requests that are not in a batch yet; read once a second
+    BATCH_DEPTH: Gauge = "batch.queue_depth", "holdfast_batch_queue_depth", Count("jobs"), ["kind"];
+    /// Jobs of a batch
+    BATCH_JOBS: Histogram = "batch.jobs", "holdfast_batch_jobs", Count("jobs"), ["kind"];
+    /// The time that a job waits until its first batch starts. How long its transaction takes is in `db.transaction_ms`
+    BATCH_WAIT: Timer = "batch.wait_ms", "holdfast_batch_wait_seconds", Milliseconds, ["kind"];
     /// Requests that got the response of an earlier one with the same idempotency key
     IDEMPOTENT_REPLAYS: Counter =
         "idempotency.replayed", "holdfast_idempotency_replayed_total", Count("requests"), ["operation"];
@@ -87,7 +104,7 @@ table! {
     EXPIRY_PAUSED: Gauge = "expiry.paused", "holdfast_expiry_paused", Flag, [];
     /// Steps of workers that failed
     WORKER_FAILED: Counter = "worker.failed", "holdfast_worker_failed_total", Count("steps"), ["worker"];
-    /// Transactions from first attempt to commit, retries included
+    /// The time to commit: transactions and reads from their first attempt to their end, retries and the wait for a connection included
     TRANSACTION: Timer = "db.transaction_ms", "holdfast_db_transaction_seconds", Milliseconds, ["transaction"];
     /// Attempts that were run again, by the server's error code or another cause
     TRANSACTION_RETRIED: Counter =
@@ -116,6 +133,10 @@ table! {
         "http.request_ms", "holdfast_http_request_seconds", Milliseconds, ["method", "route", "status"];
     /// Log lines that were dropped because standard error was not read in time or could not be written
     LOG_DROPPED: Counter = "log.dropped", "holdfast_log_dropped_total", Count("lines"), [];
+    /// 1, with the version of the service
+    SERVICE_INFO: Gauge = "service.info", "holdfast_service_info", Flag, ["version"];
+    /// How long the instance has been running
+    SERVICE_UPTIME: Gauge = "service.uptime_s", "holdfast_service_uptime_seconds", Seconds, [];
     /// Lines and values for StatsD that were lost: the server does not resolve or refuses them, the socket is full, or there were too
     /// many series in a second
     STATSD_DROPPED: Counter = "statsd.dropped", "holdfast_statsd_dropped_total", Count("lines"), [];

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use crate::telemetry::throttle::Throttle;
-
 /// The payload of one Ethernet frame.
 pub(super) const PACKET_BYTES: usize = 1432;
 /// How often the server's name is looked up again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+
+/// How often the log tells that packets are lost.
+const REPORT_EVERY: Duration = Duration::from_secs(3600);
 
 /// Sends packets to a server. A server that is away costs only its metrics.
 #[derive(Debug)]
@@ -21,14 +22,13 @@ pub(super) struct Sender {
     resolved_at: Option<Instant>,
     /// The lines of the last packet, of which the system may still report that they were refused.
     unconfirmed: u64,
-    unresolved: Throttle,
-    failures: Throttle,
+    /// When the log last told that packets are lost.
+    reported_at: Option<Instant>,
 }
 
 impl Sender {
     pub(super) fn new(server: &str) -> Self {
-        let (unresolved, failures) = (Throttle::lasting(), Throttle::lasting());
-        Self { server: server.to_owned(), target: None, resolved_at: None, unconfirmed: 0, unresolved, failures }
+        Self { server: server.to_owned(), target: None, resolved_at: None, unconfirmed: 0, reported_at: None }
     }
 
     /// Sends lines, and returns how many are known to be lost.
@@ -71,13 +71,15 @@ impl Sender {
         lost
     }
 
-    fn report(&self, error: &io::Error) {
-        if let Some(count) = self.failures.count(Instant::now()) {
-            warn!(server = self.server, %error, count, "packets for the StatsD server were lost");
+    fn report(&mut self, error: &io::Error) {
+        if self.reported_at.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
+            self.reported_at = Some(Instant::now());
+            warn!(server = self.server, %error, "packets for the StatsD server are lost");
         }
     }
 
     fn resolve(&mut self) {
+        let is_first = self.resolved_at.is_none();
         match open(&self.server) {
             Ok((socket, address)) => {
                 if self.target.as_ref().is_none_or(|(_, before)| *before != address) {
@@ -86,8 +88,7 @@ impl Sender {
                 self.target = Some((socket, address));
             }
             Err(error) => {
-                self.target = None;
-                if self.unresolved.count(Instant::now()).is_some() {
+                if self.target.take().is_some() || is_first {
                     warn!(server = self.server, %error, "the StatsD server does not resolve; metrics are dropped");
                 }
             }

@@ -54,14 +54,14 @@ pub(super) fn write_lines(style: StatsdStyle, row: &Row, tags: &str, values: &Va
             if *level < 0.0 && style != StatsdStyle::DogStatsD {
                 line(&format!("{name}:0|g"));
             }
-            line(&format!("{name}:{}|g{behind}", decimal(*level)));
+            line(&format!("{name}:{}|g{behind}", decimal(*level, 6)));
         }
         Values::Samples { kept, seen } => {
             let kind = if style == StatsdStyle::DogStatsD && row.kind == Kind::Histogram { "h" } else { "ms" };
             let scale = if row.unit == Unit::Milliseconds { 1000.0 } else { 1.0 };
             let rate = rate(kept.len(), *seen);
             for value in kept.iter().filter(|value| value.is_finite()) {
-                line(&format!("{name}:{}|{kind}{rate}{behind}", decimal(value * scale)));
+                line(&format!("{name}:{}|{kind}{rate}{behind}", decimal(value * scale, 3)));
             }
         }
     }
@@ -72,13 +72,13 @@ pub(super) fn write_lines(style: StatsdStyle, row: &Row, tags: &str, values: &Va
 fn rate(kept: usize, seen: u64) -> String {
     match kept as u64 == seen {
         true => String::new(),
-        false => format!("|@{}", decimal(kept as f64 / seen as f64)),
+        false => format!("|@{}", decimal(kept as f64 / seen as f64, 6)),
     }
 }
 
-/// Writes a number without an exponent, to a millionth.
-fn decimal(value: f64) -> String {
-    let text = format!("{value:.6}");
+/// Writes a number without an exponent, with up to so many decimals.
+fn decimal(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
     match text.trim_end_matches('0').trim_end_matches('.') {
         "-0" => "0".to_owned(),
         short => short.to_owned(),
@@ -144,16 +144,16 @@ mod tests {
     #[test]
     fn each_style_writes_labels_in_its_place() {
         let tags = "method:GET,route:/api/products/{product_id},status:200";
-        let took = Values::Samples { kept: vec![0.001_234_5, 2.0], seen: 8 };
+        let took = Values::Samples { kept: vec![0.001_234_1, 2.0], seen: 8 };
         for (style, wanted) in [
-            (StatsdStyle::Plain, "holdfast.http.request_ms.GET.api_products_product_id.200:1.2345|ms|@0.25"),
+            (StatsdStyle::Plain, "holdfast.http.request_ms.GET.api_products_product_id.200:1.234|ms|@0.25"),
             (
                 StatsdStyle::DogStatsD,
-                "holdfast.http.request_ms:1.2345|ms|@0.25|#method:GET,route:/api/products/{product_id},status:200",
+                "holdfast.http.request_ms:1.234|ms|@0.25|#method:GET,route:/api/products/{product_id},status:200",
             ),
             (
                 StatsdStyle::Graphite,
-                "holdfast.http.request_ms;method=GET;route=/api/products/{product_id};status=200:1.2345|ms|@0.25",
+                "holdfast.http.request_ms;method=GET;route=/api/products/{product_id};status=200:1.234|ms|@0.25",
             ),
         ] {
             assert_eq!(lines(style, "http.request_ms", tags, &took)[0], wanted);
