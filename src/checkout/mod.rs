@@ -15,6 +15,7 @@ pub mod error;
 pub mod extension;
 pub mod feed;
 pub mod figures;
+mod hold_events;
 pub mod holds;
 mod horizon;
 mod issuing;

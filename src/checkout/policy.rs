@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::holds::outlook::WholeReads;
-use crate::domain::WebhookMode;
+use crate::domain::{FeedHolds, WebhookMode};
 
 /// The rules of a shop. All but `whole_reads` are settings; `config` has their defaults and ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Policy {
     pub park_seconds: u64,
     /// Whether payment events are applied at delivery or by a worker.
     pub webhook_mode: WebhookMode,
+    /// Whether the feed tells of holds.
+    pub feed_holds: FeedHolds,
     /// When a refusal reads only a part of the rows that may come back.
     pub whole_reads: WholeReads,
 }

@@ -31,6 +31,7 @@ use crate::batch::{Lanes, Limits};
 use crate::db::door::Database;
 use crate::db::due::Place;
 use crate::db::share::Share;
+use crate::domain::FeedHolds;
 
 /// The use cases over one database.
 pub struct Checkout {
@@ -110,6 +111,7 @@ const LINGER: Duration = Duration::from_millis(500);
 impl Checkout {
     /// Creates the use cases over this database, with this policy.
     pub fn new(database: Database, policy: Policy) -> Self {
+        let database = database.telling_holds(policy.feed_holds == FeedHolds::On);
         let (passed_over, known_products) = (Arc::<PassedOver>::default(), Arc::<KnownProducts>::default());
         let (recent_holds, recent_orders) = (Arc::<Recent<_>>::default(), Arc::<Recent<_>>::default());
         let batches = database.share(Share::Batches);
@@ -134,7 +136,6 @@ impl Checkout {
         );
         let page_reads =
             Lanes::new("page_reads", PageReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
-        let event_reads = Lanes::new("event_reads", EventReads { database: batches.clone() }, LIMITS);
         let order_work = OrderWork {
             database: batches.clone(),
             ttl_seconds: policy.order_ttl_seconds,
@@ -161,7 +162,7 @@ impl Checkout {
             seats,
             product_reads,
             page_reads,
-            event_reads,
+            event_reads: Lanes::new("event_reads", EventReads { database: batches.clone() }, LIMITS),
             map_reads: Lanes::new("map_reads", MapReads { database: batches.clone() }, LIMITS),
             orders,
             events,

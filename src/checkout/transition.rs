@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::{issuing, units};
+use super::{hold_events, issuing, units};
 use crate::db::door::Tx;
 use crate::db::error::Failure;
+use crate::db::tables::holds::Counted;
 use crate::db::tables::order_events::{self, Reason, Transition};
 use crate::db::tables::orders::{self, Due, Order, Refunded};
 use crate::db::tables::{holds, seats};
@@ -42,7 +43,8 @@ pub(crate) async fn cancel_overdue(tx: &mut Tx<'_>, due: &[Due]) -> Result<(), F
     orders::cancel_overdue(tx, &order_ids).await?;
     note_cancelled(tx, &order_ids, Reason::PaymentOverdue).await?;
     let settled = holds::settle(tx, &hold_ids).await?;
-    units::give_back_whole(tx, &hold_ids, settled).await
+    units::give_back_whole(tx, &hold_ids, settled).await?;
+    Ok(())
 }
 
 /// Ends holds because an event was cancelled that some of their units are of, those of `types`: active ones are released, and the pending orders of the
@@ -70,9 +72,12 @@ pub(crate) async fn end(
     let of_event = counted.iter().map(|row| row.units).filter(|units| types.contains(&units.product_id));
     let ended: BTreeSet<Uuid> = of_event.map(|units| units.hold_id).collect();
     match counted.len() as u64 == rows && hold_ids.iter().all(|hold_id| ended.contains(hold_id)) {
-        true => units::give_back_counted(tx, &counted).await,
-        false => Err(Failure::Raced("holds/release_whole")),
+        true => units::give_back_counted(tx, &counted).await?,
+        false => return Err(Failure::Raced("holds/release_whole")),
     }
+    let released: Vec<Counted> = counted.into_iter().filter(|row| held.contains(&row.units.hold_id)).collect();
+    let reason = Reason::EventCancelled.as_str();
+    hold_events::tell_ended(tx, FeedType::HoldReleased, Some(reason), &released).await
 }
 
 /// Marks an order paid by an event. A pending order's units were reserved at its hold, so no product is touched; a cancelled

@@ -178,6 +178,8 @@ settings! {
         HOLDFAST_MAX_QTY max_qty = Setting::number("UNITS", "10", 1, 1000) => values::number;
         /// Units that a buyer, or an address without the token of a client, may have in active holds; not set: no limit
         HOLDFAST_MAX_HELD_UNITS max_held_units = Setting::number("UNITS", "", 1, 1_000_000) => values::rate;
+        /// `on`: the feed tells of holds, too: when they were taken, extended, made smaller, released, and ran out
+        HOLDFAST_FEED_HOLDS feed_holds = Setting::optional("MODE", values::OFF) => values::feed_holds;
         /// How long a payment event waits for its order
         HOLDFAST_PARK_SECONDS park_seconds = Setting::number("SECONDS", "86400", 1, 31_536_000) => values::number;
         /// `apply`: a payment event is applied before the response; `queue`: right after it, for providers with short timeouts

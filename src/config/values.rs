@@ -8,7 +8,7 @@ use mysql_async::Opts;
 use super::setting::Setting;
 use crate::db::pool;
 use crate::domain::signature::{BadSecrets, Secrets};
-use crate::domain::{AdminToken, Named, Origins, PushPrivate, StorefrontMode, WebhookAuth, WebhookMode};
+use crate::domain::{AdminToken, FeedHolds, Named, Origins, PushPrivate, StorefrontMode, WebhookAuth, WebhookMode};
 use crate::rate::TrustedProxies;
 use crate::telemetry::{self, StatsdStyle};
 
@@ -48,6 +48,10 @@ pub(super) fn webhook_auth(_: &Setting, text: &str) -> Parsed<WebhookAuth> {
 }
 
 pub(super) fn storefront(_: &Setting, text: &str) -> Parsed<StorefrontMode> {
+    word(text)
+}
+
+pub(super) fn feed_holds(_: &Setting, text: &str) -> Parsed<FeedHolds> {
     word(text)
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Access {
     pub(super) touched: Arc<Touched>,
     /// Holds whose orders transactions have marked paid.
     pub(super) sold: Sold,
+    /// Whether the feed is told of holds.
+    pub(super) tells_holds: bool,
 }
 
 /// The transaction that an attempt belongs to.
@@ -91,6 +93,7 @@ impl Access {
         let conn = self.connection(call).await?;
         let is_kept = conn.is_kept();
         let mut tx = Tx::new(conn, call.mode, call.after_unknown, Arc::clone(&self.clock));
+        tx.tells_holds = self.tells_holds;
         let mut committing = false;
         let work = work(&mut tx, &mut committing, lost_connections, body);
         let ended = timeout_at(call.mode.attempt_ends(call.deadline), work).await;

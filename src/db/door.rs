@@ -49,7 +49,9 @@ impl Database {
         let breaker = Breaker::new(pool.clone());
         let lost_connections = LostConnections::new(pool.clone(), breaker.clone());
         let (troubles, given_up, clock, told, touched, sold) = Default::default();
-        let access = Access { pool, share: Share::Requests, breaker, troubles, clock, told, touched, sold };
+        let tells_holds = false;
+        let share = Share::Requests;
+        let access = Access { pool, share, breaker, troubles, clock, told, touched, sold, tells_holds };
         Self { access, lost_connections, given_up }
     }
 
@@ -68,6 +70,12 @@ impl Database {
     /// Returns the server's message if it lacked space for a write in the last seconds.
     pub fn lacks_space(&self) -> Option<String> {
         self.access.troubles.lacks_space()
+    }
+
+    /// Returns the same door, whose transactions tell the feed of holds, or do not.
+    #[must_use]
+    pub fn telling_holds(self, tells_holds: bool) -> Self {
+        Self { access: Access { tells_holds, ..self.access }, ..self }
     }
 
     /// Returns the same door with this clock, which may have another pause after a jump.

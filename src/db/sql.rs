@@ -246,6 +246,7 @@ statements! {
     }
     hold_owners {
         Insert = "insert" { rows },
+        List = "list" { ids },
         LIST_CLIENTS = "list_clients",
         LIST_OF_CLIENT = "list_of_client",
         LIST_OF_BUYER = "list_of_buyer",

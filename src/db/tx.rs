@@ -40,6 +40,8 @@ pub struct Tx<'env> {
     look: Option<String>,
     /// What is written with the COMMIT.
     pub(super) told: Told,
+    /// Whether the feed is told of holds.
+    pub(super) tells_holds: bool,
     /// Products whose units change.
     pub(super) touched: Vec<i64>,
     /// Whether the server refused what was sent with the COMMIT before it: nothing is committed then.
@@ -91,6 +93,7 @@ impl Tx<'_> {
     /// Puts a connection inside the door; nothing is sent yet.
     pub(super) fn new(conn: Lease, mode: Mode, after_unknown: bool, clock: Arc<Clock>) -> Self {
         Self {
+            tells_holds: false,
             conn,
             mode,
             begun: false,
@@ -223,6 +226,11 @@ impl Tx<'_> {
     /// are written earlier would be in another order than the transactions that wrote them.
     pub fn tell(&mut self, items: impl IntoIterator<Item = FeedItem>) {
         self.told.extend(items);
+    }
+
+    /// Returns whether the feed is to be told of holds.
+    pub fn tells_holds(&self) -> bool {
+        self.tells_holds
     }
 
     /// Notes products whose last units are gone, or come back, so that this instance looks at them after the COMMIT.

@@ -1,10 +1,11 @@
 //! What the feed tells: events of orders, payments, products and tickets.
 
+use chrono::NaiveDateTime;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::status::named;
-use super::{Named as _, OrderStatus};
+use super::{HoldStatus, Named as _, OrderStatus};
 
 named! {
     /// The type of an event of the feed.
@@ -43,12 +44,24 @@ named! {
         HoldCreated = "hold.created",
         /// A hold has more time.
         HoldExtended = "hold.extended",
+        /// Units of a hold were given back, and it has the others.
+        HoldReduced = "hold.reduced",
         /// A hold was given up.
         HoldReleased = "hold.released",
         /// A hold ran out.
         HoldExpired = "hold.expired",
         /// An endpoint gets no more events.
         EndpointDisabled = "endpoint.disabled",
+    }
+}
+
+named! {
+    /// Whether the feed tells of holds, too.
+    FeedHolds {
+        /// It does not.
+        Off = "off",
+        /// It does.
+        On = "on",
     }
 }
 
@@ -86,6 +99,15 @@ pub struct FeedItem {
     /// The order that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<Uuid>,
+    /// The hold that it is about; none of an order, which has its hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_id: Option<Uuid>,
+    /// The units that the hold has or had, `(product, units)`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<Vec<(i64, i64)>>,
+    /// When the hold runs out, in microseconds since 1970-01-01, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at_us: Option<i64>,
     /// The product that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     product_id: Option<i64>,
@@ -95,7 +117,7 @@ pub struct FeedItem {
     /// The event of the provider that caused it, by its id in the inbox.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_event_id: Option<i64>,
-    /// The state of the order after it.
+    /// The state of the order or the hold after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'static str>,
     /// Why it happened.
@@ -125,6 +147,9 @@ impl FeedItem {
             audience,
             kind: kind.as_str(),
             order_id: None,
+            hold_id: None,
+            items: None,
+            expires_at_us: None,
             product_id: None,
             endpoint_id: None,
             payment_event_id: None,
@@ -142,6 +167,19 @@ impl FeedItem {
     pub fn of_order(kind: FeedType, client_id: i64, order_id: Uuid, status: OrderStatus) -> Self {
         let item = Self::new(kind, Audience::Client(client_id)).about_order(order_id);
         Self { status: Some(status.as_str()), ..item }
+    }
+
+    /// Creates an event about a hold of this client (0: of an anonymous caller), with its state and units, `(product, units)`, after it;
+    /// of a hold that has ended, the units that went back.
+    pub fn of_hold(kind: FeedType, client_id: i64, hold_id: Uuid, status: HoldStatus, items: Vec<(i64, i64)>) -> Self {
+        let (hold_id, items, status) = (Some(hold_id), Some(items), Some(status.as_str()));
+        Self { hold_id, items, status, ..Self::new(kind, Audience::Client(client_id)) }
+    }
+
+    /// Adds when its hold runs out, UTC.
+    #[must_use]
+    pub fn until(self, expires_at: NaiveDateTime) -> Self {
+        Self { expires_at_us: Some(expires_at.and_utc().timestamp_micros()), ..self }
     }
 
     /// Adds its order.

@@ -46,7 +46,7 @@ pub use endpoint::{AttemptOutcome, DisabledReason, EndpointUrl, PushPrivate, Und
 pub use endpoint_refusal::EndpointRefusal;
 pub use endpoint_secret::EndpointSecret;
 pub use event::{EndState, EventDetails};
-pub use feed::{Audience, FeedItem, FeedType};
+pub use feed::{Audience, FeedHolds, FeedItem, FeedType};
 pub use missing::Missing;
 pub use money::{Amount, Currency};
 pub use origin::Origins;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::DateTime;
 use poem::http::StatusCode;
 use poem_openapi::param::Query;
 use poem_openapi::{Object, OpenApi};
@@ -40,10 +41,16 @@ pub struct FeedData {
     /// The order.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<Uuid>,
-    /// The hold that the order was made of.
+    /// The hold, or that of which the order was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_id: Option<Uuid>,
-    /// The state of the order after the event.
+    /// The units of the hold after the event; of a hold that has ended, those that went back on sale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<Vec<HeldUnits>>,
+    /// When the hold runs out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    /// The state of the order or hold after the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<String>,
     /// Why it happened.
@@ -76,15 +83,25 @@ pub struct FeedData {
     /// How many tickets.
     #[serde(skip_serializing_if = "Option::is_none")]
     tickets: Option<u64>,
-    /// The buyer of the order, as the storefront calls it.
+    /// The buyer of the order or hold, as the storefront calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     buyer: Option<String>,
-    /// The storefront's own name for the order.
+    /// The storefront's own name for the order or hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     reference: Option<String>,
-    /// What the storefront wrote on the order.
+    /// What the storefront wrote on the order or hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<JsonObject>,
+}
+
+/// Units of a hold.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "HeldUnits")]
+pub struct HeldUnits {
+    /// The product.
+    product_id: i64,
+    /// How many units.
+    qty: i64,
 }
 
 /// An event of the feed. A push has the same body.
@@ -220,12 +237,15 @@ impl FeedEventBody {
     pub fn of(event: FeedEvent) -> Option<Self> {
         let kind = FeedType::from_name(&event.told.kind)?;
         let id = event.id();
-        let (order, details) = event.order.unzip();
-        let details: Option<&Details> = details.as_ref().and_then(|details| details.as_deref());
-        let told = event.told;
+        let (order, told) = (event.order, event.told);
+        let details: Option<&Details> = event.details.as_deref();
+        let item = |(product_id, qty)| HeldUnits { product_id, qty };
+        let expires_at = told.expires_at_us.and_then(DateTime::from_timestamp_micros);
         let data = FeedData {
             order_id: told.order_id,
-            hold_id: order.as_ref().map(|order| order.hold_id),
+            hold_id: told.hold_id.or(order.as_ref().map(|order| order.hold_id)),
+            items: told.items.map(|items| items.into_iter().map(item).collect()),
+            expires_at: expires_at.map(|time| Timestamp(time.naive_utc())),
             status: told.status,
             reason: told.reason,
             total_minor: order.as_ref().map(|order| order.total_minor),

@@ -30,8 +30,8 @@ pub struct Target<'a> {
 /// An event to push.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// The order that it is about. Events of no order wait for no other.
-    pub order_id: Option<Uuid>,
+    /// The order or hold that it is about. Events of none wait for no other.
+    pub subject: Option<Uuid>,
     /// Its id.
     pub id: String,
     /// The event as JSON.
@@ -67,7 +67,7 @@ impl Sender {
         stop: &CancellationToken,
     ) -> Vec<End> {
         let begun = Instant::now();
-        let sent = stream::iter(by_order(messages)).map(|places| async move {
+        let sent = stream::iter(by_subject(messages)).map(|places| async move {
             let mut ends = Vec::new();
             for place in &places {
                 if stop.is_cancelled() || begun.elapsed() >= time {
@@ -114,16 +114,16 @@ fn delivery<'a>(target: &Target<'a>, message: &'a Message, elapsed: Duration) ->
     }
 }
 
-/// Returns the places of the events of each order, and those of each event without one, in the order in which they begin.
-fn by_order(messages: &[Message]) -> Vec<Vec<usize>> {
+/// Returns the places of the events of each order or hold, and those of each event without one, in the order in which they begin.
+fn by_subject(messages: &[Message]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
-    let mut of_orders = std::collections::HashMap::new();
+    let mut of_subjects = std::collections::HashMap::new();
     for (place, message) in messages.iter().enumerate() {
-        let Some(order_id) = message.order_id else {
+        let Some(subject) = message.subject else {
             groups.push(vec![place]);
             continue;
         };
-        let group = *of_orders.entry(order_id).or_insert_with(|| {
+        let group = *of_subjects.entry(subject).or_insert_with(|| {
             groups.push(Vec::new());
             groups.len() - 1
         });

@@ -242,9 +242,9 @@ impl Pushes {
     /// Pushes the events of a round. `None`: there is no TLS here, or nothing of it could be pushed.
     async fn send(&self, round: &PushRound, stop: &CancellationToken) -> Option<Vec<End>> {
         let message = |job: &PushJob| {
-            let (id, order_id) = (job.event.id(), job.event.told.order_id);
+            let (id, subject) = (job.event.id(), job.event.subject());
             let body = FeedEventBody::of(job.event.clone()).filter(|_| !job.is_held)?;
-            Some(Message { order_id, id, body: serde_json::to_vec(&body).ok()? })
+            Some(Message { subject, id, body: serde_json::to_vec(&body).ok()? })
         };
         let messages: Vec<Option<Message>> = round.jobs.iter().map(message).collect();
         let sent: Vec<Message> = messages.iter().flatten().cloned().collect();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
@@ -15,7 +16,8 @@ use crate::checkout::error::Error;
 use crate::checkout::state::Checkout;
 use crate::db::tables::feed::{self, Feed};
 use crate::db::tables::feed_batches::{self, Batch, Place};
-use crate::db::tables::orders::{self, WithDetails};
+use crate::db::tables::orders::{self, Order, WithDetails};
+use crate::db::tables::owners;
 use crate::db::{Failure, Tx};
 use crate::domain::{Audience, Caller, Details};
 
@@ -75,8 +77,10 @@ pub struct FeedEvent {
     pub at: NaiveDateTime,
     /// What was told.
     pub told: ToldEvent,
-    /// Its order, with what was written on it.
-    pub order: Option<WithDetails>,
+    /// Its order.
+    pub order: Option<Order>,
+    /// The owner of its order or hold, and what was written on it.
+    pub details: Option<Arc<Details>>,
 }
 
 /// An event as it is stored.
@@ -87,13 +91,19 @@ pub struct ToldEvent {
     pub kind: String,
     /// The order that it is about.
     pub order_id: Option<Uuid>,
+    /// The hold that it is about; none of an order.
+    pub hold_id: Option<Uuid>,
+    /// The units of the hold, `(product, units)`.
+    pub items: Option<Vec<(i64, i64)>>,
+    /// When the hold runs out, in microseconds since 1970-01-01, UTC.
+    pub expires_at_us: Option<i64>,
     /// The product that it is about.
     pub product_id: Option<i64>,
     /// The endpoint that it is about.
     pub endpoint_id: Option<i64>,
     /// The provider's event that caused it, by its id in the inbox.
     pub payment_event_id: Option<i64>,
-    /// The state of the order after it.
+    /// The state of the order or the hold after it.
     pub status: Option<String>,
     /// Why it happened.
     pub reason: Option<String>,
@@ -257,31 +267,44 @@ fn expand(batch: &Batch) -> Result<Vec<FeedEvent>, Failure> {
         at: batch.created_at,
         told,
         order: None,
+        details: None,
     };
     Ok((first..).zip(told).enumerate().map(event).collect())
 }
 
-/// Adds the orders of events.
+/// Adds the orders of events, and the owners of these and of holds.
 pub(in crate::checkout) async fn join(tx: &mut Tx<'_>, events: &mut [FeedEvent]) -> Result<(), Failure> {
-    let order_ids: BTreeSet<Uuid> = events.iter().filter_map(|event| event.told.order_id).collect();
-    if order_ids.is_empty() {
-        return Ok(());
-    }
-    let found = orders::list_placed(tx, &order_ids.into_iter().collect::<Vec<_>>()).await?;
-    let found: HashMap<Uuid, WithDetails> = found.into_iter().map(|found| (found.0.id, found)).collect();
+    let ids = |id: fn(&ToldEvent) -> Option<Uuid>| {
+        let ids: BTreeSet<Uuid> = events.iter().filter_map(|event| id(&event.told)).collect();
+        ids.into_iter().collect::<Vec<_>>()
+    };
+    let (order_ids, hold_ids) = (ids(|told| told.order_id), ids(|told| told.hold_id));
+    let orders = if order_ids.is_empty() { Vec::new() } else { orders::list_placed(tx, &order_ids).await? };
+    let orders: HashMap<Uuid, WithDetails> = orders.into_iter().map(|found| (found.0.id, found)).collect();
+    let holds = owners::list_of_holds(tx, &hold_ids).await?;
     for event in events {
-        event.order = event.told.order_id.and_then(|order_id| found.get(&order_id).cloned());
+        if let Some((order, details)) = event.told.order_id.and_then(|order_id| orders.get(&order_id).cloned()) {
+            (event.order, event.details) = (Some(order), details);
+        } else if let Some(hold_id) = event.told.hold_id {
+            event.details = holds.get(&hold_id).cloned();
+        }
     }
     Ok(())
 }
 
 impl FeedEvent {
+    /// Its order or hold: its events are told in their order.
+    pub fn subject(&self) -> Option<Uuid> {
+        self.told.order_id.or(self.told.hold_id)
+    }
+
     /// Its name: the same whenever and however it is told.
     pub fn id(&self) -> String {
         format!("evt_{}_{}", self.batch.simple(), self.number)
     }
 
     fn is_seen(&self, caller: &Caller) -> bool {
-        self.order.as_ref().is_some_and(|(_, details)| Details::are_seen(details.as_deref(), caller))
+        let is_owned = self.order.is_some() || self.told.hold_id.is_some();
+        is_owned && Details::are_seen(self.details.as_deref(), caller)
     }
 }

@@ -11,12 +11,13 @@ use uuid::Uuid;
 use super::lines;
 use crate::checkout::error::Error;
 use crate::checkout::extension::Extension;
+use crate::checkout::hold_events::tell_changed;
 use crate::checkout::state::Checkout;
 use crate::checkout::units;
 use crate::db::tables::holds::{self, Counted, HoldLine, Units};
 use crate::db::tables::idempotency_keys::wait_for_disk;
 use crate::db::{Failure, Tx};
-use crate::domain::{Caller, Refusal};
+use crate::domain::{Caller, FeedType, Refusal};
 use crate::telemetry;
 
 /// The units that a hold keeps.
@@ -57,7 +58,9 @@ impl Checkout {
                     holds::delete(tx, hold_id, &reduction.removed).await?;
                 }
                 units::give_back_counted(tx, &reduction.freed_of(&counted)).await?;
-                holds::find(tx, hold_id).await
+                let lines = holds::find(tx, hold_id).await?;
+                tell_changed(tx, FeedType::HoldReduced, &lines);
+                Ok(lines)
             }
             .boxed()
         });
@@ -91,7 +94,9 @@ impl Checkout {
                     };
                     let expires_at = extension.moved(first.expires_at, limit.created_at, &limits, most)?;
                     holds::extend(tx, first, before.len(), expires_at).await?;
-                    Ok((holds::find(tx, hold_id).await?, false))
+                    let lines = holds::find(tx, hold_id).await?;
+                    tell_changed(tx, FeedType::HoldExtended, &lines);
+                    Ok((lines, false))
                 }
                 .boxed()
             })

@@ -21,11 +21,13 @@ use uuid::Uuid;
 use super::halves::in_halves;
 use super::passed_over::{Findings, PassedOver, Unfit};
 use super::whole::{DueHold, batches, whole_holds};
+use crate::checkout::hold_events::tell_ended;
 use crate::checkout::units::give_back_whole;
 use crate::db::due::{Page, Place, Window};
 use crate::db::tables::holds::{self, Due, sum};
 use crate::db::tables::products;
 use crate::db::{Database, Error, Failure, Tx};
+use crate::domain::FeedType;
 use crate::telemetry;
 
 /// Maximum number of rows per transaction. Requests for the same product wait behind its last statement and its commit, which
@@ -205,7 +207,8 @@ async fn expire_batch(database: &Database, due: &[DueHold]) -> Result<(), Error>
         .transaction("holds.expire", |tx| {
             async move {
                 holds::expire(tx, hold_ids, rows).await?;
-                give_back_whole(tx, hold_ids, rows as u64).await
+                let rows = give_back_whole(tx, hold_ids, rows as u64).await?;
+                tell_ended(tx, FeedType::HoldExpired, None, &rows).await
             }
             .map(|done| done.map_err(Failure::of_some_rows))
             .boxed()

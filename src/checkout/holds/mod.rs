@@ -23,6 +23,7 @@ use uuid::Uuid;
 use self::answers::Taken;
 use self::batch::HoldRequest;
 use crate::checkout::error::Error;
+use crate::checkout::hold_events::tell_ended;
 use crate::checkout::patience::{ask, deadline};
 use crate::checkout::state::Checkout;
 use crate::checkout::units;
@@ -30,7 +31,7 @@ use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::idempotency_keys::{self, IdempotentRequest};
 use crate::db::{Failure, Tx};
 use crate::domain::product::MOST_PER_HOLD;
-use crate::domain::{Caller, Details, HoldStatus, Refusal, mint_id};
+use crate::domain::{Caller, Details, FeedType, HoldStatus, Refusal, mint_id};
 use crate::telemetry;
 
 /// A hold to take.
@@ -115,7 +116,8 @@ impl Checkout {
                     let rows = holds::release(tx, hold_id).await?;
                     let released = rows > 0;
                     if released {
-                        units::give_back_whole(tx, &[hold_id], rows).await?;
+                        let rows = units::give_back_whole(tx, &[hold_id], rows).await?;
+                        tell_ended(tx, FeedType::HoldReleased, None, &rows).await?;
                     }
                     // of another caller, all of it rolls back
                     let lines = lines(tx, caller, hold_id).await?;

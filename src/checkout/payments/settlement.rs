@@ -8,6 +8,7 @@
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::checkout::hold_events::tell_ended;
 use crate::checkout::{transition, units};
 use crate::db::tables::charges::{self, Charge, Money};
 use crate::db::tables::due_refunds;
@@ -18,7 +19,8 @@ use crate::db::{Failure, Tx};
 use crate::domain::quarantine::{money_text, reference_text, stated_text};
 use crate::domain::refund::{GivenBack, Refund, Taken, Unfit};
 use crate::domain::{
-    Amount, ChargeStatus, Currency, HoldStatus, Meaning, OrderStatus, Outcome, Quarantine, QuarantineReason, Reference,
+    Amount, ChargeStatus, Currency, FeedType, HoldStatus, Meaning, OrderStatus, Outcome, Quarantine, QuarantineReason,
+    Reference,
 };
 
 /// Whether a payment for a cancelled order may still get units.
@@ -260,7 +262,8 @@ async fn has_ended(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
     }
     let expired = holds::expire_overdue(tx, hold_id).await?;
     if expired > 0 {
-        units::give_back_whole(tx, &[hold_id], expired).await?;
+        let rows = units::give_back_whole(tx, &[hold_id], expired).await?;
+        tell_ended(tx, FeedType::HoldExpired, None, &rows).await?;
         return Ok(true);
     }
     match ended(&holds::find(tx, hold_id).await?) {

@@ -7,7 +7,7 @@
 mod replay;
 mod round;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -112,8 +112,8 @@ impl Checkout {
         Ok(noted.await?)
     }
 
-    /// Lists a page of the events that an endpoint has not accepted, in the order of the feed. `after`: the position behind which it
-    /// begins.
+    /// Lists a page of the events that an endpoint has not accepted, in the order of the feed, each as the feed tells it, unless it is
+    /// gone from there. `after`: the position behind which it begins.
     ///
     /// # Errors
     /// [`Missing::Endpoint`](crate::domain::Missing::Endpoint).
@@ -122,12 +122,18 @@ impl Checkout {
         endpoint_id: i64,
         after: Option<i64>,
         limit: u32,
-    ) -> Result<EndpointPage<UndeliveredRow>, Error> {
+    ) -> Result<EndpointPage<(UndeliveredRow, Option<FeedEvent>)>, Error> {
         let read = self.database.read("endpoints.list_undelivered", |tx| {
             async move {
                 find(tx, endpoint_id).await?;
                 let found = push_failures::list(tx, endpoint_id, after.unwrap_or(0), limit + 1).await?;
-                Ok(EndpointPage::cut(found, limit, |event| event.position))
+                let rows: BTreeSet<i64> = found.iter().map(|event| event.row_position).collect();
+                let events = find_rows(tx, &rows.into_iter().collect::<Vec<_>>()).await?;
+                let mut events: HashMap<i64, FeedEvent> =
+                    events.into_iter().map(|event| (event.position, event)).collect();
+                let found = found.into_iter().map(|row| (events.remove(&row.position), row));
+                let found = found.map(|(event, row)| (row, event)).collect();
+                Ok(EndpointPage::cut(found, limit, |(row, _)| row.position))
             }
             .boxed()
         });

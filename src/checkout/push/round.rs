@@ -112,7 +112,7 @@ pub(super) fn jobs(waiting: &[Waiting], due: &Due, again: Vec<FeedEvent>, page: 
     let again = again.into_iter().map(|event| PushJob { waited: attempts(event.position), event, is_held: false });
     let mut jobs: Vec<PushJob> = again.collect();
     let known: HashSet<i64> = waiting.iter().map(|event| event.position).collect();
-    let is_blocked = |event: &FeedEvent| event.told.order_id.is_some_and(|order_id| due.blocked.contains(&order_id));
+    let is_blocked = |event: &FeedEvent| event.subject().is_some_and(|subject| due.blocked.contains(&subject));
     let items = page.map(|page| page.items).unwrap_or_default();
     let new = items.into_iter().filter(|event| !known.contains(&event.position));
     jobs.extend(new.map(|event| PushJob { is_held: is_blocked(&event), event, waited: None }));
@@ -204,7 +204,7 @@ impl Notes {
         let wait = |attempts, again_in| Undelivered {
             position: event.position,
             row_position: event.row,
-            order_id: event.told.order_id,
+            order_id: event.subject(),
             attempts,
             happened_at: event.at,
             again_in,
@@ -268,6 +268,7 @@ mod tests {
             at: NaiveDateTime::default(),
             told: serde_json::from_value(json!({ "type": "order.paid", "order_id": order_id })).expect("an event"),
             order: None,
+            details: None,
         }
     }
 
@@ -312,6 +313,20 @@ mod tests {
 
     fn positions(jobs: &[PushJob]) -> Vec<(i64, bool)> {
         jobs.iter().map(|job| (job.event.position, job.is_held)).collect()
+    }
+
+    #[test]
+    fn events_of_a_hold_wait_behind_a_failed_one_as_those_of_an_order_do() {
+        let of_hold = |position| {
+            let told = json!({ "type": "hold.created", "hold_id": Uuid::from_u128(7) });
+            FeedEvent { told: serde_json::from_value(told).expect("an event"), ..event(position, None) }
+        };
+        let waiting = [waiting(11, Some(7), Some(5))];
+        let due = find_due(&waiting);
+        let page = vec![of_hold(12), event(13, Some(8))];
+        let next = FeedPlace { epoch: 1, position: 50 };
+        let jobs = jobs(&waiting, &due, Vec::new(), Some(FeedPage { items: page, next, is_last: true }));
+        assert_eq!(jobs.iter().map(|job| job.is_held).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::db::sql;
 use crate::db::tables::holds::{self, HoldLine, sum};
 use crate::db::tables::products::{self, Terms, UnitsOnTerms};
 use crate::db::tables::{owners, seats};
-use crate::domain::Details;
+use crate::domain::{Details, FeedItem, FeedType, HoldStatus};
 
 /// What a cart adds to the packet beside its lines at most, in bytes: the lines of a hold that it replaces.
 pub const CART_BYTES: usize = 20 * 195;
@@ -36,6 +36,8 @@ const TICKET_BYTES: usize = 240;
 pub struct Cart {
     /// The id of its hold.
     pub hold_id: Uuid,
+    /// The hold that it replaces, of the same owner.
+    pub replaces: Option<Uuid>,
     /// Its lines, by product; at least one.
     pub lines: Vec<CartLine>,
     /// How long it lasts, in seconds.
@@ -126,6 +128,27 @@ fn row_with_order_time<'a>(line: (&'a Cart, &'a CartLine)) -> [Literal<'a>; 8] {
 impl TakeCarts<'_> {
     pub(super) fn lines(&self) -> impl Iterator<Item = (&Cart, &CartLine)> {
         self.carts.iter().flat_map(|cart| cart.lines.iter().map(move |line| (cart, line)))
+    }
+
+    /// Tells the feed of the carts that were taken, and of the holds that they replace, with these lines.
+    pub(super) fn tell(&self, tx: &mut Tx<'_>, taken: &TakenCarts, replaced: &[holds::Counted]) {
+        let TakenCarts::Now { taken_at, .. } = taken else { return };
+        if !tx.tells_holds() {
+            return;
+        }
+        for cart in &self.carts {
+            let client_id = owners::client_of(&self.owners, cart.hold_id);
+            if let Some(hold_id) = cart.replaces {
+                let lines = replaced.iter().map(|row| row.units).filter(|units| units.hold_id == hold_id);
+                let items = lines.map(|units| (units.product_id, units.qty)).collect();
+                let released =
+                    FeedItem::of_hold(FeedType::HoldReleased, client_id, hold_id, HoldStatus::Released, items);
+                tx.tell([released.because("replaced")]);
+            }
+            let items = cart.lines.iter().map(|line| (line.product_id, line.qty)).collect();
+            let created = FeedItem::of_hold(FeedType::HoldCreated, client_id, cart.hold_id, HoldStatus::Active, items);
+            tx.tell([created.until(*taken_at + Duration::from_secs(cart.ttl_seconds))]);
+        }
     }
 
     pub(super) fn insert(&self) -> String {
@@ -274,6 +297,7 @@ impl Packet for TakeCarts<'_> {
     fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
         async move {
             let taken = one_trip(self, tx).await?;
+            self.tell(tx, &taken, &self.replaced);
             taken.touch(tx);
             tx.touch(self.replaced.iter().map(|row| row.units.product_id));
             Ok(taken)
@@ -315,7 +339,8 @@ mod tests {
         let product = |cart: i64| i64::MAX - cart;
         let line =
             |cart: i64| CartLine { product_id: product(cart), qty: 99_999, terms: Arc::clone(&terms), seats: None };
-        let cart = |cart: i64| Cart { hold_id: Uuid::max(), lines: vec![line(cart)], ttl_seconds: 31_536_000 };
+        let cart =
+            |cart: i64| Cart { hold_id: Uuid::max(), replaces: None, lines: vec![line(cart)], ttl_seconds: 31_536_000 };
         let units = |line: i64| holds::Units { hold_id: Uuid::max(), product_id: i64::MIN + line, qty: 99_999 };
         let counter = |line: i64| Uuid::from_u128(u128::MAX - u128::from(line.unsigned_abs()));
         let old = |line: i64| holds::Counted {

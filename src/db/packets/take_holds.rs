@@ -21,7 +21,7 @@ use crate::db::sql;
 use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::owners;
 use crate::db::tables::products::{self, Terms};
-use crate::domain::{Details, Refusal};
+use crate::domain::{Details, FeedItem, FeedType, HoldStatus, Refusal};
 
 /// What one hold adds to the packet at most, in bytes.
 pub const ROW_BYTES: usize = 170;
@@ -130,6 +130,14 @@ impl TakeHolds<'_> {
         self.terms.sale.order_seconds().map_or(Literal::Null, Literal::Count)
     }
 
+    /// Returns what the feed is told.
+    fn events(&self, expires_at: NaiveDateTime) -> impl Iterator<Item = FeedItem> {
+        self.holds.iter().map(move |&(hold_id, qty)| {
+            let (client_id, items) = (owners::client_of(&self.owners, hold_id), vec![(self.product_id, qty)]);
+            FeedItem::of_hold(FeedType::HoldCreated, client_id, hold_id, HoldStatus::Active, items).until(expires_at)
+        })
+    }
+
     fn units(&self) -> i64 {
         self.holds.iter().map(|(_, qty)| qty).sum()
     }
@@ -231,6 +239,11 @@ impl Packet for TakeHolds<'_> {
     fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
         async move {
             let taken = one_trip(self, tx).await?;
+            if let TakenHolds::Now { expires_at, .. } = taken
+                && tx.tells_holds()
+            {
+                tx.tell(self.events(expires_at));
+            }
             if matches!(taken, TakenHolds::Now { available: ..=0, .. }) {
                 tx.touch([self.product_id]);
             }

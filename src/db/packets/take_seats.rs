@@ -263,7 +263,9 @@ impl TakeSeats<'_> {
             return Ok(TakenCarts::Nothing);
         }
         let replies = tx.packet(&statements).await?;
-        read_second(&packet, assigned, replies)
+        let taken = read_second(&packet, assigned, replies)?;
+        packet.tell(tx, &taken, &self.replaced);
+        Ok(taken)
     }
 }
 

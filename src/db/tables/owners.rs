@@ -1,13 +1,15 @@
 //! The tables of owners: who owns a hold or an order, and what the caller wrote on it. What has no row belongs to no client.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use mysql_async::Row;
 use uuid::Uuid;
 
-use crate::db::column::{column, text_column};
+use crate::db::column::{column, id, text_column};
+use crate::db::door::Tx;
 use crate::db::error::Failure;
-use crate::db::literal::{Literal, Text, rows};
+use crate::db::literal::{Literal, Text, ids, rows};
 use crate::db::sql;
 use crate::domain::{Details, Metadata, Owner};
 
@@ -39,6 +41,22 @@ fn values(owners: &[(Uuid, Arc<Details>)]) -> Text {
     };
     let pairs = owners.iter().map(|(id, details)| (id, details)).zip(&metadata);
     rows(pairs.map(row))
+}
+
+/// Lists the owners of holds, with what was written on these, by hold.
+pub async fn list_of_holds(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<Details>>, Failure> {
+    if hold_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found: Vec<Row> = tx.rows_text(&sql::hold_owners::List { ids: ids(hold_ids) }.text()).await?;
+    let owned = |row: &Row| Ok((id(&column::<Vec<u8>>(row, "hold_id")?)?, details(row)?.unwrap_or_default()));
+    found.iter().map(owned).collect()
+}
+
+/// Returns the client that owns a hold, of these owners sorted by hold; 0: an anonymous caller.
+pub fn client_of(owners: &[(Uuid, Arc<Details>)], hold_id: Uuid) -> i64 {
+    let own = owners.binary_search_by_key(&hold_id, |&(owned, _)| owned);
+    own.ok().and_then(|place| owners[place].1.owner.client_id).unwrap_or(0)
 }
 
 /// Returns how many bytes an owner adds to a statement, at most: texts are written as hex.

@@ -20,7 +20,7 @@ pub struct Waiting {
     pub position: i64,
     /// The position of its row in the feed.
     pub row_position: i64,
-    /// The order that it is about.
+    /// The order or hold that it is about.
     pub order_id: Option<Uuid>,
     /// How many attempts there were.
     pub attempts: u32,
@@ -37,7 +37,7 @@ pub struct Undelivered {
     pub position: i64,
     /// The position of its row in the feed.
     pub row_position: i64,
-    /// The order that it is about.
+    /// The order or hold that it is about.
     pub order_id: Option<Uuid>,
     /// How many attempts there were.
     pub attempts: u32,
@@ -52,7 +52,9 @@ pub struct Undelivered {
 pub struct UndeliveredRow {
     /// Its position.
     pub position: i64,
-    /// The order that it is about.
+    /// The position of the last event that was told with it.
+    pub row_position: i64,
+    /// The order or hold that it is about.
     pub order_id: Option<Uuid>,
     /// Whether it is tried again; `None` for a state that only a newer version knows.
     pub state: Option<UndeliveredState>,
@@ -89,6 +91,7 @@ pub async fn list(tx: &mut Tx<'_>, endpoint_id: i64, after: i64, limit: u32) -> 
         let state: String = column(row, "state")?;
         Ok(UndeliveredRow {
             position: column(row, "position")?,
+            row_position: column(row, "row_position")?,
             order_id: id_column(row, "order_id")?,
             state: UndeliveredState::from_name(&state),
             attempts: column(row, "attempts")?,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::operator::Operator;
 use crate::app::App;
 use crate::checkout::endpoints::EndpointPage;
+use crate::checkout::feed::reading::FeedEvent;
 use crate::checkout::push::{PushAttempt, Replay, UndeliveredRow};
 use crate::domain::{AttemptOutcome, UndeliveredState};
 use crate::http::json::Json;
@@ -66,9 +67,19 @@ pub struct PushAttemptListBody {
 pub struct UndeliveredBody {
     /// The position of the event in the feed.
     position: i64,
+    /// The event's id; absent when it is gone from the feed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+    /// What happened; absent when it is gone from the feed.
+    #[oai(rename = "type")]
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
     /// The order that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<Uuid>,
+    /// The hold that it is about; absent for an order, which has its hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_id: Option<Uuid>,
     /// Whether it is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<Word<UndeliveredState>>,
@@ -81,12 +92,15 @@ pub struct UndeliveredBody {
     next_attempt_at: Option<Timestamp>,
 }
 
-impl From<UndeliveredRow> for UndeliveredBody {
-    fn from(row: UndeliveredRow) -> Self {
+impl From<(UndeliveredRow, Option<FeedEvent>)> for UndeliveredBody {
+    fn from((row, event): (UndeliveredRow, Option<FeedEvent>)) -> Self {
         let is_waiting = row.state == Some(UndeliveredState::Waiting);
         Self {
             position: row.position,
-            order_id: row.order_id,
+            event_id: event.as_ref().map(FeedEvent::id),
+            order_id: event.as_ref().map_or(row.order_id, |event| event.told.order_id),
+            hold_id: event.as_ref().and_then(|event| event.told.hold_id),
+            kind: event.map(|event| event.told.kind),
             state: row.state.map(Word),
             attempts: row.attempts.into(),
             happened_at: Timestamp(row.happened_at),

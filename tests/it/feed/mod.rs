@@ -3,6 +3,7 @@
 mod availability;
 mod epoch;
 mod faults;
+mod holds;
 mod numbered;
 mod told;
 mod waiting;

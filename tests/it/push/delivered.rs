@@ -82,7 +82,11 @@ async fn what_was_sent_and_not_noted_arrives_again_with_the_same_id() {
     let round = checkout.begin_push_round(killed, endpoint.id, None, 0).await.expect("a database").expect("a lease");
     let message = |event: &holdfast::checkout::feed::reading::FeedEvent| {
         let (id, order_id) = (event.id(), event.told.order_id);
-        Message { order_id, body: json!({ "id": id, "position": event.position }).to_string().into_bytes(), id }
+        Message {
+            subject: order_id,
+            body: json!({ "id": id, "position": event.position }).to_string().into_bytes(),
+            id,
+        }
     };
     let messages: Vec<Message> = round.jobs.iter().map(|job| message(&job.event)).collect();
     let (url, timestamp_seconds) = (&endpoint.receiver.url(), round.now.and_utc().timestamp());

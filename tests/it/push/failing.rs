@@ -7,7 +7,7 @@ use holdfast::config::Config;
 use holdfast::domain::PushPrivate;
 use serde_json::{Value, json};
 
-use super::shared::{config, refuse, register, running, tell, tell_of_products};
+use super::shared::{config, refuse, register, running, store, tell, tell_of_products};
 use super::{ENDPOINTS, Reply, ask};
 use crate::support::{Instance, Shop, mint};
 
@@ -181,4 +181,43 @@ async fn an_endpoint_without_attempts_for_a_day_and_one_with_a_new_url_have_thei
     shop.until("SELECT CAST(attempts AS SIGNED) FROM push_failures", 3).await;
     assert_eq!(shop.count(anew).await, 1);
     assert_eq!(shop.count("SELECT COUNT(*) FROM endpoints WHERE disabled_at IS NULL").await, 1);
+}
+
+#[tokio::test]
+async fn what_an_endpoint_has_not_accepted_is_listed_with_what_it_is_about() {
+    let shop = Shop::open().await;
+    let instance = running(&shop).await;
+    let (order, hold) = (mint(), mint());
+    let endpoint = register(&instance, refuse(|_| true)).await;
+    tell(&shop, &[&order]).await;
+    let of_hold = |kind| json!({ "type": kind, "hold_id": hold, "status": "active" });
+    store(&shop, &[of_hold("hold.created"), of_hold("hold.extended")]).await;
+    tell_of_products(&shop, 1).await;
+    endpoint.until_waiting(&shop, 4).await;
+    let list = format!("{ENDPOINTS}/{}/undelivered", endpoint.id);
+    let listed = async || ask(&instance, "GET", &list, None).await.expect(200).body["items"].clone();
+    let items = listed().await;
+    let fields = ["position", "type", "order_id", "hold_id"];
+    let shown = |items: &Value| -> Vec<Value> {
+        let items = items.as_array().expect("a list");
+        items.iter().map(|item| json!(fields.map(|name| item[name].clone()))).collect()
+    };
+    let expected = [
+        json!([1, "order.created", order, null]),
+        json!([2, "hold.created", null, hold]),
+        json!([3, "hold.extended", null, hold]),
+        json!([4, "product.changed", null, null]),
+    ];
+    assert_eq!(shown(&items), expected);
+    assert_eq!((&items[1]["attempts"], &items[2]["attempts"]), (&json!(1), &json!(0)), "it waits for its hold");
+    let attempts = endpoint.attempts(&instance).await;
+    let of = |position: i64| attempts.iter().find(|attempt| attempt["position"] == position).expect("an attempt");
+    assert_eq!(items[0]["event_id"], of(1)["event_id"]);
+    assert_eq!(items[1]["event_id"], of(2)["event_id"]);
+    // an event that is gone from the feed still waits, by its position
+    shop.execute("UPDATE push_failures SET next_at = next_at + INTERVAL 1 HOUR").await;
+    shop.execute("DELETE FROM feed_batches WHERE position = 1").await;
+    let items = listed().await;
+    assert_eq!(shown(&items)[0], json!([1, null, order, null]));
+    assert_eq!((items.as_array().map(Vec::len), items[0].get("event_id")), (Some(4), None));
 }

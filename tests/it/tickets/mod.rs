@@ -10,6 +10,7 @@ mod ended_large;
 mod ended_races;
 mod event_limit;
 mod held;
+mod held_told;
 mod issued;
 mod keys;
 mod large;

@@ -217,7 +217,7 @@ impl Batch<'_> {
         }
         let shop = self.work.ttl_seconds;
         let ttl_seconds = lines.iter().map(|line| line.terms.sale.hold_seconds(shop)).min().unwrap_or(shop);
-        Some(Cart { hold_id: request.hold_id, lines, ttl_seconds })
+        Some(Cart { hold_id: request.hold_id, replaces: request.replaces, lines, ttl_seconds })
     }
 
     /// Takes all carts, and then refuses `rest`. Returns all jobs when another transaction was faster.
@@ -343,7 +343,7 @@ impl Batch<'_> {
 
 /// Returns the rows of a cart that was just taken.
 fn lines(request: &CartRequest, cart: Cart, taken_at: NaiveDateTime) -> Vec<HoldLine> {
-    let Cart { hold_id, lines, ttl_seconds } = cart;
+    let Cart { hold_id, lines, ttl_seconds, .. } = cart;
     let line = |CartLine { product_id, qty, terms, seats }: CartLine| HoldLine {
         id: hold_id,
         product_id,

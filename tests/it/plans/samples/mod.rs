@@ -245,7 +245,8 @@ fn take_carts_with(rows: i64, first: Option<(i64, Sale)>) -> Vec<String> {
         let terms = Arc::new(Terms { price_minor: 4999, currency: "EUR".to_owned(), sale });
         CartLine { product_id, qty: 1, terms, seats: None }
     };
-    let cart = |place: i64| Cart { hold_id: hold(NEW + place), lines: vec![line(place)], ttl_seconds: 120 };
+    let cart =
+        |place: i64| Cart { hold_id: hold(NEW + place), replaces: None, lines: vec![line(place)], ttl_seconds: 120 };
     let units = |number: i64| Units { hold_id: hold(number), product_id: product_of(number), qty: 1 };
     let old = |number: i64| holds::Counted { units: units(number), counters: [None; 3], has_seats: false };
     let packet = TakeCarts {

@@ -4,7 +4,7 @@ use chrono::{NaiveDate, NaiveDateTime};
 use uuid::Uuid;
 
 use super::super::fill::*;
-use super::{At, Sample, built, bytes, hits, place, take};
+use super::{At, Sample, built, bytes, hits, ids, place, take};
 
 pub(super) fn of_holds(verb: &str, at: At) -> Option<Vec<Sample>> {
     let rows = at.rows;
@@ -13,6 +13,7 @@ pub(super) fn of_holds(verb: &str, at: At) -> Option<Vec<Sample>> {
     let lists = [Uuid::max(), hold(PAID.end / 2)].map(|behind| list.clone().bind("behind", bytes(behind)));
     Some(match verb {
         "insert" => built(rows, take(rows)),
+        "list" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
         _ => listed(verb, lists.into())?,
     })
 }

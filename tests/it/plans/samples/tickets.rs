@@ -93,7 +93,8 @@ pub(super) fn holds(verb: &str, at: At) -> Option<Vec<Sample>> {
         terms: Arc::new(Terms { price_minor: 4999, currency: "EUR".to_owned(), sale: of_event(SEATED.start) }),
         seats: Some(Arc::from([label(place)])),
     };
-    let cart = |place: i64| Cart { hold_id: hold(NEW + place), lines: vec![line(place)], ttl_seconds: 120 };
+    let cart =
+        |place: i64| Cart { hold_id: hold(NEW + place), replaces: None, lines: vec![line(place)], ttl_seconds: 120 };
     let packet = || TakeCarts {
         carts: (0..rows).map(cart).collect(),
         owners: Vec::new(),
