@@ -5,7 +5,7 @@
 //! them:
 //!
 //! - `main.rs`: the command line
-//! - [`serve`], [`dev`]: start everything and stop it gracefully; a private database server
+//! - [`serve`], [`dev`], [`doctor`]: start everything and stop it gracefully; a private database server; checks of what is around
 //! - [`app`]: the state that handlers and workers share
 //! - [`config`]: the settings, read once by `main`, `serve` and `app`; the only code below that it uses are types and parsers
 //! - [`http`]: one file per resource, problem+json, request limits
@@ -25,6 +25,7 @@ pub mod config;
 pub mod db;
 #[expect(missing_docs, reason = "the message of each error says what it is")]
 pub mod dev;
+pub mod doctor;
 pub mod domain;
 pub mod http;
 pub mod push;

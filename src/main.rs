@@ -1,12 +1,12 @@
 //! The command line.
 
 mod client_command;
+mod command;
+mod doctor_command;
 mod feed_command;
 
 use std::env;
-use std::error::Error;
-use std::fmt;
-use std::io::{self, Write as _};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,34 +14,29 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use holdfast::app::App;
-use holdfast::config::{Config, DatabaseUrl, Problems, Settings, unknown_variables};
+use holdfast::config::{self, Config, DatabaseUrl, Options, Problems, Settings, unknown_variables};
 use holdfast::db::error::explain;
 use holdfast::db::lock_wait::{self, MigrateError, Patience};
 use holdfast::db::{Database, migrations};
 use holdfast::dev::{Banner, DATABASE, DevOperator, PrivateServer, Signer};
-use holdfast::serve::{Service, StartError, asked_to_stop};
+use holdfast::serve::{Service, StartError, asked_to_stop, listen};
 use holdfast::telemetry::{Flusher, StderrGuard};
 use holdfast::{checkout, http, telemetry};
 use mysql_async::Opts;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::client_command::ClientCommand;
+use self::command::{Failed, complain, failed, print};
+use self::doctor_command::Doctor;
 use self::feed_command::FeedCommand;
 
-/// Wrong usage or wrong configuration.
-const EXIT_CONFIGURATION: u8 = 2;
-/// An audit that could not run, as opposed to one with findings.
-const EXIT_NO_AUDIT: u8 = 3;
-/// A migration that gave up waiting for a lock. Nothing is damaged, and it may be run again.
-const EXIT_GAVE_UP: u8 = 4;
-/// Stopped by a signal before the work was done, as a shell reports Ctrl-C.
-const EXIT_STOPPED: u8 = 130;
-/// Standard output was closed by its reader, as a shell reports SIGPIPE.
-const EXIT_CLOSED_PIPE: u8 = 141;
+/// The version, and the commit if it is known.
+const VERSION: &str = env!("BUILD_VERSION");
 
 /// Sells limited stock in a flash sale: the last unit exactly once.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version = VERSION, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -52,7 +47,7 @@ enum Command {
     /// Try the service with a private database server, the schema, one product and one event
     Dev(Dev),
     /// Serve with an existing database; creates nothing there
-    Serve(Settings),
+    Serve(Options),
     /// Bring the schema of a database up to date; may be run again at any time. Exits with 4 when it gave up waiting for
     /// a lock
     Migrate(Migrate),
@@ -66,6 +61,9 @@ enum Command {
     Feed(FeedCommand),
     /// Audit all data in one snapshot, also during a sale. Exits with 0 without findings, 1 with findings, 3 when it cannot run
     Audit(DatabaseUrl),
+    /// Examine the database, its settings and privileges, the clocks and the StatsD server, and say what to do. Changes nothing.
+    /// Exits with 0 when all is well, 1 with warnings, 2 when something fails
+    Doctor(Doctor),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -73,7 +71,7 @@ enum Command {
 #[derive(Args)]
 struct Dev {
     #[command(flatten)]
-    settings: Settings,
+    options: Options,
     #[command(flatten)]
     product: Product,
     /// Where the private server keeps its data and its log
@@ -124,104 +122,39 @@ fn currency(text: &str) -> Result<String, String> {
     currency.map(|currency| currency.as_str().to_owned()).ok_or_else(|| "three letters, such as EUR".to_owned())
 }
 
-/// Why a command did not succeed.
-enum Failed {
-    Configuration(Problems),
-    /// The audit has printed its findings.
-    NotClean,
-    /// The audit could not run, so that nothing is known.
-    NoAudit(String),
-    /// A lock did not become free in time.
-    GaveUp(String),
-    /// A signal arrived first.
-    Stopped(String),
-    /// The reader of standard output has closed it.
-    ClosedPipe,
-    Other(String),
-}
-
-impl Failed {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Configuration(_) => EXIT_CONFIGURATION,
-            Self::NoAudit(_) => EXIT_NO_AUDIT,
-            Self::GaveUp(_) => EXIT_GAVE_UP,
-            Self::Stopped(_) => EXIT_STOPPED,
-            Self::ClosedPipe => EXIT_CLOSED_PIPE,
-            Self::NotClean | Self::Other(_) => 1,
-        }
-    }
-}
-
-impl From<Problems> for Failed {
-    fn from(problems: Problems) -> Self {
-        Self::Configuration(problems)
-    }
-}
-
-/// Adds what failed to the error.
-fn failed(what: &str) -> impl Fn(&dyn Error) -> Failed + '_ {
-    move |error| Failed::Other(format!("{what}: {}", explain(error)))
-}
-
-/// Prints to standard output.
-fn print(text: impl fmt::Display) -> Result<(), Failed> {
-    let mut out = io::stdout().lock();
-    write!(out, "{text}").and_then(|()| out.flush()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failed::ClosedPipe,
-        _ => failed("cannot write to standard output")(&error),
-    })
-}
-
-/// Prints a line to standard error, if it still has a reader.
-fn complain(text: impl fmt::Display) {
-    telemetry::complain(format_args!("holdfast: {text}"));
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let _flushed_last = StderrGuard;
     let command = Cli::parse().command;
-    let logs = matches!(command, Command::Dev(_) | Command::Serve(_));
-    if !logs {
-        complain_of_unknown_variables();
-    }
-    let Err(failed) = run(command).await else { return ExitCode::SUCCESS };
+    let Err(failed) = run(command, unknown()).await else { return ExitCode::SUCCESS };
     match &failed {
-        Failed::Configuration(problems) => {
-            complain(problems);
-            if logs {
-                complain_of_unknown_variables();
-            }
-        }
+        Failed::Configuration(problems) => complain(problems),
         Failed::NoAudit(what) | Failed::GaveUp(what) | Failed::Stopped(what) | Failed::Other(what) => complain(what),
-        Failed::NotClean | Failed::ClosedPipe => {}
+        Failed::NotClean | Failed::Found(_) | Failed::ClosedPipe => {}
     }
     ExitCode::from(failed.exit_code())
 }
 
-async fn run(command: Command) -> Result<(), Failed> {
+/// Runs a command; `problems` of the configuration were found before.
+async fn run(command: Command, problems: Problems) -> Result<(), Failed> {
     match command {
-        Command::Dev(dev) => run_dev(dev).await,
-        Command::Serve(settings) => run_serve(&settings).await,
-        Command::Migrate(migrate) => run_migrate(&migrate).await,
-        Command::Seed(seed) => run_seed(&seed).await,
-        Command::Client(command) => run_client(command).await,
-        Command::Feed(command) => run_feed(command).await,
-        Command::Audit(database) => run_audit(&database).await,
+        Command::Dev(dev) => run_dev(dev, problems).await,
+        Command::Serve(options) => run_serve(options, problems).await,
+        Command::Migrate(migrate) => run_migrate(&migrate, problems).await,
+        Command::Seed(seed) => run_seed(&seed, problems).await,
+        Command::Client(command) => run_client(command, problems).await,
+        Command::Feed(command) => run_feed(command, problems).await,
+        Command::Audit(database) => run_audit(&database, problems).await,
+        Command::Doctor(doctor) => doctor.run(problems).await,
+        Command::Openapi if !problems.0.is_empty() => Err(problems.into()),
         Command::Openapi => print(http::document(&Arc::new(App::new(&unused_config())))),
     }
 }
 
-/// Names the variables that set nothing, on one line.
-fn unknown() -> Option<String> {
-    let variables = env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    let names = unknown_variables(&Cli::command(), variables);
-    (!names.is_empty()).then(|| format!("unknown variables are ignored: {}", names.join(", ")))
-}
-
-fn complain_of_unknown_variables() {
-    unknown().iter().for_each(complain);
+/// Returns a problem for each variable of the environment that sets nothing.
+fn unknown() -> Problems {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    unknown_variables(&Cli::command(), env::vars_os().map(|(name, value)| (text(name), text(value))))
 }
 
 /// Returns a configuration for the document, which depends on no setting: the state of its routes is never used.
@@ -235,10 +168,10 @@ fn unused_config() -> Config {
     settings.read().expect("defaults are valid")
 }
 
-async fn run_serve(settings: &Settings) -> Result<(), Failed> {
-    let config = settings.read()?;
+async fn run_serve(options: Options, mut problems: Problems) -> Result<(), Failed> {
+    let config = options.texts(&mut problems).read_beside(problems)?;
     let flusher = start_telemetry(&config)?;
-    let service = start_service(config).await?;
+    let service = start_service(listen_on(&config)?, config).await?;
     let stopped = asked_to_stop().await.map_err(|error| failed("cannot listen to signals")(&error));
     stop(service).await;
     flush(flusher);
@@ -253,19 +186,21 @@ async fn stop(service: Service) {
     }
 }
 
-async fn start_service(config: Config) -> Result<Service, Failed> {
-    let (listen, metrics) = (config.listen, config.metrics_listen);
-    Service::start(config).await.map_err(|error| match error {
-        StartError::Service(error) => failed(&format!("cannot listen on {listen}"))(&error),
-        StartError::Metrics(error) => {
-            let address = metrics.map_or(String::new(), |address| address.to_string());
-            failed(&format!("cannot listen on {address} for metrics"))(&error)
-        }
+fn listen_on(config: &Config) -> Result<TcpListener, Failed> {
+    let cannot = |error| failed(&format!("cannot listen on {} (HOLDFAST_LISTEN)", config.listen))(&error);
+    listen(config.listen).map_err(cannot)
+}
+
+async fn start_service(listener: TcpListener, config: Config) -> Result<Service, Failed> {
+    let metrics = config.metrics_listen.map_or(String::new(), |address| address.to_string());
+    Service::start_on(listener, config).await.map_err(|error| match error {
+        StartError::Service(error) => failed("the service cannot start")(&error),
+        StartError::Metrics(error) => failed(&format!("cannot listen on {metrics} for metrics"))(&error),
     })
 }
 
-async fn run_migrate(options: &Migrate) -> Result<(), Failed> {
-    let database = options.database.read()?;
+async fn run_migrate(options: &Migrate, problems: Problems) -> Result<(), Failed> {
+    let database = options.database.read(problems)?;
     let report = |line: &str| complain(line);
     let patience = Patience { total: Duration::from_secs(options.migrate_wait_seconds), report: &report };
     let stop = async {
@@ -290,32 +225,32 @@ fn not_migrated(error: MigrateError) -> Failed {
     }
 }
 
-async fn run_client(command: ClientCommand) -> Result<(), Failed> {
-    let database = Database::new(command.database().read()?, 1);
+async fn run_client(command: ClientCommand, problems: Problems) -> Result<(), Failed> {
+    let database = Database::new(command.database().read(problems)?, 1);
     let checkout = checkout::Checkout::new(database, checkout::Policy::default());
     let done = command.run(&checkout).await;
     checkout.close().await;
     print(done.map_err(|error| failed("the client cannot be managed")(&error))?)
 }
 
-async fn run_feed(command: FeedCommand) -> Result<(), Failed> {
-    let database = Database::new(command.database().read()?, 1);
+async fn run_feed(command: FeedCommand, problems: Problems) -> Result<(), Failed> {
+    let database = Database::new(command.database().read(problems)?, 1);
     let checkout = checkout::Checkout::new(database, checkout::Policy::default());
     let done = command.run(&checkout).await;
     checkout.close().await;
     print(done.map_err(|error| failed("a new epoch cannot begin")(&error))?)
 }
 
-async fn run_seed(seed: &Seed) -> Result<(), Failed> {
-    let options = seed.database.read()?;
+async fn run_seed(seed: &Seed, problems: Problems) -> Result<(), Failed> {
+    let options = seed.database.read(problems)?;
     match make_product(options, &seed.product).await? {
         true => print(format_args!("product 1 was created with a stock of {}\n", seed.product.seed_stock)),
         false => print("product 1 exists already\n"),
     }
 }
 
-async fn run_audit(database: &DatabaseUrl) -> Result<(), Failed> {
-    let database = Database::new(database.read()?, 1);
+async fn run_audit(database: &DatabaseUrl, problems: Problems) -> Result<(), Failed> {
+    let database = Database::new(database.read(problems)?, 1);
     let checkout = checkout::Checkout::new(database.clone(), checkout::Policy::default());
     let ended = CancellationToken::new();
     let report = {
@@ -356,35 +291,54 @@ async fn make_samples(options: Opts, product: &Product) -> Result<i64, Failed> {
     event_id.map_err(|error| failed("the sample event cannot be created")(&error))
 }
 
-async fn run_dev(mut dev: Dev) -> Result<(), Failed> {
-    dev.settings.use_dev_defaults();
-    let (signer, operator) = (Signer::of(&mut dev.settings), DevOperator::of(&mut dev.settings));
-    // The other settings are checked before a database server is started.
-    dev.settings.database_url = Some(format!("mysql://127.0.0.1/{DATABASE}"));
-    let config = dev.settings.read()?;
+async fn run_dev(dev: Dev, mut problems: Problems) -> Result<(), Failed> {
+    let mut settings = dev.options.texts(&mut problems);
+    settings.use_dev_defaults();
+    let (signer, operator) = (Signer::of(&mut settings), DevOperator::of(&mut settings));
+    // The other settings and the port are checked before a database server is started.
+    let own_url = format!("mysql://127.0.0.1/{DATABASE}");
+    let ignored_url = settings.database_url.replace(own_url).is_some();
+    let config = settings.read_beside(problems)?;
     let flusher = start_telemetry(&config)?;
+    let listener = listen_on(&config)?;
+    if ignored_url {
+        tracing::warn!(
+            "HOLDFAST_DATABASE_URL is ignored: `dev` has a database of its own; `serve` uses the one that is given"
+        );
+    }
     let mut database = PrivateServer::start(&dev.dev_folder, &[])
         .await
         .map_err(|error| failed("the private database does not start")(&error))?;
-    let served = serve_dev(&dev, config, &mut database, (&signer, &operator)).await;
+    let dev = DevService { product: dev.product, signer, operator, ignored_url };
+    let served = serve_dev(&dev, listener, config, &mut database).await;
     database.stop().await;
     flush(flusher);
     served
 }
 
+/// What `dev` sells, and what its banner says.
+struct DevService {
+    product: Product,
+    signer: Signer,
+    operator: DevOperator,
+    ignored_url: bool,
+}
+
 async fn serve_dev(
-    dev: &Dev,
+    dev: &DevService,
+    listener: TcpListener,
     mut config: Config,
     database: &mut PrivateServer,
-    (signer, operator): (&Signer, &DevOperator),
 ) -> Result<(), Failed> {
-    config.database_url = DatabaseUrl { database_url: Some(database.url(DATABASE)) }.read()?;
+    let DevService { signer, operator, ignored_url, .. } = dev;
+    config.database_url = config::database(&database.url(DATABASE))?;
     migrations::migrate(&config.database_url).await.map_err(not_migrated)?;
     let event_id = make_samples(config.database_url.clone(), &dev.product).await?;
     let (statsd, storefront, webhook_auth) = (config.statsd.clone(), config.storefront, config.webhook_auth);
-    let service = start_service(config).await?;
-    let (address, statsd) = (service.address(), statsd.as_deref());
-    let banner = Banner { address, event_id, database, statsd, signer, operator, storefront, webhook_auth };
+    let service = start_service(listener, config).await?;
+    let (address, statsd, ignored_url) = (service.address(), statsd.as_deref(), *ignored_url);
+    let banner =
+        Banner { address, event_id, database, ignored_url, statsd, signer, operator, storefront, webhook_auth };
     let ended = match print(banner) {
         Ok(()) => tokio::select! {
             asked = asked_to_stop() => asked.map_err(|error| failed("cannot listen to signals")(&error)),
@@ -398,8 +352,8 @@ async fn serve_dev(
 
 fn start_telemetry(config: &Config) -> Result<Option<Flusher>, Failed> {
     telemetry::start_logs(&config.log).map_err(Failed::Other)?;
-    if let Some(unknown) = unknown() {
-        tracing::warn!("{unknown}");
+    if let Some(muted) = telemetry::muted_warnings(&config.log) {
+        complain(format_args!("HOLDFAST_LOG=`{}` mutes warnings of {muted}: allow `warn` there", config.log));
     }
     Ok(telemetry::start_metrics(config.statsd.as_deref(), config.statsd_style))
 }

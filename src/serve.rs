@@ -64,8 +64,16 @@ impl Service {
     /// # Errors
     /// When it cannot listen on an address.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let app = Arc::new(App::new(&config));
         let listener = listen(config.listen).map_err(StartError::Service)?;
+        Self::start_on(listener, config).await
+    }
+
+    /// Does the same on this listener. Clients that connected before are served now.
+    ///
+    /// # Errors
+    /// When the listener has no address, or it cannot listen on that of the metrics.
+    pub async fn start_on(listener: TcpListener, config: Config) -> Result<Self, StartError> {
+        let app = Arc::new(App::new(&config));
         let address = listener.local_addr().map_err(StartError::Service)?;
         let metrics = config.metrics_listen.map(listen).transpose().map_err(StartError::Metrics)?;
         let _ = timeout(SCHEMA_CHECK_LIMIT, app.checkout.look_at_schema()).await;
@@ -150,7 +158,10 @@ fn limits(other_files: usize) -> Limits {
 }
 
 /// Listens with a queue that is long enough for thousands of clients that connect in the same second.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // otherwise a restart fails while connections of the last run are in TIME_WAIT
     socket.set_reuseaddr(true)?;

@@ -32,7 +32,7 @@ impl Served {
             ("HOLDFAST_STOREFRONT", "open"),
             ("HOLDFAST_HOLD_TTL_SECONDS", &hold_ttl_seconds.to_string()),
             ("HOLDFAST_ORDER_TTL_SECONDS", "86400"),
-            ("HOLDFAST_BENCH_ECHO", "1"),
+            ("BENCH_ECHO", "1"),
         ];
         Self::start_on(&ground.url, &plan.log, &[&settings[..], more].concat()).await
     }

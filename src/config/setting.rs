@@ -1,7 +1,7 @@
 //! The description of one setting.
 
-/// A setting of the service. It is an option of the command line and a variable, whose name is the option's in capitals
-/// after `HOLDFAST_`.
+/// A setting of the service. It is a variable, and an option of the command line with the same name in lower case without
+/// `HOLDFAST_`. A secret is no option: the option, and another variable, name a file that has it.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     /// The name of the variable.
@@ -16,7 +16,7 @@ pub struct Setting {
     pub dev_default: Option<&'static str>,
     /// The smallest and the largest number.
     pub range: Option<(u64, u64)>,
-    /// Whether the help must not show the value.
+    /// Whether no help and no list of processes may show the value: it is no option, but a variable or a file.
     pub secret: bool,
 }
 
@@ -50,7 +50,7 @@ impl Setting {
         Self { dev_default: Some(default), ..self }
     }
 
-    /// Keeps the value out of the help.
+    /// Keeps the value out of the help and of the options.
     pub(super) const fn secret(self) -> Self {
         Self { secret: true, ..self }
     }
@@ -64,6 +64,21 @@ impl Setting {
         Self { variable: "", doc: "", value_name, unset, dev_default: None, range: None, secret: false }
     }
 
+    /// Returns the variable of the option: of a secret, the one that names its file.
+    pub fn option_variable(&self) -> String {
+        if self.secret { format!("{}_FILE", self.variable) } else { self.variable.to_owned() }
+    }
+
+    /// Returns the name of the option: of a secret, the one that names its file.
+    pub fn option(&self) -> String {
+        self.option_variable().trim_start_matches("HOLDFAST_").to_lowercase().replace('_', "-")
+    }
+
+    /// Returns what the help shows as the value of the option.
+    pub(super) fn option_value(&self) -> &'static str {
+        if self.secret { "FILE" } else { self.value_name }
+    }
+
     /// Returns the text of the help: what the setting does, its range and its defaults.
     pub fn help(&self) -> String {
         let range = self.range.map_or(String::new(), |(least, most)| format!(", {least} to {most}"));
@@ -72,6 +87,10 @@ impl Setting {
             (Unset::Default(default), None) => format!(" [default: {default}]"),
             (Unset::Default(default), Some(in_dev)) => format!(" [default: {default}; {in_dev} for dev]"),
         };
-        format!("{}{range}{default}", self.doc)
+        let file = match self.secret {
+            true => format!(" (in a file; {} has it itself)", self.variable),
+            false => String::new(),
+        };
+        format!("{}{range}{default}{file}", self.doc)
     }
 }

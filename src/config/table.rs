@@ -57,12 +57,19 @@ macro_rules! settings {
         }
 
         impl Settings {
-            /// Parses all options. An empty option counts as not set.
+            /// Parses all settings. An empty one counts as not set.
             ///
             /// # Errors
             /// All problems, each with the name of its variable.
             pub fn read(&self) -> Result<Config, Problems> {
-                let mut problems = Problems::default();
+                self.read_beside(Problems::default())
+            }
+
+            /// Does the same; `problems` were found before.
+            ///
+            /// # Errors
+            /// As [`Settings::read`].
+            pub fn read_beside(&self, mut problems: Problems) -> Result<Config, Problems> {
                 $(let $field = problems.read(&$variable, self.$field.as_deref(), $parse);)+
                 let policy = self.read_policy(&mut problems);
                 self.check_together(&mut problems);
@@ -85,12 +92,27 @@ macro_rules! settings {
         /// All settings, in the order of the help.
         pub const ALL: &[Setting] = &[$($variable),+];
 
-        /// The options of a service, as written. All are text here, so that all mistakes can be reported together.
+        /// The options of a service, as written: texts, and of secrets the paths of files.
         #[derive(Debug, Clone, Default, Args)]
+        pub struct Options {
+            $($(#[doc = $doc])+
+            #[arg(long = $variable.option(), env = $variable.option_variable(),
+                  value_name = $variable.option_value(), help = $variable.help())]
+            $field: Option<String>,)+
+        }
+
+        impl Options {
+            /// Returns the texts of all settings: of options, of variables, and of the files of secrets. Adds the problems of
+            /// files.
+            pub fn texts(&self, problems: &mut Problems) -> Settings {
+                Settings { $($field: problems.text(&$variable, self.$field.as_deref()),)+ }
+            }
+        }
+
+        /// The texts of all settings. All are text here, so that all mistakes can be reported together.
+        #[derive(Debug, Clone, Default)]
         pub struct Settings {
             $($(#[doc = $doc])+
-            #[arg(long, env = $variable.variable, value_name = $variable.value_name,
-                  hide_env_values = $variable.secret, help = $variable.help())]
             pub $field: Option<String>,)+
         }
 
@@ -107,7 +129,8 @@ settings! {
     service {
         /// The database: mysql://user:password@host:port/database?…
         HOLDFAST_DATABASE_URL database_url: Opts = Setting::required("URL", NO_DATABASE).secret() => values::database;
-        /// Address and port; port 0 picks a free one and logs it
+        /// Address or name, and port; of a name, the first address is used, of IPv4 if there is one; port 0 picks a free one
+        /// and logs it
         HOLDFAST_LISTEN listen: SocketAddr = Setting::optional("ADDRESS", "127.0.0.1:8080") => values::address;
         /// Connections to the database
         HOLDFAST_POOL_SIZE pool_size: usize = Setting::number("CONNECTIONS", "16", 2, 500) => values::number;
@@ -162,7 +185,7 @@ settings! {
             Setting::optional("ADDRESS", "") => values::optional_address;
         /// Products whose units on sale are a metric, those with most holds in the last minutes
         HOLDFAST_STOCK_METRICS stock_metrics: usize = Setting::number("PRODUCTS", "20", 0, 1000) => values::number;
-        /// Log filter, as in tracing-subscriber's EnvFilter; holdfast::http=debug shows every request
+        /// Log filter, as in tracing-subscriber's EnvFilter; `info,holdfast::http=debug` shows every request
         HOLDFAST_LOG log: String =
             Setting::optional("FILTER", "info").in_dev("info,poem=warn,holdfast::http=debug") => values::log_filter;
     }

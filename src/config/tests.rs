@@ -184,7 +184,7 @@ fn holds_can_be_extended_until_a_time_that_is_not_less_than_their_own() {
 #[test]
 fn a_url_must_name_a_database() {
     for url in ["mysql://db:3306/", "mysql://db", "postgres://db/shop", "db", ""] {
-        assert!(DatabaseUrl { database_url: Some(url.to_owned()) }.read().is_err(), "{url}");
+        assert!(database(url).is_err(), "{url}");
     }
 }
 

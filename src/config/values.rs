@@ -1,6 +1,6 @@
 //! The parsers of the settings' values. Each returns all problems of its text, never the text of a secret.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroU32;
 
 use mysql_async::Opts;
@@ -22,8 +22,19 @@ pub(super) fn database(_: &Setting, url: &str) -> Parsed<Opts> {
     pool::options(url).map_err(|problem| vec![problem])
 }
 
+/// Parses an address and a port, or resolves a name and a port: to its first address of IPv4, which clients with a literal
+/// address expect, or else to its first one.
 pub(super) fn address(_: &Setting, text: &str) -> Parsed<SocketAddr> {
-    text.parse().map_err(|_| vec![format!("`{text}` is not an address and port, such as 127.0.0.1:8080")])
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    if !matches!(text.rsplit_once(':'), Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok()) {
+        return Err(vec![format!("`{text}` is not an address or name and a port, such as 127.0.0.1:8080")]);
+    }
+    let resolved = text.to_socket_addrs().map_err(|error| vec![format!("`{text}` has no address: {error}")])?;
+    let addresses: Vec<SocketAddr> = resolved.collect();
+    let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied();
+    first.ok_or_else(|| vec![format!("`{text}` has no address")])
 }
 
 /// Parses an address of a second listener; an empty text means that there is none.

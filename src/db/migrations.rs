@@ -222,6 +222,15 @@ pub const fn latest() -> u32 {
     ALL[ALL.len() - 1].0
 }
 
+/// Returns the names of all CHECK constraints that the migrations make.
+pub fn checks() -> impl Iterator<Item = &'static str> {
+    let words = ALL.iter().map(|(_, _, statement)| statement.split_whitespace().collect::<Vec<_>>());
+    words.flat_map(|words| {
+        let made = words.windows(3).filter(|words| words[0] == "CONSTRAINT" && words[2].starts_with("CHECK"));
+        made.map(|words| words[1]).collect::<Vec<_>>()
+    })
+}
+
 #[expect(clippy::disallowed_methods, reason = "there is no database to open a door to yet")]
 async fn create_database(options: &Opts) -> Result<(), mysql_async::Error> {
     let name = options.db_name().unwrap_or_default().replace('`', "``");

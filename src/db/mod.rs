@@ -9,6 +9,7 @@ pub mod due;
 pub mod error;
 mod guard;
 pub mod id_range;
+pub mod inspection;
 pub mod literal;
 pub mod lock_wait;
 pub mod lone;

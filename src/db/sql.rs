@@ -460,6 +460,12 @@ statements! {
         LIST = "list",
         FORGET = "forget",
     }
+    inspection {
+        LIST_VARIABLES = "list_variables",
+        LIST_GRANTS = "list_grants",
+        FIND_USER = "find_user",
+        FIND_TIME = "find_time",
+    }
     schema_migrations {
         CREATE = "create",
         INSERT = "insert",

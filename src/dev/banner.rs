@@ -65,7 +65,7 @@ impl Signer {
         match self {
             Self::Off => "off: every client can report payments".to_owned(),
             Self::StoredResult { key, alone: true } => {
-                format!("{}, made for this start; --webhook-secrets off requires none", secret(key))
+                format!("{}, made for this start; HOLDFAST_WEBHOOK_SECRETS=off requires none", secret(key))
             }
             Self::StoredResult { alone: false, .. } => {
                 "with the secrets that were given; the third line uses a key made for this start".to_owned()
@@ -147,6 +147,8 @@ pub struct Banner<'a> {
     pub event_id: i64,
     /// Its private server.
     pub database: &'a PrivateServer,
+    /// Whether the URL of another database was given.
+    pub ignored_url: bool,
     /// Where metrics go.
     pub statsd: Option<&'a str>,
     /// How its payment is signed.
@@ -161,7 +163,8 @@ pub struct Banner<'a> {
 
 impl fmt::Display for Banner<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, event_id, database, statsd, signer, operator, storefront, webhook_auth } = self;
+        let Self { address, event_id, database, ignored_url, statsd, signer, operator, storefront, webhook_auth } =
+            self;
         let base = format!("http://{address}");
         let (set, signature) = signer.sign();
         let token = |is_needed: bool| if is_needed { operator.header() } else { String::new() };
@@ -189,7 +192,7 @@ Holdfast is selling product 1, and the places and seats of event {event_id}.
   Operators {operator}
   Logs      JSON lines on standard error; the database's own in {log}
   Metrics   {metrics}
-  Database  {engine} at {url}
+  Database  {engine} at {url}{ignored}
   Stop      Ctrl-C; the data stays
 "#,
             signing = signer.describe(),
@@ -197,6 +200,7 @@ Holdfast is selling product 1, and the places and seats of event {event_id}.
             metrics = statsd.map_or("off".to_owned(), |server| format!("StatsD over UDP to {server}")),
             engine = database.engine(),
             url = database.url(DATABASE),
+            ignored = if *ignored_url { "; HOLDFAST_DATABASE_URL is ignored" } else { "" },
         )
     }
 }

@@ -12,7 +12,7 @@ use super::json::Json;
 /// The path of the route.
 pub(super) const PATH: &str = "/bench/echo";
 /// The variable that mounts the route, whatever its value.
-const VARIABLE: &str = "HOLDFAST_BENCH_ECHO";
+const VARIABLE: &str = "BENCH_ECHO";
 const LOCATION: &str = "/api/holds/00000000-0000-7000-8000-000000000000";
 const ANSWER: &str = r#"{"hold_id":"00000000-0000-7000-8000-000000000000","product_id":1,"qty":1,"unit_price_minor":4999,"currency":"EUR","status":"active","expires_at":"2026-01-01T00:00:00.000000Z","expires_in":120,"items":[{"product_id":1,"qty":1,"unit_price_minor":4999}]}"#;
 

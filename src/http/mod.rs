@@ -22,6 +22,7 @@ pub mod payments;
 pub mod problem;
 mod problem_lines;
 pub mod products;
+mod root;
 pub mod seat_maps;
 pub mod server;
 mod status;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 
 use poem::endpoint::{make, make_sync};
 use poem::http::{StatusCode, header};
-use poem::{Endpoint, EndpointExt as _, IntoResponse as _, Response, Route};
+use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, IntoResponse as _, Response, Route};
 use poem_openapi::OpenApiService;
 use serde_json::Value;
 
@@ -120,7 +121,7 @@ fn routes_with(app: &Arc<App>, hot: Option<hot::Handlers>) -> impl Endpoint<Outp
         .at("/openapi.json", poem::get(make_sync(move |request| document.respond(&request))))
         // browsers request it together with /docs
         .at("/favicon.ico", poem::get(no_icon))
-        .nest("/", service);
+        .nest("/", root::Root::before(service.into_endpoint()));
     server::gate::Gate::new(Arc::clone(app), hot, route, routes, parameters)
 }
 
@@ -132,7 +133,8 @@ pub fn open_metrics() -> impl Endpoint<Output = Response> {
 /// Maps the framework's patterns to routes: `/api/holds/{hold_id}` in the document has the pattern `/api/holds/:param0`.
 fn patterns(document: &Value) -> HashMap<String, server::gate::Route> {
     let paths = document["paths"].as_object().into_iter().flatten();
-    let own = ["/docs", "/openapi.json", "/favicon.ico"].map(|path| (path.to_owned(), "GET, HEAD, OPTIONS".to_owned()));
+    let own =
+        ["/", "/docs", "/openapi.json", "/favicon.ico"].map(|path| (path.to_owned(), "GET, HEAD, OPTIONS".to_owned()));
     paths
         .map(|(path, methods)| (path.clone(), allowed(methods)))
         .chain(own)

@@ -3,6 +3,7 @@
 //! Labels are words from closed sets (routes, transactions, error codes, reasons), never text from clients.
 
 mod metrics;
+mod muted;
 mod prometheus;
 mod row;
 mod statsd;
@@ -11,6 +12,7 @@ mod table;
 mod throttle;
 
 pub(crate) use self::metrics::*;
+pub use muted::muted_warnings;
 pub use prometheus::{forget_old, scrape, sum_up};
 pub use row::{Kind, Row, Unit};
 pub use statsd::{Flusher, StatsdStyle};

@@ -1,7 +1,7 @@
 //! Requests for the last units are served in their order of arrival; a request that does not fit may be passed by a smaller
 //! one. The results must equal those of requests that are served one by one.
 //!
-//! `HOLDFAST_ARRIVAL_SEED` repeats the choices of a run that failed.
+//! `TEST_ARRIVAL_SEED` repeats the choices of a run that failed.
 
 use std::sync::Arc;
 
@@ -96,9 +96,9 @@ async fn two_waves(
 
 #[tokio::test]
 async fn buyers_at_the_boundary_are_served_as_if_they_came_one_by_one() {
-    let chosen = std::env::var("HOLDFAST_ARRIVAL_SEED").ok();
+    let chosen = std::env::var("TEST_ARRIVAL_SEED").ok();
     let seed: u64 = chosen.map_or_else(rand::random, |text| text.parse().expect("the seed is a number"));
-    println!("HOLDFAST_ARRIVAL_SEED={seed}");
+    println!("TEST_ARRIVAL_SEED={seed}");
     let mut luck = StdRng::seed_from_u64(seed);
     let shop = Shop::open().await;
     let (app, proxy) = shop.app_through_proxy().await;

@@ -46,7 +46,7 @@ async fn dev(folder: &Folder) -> (Process, Client) {
 }
 
 /// Like [`dev`], with more settings.
-async fn dev_with(folder: &Folder, settings: &[(&str, &str)]) -> (Process, Client) {
+pub(crate) async fn dev_with(folder: &Folder, settings: &[(&str, &str)]) -> (Process, Client) {
     let mut process = Process::start_in(&folder.0, &["dev"], &[&DEV, settings].concat());
     let client = Client::new(process.address().await);
     assert!(eventually(async || process.out.text().contains("Ctrl-C")).await, "{}", process.out.text());

@@ -1,7 +1,7 @@
 //! `kill -9`, again and again, while orders and payments come in: nothing that was acknowledged is lost, nothing takes
 //! effect twice.
 //!
-//! `HOLDFAST_TEST_LONG=1` kills more often. `HOLDFAST_TEST_SEED` repeats the choices of a run that failed; the moment of each
+//! `TEST_LONG=1` kills more often. `TEST_SEED` repeats the choices of a run that failed; the moment of each
 //! kill still depends on the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -174,15 +174,15 @@ impl Buyer {
 }
 
 fn long() -> bool {
-    std::env::var("HOLDFAST_TEST_LONG").is_ok_and(|text| text == "1")
+    std::env::var("TEST_LONG").is_ok_and(|text| text == "1")
 }
 
 /// Lets buyers buy and pay while processes are killed in turn, and checks the database afterwards.
 async fn storm(mode: &'static str, places: usize, kills: usize) {
     let began = Instant::now();
-    let chosen = std::env::var("HOLDFAST_TEST_SEED").ok();
-    let seed = chosen.map_or_else(rand::random, |text| text.parse().expect("HOLDFAST_TEST_SEED is a number"));
-    println!("HOLDFAST_TEST_SEED={seed}");
+    let chosen = std::env::var("TEST_SEED").ok();
+    let seed = chosen.map_or_else(rand::random, |text| text.parse().expect("TEST_SEED is a number"));
+    println!("TEST_SEED={seed}");
     let mut luck = StdRng::seed_from_u64(seed);
     let shop = Shop::open().await;
     let mut products = Vec::new();

@@ -1,7 +1,7 @@
 //! Everything that can happen to an order, in every sequence. The result must be the one that the design demands: a reference
 //! takes the same steps in memory.
 //!
-//! `HOLDFAST_TEST_LONG=1` runs more sequences. `HOLDFAST_TEST_SEED` repeats the random choices of a failed run.
+//! `TEST_LONG=1` runs more sequences. `TEST_SEED` repeats the random choices of a failed run.
 
 mod reference;
 mod stage;
@@ -30,13 +30,13 @@ const STAGES: usize = 4;
 const CHUNK: usize = 100;
 
 fn long() -> bool {
-    std::env::var("HOLDFAST_TEST_LONG").is_ok_and(|text| text == "1")
+    std::env::var("TEST_LONG").is_ok_and(|text| text == "1")
 }
 
 fn seed() -> u64 {
-    let chosen = std::env::var("HOLDFAST_TEST_SEED").ok();
-    let seed = chosen.map_or_else(rand::random, |text| text.parse().expect("HOLDFAST_TEST_SEED is a number"));
-    println!("HOLDFAST_TEST_SEED={seed}");
+    let chosen = std::env::var("TEST_SEED").ok();
+    let seed = chosen.map_or_else(rand::random, |text| text.parse().expect("TEST_SEED is a number"));
+    println!("TEST_SEED={seed}");
     seed
 }
 

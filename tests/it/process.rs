@@ -55,12 +55,14 @@ async fn all_errors_in_a_configuration_are_reported_at_once_and_nothing_starts()
         ("HOLDFAST_WEBHOOK_AUTH", "none"),
         ("HOLDFAST_STATSD", "nowhere"),
         ("HOLDFAST_LOG", "holdfast=loud"),
+        ("HOLDFAST_ADMIN_TOKEN_FILE", "/nowhere/at/all"),
+        ("HOLDFAST_ADMIN_TOKENS", "S3CR3T"),
     ];
     let ended = Process::run(&["serve"], &wrong).await.expect(2);
     for (variable, _) in wrong {
         assert!(ended.err.contains(variable), "{variable} in {}", ended.err);
     }
-    for secret in ["secret@", "c2VjcmV0", "secret,"] {
+    for secret in ["secret@", "c2VjcmV0", "secret,", "S3CR3T"] {
         assert!(!ended.err.contains(secret), "{}", ended.err);
     }
     for command in ["serve", "migrate", "seed"] {
@@ -157,8 +159,9 @@ async fn a_port_that_is_in_use_is_named_in_the_error() {
     let shop = Shop::open().await;
     let taken = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
     let address = taken.local_addr().expect("an address").to_string();
-    let arguments = ["serve", "--listen", &address, "--webhook-secrets", "off", "--storefront", "open"];
-    let ended = Process::run(&arguments, &url(&shop)).await.expect(1);
+    let arguments = ["serve", "--listen", &address, "--storefront", "open"];
+    let settings = [&url(&shop)[..], &[("HOLDFAST_WEBHOOK_SECRETS", "off")]].concat();
+    let ended = Process::run(&arguments, &settings).await.expect(1);
     assert!(ended.err.contains(&address) && ended.err.contains("in use"), "{}", ended.err);
 }
 

@@ -1,6 +1,6 @@
 //! Random requests of all kinds at the same time: the invariants hold afterwards.
 //!
-//! `HOLDFAST_STORM_SEED` repeats the random choices of a failed run, but not how the requests interleave.
+//! `TEST_STORM_SEED` repeats the random choices of a failed run, but not how the requests interleave.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -41,8 +41,8 @@ struct Buyer {
 }
 
 fn seed() -> u64 {
-    let chosen = std::env::var("HOLDFAST_STORM_SEED").ok();
-    chosen.map_or_else(rand::random, |text| text.parse().expect("HOLDFAST_STORM_SEED is a number"))
+    let chosen = std::env::var("TEST_STORM_SEED").ok();
+    chosen.map_or_else(rand::random, |text| text.parse().expect("TEST_STORM_SEED is a number"))
 }
 
 impl Buyer {
@@ -209,7 +209,7 @@ impl Buyer {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_oversold_or_lost_by_random_requests_at_the_same_time() {
     let seed = seed();
-    println!("HOLDFAST_STORM_SEED={seed}");
+    println!("TEST_STORM_SEED={seed}");
     let shop = Arc::new(Shop::open().await);
     let mut products = Vec::new();
     for stock in STOCKS {

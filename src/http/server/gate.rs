@@ -244,7 +244,7 @@ impl<E: Endpoint> Gate<E> {
 
 /// Whether a path is served with an outdated schema too; `/readyz` reports such a schema itself.
 fn needs_no_schema(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/docs" | "/openapi.json" | "/favicon.ico" | METRICS)
+    matches!(path, "/" | "/healthz" | "/readyz" | "/docs" | "/openapi.json" | "/favicon.ico" | METRICS)
 }
 
 /// Headers that proxies read too. If one is repeated, a proxy may use another line than this service does, and see another

@@ -86,7 +86,7 @@ impl Charge {
 /// Returns the limit that is about a request. Health and the document have none, and a preflight is answered without work.
 fn kind(method: &Method, path: &str) -> Option<Kind> {
     match (method, path) {
-        (_, "/healthz" | "/readyz" | "/docs" | "/openapi.json" | "/favicon.ico") | (&Method::OPTIONS, _) => None,
+        (_, "/" | "/healthz" | "/readyz" | "/docs" | "/openapi.json" | "/favicon.ico") | (&Method::OPTIONS, _) => None,
         // of metrics, those that have no operator's token: otherwise tokens could be guessed here
         (_, path) if path.starts_with("/api/admin/") || path == METRICS => Some(Kind::Admin),
         // of a provider that is not in the list, too: its deliveries must not count as writes

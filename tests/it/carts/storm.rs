@@ -1,7 +1,7 @@
 //! Overlapping carts in random orders, with holds of single products beside them, on two instances: progress, no unit lost, and
 //! next to no deadlock.
 //!
-//! `HOLDFAST_STORM_SEED` repeats the random choices of a failed run, but not how the requests interleave.
+//! `TEST_STORM_SEED` repeats the random choices of a failed run, but not how the requests interleave.
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -46,9 +46,9 @@ async fn buy(client: Client, products: [i64; 10], seed: u64) -> usize {
 
 #[tokio::test]
 async fn overlapping_carts_in_random_orders_make_progress_and_balance() {
-    let seed = std::env::var("HOLDFAST_STORM_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = std::env::var("TEST_STORM_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or_else(rand::random);
-    println!("HOLDFAST_STORM_SEED={seed}");
+    println!("TEST_STORM_SEED={seed}");
     let (shop, statsd) = (Shop::open().await, StatsD::start().await);
     let mut products: [i64; 10] = products(&shop, 10_000).await;
     // half of them are short

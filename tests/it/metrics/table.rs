@@ -1,6 +1,6 @@
 //! The table of all metrics, the code that records them, and the document that is printed from it.
 //!
-//! `HOLDFAST_TEST_WRITE=1` writes the document.
+//! `TEST_WRITE=1` writes the document.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -41,11 +41,11 @@ fn the_document_of_metrics_equals_the_table_in_the_code() {
     let rows: String = METRICS.iter().map(line).collect();
     let head = "| StatsD, after `holdfast.` | Prometheus | type | unit | labels | meaning |\n| --- | --- | --- | --- | --- | --- |\n";
     let wanted = format!("{before}{BEGIN}\n{head}{rows}\n{END}{after}");
-    if std::env::var_os("HOLDFAST_TEST_WRITE").is_some() {
+    if std::env::var_os("TEST_WRITE").is_some() {
         std::fs::write(&path, &wanted).expect("the file can be written");
     }
     let found = std::fs::read_to_string(&path).expect("a file");
-    assert_eq!(found, wanted, "run this test with HOLDFAST_TEST_WRITE=1 and look at the difference");
+    assert_eq!(found, wanted, "run this test with TEST_WRITE=1 and look at the difference");
 }
 
 #[test]
