@@ -47,6 +47,10 @@ pub struct App {
     pub pays_orders: bool,
     /// How long an attempt to push may take.
     pub push_time: Duration,
+    /// Products whose units on sale are a metric, at most.
+    pub stock_metrics: usize,
+    /// When it was started.
+    pub started: Instant,
     work: TaskTracker,
     draining: CancellationToken,
 }
@@ -81,6 +85,8 @@ impl App {
             push_private: config.push_private,
             pays_orders: config.pays_orders,
             push_time: config.push_time,
+            stock_metrics: config.stock_metrics,
+            started: Instant::now(),
             work: TaskTracker::new(),
             draining: CancellationToken::new(),
         }

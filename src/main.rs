@@ -19,7 +19,7 @@ use holdfast::db::error::explain;
 use holdfast::db::lock_wait::{self, MigrateError, Patience};
 use holdfast::db::{Database, migrations};
 use holdfast::dev::{Banner, DATABASE, DevOperator, PrivateServer, Signer};
-use holdfast::serve::{Service, asked_to_stop, listen};
+use holdfast::serve::{Service, StartError, asked_to_stop, listen};
 use holdfast::telemetry::{Flusher, StderrGuard};
 use holdfast::{checkout, http, telemetry};
 use mysql_async::Opts;
@@ -195,7 +195,11 @@ fn listen_on(config: &Config) -> Result<TcpListener, Failed> {
 }
 
 async fn start_service(listener: TcpListener, config: Config) -> Result<Service, Failed> {
-    Service::start_on(listener, config).await.map_err(|error| failed("the service cannot start")(&error))
+    let metrics = config.metrics_listen.map_or(String::new(), |address| address.to_string());
+    Service::start_on(listener, config).await.map_err(|error| match error {
+        StartError::Service(error) => failed("the service cannot start")(&error),
+        StartError::Metrics(error) => failed(&format!("cannot listen on {metrics} for metrics"))(&error),
+    })
 }
 
 async fn run_migrate(options: &Migrate, problems: Problems) -> Result<(), Failed> {
@@ -355,7 +359,7 @@ fn start_telemetry(config: &Config) -> Result<Option<Flusher>, Failed> {
     if let Some(muted) = telemetry::muted_warnings(&config.log) {
         complain(format_args!("HOLDFAST_LOG=`{}` mutes warnings of {muted}: allow `warn` there", config.log));
     }
-    Ok(config.statsd.as_deref().map(telemetry::start_metrics))
+    Ok(telemetry::start_metrics(config.statsd.as_deref(), config.statsd_style))
 }
 
 fn flush(flusher: Option<Flusher>) {

@@ -25,8 +25,26 @@ const BACKLOG: u32 = 8192;
 /// the runtime's own files, connections outside the pool.
 const RESERVED_FILES: usize = 64;
 
+/// How long a scrape may take to finish when the service stops.
+const METRICS_DRAIN: Duration = Duration::from_secs(1);
+
 /// How long the start waits for the check of the schema, and for the clients; the database may be unavailable.
 const SCHEMA_CHECK_LIMIT: Duration = Duration::from_millis(500);
+
+/// The limits of readers of metrics without a token: a few servers, and their operators.
+const METRICS_LIMITS: Limits =
+    Limits { connections: 16, streams: 64, idle: Duration::from_secs(75), request: Duration::from_secs(10) };
+
+/// The address on which a service cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// That of the service.
+    #[error(transparent)]
+    Service(io::Error),
+    /// That of the metrics.
+    #[error(transparent)]
+    Metrics(io::Error),
+}
 
 /// A running instance.
 pub struct Service {
@@ -34,6 +52,7 @@ pub struct Service {
     address: SocketAddr,
     config: Config,
     server: JoinHandle<io::Result<()>>,
+    metrics: Option<JoinHandle<io::Result<()>>>,
     workers: TaskTracker,
     stop_server: CancellationToken,
     stop_workers: CancellationToken,
@@ -43,33 +62,36 @@ impl Service {
     /// Listens, and starts the workers. The database may be unavailable: `/readyz` reports that until it is not.
     ///
     /// # Errors
-    /// When it cannot listen on the address.
-    pub async fn start(config: Config) -> io::Result<Self> {
-        let listener = listen(config.listen)?;
+    /// When it cannot listen on an address.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let listener = listen(config.listen).map_err(StartError::Service)?;
         Self::start_on(listener, config).await
     }
 
     /// Does the same on this listener. Clients that connected before are served now.
     ///
     /// # Errors
-    /// When the listener has no address.
-    pub async fn start_on(listener: TcpListener, config: Config) -> io::Result<Self> {
+    /// When the listener has no address, or it cannot listen on that of the metrics.
+    pub async fn start_on(listener: TcpListener, config: Config) -> Result<Self, StartError> {
         let app = Arc::new(App::new(&config));
-        let address = listener.local_addr()?;
+        let address = listener.local_addr().map_err(StartError::Service)?;
+        let metrics = config.metrics_listen.map(listen).transpose().map_err(StartError::Metrics)?;
         let _ = timeout(SCHEMA_CHECK_LIMIT, app.checkout.look_at_schema()).await;
         let _ = timeout(SCHEMA_CHECK_LIMIT, app.checkout.read_clients()).await;
         let stop_server = CancellationToken::new();
         let drain = Duration::from_secs(config.drain_seconds);
-        let limits = limits(config.pool_size);
+        let metrics_files = metrics.as_ref().map_or(0, |_| METRICS_LIMITS.connections + 1);
+        let limits = limits(config.pool_size + metrics_files);
         let server =
             tokio::spawn(http::server::serve(listener, http::routes(&app), stop_server.clone(), drain, limits));
+        let metrics = metrics.map(|listener| serve_metrics(listener, stop_server.clone()));
         let (workers, stop_workers) = (TaskTracker::new(), CancellationToken::new());
         workers::start(&app, &workers, &stop_workers);
         if config.webhook_secrets.is_none() && config.webhook_auth == WebhookAuth::Signature {
             warn!("every client can report payments: HOLDFAST_WEBHOOK_SECRETS is off");
         }
         info!(%address, "serving");
-        Ok(Self { app, address, config, server, workers, stop_server, stop_workers })
+        Ok(Self { app, address, config, server, metrics, workers, stop_server, stop_workers })
     }
 
     /// Returns the address on which it listens.
@@ -93,6 +115,9 @@ impl Service {
         self.workers.close();
         let deadline = Instant::now() + Duration::from_secs(self.config.drain_seconds + 1);
         until(deadline, "requests were cut off", self.server).await;
+        if let Some(metrics) = self.metrics {
+            until(deadline, "a scrape was cut off", metrics).await;
+        }
         until(deadline, "work was left undone", self.app.finish_work()).await;
         until(deadline, "a worker did not finish its step", self.workers.wait()).await;
         self.app.checkout.close().await;
@@ -100,9 +125,17 @@ impl Service {
     }
 }
 
+/// Serves metrics without a token.
+fn serve_metrics(listener: TcpListener, stop: CancellationToken) -> JoinHandle<io::Result<()>> {
+    if let Ok(address) = listener.local_addr() {
+        info!(%address, "serving metrics");
+    }
+    tokio::spawn(http::server::serve(listener, http::open_metrics(), stop, METRICS_DRAIN, METRICS_LIMITS))
+}
+
 /// Returns the limits of clients. Every connection is an open file: without a bound, the connections of clients would leave
-/// no files for the database.
-fn limits(pool_size: usize) -> Limits {
+/// no files for the database. `other_files`: those of the pool, and of readers of metrics.
+fn limits(other_files: usize) -> Limits {
     let wanted = Limits::default();
     let open_files = match rlimit::increase_nofile_limit(u64::MAX).or_else(|_| rlimit::Resource::NOFILE.get_soft()) {
         Ok(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
@@ -111,7 +144,7 @@ fn limits(pool_size: usize) -> Limits {
             return wanted;
         }
     };
-    let connections = open_files.saturating_sub(pool_size + RESERVED_FILES).clamp(1, wanted.connections);
+    let connections = open_files.saturating_sub(other_files + RESERVED_FILES).clamp(1, wanted.connections);
     match connections == wanted.connections {
         true => info!(open_files, connections, "clients may open this many connections"),
         false => warn!(

@@ -32,7 +32,7 @@ impl Work for Fragile {
 
 #[tokio::test]
 async fn a_batch_that_panics_tells_its_clients_and_the_lane_continues() {
-    let lanes = Lanes::new(Fragile, LIMITS);
+    let lanes = Lanes::new("test", Fragile, LIMITS);
     let deadline = Instant::now() + Duration::from_secs(60);
     assert_eq!(lanes.ask((), true, deadline).await, Err(Unanswered::Dropped));
     assert_eq!(lanes.ask((), false, deadline).await, Ok(()), "the next job is answered");
@@ -121,7 +121,7 @@ impl Spoiled {
     fn lanes(limits: Limits) -> (Lanes<Self>, Attempts, Arc<Semaphore>) {
         let (attempts, gate) = (Attempts::default(), Arc::new(Semaphore::new(0)));
         let work = Self { attempts: Arc::clone(&attempts), gate: Arc::clone(&gate) };
-        (Lanes::new(work, limits), attempts, gate)
+        (Lanes::new("test", work, limits), attempts, gate)
     }
 }
 

@@ -1,5 +1,7 @@
 //! A job: a request in a lane, its deadline, and where its response goes.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::Span;
@@ -23,6 +25,8 @@ pub struct Job<Q, A> {
     /// What the client asks for.
     pub request: Q,
     deadline: Instant,
+    /// When it was queued, until its first batch starts.
+    queued: Option<Instant>,
     /// The client's request, for the log.
     span: Span,
     reply: oneshot::Sender<Result<A, Unanswered>>,
@@ -35,7 +39,7 @@ impl<Q, A> Job<Q, A> {
     /// Creates a job in the present span.
     pub(super) fn new(request: Q, deadline: Instant) -> (Self, Answered<A>) {
         let (reply, answered) = oneshot::channel();
-        (Self { request, deadline, span: Span::current(), reply }, answered)
+        (Self { request, deadline, queued: Some(Instant::now()), span: Span::current(), reply }, answered)
     }
 
     /// Sends the response. The client may have disconnected: then nothing receives it.
@@ -46,6 +50,11 @@ impl<Q, A> Job<Q, A> {
     /// Returns until when the client waits. All clients wait equally long, so this tells which one came first.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// Returns how long it has waited for its first batch, which starts now; `None` for a further one.
+    pub(super) fn start(&mut self, now: Instant) -> Option<Duration> {
+        self.queued.take().map(|queued| now.saturating_duration_since(queued))
     }
 
     pub(super) fn fail(self, why: Unanswered) {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 use tokio::task::{self, JoinError, JoinSet};
@@ -11,6 +12,7 @@ use tracing::{Instrument as _, error, info_span};
 use super::job::{Job, Unanswered, wanted};
 use super::shared::Shared;
 use super::work::{Attempt, JobOf, Limits, Turn, Work};
+use crate::telemetry;
 
 /// How often a single job is tried.
 const TRIES: u32 = 3;
@@ -90,12 +92,19 @@ impl Next {
 }
 
 /// Runs one lane until it has been idle for a moment, or its queue is closed and all jobs are finished.
-pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queue: mpsc::Receiver<JobOf<W>>) {
+///
+/// `taken`: how many jobs it has taken from its queue and not started.
+pub(super) async fn drive<W: Work>(
+    shared: Arc<Shared<W>>,
+    key: W::Key,
+    mut queue: mpsc::Receiver<JobOf<W>>,
+    taken: Arc<AtomicUsize>,
+) {
     let cap = shared.limits.batch;
     let linger = shared.limits.linger;
     let mut lane = Lane::new(shared, key);
     let mut open = true;
-    let mut taken = Vec::new();
+    let mut arrived = Vec::new();
     let timer = sleep_until(Instant::now());
     tokio::pin!(timer);
     while open || !lane.is_idle() {
@@ -106,6 +115,7 @@ pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queu
         }
         let next = lane.start_batches();
         lane.start_singles();
+        taken.store(lane.waiting.len() + lane.singles.len(), Ordering::Relaxed);
         let until = next.until();
         if let Some(until) = until
             && timer.deadline() != until
@@ -116,9 +126,9 @@ pub(super) async fn drive<W: Work>(shared: Arc<Shared<W>>, key: W::Key, mut queu
         tokio::select! {
             Some(returned) = lane.under_way.join_next_with_id() => lane.take_back(returned),
             Some(ended) = lane.singles_under_way.join_next() => lane.report_panic(ended),
-            count = queue.recv_many(&mut taken, room), if open && room > 0 && !next.rests() => {
+            count = queue.recv_many(&mut arrived, room), if open && room > 0 && !next.rests() => {
                 open = count > 0;
-                taken.drain(..).for_each(|job| lane.take_in(job));
+                arrived.drain(..).for_each(|job| lane.take_in(job));
             }
             () = &mut timer, if until.is_some() => {}
             () = sleep(linger), if lane.is_idle() => {
@@ -210,7 +220,7 @@ impl<W: Work> Lane<W> {
             if !may_overlap(weight) {
                 return Next::Rests { until: None };
             }
-            let jobs: Vec<_> = self.waiting.drain(..count).collect();
+            let mut jobs: Vec<_> = self.waiting.drain(..count).collect();
             self.waiting_bytes -= jobs.iter().map(|job| self.shared.work.bytes(&job.request)).sum::<usize>();
             let span = match jobs.as_slice() {
                 [single] => single.span(),
@@ -218,6 +228,7 @@ impl<W: Work> Lane<W> {
             };
             let (shared, key, supply) = (Arc::clone(&self.shared), self.key, self.supply);
             let (number, left) = (self.last.number + 1, Instant::now());
+            telemetry::batch_starts(self.shared.kind, jobs.len(), jobs.iter_mut().filter_map(|job| job.start(left)));
             self.last = Last { number, size: jobs.len(), left };
             let run = run(shared, key, jobs, supply);
             let task = self.under_way.spawn(run.instrument(span));

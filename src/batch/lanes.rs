@@ -8,8 +8,9 @@ use tokio_util::task::TaskTracker;
 
 use super::job::{Job, Unanswered};
 use super::lane;
-use super::shared::Shared;
+use super::shared::{Queue, Shared};
 use super::work::{JobOf, Limits, Work};
+use crate::telemetry;
 
 /// All lanes of one kind of work.
 pub struct Lanes<W: Work> {
@@ -17,10 +18,10 @@ pub struct Lanes<W: Work> {
 }
 
 impl<W: Work> Lanes<W> {
-    /// Starts without lanes.
-    pub fn new(work: W, limits: Limits) -> Self {
+    /// Starts without lanes. `kind` is their name in metrics.
+    pub fn new(kind: &'static str, work: W, limits: Limits) -> Self {
         let (lanes, tasks) = (Mutex::default(), TaskTracker::new());
-        Self { shared: Arc::new(Shared { work, limits, lanes, tasks }) }
+        Self { shared: Arc::new(Shared { kind, work, limits, lanes, tasks }) }
     }
 
     /// Queues a request in its lane and waits for the response, until `deadline`. A caller that stops waiting needs to do
@@ -42,7 +43,7 @@ impl<W: Work> Lanes<W> {
         let mut lanes = self.shared.lanes();
         let job = match lanes.get(&key) {
             None => job,
-            Some(lane) => match lane.try_send(job) {
+            Some(lane) => match lane.jobs.try_send(job) {
                 Ok(()) => return Ok(()),
                 Err(TrySendError::Full(_)) => return Err(Unanswered::Full),
                 // the lane's task panicked, so the lane ended without leaving the list
@@ -51,14 +52,25 @@ impl<W: Work> Lanes<W> {
         };
         let (sender, queue) = mpsc::channel(self.shared.limits.queue);
         let accepted = sender.try_send(job);
-        lanes.insert(key, sender);
-        self.shared.tasks.spawn(lane::drive(Arc::clone(&self.shared), key, queue));
+        let taken = Arc::default();
+        lanes.insert(key, Queue { jobs: sender, taken: Arc::clone(&taken) });
+        self.shared.tasks.spawn(lane::drive(Arc::clone(&self.shared), key, queue, taken));
         accepted.map_err(|_| Unanswered::Full)
     }
 
     /// Returns the number of lanes.
     pub fn count(&self) -> usize {
         self.shared.lanes().len()
+    }
+
+    /// Returns how many jobs wait in all lanes.
+    pub fn depth(&self) -> usize {
+        self.shared.lanes().values().map(Queue::depth).sum()
+    }
+
+    /// Reports how many jobs wait in all lanes.
+    pub fn report_depth(&self) {
+        telemetry::jobs_wait(self.shared.kind, self.depth());
     }
 
     /// Lets every lane finish its jobs and end.

@@ -1,7 +1,8 @@
 //! What the lanes of one kind of work share.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -9,10 +10,23 @@ use tokio_util::task::TaskTracker;
 use super::work::{JobOf, Limits, Work};
 
 /// The sending end of a lane.
-pub(super) type Queue<W> = mpsc::Sender<JobOf<W>>;
+pub(super) struct Queue<W: Work> {
+    pub(super) jobs: mpsc::Sender<JobOf<W>>,
+    /// How many jobs the lane has taken from it, and not started.
+    pub(super) taken: Arc<AtomicUsize>,
+}
+
+impl<W: Work> Queue<W> {
+    /// Returns how many jobs wait.
+    pub(super) fn depth(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity() + self.taken.load(Ordering::Relaxed)
+    }
+}
 
 /// The work, its limits, and its lanes.
 pub(super) struct Shared<W: Work> {
+    /// A word for metrics.
+    pub(super) kind: &'static str,
     pub(super) work: W,
     pub(super) limits: Limits,
     pub(super) lanes: Mutex<HashMap<W::Key, Queue<W>>>,

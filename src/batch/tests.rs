@@ -104,7 +104,7 @@ impl Bench {
         let (tell, started) = mpsc::unbounded_channel();
         let gate = Arc::new(Semaphore::new(0));
         let work = Watched { started: tell, gate: Arc::clone(&gate), again_once: AtomicUsize::new(again) };
-        Self { lanes: Lanes::new(work, limits), started, gate, waiting: Vec::new() }
+        Self { lanes: Lanes::new("test", work, limits), started, gate, waiting: Vec::new() }
     }
 
     pub(super) fn submit(&self, key: i64, number: i64) -> Result<Answered<usize>, Unanswered> {
@@ -290,5 +290,21 @@ async fn finishing_answers_every_accepted_job() {
     assert_eq!(bench.lanes.count(), 0);
     for mut answered in waiting {
         answered.try_recv().expect("answered before it finished").expect("a response");
+    }
+}
+
+#[tokio::test]
+async fn the_depth_of_a_queue_counts_the_jobs_that_are_in_no_batch() {
+    let bench = Bench::new(LIMITS, 0);
+    let depth = || bench.lanes.depth();
+    assert_eq!(depth(), 0);
+    let _running = bench.submit(1, STUCK).expect("there is room");
+    while depth() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let _waiting: Vec<_> = (1..=3).map(|number| bench.submit(1, number).expect("there is room")).collect();
+    let _other = bench.submit(2, 1).expect("there is room");
+    while depth() != 3 {
+        tokio::task::yield_now().await;
     }
 }

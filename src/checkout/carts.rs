@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::error::Error;
+use super::holds::NewHold;
 use super::holds::answers::Taken;
 use super::holds::carts::CartRequest;
-use super::holds::{NewHold, record};
 use super::patience::{ask, deadline};
 use super::state::Checkout;
 use crate::db::tables::idempotency_keys::IdempotentRequest;
@@ -156,7 +156,7 @@ impl Checkout {
     /// [`Refusal::HoldNotFound`], [`Refusal::HoldUsed`], [`Refusal::HoldExpired`] or [`Refusal::HoldReleased`] when the other
     /// hold cannot be replaced; [`Refusal::IdempotencyKeyReuse`]; [`Error::Overloaded`] when too many carts wait.
     pub async fn create_cart(&self, new: NewCart) -> Result<Taken, Error> {
-        record(self.queue_for_cart(new).await)
+        self.record_hold(self.queue_for_cart(new).await)
     }
 
     async fn queue_for_cart(&self, new: NewCart) -> Result<Taken, Error> {

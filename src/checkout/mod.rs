@@ -5,6 +5,7 @@
 //! id.
 
 pub mod audit;
+mod busiest;
 pub mod buyers;
 pub mod carts;
 pub mod clients;
@@ -13,6 +14,7 @@ pub mod endpoints;
 pub mod error;
 pub mod extension;
 pub mod feed;
+pub mod figures;
 mod hold_events;
 pub mod holds;
 mod horizon;

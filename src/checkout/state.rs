@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::NaiveDateTime;
 use tokio::sync::Notify;
 
+use super::busiest::Busiest;
 use super::clients::registry::Registry;
 use super::feed::progress::FeedState;
 use super::holds::batch::HoldWork;
@@ -76,6 +77,7 @@ pub struct Checkout {
     /// Held by the running audit.
     pub(crate) auditing: tokio::sync::Mutex<()>,
     pub(crate) readiness: Readiness,
+    pub(crate) busiest: Busiest,
 }
 
 /// Limits for holds and reads. A packet of a batch stays well below 1 MB, the smallest `max_allowed_packet` that a server is
@@ -123,13 +125,17 @@ impl Checkout {
             products: Arc::clone(&known_products),
             recent: Arc::clone(&recent_holds),
         };
-        let holds = Lanes::new(hold_work, LIMITS);
+        let holds = Lanes::new("holds", hold_work, LIMITS);
         let cart_work = || cart_work(&policy, batches.clone(), &supplies, &known_products);
-        let (carts, seats) = (Lanes::new(cart_work(), CART_LIMITS), Lanes::new(cart_work(), SEAT_LIMITS));
-        let product_reads =
-            Lanes::new(ProductReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
-        let page_reads = Lanes::new(PageReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
-        let event_reads = Lanes::new(EventReads { database: batches.clone() }, LIMITS);
+        let (carts, seats) =
+            (Lanes::new("carts", cart_work(), CART_LIMITS), Lanes::new("seats", cart_work(), SEAT_LIMITS));
+        let product_reads = Lanes::new(
+            "product_reads",
+            ProductReads { database: batches.clone(), supplies: Arc::clone(&supplies) },
+            LIMITS,
+        );
+        let page_reads =
+            Lanes::new("page_reads", PageReads { database: batches.clone(), supplies: Arc::clone(&supplies) }, LIMITS);
         let order_work = OrderWork {
             database: batches.clone(),
             ttl_seconds: policy.order_ttl_seconds,
@@ -139,7 +145,8 @@ impl Checkout {
             supplies: Arc::clone(&supplies),
         };
         let event_work = EventWork::new(batches.clone(), recent_orders);
-        let (orders, events) = (Lanes::new(order_work, ORDER_LIMITS), Lanes::new(event_work, EVENT_LIMITS));
+        let (orders, events) =
+            (Lanes::new("orders", order_work, ORDER_LIMITS), Lanes::new("payment_events", event_work, EVENT_LIMITS));
         Self {
             readiness: Readiness::new(database.share(Share::Checks)),
             background: database.share(Share::Workers),
@@ -155,11 +162,11 @@ impl Checkout {
             seats,
             product_reads,
             page_reads,
-            event_reads,
-            map_reads: Lanes::new(MapReads { database: batches.clone() }, LIMITS),
+            event_reads: Lanes::new("event_reads", EventReads { database: batches.clone() }, LIMITS),
+            map_reads: Lanes::new("map_reads", MapReads { database: batches.clone() }, LIMITS),
             orders,
             events,
-            redemptions: Lanes::new(RedeemWork { database: batches }, REDEEM_LIMITS),
+            redemptions: Lanes::new("redemptions", RedeemWork { database: batches }, REDEEM_LIMITS),
             event_queued: Notify::new(),
             feed: FeedState::default(),
             unmatched_swept: AtomicI64::default(),
@@ -172,6 +179,7 @@ impl Checkout {
             keys_forgotten: tokio::sync::Mutex::new(Place::first().at),
             paces: Paces::default(),
             auditing: tokio::sync::Mutex::default(),
+            busiest: Busiest::default(),
         }
     }
 
@@ -193,6 +201,20 @@ impl Checkout {
     pub async fn close(&self) {
         self.database.close().await;
         self.clients.close().await;
+    }
+
+    /// Reports how many jobs wait in lanes, by kind.
+    pub fn report_lanes(&self) {
+        self.holds.report_depth();
+        self.carts.report_depth();
+        self.seats.report_depth();
+        self.product_reads.report_depth();
+        self.page_reads.report_depth();
+        self.event_reads.report_depth();
+        self.map_reads.report_depth();
+        self.orders.report_depth();
+        self.events.report_depth();
+        self.redemptions.report_depth();
     }
 
     /// Returns the number of lanes of all kinds. A lane that is idle is removed.

@@ -93,6 +93,7 @@ pub(crate) async fn pay(tx: &mut Tx<'_>, order: &Order, event_id: i64) -> Result
     let paid = step(order.id, order.status, OrderStatus::Paid, Reason::PaymentSucceeded);
     order_events::insert_for_payment(tx, paid, event_id).await?;
     let paid = FeedItem::of_order(FeedType::OrderPaid, order.client_id, order.id, OrderStatus::Paid);
+    let paid = paid.with_sold(order.hold_id);
     tx.tell([paid.by_payment(event_id)]);
     match order.status {
         OrderStatus::Cancelled => {

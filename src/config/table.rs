@@ -16,6 +16,7 @@ use crate::domain::signature::Secrets;
 use crate::domain::{AdminToken, Named as _, Origins, PushPrivate, StorefrontMode, WebhookAuth};
 use crate::push::TIME;
 use crate::rate::TrustedProxies;
+use crate::telemetry::StatsdStyle;
 
 const NO_DATABASE: &str = "it is not set: mysql://user:password@host:port/database";
 /// The problem of missing secrets, with a way to create one.
@@ -177,6 +178,15 @@ settings! {
         /// Where metrics go, host:port, or `off`
         HOLDFAST_STATSD statsd: Option<String> =
             Setting::optional("SERVER", values::OFF).in_dev("127.0.0.1:8125") => values::statsd;
+        /// How labels are sent to StatsD: `plain` (their values in the names), `dogstatsd` (tags behind `#`) or
+        /// `graphite` (tags behind `;`)
+        HOLDFAST_STATSD_STYLE statsd_style: StatsdStyle = Setting::optional("STYLE", "plain") => values::statsd_style;
+        /// Address and port where `GET /metrics` needs no token, for a private network; not set: only operators may read it, on the
+        /// port of the service
+        HOLDFAST_METRICS_LISTEN metrics_listen: Option<SocketAddr> =
+            Setting::optional("ADDRESS", "") => values::optional_address;
+        /// Products whose units on sale are a metric, those with most holds in the last minutes
+        HOLDFAST_STOCK_METRICS stock_metrics: usize = Setting::number("PRODUCTS", "20", 0, 1000) => values::number;
         /// Log filter, as in tracing-subscriber's EnvFilter; `info,holdfast::http=debug` shows every request
         HOLDFAST_LOG log: String =
             Setting::optional("FILTER", "info").in_dev("info,poem=warn,holdfast::http=debug") => values::log_filter;

@@ -76,6 +76,9 @@ fn all_problems_are_reported_together_with_their_variables() {
         cors_origins: Some("https://shop.example/, *".into()),
         push_private: Some("yes".into()),
         statsd: Some("nowhere".into()),
+        statsd_style: Some("statsd".into()),
+        metrics_listen: Some("9090".into()),
+        stock_metrics: Some("1001".into()),
         log: Some("holdfast=loud".into()),
         ..Settings::default()
     };
@@ -104,7 +107,10 @@ fn all_problems_are_reported_together_with_their_variables() {
         "HOLDFAST_CORS_ORIGINS: `https://shop.example/`",
         "HOLDFAST_CORS_ORIGINS: `*`",
         "HOLDFAST_PUSH_PRIVATE: it must be one of `off`, `on`",
-        "HOLDFAST_STATSD",
+        "HOLDFAST_STATSD: `nowhere`",
+        "HOLDFAST_METRICS_LISTEN: `9090`",
+        "HOLDFAST_STOCK_METRICS: `1001`",
+        "HOLDFAST_STATSD_STYLE: it must be one of `plain`, `dogstatsd`, `graphite`",
         "HOLDFAST_LOG",
     ] {
         assert!(problems.contains(variable), "{variable} in {problems}");

@@ -10,7 +10,7 @@ use crate::db::pool;
 use crate::domain::signature::{BadSecrets, Secrets};
 use crate::domain::{AdminToken, FeedHolds, Named, Origins, PushPrivate, StorefrontMode, WebhookAuth, WebhookMode};
 use crate::rate::TrustedProxies;
-use crate::telemetry;
+use crate::telemetry::{self, StatsdStyle};
 
 /// The value that switches a feature off.
 pub const OFF: &str = "off";
@@ -35,6 +35,11 @@ pub(super) fn address(_: &Setting, text: &str) -> Parsed<SocketAddr> {
     let addresses: Vec<SocketAddr> = resolved.collect();
     let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied();
     first.ok_or_else(|| vec![format!("`{text}` has no address")])
+}
+
+/// Parses an address of a second listener; an empty text means that there is none.
+pub(super) fn optional_address(setting: &Setting, text: &str) -> Parsed<Option<SocketAddr>> {
+    if text.is_empty() { Ok(None) } else { address(setting, text).map(Some) }
 }
 
 /// Parses a number within the range of the setting, which fits into its type.
@@ -122,6 +127,10 @@ pub(super) fn statsd(_: &Setting, server: &str) -> Parsed<Option<String>> {
         server if is_host_and_port(server) => Ok(Some(server.to_owned())),
         server => Err(vec![format!("`{server}` is not host:port")]),
     }
+}
+
+pub(super) fn statsd_style(_: &Setting, text: &str) -> Parsed<StatsdStyle> {
+    word(text)
 }
 
 fn is_host_and_port(server: &str) -> bool {

@@ -14,6 +14,7 @@ use super::error::{Class, Error, Failure, classify, explain, label};
 use super::lost_connection::ConnectionId;
 use super::pool::{GOODBYE, Lease, Pool};
 use super::share::Share;
+use super::sold::Sold;
 use super::touched::Touched;
 use super::trouble::Troubles;
 use super::tx::{Body, Mode, Tx};
@@ -34,6 +35,8 @@ pub(super) struct Access {
     pub(super) told: Arc<Notify>,
     /// Products that transactions have touched.
     pub(super) touched: Arc<Touched>,
+    /// Holds whose orders transactions have marked paid.
+    pub(super) sold: Sold,
     /// Whether the feed is told of holds.
     pub(super) tells_holds: bool,
 }
@@ -103,6 +106,7 @@ impl Access {
                 lost_connections.remove(0);
                 if tx.has_told {
                     self.told.notify_one();
+                    self.sold.add(tx.told.report());
                 }
                 match tx.is_spent {
                     true => tx.conn.disconnect().await,

@@ -17,6 +17,7 @@ use super::lone::Lone;
 use super::lost_connection::{ConnectionId, LostConnections};
 use super::pool::Pool;
 use super::share::Share;
+use super::sold::Sold;
 use super::tx::{Body, Mode};
 use crate::telemetry::{self, Throttle};
 
@@ -47,9 +48,10 @@ impl Database {
         let pool = Pool::new(options, size);
         let breaker = Breaker::new(pool.clone());
         let lost_connections = LostConnections::new(pool.clone(), breaker.clone());
-        let (troubles, given_up, clock, told, touched) = Default::default();
+        let (troubles, given_up, clock, told, touched, sold) = Default::default();
         let tells_holds = false;
-        let access = Access { pool, share: Share::Requests, breaker, troubles, clock, told, touched, tells_holds };
+        let share = Share::Requests;
+        let access = Access { pool, share, breaker, troubles, clock, told, touched, sold, tells_holds };
         Self { access, lost_connections, given_up }
     }
 
@@ -100,6 +102,11 @@ impl Database {
     /// Puts products back among those that were touched.
     pub fn touch(&self, product_ids: impl IntoIterator<Item = i64>) {
         self.access.touched.add(product_ids);
+    }
+
+    /// Returns the holds whose orders were paid by transactions of this instance.
+    pub fn sold(&self) -> &Sold {
+        &self.access.sold
     }
 
     /// Returns the database's clock, as this instance knows it.

@@ -19,6 +19,7 @@ pub mod packets;
 pub mod pool;
 mod server;
 pub mod share;
+pub mod sold;
 pub mod sql;
 pub mod tables;
 mod told;

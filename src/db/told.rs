@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use super::literal::{Literal, rows};
 use super::sql;
-use crate::domain::{Audience, FeedItem, mint_id};
+use crate::domain::{Audience, FeedItem, FeedType, Named as _, mint_id};
+use crate::telemetry;
 
 /// The most events of one row: a page reads whole rows.
 pub(super) const ITEMS: usize = 100;
+
+/// The reason of a transition that has no other one than its payment.
+const NO_REASON: &str = "none";
 
 /// Events that a transaction tells, in their order.
 #[derive(Debug, Default)]
@@ -17,6 +23,22 @@ impl Told {
     /// Adds events.
     pub(super) fn extend(&mut self, items: impl IntoIterator<Item = FeedItem>) {
         self.0.extend(items);
+    }
+
+    /// Reports the transitions of orders and the redeemed tickets among them, which are committed now. Returns the holds whose units were sold.
+    pub(super) fn report(&self) -> Vec<Uuid> {
+        let mut counts: BTreeMap<(&'static str, Option<&'static str>), u64> = BTreeMap::new();
+        for item in &self.0 {
+            *counts.entry(item.kind()).or_default() += 1;
+        }
+        for ((kind, reason), count) in counts {
+            if let Some(transition) = kind.strip_prefix("order.") {
+                telemetry::order_moved(transition, reason.unwrap_or(NO_REASON), count);
+            } else if kind == FeedType::TicketRedeemed.as_str() {
+                telemetry::tickets_redeemed(count);
+            }
+        }
+        self.0.iter().filter_map(FeedItem::sold).collect()
     }
 
     /// Returns the statement that writes the events, in rows for each audience; `None` without events.

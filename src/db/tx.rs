@@ -39,7 +39,7 @@ pub struct Tx<'env> {
     /// A read that travels with the COMMIT.
     look: Option<String>,
     /// What is written with the COMMIT.
-    told: Told,
+    pub(super) told: Told,
     /// Whether the feed is told of holds.
     pub(super) tells_holds: bool,
     /// Products whose units change.

@@ -135,6 +135,9 @@ pub struct FeedItem {
     /// How many tickets it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     tickets: Option<u64>,
+    /// The hold whose units were sold; the feed does not tell it.
+    #[serde(skip)]
+    sold: Option<Uuid>,
 }
 
 impl FeedItem {
@@ -156,6 +159,7 @@ impl FeedItem {
             amount_currency: None,
             refunded_minor: None,
             tickets: None,
+            sold: None,
         }
     }
 
@@ -217,6 +221,22 @@ impl FeedItem {
     #[must_use]
     pub fn with_tickets(self, tickets: u64) -> Self {
         Self { tickets: Some(tickets), ..self }
+    }
+
+    /// Adds the hold whose units were sold.
+    #[must_use]
+    pub fn with_sold(self, hold_id: Uuid) -> Self {
+        Self { sold: Some(hold_id), ..self }
+    }
+
+    /// Returns the hold whose units were sold.
+    pub fn sold(&self) -> Option<Uuid> {
+        self.sold
+    }
+
+    /// Returns its type, by name, and why it happened.
+    pub fn kind(&self) -> (&'static str, Option<&'static str>) {
+        (self.kind, self.reason)
     }
 
     /// Adds its endpoint.

@@ -59,6 +59,7 @@ pub use refusal::{Refusal, RefusedLine};
 pub use sale::{BuyerLimits, ProductStatus, Sale, SaleStatus};
 pub use seat_map::SeatMap;
 pub use seat_refusal::SeatRefusal;
+pub(crate) use status::named;
 pub use status::{ChargeStatus, EventStatus, HoldStatus, Named, OrderStatus};
 pub use ticket::{OrderTickets, Ticket, TicketKind, TicketStatus};
 pub use ticket_code::TicketCode;

@@ -34,9 +34,9 @@ pub mod values;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use poem::endpoint::make_sync;
+use poem::endpoint::{make, make_sync};
 use poem::http::{StatusCode, header};
-use poem::{Endpoint, IntoEndpoint as _, IntoResponse as _, Response, Route};
+use poem::{Endpoint, EndpointExt as _, IntoEndpoint as _, IntoResponse as _, Response, Route};
 use poem_openapi::OpenApiService;
 use serde_json::Value;
 
@@ -72,6 +72,7 @@ apis! {
     admin::products::AdminProducts,
     admin::tickets::AdminTickets,
     admin::issued_tickets::AdminIssuedTickets,
+    admin::metrics::Metrics,
 }
 
 fn service(app: &Arc<App>) -> OpenApiService<Apis, ()> {
@@ -147,6 +148,11 @@ fn routes_with(app: &Arc<App>, hot: Option<hot::Handlers>) -> impl Endpoint<Outp
         .nest("/", root::Root::before(service.into_endpoint()));
     let route = if app.pays_orders { route.nest(DEV, dev_service(app)) } else { route };
     server::gate::Gate::new(Arc::clone(app), hot, route, routes, parameters)
+}
+
+/// Returns the endpoint that serves the metrics alone, without a token.
+pub fn open_metrics() -> impl Endpoint<Output = Response> {
+    Route::new().at(server::rates::METRICS, poem::get(make(|_| admin::metrics::read()))).map_to_response()
 }
 
 /// Maps the framework's patterns to routes: `/api/holds/{hold_id}` in the document has the pattern `/api/holds/:param0`.

@@ -1,24 +1,31 @@
-//! Logs and StatsD. The names of all metrics are in `metrics.rs`; no other part of the service names one.
+//! Logs and metrics. `table.rs` names all metrics and says what they mean; no other part of the service names one.
 //!
 //! Labels are words from closed sets (routes, transactions, error codes, reasons), never text from clients.
 
 mod metrics;
 mod muted;
+mod prometheus;
+mod row;
 mod statsd;
 mod stderr;
+mod table;
 mod throttle;
 
 pub(crate) use self::metrics::*;
 pub use muted::muted_warnings;
-pub use statsd::Flusher;
+pub use prometheus::{forget_old, scrape, sum_up};
+pub use row::{Kind, Row, Unit};
+pub use statsd::{Flusher, StatsdStyle};
 pub use stderr::StderrGuard;
+pub use table::METRICS;
 pub use throttle::Throttle;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::panic::PanicHookInfo;
 
-use tracing::{Level, enabled, error};
+use metrics_util::layers::FanoutBuilder;
+use tracing::{Level, enabled, error, warn};
 use tracing_subscriber::EnvFilter;
 
 /// Sends every log line, also those of panics, to standard error as one JSON object, filtered by `filter`. No thread waits
@@ -70,10 +77,21 @@ pub fn log_filter(filter: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(filter).map_err(|error| error.to_string())
 }
 
-/// Sends metrics to a StatsD server, `host:port`, from now to the end of the process. If the server is unreachable, slow or
-/// does not resolve, only its metrics are lost.
-pub fn start_metrics(server: &str) -> Flusher {
-    statsd::start(server)
+/// Records metrics for Prometheus and, if there is one, for a StatsD server, `host:port`, from now to the end of the process. If that
+/// server is unreachable, slow or does not resolve, only its metrics are lost.
+pub fn start_metrics(server: Option<&str>, style: StatsdStyle) -> Option<Flusher> {
+    let prometheus = prometheus::recorder();
+    let (is_set, flusher) = match server.map(|server| statsd::start(server, style)) {
+        None => (::metrics::set_global_recorder(prometheus).is_ok(), None),
+        Some((statsd, flusher)) => {
+            let both = FanoutBuilder::default().add_recorder(prometheus).add_recorder(statsd).build();
+            (::metrics::set_global_recorder(both).is_ok(), Some(flusher))
+        }
+    };
+    if !is_set {
+        warn!("metrics already have a recorder in this process; this one is not used");
+    }
+    flusher
 }
 
 #[cfg(test)]

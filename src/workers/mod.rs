@@ -45,6 +45,13 @@ const READ_CLIENTS_AGAIN: Duration = Duration::from_millis(250);
 /// How often the gauges of the pool are sent.
 const GAUGE_EVERY: Duration = Duration::from_secs(1);
 
+/// How often the gauges of products are sent.
+const GAUGE_STOCK_EVERY: Duration = Duration::from_secs(2);
+/// How often gauges that were not set for long are forgotten.
+const FORGET_GAUGES_EVERY: Duration = Duration::from_secs(600);
+/// How often recorded durations are summed up.
+const SUM_UP_EVERY: Duration = Duration::from_secs(5);
+
 /// The worker that numbers the feed rests this many times as long as a step took, and no longer than the second.
 const FEED_SHARE: u32 = 4;
 /// See [`FEED_SHARE`].
@@ -138,9 +145,21 @@ pub fn start(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
         Ok(Next::After(NAP))
     });
     work(app, tasks, stop, "walk_products", walk_products);
+    start_figures(app, tasks, stop);
     let (pushes, started) = (Pushes::new(app, stop), tasks.clone());
     work(app, tasks, stop, "push_events", move |_| dispatch(Arc::clone(&pushes), started.clone()));
     start_watching(app, tasks, stop);
+}
+
+/// Starts the workers that read figures of the sale for metrics.
+fn start_figures(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken) {
+    work(app, tasks, stop, "report_stock", |app| async move {
+        app.checkout.report_stock(app.stock_metrics).await?;
+        Ok(Next::After(GAUGE_STOCK_EVERY))
+    });
+    work(app, tasks, stop, "count_sold", |app| async move {
+        Ok(if app.checkout.count_sold().await? { Next::Now } else { Next::After(NAP) })
+    });
 }
 
 /// Starts the workers that need no current schema.
@@ -152,9 +171,19 @@ fn start_watching(app: &Arc<App>, tasks: &TaskTracker, stop: &CancellationToken)
             Err(Unready::Database(error)) => Next::Failed(error.into(), NAP),
         })
     });
+    spawn(app, tasks, stop, "sum_up_metrics", |_| async {
+        telemetry::sum_up().await;
+        Ok(Next::After(SUM_UP_EVERY))
+    });
+    spawn(app, tasks, stop, "forget_gauges", |_| async {
+        telemetry::forget_old().await;
+        Ok(Next::After(FORGET_GAUGES_EVERY))
+    });
     spawn(app, tasks, stop, "pool_gauges", |app| async move {
         telemetry::pool_use(app.checkout.database().connections());
         telemetry::database_available(app.checkout.database().is_available());
+        telemetry::service_runs(app.started.elapsed());
+        app.checkout.report_lanes();
         Ok(Next::After(GAUGE_EVERY))
     });
 }

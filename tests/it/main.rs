@@ -35,6 +35,7 @@ mod killed;
 mod kills;
 mod limits;
 mod lone;
+mod metrics;
 mod migrating;
 mod model;
 mod neighbours;

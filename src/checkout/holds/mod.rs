@@ -70,7 +70,7 @@ impl Checkout {
     /// [`Refusal::BuyerLimit`] of a product with a limit per buyer; [`Refusal::Seats`] of a seated ticket type; [`Refusal::HeldUnitsLimit`]; [`Error::Overloaded`] when too many
     /// requests wait for this product.
     pub async fn create_hold(&self, new: NewHold) -> Result<Taken, Error> {
-        record(self.queue_for_hold(new).await)
+        self.record_hold(self.queue_for_hold(new).await)
     }
 
     /// Returns whether there is a limit of the units that one caller may hold.
@@ -142,16 +142,21 @@ impl Checkout {
     }
 }
 
-/// Records the result of a request for a hold.
-pub(crate) fn record(result: Result<Taken, Error>) -> Result<Taken, Error> {
-    match &result {
-        Ok(Taken { replayed: false, .. }) => telemetry::hold_created(),
-        Ok(Taken { replayed: true, .. }) => telemetry::replayed("hold"),
-        Err(Error::Refused(refusal)) => telemetry::hold_refused(refusal.code()),
-        Err(Error::Overloaded) => telemetry::hold_refused("overloaded"),
-        Err(_) => {}
+impl Checkout {
+    /// Records the result of a request for a hold.
+    pub(crate) fn record_hold(&self, result: Result<Taken, Error>) -> Result<Taken, Error> {
+        match &result {
+            Ok(Taken { replayed: false, hold, others }) => {
+                telemetry::hold_created();
+                self.busiest.count([hold].into_iter().chain(others).map(|line| line.product_id));
+            }
+            Ok(Taken { replayed: true, .. }) => telemetry::replayed("hold"),
+            Err(Error::Refused(refusal)) => telemetry::hold_refused(refusal.code()),
+            Err(Error::Overloaded) => telemetry::hold_refused("overloaded"),
+            Err(_) => {}
+        }
+        result
     }
-    result
 }
 
 /// Returns the lines of a hold, at least one, if this caller may see it.

@@ -220,7 +220,7 @@ fn told(successes: &[Success<'_>], event_id: impl Fn(&Success<'_>) -> Option<i64
     successes.iter().flat_map(move |success| {
         let Success { order, tickets, .. } = success;
         let item = |kind| FeedItem::of_order(kind, order.client_id, order.id, OrderStatus::Paid);
-        let paid = item(FeedType::OrderPaid);
+        let paid = item(FeedType::OrderPaid).with_sold(order.hold_id);
         let paid = match event_id(success) {
             Some(event_id) => paid.by_payment(event_id),
             None => paid,

@@ -6,6 +6,7 @@ pub mod clients;
 pub mod endpoint_bodies;
 pub mod endpoints;
 pub mod issued_tickets;
+pub mod metrics;
 pub mod operator;
 pub mod product_bodies;
 pub mod products;

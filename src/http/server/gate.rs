@@ -15,7 +15,7 @@ use tracing::{Instrument as _, Level, debug, enabled, error, info_span, warn};
 
 use super::cors::Cors;
 use super::parameters::Parameters;
-use super::rates::Charge;
+use super::rates::{Charge, METRICS};
 use crate::app::App;
 use crate::domain::ticket_code::without_codes;
 use crate::domain::{WebhookAuth, mint_id};
@@ -151,6 +151,10 @@ impl<E: Endpoint> Gate<E> {
         }
         Charge::kind(limits, request)?;
         let caller = resolve(&self.app, request);
+        if request.uri().path() == METRICS && caller.operator_name().is_some() {
+            // a scrape must not fail because an operator is busy, nor use up the operator's limit
+            return None;
+        }
         let is_verified = self.app.webhook_secrets.is_some() || self.app.webhook_auth != WebhookAuth::Signature;
         Charge::begin(limits, request, &caller, is_verified)
     }
@@ -240,7 +244,7 @@ impl<E: Endpoint> Gate<E> {
 
 /// Whether a path is served with an outdated schema too; `/readyz` reports such a schema itself.
 fn needs_no_schema(path: &str) -> bool {
-    matches!(path, "/" | "/healthz" | "/readyz" | "/docs" | "/openapi.json" | "/favicon.ico")
+    matches!(path, "/" | "/healthz" | "/readyz" | "/docs" | "/openapi.json" | "/favicon.ico" | METRICS)
 }
 
 /// Headers that proxies read too. If one is repeated, a proxy may use another line than this service does, and see another

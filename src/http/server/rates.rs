@@ -17,6 +17,9 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const FORWARDED: &str = "forwarded";
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
+/// The path of the metrics.
+pub(in crate::http) const METRICS: &str = "/metrics";
+
 /// The webhooks, each with the header of its signature: without it and without a token, a delivery cannot be verified.
 const WEBHOOKS: [(&str, &str); 2] =
     [("/api/payments/webhook", "webhook-signature"), ("/api/payments/webhook/stripe", "stripe-signature")];
@@ -84,7 +87,8 @@ impl Charge {
 fn kind(method: &Method, path: &str) -> Option<Kind> {
     match (method, path) {
         (_, "/" | "/healthz" | "/readyz" | "/docs" | "/openapi.json" | "/favicon.ico") | (&Method::OPTIONS, _) => None,
-        (_, path) if path.starts_with("/api/admin/") => Some(Kind::Admin),
+        // of metrics, those that have no operator's token: otherwise tokens could be guessed here
+        (_, path) if path.starts_with("/api/admin/") || path == METRICS => Some(Kind::Admin),
         // of a provider that is not in the list, too: its deliveries must not count as writes
         (&Method::POST, path) if path.starts_with("/api/payments/webhook") => Some(Kind::Webhooks),
         (&Method::GET | &Method::HEAD, _) => Some(Kind::Reads),
@@ -182,6 +186,7 @@ mod tests {
             ("POST", "/api/payments/webhook/another", Some(Kind::Webhooks)),
             ("GET", "/api/admin/refunds", Some(Kind::Admin)),
             ("POST", "/api/admin/products", Some(Kind::Admin)),
+            ("GET", "/metrics", Some(Kind::Admin)),
             ("OPTIONS", "/api/holds", None),
             ("GET", "/healthz", None),
             ("GET", "/readyz", None),

@@ -28,7 +28,7 @@ enum For {
 }
 
 /// A row for each operation of the document.
-const ROUTES: [(&str, &str, For); 63] = [
+const ROUTES: [(&str, &str, For); 64] = [
     ("GET", "/api/feed", For::Storefronts),
     ("GET", "/api/holds", For::Owners),
     ("GET", "/api/orders", For::Owners),
@@ -91,6 +91,7 @@ const ROUTES: [(&str, &str, For); 63] = [
     ("GET", "/api/admin/endpoints/{endpoint_id}/attempts", For::Operators),
     ("GET", "/api/admin/endpoints/{endpoint_id}/undelivered", For::Operators),
     ("POST", "/api/admin/endpoints/{endpoint_id}/replay", For::Operators),
+    ("GET", "/metrics", For::Operators),
     ("GET", "/healthz", For::All),
 ];
 

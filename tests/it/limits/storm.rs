@@ -97,7 +97,7 @@ async fn many_buyers_of_one_limited_product_on_two_instances_cause_no_deadlock()
     for client in [&first, &second] {
         client.get("/api/holds/4711").await;
     }
-    statsd.told("http.request_ms", "h", &["method:GET", "route:/api/holds/{hold_id}", "status:400"], 2).await;
+    statsd.told("http.request_ms", "ms", &["method:GET", "route:/api/holds/{hold_id}", "status:400"], 2).await;
     let deadlocks: Vec<String> =
         statsd.lines().into_iter().filter(|line| line.contains("db.retries") && line.contains("1213")).collect();
     assert!(deadlocks.is_empty(), "{deadlocks:?}");

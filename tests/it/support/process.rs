@@ -141,6 +141,7 @@ impl Process {
             ("HOLDFAST_LISTEN", &listen),
             ("HOLDFAST_WEBHOOK_SECRETS", "off"),
             ("HOLDFAST_STOREFRONT", "open"),
+            ("HOLDFAST_STATSD_STYLE", "dogstatsd"),
         ];
         let mut command = command_in(Path::new(env!("CARGO_TARGET_TMPDIR")), &["serve"], &[&own, settings].concat());
         let child = command.stderr(log).spawn().expect("the binary can be started");
@@ -179,6 +180,7 @@ impl Process {
             ("HOLDFAST_LISTEN", "127.0.0.1:0"),
             ("HOLDFAST_WEBHOOK_SECRETS", "off"),
             ("HOLDFAST_STOREFRONT", "open"),
+            ("HOLDFAST_STATSD_STYLE", "dogstatsd"),
         ];
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let mut process = Self::of(command_from(program, folder, &["serve"], &[&own, settings].concat()));
