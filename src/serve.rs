@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::domain::WebhookAuth;
 use crate::http::server::Limits;
-use crate::{http, workers};
+use crate::{http, telemetry, workers};
 
 /// Connections that may wait to be accepted; the system may allow less.
 const BACKLOG: u32 = 8192;
@@ -76,6 +76,9 @@ impl Service {
         let app = Arc::new(App::new(&config));
         let address = listener.local_addr().map_err(StartError::Service)?;
         let metrics = config.metrics_listen.map(listen).transpose().map_err(StartError::Metrics)?;
+        if metrics.is_some() {
+            telemetry::record_for_prometheus();
+        }
         let _ = timeout(SCHEMA_CHECK_LIMIT, app.checkout.look_at_schema()).await;
         let _ = timeout(SCHEMA_CHECK_LIMIT, app.checkout.read_clients()).await;
         let stop_server = CancellationToken::new();

@@ -182,7 +182,7 @@ impl fmt::Display for Banner<'_> {
             r#"
 Holdfast is selling product 1, and the places and seats of event {event_id}.
 
-  Explore   {base}/docs
+  Explore   {base}/docs, where POST /dev/pay/{{order_id}} pays an order
   Sell      HOLD=$(curl -s {base}/api/holds {JSON}{shop} -d '{{"product_id":1,"qty":1}}' | cut -d '"' -f 4)
             curl -s {base}/api/orders {JSON}{shop} -d "{{\"hold_id\":\"$HOLD\"}}"
             BODY="{{\"hold_id\":\"$HOLD\",\"status\":\"paid\",\"txn_id\":\"$HOLD\"}}"; {set}curl -s {base}/api/payments/webhook {JSON} -d "$BODY"{signature}{provider}

@@ -4,6 +4,7 @@
 
 mod metrics;
 mod muted;
+mod once_read;
 mod prometheus;
 mod row;
 mod statsd;
@@ -13,6 +14,7 @@ mod throttle;
 
 pub(crate) use self::metrics::*;
 pub use muted::muted_warnings;
+pub use once_read::begin as record_for_prometheus;
 pub use prometheus::{forget_old, scrape, sum_up};
 pub use row::{Kind, Row, Unit};
 pub use statsd::{Flusher, StatsdStyle};

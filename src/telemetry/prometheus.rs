@@ -2,6 +2,8 @@
 //!
 //! Recording adds to an atomic number, or appends to a list of durations that the upkeep sums up every few seconds. A scrape reads these numbers on
 //! a thread for blocking work, one scrape at a time: requests never wait for it.
+//!
+//! Nothing is recorded before metrics are read for the first time, or are to be read: recording takes a few microseconds of a request.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use metrics_util::MetricKindMask;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use super::once_read::{OnceRead, begin};
 use super::row::{Kind, Row};
 use super::table::METRICS;
 
@@ -29,7 +32,7 @@ static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 static SCRAPES: Semaphore = Semaphore::const_new(1);
 
 /// Creates the recorder, with the meanings of all metrics.
-pub(super) fn recorder() -> PrometheusRecorder {
+pub(super) fn recorder() -> OnceRead {
     let mut builder = PrometheusBuilder::new().idle_timeout(MetricKindMask::GAUGE, Some(GAUGES_LAST));
     for row in METRICS {
         builder = with_buckets(builder, row);
@@ -38,7 +41,7 @@ pub(super) fn recorder() -> PrometheusRecorder {
     METRICS.iter().for_each(|row| describe(&recorder, row));
     // a second start (two services in one test process) keeps the first
     let _ = HANDLE.set(recorder.handle());
-    recorder
+    OnceRead(recorder)
 }
 
 fn with_buckets(builder: PrometheusBuilder, row: &Row) -> PrometheusBuilder {
@@ -60,8 +63,14 @@ fn describe(recorder: &PrometheusRecorder, row: &Row) {
     }
 }
 
-/// Returns all metrics in Prometheus' text format 0.0.4; nothing if this process did not start metrics.
+/// Returns all metrics in Prometheus' text format 0.0.4; nothing if this process did not start metrics. They are recorded from the first
+/// time on.
 pub async fn scrape() -> String {
+    begin();
+    render().await
+}
+
+async fn render() -> String {
     let Some(handle) = HANDLE.get() else { return String::new() };
     let turn = SCRAPES.acquire().await;
     // the turn ends with the work, also when the reader has gone meanwhile
@@ -83,5 +92,5 @@ pub async fn sum_up() {
 /// Forgets gauges that were not set for long, whether metrics are read or not.
 pub async fn forget_old() {
     // the exporter forgets them while it writes the others
-    drop(scrape().await);
+    drop(render().await);
 }

@@ -53,7 +53,7 @@ const FORGET_GAUGES_EVERY: Duration = Duration::from_secs(600);
 const SUM_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// The worker that numbers the feed rests this many times as long as a step took, and no longer than the second.
-const FEED_SHARE: u32 = 4;
+const FEED_SHARE: u32 = 9;
 /// See [`FEED_SHARE`].
 const FEED_REST: Duration = Duration::from_millis(200);
 /// How often events of other instances are looked for while readers wait.

@@ -22,7 +22,7 @@ const MARK_EVERY: Duration = Duration::from_secs(1);
 /// How long positions may be given and not be known to be on disk: their sequencer has ended.
 const UNSAFE: Duration = Duration::from_secs(1);
 /// How many readers read at a time: an event wakes all that wait, and these must not take the connections of buyers.
-const READERS: usize = 4;
+const READERS: usize = 6;
 
 /// How far the feed is, as far as this instance knows.
 pub(crate) struct FeedState {

@@ -35,7 +35,8 @@ pub struct Metrics {
 impl Metrics {
     /// Read the metrics of this instance, as Prometheus does
     ///
-    /// In Prometheus' text format 0.0.4. Each instance has its own numbers, since it was started. A metric that was never recorded is left out.
+    /// In Prometheus' text format 0.0.4. Each instance has its own numbers, since it was read for the first time; with `HOLDFAST_METRICS_LISTEN`, since it was started. A metric
+    /// that was never recorded is left out.
     #[oai(path = "/metrics", method = "get", operation_id = "getMetrics")]
     async fn metrics(&self, _operator: Operator) -> Result<MetricsText, Denied<MetricsDenials>> {
         Ok(read().await)

@@ -3,6 +3,7 @@
 
 mod codes;
 mod errors;
+mod operations;
 mod places;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use self::codes::Code;
 pub use self::errors::errors;
+use self::operations::operations;
 
 /// Examples of successful answers and of bodies of requests, by operation: `{operation: {"request": body, "200": body}}`.
 const EXAMPLES: &str = include_str!("examples.json");
@@ -41,12 +43,6 @@ pub fn add(document: &mut Value, other: &Value, prefix: &str) {
     for (name, schema) in other["components"]["schemas"].as_object().into_iter().flatten() {
         document["components"]["schemas"][name] = schema.clone();
     }
-}
-
-/// Returns all operations.
-fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
-    let paths = document["paths"].as_object_mut().into_iter().flatten();
-    paths.flat_map(|(_, methods)| methods.as_object_mut().into_iter().flatten()).map(|(_, operation)| operation)
 }
 
 /// Says of the bodies of requests that other fields than theirs are refused.

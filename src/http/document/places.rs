@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::operations;
+use super::operations::operations;
 
 /// The groups, in the order in which a visitor needs them.
 const TAGS: [(&str, &str); 9] = [

@@ -18,7 +18,10 @@ pub(super) async fn scrape(client: &Client) -> Answer {
 
 async fn serve(shop: &Shop, settings: &[(&str, &str)]) -> (Process, Client) {
     let own = [("HOLDFAST_ADMIN_TOKEN", TOKEN)];
-    Process::serve(&shop.database.url, &[&own[..], settings].concat()).await
+    let (process, client) = Process::serve(&shop.database.url, &[&own[..], settings].concat()).await;
+    // metrics are recorded from the first time on that they are read
+    scrape(&client).await.expect(200);
+    (process, client)
 }
 
 /// Returns the value of a line that begins with this name and these labels.
@@ -115,7 +118,8 @@ async fn metrics_address(process: &Process) -> SocketAddr {
 async fn an_address_of_their_own_serves_the_metrics_without_a_token_and_nothing_else() {
     let shop = Shop::open().await;
     let product_id = shop.product(5).await;
-    let (process, client) = serve(&shop, &[("HOLDFAST_METRICS_LISTEN", "127.0.0.1:0")]).await;
+    let settings = [("HOLDFAST_ADMIN_TOKEN", TOKEN), ("HOLDFAST_METRICS_LISTEN", "127.0.0.1:0")];
+    let (process, client) = Process::serve(&shop.database.url, &settings).await;
     client.hold(product_id, 1).await;
     let address = metrics_address(&process).await;
     let open = Client::new(address);
@@ -140,6 +144,20 @@ async fn an_address_of_their_own_serves_the_metrics_without_a_token_and_nothing_
     let ended = Process::run(&["serve"], &settings).await.expect(1);
     assert!(ended.err.contains(&format!("cannot listen on {taken} for metrics")), "{}", ended.err);
     process.terminate().await.expect(0);
+}
+
+#[tokio::test]
+async fn metrics_are_recorded_from_the_first_time_on_that_they_are_read() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(5).await;
+    let (_process, client) = Process::serve(&shop.database.url, &[("HOLDFAST_ADMIN_TOKEN", TOKEN)]).await;
+    client.hold(product_id, 1).await;
+    let created = async || value(&scrape(&client).await.expect(200).text, "holdfast_holds_created_total");
+    client.get("/metrics").await.refused(401, "unauthorized");
+    client.hold(product_id, 1).await;
+    assert_eq!(created().await, None);
+    client.hold(product_id, 1).await;
+    assert_eq!(created().await, Some(1.0));
 }
 
 #[tokio::test]

@@ -103,7 +103,8 @@ fn every_row_of_the_table_is_recorded_and_nothing_is_recorded_beside_it() {
             "register_gauge(",
             "register_histogram(",
         ];
-        let own = [place("src/telemetry/row.rs")];
+        // the second passes on what the first records
+        let own = [place("src/telemetry/row.rs"), place("src/telemetry/once_read.rs")];
         let found = ways.into_iter().find(|way| code.contains(way));
         assert!(found.is_none() || own.contains(path), "{} records a metric with {found:?}", path.display());
     }
