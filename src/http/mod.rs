@@ -77,8 +77,9 @@ apis! {
 
 fn service(app: &Arc<App>) -> OpenApiService<Apis, ()> {
     OpenApiService::new(apis(app), "Holdfast", env!("CARGO_PKG_VERSION")).description(
-        "Flash-sale checkout. Read a product's stock, take a hold, turn it into an order, and let the payment \
-         webhook settle it.\n\nMoney is in integer minor units with an ISO 4217 code; times are RFC 3339 in UTC. Every error is \
+        "Flash-sale checkout: never oversold, also when thousands buy in the same second.\n\nA sale has four requests: **read a product, \
+         take a hold, make an order of it, and let the payment provider's webhook settle it**. Each group below says what to send \
+         first.\n\nMoney is in integer minor units with an ISO 4217 code; times are RFC 3339 in UTC. Every error is \
          `application/problem+json` with a stable `code`. A request over HTTP/1.1 without `Host` gets 400 \
          `host_required`. A request that repeats `Host`, `Content-Type` or `Transfer-Encoding` gets 400 `repeated_header`. A \
          request whose `Transfer-Encoding` lists several codings, `chunked` last, gets 400 `invalid_transfer_encoding`. Caches \

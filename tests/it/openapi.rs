@@ -52,6 +52,9 @@ async fn every_operation_says_what_it_guarantees_and_which_tokens_it_takes() {
             assert!(operation[field].as_str().is_some_and(|text| text.len() > 4), "{method} {path} has no {field}");
         }
         assert!(operation["security"].is_array(), "{method} {path}");
+        for (status, answer) in operation["responses"].as_object().expect("answers") {
+            assert!(answer["description"].as_str().is_some_and(|text| text.len() > 4), "{method} {path} {status}");
+        }
     }
     let tags: Vec<&str> =
         document["tags"].as_array().expect("groups").iter().map(|tag| tag["name"].as_str().expect("a name")).collect();
@@ -113,6 +116,37 @@ async fn every_code_that_an_operation_names_has_an_example_there() {
                 assert!(examples.get(word).is_some(), "{method} {path} {status} names {word}, which has no example");
             }
         }
+    }
+}
+
+/// The longest part of a text that no value of a request changes.
+fn fixed(text: &str) -> &str {
+    let parts = text.split(|letter: char| letter == '`' || letter == '"' || letter == ':' || letter.is_ascii_digit());
+    parts.map(str::trim).max_by_key(|part| part.len()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_examples_of_errors_say_what_the_service_says() {
+    let shop = Shop::open().await;
+    let document = document(&shop.app());
+    let mut code = String::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true if path.ends_with("http/document") => {}
+                true => folders.push(path),
+                false => code.push_str(&std::fs::read_to_string(path).unwrap_or_default()),
+            }
+        }
+    }
+    // texts over several lines
+    let code = code.split("\\\n").map(str::trim_start).collect::<String>();
+    for (name, example) in document["components"]["examples"].as_object().expect("examples") {
+        let detail = example["value"]["detail"].as_str().expect("a text");
+        let part = fixed(detail);
+        assert!(part.len() >= 8 && code.contains(part), "{name}: nothing in the code says `{part}` of `{detail}`");
     }
 }
 

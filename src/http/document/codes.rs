@@ -310,7 +310,7 @@ fn requests() -> Vec<Code> {
         (400, "invalid_product_id", "`product_id` has an invalid value.", FORM),
         (400, "invalid_organizer_id", "`organizer_id` has an invalid value.", FORM),
         (400, "invalid_event_id", "`event_id` has an invalid value.", FORM),
-        (400, "invalid_time", "`received_from` must be a time such as 2027-03-01T19:00:00Z.", FORM),
+        (400, "invalid_time", "`received_from` must be an RFC 3339 time, such as 2026-01-02T03:04:05Z.", FORM),
         (400, "invalid_charge", "`charge` must have 1 to 255 bytes and no control characters.", FORM),
         (
             400,
@@ -343,7 +343,7 @@ fn refusals() -> Vec<Code> {
         (
             400,
             "unknown_parameter",
-            "There is no query parameter `stauts` here.",
+            "`stauts` is no parameter of this route; it has `cursor`, `limit`, `status`.",
             "Correct its name, or leave it out: a misspelt filter would list everything.",
         ),
         (400, "host_required", "A request over HTTP/1.1 must have a `Host` header.", "Send this header."),
@@ -354,7 +354,7 @@ fn refusals() -> Vec<Code> {
         (
             401,
             "unauthorized",
-            "This needs the token of a storefront or of one of its buyers.",
+            "Send the token of a storefront: `Authorization: Bearer …`.",
             "Send `Authorization: Bearer` with a token that is valid; rotate it if it is lost.",
         ),
         (
@@ -366,7 +366,7 @@ fn refusals() -> Vec<Code> {
         (
             403,
             "admin_shut",
-            "No operator is set up.",
+            "The operators' routes are disabled: the service was started without `HOLDFAST_ADMIN_TOKEN`, and no client has the role `admin`.",
             "Set `HOLDFAST_ADMIN_TOKEN`, or add a client with the role `admin`.",
         ),
         (

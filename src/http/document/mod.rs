@@ -16,6 +16,8 @@ use self::operations::operations;
 
 /// Examples of successful answers and of bodies of requests, by operation: `{operation: {"request": body, "200": body}}`.
 const EXAMPLES: &str = include_str!("examples.json");
+/// The operation that `dev` alone has.
+const DEV_OPERATION: &str = "payInDev";
 /// Request bodies with fields of the providers' own, which are kept and not refused.
 const OPEN: [&str; 2] = ["PaymentEvent", "StripeEvent"];
 
@@ -23,6 +25,7 @@ const OPEN: [&str; 2] = ["PaymentEvent", "StripeEvent"];
 pub fn complete(document: &mut Value) -> Vec<String> {
     let mut lost = Vec::new();
     places::describe(document, &mut lost);
+    describe_answers(document);
     refuse_unknown_fields(document);
     let used = add_problems(document);
     for code in codes::all() {
@@ -42,6 +45,21 @@ pub fn add(document: &mut Value, other: &Value, prefix: &str) {
     }
     for (name, schema) in other["components"]["schemas"].as_object().into_iter().flatten() {
         document["components"]["schemas"][name] = schema.clone();
+    }
+}
+
+/// Describes the answers that only a type describes.
+fn describe_answers(document: &mut Value) {
+    let schemas = document["components"]["schemas"].clone();
+    for operation in operations(document) {
+        for answer in operation["responses"].as_object_mut().into_iter().flatten().map(|(_, answer)| answer) {
+            let mut names = BTreeSet::new();
+            self::schemas(&answer["content"]["application/json"]["schema"], &mut names);
+            let description = names.first().and_then(|name| schemas[name]["description"].as_str());
+            if answer["description"] == "" {
+                answer["description"] = json!(description.unwrap_or_default());
+            }
+        }
     }
 }
 
@@ -143,5 +161,6 @@ fn add_examples(document: &mut Value, lost: &mut Vec<String>) {
             }
         }
     }
+    examples.remove(DEV_OPERATION);
     lost.extend(examples.into_iter().map(|(name, _)| format!("there is no operation {name}")));
 }

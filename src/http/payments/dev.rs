@@ -64,7 +64,7 @@ pub struct DevPayments {
 
 #[OpenApi(tag = "Tags::Payments")]
 impl DevPayments {
-    /// Pay an order (only in `holdfast dev`)
+    /// Pay an order, as a provider would: only dev has this
     ///
     /// Reports what a payment provider would report, signed as it would sign, and shows what became of the order. With the outcome
     /// `before`, send an id of your own, and make the order with it as `order_id` afterwards: it is paid at once. With `late`, the
