@@ -119,37 +119,6 @@ async fn every_code_that_an_operation_names_has_an_example_there() {
     }
 }
 
-/// The longest part of a text that no value of a request changes.
-fn fixed(text: &str) -> &str {
-    let parts = text.split(|letter: char| letter == '`' || letter == '"' || letter == ':' || letter.is_ascii_digit());
-    parts.map(str::trim).max_by_key(|part| part.len()).unwrap_or_default()
-}
-
-#[tokio::test]
-async fn the_examples_of_errors_say_what_the_service_says() {
-    let shop = Shop::open().await;
-    let document = document(&shop.app());
-    let mut code = String::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            match path.is_dir() {
-                true if path.ends_with("http/document") => {}
-                true => folders.push(path),
-                false => code.push_str(&std::fs::read_to_string(path).unwrap_or_default()),
-            }
-        }
-    }
-    // texts over several lines
-    let code = code.split("\\\n").map(str::trim_start).collect::<String>();
-    for (name, example) in document["components"]["examples"].as_object().expect("examples") {
-        let detail = example["value"]["detail"].as_str().expect("a text");
-        let part = fixed(detail);
-        assert!(part.len() >= 8 && code.contains(part), "{name}: nothing in the code says `{part}` of `{detail}`");
-    }
-}
-
 #[tokio::test]
 async fn the_page_of_errors_is_printed_from_the_codes() {
     let printed = Process::run(&["errors"], &[]).await.expect(0);

@@ -14,6 +14,7 @@ use crate::http::problem::Problem;
 const ORDER: Uuid = uuid!("01a21e3f-76b6-78fa-81ef-a63518d543ca");
 
 /// A code of problems.
+#[derive(Clone)]
 pub(super) struct Code {
     /// A problem with the code, as a client gets it.
     pub(super) example: Problem,
@@ -237,7 +238,7 @@ fn payments() -> Vec<Code> {
         (
             401,
             "invalid_signature",
-            "The request was signed with another secret.",
+            "No signature matches the request.",
             "Sign with the secret of this service; check the clock of the sender.",
         ),
         (
@@ -401,4 +402,55 @@ fn service() -> Vec<Code> {
         (503, "draining", "This instance is stopping.", "Load balancers send requests to other instances."),
     ]));
     codes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Returns the code of the service but this folder, each text on one line.
+    fn sources() -> String {
+        let mut code = String::new();
+        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                match path.is_dir() {
+                    true if path.ends_with("http/document") => {}
+                    true => folders.push(path),
+                    false => code.push_str(&std::fs::read_to_string(path).expect("a text")),
+                }
+            }
+        }
+        code.split("\\\n").map(str::trim_start).collect()
+    }
+
+    #[test]
+    fn each_code_has_one_example_and_something_to_do() {
+        let codes = all();
+        let mut names: Vec<&str> = codes.iter().map(|code| code.example.code()).collect();
+        names.dedup();
+        assert_eq!(names.len(), codes.len(), "each code once");
+        assert!(codes.iter().all(|code| code.action.ends_with('.')));
+    }
+
+    #[test]
+    fn the_examples_of_problems_that_no_refusal_makes_say_what_the_service_says() {
+        let code = sources();
+        let mut examples = [requests(), refusals(), payments(), service()].concat();
+        // made of refusals and errors, of the framework's words, or of two texts
+        examples.retain(|one| {
+            !["bad_request", "invalid_id"].contains(&one.example.code())
+                && !code.contains(&format!("=> \"{}\"", one.example.code()))
+        });
+        assert!(examples.len() > 30, "{}", examples.len());
+        for Code { example, .. } in examples {
+            let detail = example.as_json()["detail"].as_str().expect("a text").to_owned();
+            let words: Vec<&str> = detail.split(' ').collect();
+            let is_said = words.windows(4.min(words.len())).any(|some| code.contains(&some.join(" ")));
+            assert!(is_said, "{}: nothing in the code says {detail}", example.code());
+        }
+    }
 }
