@@ -10,7 +10,8 @@ use crate::db::tables::holds::{Counted, HoldLine};
 use crate::db::tables::owners;
 use crate::domain::{FeedItem, FeedType, HoldStatus};
 
-/// Tells that holds have ended: what, in which state, and why, with the units of these rows, which are all of theirs.
+/// Tells that holds have ended: what, in which state, and why, with the units of these rows, which are all of theirs. Before these go back
+/// on sale: buyers wait for the products from then on, and not for this read of owners.
 pub(crate) async fn tell_ended(
     tx: &mut Tx<'_>,
     kind: FeedType,

@@ -43,8 +43,7 @@ pub(crate) async fn cancel_overdue(tx: &mut Tx<'_>, due: &[Due]) -> Result<(), F
     orders::cancel_overdue(tx, &order_ids).await?;
     note_cancelled(tx, &order_ids, Reason::PaymentOverdue).await?;
     let settled = holds::settle(tx, &hold_ids).await?;
-    units::give_back_whole(tx, &hold_ids, settled).await?;
-    Ok(())
+    units::give_back_whole(tx, &hold_ids, settled).await
 }
 
 /// Ends holds because an event was cancelled that some of their units are of, those of `types`: active ones are released, and the pending orders of the
@@ -71,13 +70,13 @@ pub(crate) async fn end(
     let counted = holds::list_counted(tx, &hold_ids).await?;
     let of_event = counted.iter().map(|row| row.units).filter(|units| types.contains(&units.product_id));
     let ended: BTreeSet<Uuid> = of_event.map(|units| units.hold_id).collect();
-    match counted.len() as u64 == rows && hold_ids.iter().all(|hold_id| ended.contains(hold_id)) {
-        true => units::give_back_counted(tx, &counted).await?,
-        false => return Err(Failure::Raced("holds/release_whole")),
+    if counted.len() as u64 != rows || hold_ids.iter().any(|hold_id| !ended.contains(hold_id)) {
+        return Err(Failure::Raced("holds/release_whole"));
     }
-    let released: Vec<Counted> = counted.into_iter().filter(|row| held.contains(&row.units.hold_id)).collect();
+    let released: Vec<Counted> = counted.iter().filter(|row| held.contains(&row.units.hold_id)).copied().collect();
     let reason = Reason::EventCancelled.as_str();
-    hold_events::tell_ended(tx, FeedType::HoldReleased, Some(reason), &released).await
+    hold_events::tell_ended(tx, FeedType::HoldReleased, Some(reason), &released).await?;
+    units::give_back_counted(tx, &counted).await
 }
 
 /// Marks an order paid by an event. A pending order's units were reserved at its hold, so no product is touched; a cancelled

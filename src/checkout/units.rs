@@ -21,11 +21,20 @@ pub(crate) async fn give_back(tx: &mut Tx<'_>, hold_ids: &[Uuid]) -> Result<(), 
 
 /// Does the same for holds of which the guarded statement has changed `marked` rows: all of their rows, since a hold ends as a
 /// whole. The rows are read after that statement, because until then another transaction may take units from an active hold, or
-/// mark it. Returns the rows.
+/// mark it.
 ///
 /// # Errors
 /// [`Failure::Broken`] when the holds have other rows, too.
-pub(crate) async fn give_back_whole(tx: &mut Tx<'_>, hold_ids: &[Uuid], marked: u64) -> Result<Vec<Counted>, Failure> {
+pub(crate) async fn give_back_whole(tx: &mut Tx<'_>, hold_ids: &[Uuid], marked: u64) -> Result<(), Failure> {
+    let counted = list_whole(tx, hold_ids, marked).await?;
+    give_back_counted(tx, &counted).await
+}
+
+/// Lists the rows of these holds, of which the guarded statement has changed `marked`: all of them.
+///
+/// # Errors
+/// [`Failure::Broken`] when the holds have other rows, too.
+pub(crate) async fn list_whole(tx: &mut Tx<'_>, hold_ids: &[Uuid], marked: u64) -> Result<Vec<Counted>, Failure> {
     let counted = holds::list_counted(tx, hold_ids).await?;
     if counted.len() as u64 != marked {
         return Err(Failure::Broken(format!(
@@ -33,7 +42,6 @@ pub(crate) async fn give_back_whole(tx: &mut Tx<'_>, hold_ids: &[Uuid], marked: 
             counted.len()
         )));
     }
-    give_back_counted(tx, &counted).await?;
     Ok(counted)
 }
 

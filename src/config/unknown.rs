@@ -44,7 +44,7 @@ fn known(cli: &Command) -> Vec<String> {
 /// `holdfast-`: `HOLDFAST_SERVICE_HOST`, `HOLDFAST_PORT_8080_TCP_ADDR`, `HOLDFAST_WEB_PORT=tcp://10.0.0.7:8080`.
 fn is_link(name: &str, value: &str) -> bool {
     let rest = name.strip_prefix(PREFIX).unwrap_or_default();
-    let own = rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_");
+    let own = rest == "PORT" && value.contains("://") || rest.starts_with("PORT_") || rest.starts_with("SERVICE_");
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let port = |(_, port): (_, &str)| port.split('_').next().is_some_and(is_number);
     own || rest.ends_with("_SERVICE_HOST")

@@ -99,7 +99,9 @@ impl DevOperator {
     /// Returns the option of curl that sends the token, which every route takes: one that was given is named, not shown.
     fn header(&self) -> String {
         match self {
-            Self::Given => r#" -H "authorization: Bearer $HOLDFAST_ADMIN_TOKEN""#.to_owned(),
+            Self::Given => {
+                r#" -H "authorization: Bearer ${HOLDFAST_ADMIN_TOKEN:-$(cat "$HOLDFAST_ADMIN_TOKEN_FILE")}""#.to_owned()
+            }
             Self::Made(token) => format!(" -H 'authorization: Bearer {token}'"),
         }
     }
@@ -107,7 +109,7 @@ impl DevOperator {
     /// Returns the token as a word of a shell: one that was given is named, not shown.
     fn word(&self) -> &str {
         match self {
-            Self::Given => r#""$HOLDFAST_ADMIN_TOKEN""#,
+            Self::Given => r#""${HOLDFAST_ADMIN_TOKEN:-$(cat "$HOLDFAST_ADMIN_TOKEN_FILE")}""#,
             Self::Made(token) => token,
         }
     }

@@ -115,7 +115,9 @@ async fn variables_of_other_commands_and_those_that_kubernetes_sets_are_passed_o
     ];
     let quiet = Process::run(&["migrate"], &settings).await.expect(0);
     assert_eq!(quiet.err, "");
-    for other in ["HOLDFAST_STATSD_PORT", "HOLDFAST_WEB_PORT_HTTP", "HOLDFAST_TEST_SEED", "HOLDFAST_PORTS"] {
+    for other in
+        ["HOLDFAST_STATSD_PORT", "HOLDFAST_PORT", "HOLDFAST_WEB_PORT_HTTP", "HOLDFAST_TEST_SEED", "HOLDFAST_PORTS"]
+    {
         let refused = Process::run(&["migrate"], &[&settings[..], &[(other, "8125")]].concat()).await.expect(2);
         assert!(refused.err.contains(other), "{}", refused.err);
     }

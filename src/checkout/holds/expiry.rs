@@ -22,7 +22,7 @@ use super::halves::in_halves;
 use super::passed_over::{Findings, PassedOver, Unfit};
 use super::whole::{DueHold, batches, whole_holds};
 use crate::checkout::hold_events::tell_ended;
-use crate::checkout::units::give_back_whole;
+use crate::checkout::units::{give_back_counted, list_whole};
 use crate::db::due::{Page, Place, Window};
 use crate::db::tables::holds::{self, Due, sum};
 use crate::db::tables::products;
@@ -207,8 +207,9 @@ async fn expire_batch(database: &Database, due: &[DueHold]) -> Result<(), Error>
         .transaction("holds.expire", |tx| {
             async move {
                 holds::expire(tx, hold_ids, rows).await?;
-                let rows = give_back_whole(tx, hold_ids, rows as u64).await?;
-                tell_ended(tx, FeedType::HoldExpired, None, &rows).await
+                let rows = list_whole(tx, hold_ids, rows as u64).await?;
+                tell_ended(tx, FeedType::HoldExpired, None, &rows).await?;
+                give_back_counted(tx, &rows).await
             }
             .map(|done| done.map_err(Failure::of_some_rows))
             .boxed()

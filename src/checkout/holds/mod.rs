@@ -116,8 +116,9 @@ impl Checkout {
                     let rows = holds::release(tx, hold_id).await?;
                     let released = rows > 0;
                     if released {
-                        let rows = units::give_back_whole(tx, &[hold_id], rows).await?;
+                        let rows = units::list_whole(tx, &[hold_id], rows).await?;
                         tell_ended(tx, FeedType::HoldReleased, None, &rows).await?;
+                        units::give_back_counted(tx, &rows).await?;
                     }
                     // of another caller, all of it rolls back
                     let lines = lines(tx, caller, hold_id).await?;

@@ -262,8 +262,9 @@ async fn has_ended(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<bool, Failure> {
     }
     let expired = holds::expire_overdue(tx, hold_id).await?;
     if expired > 0 {
-        let rows = units::give_back_whole(tx, &[hold_id], expired).await?;
+        let rows = units::list_whole(tx, &[hold_id], expired).await?;
         tell_ended(tx, FeedType::HoldExpired, None, &rows).await?;
+        units::give_back_counted(tx, &rows).await?;
         return Ok(true);
     }
     match ended(&holds::find(tx, hold_id).await?) {

@@ -69,13 +69,15 @@ fn refuse_unknown_fields(document: &mut Value) {
     for operation in operations(document) {
         schemas(&operation["requestBody"], &mut names);
     }
+    // what a provider adds in any part of its events is kept, too
+    names.retain(|name| !OPEN.contains(&name.as_str()));
     let mut todo: Vec<String> = names.iter().cloned().collect();
     while let Some(name) = todo.pop() {
         let mut inner = BTreeSet::new();
         schemas(&document["components"]["schemas"][&name], &mut inner);
         todo.extend(inner.into_iter().filter(|name| names.insert(name.clone())));
     }
-    for name in names.iter().filter(|name| !OPEN.contains(&name.as_str())) {
+    for name in names {
         let schema = &mut document["components"]["schemas"][name];
         if schema["properties"].is_object() {
             schema["additionalProperties"] = json!(false);

@@ -24,7 +24,7 @@ use crate::http::tags::Tags;
 enum DevOutcome {
     /// It succeeds.
     Paid,
-    /// An attempt fails.
+    /// It fails for good, and the order is cancelled.
     Failed,
     /// It succeeds, unless the order is paid, and is given back.
     Refunded,
@@ -68,7 +68,8 @@ impl DevPayments {
     ///
     /// Reports what a payment provider would report, signed as it would sign, and shows what became of the order. With the outcome
     /// `before`, send an id of your own, and make the order with it as `order_id` afterwards: it is paid at once. With `late`, the
-    /// order is cancelled first.
+    /// order is cancelled first. It needs no token, and pays any order: `dev` is for this machine alone. Where `HOLDFAST_WEBHOOK_MODE` is `queue`, the
+    /// order is shown before the event is applied.
     #[oai(path = "/pay/:order_id", method = "post", operation_id = "payInDev")]
     async fn pay(
         &self,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::style::{StatsdStyle, Values, write_lines};
 use crate::telemetry::row::Row;
-use crate::telemetry::table::METRICS;
+use crate::telemetry::table::{METRICS, STATSD_DROPPED};
 
 /// The most series of one second; those beyond are dropped.
 pub(super) const MOST_SERIES: usize = 4096;
@@ -41,7 +41,8 @@ impl Series {
         if let Some(values) = self.entries.get_mut(self.key.as_str()) {
             return values.add(value, &mut self.random);
         }
-        if self.entries.len() == MOST_SERIES {
+        // how many were dropped always has room
+        if self.entries.len() >= MOST_SERIES && name != STATSD_DROPPED.name {
             return false;
         }
         let mut values = match kind {
@@ -163,8 +164,9 @@ mod tests {
         let line = |transaction: usize| format!("holdfast_db_given_up_total:1|c|#transaction:{transaction}");
         assert!((0..MOST_SERIES).all(|number| series.add(&line(number))));
         assert!(!series.add(&line(MOST_SERIES)));
+        assert!(series.add(&format!("{}:7|c", STATSD_DROPPED.name)), "how many were dropped has room");
         assert!(series.add(&line(0)));
-        assert_eq!(series.take().len(), MOST_SERIES);
+        assert_eq!(series.take().len(), MOST_SERIES + 1);
         assert!(series.add(&line(MOST_SERIES)), "the next second has room");
         for unreadable in ["", "name", "name:x|c", "name:1", "name:|g"] {
             assert!(!series.add(unreadable), "{unreadable}");

@@ -52,7 +52,7 @@ pub(super) fn write_lines(style: StatsdStyle, row: &Row, tags: &str, values: &Va
         Values::Level(level) => {
             // a sign makes a change of it, but for DogStatsD
             if *level < 0.0 && style != StatsdStyle::DogStatsD {
-                line(&format!("{name}:0|g"));
+                return line(&format!("{name}:0|g\n{name}:{}|g", decimal(*level, 6)));
             }
             line(&format!("{name}:{}|g{behind}", decimal(*level, 6)));
         }
@@ -169,7 +169,7 @@ mod tests {
     fn a_gauge_below_zero_is_set_and_not_changed() {
         let level = Values::Level(-0.25);
         let set = lines(StatsdStyle::Plain, "clock.difference_s", "", &level);
-        assert_eq!(set, ["holdfast.clock.difference_s:0|g", "holdfast.clock.difference_s:-0.25|g"]);
+        assert_eq!(set, ["holdfast.clock.difference_s:0|g\nholdfast.clock.difference_s:-0.25|g"]);
         let set = lines(StatsdStyle::DogStatsD, "clock.difference_s", "", &level);
         assert_eq!(set, ["holdfast.clock.difference_s:-0.25|g"]);
     }
