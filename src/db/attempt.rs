@@ -106,7 +106,9 @@ impl Access {
                 lost_connections.remove(0);
                 if tx.has_told {
                     self.told.notify_one();
-                    self.sold.add(tx.told.report());
+                    if telemetry::are_recorded() {
+                        self.sold.add(tx.told.report());
+                    }
                 }
                 match tx.is_spent {
                     true => tx.conn.disconnect().await,

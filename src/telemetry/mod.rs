@@ -14,7 +14,7 @@ mod throttle;
 
 pub(crate) use self::metrics::*;
 pub use muted::muted_warnings;
-pub use once_read::begin as record_for_prometheus;
+pub use once_read::{are_recorded, begin as record_for_prometheus};
 pub use prometheus::{forget_old, scrape, sum_up};
 pub use row::{Kind, Row, Unit};
 pub use statsd::{Flusher, StatsdStyle};
@@ -86,6 +86,7 @@ pub fn start_metrics(server: Option<&str>, style: StatsdStyle) -> Option<Flusher
     let (is_set, flusher) = match server.map(|server| statsd::start(server, style)) {
         None => (::metrics::set_global_recorder(prometheus).is_ok(), None),
         Some((statsd, flusher)) => {
+            once_read::send();
             let both = FanoutBuilder::default().add_recorder(prometheus).add_recorder(statsd).build();
             (::metrics::set_global_recorder(both).is_ok(), Some(flusher))
         }

@@ -7,6 +7,8 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 
 /// Whether metrics are read, or are to be.
 static IS_READ: AtomicBool = AtomicBool::new(false);
+/// Whether there is a StatsD server.
+static IS_SENT: AtomicBool = AtomicBool::new(false);
 
 /// A recorder that records nothing before metrics are read.
 pub(super) struct OnceRead(pub(super) PrometheusRecorder);
@@ -39,6 +41,16 @@ impl Recorder for OnceRead {
 
 fn is_read() -> bool {
     IS_READ.load(Ordering::Relaxed)
+}
+
+/// Whether metrics go anywhere: those that cost more than a number are recorded only then.
+pub fn are_recorded() -> bool {
+    is_read() || IS_SENT.load(Ordering::Relaxed)
+}
+
+/// Notes that metrics are sent.
+pub(super) fn send() {
+    IS_SENT.store(true, Ordering::Relaxed);
 }
 
 /// Records from now on.
