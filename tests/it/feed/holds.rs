@@ -2,21 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use holdfast::config::Config;
-use holdfast::domain::{AdminToken, FeedHolds, Role};
+use holdfast::domain::Role;
 use serde_json::{Value, json};
 
-use super::{assert_whole, number, page, read_all, told, types};
+use super::{assert_whole, number, page, read_all, telling, told, types};
 use crate::clients::{OPERATOR, add, managed};
 use crate::support::crowd::{all, hold, in_order};
 use crate::support::proxy::{Action, Rule};
-use crate::support::{Answer, Bare, Shop, mint, with, with_policy};
-
-/// A service with a token of operators that tells of holds.
-async fn telling(shop: &Shop) -> Bare {
-    let config = Config { admin_token: AdminToken::new(OPERATOR), ..shop.config() };
-    shop.serve_without_workers_as(with_policy(config, |policy| policy.feed_holds = FeedHolds::On)).await
-}
+use crate::support::{Answer, Bare, Shop, mint, with};
 
 /// Sends a body with a token.
 async fn send(client: &Bare, method: &str, path: &str, token: &str, body: &Value) -> Answer {

@@ -11,10 +11,12 @@ mod waiting;
 use std::collections::BTreeMap;
 
 use holdfast::app::App;
+use holdfast::config::Config;
+use holdfast::domain::{AdminToken, FeedHolds};
 use serde_json::Value;
 
 use crate::clients::OPERATOR;
-use crate::support::{Answer, Bare, Client, Shop};
+use crate::support::{Answer, Bare, Client, Shop, with_policy};
 
 /// Reads a page of the feed with a token.
 async fn page(client: &Client, token: &str, query: &str) -> Answer {
@@ -38,6 +40,12 @@ pub(crate) async fn read_all(client: &Client, token: &str, limit: usize) -> Vec<
 /// Gives all committed events their positions.
 pub(crate) async fn number(app: &App) {
     while app.checkout.number_feed().await.expect("the step runs") {}
+}
+
+/// A service with a token of operators that tells of holds.
+pub(crate) async fn telling(shop: &Shop) -> Bare {
+    let config = Config { admin_token: AdminToken::new(OPERATOR), ..shop.config() };
+    shop.serve_without_workers_as(with_policy(config, |policy| policy.feed_holds = FeedHolds::On)).await
 }
 
 /// Numbers the feed and reads all of it as an operator.

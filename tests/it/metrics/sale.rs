@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::prometheus::{TOKEN, scrape, value};
+use crate::support::crowd::sent;
 use crate::support::process::Process;
 use crate::support::statsd::StatsD;
 use crate::support::{Shop, eventually};
@@ -81,4 +82,26 @@ async fn the_version_and_the_uptime_of_an_instance_are_shown() {
     let version = format!("version:{}", env!("CARGO_PKG_VERSION"));
     statsd.gauged("service.info", &[&version], |one| one == 1.0).await;
     statsd.gauged("service.uptime_s", &[], |seconds| seconds > 0.5).await;
+}
+
+#[tokio::test]
+async fn the_database_is_read_for_metrics_only_where_these_are_read() {
+    let shop = Shop::open().await;
+    let product_id = shop.product(50).await;
+    let (_, proxy) = shop.config_through_proxy().await;
+    let (_process, client) = Process::serve(&proxy.url(&shop.database.url), &[("HOLDFAST_ADMIN_TOKEN", TOKEN)]).await;
+    let sell = async |key: &str| {
+        let (_, order_id) = client.hold_and_order(product_id, 1).await;
+        client.pay(&order_id, "paid", key).await.expect(200);
+    };
+    sell("a").await;
+    // other workers have had several turns since
+    let looks = sent(&proxy, "feed/find");
+    assert!(eventually(async || sent(&proxy, "feed/find") >= looks + 4).await);
+    assert_eq!(sent(&proxy, "holds/list_units"), 0);
+    scrape(&client).await.expect(200);
+    sell("b").await;
+    assert!(eventually(async || sent(&proxy, "holds/list_units") > 0).await);
+    let is_counted = async || value(&scrape(&client).await.expect(200).text, "holdfast_units_sold_total") == Some(1.0);
+    assert!(eventually(is_counted).await);
 }

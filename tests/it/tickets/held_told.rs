@@ -1,19 +1,12 @@
 //! What the feed tells of holds with tickets.
 
-use holdfast::config::Config;
-use holdfast::domain::{AdminToken, FeedHolds};
 use serde_json::{Value, json};
 
 use super::cancelled::{confirm, end_all};
 use super::held::{named, row_of};
 use crate::clients::OPERATOR;
-use crate::feed::{number, read_all};
-use crate::support::{Bare, Shop, with_policy};
-
-async fn telling(shop: &Shop) -> Bare {
-    let config = Config { admin_token: AdminToken::new(OPERATOR), ..shop.config() };
-    shop.serve_without_workers_as(with_policy(config, |policy| policy.feed_holds = FeedHolds::On)).await
-}
+use crate::feed::{number, read_all, telling};
+use crate::support::{Bare, Shop};
 
 /// Returns what is told of holds: the type, the hold, the units and the reason.
 async fn heard(client: &Bare) -> Vec<Value> {
