@@ -149,7 +149,9 @@ impl Checkout {
         match &result {
             Ok(Taken { replayed: false, hold, others }) => {
                 telemetry::hold_created();
-                self.busiest.count([hold].into_iter().chain(others).map(|line| line.product_id));
+                if telemetry::are_recorded() {
+                    self.busiest.count([hold].into_iter().chain(others).map(|line| line.product_id));
+                }
             }
             Ok(Taken { replayed: true, .. }) => telemetry::replayed("hold"),
             Err(Error::Refused(refusal)) => telemetry::hold_refused(refusal.code()),

@@ -39,6 +39,8 @@ async fn the_stock_of_the_busiest_products_is_shown_and_no_more_of_them_than_are
     let (busy, quiet) = (shop.product(50).await, shop.product(50).await);
     let settings = [("HOLDFAST_ADMIN_TOKEN", TOKEN), ("HOLDFAST_STOCK_METRICS", "1")];
     let (_process, client) = Process::serve(&shop.database.url, &settings).await;
+    // products are counted from the first time on that metrics are read
+    scrape(&client).await.expect(200);
     for product_id in [busy, quiet, busy, busy] {
         client.hold(product_id, 2).await;
     }
