@@ -12,18 +12,20 @@ import time
 from pathlib import Path
 
 from .faults import PATIENCE, Faults
+from .graphite import Graphite
 from .load import Sale
-from .process import wait_for
+from .netdata import Netdata
+from .process import share, wait_for
 from .prometheus import Prometheus
 from .service import Database, Instance
 
-SERVERS = {"prometheus": Prometheus}
+SERVERS = {"prometheus": Prometheus, "netdata": Netdata, "graphite": Graphite}
 # Times that let alerts of minutes be seen within minutes.
 SETTINGS = {
     "HOLDFAST_HOLD_TTL_SECONDS": "10",
     "HOLDFAST_ORDER_TTL_SECONDS": "10",
     "HOLDFAST_PARK_SECONDS": "330",
-    "HOLDFAST_POOL_SIZE": "6",
+    "HOLDFAST_POOL_SIZE": "3",
     "HOLDFAST_PUSH_PRIVATE": "on",
     "HOLDFAST_RATE_WEBHOOKS": "30",
     "HOLDFAST_FEED_HOLDS": "on",
@@ -37,6 +39,7 @@ class Watch:
 
     def __init__(self, servers):
         self.servers = {name: server for name, server in servers.items() if hasattr(server, "alarms")}
+        self.every = {(name, alarm) for name, server in self.servers.items() for alarm in server.names()}
         self.began, self.fired, self.cleared, self.raised = time.monotonic(), {}, {}, set()
         self.is_over = threading.Event()
         threading.Thread(target=self.look, daemon=True).start()
@@ -60,7 +63,7 @@ class Watch:
 
     def seen(self, alarms):
         """Waits until these alerts have fired at every server that has them."""
-        wanted = {(name, alarm) for name, server in self.servers.items() for alarm in alarms if alarm in server.alarms()}
+        wanted = {(name, alarm) for name, alarm in self.every if alarm in alarms}
         try:
             wait_for("alerts", lambda: wanted <= set(self.fired), PATIENCE)
         except TimeoutError:
@@ -68,8 +71,7 @@ class Watch:
 
     def problems(self):
         """Returns what did not fire, or did not clear."""
-        every = {(name, alarm) for name, server in self.servers.items() for alarm in server.alarms()}
-        never = [f"{name}: {alarm} was not seen firing" for name, alarm in sorted(every - set(self.fired))]
+        never = [f"{name}: {alarm} was not seen firing" for name, alarm in sorted(self.every - set(self.fired))]
         return never + [f"{name}: {alarm} did not clear" for name, alarm in sorted(self.raised)]
 
 
@@ -102,14 +104,9 @@ def run(options, folder, servers) -> list[str]:
     receivers = [server for server in servers.values() if hasattr(server, "statsd")]
     for server in receivers:
         server.start()
-    instances = []
-    for number in range(2):
-        settings = dict(SETTINGS)
-        if number < len(receivers):
-            settings |= {"HOLDFAST_STATSD": receivers[number].statsd, "HOLDFAST_STATSD_STYLE": receivers[number].style}
-        if number == 1:
-            settings["HOLDFAST_LOG"] = "info,holdfast=debug,holdfast::http=debug,mysql_async=trace,poem=trace,hyper=trace"
-        instances.append(Instance(options.holdfast, database, folder, settings))
+    settings = {**SETTINGS, "HOLDFAST_STATSD": share([server.statsd for server in receivers])}
+    instances = [Instance(options.holdfast, database, folder, settings)]
+    instances.append(Instance(options.holdfast, database, folder, {**settings, "HOLDFAST_LOG": "trace"}))
     if instances[0].run("migrate") != 0:
         raise RuntimeError(f"migrate failed: see {instances[0].log}")
     sale = Sale(instances)

@@ -39,6 +39,7 @@ class Faults:
         self.clock()
         self.log()
         self.away()
+        self.down()
         self.seen(["push_late", "inbox_age", "unmatched", "quarantined", "refunds_due", "dead"])
 
     def mend(self):
@@ -123,6 +124,12 @@ class Faults:
         self.second.reads.clear()
         self.seen(["log_dropped"])
         self.second.reads.set()
+
+    def down(self):
+        """Both instances have ended."""
+        self.first.stop(), self.second.stop()
+        self.seen(["down"])
+        self.first.start(), self.second.start()
 
     def away(self):
         """The database does not answer."""

@@ -61,6 +61,9 @@ class Sale:
         self.rare = product("Signed record", 1)
         self.organizer = operate("/api/admin/organizers", {"name": "City Concerts"})["id"]
         self.event, self.places, self.seats = self.hold_event("Spring Concert")
+        cancelled, places, _ = self.hold_event("Cancelled Concert")
+        client.request("POST", "/api/holds", {"product_id": places, "qty": 1})
+        operate(f"/api/admin/events/{cancelled}/cancel", {"confirm_amount_minor": 0})
         self.receiver = Receiver()
         operate("/api/admin/endpoints", {"url": self.receiver.url})
 
@@ -122,6 +125,8 @@ class Sale:
             client.request("POST", "/api/holds", wanted, idempotency_key=key)
             client.request("DELETE", f"/api/holds/{hold['hold_id']}")
             return None
+        if chance > 0.97:  # its payment is faster than its order
+            pay(client, None, hold_id=hold["hold_id"], txn_id=f"charge-{key}")
         status, order = client.request("POST", "/api/orders", {"hold_id": hold["hold_id"]}, idempotency_key=key)
         if status != 201 or chance < 0.2:
             return None
@@ -133,10 +138,10 @@ class Sale:
             pay(client, order_id, "failed")
             return None
         event_id = f"event-{uuid.uuid4()}"
-        for _ in range(2 if chance < 0.45 else 1):
+        for _ in range(2 if chance < 0.45 else 0 if chance > 0.97 else 1):
             pay(client, order_id, event_id=event_id)
         if chance > 0.97:
-            pay(client, order_id, "refunded")
+            pay(client, order_id, "refunded", txn_id=f"charge-{key}")
         return order_id
 
     def reads(self, client, draw):

@@ -49,6 +49,10 @@ class Prometheus:
     def ask(self, path, **query):
         return process.read_json(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}")["data"]
 
+    def names(self):
+        """Returns the names of all alerts, in snake case."""
+        return set(self.alarms())
+
     def alarms(self):
         """Returns the state of every alert, by its name in snake case: `inactive`, `pending` or `firing`."""
         rules = [rule for group in self.ask("rules", type="alert")["groups"] for rule in group["rules"]]
