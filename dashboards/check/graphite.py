@@ -88,10 +88,6 @@ class Graphite:
                 missing.append(f"{title}: {target}")
         return missing
 
-    def alarms(self) -> dict[str, str]:
-        """Graphite has none."""
-        return {}
-
     def pictures(self, folder: Path) -> list[Path]:
         """Takes a picture of each graph, and of the dashboard."""
         graphs = folder / "graphite"

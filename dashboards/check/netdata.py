@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -112,6 +113,10 @@ class Netdata:
         """Returns the status of each alarm whose chart is there, by its name without `holdfast_`."""
         found = process.read_json(f"{self.url}/api/v1/alarms?all")["alarms"]
         return {alarm["name"].removeprefix("holdfast_"): alarm["status"] for alarm in found.values()}
+
+    def names(self) -> set[str]:
+        """Returns the names of all alarms in holdfast.health.conf, without `holdfast_`."""
+        return set(re.findall(r"^\s*(?:alarm|template):\s*holdfast_(\w+)$", (HERE / "holdfast.health.conf").read_text(), re.MULTILINE))
 
     def pictures(self, folder: Path) -> list[Path]:
         """Takes a picture of our part of the dashboard."""

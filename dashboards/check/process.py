@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -50,6 +51,22 @@ def wait_for(what: str, is_there: Callable[[], Any], seconds: float = 60, child:
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not there after {seconds:.0f} s")
         time.sleep(0.2)
+
+
+def share(receivers: list[str]) -> str:
+    """Passes on to all of these servers what arrives over UDP at the address that is returned."""
+    arriving = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    arriving.bind(("127.0.0.1", 0))
+    addresses = [(host, int(port)) for host, port in (receiver.rsplit(":", 1) for receiver in receivers)]
+
+    def pass_on() -> None:
+        while True:
+            packet = arriving.recv(65536)
+            for address in addresses:
+                arriving.sendto(packet, address)
+
+    threading.Thread(target=pass_on, daemon=True).start()
+    return "127.0.0.1:{}".format(arriving.getsockname()[1])
 
 
 def read(url: str, data: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
