@@ -3,6 +3,7 @@
 
 mod graphite;
 mod netdata;
+mod prometheus;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -42,4 +43,16 @@ fn assert_all_shown(shown: &BTreeSet<&str>) {
         let is_shown = shown.contains(row.statsd);
         assert!(is_shown || UNSHOWN.contains(&row.statsd), "{} is not shown", row.statsd);
     }
+}
+
+/// Writes a name in CamelCase as Netdata's alarms have it: `HoldfastInboxAge` is `holdfast_inbox_age`.
+fn snake(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !words.is_empty() {
+            words.push('_');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
