@@ -147,12 +147,17 @@ STORAGE_DIR = {str(folder)!r}
 WHISPER_DIR = {str(folder / "whisper")!r}
 INDEX_FILE = {str(folder / "search_index")!r}
 CONF_DIR = {str(folder / "carbon")!r}
-STATIC_ROOT = {str(folder / "static")!r}
+STATIC_ROOT = {str(folder / "collected")!r}
 CARBONLINK_HOSTS = ["127.0.0.1:{self.query_port}:a"]
 DATABASES = {{"default": {{"NAME": {str(folder / "graphite.db")!r}, "ENGINE": "django.db.backends.sqlite3"}}}}
 """
         )
-        (folder / "web/holdfast_settings.py").write_text(f"from graphite.settings import *\nSTATICFILES_DIRS = [{str(static)!r}]\n")
+        # what Debian's page lacks, as dashboards/README.md says
+        script = folder / "static/js/composer_widgets.js"
+        script.parent.mkdir(parents=True, exist_ok=True)
+        script.write_text((static / "js/composer_widgets.js").read_text() + (HERE / "debian.js").read_text())
+        places = [str(folder / "static"), str(static)]
+        (folder / "web/holdfast_settings.py").write_text(f"from graphite.settings import *\nSTATICFILES_DIRS = {places!r}\n")
         environment = dict(self.environment)
         environment["PYTHONPATH"] += f":{folder / 'web'}"
         environment.update(DJANGO_SETTINGS_MODULE="holdfast_settings", GRAPHITE_SETTINGS_MODULE="holdfast_check")

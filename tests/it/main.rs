@@ -17,6 +17,7 @@ mod clients;
 mod clocks;
 mod connections;
 mod contact;
+mod dashboards;
 mod dev;
 mod doctor;
 mod document;
