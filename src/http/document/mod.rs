@@ -26,6 +26,7 @@ const OPEN: [&str; 2] = ["PaymentEvent", "StripeEvent"];
 pub fn complete(document: &mut Value) -> Vec<String> {
     let mut lost = Vec::new();
     places::describe(document, &mut lost);
+    name_references(document);
     bounds::add(document, &mut lost);
     describe_answers(document);
     describe_requests(document);
@@ -47,6 +48,25 @@ pub fn add(document: &mut Value, other: &Value, prefix: &str) {
     }
     for (name, schema) in other["components"]["schemas"].as_object().into_iter().flatten() {
         document["components"]["schemas"][name] = schema.clone();
+    }
+}
+
+/// Moves what is said of a field with the schema of another name out of the list `allOf`, which then has this schema alone: generators of
+/// clients make a type of its own of two schemas, and one of them gives it a name that is taken.
+fn name_references(part: &mut Value) {
+    match part {
+        Value::Object(fields) => {
+            if let Some([reference, said]) = fields.get("allOf").and_then(Value::as_array).map(Vec::as_slice) {
+                let (reference, said) = (reference.clone(), said.clone());
+                if let (true, Value::Object(said)) = (reference["$ref"].is_string(), said) {
+                    fields.extend(said);
+                    fields.insert("allOf".to_owned(), json!([reference]));
+                }
+            }
+            fields.values_mut().for_each(name_references);
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(name_references),
+        _ => {}
     }
 }
 
