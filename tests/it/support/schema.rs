@@ -95,7 +95,7 @@ impl Document {
             }
             // other tools compare with the patterns
             "pattern" => None,
-            "title" | "description" | "example" | "nullable" => None,
+            "title" | "description" | "default" | "example" | "nullable" => None,
             unknown => panic!("{place}: the keyword {unknown} is not supported"),
         })
     }
