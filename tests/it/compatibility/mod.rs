@@ -1,5 +1,8 @@
 //! A client that was made for the last release goes on working: `openapi/released.json` is the document of that release, and the document
 //! of today has no change that breaks it. The changes that are meant are lines of `openapi/breaks.txt`.
+//!
+//! A comparison of its own, since none of the registries' does: `openapi-diff` of npm does not compare parameters, the crate `drift` takes an
+//! added field for the same change as a removed one, and others fetch a program from elsewhere.
 
 mod compare;
 
