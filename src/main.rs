@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use holdfast::app::App;
-use holdfast::config::{self, Config, DatabaseUrl, Options, Problems, Settings, unknown_variables};
+use holdfast::config::{self, Audited, Config, DatabaseUrl, Options, Problems, Settings, unknown_variables};
 use holdfast::db::error::explain;
 use holdfast::db::lock_wait::{self, MigrateError, Patience};
 use holdfast::db::{Database, migrations};
@@ -60,7 +60,7 @@ enum Command {
     #[command(subcommand)]
     Feed(FeedCommand),
     /// Audit all data in one snapshot, also during a sale. Exits with 0 without findings, 1 with findings, 3 when it cannot run
-    Audit(DatabaseUrl),
+    Audit(Audited),
     /// Examine the database, its settings and privileges, the clocks and the StatsD server, and say what to do. Changes nothing.
     /// Exits with 0 when all is well, 1 with warnings, 2 when something fails
     Doctor(Doctor),
@@ -146,7 +146,7 @@ async fn run(command: Command, problems: Problems) -> Result<(), Failed> {
         Command::Seed(seed) => run_seed(&seed, problems).await,
         Command::Client(command) => run_client(command, problems).await,
         Command::Feed(command) => run_feed(command, problems).await,
-        Command::Audit(database) => run_audit(&database, problems).await,
+        Command::Audit(audited) => run_audit(&audited, problems).await,
         Command::Doctor(doctor) => doctor.run(problems).await,
         Command::Openapi | Command::Errors if !problems.0.is_empty() => Err(problems.into()),
         Command::Errors => print(http::document::errors()),
@@ -252,8 +252,9 @@ async fn run_seed(seed: &Seed, problems: Problems) -> Result<(), Failed> {
     }
 }
 
-async fn run_audit(database: &DatabaseUrl, problems: Problems) -> Result<(), Failed> {
-    let database = Database::new(database.read(problems)?, 1);
+async fn run_audit(audited: &Audited, problems: Problems) -> Result<(), Failed> {
+    let (options, statsd, style) = audited.read(problems)?;
+    let database = Database::new(options, 1);
     let checkout = checkout::Checkout::new(database.clone(), checkout::Policy::default());
     let ended = CancellationToken::new();
     let report = {
@@ -269,6 +270,10 @@ async fn run_audit(database: &DatabaseUrl, problems: Problems) -> Result<(), Fai
     };
     database.close().await;
     let report = report.map_err(|error| Failed::NoAudit(format!("the audit cannot run: {}", explain(&error))))?;
+    // not before: metrics of this process are none of the service
+    let flusher = telemetry::start_metrics(statsd.as_deref(), style);
+    telemetry::audited(report.count());
+    flush(flusher);
     print(format_args!("{report}\n"))?;
     if report.is_clean() { Ok(()) } else { Err(Failed::NotClean) }
 }

@@ -15,10 +15,12 @@ mod values;
 use clap::Args;
 use mysql_async::Opts;
 
+use crate::telemetry::StatsdStyle;
+
 pub use self::problems::Problems;
 pub use self::setting::{Setting, Unset};
 pub use self::table::{ALL, Config, Options, Settings};
-use self::table::{HOLDFAST_DATABASE_URL, HOLDFAST_POOL_SIZE, HOLDFAST_STATSD};
+use self::table::{HOLDFAST_DATABASE_URL, HOLDFAST_POOL_SIZE, HOLDFAST_STATSD, HOLDFAST_STATSD_STYLE};
 pub use self::unknown::unknown_variables;
 pub use self::values::OFF;
 
@@ -64,6 +66,32 @@ impl Surroundings {
         let statsd = problems.read(&HOLDFAST_STATSD, self.statsd.as_deref(), values::statsd);
         let database = self.database.read(problems.clone())?;
         pool_size.zip(statsd).map(|(pool_size, statsd)| (database, pool_size, statsd)).ok_or(problems)
+    }
+}
+
+/// What `holdfast audit` reads, and where it reports.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Audited {
+    #[command(flatten)]
+    database: DatabaseUrl,
+    #[arg(long = HOLDFAST_STATSD.option(), env = HOLDFAST_STATSD.variable, value_name = HOLDFAST_STATSD.value_name,
+          help = HOLDFAST_STATSD.help())]
+    statsd: Option<String>,
+    #[arg(long = HOLDFAST_STATSD_STYLE.option(), env = HOLDFAST_STATSD_STYLE.variable,
+          value_name = HOLDFAST_STATSD_STYLE.value_name, help = HOLDFAST_STATSD_STYLE.help())]
+    statsd_style: Option<String>,
+}
+
+impl Audited {
+    /// Parses the URL of the database, and the address of the StatsD server with its style. `problems` were found before.
+    ///
+    /// # Errors
+    /// All problems.
+    pub fn read(&self, mut problems: Problems) -> Result<(Opts, Option<String>, StatsdStyle), Problems> {
+        let statsd = problems.read(&HOLDFAST_STATSD, self.statsd.as_deref(), values::statsd);
+        let style = problems.read(&HOLDFAST_STATSD_STYLE, self.statsd_style.as_deref(), values::statsd_style);
+        let database = self.database.read(problems.clone())?;
+        statsd.zip(style).map(|(statsd, style)| (database, statsd, style)).ok_or(problems)
     }
 }
 

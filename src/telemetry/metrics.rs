@@ -101,6 +101,12 @@ pub(crate) fn inbox_oldest(age: Duration) {
     INBOX_OLDEST.set(NONE, age.as_secs_f64());
 }
 
+/// Records the number of findings of an audit.
+#[expect(clippy::cast_precision_loss, reason = "a gauge of findings")]
+pub fn audited(findings: i64) {
+    AUDIT_FINDINGS.set(NONE, findings as f64);
+}
+
 pub(crate) fn event_ended(kind: &'static str, count: u64) {
     EVENT_ENDED.add([kind], count);
 }

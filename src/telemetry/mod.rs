@@ -12,6 +12,7 @@ mod stderr;
 mod table;
 mod throttle;
 
+pub use self::metrics::audited;
 pub(crate) use self::metrics::*;
 pub use muted::muted_warnings;
 pub use once_read::{are_recorded, begin as record_for_prometheus};

@@ -18,6 +18,7 @@ mod clocks;
 mod compatibility;
 mod connections;
 mod contact;
+mod dashboards;
 mod dev;
 mod doctor;
 mod document;

@@ -36,6 +36,7 @@ use crate::db::views::audit::{
 };
 use crate::db::{Failure, Tx};
 use crate::domain::Refusal;
+use crate::telemetry;
 
 /// Rows per statement.
 const PAGE: u32 = 5000;
@@ -63,6 +64,7 @@ impl Checkout {
         let report = self.database.snapshot("audit", |tx| unless_ended(ended, look_at_everything(tx)).boxed());
         let mut report = report.await?;
         report.took = started.elapsed();
+        telemetry::audited(report.count());
         match report.is_clean() {
             true => info!(took = ?report.took, "an audit found nothing wrong"),
             false => warn!(took = ?report.took, counts = ?report.counts, "an audit found something wrong"),

@@ -121,6 +121,11 @@ impl Report {
     pub fn is_clean(&self) -> bool {
         self.counts.is_empty()
     }
+
+    /// Returns the number of findings.
+    pub fn count(&self) -> i64 {
+        self.counts.iter().map(|(_, count)| count).sum()
+    }
 }
 
 /// Collects findings.

@@ -78,6 +78,26 @@ async fn lanes_tell_how_many_jobs_wait_for_how_long_and_share_a_batch() {
 }
 
 #[tokio::test]
+async fn findings_of_audits_by_the_route_and_by_the_command_are_shown() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let product_id = shop.product(50).await;
+    let settings = [statsd.setting(), ("HOLDFAST_ADMIN_TOKEN", TOKEN)];
+    let (_process, client) = Process::serve(&shop.database.url, &settings).await;
+    let audit = async || client.send(client.request("GET", "/api/admin/audit").bearer_auth(TOKEN)).await.expect(200);
+    audit().await;
+    statsd.gauged("audit.findings", &[], |findings| findings == 0.0).await;
+    shop.execute(&format!("UPDATE products SET reserved = reserved + 1 WHERE id = {product_id}")).await;
+    audit().await;
+    statsd.gauged("audit.findings", &[], |findings| findings == 1.0).await;
+
+    let own = StatsD::start().await;
+    let settings = [("HOLDFAST_DATABASE_URL", shop.database.url.as_str()), own.setting()];
+    Process::run(&["audit"], &settings).await.expect(1);
+    own.gauged("audit.findings", &[], |findings| findings == 1.0).await;
+    assert_eq!(own.lines(), ["holdfast.audit.findings:1|g"], "the command tells nothing else");
+}
+
+#[tokio::test]
 async fn the_version_and_the_uptime_of_an_instance_are_shown() {
     let (shop, statsd) = (Shop::open().await, StatsD::start().await);
     let (_process, _client) = Process::serve(&shop.database.url, &[statsd.setting()]).await;

@@ -1,0 +1,1 @@
+function htmlEncode(text) { return Ext.util.Format.htmlEncode(text); }
