@@ -25,7 +25,7 @@ SERVERS = {"prometheus": Prometheus, "netdata": Netdata, "graphite": Graphite}
 SETTINGS = {
     "HOLDFAST_HOLD_TTL_SECONDS": "10",
     "HOLDFAST_ORDER_TTL_SECONDS": "10",
-    "HOLDFAST_PARK_SECONDS": "390",
+    "HOLDFAST_PARK_SECONDS": "500",
     "HOLDFAST_POOL_SIZE": "2",
     "HOLDFAST_PUSH_PRIVATE": "on",
     "HOLDFAST_RATE_WEBHOOKS": "30",

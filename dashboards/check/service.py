@@ -157,8 +157,11 @@ class Client:
             return answer.status, None
 
     def operate(self, method, path, body=None, **headers):
-        """Sends a request of an operator, which must succeed. Returns the body."""
-        status, answer = self.request(method, path, body, authorization=f"Bearer {TOKEN}", **headers)
+        """Sends a request of an operator, which must succeed and may be sent again. Returns the body."""
+        for _ in range(2):  # a connection that was idle may be closed
+            status, answer = self.request(method, path, body, authorization=f"Bearer {TOKEN}", **headers)
+            if status:
+                break
         if not 200 <= status < 300:
             raise RuntimeError(f"{method} {path}: {status} {answer}")
         return answer
