@@ -20,7 +20,7 @@ STATSD = "statsd@0.9.0"
 # Debian's, with its extension modules.
 PYTHON = "/usr/bin/python3"
 # What a graph shows where nothing was ever recorded.
-FALLBACK = re.compile(r"^fallbackSeries\((.*), alias\(constantLine\(0\), 'none'\)\)$")
+FALLBACK = re.compile(r"^fallbackSeries\((.*), alias\(scale\([a-z_.]+, 0\), 'none'\)\)$")
 
 
 class Graphite:
@@ -100,7 +100,7 @@ class Graphite:
             file.write_bytes(process.read(f"{self.url}/render?{query}"))
             files.append(file)
         url = f"{self.url}/dashboard/holdfast"
-        return [*files, page.picture(self.cache, url, folder / "graphite.png", width=1560, height=4300, seconds=15)]
+        return [*files, page.picture(self.cache, url, folder / "graphite.png", width=1900, height=4400, seconds=15)]
 
     def _start_carbon(self) -> int:
         folder = self.folder
