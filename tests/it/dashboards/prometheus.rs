@@ -24,19 +24,16 @@ fn words(query: &str) -> Vec<(&str, &str)> {
     found
 }
 
-/// Finds the metric that a name is about.
-///
-/// # Panics
-/// When there is none, or when its kind has no such series.
+/// Finds the metric of a series.
 fn row(name: &str) -> &'static Row {
-    let found = METRICS.iter().find_map(|row| Some((row, name.strip_prefix(row.prometheus)?)));
-    let (row, series) = found.unwrap_or_else(|| panic!("there is no metric {name}"));
-    let all: &[&str] = match row.kind {
-        Kind::Counter | Kind::Gauge => &[""],
-        Kind::Timer | Kind::Histogram => &["_bucket", "_count", "_sum"],
+    let series = |row: &Row| -> &[&str] {
+        match row.kind {
+            Kind::Counter | Kind::Gauge => &[""],
+            Kind::Timer | Kind::Histogram => &["_bucket", "_count", "_sum"],
+        }
     };
-    assert!(all.contains(&series), "{name} is a {:?}", row.kind);
-    row
+    let is_of = |row: &&Row| name.strip_prefix(row.prometheus).is_some_and(|end| series(row).contains(&end));
+    METRICS.iter().find(is_of).unwrap_or_else(|| panic!("no metric has the series {name}"))
 }
 
 /// Returns the names of the metrics of a query, and checks its labels.
