@@ -46,8 +46,11 @@ def environment(root: Path) -> dict[str, str]:
 def _closure(packages: list[str]) -> list[str]:
     """Returns the packages that apt would install now, without installing them."""
     command = ["apt-get", "install", "--simulate", "--no-install-recommends", "--reinstall", *packages]
-    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return [line.split()[1] for line in shown.splitlines() if line.startswith("Inst ")]
+    shown = subprocess.run(command, capture_output=True, text=True)
+    if shown.returncode != 0:  # on a freshly installed machine the lists of packages are empty
+        subprocess.run(["apt-get", "update", "-qq"], check=True)
+        shown = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [line.split()[1] for line in shown.stdout.splitlines() if line.startswith("Inst ")]
 
 
 def _mend_links(root: Path) -> None:
