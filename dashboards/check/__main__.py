@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from .faults import PATIENCE, Faults
@@ -24,7 +25,7 @@ SERVERS = {"prometheus": Prometheus, "netdata": Netdata, "graphite": Graphite}
 SETTINGS = {
     "HOLDFAST_HOLD_TTL_SECONDS": "10",
     "HOLDFAST_ORDER_TTL_SECONDS": "10",
-    "HOLDFAST_PARK_SECONDS": "330",
+    "HOLDFAST_PARK_SECONDS": "390",
     "HOLDFAST_POOL_SIZE": "2",
     "HOLDFAST_PUSH_PRIVATE": "on",
     "HOLDFAST_RATE_WEBHOOKS": "30",
@@ -99,27 +100,28 @@ def main() -> int:
 
 
 def run(options, folder, servers) -> list[str]:
-    database = Database(folder / "database")
-    database.start()
-    receivers = [server for server in servers.values() if hasattr(server, "statsd")]
-    for server in receivers:
-        server.start()
-    settings = {**SETTINGS, "HOLDFAST_STATSD": share([server.statsd for server in receivers])}
-    instances = [Instance(options.holdfast, database, folder, settings)]
-    instances.append(Instance(options.holdfast, database, folder, {**settings, "HOLDFAST_LOG": "trace"}))
-    if instances[0].run("migrate") != 0:
-        raise RuntimeError(f"migrate failed: see {instances[0].log}")
-    sale = Sale(instances)
-    for instance in instances:
-        instance.start()
-    if "prometheus" in servers:
-        servers["prometheus"].start([instance.address for instance in instances])
-    try:
+    with ExitStack() as stopping:
+        database = Database(folder / "database")
+        stopping.callback(database.stop)
+        database.start()
+        receivers = [server for server in servers.values() if hasattr(server, "statsd")]
+        for server in servers.values():
+            stopping.callback(server.stop)
+        for server in receivers:
+            server.start()
+        settings = {**SETTINGS, "HOLDFAST_STATSD": share([server.statsd for server in receivers])}
+        instances = [Instance(options.holdfast, database, folder, settings)]
+        instances.append(Instance(options.holdfast, database, folder, {**settings, "HOLDFAST_LOG": "trace"}))
+        if instances[0].run("migrate") != 0:
+            raise RuntimeError(f"migrate failed: see {instances[0].log}")
+        for instance in instances:
+            stopping.callback(instance.stop)
+            instance.start()
+        if "prometheus" in servers:
+            servers["prometheus"].start([instance.address for instance in instances])
+        sale = Sale(instances)
+        stopping.callback(sale.end)
         return watch(options, database, instances, sale, servers)
-    finally:
-        sale.end()
-        for each in [*servers.values(), *instances, database]:
-            each.stop()
 
 
 def watch(options, database, instances, sale, servers) -> list[str]:

@@ -11,8 +11,8 @@ from .load import pay
 from .process import wait_for
 from .service import STRIPE_SECRET, Client, Database, Instance
 
-# How long rows stay locked: longer than the bounds of the alerts of lags.
-LOCKED = 25
+# How long rows stay locked: longer than the alerts of lags need.
+LOCKED = 45
 # How long the database does not answer.
 AWAY = 40
 # What an alert may take to fire or to clear, beside the time that its fault takes: five minutes are the window of counters.

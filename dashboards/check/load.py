@@ -149,7 +149,7 @@ class Sale:
         client.request("GET", "/api/products?limit=20")
         client.request("GET", f"/api/events/{self.event}")
         client.request("GET", f"/api/events/{self.event}/seats")
-        client.operate("GET", "/api/feed?limit=10")
+        client.request("GET", "/api/feed?limit=10", authorization=f"Bearer {TOKEN}")
 
     def refusals(self, client, draw):
         client.request("POST", "/api/holds", {"product_id": self.rare, "qty": 2})

@@ -35,7 +35,7 @@ class Database:
     def __init__(self, folder: Path):
         self.folder, self.port = folder, free_port()
         self.url = f"mysql://root@127.0.0.1:{self.port}/holdfast"
-        self.clock, self.log = folder / "clock", folder / "log"
+        self.clock, self.log, self.child = folder / "clock", folder / "log", None
 
     def start(self):
         self.folder.mkdir(parents=True)
@@ -90,7 +90,8 @@ class Database:
         self.child.send_signal(signal.SIGCONT)
 
     def stop(self):
-        self.thaw()
+        if self.child is not None:
+            self.thaw()
         stop(self.child)
 
 
@@ -104,7 +105,7 @@ class Instance:
         own |= {"HOLDFAST_WEBHOOK_SECRETS": SECRET, "HOLDFAST_ADMIN_TOKEN": TOKEN, "HOLDFAST_STRIPE_SECRETS": STRIPE_SECRET}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
         self.environment = {**kept, **own, **settings}
-        self.reads = threading.Event()
+        self.child, self.reads = None, threading.Event()
         self.reads.set()
 
     def run(self, *arguments):

@@ -372,8 +372,9 @@ async fn check_client(tx: &mut Tx<'_>, client_id: i64) -> Result<(), Failure> {
     if client.revoked_at.is_some() {
         return Err(Refusal::ClientRevoked.into());
     }
-    match client.role {
-        Role::Storefront => Ok(()),
-        _ => Err(Refusal::from(EndpointRefusal::NotAStorefront).into()),
+    if client.role != Role::Storefront {
+        return Err(Refusal::from(EndpointRefusal::NotAStorefront).into());
     }
+    // a revocation at the same time waits for the endpoint, and disables it
+    clients::count_change(tx, client_id).await?.then_some(()).ok_or_else(|| Refusal::ClientRevoked.into())
 }

@@ -15,6 +15,7 @@ mod caching;
 mod carts;
 mod clients;
 mod clocks;
+mod compatibility;
 mod connections;
 mod contact;
 mod dashboards;

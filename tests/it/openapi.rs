@@ -66,7 +66,7 @@ async fn every_operation_says_what_it_guarantees_and_which_tokens_it_takes() {
 async fn every_answer_has_an_example_that_fits_its_schema() {
     let shop = Shop::open().await;
     let document = document(&shop.app());
-    let schemas = Document::read(&document.to_string());
+    let (schemas, requests) = (Document::read(&document.to_string()), Document::of_requests(&document.to_string()));
     for (method, path, operation) in operations(&document) {
         for (status, answer) in operation["responses"].as_object().expect("answers") {
             let place = format!("{method} {path} {status}");
@@ -88,9 +88,73 @@ async fn every_answer_has_an_example_that_fits_its_schema() {
         }
         let request = &operation["requestBody"]["content"]["application/json"];
         if let Some(example) = request.get("example") {
-            schemas.fits(&request["schema"], example, &format!("{method} {path}"));
+            requests.fits(&request["schema"], example, &format!("{method} {path}"));
         }
     }
+    for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+        if let Some(example) = schema.get("example") {
+            requests.fits(schema, example, name);
+        }
+    }
+}
+
+/// Calls `look` with each object of a document and its name in the object around it.
+fn each(name: &str, part: &Value, look: &mut impl FnMut(&str, &Value)) {
+    look(name, part);
+    match part {
+        Value::Object(fields) => fields.iter().for_each(|(name, part)| each(name, part, look)),
+        Value::Array(parts) => parts.iter().for_each(|part| each(name, part, look)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn numbers_are_read_into_64_bits_by_generated_clients() {
+    let shop = Shop::open().await;
+    let document = document(&shop.app());
+    let mut amounts = 0;
+    each("", &document["components"]["schemas"], &mut |name, schema| {
+        if name.ends_with("_minor") && schema.is_object() {
+            assert_eq!((&schema["type"], &schema["format"]), (&json!("integer"), &json!("int64")), "{name}");
+            amounts += 1;
+        }
+        if schema["type"] == "number" {
+            assert_eq!(schema["format"], "double", "{name}");
+        }
+    });
+    assert!(amounts > 10, "{amounts}");
+}
+
+#[tokio::test]
+async fn every_size_of_a_page_and_every_number_of_a_request_that_has_a_range_states_it() {
+    let shop = Shop::open().await;
+    let document = document(&shop.app());
+    let mut pages = 0;
+    for (method, path, operation) in operations(&document) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(parameter["description"].is_string(), "{method} {path} {}", parameter["name"]);
+            if parameter["name"] == "limit" {
+                let most = if path == "/api/feed" { 1000 } else { 100 };
+                let schema = &parameter["schema"];
+                assert_eq!((&schema["minimum"], &schema["maximum"]), (&json!(1), &json!(most)), "{path}");
+                pages += 1;
+            }
+        }
+    }
+    assert!(pages > 10, "{pages}");
+    // without a range: ids, and what is compared with something of its own
+    let free = ["product_id", "organizer_id", "client_id", "confirm_amount_minor", "created"];
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    let (mut bounded, requests) = (0, schemas.iter().filter(|(_, schema)| schema["additionalProperties"] == false));
+    for (name, schema) in requests {
+        for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+            if schema["type"] == "integer" && !free.contains(&field.as_str()) {
+                assert!(schema["minimum"].is_i64(), "{name}.{field} has no range");
+                bounded += 1;
+            }
+        }
+    }
+    assert!(bounded > 20, "{bounded}");
 }
 
 #[tokio::test]

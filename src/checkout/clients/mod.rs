@@ -201,6 +201,10 @@ impl Checkout {
     /// # Errors
     /// [`Refusal::ClientNotFound`], [`Refusal::ClientRevoked`], [`Refusal::ClientKeyNotFound`].
     pub async fn remove_client_key(&self, operator: &str, client_id: i64, kid: &str) -> Result<ClientFile, Error> {
+        // the database cannot compare other characters with a name
+        if !is_visible(kid) {
+            return Err(Refusal::ClientKeyNotFound.into());
+        }
         let change = change(operator, ClientAction::KeyRemoved, kid);
         let removed = self.database.transaction("clients.remove_key", |tx| {
             let change = &change;

@@ -1,6 +1,7 @@
 //! What the OpenAPI document says beside what the framework generates of types and routes: one pass over its JSON. An addition that
 //! finds nothing to belong to is a mistake, which [`complete`] returns.
 
+mod bounds;
 mod codes;
 mod errors;
 mod operations;
@@ -25,8 +26,10 @@ const OPEN: [&str; 2] = ["PaymentEvent", "StripeEvent"];
 pub fn complete(document: &mut Value) -> Vec<String> {
     let mut lost = Vec::new();
     places::describe(document, &mut lost);
+    name_references(document);
+    bounds::add(document, &mut lost);
     describe_answers(document);
-    refuse_unknown_fields(document);
+    describe_requests(document);
     let used = add_problems(document);
     for code in codes::all() {
         let name = code.example.code();
@@ -48,6 +51,25 @@ pub fn add(document: &mut Value, other: &Value, prefix: &str) {
     }
 }
 
+/// Moves what is said of a field with the schema of another name out of the list `allOf`, which then has this schema alone: generators of
+/// clients make a type of its own of two schemas, and one of them gives it a name that is taken.
+fn name_references(part: &mut Value) {
+    match part {
+        Value::Object(fields) => {
+            if let Some([reference, said]) = fields.get("allOf").and_then(Value::as_array).map(Vec::as_slice) {
+                let (reference, said) = (reference.clone(), said.clone());
+                if let (true, Value::Object(said)) = (reference["$ref"].is_string(), said) {
+                    fields.extend(said);
+                    fields.insert("allOf".to_owned(), json!([reference]));
+                }
+            }
+            fields.values_mut().for_each(name_references);
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(name_references),
+        _ => {}
+    }
+}
+
 /// Describes the answers that only a type describes.
 fn describe_answers(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
@@ -63,26 +85,37 @@ fn describe_answers(document: &mut Value) {
     }
 }
 
-/// Says of the bodies of requests that other fields than theirs are refused.
-fn refuse_unknown_fields(document: &mut Value) {
+/// Says of the bodies of requests which fields may be null, and that other fields than theirs are refused.
+fn describe_requests(document: &mut Value) {
     let mut names = BTreeSet::new();
     for operation in operations(document) {
-        schemas(&operation["requestBody"], &mut names);
+        if let Some(body) = operation.get("requestBody") {
+            schemas(body, &mut names);
+        }
     }
-    // what a provider adds in any part of its events is kept, too
-    names.retain(|name| !OPEN.contains(&name.as_str()));
+    let (open, closed): (BTreeSet<_>, BTreeSet<_>) = names.into_iter().partition(|name| OPEN.contains(&name.as_str()));
+    for (names, is_closed) in [(open, false), (closed, true)] {
+        for name in with_inner(&document["components"]["schemas"], names) {
+            let schema = &mut document["components"]["schemas"][name];
+            bounds::allow_null(schema);
+            bounds::shorten_example(schema);
+            // what a provider adds in any part of its events is kept
+            if is_closed && schema["properties"].is_object() {
+                schema["additionalProperties"] = json!(false);
+            }
+        }
+    }
+}
+
+/// Returns the names of schemas together with those to which these refer.
+fn with_inner(all: &Value, mut names: BTreeSet<String>) -> BTreeSet<String> {
     let mut todo: Vec<String> = names.iter().cloned().collect();
     while let Some(name) = todo.pop() {
         let mut inner = BTreeSet::new();
-        schemas(&document["components"]["schemas"][&name], &mut inner);
+        schemas(&all[&name], &mut inner);
         todo.extend(inner.into_iter().filter(|name| names.insert(name.clone())));
     }
-    for name in names {
-        let schema = &mut document["components"]["schemas"][name];
-        if schema["properties"].is_object() {
-            schema["additionalProperties"] = json!(false);
-        }
-    }
+    names
 }
 
 /// Collects the names of the schemas that a part of the document refers to.
@@ -105,7 +138,8 @@ fn add_problems(document: &mut Value) -> BTreeSet<&'static str> {
     for operation in operations(document) {
         for (status, answer) in operation["responses"].as_object_mut().into_iter().flatten() {
             let description = answer["description"].as_str().unwrap_or_default().to_owned();
-            let Some(content) = answer["content"].get_mut("application/problem+json") else { continue };
+            let content = answer.get_mut("content").and_then(|content| content.get_mut("application/problem+json"));
+            let Some(content) = content else { continue };
             let mut own = Map::new();
             for code in named(&codes, &description) {
                 let name = code.example.code();
@@ -157,7 +191,7 @@ fn add_examples(document: &mut Value, lost: &mut Vec<String>) {
                 "request" => &mut operation["requestBody"],
                 status => &mut operation["responses"][status],
             };
-            match part["content"].get_mut("application/json") {
+            match part.get_mut("content").and_then(|content| content.get_mut("application/json")) {
                 Some(content) => content["example"] = example,
                 None => lost.push(format!("{name} has no {place} with JSON")),
             }

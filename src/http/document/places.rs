@@ -35,7 +35,7 @@ pub(super) fn describe(document: &mut Value, lost: &mut Vec<String>) {
     document["servers"] = json!([{ "url": "/", "description": "This service" }]);
     document["info"]["title"] = json!("Holdfast: flash-sale checkout");
     document["info"]["contact"] = json!({ "name": "Holdfast" });
-    document["info"]["license"] = json!({ "name": "MIT OR Apache-2.0" });
+    document["info"]["license"] = json!({ "name": "MIT OR Apache-2.0", "url": "https://spdx.org/licenses/" });
     let is_used = |document: &mut Value, name: &str| operations(document).any(|operation| operation["tags"][0] == name);
     for (name, _) in TAGS {
         if !is_used(document, name) {

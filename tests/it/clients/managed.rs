@@ -168,6 +168,8 @@ async fn a_storefront_has_four_keys_however_many_are_added_at_once() {
     ask(&api, "DELETE", &format!("{path}?kid={kid}"), OPERATOR).await.expect(200);
     assert!(!is_live(&api, &buyers_token).await);
     ask(&api, "DELETE", &format!("{path}?kid={kid}"), OPERATOR).await.refused(404, "client_key_not_found");
+    // a name that no key can have, with a character that the database cannot compare with one
+    ask(&api, "DELETE", &format!("{path}?kid=%C3%A9"), OPERATOR).await.refused(404, "client_key_not_found");
     for (body, code) in [
         (json!({ "kid": "", "public_key": "x" }), "invalid_kid"),
         (json!({ "kid": "k", "public_key": "x" }), "invalid_public_key"),

@@ -8,7 +8,7 @@ use super::worker::round;
 use super::{ENDPOINTS, ask, ask_as};
 use crate::clients::{OPERATOR, add, managed};
 use crate::support::proxy::{Action, Rule};
-use crate::support::{Bare, Shop, together};
+use crate::support::{Bare, Shop, eventually, together};
 
 const URL: &str = "https://shop.example/events";
 
@@ -175,6 +175,62 @@ async fn the_endpoints_of_a_revoked_client_are_disabled_once_and_told_of() {
     assert_eq!(told, [(ids[0].clone(), event)]);
     ask(&api, "PATCH", &path(&own, ""), Some(json!({ "enabled": true }))).await.expect(200);
     assert!(round(&api, 1).await.is_some(), "an operator may want the rest of its events delivered");
+}
+
+/// Pauses the first request at a statement, runs the second one until its statement about the client is being executed, where it waits for
+/// the row, or until it is answered, and lets the first one go on. Returns both answers.
+async fn at_once<A, B>(
+    shop: &Shop,
+    api: &Bare,
+    statement: &str,
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+) -> (A, B) {
+    let waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()
+        AND (info LIKE '-- clients/revoke:%' OR info LIKE '-- clients/count_change:%')";
+    let held_back = api.proxy.on(statement, Action::PauseBefore);
+    let second = async {
+        held_back.reached().await;
+        let mut second = std::pin::pin!(second);
+        let early = tokio::select! {
+            answer = &mut second => Some(answer),
+            waits = eventually(async || shop.count(waiting).await > 0) => { assert!(waits); None }
+        };
+        held_back.release();
+        match early {
+            Some(answer) => answer,
+            None => second.await,
+        }
+    };
+    tokio::join!(first, second)
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_registered_while_its_client_is_revoked_is_disabled_or_refused() {
+    for is_registered_first in [true, false] {
+        let shop = Shop::open().await;
+        let api = managed(&shop).await;
+        let body = json!({ "name": "shop", "role": "storefront" });
+        let client_id = ask(&api, "POST", "/api/admin/clients", Some(body)).await.expect(201).body["id"].clone();
+        let path = format!("/api/admin/clients/{client_id}/revoke");
+        let (registers, revokes) = (
+            ask(&api, "POST", ENDPOINTS, Some(json!({ "url": URL, "client_id": client_id }))),
+            ask(&api, "POST", &path, None),
+        );
+        let (registered, revoked) = if is_registered_first {
+            at_once(&shop, &api, "-- push_cursors/insert:", registers, revokes).await
+        } else {
+            let (revoked, registered) = at_once(&shop, &api, "-- client_trail/insert:", revokes, registers).await;
+            (registered, revoked)
+        };
+        revoked.expect(200);
+        if is_registered_first {
+            registered.expect(201);
+        } else {
+            registered.refused(409, "client_revoked");
+        }
+        assert_eq!(shop.count("SELECT COUNT(*) FROM endpoints WHERE disabled_at IS NULL").await, 0);
+    }
 }
 
 #[tokio::test]

@@ -8,11 +8,20 @@ use uuid::Uuid;
 use super::Answer;
 
 /// The checked-in document.
-pub(crate) struct Document(Value);
+pub(crate) struct Document {
+    json: Value,
+    /// Whether a time may have any form of RFC 3339, as in requests.
+    is_of_requests: bool,
+}
 
 impl Document {
     pub(crate) fn read(text: &str) -> Self {
-        Self(serde_json::from_str(text).expect("the document is JSON"))
+        Self { json: serde_json::from_str(text).expect("the document is JSON"), is_of_requests: false }
+    }
+
+    /// Reads it for values of requests, which are not as narrow as those of responses.
+    pub(crate) fn of_requests(text: &str) -> Self {
+        Self { is_of_requests: true, ..Self::read(text) }
     }
 
     /// Checks an answer of `method` on `path`, which is written as in the document.
@@ -29,7 +38,7 @@ impl Document {
     }
 
     fn fault(&self, method: &str, path: &str, answer: &Answer) -> Option<String> {
-        let response = &self.0["paths"][path][method.to_lowercase()]["responses"][answer.status.to_string()];
+        let response = &self.json["paths"][path][method.to_lowercase()]["responses"][answer.status.to_string()];
         let Some(content) = response["content"].as_object() else {
             return Some(format!("the document has no status {}", answer.status));
         };
@@ -50,14 +59,14 @@ impl Document {
         let keywords = schema.as_object().expect("a schema is an object");
         if let Some(name) = schema["$ref"].as_str() {
             let name = name.rsplit('/').next().unwrap_or_default();
-            return self.misfit(&self.0["components"]["schemas"][name], value, place);
+            return self.misfit(&self.json["components"]["schemas"][name], value, place);
         }
         if value.is_null() && schema["nullable"] == true {
             return None;
         }
         keywords.iter().find_map(|(keyword, says)| match keyword.as_str() {
             "type" => (!is_of_type(says, value)).then(|| format!("{place} is not {says}: {value}")),
-            "format" => (!has_format(says, value)).then(|| format!("{place} is not {says}: {value}")),
+            "format" => (!self.has_format(says, value)).then(|| format!("{place} is not {says}: {value}")),
             "enum" => (!says.as_array()?.contains(value)).then(|| format!("{place} is none of {says}: {value}")),
             "required" => says.as_array()?.iter().find_map(|name| {
                 let is_there = value.get(name.as_str()?).is_some();
@@ -76,9 +85,34 @@ impl Document {
             // a field that is not among the properties is a fault anyway
             "additionalProperties" if says.is_boolean() => None,
             "additionalProperties" => value.as_object()?.values().find_map(|field| self.misfit(says, field, place)),
-            "title" | "description" | "example" | "nullable" => None,
+            "minimum" => (value.as_i64()? < says.as_i64()?).then(|| format!("{place} is less than {says}: {value}")),
+            "maximum" => (value.as_i64()? > says.as_i64()?).then(|| format!("{place} is more than {says}: {value}")),
+            "minLength" | "minItems" => {
+                (size(value) < says.as_u64()?).then(|| format!("{place} is shorter than {says}: {value}"))
+            }
+            "maxLength" | "maxItems" | "maxProperties" => {
+                (size(value) > says.as_u64()?).then(|| format!("{place} is longer than {says}: {value}"))
+            }
+            // other tools compare with the patterns
+            "pattern" => None,
+            "title" | "description" | "default" | "example" | "nullable" => None,
             unknown => panic!("{place}: the keyword {unknown} is not supported"),
         })
+    }
+
+    fn has_format(&self, name: &Value, value: &Value) -> bool {
+        let text = value.as_str().unwrap_or_default();
+        // the service promises more than the format does: microseconds and a Z
+        let is_full = self.is_of_requests || text.len() == 27 && text.ends_with('Z');
+        match name.as_str() {
+            Some("uuid") => text.len() == 36 && Uuid::parse_str(text).is_ok(),
+            Some("date-time") => is_full && DateTime::parse_from_rfc3339(text).is_ok(),
+            Some("int64") => value.is_i64(),
+            Some("uint16") => value.as_u64().is_some_and(|number| number <= u64::from(u16::MAX)),
+            Some("uri") => text.starts_with("https://"),
+            Some("double") => value.is_number(),
+            _ => panic!("the format {name} is not supported"),
+        }
     }
 }
 
@@ -94,14 +128,13 @@ fn is_of_type(name: &Value, value: &Value) -> bool {
     }
 }
 
-fn has_format(name: &Value, value: &Value) -> bool {
-    let text = value.as_str().unwrap_or_default();
-    match name.as_str() {
-        Some("uuid") => text.len() == 36 && Uuid::parse_str(text).is_ok(),
-        // the service promises more than the format does: microseconds and a Z
-        Some("date-time") => text.len() == 27 && text.ends_with('Z') && DateTime::parse_from_rfc3339(text).is_ok(),
-        Some("int64") => value.is_i64(),
-        Some("uint16") => value.as_u64().is_some_and(|number| number <= u64::from(u16::MAX)),
-        _ => panic!("the format {name} is not supported"),
-    }
+/// The characters of a text, or the items of a list or of an object.
+fn size(value: &Value) -> u64 {
+    let size = match value {
+        Value::String(text) => text.chars().count(),
+        Value::Array(items) => items.len(),
+        Value::Object(fields) => fields.len(),
+        _ => panic!("{value} has no size"),
+    };
+    size.try_into().expect("a size")
 }
