@@ -20,7 +20,7 @@ STATSD = "statsd@0.9.0"
 # Debian's, with its extension modules.
 PYTHON = "/usr/bin/python3"
 # What a graph shows where nothing was ever recorded.
-FALLBACK = re.compile(r"^fallbackSeries\((.*), alias\(constantLine\(0\), 'none'\)\)$")
+FALLBACK = re.compile(r"^fallbackSeries\((.*), alias\(scale\([a-z_.]+, 0\), 'none'\)\)$")
 
 
 class Graphite:
@@ -74,11 +74,11 @@ class Graphite:
         return [(graph["title"], target) for graph in self.graphs() for target in graph["target"]]
 
     def missing(self) -> list[str]:
-        """Returns the queries that have no value in the last ten minutes, or that graphite-web does not understand."""
+        """Returns the queries that have no value in the last half hour, or that graphite-web does not understand."""
         missing = []
         for title, target in self.queries():
             bare = FALLBACK.sub(r"\1", target)
-            query = urlencode({"target": bare, "from": "-10min", "format": "json", "noCache": "1"})
+            query = urlencode({"target": bare, "from": "-30min", "format": "json", "noCache": "1"})
             try:
                 series = process.read_json(f"{self.url}/render?{query}")
             except urllib.error.HTTPError as error:
@@ -95,12 +95,12 @@ class Graphite:
         files = []
         for number, graph in enumerate(self.graphs(), 1):
             name = re.sub("[^a-z0-9]+", "-", graph["title"].lower()).strip("-")
-            query = urlencode({"width": 600, "height": 300, "from": "-15min", "format": "png", **graph}, doseq=True)
+            query = urlencode({"width": 600, "height": 300, "from": "-30min", "format": "png", **graph}, doseq=True)
             file = graphs / f"{number:02}-{name}.png"
             file.write_bytes(process.read(f"{self.url}/render?{query}"))
             files.append(file)
         url = f"{self.url}/dashboard/holdfast"
-        return [*files, page.picture(self.cache, url, folder / "graphite.png", width=1560, height=4300, seconds=15)]
+        return [*files, page.picture(self.cache, url, folder / "graphite.png", width=1900, height=4400, seconds=15)]
 
     def _start_carbon(self) -> int:
         folder = self.folder

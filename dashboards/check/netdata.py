@@ -67,7 +67,7 @@ class Netdata:
         }
 
     def missing(self) -> list[str]:
-        """Returns the charts that are not there, and the dimensions without a value in the last ten minutes. A pattern needs one
+        """Returns the charts that are not there, and the dimensions without a value in the last half hour. A pattern needs one
         dimension that matches."""
         found = self.charts()
         missing = []
@@ -75,7 +75,7 @@ class Netdata:
             if chart not in found:
                 missing.append(f"chart {chart}")
                 continue
-            query = f"chart=holdfast.{chart}&after=-600&points=1&group=max&options=abs,jsonwrap,match-names"
+            query = f"chart=holdfast.{chart}&after=-1800&points=1&group=max&options=abs,jsonwrap,match-names"
             try:
                 data = process.read_json(f"{self.url}/api/v1/data?{query}")
             except urllib.error.HTTPError:  # no dimension that is shown
@@ -120,7 +120,7 @@ class Netdata:
 
     def pictures(self, folder: Path) -> list[Path]:
         """Takes a picture of our part of the dashboard."""
-        url = f"{self.url}/#menu_holdfast;after=-600;before=0;theme=white;help=false"
+        url = f"{self.url}/#menu_holdfast;after=-1200;before=0;theme=white;help=false"
         return [page.picture(self.cache, url, folder / "netdata.png", width=1500, height=9000, seconds=20)]
 
     def _configuration(self) -> str:

@@ -43,7 +43,7 @@ fn problem(row: &Row, labels: &str, dimension: &Dimension) -> Option<String> {
     if row.labels.is_empty() && dimension.is_pattern || !is_open && values != row.labels.len() {
         return Some(format!("has the labels {:?}", row.labels));
     }
-    let is_of_durations = matches!(dimension.value.as_str(), "median" | "percentile" | "average" | "max");
+    let is_of_durations = matches!(dimension.value.as_str(), "median" | "percentile" | "average" | "max" | "sum");
     let fits = match row.kind {
         Kind::Timer | Kind::Histogram => is_of_durations,
         Kind::Gauge => matches!(dimension.value.as_str(), "last" | "events"),
