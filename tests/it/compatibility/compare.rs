@@ -103,7 +103,7 @@ impl Compare<'_> {
             for (header, said) in fields(&answer["headers"]) {
                 match other["headers"].get(header) {
                     Some(new) => {
-                        self.schema((&said["schema"], &new["schema"]), Way::Answer, &format!("{place}, {header}"))
+                        self.schema((&said["schema"], &new["schema"]), Way::Answer, &format!("{place}, {header}"));
                     }
                     None => self.breaks(&place, &format!("the header {header} is gone")),
                 }
