@@ -50,7 +50,7 @@ RULES = {
 }
 # Of these codes, the refusals whose text has one of these words: their other rules are in the document.
 TIMES = "years 1970 to 9998|must be after `sale_starts_at`|RFC 3339"
-PRODUCTS = TIMES + "|ISO 4217|cannot be changed$|`metadata`|`stock` must be (given|at most)|`stock` is the number of|The stock of a product is changed by"
+PRODUCTS = TIMES + "|ISO 4217|cannot be changed|`metadata`|`stock` must be (given|at most)|`stock` is the number of|The stock of a product is changed by"
 WORDS = {
     "invalid_event": TIMES,
     "invalid_product": PRODUCTS + "|`sku` must be that of the path",
