@@ -50,7 +50,7 @@ RULES = {
 }
 # Of these codes, the refusals whose text has one of these words: their other rules are in the document.
 TIMES = "years 1970 to 9998|must be after `sale_starts_at`|RFC 3339"
-PRODUCTS = TIMES + "|ISO 4217|cannot be changed$|`metadata`|`stock` must be (given|at most)|`stock` is the number of|The stock of a product is changed by"
+PRODUCTS = TIMES + "|ISO 4217|cannot be changed|`metadata`|`stock` must be (given|at most)|`stock` is the number of|The stock of a product is changed by"
 WORDS = {
     "invalid_event": TIMES,
     "invalid_product": PRODUCTS + "|`sku` must be that of the path",
@@ -120,5 +120,7 @@ def refused_for_a_known_reason(context, response, case):
 def wrong_data_rejected(context, response, case):
     """Does what `negative_data_rejection` does, but for one operation."""
     # an event of a type without a meaning here is answered 200 whatever else it has, so that Stripe does not send it again
-    if case.operation.definition.raw.get("operationId") != "receiveStripeEvent":
+    is_stripe = case.operation.definition.raw.get("operationId") == "receiveStripeEvent"
+    # 412 refuses a request, too
+    if not is_stripe and response.status_code != 412:
         negative_data_rejection(context, response, case)
