@@ -50,9 +50,10 @@ class Faults:
         money = {"amount_total": 2500, "currency": "eur", "client_reference_id": order_id, "metadata": {}}
         self.stripe("checkout.session.completed", {"id": f"cs_{uuid.uuid4().hex}", "status": "complete", **session, **money})
         self.client.request("POST", "/api/orders", {"hold_id": self.late_hold})
-        for event in self.events("quarantined") + self.events("dead"):
-            wanted = {"accept_amount": True, "note": "the amount was agreed"}
-            self.client.operate("POST", f"/api/admin/payment-events/{event}/replay", wanted)
+        for state, is_accepted in [("quarantined", True), ("dead", False)]:
+            wanted = {"accept_amount": is_accepted, "note": "the amount was agreed" if is_accepted else "its order is there"}
+            for event in self.events(state):
+                self.client.operate("POST", f"/api/admin/payment-events/{event}/replay", wanted)
         for event in self.events("refund_due"):
             self.client.operate("POST", f"/api/admin/refunds/{event}/done", {"note": "given back"})
 
