@@ -12,7 +12,7 @@ use holdfast::http::server::Limits;
 use holdfast::rate::Clock as RateClock;
 use holdfast::serve::Service;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Opts, Row};
+use mysql_async::{Conn, Error, Opts, Row};
 use poem::{Endpoint, Response};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 use super::proxy::Proxy;
 use super::server::{TestDatabase, connect};
 use super::{Client, eventually};
+
+/// The error of a deadlock.
+const DEADLOCK: u16 = 1213;
 
 /// A database with products, and functions that start services over it.
 pub(crate) struct Shop {
@@ -216,19 +219,28 @@ impl Shop {
         self.execute(&format!("UPDATE holds {past} WHERE id = {id} AND status = 'active'")).await;
     }
 
-    /// Makes one pending order overdue now, if it still is one.
+    /// Makes one pending order overdue now, if it still is one. Tried again after a deadlock with the service.
     pub(crate) async fn let_order_run_out(&self, order_id: &str) {
         let id = binary(order_id);
         let past = "UTC_TIMESTAMP(6) - INTERVAL 1 SECOND";
-        let mut conn = self.sql().await;
-        conn.query_drop("BEGIN").await.expect("a transaction begins");
         let order = format!("UPDATE orders SET pay_by = {past} WHERE id = {id} AND status = 'pending'");
-        conn.query_drop(order).await.expect("the statement runs");
-        if conn.affected_rows() == 1 {
-            let hold = "UPDATE holds JOIN orders ON orders.hold_id = holds.id SET holds.returns_at = orders.pay_by";
-            conn.query_drop(format!("{hold} WHERE orders.id = {id}")).await.expect("the statement runs");
+        let hold = "UPDATE holds JOIN orders ON orders.hold_id = holds.id SET holds.returns_at = orders.pay_by";
+        let hold = format!("{hold} WHERE orders.id = {id}");
+        let mut conn = self.sql().await;
+        let mut attempt = async || {
+            conn.query_drop("BEGIN").await?;
+            conn.query_drop(&order).await?;
+            if conn.affected_rows() == 1 {
+                conn.query_drop(&hold).await?;
+            }
+            conn.query_drop("COMMIT").await
+        };
+        loop {
+            match attempt().await {
+                Err(Error::Server(error)) if error.code == DEADLOCK => {}
+                ended => return ended.expect("the transaction commits"),
+            }
         }
-        conn.query_drop("COMMIT").await.expect("the transaction commits");
     }
 
     /// Makes every active hold run out this long from now.
