@@ -21,7 +21,10 @@ def unpack(cache: Path, name: str, packages: list[str]) -> Path:
             new = cache / f"{name}.new"
             shutil.rmtree(new, ignore_errors=True)
             (new / "debs").mkdir(parents=True)
-            subprocess.run(["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", *_closure(packages)], cwd=new / "debs", check=True)
+            download = ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root"]
+            if subprocess.run([*download, *_closure(packages)], cwd=new / "debs").returncode != 0:
+                subprocess.run(["apt-get", "update", "-qq"], check=True)  # the lists of packages were old
+                subprocess.run([*download, *_closure(packages)], cwd=new / "debs", check=True)
             for package in sorted((new / "debs").glob("*.deb")):
                 subprocess.run(["dpkg-deb", "-x", package, new], check=True)
             shutil.rmtree(new / "debs")

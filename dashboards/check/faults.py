@@ -69,6 +69,7 @@ class Faults:
 
     def money(self):
         """Payments that are not applied: of orders that are missing, of a wrong amount, too late, and of another shop."""
+        self.sale.cancel_event()
         pay(self.client, str(uuid.uuid4()))
         self.late_hold = self.hold(self.sale.products[0])
         self.client.request("POST", f"/api/holds/{self.late_hold}/extend", {"seconds": 3000})

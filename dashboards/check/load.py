@@ -61,9 +61,6 @@ class Sale:
         self.rare = product("Signed record", 1)
         self.organizer = operate("/api/admin/organizers", {"name": "City Concerts"})["id"]
         self.event, self.places, self.seats = self.hold_event("Spring Concert")
-        cancelled, places, _ = self.hold_event("Cancelled Concert")
-        client.request("POST", "/api/holds", {"product_id": places, "qty": 1})
-        operate(f"/api/admin/events/{cancelled}/cancel", {"confirm_amount_minor": 0})
         self.receiver = Receiver()
         operate("/api/admin/endpoints", {"url": self.receiver.url})
 
@@ -80,6 +77,13 @@ class Sale:
         rows = [{"name": str(row), "seats": 100, "rank": row} for row in range(1, 51)]
         operate(f"/api/admin/ticket-types/{seats}/seats", {"sections": [{"name": "A", "rows": rows}]})
         return event, places, seats
+
+    def cancel_event(self):
+        """Cancels an event with a hold."""
+        client = Client(self.instances[0])
+        event, places, _ = self.hold_event("Cancelled Concert")
+        client.request("POST", "/api/holds", {"product_id": places, "qty": 1})
+        client.operate("POST", f"/api/admin/events/{event}/cancel", {"confirm_amount_minor": 0})
 
     def begin(self):
         self.threads = [
