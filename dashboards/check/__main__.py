@@ -35,7 +35,7 @@ SETTINGS = {
 UNSEEN = {
     "push_disabled": "an endpoint is disabled after 72 hours",
     "statsd": "StatsD is there",
-    "metrics": "StatsD is there",
+    "lost: metrics": "StatsD is there",
     "passed_over": "needs units that are missing",
     "tried_again": "needs an event that cannot be applied",
 }
