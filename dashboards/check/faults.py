@@ -124,6 +124,9 @@ class Faults:
     def log(self):
         """The log of the second instance, which logs much, has no reader for a while."""
         self.second.reads.clear()
+        client = Client(self.second)
+        for _ in range(20_000):  # 8 MiB of lines wait before the first one is dropped
+            client.request("GET", "/api/products?limit=20")
         self.seen(["log_dropped"])
         self.second.reads.set()
 
