@@ -52,6 +52,8 @@ RULES = {
 TIMES = "years 1970 to 9998|must be after `sale_starts_at`|RFC 3339"
 PRODUCTS = TIMES + "|ISO 4217|cannot be changed|`metadata`|`stock` must be (given|at most)|`stock` is the number of|The stock of a product is changed by"
 WORDS = {
+    # in sequences, the id of an event of the feed, a text, is taken for that of an event with seats, which has the same name
+    "invalid_id": "must be a whole number",
     "invalid_event": TIMES,
     "invalid_product": PRODUCTS + "|`sku` must be that of the path",
     "invalid_lines": PRODUCTS + "|`sku` must (be given|not be that of an earlier line)",
@@ -110,7 +112,7 @@ def refused_for_a_known_reason(context, response, case):
     if code == "invalid_lines":
         texts = [line["detail"] for line in problem["lines"]]
     words = FIELDS if code == "invalid_body" else WORDS.get(code, "")
-    is_known = code in RULES or code == "invalid_body"
+    is_known = code in {*RULES, *WORDS, "invalid_body"}
     assert is_known and all(re.search(words, text) for text in texts), (
         f"{case.operation.label}: a request that fits the document was refused with `{code}`: {texts}"
     )
