@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
@@ -12,6 +11,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from . import debian
 from .faults import PATIENCE, Faults
 from .graphite import Graphite
 from .load import Sale
@@ -91,7 +91,7 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path, help="a folder for pictures")
     parser.add_argument("--no-alerts", action="store_true", help="charts and queries alone: about two minutes")
     options = parser.parse_args()
-    cache = Path(os.environ.get("CI_CACHE", Path(tempfile.gettempdir()) / "holdfast-ci"))
+    cache = debian.cache()
     folder = Path(tempfile.mkdtemp(prefix="holdfast-dashboards-"))
     servers = {name: SERVERS[name](folder, cache) for name in options.only.split(",")}
     for server in servers.values():

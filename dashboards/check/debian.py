@@ -6,9 +6,15 @@ import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 LIBRARIES = "usr/lib/{}-linux-gnu".format(os.uname().machine)
+
+
+def cache() -> Path:
+    """Returns the folder of what is fetched once."""
+    return Path(os.environ.get("CI_CACHE", Path(tempfile.gettempdir()) / "holdfast-ci"))
 
 
 def unpack(cache: Path, name: str, packages: list[str]) -> Path:

@@ -6,11 +6,11 @@ import json
 import urllib.parse
 from pathlib import Path
 
-from . import debian, process
-from .browser import picture
+from . import debian, page, process
 from .service import TOKEN
 
 PLACE = Path(__file__).resolve().parent.parent
+PACKAGES = ("prometheus-2.42", ["prometheus"])
 # What the variables of the dashboard stand for here.
 VARIABLES = {"$instance": ".*", "$product": ".*", "$__rate_interval": "1m", "$__range": "10m"}
 
@@ -24,7 +24,7 @@ class Prometheus:
         self.child = None
 
     def install(self) -> None:
-        self.root = debian.unpack(self.cache, "prometheus-2.42", ["prometheus"])
+        self.root = debian.unpack(self.cache, *PACKAGES)
 
     def start(self, addresses=()):
         """Begins to read these instances."""
@@ -76,7 +76,7 @@ class Prometheus:
     def pictures(self, folder):
         """Takes pictures of the alerts, and of the queries of each row of the dashboard."""
         dashboard = json.loads((PLACE / "grafana/holdfast.json").read_text())
-        taken = [picture(f"{self.url}/classic/alerts", folder / "prometheus-alerts.png")]
+        taken = [page.picture(self.cache, f"{self.url}/classic/alerts", folder / "prometheus-alerts.png")]
         row, rows = "", {}
         for panel in dashboard["panels"]:
             if panel["type"] == "row":
@@ -90,7 +90,7 @@ class Prometheus:
                     expression = expression.replace(name, value)
                 query |= {f"g{index}.expr": expression, f"g{index}.tab": "0", f"g{index}.range_input": "30m"}
             url = f"{self.url}/classic/graph?{urllib.parse.urlencode(query)}"
-            taken.append(picture(url, folder / f"prometheus-{number}.png", height=600 * len(shown[:6])))
+            taken.append(page.picture(self.cache, url, folder / f"prometheus-{number}.png", height=600 * len(shown[:6])))
         return taken
 
     def stop(self):

@@ -5,7 +5,6 @@ python3 -m check.static install puts both tools into the cache; python3 -m check
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -13,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 from . import debian
+from .prometheus import PACKAGES as PROMETHEUS
 
 PLACE = Path(__file__).resolve().parent.parent
-PROMETHEUS = ("prometheus-2.42", ["prometheus"])
 PACKAGES = ["@grafana/schema@10.4.19", "typescript@5.9.3"]
 # An enum of TypeScript takes no text, which is what JSON has.
 TYPES = """import type { Dashboard } from "@grafana/schema";
@@ -23,16 +22,12 @@ type Json<T> = T extends string ? `${T}` : T extends object ? { [K in keyof T]: 
 export const dashboard: Json<Dashboard> = """
 
 
-def cache() -> Path:
-    return Path(os.environ.get("CI_CACHE", Path(tempfile.gettempdir()) / "holdfast-ci"))
-
-
 def modules() -> Path:
-    return cache() / "grafana-schema-10.4.19-typescript-5.9.3"
+    return debian.cache() / "grafana-schema-10.4.19-typescript-5.9.3"
 
 
 def install() -> None:
-    debian.unpack(cache(), *PROMETHEUS)
+    debian.unpack(debian.cache(), *PROMETHEUS)
     if not modules().exists():
         new = modules().with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
@@ -43,7 +38,7 @@ def install() -> None:
 
 
 def alerts() -> None:
-    root = debian.unpack(cache(), *PROMETHEUS)
+    root = debian.unpack(debian.cache(), *PROMETHEUS)
     promtool = [str(root / "usr/bin/promtool")]
     folder, environment = PLACE / "prometheus", debian.environment(root)
     subprocess.run([*promtool, "check", "rules", "holdfast.rules.yml"], cwd=folder, env=environment, check=True)
