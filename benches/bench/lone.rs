@@ -180,6 +180,7 @@ impl Direct {
             counted: Counted::default(),
             ttl_seconds: TTL_SECONDS,
             keys: Keys::default(),
+            is_second: false,
         })
         .await;
     }

@@ -76,8 +76,16 @@ impl<S: Statements> Buyer for Arc<PerRequest<S>> {
 /// Returns the statements of a batch as one text, with BEGIN.
 pub(super) fn packet(product_id: i64, holds: &[(Uuid, i64)]) -> String {
     let (terms, holds, ttl_seconds, keys) = (&terms(), holds.to_vec(), TTL_SECONDS, Keys::default());
-    let packet =
-        TakeHolds { product_id, terms, holds, owners: Vec::new(), counted: Counted::default(), ttl_seconds, keys };
+    let packet = TakeHolds {
+        product_id,
+        terms,
+        holds,
+        owners: Vec::new(),
+        counted: Counted::default(),
+        ttl_seconds,
+        keys,
+        is_second: false,
+    };
     format!("BEGIN;\n{}", packet.statements().join(";\n"))
 }
 

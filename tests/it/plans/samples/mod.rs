@@ -227,6 +227,7 @@ fn take_for(product_id: i64, rows: i64, sale: Sale) -> Vec<String> {
         counted: Counted::default(),
         ttl_seconds: 120,
         keys: Keys::default(),
+        is_second: false,
     }
     .statements()
 }
