@@ -43,6 +43,8 @@ pub struct SeatPlan {
     by_label: HashMap<String, i64>,
     /// The first and the last place of each row.
     ends: HashMap<RowKey, (i64, i64)>,
+    /// How many seats the longest row has.
+    longest_row: usize,
 }
 
 /// The free seats of a ticket type, of which requests take some in the order of their arrival.
@@ -68,13 +70,15 @@ struct Row {
 impl SeatPlan {
     /// Creates the plan of these seats.
     pub fn new(seats: impl IntoIterator<Item = PlannedSeat>) -> Self {
-        let mut plan = Self::default();
+        let (mut plan, mut lengths) = (Self::default(), HashMap::<RowKey, usize>::new());
         for seat in seats {
+            *lengths.entry((seat.rank, seat.row)).or_default() += 1;
             let (first, last) = plan.ends.entry((seat.rank, seat.row)).or_insert((seat.place, seat.place));
             (*first, *last) = ((*first).min(seat.place), (*last).max(seat.place));
             plan.by_label.insert(seat.label.clone(), seat.n);
             plan.seats.insert(seat.n, seat);
         }
+        plan.longest_row = lengths.into_values().max().unwrap_or(0);
         plan
     }
 
@@ -86,6 +90,11 @@ impl SeatPlan {
     /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.seats.is_empty()
+    }
+
+    /// Returns how many seats the longest row has.
+    pub fn longest_row(&self) -> usize {
+        self.longest_row
     }
 
     /// Returns the number of the seat with this label.

@@ -25,9 +25,9 @@ use crate::domain::{Details, Refusal, RefusedLine, SeatRefusal};
 
 /// What a seat adds to the packet at most, in bytes: its label, its number twice, and its hold.
 pub const SEAT_BYTES: usize = 2 * 249 + 2 * 12 + 36;
-/// How many free seats are read at least where requests want the best ones.
+/// How many free seats are read at least where requests want several of the best ones beside each other.
 const LEAST_READ: u64 = 256;
-/// How many free seats are read for each that is wanted.
+/// How many free seats are read for each that these want.
 const READ_EACH: u64 = 8;
 
 /// What the carts that are taken write beside their lines.
@@ -82,6 +82,14 @@ struct Look {
     limit: Option<u64>,
 }
 
+/// Returns how many free seats are read for lines of so many seats. The last row that is read may lack some of its seats, so that it is
+/// not counted on: the others have a seat for each line of one.
+fn most_read(plan: &SeatPlan, units: &[u64]) -> u64 {
+    let wanted: u64 = units.iter().sum();
+    let singles = plan.longest_row() as u64 + wanted;
+    if units.iter().all(|&units| units == 1) { singles } else { singles.max(LEAST_READ).max(READ_EACH * wanted) }
+}
+
 impl TakeSeats<'_> {
     /// Returns the batch as if all carts got their seats.
     fn all(&self) -> TakeCarts<'static> {
@@ -98,15 +106,14 @@ impl TakeSeats<'_> {
     /// Returns how the free seats of each ticket type are read: those that are named, or the best, or, where carts want both, all.
     fn looks(&self) -> Vec<Look> {
         let mut named: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-        let mut best: BTreeMap<i64, u64> = BTreeMap::new();
+        let mut best: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
         for SeatCart { cart, wanted } in &self.carts {
             for (product_id, wanted) in wanted {
                 match wanted {
                     Wanted::Named(seats) => named.entry(*product_id).or_default().extend(seats),
                     Wanted::Best { .. } => {
-                        let units =
-                            cart.lines.iter().filter(|line| line.product_id == *product_id).map(|line| line.qty);
-                        *best.entry(*product_id).or_default() += units.sum::<i64>().unsigned_abs();
+                        let lines = cart.lines.iter().filter(|line| line.product_id == *product_id);
+                        best.entry(*product_id).or_default().extend(lines.map(|line| line.qty.unsigned_abs()));
                     }
                 }
             }
@@ -116,7 +123,7 @@ impl TakeSeats<'_> {
                 Look { product_id, statement: seats::list_free_some(product_id, seats), limit: None }
             }
             (None, Some(units)) => {
-                let limit = LEAST_READ.max(READ_EACH * units);
+                let limit = self.plans.get(&product_id).map_or(u64::MAX, |plan| most_read(plan, units));
                 Look { product_id, statement: seats::list_free(product_id, limit), limit: Some(limit) }
             }
             _ => Look { product_id, statement: seats::list_free(product_id, u64::MAX), limit: None },

@@ -1,8 +1,10 @@
 //! Holds of seats: named ones or the best that are available, with the units of their ticket type, given back with them once.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{add_seats, event, map, office, row, stalls, standing, ticket_type};
+use crate::support::crowd::sent;
 use crate::support::{Answer, Client, Shop};
 
 /// An event with one row of so many seats; returns its id and that of the ticket type.
@@ -151,4 +153,31 @@ async fn adjacent_seats_far_behind_many_single_ones_are_found_before_a_request_i
     assert_eq!(seats(&best(&client, product_id, 2, true).await.expect(201)), ["A-301-1", "A-301-2"]);
     assert_eq!(seats(&best(&client, product_id, 2, true).await.expect(201)), ["A-1-1", "A-2-1"]);
     assert_eq!(agrees(&shop, product_id).await, 4);
+}
+
+#[tokio::test]
+async fn requests_of_one_seat_fill_the_best_rows_with_one_read_of_what_is_free() {
+    let shop = Shop::open().await;
+    let client = office(&shop).await;
+    let event_id = event(&client, json!({})).await;
+    let product_id = ticket_type(&client, event_id, &stalls()).await;
+    let rows: Vec<Value> = (1..=6).map(|n| json!({ "name": n.to_string(), "seats": 4, "rank": n })).collect();
+    add_seats(&client, product_id, &json!({ "sections": [{ "name": "A", "rows": rows }] })).await.expect(201);
+    let one = async || seats(&best(&client, product_id, 1, true).await.expect(201)).remove(0);
+    client.proxy.clear();
+    let mut filled = Vec::new();
+    for _ in 0..10 {
+        filled.push(one().await);
+    }
+    assert_eq!(sent(&client.proxy, "seats/list_free"), 10);
+    filled.extend(join_all((0..14).map(|_| one())).await);
+    let row_of = |seat: &String| seat.split('-').nth(1).and_then(|row| row.parse::<usize>().ok()).expect("a label");
+    assert!(filled.iter().take(10).map(row_of).eq([1, 1, 1, 1, 2, 2, 2, 2, 3, 3]), "{filled:?}");
+    filled.sort_unstable();
+    filled.dedup();
+    let (reads, writes) = (sent(&client.proxy, "seats/list_free"), sent(&client.proxy, "seats/take"));
+    assert_eq!((filled.len(), reads), (24, writes), "{writes} batches");
+    best(&client, product_id, 1, true).await.expect(409);
+    assert_eq!(agrees(&shop, product_id).await, 24);
+    shop.assert_conserved().await;
 }
