@@ -54,8 +54,10 @@ class Faults:
             wanted = {"accept_amount": is_accepted, "note": "the amount was agreed" if is_accepted else "its order is there"}
             for event in self.events(state):
                 self.client.operate("POST", f"/api/admin/payment-events/{event}/replay", wanted)
-        for event in self.events("refund_due"):
-            self.client.operate("POST", f"/api/admin/refunds/{event}/done", {"note": "given back"})
+        while due := self.client.operate("GET", "/api/admin/refunds?limit=100")["items"]:
+            for refund in due:
+                event = refund["event"]["event_id"]
+                self.client.operate("POST", f"/api/admin/refunds/{event}/done", {"note": "given back"})
 
     def events(self, state):
         page = self.client.operate("GET", f"/api/admin/payment-events?state={state}&limit=100")

@@ -79,11 +79,15 @@ class Sale:
         return event, places, seats
 
     def cancel_event(self):
-        """Cancels an event with a hold."""
+        """Cancels an event with a hold and a paid order."""
         client = Client(self.instances[0])
         event, places, _ = self.hold_event("Cancelled Concert")
-        client.request("POST", "/api/holds", {"product_id": places, "qty": 1})
-        client.operate("POST", f"/api/admin/events/{event}/cancel", {"confirm_amount_minor": 0})
+        hold = lambda: client.request("POST", "/api/holds", {"product_id": places, "qty": 1})[1]["hold_id"]
+        pay(client, client.request("POST", "/api/orders", {"hold_id": hold()})[1]["order_id"])
+        hold()
+        cancel = f"/api/admin/events/{event}/cancel"
+        due = client.operate("POST", cancel, {"dry_run": True})["amount_due_minor"]
+        client.operate("POST", cancel, {"confirm_amount_minor": due})
 
     def begin(self):
         self.threads = [

@@ -173,6 +173,7 @@ statements! {
         List = "list" { ids },
         LIST_OPEN = "list_open",
         LIST_OPEN_OF_EVENT = "list_open_of_event",
+        COUNT_OPEN = "count_open",
     }
     seats {
         Insert = "insert" { rows },

@@ -97,6 +97,11 @@ pub(crate) fn inbox_depth(state: &'static str, count: i64) {
     INBOX_DEPTH.set([state], count as f64);
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a gauge of due refunds")]
+pub(crate) fn due_refunds(open: i64) {
+    REFUNDS_DUE.set(NONE, open as f64);
+}
+
 pub(crate) fn inbox_oldest(age: Duration) {
     INBOX_OLDEST.set(NONE, age.as_secs_f64());
 }

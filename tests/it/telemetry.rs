@@ -56,6 +56,19 @@ async fn successes_that_name_no_order_of_this_shop_have_their_own_gauge() {
 }
 
 #[tokio::test]
+async fn due_refunds_of_cancelled_events_that_are_open_have_their_own_gauge() {
+    let (shop, statsd) = (Shop::open().await, StatsD::start().await);
+    let row = |charge: u32, event: u32, settled: &str| {
+        format!("({charge}, {event}, REPEAT('x', 16), 100, 100, 'EUR', {settled})")
+    };
+    let rows = [row(1, 1, "NULL"), row(1, 2, "NULL"), row(2, 1, "NOW(6)"), row(3, 1, "NULL")].join(", ");
+    let columns = "charge_event_id, event_id, order_id, amount_minor, until_minor, currency, settled_at";
+    shop.execute(&format!("INSERT INTO due_refunds ({columns}) VALUES {rows}")).await;
+    let (_process, _client) = serve(&shop, &statsd).await;
+    statsd.gauged("refunds.due", &[], |count| count == 3.0).await;
+}
+
+#[tokio::test]
 async fn every_delivery_is_counted_by_its_outcome() {
     let (shop, statsd) = (Shop::open().await, StatsD::start().await);
     let product_id = shop.product(5).await;

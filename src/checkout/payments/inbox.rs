@@ -23,6 +23,7 @@ use crate::db::due::{Place, Window};
 use crate::db::error::Error as DbError;
 use crate::db::packets::pay_orders::{ApplyPayments, Success};
 use crate::db::packets::send_and_look;
+use crate::db::tables::due_refunds;
 use crate::db::tables::payment_event_operators;
 use crate::db::tables::payment_event_trail::{self, Action};
 use crate::db::tables::payment_events::{self, Due, Stored};
@@ -214,7 +215,7 @@ impl Checkout {
         self.event_queued.notified().await;
     }
 
-    /// Sends the gauges of open events: how many there are, and for how long.
+    /// Sends the gauges of what is open: how many events, and for how long; how many due refunds of cancelled events.
     ///
     /// # Errors
     /// As every read.
@@ -243,6 +244,8 @@ impl Checkout {
             .read("payments.count_unmatched", |tx| payment_events::count_unmatched_successes(tx).boxed())
             .await?;
         telemetry::inbox_depth(EventStatus::Unmatched.as_str(), unmatched);
+        let due = self.background.read("refunds.count_open", |tx| due_refunds::count_open(tx).boxed()).await?;
+        telemetry::due_refunds(due);
         Ok(())
     }
 

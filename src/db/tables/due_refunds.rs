@@ -1,7 +1,7 @@
 //! The table of due refunds: money of charges that paid orders of cancelled events, and has to be given back.
 
 use chrono::NaiveDateTime;
-use mysql_async::{Row, params};
+use mysql_async::{Params, Row, params};
 use uuid::Uuid;
 
 use crate::db::column::{column, id, id_column};
@@ -196,4 +196,10 @@ pub async fn list_open(tx: &mut Tx<'_>, event_id: Option<i64>, range: &IdRange) 
         None => tx.rows(sql::due_refunds::LIST_OPEN, params! { first, last, limit }).await,
         Some(event_id) => tx.rows(sql::due_refunds::LIST_OPEN_OF_EVENT, params! { event_id, first, last, limit }).await,
     }
+}
+
+/// Counts the due refunds that are open, of all cancelled events.
+pub async fn count_open(tx: &mut Tx<'_>) -> Result<i64, Failure> {
+    let count = tx.row(sql::due_refunds::COUNT_OPEN, Params::Empty).await?;
+    count.ok_or_else(|| Failure::Broken("a count returned no row".to_owned()))
 }

@@ -52,6 +52,7 @@ pub(super) fn due_refunds(verb: &str, at: At) -> Option<Vec<Sample>> {
         "settle" => once(at, of_charge().bind("whole", false).bind("refunded_minor", 4999)),
         "settle_by_hand" => once(at, of_charge().bind("operator", "operator")),
         "list" => vec![hits(rows).brace("ids", numbers(1, rows))],
+        "count_open" => once(at, hits(1)),
         "list_open" => vec![in_range(i64::MIN), in_range(5_000)],
         "list_open_of_event" => [i64::MIN, 5_000].map(|first| in_range(first).bind("event_id", 1)).to_vec(),
         _ => return None,
