@@ -75,7 +75,7 @@ class Netdata:
             if chart not in found:
                 missing.append(f"chart {chart}")
                 continue
-            query = f"chart=holdfast.{chart}&after=-1800&points=1&group=max&options=abs,jsonwrap,match-names"
+            query = f"chart=holdfast.{chart}&after=-1800&points=1&group=max&options=abs,jsonwrap,match-names,unaligned"
             try:
                 data = process.read_json(f"{self.url}/api/v1/data?{query}")
             except urllib.error.HTTPError:  # no dimension that is shown
