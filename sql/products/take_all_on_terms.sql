@@ -1,11 +1,11 @@
 -- products/take_all_on_terms: as products/take_all, for products of which some have more terms than their price: all of them are
 -- compared, and each sale is on
 UPDATE products FORCE INDEX (PRIMARY)
-SET reserved = reserved + CASE id {units} END
-WHERE id IN ({ids}) AND available >= CASE id {units} END AND price_minor <=> CASE id {price_minor} END
-  AND currency <=> CASE id {currency} END AND status <=> CASE id {status} END
-  AND sale_starts_at <=> CAST(CASE id {sale_starts_at} END AS DATETIME(6))
-  AND sale_ends_at <=> CAST(CASE id {sale_ends_at} END AS DATETIME(6))
-  AND hold_ttl_seconds <=> CASE id {hold_ttl_seconds} END AND order_ttl_seconds <=> CASE id {order_ttl_seconds} END
-  AND max_qty <=> CASE id {max_qty} END AND max_per_buyer <=> CASE id {max_per_buyer} END AND kind IS NULL
+SET reserved = reserved + {units}
+WHERE id IN ({ids}) AND available >= {units} AND price_minor <=> {price_minor}
+  AND currency <=> {currency} AND status <=> {status}
+  AND sale_starts_at <=> CAST({sale_starts_at} AS DATETIME(6))
+  AND sale_ends_at <=> CAST({sale_ends_at} AS DATETIME(6))
+  AND hold_ttl_seconds <=> {hold_ttl_seconds} AND order_ttl_seconds <=> {order_ttl_seconds}
+  AND max_qty <=> {max_qty} AND max_per_buyer <=> {max_per_buyer} AND kind IS NULL
   AND status = 'on_sale' AND COALESCE(sale_starts_at <= NOW(6), TRUE) AND COALESCE(sale_ends_at > NOW(6), TRUE)

@@ -35,7 +35,7 @@ impl fmt::Display for Text {
 const HEX_PART: usize = 64;
 
 /// A value that is safe to write into SQL text: text from outside can become one only as hex.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Literal<'a> {
     /// A number.
     Number(i64),

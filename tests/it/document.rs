@@ -55,7 +55,7 @@ fn filled(statement: &sql::Source) -> String {
     let value = |placeholder: &str| match placeholder {
         "rows" => row.clone(),
         "ids" => "1".to_owned(),
-        _ if statement.name.starts_with("products/take_all") => "WHEN 1 THEN NULL".to_owned(),
+        _ if statement.name.starts_with("products/take_all") => "CASE id WHEN 1 THEN NULL END".to_owned(),
         // times, for which MySQL takes no number
         name if name.ends_with("_at") && statement.name.starts_with("products/") => "NULL".to_owned(),
         "direction" => "ASC".to_owned(),

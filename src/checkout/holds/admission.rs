@@ -21,7 +21,9 @@ impl Batch<'_> {
         let allows = |known: Known| {
             let most = known.terms.sale.max_units(max_qty);
             let is_named = |job: &HoldJob| !known.terms.sale.buyer_limits().any() || job.request.buyer().is_some();
-            known.is_open && jobs.iter().all(|job| job.request.qty <= most && is_named(job))
+            known.is_open
+                && !known.terms.sale.is_seated()
+                && jobs.iter().all(|job| job.request.qty <= most && is_named(job))
         };
         if jobs.is_empty() || known.is_some_and(allows) {
             return Ok((jobs, replays));

@@ -24,8 +24,10 @@ pub(crate) struct KnownProducts(Mutex<LruCache<i64, Known>>);
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) terms: Arc<Terms>,
-    /// Whether its sale was on, and its units are sold by their number.
+    /// Whether its sale was on.
     pub(crate) is_open: bool,
+    /// The units that were put on sale; of a seated ticket type, its seats.
+    pub(crate) stock: i64,
 }
 
 impl Default for KnownProducts {
@@ -43,8 +45,8 @@ impl KnownProducts {
     /// Remembers a product that was just read.
     pub(crate) fn record(&self, product: &Product) -> Arc<Terms> {
         let terms = Arc::new(product.terms());
-        let is_open = terms.sale.refusal(product.server_time).is_none() && !terms.sale.is_seated();
-        self.lock().put(product.id, Known { terms: Arc::clone(&terms), is_open });
+        let is_open = terms.sale.refusal(product.server_time).is_none();
+        self.lock().put(product.id, Known { terms: Arc::clone(&terms), is_open, stock: product.stock });
         terms
     }
 

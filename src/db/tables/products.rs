@@ -130,15 +130,15 @@ pub type UnitsOnTerms<'a> = BTreeMap<i64, (i64, &'a Terms)>;
 /// many, whose terms are still these, and whose sale is on.
 pub fn take_all(units: &UnitsOnTerms<'_>) -> String {
     let ids = literal::list(units.keys().map(|&id| Literal::Number(id)));
-    let quantities = cases_of(units, |qty, _| Literal::Number(qty));
-    let price_minor = cases_of(units, |_, terms| Literal::Number(terms.price_minor));
-    let currency = cases_of(units, |_, terms| Literal::Bytes(terms.currency.as_bytes()));
+    let quantities = each(units, |qty, _| Literal::Number(qty));
+    let price_minor = each(units, |_, terms| Literal::Number(terms.price_minor));
+    let currency = each(units, |_, terms| Literal::Bytes(terms.currency.as_bytes()));
     if units.values().all(|(_, terms)| terms.sale.is_plain()) {
         return sql::products::TakeAll { units: quantities, ids, price_minor, currency }.text();
     }
-    let column = |place: usize| cases_of(units, |_, terms| sale_literals(&terms.sale)[place]);
+    let column = |place: usize| each(units, |_, terms| sale_literals(&terms.sale)[place]);
     if units.values().any(|(_, terms)| terms.sale.ticket.is_some()) {
-        let of_ticket = |place: usize| cases_of(units, |_, terms| ticket_literals(terms.sale.ticket.as_ref())[place]);
+        let of_ticket = |place: usize| each(units, |_, terms| ticket_literals(terms.sale.ticket.as_ref())[place]);
         let statement = sql::products::TakeAllTickets {
             units: quantities,
             ids,
@@ -174,8 +174,11 @@ pub fn take_all(units: &UnitsOnTerms<'_>) -> String {
     statement.text()
 }
 
-fn cases_of<'a>(units: &UnitsOnTerms<'a>, value: impl Fn(i64, &'a Terms) -> Literal<'a>) -> Text {
-    literal::cases(units.iter().map(|(&id, &(qty, terms))| (Literal::Number(id), value(qty, terms))))
+/// Returns a value for each product: that of the first one, unless a product has another.
+fn each<'a>(units: &UnitsOnTerms<'a>, value: impl Fn(i64, &'a Terms) -> Literal<'a>) -> Text {
+    let first = units.values().next().map_or(Literal::Null, |&(qty, terms)| value(qty, terms));
+    let values = units.iter().map(|(&id, &(qty, terms))| (Literal::Number(id), value(qty, terms)));
+    literal::choice("id", values.filter(|(_, value)| *value != first), first)
 }
 
 /// Returns the statement that reads what a batch left of these products, and when this hold with a line of `product_id` was taken.

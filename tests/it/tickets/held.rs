@@ -181,3 +181,29 @@ async fn requests_of_one_seat_fill_the_best_rows_with_one_read_of_what_is_free()
     assert_eq!(agrees(&shop, product_id).await, 24);
     shop.assert_conserved().await;
 }
+
+#[tokio::test]
+async fn seats_of_a_known_hall_are_held_without_a_read_before_and_seats_that_are_added_are_found_at_once() {
+    let shop = Shop::open().await;
+    let (client, operator) = (office(&shop).await, office(&shop).await);
+    let event_id = event(&client, json!({})).await;
+    let product_id = ticket_type(&client, event_id, &stalls()).await;
+    let row = |name: &str, rank: i64| json!({ "sections": [{ "name": "A", "rows": [{ "name": name, "seats": 2, "rank": rank }] }] });
+    add_seats(&operator, product_id, &row("9", 9)).await.expect(201);
+    let one = async || seats(&best(&client, product_id, 1, false).await.expect(201)).remove(0);
+    assert_eq!(one().await, "A-9-1");
+    client.proxy.clear();
+    assert_eq!(one().await, "A-9-2");
+    assert_eq!(sent(&client.proxy, "products/list_some"), 0, "{:#?}", client.proxy.statements());
+    // through another instance: better ones, of which one is named, and then the best ones are wanted
+    for rank in (1..9).rev() {
+        add_seats(&operator, product_id, &row(&rank.to_string(), rank)).await.expect(201);
+        match rank % 2 {
+            0 => drop(named(&client, product_id, &[&format!("A-{rank}-2")]).await.expect(201)),
+            _ => drop(named(&client, product_id, &["A-9-3"]).await.expect(422)),
+        }
+        assert_eq!(one().await, format!("A-{rank}-1"));
+    }
+    assert_eq!(agrees(&shop, product_id).await, 2 + 8 + 4);
+    shop.assert_conserved().await;
+}

@@ -91,8 +91,7 @@ impl Work for CartWork {
         let mut batch = Batch {
             work: self,
             database,
-            // the number of seats tells whether a plan still holds
-            reads: turn != Turn::First || jobs.iter().any(|job| !job.request.seats.is_empty()),
+            reads: turn != Turn::First,
             stocks: HashMap::new(),
             again: Vec::new(),
             alone: Vec::new(),
@@ -135,7 +134,7 @@ struct Batch<'work> {
     database: Database,
     /// Whether all products are read before the packet.
     reads: bool,
-    /// The units of each product that were put on sale, as they were read.
+    /// The units of each product that were put on sale, as they were read or are remembered.
     stocks: HashMap<i64, i64>,
     /// Jobs that come first in the next batch.
     again: Vec<CartJob>,

@@ -25,7 +25,7 @@ impl Batch<'_> {
 
     /// Returns all carts with the terms that are remembered, if these and the units that were left allow all of them: then
     /// nothing is read, since the guard compares them.
-    fn remembered(&self, jobs: &[CartJob], replaced: &Replaced) -> Option<Vec<Cart>> {
+    fn remembered(&mut self, jobs: &[CartJob], replaced: &Replaced) -> Option<Vec<Cart>> {
         if self.reads {
             return None;
         }
@@ -40,9 +40,14 @@ impl Batch<'_> {
             }
             let mut lines = Vec::with_capacity(request.lines.len());
             for (&product_id, &qty) in &request.lines {
-                let Known { terms, is_open } = known.get(&product_id)?;
+                let Known { terms, is_open, .. } = known.get(&product_id)?;
+                let has_seats = request.seats.contains_key(&product_id);
                 let is_named = !terms.sale.buyer_limits().any() || request.buyer().is_some();
-                if !is_open || !is_named || qty > terms.sale.max_units(self.work.max_qty) {
+                if !is_open
+                    || !is_named
+                    || terms.sale.is_seated() != has_seats
+                    || qty > terms.sale.max_units(self.work.max_qty)
+                {
                     return None;
                 }
                 *wanted.entry(product_id).or_insert(0) += qty;
@@ -50,6 +55,7 @@ impl Batch<'_> {
             }
             carts.push(self.cart(request, lines)?);
         }
+        self.stocks = known.into_iter().map(|(product_id, known)| (product_id, known.stock)).collect();
         self.work.left.suffices(&wanted).then_some(carts)
     }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::ledger::Ledger;
 use super::request::Replaced;
 use super::{Batch, Candidate, CartJob, Refused, Replays};
+use crate::batch::Job;
 use crate::checkout::holds::answers::{all, replay, still_unknown};
 use crate::db::error::Error;
 use crate::db::packets::counters::Counted;
@@ -97,6 +98,13 @@ impl Batch<'_> {
         };
         let mut unknown = Refused::new();
         let (carts, candidates) = find_seats(candidates, &plans, &mut unknown);
+        if !self.reads && !unknown.is_empty() {
+            // their seats may have been added since the plan was read
+            let unknown = unknown.into_iter().map(|(_, job)| job);
+            let mut jobs: Vec<CartJob> = jobs_of(candidates).into_iter().chain(unknown).collect();
+            jobs.sort_by_key(Job::deadline);
+            return all(jobs, rest, replays);
+        }
         if !unknown.is_empty() {
             // it did not fit beside these, which take nothing
             self.again.extend(std::mem::take(&mut rest).into_iter().map(|(_, job)| job));
@@ -295,6 +303,10 @@ impl Batch<'_> {
             if !plans.contains_key(product_id) {
                 let stock = self.stocks.get(product_id).copied().unwrap_or(0);
                 let plan = self.work.plans.get(&self.database, *product_id, stock).await?;
+                if i64::try_from(plan.len()) != Ok(stock) {
+                    // seats were added since the product was read
+                    self.work.products.forget(*product_id);
+                }
                 plans.insert(*product_id, plan);
             }
         }
