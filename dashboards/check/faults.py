@@ -54,10 +54,8 @@ class Faults:
             wanted = {"accept_amount": is_accepted, "note": "the amount was agreed" if is_accepted else "its order is there"}
             for event in self.events(state):
                 self.client.operate("POST", f"/api/admin/payment-events/{event}/replay", wanted)
-        while due := self.client.operate("GET", "/api/admin/refunds?limit=100")["items"]:
-            for refund in due:
-                event = refund["event"]["event_id"]
-                self.client.operate("POST", f"/api/admin/refunds/{event}/done", {"note": "given back"})
+        for refund in self.client.operate("GET", "/api/admin/refunds?limit=100")["items"]:
+            self.client.operate("POST", f"/api/admin/refunds/{refund['event']['event_id']}/done", {"note": "given back"})
 
     def events(self, state):
         page = self.client.operate("GET", f"/api/admin/payment-events?state={state}&limit=100")

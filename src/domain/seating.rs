@@ -127,10 +127,11 @@ impl SeatPlan {
         self.seats.get(&n).map(|seat| (seat.rank, seat.row))
     }
 
-    /// Takes the seats of the last row off a list that may not have all of its seats.
+    /// Takes the seats of the last row off a list that may not have all of its seats. Leaves a seat in it that the plan does not know:
+    /// it may be of any row.
     pub fn whole_rows(&self, mut free: Vec<i64>) -> Vec<i64> {
-        let last = free.last().and_then(|n| self.row(*n));
-        while free.last().is_some_and(|n| self.row(*n) == last) {
+        let Some(last) = free.last().and_then(|n| self.row(*n)) else { return free };
+        while free.last().is_some_and(|n| self.row(*n) == Some(last)) {
             free.pop();
         }
         free
@@ -331,6 +332,8 @@ mod tests {
         let (plan, _) = arrange(&seats(&["...", "..."]));
         assert_eq!(plan.whole_rows(vec![0, 1, 2, 3, 4]), [0, 1, 2]);
         assert!(plan.whole_rows(vec![0, 1]).is_empty());
+        assert_eq!(plan.whole_rows(vec![0, 1, 6]), [0, 1, 6]);
+        assert!(plan.whole_rows(vec![0, 6, 1]).contains(&6));
         assert!(plan.arrange(&[0, 6]).is_none(), "a seat that the plan does not have");
     }
 

@@ -97,7 +97,7 @@ pub(crate) fn inbox_depth(state: &'static str, count: i64) {
     INBOX_DEPTH.set([state], count as f64);
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a gauge of due refunds")]
+#[expect(clippy::cast_precision_loss, reason = "a gauge of charges")]
 pub(crate) fn due_refunds(open: i64) {
     REFUNDS_DUE.set(NONE, open as f64);
 }

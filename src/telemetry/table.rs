@@ -74,8 +74,8 @@ table! {
     INBOX_DEPTH: Gauge = "inbox.depth", "holdfast_inbox_depth", Count("events"), ["state"];
     /// How long the oldest event has waited to be applied
     INBOX_OLDEST: Gauge = "inbox.oldest_unapplied_s", "holdfast_inbox_oldest_unapplied_seconds", Seconds, [];
-    /// Refunds of cancelled events that are due, one per charge and event
-    REFUNDS_DUE: Gauge = "refunds.due", "holdfast_refunds_due", Count("refunds"), [];
+    /// Charges of cancelled events that must be given back, in whole or in part
+    REFUNDS_DUE: Gauge = "refunds.due", "holdfast_refunds_due", Count("charges"), [];
     /// Findings of the last audit: of `GET /api/admin/audit` by this instance, or of `holdfast audit` with a StatsD server
     AUDIT_FINDINGS: Gauge = "audit.findings", "holdfast_audit_findings", Count("findings"), [];
     /// What ended with cancelled events: `hold`, `order`, `refund` (a due refund that was written)

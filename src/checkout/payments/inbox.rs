@@ -215,7 +215,7 @@ impl Checkout {
         self.event_queued.notified().await;
     }
 
-    /// Sends the gauges of what is open: how many events, and for how long; how many due refunds of cancelled events.
+    /// Sends the gauges of what is open: how many events, and for how long; how many charges of cancelled events are due.
     ///
     /// # Errors
     /// As every read.

@@ -198,7 +198,7 @@ pub async fn list_open(tx: &mut Tx<'_>, event_id: Option<i64>, range: &IdRange) 
     }
 }
 
-/// Counts the due refunds that are open, of all cancelled events.
+/// Counts the charges with open due refunds, of all cancelled events.
 pub async fn count_open(tx: &mut Tx<'_>) -> Result<i64, Failure> {
     let count = tx.row(sql::due_refunds::COUNT_OPEN, Params::Empty).await?;
     count.ok_or_else(|| Failure::Broken("a count returned no row".to_owned()))

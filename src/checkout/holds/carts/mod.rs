@@ -91,7 +91,8 @@ impl Work for CartWork {
         let mut batch = Batch {
             work: self,
             database,
-            reads: turn != Turn::First,
+            // where all seats that are named are taken, no packet compares the terms; and a name may be new
+            reads: turn != Turn::First || jobs.iter().any(|job| job.request.names_seats()),
             stocks: HashMap::new(),
             again: Vec::new(),
             alone: Vec::new(),

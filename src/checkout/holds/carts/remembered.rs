@@ -24,7 +24,7 @@ impl Batch<'_> {
     }
 
     /// Returns all carts with the terms that are remembered, if these and the units that were left allow all of them: then
-    /// nothing is read, since the guard compares them.
+    /// nothing is read, since the guard compares the terms.
     fn remembered(&mut self, jobs: &[CartJob], replaced: &Replaced) -> Option<Vec<Cart>> {
         if self.reads {
             return None;

@@ -53,6 +53,11 @@ impl CartRequest {
         self.details.as_deref()?.owner.buyer.as_deref()
     }
 
+    /// Returns whether it names some of its seats.
+    pub(super) fn names_seats(&self) -> bool {
+        self.seats.values().any(|wish| matches!(wish, SeatWish::Named(_)))
+    }
+
     /// Returns the owner that the hold gets.
     fn owner(&self) -> Owner {
         self.details.as_deref().map(|details| details.owner.clone()).unwrap_or_default()

@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::ledger::Ledger;
 use super::request::Replaced;
 use super::{Batch, Candidate, CartJob, Refused, Replays};
-use crate::batch::Job;
 use crate::checkout::holds::answers::{all, replay, still_unknown};
 use crate::db::error::Error;
 use crate::db::packets::counters::Counted;
@@ -98,13 +97,6 @@ impl Batch<'_> {
         };
         let mut unknown = Refused::new();
         let (carts, candidates) = find_seats(candidates, &plans, &mut unknown);
-        if !self.reads && !unknown.is_empty() {
-            // their seats may have been added since the plan was read
-            let unknown = unknown.into_iter().map(|(_, job)| job);
-            let mut jobs: Vec<CartJob> = jobs_of(candidates).into_iter().chain(unknown).collect();
-            jobs.sort_by_key(Job::deadline);
-            return all(jobs, rest, replays);
-        }
         if !unknown.is_empty() {
             // it did not fit beside these, which take nothing
             self.again.extend(std::mem::take(&mut rest).into_iter().map(|(_, job)| job));
