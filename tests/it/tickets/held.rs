@@ -188,19 +188,18 @@ async fn seats_of_a_known_hall_are_held_without_a_read_before_and_seats_that_are
     let (client, operator) = (office(&shop).await, office(&shop).await);
     let event_id = event(&client, json!({})).await;
     let product_id = ticket_type(&client, event_id, &stalls()).await;
-    let row = |name: &str, rank: i64| json!({ "sections": [{ "name": "A", "rows": [{ "name": name, "seats": 2, "rank": rank }] }] });
-    add_seats(&operator, product_id, &row("9", 9)).await.expect(201);
+    let row = |rank: i64, seats: i64| json!({ "sections": [{ "name": "A", "rows": [{ "name": rank.to_string(), "seats": seats, "rank": rank }] }] });
+    add_seats(&operator, product_id, &row(9, 20)).await.expect(201);
     let one = async || seats(&best(&client, product_id, 1, false).await.expect(201)).remove(0);
-    assert_eq!(one().await, "A-9-1");
+    one().await;
     client.proxy.clear();
-    assert_eq!(one().await, "A-9-2");
+    assert!(one().await.starts_with("A-9-"));
     assert_eq!(sent(&client.proxy, "products/list_some"), 0, "{:#?}", client.proxy.statements());
-    // through another instance: better ones, of which one is named, and then the best ones are wanted
+    // better ones through another instance; some are named before the best ones are wanted
     for rank in (1..9).rev() {
-        add_seats(&operator, product_id, &row(&rank.to_string(), rank)).await.expect(201);
-        match rank % 2 {
-            0 => drop(named(&client, product_id, &[&format!("A-{rank}-2")]).await.expect(201)),
-            _ => drop(named(&client, product_id, &["A-9-3"]).await.expect(422)),
+        add_seats(&operator, product_id, &row(rank, 2)).await.expect(201);
+        if rank % 2 == 0 {
+            named(&client, product_id, &[&format!("A-{rank}-2")]).await.expect(201);
         }
         assert_eq!(one().await, format!("A-{rank}-1"));
     }
