@@ -189,6 +189,13 @@ pub fn choice<'a>(
     }
 }
 
+/// Returns a value for each row: that of the first pair, unless a row has another.
+pub fn each<'a>(column: &'static str, pairs: impl IntoIterator<Item = (Literal<'a>, Literal<'a>)>) -> Text {
+    let mut pairs = pairs.into_iter();
+    let first = pairs.next().map_or(Literal::Null, |(_, value)| value);
+    choice(column, pairs.filter(|(_, value)| *value != first), first)
+}
+
 /// Returns the condition that a column is within one of these ranges; a range without an end has none.
 pub fn within(column: &'static str, ranges: &[(NaiveDateTime, Option<NaiveDateTime>)]) -> Text {
     let range = |&(from, to): &(NaiveDateTime, Option<NaiveDateTime>)| match to {

@@ -116,15 +116,11 @@ statements! {
             max_qty, max_per_buyer
         },
         TakeAll = "take_all" { units, ids, price_minor, currency },
-        TakeAllOnTerms = "take_all_on_terms" {
-            units, ids, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds,
-            max_qty, max_per_buyer
-        },
         TakeTicket = "take_ticket" {
             qty, product_id, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds,
             max_qty, max_per_buyer, kind, event_sale_starts_at, event_sale_ends_at, event_max_per_buyer
         },
-        TakeAllTickets = "take_all_tickets" {
+        TakeAllOnTerms = "take_all_on_terms" {
             units, ids, price_minor, currency, status, sale_starts_at, sale_ends_at, hold_ttl_seconds, order_ttl_seconds,
             max_qty, max_per_buyer, kind, event_sale_starts_at, event_sale_ends_at, event_max_per_buyer
         },

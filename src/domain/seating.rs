@@ -87,6 +87,11 @@ impl SeatPlan {
         self.seats.len()
     }
 
+    /// Returns whether there are so many seats.
+    pub fn has(&self, seats: i64) -> bool {
+        i64::try_from(self.len()) == Ok(seats)
+    }
+
     /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.seats.is_empty()

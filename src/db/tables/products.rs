@@ -137,27 +137,7 @@ pub fn take_all(units: &UnitsOnTerms<'_>) -> String {
         return sql::products::TakeAll { units: quantities, ids, price_minor, currency }.text();
     }
     let column = |place: usize| each(units, |_, terms| sale_literals(&terms.sale)[place]);
-    if units.values().any(|(_, terms)| terms.sale.ticket.is_some()) {
-        let of_ticket = |place: usize| each(units, |_, terms| ticket_literals(terms.sale.ticket.as_ref())[place]);
-        let statement = sql::products::TakeAllTickets {
-            units: quantities,
-            ids,
-            price_minor,
-            currency,
-            status: column(0),
-            sale_starts_at: column(1),
-            sale_ends_at: column(2),
-            hold_ttl_seconds: column(3),
-            order_ttl_seconds: column(4),
-            max_qty: column(5),
-            max_per_buyer: column(6),
-            kind: of_ticket(0),
-            event_sale_starts_at: of_ticket(1),
-            event_sale_ends_at: of_ticket(2),
-            event_max_per_buyer: of_ticket(3),
-        };
-        return statement.text();
-    }
+    let of_ticket = |place: usize| each(units, |_, terms| ticket_literals(terms.sale.ticket.as_ref())[place]);
     let statement = sql::products::TakeAllOnTerms {
         units: quantities,
         ids,
@@ -170,15 +150,16 @@ pub fn take_all(units: &UnitsOnTerms<'_>) -> String {
         order_ttl_seconds: column(4),
         max_qty: column(5),
         max_per_buyer: column(6),
+        kind: of_ticket(0),
+        event_sale_starts_at: of_ticket(1),
+        event_sale_ends_at: of_ticket(2),
+        event_max_per_buyer: of_ticket(3),
     };
     statement.text()
 }
 
-/// Returns a value for each product: that of the first one, unless a product has another.
 fn each<'a>(units: &UnitsOnTerms<'a>, value: impl Fn(i64, &'a Terms) -> Literal<'a>) -> Text {
-    let first = units.values().next().map_or(Literal::Null, |&(qty, terms)| value(qty, terms));
-    let values = units.iter().map(|(&id, &(qty, terms))| (Literal::Number(id), value(qty, terms)));
-    literal::choice("id", values.filter(|(_, value)| *value != first), first)
+    literal::each("id", units.iter().map(|(&id, &(qty, terms))| (Literal::Number(id), value(qty, terms))))
 }
 
 /// Returns the statement that reads what a batch left of these products, and when this hold with a line of `product_id` was taken.

@@ -21,7 +21,7 @@ impl SeatPlans {
     /// Returns the plan of a ticket type with so many seats, from memory or by a read.
     pub(super) async fn get(&self, database: &Database, product_id: i64, stock: i64) -> Result<Arc<SeatPlan>, Error> {
         let known = self.plans().get(&product_id).cloned();
-        if let Some(plan) = known.filter(|plan| i64::try_from(plan.len()) == Ok(stock)) {
+        if let Some(plan) = known.filter(|plan| plan.has(stock)) {
             return Ok(plan);
         }
         let read = database

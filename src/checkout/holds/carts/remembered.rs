@@ -55,7 +55,8 @@ impl Batch<'_> {
             }
             carts.push(self.cart(request, lines)?);
         }
-        self.stocks = known.into_iter().map(|(product_id, known)| (product_id, known.stock)).collect();
+        let seated = known.into_iter().filter(|(_, known)| known.terms.sale.is_seated());
+        self.stocks = seated.map(|(product_id, known)| (product_id, known.stock)).collect();
         self.work.left.suffices(&wanted).then_some(carts)
     }
 

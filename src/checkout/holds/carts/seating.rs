@@ -295,7 +295,7 @@ impl Batch<'_> {
             if !plans.contains_key(product_id) {
                 let stock = self.stocks.get(product_id).copied().unwrap_or(0);
                 let plan = self.work.plans.get(&self.database, *product_id, stock).await?;
-                if i64::try_from(plan.len()) != Ok(stock) {
+                if !plan.has(stock) {
                     // seats were added since the product was read
                     self.work.products.forget(*product_id);
                 }

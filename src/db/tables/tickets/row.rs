@@ -12,7 +12,7 @@ use crate::db::column::{bytes, column, id, state, text_column};
 use crate::db::door::Tx;
 use crate::db::error::Failure;
 use crate::db::guard::single;
-use crate::db::literal::{Literal, Text, choice, ids, list, rows};
+use crate::db::literal::{self, Literal, Text, ids, list, rows};
 use crate::db::sql;
 use crate::domain::{Named as _, TicketCode, TicketStatus};
 
@@ -187,12 +187,12 @@ pub fn redeem_all(requests: &BTreeMap<TicketCode, &Redeem>) -> String {
     .text()
 }
 
-/// Returns a value for each ticket: that of the first one, unless a ticket has another.
 fn each<'a>(requests: &BTreeMap<TicketCode, &'a Redeem>, value: impl Fn(&'a Redeem) -> Option<&'a [u8]>) -> Text {
-    let first = requests.values().next().and_then(|request| value(request));
-    let others = requests.iter().map(|(code, request)| (code, value(request))).filter(|(_, value)| *value != first);
     let literal = |value: Option<&'a [u8]>| value.map_or(Literal::Null, Literal::Bytes);
-    choice("code", others.map(|(code, value)| (Literal::Bytes(code.bytes()), literal(value))), literal(first))
+    literal::each(
+        "code",
+        requests.iter().map(|(code, &request)| (Literal::Bytes(code.bytes()), literal(value(request)))),
+    )
 }
 
 fn codes<'a>(codes: impl IntoIterator<Item = &'a TicketCode>) -> Text {

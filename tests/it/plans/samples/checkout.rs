@@ -36,7 +36,6 @@ pub(super) fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
         "take_all" | "find_left_of_all" => built(rows, take_carts(rows, false)),
         // a product of several replaced holds has one row
         "give_back_replaced" => built(1, take_carts(rows, false)),
-        "take_all_on_terms" => built(rows, take_carts(rows, true)),
         "list_by_sku" => vec![hits(rows).brace("skus", texts_of(1..=rows))],
         "insert_all" => {
             let row = |number: i64| {

@@ -16,7 +16,9 @@ use mysql_async::Value;
 use uuid::Uuid;
 
 use super::super::fill::*;
-use super::{At, NEW, Sample, built, bytes, draft, hits, ids, once, page, place_all, some, take_carts_with, take_for};
+use super::{
+    At, NEW, Sample, built, bytes, draft, hits, ids, once, page, place_all, some, take_carts, take_carts_with, take_for,
+};
 
 /// The terms of a ticket type.
 fn of_event(product_id: i64) -> Sale {
@@ -35,8 +37,11 @@ pub(super) fn products(verb: &str, at: At) -> Option<Vec<Sample>> {
     let (rows, first) = (at.rows, ADMISSIONS.start);
     Some(match verb {
         "take_ticket" => built(1, take_for(first, rows, of_event(first))),
-        // the products of the other carts have smaller ids
-        "take_all_tickets" => built(rows, take_carts_with(rows, Some((first, of_event(first))))),
+        "take_all_on_terms" => {
+            // the products of the other carts have smaller ids
+            let of_tickets = take_carts_with(rows, Some((first, of_event(first))));
+            [take_carts(rows, true), of_tickets].into_iter().flat_map(|packet| built(rows, packet)).collect()
+        }
         "insert_ticket_type" => {
             let row = |number: i64| {
                 let mut row = [Literal::Null; 20];
