@@ -1,6 +1,6 @@
 //! Each step of a sale on an idle service over one connection, beside one guarded transaction of the same rows on a bare
 //! connection. The transactions consist of the statements of the service's own packets, of which strategy d sends the first as
-//! well: `BEGIN` and all statements in one packet, then `COMMIT`. They read nothing before, so they are the least that a step
+//! well: `BEGIN` and all statements in one packet, then what the feed is told, and `COMMIT`. They read nothing before, so they are the least that a step
 //! can take.
 
 use std::future::Future;
@@ -17,6 +17,7 @@ use holdfast::db::packets::pay_orders::{PayOrders, Success};
 use holdfast::db::packets::place_orders::{Draft, PlaceOrders};
 use holdfast::db::packets::take_holds::TakeHolds;
 use holdfast::db::tables::orders::Order;
+use holdfast::db::told::Told;
 use holdfast::domain::{Meaning, OrderStatus, OrderTickets, PaymentEvent, Reference, mint_id};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -103,6 +104,7 @@ async fn check(ground: &Ground, sales: usize) {
         (sales, "holds WHERE status = 'ordered' AND returns_at IS NULL"),
         (sales, "orders WHERE status = 'paid'"),
         (2 * sales, "order_events"),
+        (2 * sales, "feed_batches"),
         (sales, "payment_events WHERE status = 'applied'"),
         (sales, "charges"),
         (0, "idempotency_keys"),
@@ -209,7 +211,7 @@ impl Direct {
         self.commit(&PayOrders { successes: vec![success], step: self.id_step }).await;
     }
 
-    /// Sends a packet, reads its replies, and commits.
+    /// Sends a packet, reads its replies, and commits with what the feed is told.
     async fn commit<P: OneTrip>(&mut self, packet: &P) {
         let statements = packet.statements();
         let text = format!("BEGIN;\n{}", statements.join(";\n"));
@@ -220,8 +222,11 @@ impl Direct {
             replies.push(Reply { affected, rows: result.collect().await.expect("the server replies") });
         }
         replies.remove(0); // to BEGIN
-        packet.read(replies).unwrap_or_else(|failure| panic!("a transaction failed: {failure:?}"));
-        self.conn.query_drop("COMMIT").await.expect("the server commits");
+        let outcome = packet.read(replies).unwrap_or_else(|failure| panic!("a transaction failed: {failure:?}"));
+        let mut told = Told::default();
+        told.extend(packet.told(&outcome));
+        let told = told.statement().map(|insert| format!("{insert};\n")).unwrap_or_default();
+        self.conn.query_drop(format!("{told}COMMIT")).await.expect("the server commits");
     }
 }
 

@@ -22,7 +22,7 @@ pub mod share;
 pub mod sold;
 pub mod sql;
 pub mod tables;
-mod told;
+pub mod told;
 mod touched;
 mod trouble;
 mod tx;

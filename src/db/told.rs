@@ -17,11 +17,11 @@ const NO_REASON: &str = "none";
 
 /// Events that a transaction tells, in their order.
 #[derive(Debug, Default)]
-pub(super) struct Told(Vec<FeedItem>);
+pub struct Told(Vec<FeedItem>);
 
 impl Told {
     /// Adds events.
-    pub(super) fn extend(&mut self, items: impl IntoIterator<Item = FeedItem>) {
+    pub fn extend(&mut self, items: impl IntoIterator<Item = FeedItem>) {
         self.0.extend(items);
     }
 
@@ -42,7 +42,7 @@ impl Told {
     }
 
     /// Returns the statement that writes the events, in rows for each audience; `None` without events.
-    pub(super) fn statement(&self) -> Option<String> {
+    pub fn statement(&self) -> Option<String> {
         let mut by_audience: BTreeMap<Audience, Vec<&FeedItem>> = BTreeMap::new();
         for item in &self.0 {
             by_audience.entry(item.audience).or_default().push(item);

@@ -25,6 +25,7 @@ use super::door::{Database, Reply, Tx};
 use super::error::{Error, Failure, raced};
 use super::tables::idempotency_keys::wait_for_disk;
 use super::tables::orders;
+use crate::domain::FeedItem;
 
 /// How long the statements of a batch may wait for locked rows: the batch must be given up while its clients still wait, since
 /// its jobs then run alone.
@@ -40,11 +41,18 @@ pub trait OneTrip: Packet {
     /// # Errors
     /// Those of [`Packet::exchange`].
     fn read(&self, replies: Vec<Reply>) -> Result<Self::Outcome, Failure>;
+
+    /// Returns what the feed is told with the COMMIT.
+    fn told(&self, _outcome: &Self::Outcome) -> Vec<FeedItem> {
+        Vec::new()
+    }
 }
 
 /// Sends the statements of a packet together.
 async fn one_trip<P: OneTrip>(packet: &P, tx: &mut Tx<'_>) -> Result<P::Outcome, Failure> {
-    packet.read(tx.packet(&packet.statements()).await?)
+    let outcome = packet.read(tx.packet(&packet.statements()).await?)?;
+    tx.tell(packet.told(&outcome));
+    Ok(outcome)
 }
 
 /// Statements of one transaction that travel together.

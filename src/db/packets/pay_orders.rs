@@ -84,6 +84,10 @@ impl OneTrip for PayOrders<'_> {
         }
         Ok(generated.into_iter().collect())
     }
+
+    fn told(&self, event_ids: &Self::Outcome) -> Vec<FeedItem> {
+        told(&self.successes, |success| event_ids.get(&success.event.idempotency_key).copied())
+    }
 }
 
 impl Packet for PayOrders<'_> {
@@ -96,12 +100,7 @@ impl Packet for PayOrders<'_> {
     }
 
     fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
-        async move {
-            let event_ids = one_trip(self, tx).await?;
-            tx.tell(told(&self.successes, |success| event_ids.get(&success.event.idempotency_key).copied()));
-            Ok(event_ids)
-        }
-        .boxed()
+        one_trip(self, tx).boxed()
     }
 
     fn list_touched(&self, _known: bool) -> Option<String> {
@@ -158,6 +157,10 @@ impl OneTrip for ApplyPayments<'_> {
         let [inbox, paid @ ..] = exactly::<5>(without_units(replies, &self.successes)?)?;
         all_changed(inbox.affected, paid, self.successes.len())
     }
+
+    fn told(&self, (): &()) -> Vec<FeedItem> {
+        told(&self.successes, |success| success.event_id)
+    }
 }
 
 impl Packet for ApplyPayments<'_> {
@@ -168,12 +171,7 @@ impl Packet for ApplyPayments<'_> {
     }
 
     fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
-        async move {
-            one_trip(self, tx).await?;
-            tx.tell(told(&self.successes, |success| success.event_id));
-            Ok(())
-        }
-        .boxed()
+        one_trip(self, tx).boxed()
     }
 
     fn list_touched(&self, _known: bool) -> Option<String> {
@@ -216,8 +214,8 @@ fn pay(successes: &[Success<'_>], step: u64) -> Vec<String> {
 }
 
 /// Returns what the feed is told of these payments.
-fn told(successes: &[Success<'_>], event_id: impl Fn(&Success<'_>) -> Option<i64>) -> impl Iterator<Item = FeedItem> {
-    successes.iter().flat_map(move |success| {
+fn told(successes: &[Success<'_>], event_id: impl Fn(&Success<'_>) -> Option<i64>) -> Vec<FeedItem> {
+    let items = successes.iter().flat_map(|success| {
         let Success { order, tickets, .. } = success;
         let item = |kind| FeedItem::of_order(kind, order.client_id, order.id, OrderStatus::Paid);
         let paid = item(FeedType::OrderPaid).with_sold(order.hold_id);
@@ -227,7 +225,8 @@ fn told(successes: &[Success<'_>], event_id: impl Fn(&Success<'_>) -> Option<i64
         };
         let issued = item(FeedType::TicketIssued).with_tickets(tickets.len() as u64);
         [paid].into_iter().chain((!tickets.is_empty()).then_some(issued))
-    })
+    });
+    items.collect()
 }
 
 /// Returns the tickets of all orders.

@@ -203,6 +203,13 @@ impl OneTrip for PlaceOrders<'_> {
             _ => Err(Failure::Broken("the times of a batch of orders cannot be read".to_owned())),
         }
     }
+
+    fn told(&self, _outcome: &Self::Outcome) -> Vec<FeedItem> {
+        let created = |draft: &Draft| {
+            FeedItem::of_order(FeedType::OrderCreated, draft.client_id(), draft.order_id, OrderStatus::Pending)
+        };
+        self.drafts.iter().map(created).collect()
+    }
 }
 
 impl Packet for PlaceOrders<'_> {
@@ -210,15 +217,7 @@ impl Packet for PlaceOrders<'_> {
     type Outcome = Option<PlacedAt>;
 
     fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
-        async move {
-            let placed = one_trip(self, tx).await?;
-            let created = |draft: &Draft| {
-                FeedItem::of_order(FeedType::OrderCreated, draft.client_id(), draft.order_id, OrderStatus::Pending)
-            };
-            tx.tell(self.drafts.iter().map(created));
-            Ok(placed)
-        }
-        .boxed()
+        one_trip(self, tx).boxed()
     }
 
     fn list_touched(&self, known: bool) -> Option<String> {
