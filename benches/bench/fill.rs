@@ -112,6 +112,7 @@ pub(crate) async fn owners(ground: &Ground, client_id: i64, buyers: i64) {
         ground.execute(&insert).await;
         ground.execute(&format!("ANALYZE TABLE {table}")).await;
     }
+    ground.execute(&format!("UPDATE orders SET client_id = {client_id}")).await;
 }
 
 /// Inserts `holds` holds; the last `orders` of them have an order that waits for its payment, the others are active.

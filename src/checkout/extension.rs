@@ -88,7 +88,7 @@ mod tests {
     }
 
     fn limits(most: &[Option<u64>]) -> Vec<HoldLimit> {
-        most.iter().map(|&most_seconds| HoldLimit { created_at: at(0), most_seconds }).collect()
+        most.iter().map(|&most_seconds| HoldLimit { created_at: at(0), most_seconds, server_time: at(0) }).collect()
     }
 
     #[test]

@@ -69,13 +69,13 @@ impl<Status> Filter<Status> {
     }
 
     /// Returns whether something with these details and products passes the filters that no index has applied.
-    fn fits(&self, caller: &Caller, details: Option<&Details>, lines: &[HoldLine]) -> bool {
+    fn fits(&self, caller: &Caller, details: Option<&Details>, products: impl IntoIterator<Item = i64>) -> bool {
         let buyer = details.and_then(|details| details.owner.buyer.as_deref());
         let reference = details.and_then(|details| details.reference.as_deref());
         Details::are_seen(details, caller)
             && self.buyer.as_deref().is_none_or(|wanted| buyer == Some(wanted))
             && self.reference.as_deref().is_none_or(|wanted| reference == Some(wanted))
-            && self.product_id.is_none_or(|wanted| lines.iter().any(|line| line.product_id == wanted))
+            && self.product_id.is_none_or(|wanted| products.into_iter().any(|product_id| product_id == wanted))
     }
 
     /// Returns how many rows to read for a page of this size, one read after the other: one more than the page has shows whether
@@ -135,7 +135,7 @@ impl Checkout {
             let is_complete = page.add((limit, rows), found, |hold_id| {
                 let lines = lines.remove(&hold_id)?;
                 let first = lines.first()?;
-                let fits = filter.fits(caller, first.details.as_deref(), &lines)
+                let fits = filter.fits(caller, first.details.as_deref(), lines.iter().map(|line| line.product_id))
                     && filter.status.is_none_or(|status| status == first.status);
                 fits.then_some(lines)
             });
@@ -167,10 +167,11 @@ impl Checkout {
             let is_complete = page.add((limit, rows), found, |place| {
                 let placed = placed.remove(&place.id)?;
                 let at = placed.order.created_at;
-                let fits = filter.fits(caller, placed.details.as_deref(), &placed.items)
-                    && filter.status.is_none_or(|status| status == placed.order.status)
-                    && filter.created_from.is_none_or(|from| at >= from)
-                    && filter.created_to.is_none_or(|to| at < to);
+                let fits =
+                    filter.fits(caller, placed.details.as_deref(), placed.items.iter().map(|item| item.product_id))
+                        && filter.status.is_none_or(|status| status == placed.order.status)
+                        && filter.created_from.is_none_or(|from| at >= from)
+                        && filter.created_to.is_none_or(|to| at < to);
                 fits.then_some(placed)
             });
             if is_complete {
@@ -247,10 +248,9 @@ async fn find_orders(
     found.truncate(rows as usize);
     let ids: Vec<Uuid> = found.iter().map(|place| place.id).collect();
     let placed = if ids.is_empty() { Vec::new() } else { orders::list_placed(tx, &ids).await? };
-    let hold_ids: Vec<Uuid> = placed.iter().map(|(order, _)| order.hold_id).collect();
-    let mut lines = lines(tx, &hold_ids).await?;
+    let mut items = holds::list_items(tx, &ids).await?;
     let placed = placed.into_iter().map(|(order, details)| {
-        let items = lines.remove(&order.hold_id).unwrap_or_default();
+        let items = items.remove(&order.id).unwrap_or_default();
         (order.id, Placed { order, details, items, replayed: false })
     });
     Ok((found, placed.collect()))

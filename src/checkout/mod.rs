@@ -50,7 +50,7 @@ pub use self::products::reads::Shown;
 pub use self::state::Checkout;
 pub use self::tickets::cancellation::EventEnd;
 pub use self::tickets::reads::EventShown;
-pub use crate::db::tables::holds::HoldLine;
+pub use crate::db::tables::holds::{HoldLine, Item};
 pub use crate::db::tables::idempotency_keys::{IdempotentRequest, Operation};
 pub use crate::db::tables::order_events::{Reason, TrailEntry};
 pub use crate::db::tables::product_trail::{Author, ProductAction, ProductTrailEntry};

@@ -261,6 +261,7 @@ statements! {
         InsertWithSeats = "insert_with_seats" { rows },
         FindTerms = "find_terms" { order_id },
         Find = "find" { ids },
+        ListItems = "list_items" { ids },
         FindPlaced = "find_placed" { ids },
         LIST_IDS_BY_AGE = "list_ids_by_age",
         FindByHold = "find_by_hold" { ids },

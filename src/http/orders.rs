@@ -18,7 +18,7 @@ use super::problem::{Denied, denials};
 use super::tags::Tags;
 use super::values::{Cursor, Timestamp, Word};
 use crate::app::App;
-use crate::checkout::{Error, HoldLine, NewOrder, Operation, Placed, Reason, TrailEntry};
+use crate::checkout::{Error, Item, NewOrder, Operation, Placed, Reason, TrailEntry};
 use crate::domain::{Caller, Details, Metadata, OrderStatus, Owner};
 
 /// The name of the list of orders in cursors.
@@ -100,11 +100,11 @@ pub struct OrderBody {
 
 impl From<Placed> for OrderBody {
     fn from(placed: Placed) -> Self {
-        let item = |hold: HoldLine| ItemBody {
-            product_id: hold.product_id,
-            qty: hold.qty,
-            unit_price_minor: hold.unit_price_minor,
-            seats: hold.labels().map(<[String]>::to_vec),
+        let item = |item: Item| ItemBody {
+            product_id: item.product_id,
+            qty: item.qty,
+            unit_price_minor: item.unit_price_minor,
+            seats: item.labels().map(<[String]>::to_vec),
         };
         let (buyer, reference, metadata) = written(placed.details.as_deref());
         let order = placed.order;

@@ -21,7 +21,7 @@ use crate::db::packets::keys::Keys;
 use crate::db::packets::place_orders::{Draft, HELD_BYTES, PlaceOrders, PlacedAt, ROW_BYTES};
 use crate::db::packets::send_and_look;
 use crate::db::share::Share;
-use crate::db::tables::holds::{self, HoldLine};
+use crate::db::tables::holds::{self, HoldLine, Item};
 use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
 use crate::db::tables::orders::{self, Order};
 use crate::db::tables::owners;
@@ -61,7 +61,7 @@ pub struct Placed {
     /// Its owner, and what was written on it; `None`: it is an anonymous caller's, who wrote nothing.
     pub details: Option<Arc<Details>>,
     /// Its items: the rows of its hold.
-    pub items: Vec<HoldLine>,
+    pub items: Vec<Item>,
     /// True when an earlier request under the same key created it.
     pub replayed: bool,
 }
@@ -377,8 +377,8 @@ fn tickets(rows: &[HoldLine]) -> OrderTickets {
     }
 }
 
-fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> Placed {
-    let draft = draft(request, &items);
+fn placed(request: &OrderRequest, rows: Vec<HoldLine>, placed_at: PlacedAt) -> Placed {
+    let draft = draft(request, &rows);
     let client_id = draft.client_id();
     let Draft { order_id, hold_id, total_minor, currency, details, ttl_seconds, tickets, .. } = draft;
     let order = Order {
@@ -395,5 +395,5 @@ fn placed(request: &OrderRequest, items: Vec<HoldLine>, placed_at: PlacedAt) -> 
         tickets,
         client_id,
     };
-    Placed { order, details, items, replayed: false }
+    Placed { order, details, items: rows.into_iter().map(Item::from).collect(), replayed: false }
 }

@@ -54,14 +54,14 @@ async fn move_deadline(
     most: u64,
 ) -> Result<(), Failure> {
     let Placed { order, items, .. } = own(tx, caller, order_id).await?;
-    let now = items.first().map(|item| item.server_time);
+    let limits = holds::find_limits(tx, order.hold_id).await?;
+    let now = limits.first().map(|limit| limit.server_time);
     match order.status {
         OrderStatus::Pending if now.is_some_and(|now| order.pay_by <= now) => return Err(Refusal::OrderOverdue.into()),
         OrderStatus::Pending => {}
         OrderStatus::Cancelled => return Err(Refusal::OrderCancelled.into()),
         OrderStatus::Paid | OrderStatus::Refunded => return Err(Refusal::OrderPaid.into()),
     }
-    let limits = holds::find_limits(tx, order.hold_id).await?;
     let pay_by = extension.moved(order.pay_by, order.created_at, &limits, most)?;
     if !orders::extend(tx, &order, pay_by).await? {
         return Err(Failure::Raced("orders/extend"));

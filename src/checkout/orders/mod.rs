@@ -198,6 +198,6 @@ impl Checkout {
 async fn find(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Placed, Failure> {
     let found = orders::find_placed(tx, order_id).await?;
     let (order, details) = found.ok_or(Failure::Refused(Refusal::OrderNotFound))?;
-    let items = holds::find(tx, order.hold_id).await?;
+    let items = holds::list_items(tx, &[order_id]).await?.remove(&order_id).unwrap_or_default();
     Ok(Placed { order, details, items, replayed: false })
 }

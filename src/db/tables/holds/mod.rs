@@ -3,7 +3,7 @@
 mod counted;
 mod units;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +79,35 @@ impl HoldLine {
     }
 }
 
+/// What a hold has of a product, without its state: an order shows it as an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The product.
+    pub product_id: i64,
+    /// How many units.
+    pub qty: i64,
+    /// The price of one unit at the time of the hold, in minor units of the order's currency.
+    pub unit_price_minor: i64,
+    /// See [`HoldLine::order_ttl_seconds`].
+    pub order_ttl_seconds: Option<u64>,
+    /// See [`HoldLine::seats`].
+    pub seats: Option<Arc<[String]>>,
+}
+
+impl Item {
+    /// Returns the labels of its seats; `None` for other units.
+    pub fn labels(&self) -> Option<&[String]> {
+        self.seats.as_deref().filter(|labels| !labels.is_empty())
+    }
+}
+
+impl From<HoldLine> for Item {
+    fn from(line: HoldLine) -> Self {
+        let HoldLine { product_id, qty, unit_price_minor, order_ttl_seconds, seats, .. } = line;
+        Self { product_id, qty, unit_price_minor, order_ttl_seconds, seats }
+    }
+}
+
 /// A row that has run out.
 #[derive(Debug, Clone, Copy)]
 pub struct Due {
@@ -114,6 +143,13 @@ pub struct Supply {
     pub is_plain: bool,
 }
 
+impl Supply {
+    /// Returns whether some of what may come back has run out.
+    pub fn is_due(&self) -> bool {
+        self.returning > 0 && self.first_returns_in_us <= 0
+    }
+}
+
 /// Finds the rows of a hold, by product; none when the hold does not exist.
 pub async fn find(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<HoldLine>, Failure> {
     list_rows(tx, &[hold_id]).await
@@ -137,14 +173,39 @@ pub(in crate::db) fn line(row: &Row) -> Result<HoldLine, Failure> {
         expires_at: column(row, "expires_at")?,
         order_id: id_column(row, "order_id")?,
         details: owners::details(row)?,
-        order_ttl_seconds: column::<Option<i64>>(row, "order_ttl_seconds")?
-            .and_then(|seconds| u64::try_from(seconds).ok())
-            .filter(|seconds| *seconds > 0),
+        order_ttl_seconds: order_ttl_seconds(row)?,
         changes: column(row, "changes")?,
         server_time: column(row, "server_time")?,
         held_on: id_column(row, "held_on")?,
         seats: read_labels(row)?.map(Arc::from),
     })
+}
+
+fn order_ttl_seconds(row: &Row) -> Result<Option<u64>, Failure> {
+    let seconds = column::<Option<i64>>(row, "order_ttl_seconds")?;
+    Ok(seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0))
+}
+
+/// Lists what the holds of these orders have of each product, by order; in each, by product. Missing orders are left out.
+pub async fn list_items(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Item>>, Failure> {
+    let mut items: HashMap<Uuid, Vec<Item>> = HashMap::new();
+    if order_ids.is_empty() {
+        return Ok(items);
+    }
+    let found: Vec<Row> = tx.rows_text(&sql::orders::ListItems { ids: ids(order_ids) }.text()).await?;
+    for row in &found {
+        items.entry(id(&column::<Vec<u8>>(row, "id")?)?).or_default().push(Item {
+            product_id: column(row, "product_id")?,
+            qty: column(row, "qty")?,
+            unit_price_minor: column(row, "unit_price_minor")?,
+            order_ttl_seconds: order_ttl_seconds(row)?,
+            seats: read_labels(row)?.map(Arc::from),
+        });
+    }
+    for items in items.values_mut() {
+        items.sort_unstable_by_key(|item| item.product_id);
+    }
+    Ok(items)
 }
 
 /// Lists the units of these holds, in any state.
@@ -239,15 +300,20 @@ pub struct HoldLimit {
     pub created_at: NaiveDateTime,
     /// Until how many seconds after its creation it can be extended, if its product says so.
     pub most_seconds: Option<u64>,
+    /// The database's clock when it was read, UTC.
+    pub server_time: NaiveDateTime,
 }
 
 /// Lists what bounds the deadline of a hold, row by row.
 pub async fn find_limits(tx: &mut Tx<'_>, hold_id: Uuid) -> Result<Vec<HoldLimit>, Failure> {
-    type Columns = (NaiveDateTime, Option<i64>);
+    type Columns = (NaiveDateTime, Option<i64>, NaiveDateTime);
     let found: Vec<Columns> = tx.rows(sql::holds::FIND_LIMITS, params! { "hold_id" => bytes(hold_id) }).await?;
     // a value below 1, which only another program can have written, does not count
     let most = |seconds: Option<i64>| seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|most| *most > 0);
-    let limit = |(created_at, seconds)| HoldLimit { created_at, most_seconds: most(seconds) };
+    let limit = |(created_at, seconds, server_time)| {
+        let most_seconds = most(seconds);
+        HoldLimit { created_at, most_seconds, server_time }
+    };
     Ok(found.into_iter().map(limit).collect())
 }
 

@@ -226,7 +226,7 @@ pub(super) fn orders(verb: &str, at: At) -> Option<Vec<Sample>> {
     Some(match verb {
         "insert" => built(rows, place(rows)),
         "find_terms" => vec![hits(1).brace("order_id", Literal::Id(order(PAID.start)))],
-        "find" | "find_placed" => vec![hits(rows).brace("ids", ids(order, &PAID, rows))],
+        "find" | "find_placed" | "list_items" => vec![hits(rows).brace("ids", ids(order, &PAID, rows))],
         "list_ids_by_age" => super::owners::places(at).into_iter().map(|list| list.bind("status", "paid")).collect(),
         "find_by_hold" => vec![hits(rows).brace("ids", ids(hold, &PAID, rows))],
         "find_next_due" => {
