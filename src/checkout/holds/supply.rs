@@ -54,9 +54,8 @@ impl Supplies {
         (most, sum): (i64, i64),
     ) -> Result<Supply, Error> {
         let supply = self.read(database, product_id, sale, most).await?;
-        let due = supply.returning > 0 && supply.first_returns_in_us <= 0;
         if supply.available < sum
-            && due
+            && supply.is_due()
             && let Some(&first) = supply.returns.first()
         {
             // boxed: it is rare, and it would enlarge the future of every batch
@@ -122,7 +121,7 @@ impl Supplies {
     /// by another transaction.
     pub(super) async fn give_back_due(&self, database: &Database, product_id: i64, sale: &Sale) -> Result<bool, Error> {
         let before = self.read(database, product_id, sale, 1).await?;
-        let Some(&first) = before.returns.first().filter(|_| before.first_returns_in_us <= 0) else { return Ok(false) };
+        let Some(&first) = before.returns.first().filter(|_| before.is_due()) else { return Ok(false) };
         if self.expire_due(database, product_id, first).await? {
             return Ok(true);
         }

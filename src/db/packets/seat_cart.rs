@@ -28,32 +28,34 @@ pub struct SeatCart {
     pub wanted: BTreeMap<i64, Wanted>,
 }
 
-impl SeatCart {
-    /// Returns the seats that it names, by ticket type; `None` when it also wants the best ones of a type.
-    pub fn named(&self) -> Option<Vec<(i64, &[i64])>> {
-        let mut named = Vec::new();
-        for (&product_id, wanted) in &self.wanted {
-            match wanted {
-                Wanted::Named(seats) => named.push((product_id, seats.as_slice())),
-                Wanted::Best { .. } => return None,
-            }
+/// Returns the seats that a cart names, by ticket type; `None` when it also wants the best ones of a type.
+pub fn named(wanted: &BTreeMap<i64, Wanted>) -> Option<Vec<(i64, &[i64])>> {
+    let mut named = Vec::new();
+    for (&product_id, wanted) in wanted {
+        match wanted {
+            Wanted::Named(seats) => named.push((product_id, seats.as_slice())),
+            Wanted::Best { .. } => return None,
         }
-        Some(named)
     }
+    Some(named)
+}
 
-    /// Returns the lines of which it names seats that are not among these free ones; none when it also wants the best ones of a type.
-    pub fn taken(&self, free: &BTreeMap<i64, HashSet<i64>>, plans: &BTreeMap<i64, Arc<SeatPlan>>) -> Vec<RefusedLine> {
-        let mut refused = Vec::new();
-        for (product_id, seats) in self.named().unwrap_or_default() {
-            let is_free = |n: &i64| free.get(&product_id).is_some_and(|free| free.contains(n));
-            let taken: Vec<i64> = seats.iter().copied().filter(|n| !is_free(n)).collect();
-            if !taken.is_empty() {
-                let requested = i64::try_from(seats.len()).unwrap_or(i64::MAX);
-                refused.push(line_of(product_id, requested, taken_seats(plans, product_id, taken)));
-            }
+/// Returns the lines of which a cart names seats that are not among these free ones; none when it also wants the best ones of a type.
+pub fn taken_lines(
+    wanted: &BTreeMap<i64, Wanted>,
+    free: &BTreeMap<i64, HashSet<i64>>,
+    plans: &BTreeMap<i64, Arc<SeatPlan>>,
+) -> Vec<RefusedLine> {
+    let mut refused = Vec::new();
+    for (product_id, seats) in named(wanted).unwrap_or_default() {
+        let is_free = |n: &i64| free.get(&product_id).is_some_and(|free| free.contains(n));
+        let taken: Vec<i64> = seats.iter().copied().filter(|n| !is_free(n)).collect();
+        if !taken.is_empty() {
+            let requested = i64::try_from(seats.len()).unwrap_or(i64::MAX);
+            refused.push(line_of(product_id, requested, taken_seats(plans, product_id, taken)));
         }
-        refused
     }
+    refused
 }
 
 /// Returns the refusal of a line.

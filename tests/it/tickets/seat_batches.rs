@@ -116,6 +116,58 @@ async fn a_refused_hold_leaves_its_units_to_those_behind_it_in_the_same_batch() 
     shop.assert_conserved().await;
 }
 
+/// Holds A-1-1 and A-1-2 of a row of three and lets these requests gather into one batch. Returns their results, and the statements
+/// that were sent since.
+async fn refused_beside(shop: &Shop, gone: &[&str], crowd: &[&[&str]]) -> (Vec<String>, Vec<String>) {
+    let client = office(shop).await;
+    let (_, product_id) = row_of(&client, 3).await;
+    add_seats(&client, product_id, &row("B", "1", json!(UNDER_WAY))).await.expect(201);
+    for label in ["A-1-1", "A-1-2"] {
+        let hold_id = named(&client, product_id, &[label]).await.expect(201).text("hold_id");
+        if gone.contains(&label) {
+            shop.let_hold_run_out(&hold_id).await;
+        }
+    }
+    let (app, proxy) = shop.app_through_proxy().await;
+    let (packets, under_way) = held_up(&app, &proxy, product_id).await;
+    let crowd = in_order(crowd.iter().map(|labels| request(&app, product_id, labels)));
+    proxy.clear();
+    drop(packets);
+    assert!(all(under_way).await.iter().all(Result::is_ok));
+    let answers = all(crowd).await;
+    agrees(shop, product_id).await;
+    shop.assert_conserved().await;
+    (answers.iter().map(|answer| code(answer).to_owned()).collect(), proxy.statements())
+}
+
+#[tokio::test]
+async fn requests_for_taken_seats_are_refused_by_one_read_although_there_are_fewer_units_than_requests() {
+    let shop = Shop::open().await;
+    let crowd: [&[&str]; 6] = [&["A-1-1"], &["A-1-2"], &["A-1-1", "A-1-2"], &["A-1-2"], &["A-1-1"], &["A-1-2"]];
+    let (codes, statements) = refused_beside(&shop, &[], &crowd).await;
+    assert_eq!(codes, ["seat_taken"; 6]);
+    for read in ["-- products/list_some:", "-- holds/find_supply:", "-- seats/list_free_some:"] {
+        assert_eq!(statements.iter().filter(|text| text.starts_with(read)).count(), 1, "{read} {statements:#?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_for_free_seats_behind_those_for_taken_ones_get_them() {
+    let shop = Shop::open().await;
+    let crowd: [&[&str]; 5] = [&["A-1-1"], &["A-1-2"], &["A-1-1", "A-1-3"], &["A-1-3"], &["A-1-3"]];
+    let (codes, _) = refused_beside(&shop, &[], &crowd).await;
+    assert_eq!(codes[..4], ["seat_taken", "seat_taken", "seat_taken", ""]);
+    assert!(["seat_taken", "all_held"].contains(&codes[4].as_str()), "{codes:?}");
+}
+
+#[tokio::test]
+async fn a_seat_whose_hold_has_run_out_is_had_by_a_batch_with_fewer_units_than_requests() {
+    let shop = Shop::open().await;
+    let crowd: [&[&str]; 5] = [&["A-1-2"], &["A-1-1"], &["A-1-2"], &["A-1-2"], &["A-1-2"]];
+    let (codes, _) = refused_beside(&shop, &["A-1-1"], &crowd).await;
+    assert_eq!(codes, ["seat_taken", "", "seat_taken", "seat_taken", "seat_taken"]);
+}
+
 #[tokio::test]
 async fn a_seat_that_comes_back_goes_to_the_hold_that_came_first() {
     let shop = Shop::open().await;

@@ -67,6 +67,8 @@ impl Batch<'_> {
             }
         }
         self.stocks = facts.products.iter().map(|(&product_id, (product, _))| (product_id, product.stock)).collect();
+        let settled = facts.supplies.iter().filter(|(_, supply)| !supply.is_due());
+        self.settled = settled.map(|(&product_id, _)| product_id).collect();
         self.ledger = facts.ledger;
         self.work.left.record(facts.left);
         match still_unknown(&self.database, &mut self.again, refused).await {

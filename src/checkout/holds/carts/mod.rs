@@ -18,6 +18,7 @@ mod plans;
 mod remembered;
 mod request;
 mod seating;
+mod sifting;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -94,6 +95,7 @@ impl Work for CartWork {
             // where all seats that are named are taken, no packet compares the terms; and a name may be new
             reads: turn != Turn::First || jobs.iter().any(|job| job.request.names_seats()),
             stocks: HashMap::new(),
+            settled: BTreeSet::new(),
             again: Vec::new(),
             alone: Vec::new(),
             ledger: Ledger::default(),
@@ -137,6 +139,8 @@ struct Batch<'work> {
     reads: bool,
     /// The units of each product that were put on sale, as they were read or are remembered.
     stocks: HashMap<i64, i64>,
+    /// Products of which nothing had run out when their supplies were read, before their seats.
+    settled: BTreeSet<i64>,
     /// Jobs that come first in the next batch.
     again: Vec<CartJob>,
     /// Jobs that cannot run in a batch.
@@ -149,6 +153,7 @@ impl Batch<'_> {
     /// Tries all jobs in one transaction, those that can be had. Returns the jobs of which nothing was written because another
     /// transaction was faster.
     async fn start(&mut self, jobs: Vec<CartJob>) -> Vec<CartJob> {
+        self.settled.clear();
         let Sorted { first, again, replays, reused } = match keys::sort(&self.database, jobs).await {
             Ok(sorted) => sorted,
             Err((jobs, error)) => return self.refuse(jobs, &error),

@@ -3,31 +3,22 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::ledger::Ledger;
 use super::request::Replaced;
+use super::sifting::{Aside, FreeSeats, Lost, Plans, Sifted, find_seats};
 use super::{Batch, Candidate, CartJob, Refused, Replays};
 use crate::checkout::holds::answers::{all, replay, still_unknown};
 use crate::db::error::Error;
 use crate::db::packets::counters::Counted;
 use crate::db::packets::keys::Keys;
-use crate::db::packets::seat_cart::{SeatCart, Wanted};
 use crate::db::packets::send;
-use crate::db::packets::take_carts::{Cart, TakenCarts};
+use crate::db::packets::take_carts::{Cart, CartLine, TakenCarts};
 use crate::db::packets::take_seats::{Rest, TakeSeats, TakenSeats};
+use crate::db::tables::holds;
 use crate::db::tables::products::Terms;
-use crate::db::tables::{holds, seats};
-use crate::domain::seating::{SeatPlan, SeatWish};
 use crate::domain::{Details, Refusal, RefusedLine, SeatRefusal};
-
-/// The plans of ticket types.
-type Plans = BTreeMap<i64, Arc<SeatPlan>>;
-/// The seats that are free of those that were asked for, by ticket type.
-type FreeSeats = BTreeMap<i64, HashSet<i64>>;
-/// A cart that did not get its seats, and why.
-type Lost = (Refusal, Candidate);
 
 /// What the carts of a batch write beside their lines.
 struct Beside<'a> {
@@ -102,11 +93,11 @@ impl Batch<'_> {
             self.again.extend(std::mem::take(&mut rest).into_iter().map(|(_, job)| job));
         }
         unknown.into_iter().for_each(|(refusal, job)| job.answer(Err(refusal.into())));
-        let (carts, candidates, aside) = match self.without_taken(carts, candidates, &plans).await {
-            Ok(divided) => divided,
-            Err((candidates, error)) => return self.refuse(all(jobs_of(candidates), rest, replays), &error),
+        let Sifted { carts, candidates, mut rest, aside } = match self.sift(carts, candidates, rest, &plans).await {
+            Ok(sifted) => sifted,
+            Err((candidates, rest, error)) => return self.refuse(all(jobs_of(candidates), rest, replays), &error),
         };
-        if !aside.is_empty() {
+        if !aside.carts.is_empty() {
             self.again.extend(std::mem::take(&mut rest).into_iter().map(|(_, job)| job));
         }
         if carts.is_empty() {
@@ -130,8 +121,8 @@ impl Batch<'_> {
                     Error::Refused(_) => Box::pin(self.give_back_due(candidates.iter().map(|one| &one.cart))).await,
                     _ => Ok(false),
                 };
-                let candidates = candidates.into_iter().chain(aside.into_iter().map(|(_, candidate)| candidate));
-                let jobs = all(jobs_of(candidates.collect()), rest, replays);
+                let mut jobs = all(jobs_of(candidates), rest, replays);
+                jobs.extend(aside.into_jobs());
                 match (error, due) {
                     (Error::Stale(_) | Error::CountersOver(_), _) | (_, Ok(true)) => jobs,
                     (_, Err(error)) | (error, Ok(false)) => self.refuse(jobs, &error),
@@ -147,7 +138,7 @@ impl Batch<'_> {
         &mut self,
         candidates: Vec<Candidate>,
         rest: Refused,
-        (taken, aside): (TakenSeats, Vec<Lost>),
+        (taken, mut aside): (TakenSeats, Aside),
         plans: &Plans,
     ) -> Vec<CartJob> {
         let TakenSeats { taken, mut carts, mut refused } = taken;
@@ -167,33 +158,39 @@ impl Batch<'_> {
             Candidate { job, cart }
         };
         self.answer(got.into_iter().map(with_seats).collect(), taken);
-        let (mut lost, mut unknown) = (aside, Vec::new());
+        let mut unknown = Vec::new();
         for candidate in others {
             match refused.remove(&candidate.cart.hold_id) {
-                Some(refusal) => lost.push((refusal, candidate)),
+                Some(refusal) => aside.carts.push((refusal, candidate)),
                 None => unknown.push(candidate.job),
             }
         }
-        self.turn_away(lost, plans).await;
+        self.turn_away(aside, plans).await;
         unknown
     }
 
     /// Refuses carts whose seats are not free. What has run out is given back first, and then the named seats are read once more: a cart
-    /// whose seats are free by now comes again, and one that wants the best seats does if some came back.
-    async fn turn_away(&mut self, lost: Vec<Lost>, plans: &Plans) {
-        if lost.is_empty() {
-            return;
-        }
+    /// whose seats are free by now comes again, and one that wants the best seats does if some came back. Where nothing had run out
+    /// before the seats were read, that read suffices.
+    async fn turn_away(&mut self, aside: Aside, plans: &Plans) {
+        let is_settled = |line: &CartLine| !line.terms.sale.is_seated() || self.settled.contains(&line.product_id);
+        let (settled, lost): (Vec<Lost>, Vec<Lost>) =
+            aside.carts.into_iter().partition(|(_, candidate)| candidate.cart.lines.iter().all(is_settled));
+        let mut refused = aside.rest;
+        refused.extend(settled.into_iter().map(|(refusal, candidate)| (refusal, candidate.job)));
         // boxed: it is rare, and it would enlarge the future of every batch
-        let looked = Box::pin(self.look_again(&lost, plans)).await;
+        let looked = match lost.is_empty() {
+            true => Ok((false, FreeSeats::new())),
+            false => Box::pin(self.look_again(&lost, plans)).await,
+        };
         let (due, free) = match looked {
             Ok(looked) => looked,
             Err(error) => {
-                drop(self.refuse(lost.into_iter().map(|(_, candidate)| candidate.job).collect(), &error));
+                let lost = lost.into_iter().map(|(_, candidate)| candidate.job);
+                drop(self.refuse(lost.chain(refused.into_iter().map(|(_, job)| job)).collect(), &error));
                 return;
             }
         };
-        let mut refused = Refused::new();
         for (refusal, Candidate { job, .. }) in lost {
             let taken = taken_of(&refusal, plans);
             let is_free = |(product_id, seats): (&i64, &Vec<i64>)| {
@@ -219,61 +216,6 @@ impl Batch<'_> {
             named.entry(product_id).or_default().extend(seats);
         }
         Ok((due, self.find_free(named).await?))
-    }
-
-    /// Reads which of these seats are free.
-    async fn find_free(&self, mut named: BTreeMap<i64, Vec<i64>>) -> Result<FreeSeats, Error> {
-        if named.is_empty() {
-            return Ok(FreeSeats::new());
-        }
-        for seats in named.values_mut() {
-            seats.sort_unstable();
-            seats.dedup();
-        }
-        let named = &named;
-        let read = self.database.read("seats.find_free", |tx| {
-            async move {
-                let mut free = FreeSeats::new();
-                for (&product_id, numbers) in named {
-                    free.insert(product_id, seats::find_free(tx, product_id, numbers).await?);
-                }
-                Ok(free)
-            }
-            .boxed()
-        });
-        read.await
-    }
-
-    /// Puts carts apart that name seats which are not free, by a read without locks: they need no transaction that takes their units
-    /// and puts them back. A cart that is alone goes without this read.
-    async fn without_taken(
-        &self,
-        carts: Vec<SeatCart>,
-        candidates: Vec<Candidate>,
-        plans: &Plans,
-    ) -> Result<(Vec<SeatCart>, Vec<Candidate>, Vec<Lost>), (Vec<Candidate>, Error)> {
-        let mut named: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-        for (product_id, seats) in carts.iter().filter_map(SeatCart::named).flatten() {
-            named.entry(product_id).or_default().extend(seats);
-        }
-        if carts.len() < 2 || named.is_empty() {
-            return Ok((carts, candidates, Vec::new()));
-        }
-        let free = match self.find_free(named).await {
-            Ok(free) => free,
-            Err(error) => return Err((candidates, error)),
-        };
-        let (mut left, mut kept, mut taken) = (Vec::new(), Vec::new(), Vec::new());
-        for (cart, candidate) in carts.into_iter().zip(candidates) {
-            match cart.taken(&free, plans) {
-                lines if lines.is_empty() => {
-                    left.push(cart);
-                    kept.push(candidate);
-                }
-                lines => taken.push((Refusal::RefusedLines(lines), candidate)),
-            }
-        }
-        Ok((left, kept, taken))
     }
 
     /// Gives back the seats of holds that have run out, of the ticket types whose seats these carts did not get. Returns whether
@@ -303,47 +245,6 @@ impl Batch<'_> {
             }
         }
         Ok(plans)
-    }
-}
-
-/// Finds the seats that carts name. Those that name others are refused.
-fn find_seats(candidates: Vec<Candidate>, plans: &Plans, refused: &mut Refused) -> (Vec<SeatCart>, Vec<Candidate>) {
-    let (mut carts, mut found) = (Vec::new(), Vec::new());
-    for Candidate { job, cart } in candidates {
-        let (mut wanted, mut lines) = (BTreeMap::new(), Vec::new());
-        for (product_id, wish) in &job.request.seats {
-            match plans.get(product_id).map_or(Err(Vec::new()), |plan| numbers(wish, plan)) {
-                Ok(seats) => drop(wanted.insert(*product_id, seats)),
-                Err(seats) => lines.push(RefusedLine {
-                    product_id: Some(*product_id),
-                    sku: None,
-                    requested: job.request.lines.get(product_id).copied().unwrap_or(0),
-                    available_stock: None,
-                    refusal: Refusal::Seats(SeatRefusal::NotFound { seats }),
-                }),
-            }
-        }
-        match lines.is_empty() {
-            true => {
-                carts.push(SeatCart { cart: cart.clone(), wanted });
-                found.push(Candidate { job, cart });
-            }
-            false => refused.push((Refusal::RefusedLines(lines), job)),
-        }
-    }
-    (carts, found)
-}
-
-/// Returns the numbers of the seats that a line names; labels that the plan does not have, if there are some.
-fn numbers(wish: &SeatWish, plan: &SeatPlan) -> Result<Wanted, Vec<String>> {
-    let labels = match wish {
-        SeatWish::Best { split } => return Ok(Wanted::Best { split: *split }),
-        SeatWish::Named(labels) => labels,
-    };
-    let unknown: Vec<String> = labels.iter().filter(|label| plan.find(label).is_none()).cloned().collect();
-    match unknown.is_empty() {
-        true => Ok(Wanted::Named(labels.iter().filter_map(|label| plan.find(label)).collect())),
-        false => Err(unknown),
     }
 }
 
