@@ -121,8 +121,7 @@ impl Batch<'_> {
                     Error::Refused(_) => Box::pin(self.give_back_due(candidates.iter().map(|one| &one.cart))).await,
                     _ => Ok(false),
                 };
-                let mut jobs = all(jobs_of(candidates), rest, replays);
-                jobs.extend(aside.into_jobs());
+                let jobs = all(jobs_of(candidates).into_iter().chain(aside.into_jobs()).collect(), rest, replays);
                 match (error, due) {
                     (Error::Stale(_) | Error::CountersOver(_), _) | (_, Ok(true)) => jobs,
                     (_, Err(error)) | (error, Ok(false)) => self.refuse(jobs, &error),
