@@ -1,7 +1,9 @@
 -- orders/find: these orders with the columns that reads and payments need; of an order that an older version made, the owners say whose
--- it is
-SELECT id, hold_id, status, total_minor, currency, created_at, pay_by, refunded_minor, refunded_currency, restocked, seats,
-       COALESCE(client_id, (SELECT order_owners.client_id FROM order_owners WHERE order_owners.order_id = orders.id),
-                (SELECT hold_owners.client_id FROM hold_owners WHERE hold_owners.hold_id = orders.hold_id), 0) AS client
+-- it is. For all others, nothing is looked up there: their keys are NULL
+SELECT orders.id, orders.hold_id, orders.status, orders.total_minor, orders.currency, orders.created_at, orders.pay_by,
+       orders.refunded_minor, orders.refunded_currency, orders.restocked, orders.seats,
+       COALESCE(orders.client_id, order_owners.client_id, hold_owners.client_id, 0) AS client
 FROM orders
-WHERE id IN ({ids})
+LEFT JOIN order_owners FORCE INDEX (PRIMARY) ON order_owners.order_id = IF(orders.client_id IS NULL, orders.id, NULL)
+LEFT JOIN hold_owners FORCE INDEX (PRIMARY) ON hold_owners.hold_id = IF(orders.client_id IS NULL, orders.hold_id, NULL)
+WHERE orders.id IN ({ids})

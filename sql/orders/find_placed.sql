@@ -6,6 +6,6 @@ SELECT orders.id, orders.hold_id, orders.status, orders.total_minor, orders.curr
        COALESCE(order_owners.client_id, hold_owners.client_id) AS client_id,
        COALESCE(order_owners.buyer, hold_owners.buyer) AS buyer, order_owners.reference, order_owners.metadata
 FROM orders
-LEFT JOIN order_owners ON order_owners.order_id = orders.id
-LEFT JOIN hold_owners ON hold_owners.hold_id = IF(orders.client_id IS NULL, orders.hold_id, NULL)
+LEFT JOIN order_owners FORCE INDEX (PRIMARY) ON order_owners.order_id = orders.id
+LEFT JOIN hold_owners FORCE INDEX (PRIMARY) ON hold_owners.hold_id = IF(orders.client_id IS NULL, orders.hold_id, NULL)
 WHERE orders.id IN ({ids})

@@ -1,5 +1,6 @@
 -- orders/list_clients: whose these orders are; 0: an anonymous caller's
-SELECT id, COALESCE(client_id, (SELECT order_owners.client_id FROM order_owners WHERE order_owners.order_id = orders.id),
-                    (SELECT hold_owners.client_id FROM hold_owners WHERE hold_owners.hold_id = orders.hold_id), 0) AS client
+SELECT orders.id, COALESCE(orders.client_id, order_owners.client_id, hold_owners.client_id, 0) AS client
 FROM orders
-WHERE id IN ({ids})
+LEFT JOIN order_owners FORCE INDEX (PRIMARY) ON order_owners.order_id = IF(orders.client_id IS NULL, orders.id, NULL)
+LEFT JOIN hold_owners FORCE INDEX (PRIMARY) ON hold_owners.hold_id = IF(orders.client_id IS NULL, orders.hold_id, NULL)
+WHERE orders.id IN ({ids})
