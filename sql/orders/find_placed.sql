@@ -1,5 +1,5 @@
 -- orders/find_placed: these orders with their owners; an instance of an earlier version made orders without one, whose owner is that of
--- the hold. For all others, no owner of a hold is looked up: no key is NULL
+-- the hold. For all others, no owner of a hold is looked up: the key is NULL
 SELECT orders.id, orders.hold_id, orders.status, orders.total_minor, orders.currency, orders.created_at, orders.pay_by,
        orders.refunded_minor, orders.refunded_currency, orders.restocked, orders.seats,
        COALESCE(orders.client_id, order_owners.client_id, hold_owners.client_id, 0) AS client,
