@@ -1,7 +1,7 @@
 //! Each step of a sale on an idle service over one connection, beside one guarded transaction of the same rows on a bare
 //! connection. The transactions consist of the statements of the service's own packets, of which strategy d sends the first as
-//! well: `BEGIN` and all statements in one packet, then what the feed is told, and `COMMIT`. They read nothing before, so they are the least that a step
-//! can take.
+//! well: `BEGIN` and all statements in one packet, then what the feed is told, and `COMMIT`. They read nothing before, so they
+//! are the least that a step can take.
 
 use std::future::Future;
 use std::time::Duration;

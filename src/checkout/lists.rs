@@ -248,7 +248,7 @@ async fn find_orders(
     found.truncate(rows as usize);
     let ids: Vec<Uuid> = found.iter().map(|place| place.id).collect();
     let placed = if ids.is_empty() { Vec::new() } else { orders::list_placed(tx, &ids).await? };
-    let mut items = holds::list_items(tx, &ids).await?;
+    let mut items = orders::list_items(tx, &ids).await?;
     let placed = placed.into_iter().map(|(order, details)| {
         let items = items.remove(&order.id).unwrap_or_default();
         (order.id, Placed { order, details, items, replayed: false })

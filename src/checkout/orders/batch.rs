@@ -21,9 +21,9 @@ use crate::db::packets::keys::Keys;
 use crate::db::packets::place_orders::{Draft, HELD_BYTES, PlaceOrders, PlacedAt, ROW_BYTES};
 use crate::db::packets::send_and_look;
 use crate::db::share::Share;
-use crate::db::tables::holds::{self, HoldLine, Item};
+use crate::db::tables::holds::{self, HoldLine};
 use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
-use crate::db::tables::orders::{self, Order};
+use crate::db::tables::orders::{self, Item, Order};
 use crate::db::tables::owners;
 use crate::domain::{Caller, Details, OrderStatus, OrderTickets, Refusal};
 

@@ -16,7 +16,6 @@ use crate::checkout::payments::waiting::apply_waiting_for;
 use crate::checkout::state::Checkout;
 use crate::checkout::transition;
 use crate::db::error::Error as DbError;
-use crate::db::tables::holds;
 use crate::db::tables::idempotency_keys::{self, IdempotentRequest, StoredResult};
 use crate::db::tables::order_events::{self, TrailEntry};
 use crate::db::tables::orders::{self};
@@ -198,6 +197,6 @@ impl Checkout {
 async fn find(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Placed, Failure> {
     let found = orders::find_placed(tx, order_id).await?;
     let (order, details) = found.ok_or(Failure::Refused(Refusal::OrderNotFound))?;
-    let items = holds::list_items(tx, &[order_id]).await?.remove(&order_id).unwrap_or_default();
+    let items = orders::list_items(tx, &[order_id]).await?.remove(&order_id).unwrap_or_default();
     Ok(Placed { order, details, items, replayed: false })
 }

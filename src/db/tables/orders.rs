@@ -1,7 +1,7 @@
 //! The table of orders. Its columns `charge_provider` and `charge_txn_id` are from before charges had a table; only older
 //! versions that may still run read them, so the next version can drop them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use chrono::NaiveDateTime;
 use mysql_async::{Row, params};
 use uuid::Uuid;
 
-use super::owners;
+use super::{holds, owners};
 use crate::db::column::{bytes, column, id, state};
 use crate::db::door::Tx;
 use crate::db::due::{Page, Place, Window};
@@ -68,6 +68,35 @@ impl Order {
     }
 }
 
+/// An item of an order: what its hold has of a product.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The product.
+    pub product_id: i64,
+    /// How many units.
+    pub qty: i64,
+    /// The price of one unit at the time of the hold, in minor units of the order's currency.
+    pub unit_price_minor: i64,
+    /// See [`holds::HoldLine::order_ttl_seconds`].
+    pub order_ttl_seconds: Option<u64>,
+    /// See [`holds::HoldLine::seats`].
+    pub seats: Option<Arc<[String]>>,
+}
+
+impl Item {
+    /// Returns the labels of its seats; `None` for other units.
+    pub fn labels(&self) -> Option<&[String]> {
+        holds::labels(self.seats.as_deref())
+    }
+}
+
+impl From<holds::HoldLine> for Item {
+    fn from(line: holds::HoldLine) -> Self {
+        let holds::HoldLine { product_id, qty, unit_price_minor, order_ttl_seconds, seats, .. } = line;
+        Self { product_id, qty, unit_price_minor, order_ttl_seconds, seats }
+    }
+}
+
 /// An order that was not paid in time.
 #[derive(Debug, Clone, Copy)]
 pub struct Due {
@@ -118,6 +147,28 @@ pub async fn find_placed(tx: &mut Tx<'_>, order_id: Uuid) -> Result<Option<WithD
 pub async fn list_placed(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<Vec<WithDetails>, Failure> {
     let found: Vec<Row> = tx.rows_text(&sql::orders::FindPlaced { ids: ids(order_ids) }.text()).await?;
     found.iter().map(|row| Ok((order(row)?, owners::details(row)?))).collect()
+}
+
+/// Lists what the holds of these orders have of each product, by order; in each, by product. Missing orders are left out.
+pub async fn list_items(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Item>>, Failure> {
+    let mut items: HashMap<Uuid, Vec<Item>> = HashMap::new();
+    if order_ids.is_empty() {
+        return Ok(items);
+    }
+    let found: Vec<Row> = tx.rows_text(&sql::orders::ListItems { ids: ids(order_ids) }.text()).await?;
+    for row in &found {
+        items.entry(id(&column::<Vec<u8>>(row, "id")?)?).or_default().push(Item {
+            product_id: column(row, "product_id")?,
+            qty: column(row, "qty")?,
+            unit_price_minor: column(row, "unit_price_minor")?,
+            order_ttl_seconds: holds::order_ttl_seconds(row)?,
+            seats: holds::read_labels(row)?.map(Arc::from),
+        });
+    }
+    for items in items.values_mut() {
+        items.sort_unstable_by_key(|item| item.product_id);
+    }
+    Ok(items)
 }
 
 /// Finds one order.

@@ -3,7 +3,7 @@
 mod counted;
 mod units;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub struct HoldLine {
 impl HoldLine {
     /// Returns the labels of its seats; `None` for other units.
     pub fn labels(&self) -> Option<&[String]> {
-        self.seats.as_deref().filter(|labels| !labels.is_empty())
+        labels(self.seats.as_deref())
     }
 
     /// Returns why the hold can neither change nor become an order; `None` while it is active.
@@ -79,33 +79,9 @@ impl HoldLine {
     }
 }
 
-/// What a hold has of a product, without its state: an order shows it as an item.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// The product.
-    pub product_id: i64,
-    /// How many units.
-    pub qty: i64,
-    /// The price of one unit at the time of the hold, in minor units of the order's currency.
-    pub unit_price_minor: i64,
-    /// See [`HoldLine::order_ttl_seconds`].
-    pub order_ttl_seconds: Option<u64>,
-    /// See [`HoldLine::seats`].
-    pub seats: Option<Arc<[String]>>,
-}
-
-impl Item {
-    /// Returns the labels of its seats; `None` for other units.
-    pub fn labels(&self) -> Option<&[String]> {
-        self.seats.as_deref().filter(|labels| !labels.is_empty())
-    }
-}
-
-impl From<HoldLine> for Item {
-    fn from(line: HoldLine) -> Self {
-        let HoldLine { product_id, qty, unit_price_minor, order_ttl_seconds, seats, .. } = line;
-        Self { product_id, qty, unit_price_minor, order_ttl_seconds, seats }
-    }
+/// Returns the labels of seats; `None` for other units.
+pub(super) fn labels(seats: Option<&[String]>) -> Option<&[String]> {
+    seats.filter(|labels| !labels.is_empty())
 }
 
 /// A row that has run out.
@@ -181,31 +157,10 @@ pub(in crate::db) fn line(row: &Row) -> Result<HoldLine, Failure> {
     })
 }
 
-fn order_ttl_seconds(row: &Row) -> Result<Option<u64>, Failure> {
+/// Reads how long an order of a row may stay unpaid.
+pub(super) fn order_ttl_seconds(row: &Row) -> Result<Option<u64>, Failure> {
     let seconds = column::<Option<i64>>(row, "order_ttl_seconds")?;
     Ok(seconds.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0))
-}
-
-/// Lists what the holds of these orders have of each product, by order; in each, by product. Missing orders are left out.
-pub async fn list_items(tx: &mut Tx<'_>, order_ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Item>>, Failure> {
-    let mut items: HashMap<Uuid, Vec<Item>> = HashMap::new();
-    if order_ids.is_empty() {
-        return Ok(items);
-    }
-    let found: Vec<Row> = tx.rows_text(&sql::orders::ListItems { ids: ids(order_ids) }.text()).await?;
-    for row in &found {
-        items.entry(id(&column::<Vec<u8>>(row, "id")?)?).or_default().push(Item {
-            product_id: column(row, "product_id")?,
-            qty: column(row, "qty")?,
-            unit_price_minor: column(row, "unit_price_minor")?,
-            order_ttl_seconds: order_ttl_seconds(row)?,
-            seats: read_labels(row)?.map(Arc::from),
-        });
-    }
-    for items in items.values_mut() {
-        items.sort_unstable_by_key(|item| item.product_id);
-    }
-    Ok(items)
 }
 
 /// Lists the units of these holds, in any state.
