@@ -182,7 +182,7 @@ impl Direct {
             counted: Counted::default(),
             ttl_seconds: TTL_SECONDS,
             keys: Keys::default(),
-            is_second: false,
+            is_first: true,
         })
         .await;
     }

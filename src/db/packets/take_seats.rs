@@ -14,7 +14,7 @@ use super::counters::{Counted, LimitPass};
 use super::keys::Keys;
 use super::seat_cart::{SeatCart, Wanted, line_of, taken_seats};
 use super::take_carts::{Cart, TakeCarts, TakenCarts, left};
-use super::{BOUND, Packet};
+use super::{Packet, bound_of};
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
 use crate::db::guard::exactly;
@@ -50,6 +50,8 @@ pub struct TakeSeats<'a> {
     pub replaced: Vec<holds::Counted>,
     /// What else is written.
     pub rest: &'a dyn Rest,
+    /// Whether its jobs are tried for the first time.
+    pub is_first: bool,
 }
 
 /// The result of the packet.
@@ -100,6 +102,7 @@ impl TakeSeats<'_> {
             replaced: self.replaced.clone(),
             counted: Counted::default(),
             keys: Keys::default(),
+            is_first: self.is_first,
         }
     }
 
@@ -247,7 +250,8 @@ impl TakeSeats<'_> {
     async fn second(&self, tx: &mut Tx<'_>, assigned: &Assigned) -> Result<TakenCarts, Failure> {
         let holds: HashSet<Uuid> = assigned.carts.iter().map(|cart| cart.hold_id).collect();
         let (counted, keys, owners) = (self.rest.counted(&holds), self.rest.keys(&holds), self.rest.owners(&holds));
-        let packet = TakeCarts { carts: assigned.carts.clone(), owners, replaced: Vec::new(), counted, keys };
+        let carts = assigned.carts.clone();
+        let packet = TakeCarts { carts, owners, replaced: Vec::new(), counted, keys, is_first: self.is_first };
         let mut statements: Vec<String> = packet.keys.statement().into_iter().collect();
         let first = packet.lines().next().map(|(cart, line)| (cart.hold_id, line.product_id));
         if first.is_some() {
@@ -326,7 +330,7 @@ impl Packet for TakeSeats<'_> {
 
     /// As of carts without seats.
     fn bound(&self) -> Option<Duration> {
-        Some(BOUND)
+        Some(bound_of(self.is_first))
     }
 
     fn exchange<'b>(&'b self, tx: &'b mut Tx<'_>) -> BoxFuture<'b, Result<TakenSeats, Failure>> {
