@@ -182,7 +182,7 @@ impl Direct {
             counted: Counted::default(),
             ttl_seconds: TTL_SECONDS,
             keys: Keys::default(),
-            is_first: true,
+            is_second: false,
         })
         .await;
     }

@@ -84,7 +84,7 @@ pub(super) fn packet(product_id: i64, holds: &[(Uuid, i64)]) -> String {
         counted: Counted::default(),
         ttl_seconds,
         keys,
-        is_first: true,
+        is_second: false,
     };
     format!("BEGIN;\n{}", packet.statements().join(";\n"))
 }

@@ -302,7 +302,7 @@ impl Batch<'_> {
             counted: self.count(jobs),
             ttl_seconds: terms.sale.hold_seconds(self.work.ttl_seconds),
             keys: Keys::new(new, copies),
-            is_first: self.turn == Turn::First,
+            is_second: self.turn == Turn::Second,
         };
         let taken = send(&self.database, "holds.create", &packet).await?;
         Ok((Arc::clone(&terms), taken))

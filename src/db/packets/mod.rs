@@ -31,12 +31,6 @@ use crate::domain::FeedItem;
 /// its jobs then run alone.
 const BOUND: Duration = Duration::from_millis(1500);
 
-/// Returns [`BOUND`], or half of it the first time: this is enough for a slow commit of another batch, and leaves the jobs more time for
-/// what follows.
-fn bound_of(is_first: bool) -> Duration {
-    if is_first { BOUND / 2 } else { BOUND }
-}
-
 /// A packet whose statements travel in one round trip.
 pub trait OneTrip: Packet {
     /// Returns the statements, in the order of the locks.

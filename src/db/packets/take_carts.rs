@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::counters::{Counted, LimitPass};
 use super::keys::Keys;
-use super::{OneTrip, Packet, bound_of, one_trip};
+use super::{BOUND, OneTrip, Packet, one_trip};
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
 use crate::db::guard::exactly;
@@ -79,8 +79,6 @@ pub struct TakeCarts<'a> {
     pub counted: Counted,
     /// The keys of the requests, and of copies.
     pub keys: Keys<'a>,
-    /// Whether its jobs are tried for the first time.
-    pub is_first: bool,
 }
 
 /// The result of the packet.
@@ -293,7 +291,7 @@ impl Packet for TakeCarts<'_> {
 
     /// That of a single cart, too: it holds up the single holds of its other products.
     fn bound(&self) -> Option<Duration> {
-        Some(bound_of(self.is_first))
+        Some(BOUND)
     }
 
     fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
@@ -366,7 +364,6 @@ mod tests {
             replaced: (0..replaced).map(old).collect(),
             counted,
             keys: Keys::default(),
-            is_first: true,
         };
         packet.statements().iter().map(String::len).sum()
     }

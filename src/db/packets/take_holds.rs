@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::counters::{Counted, LimitPass};
 use super::keys::Keys;
-use super::{OneTrip, Packet, bound_of, exactly, one_trip};
+use super::{BOUND, OneTrip, Packet, exactly, one_trip};
 use crate::db::column::column;
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
@@ -43,8 +43,8 @@ pub struct TakeHolds<'a> {
     pub ttl_seconds: u64,
     /// The keys of the requests, and of copies.
     pub keys: Keys<'a>,
-    /// Whether its jobs are tried for the first time.
-    pub is_first: bool,
+    /// Whether its jobs were tried together before.
+    pub is_second: bool,
 }
 
 /// The result of the packet.
@@ -233,9 +233,14 @@ impl Packet for TakeHolds<'_> {
     type Outcome = TakenHolds;
 
     /// Counters are other rows than the product, on which all holds of the batch wait: other batches may lock them while they wait
-    /// for products of their own.
+    /// for products of their own. The first time, half of the bound is enough for a slow commit of another batch, and leaves its
+    /// jobs more time for what follows.
     fn bound(&self) -> Option<Duration> {
-        (self.holds.len() > 1 && !self.counted.marks.is_empty()).then(|| bound_of(self.is_first))
+        (self.holds.len() > 1 && !self.counted.marks.is_empty()).then_some(if self.is_second {
+            BOUND
+        } else {
+            BOUND / 2
+        })
     }
 
     fn exchange<'a>(&'a self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<Self::Outcome, Failure>> {
@@ -288,7 +293,7 @@ mod tests {
                     counted: Counted::default(),
                     ttl_seconds: 31_536_000,
                     keys,
-                    is_first: true,
+                    is_second: false,
                 };
                 packet.statements().iter().map(String::len).sum::<usize>()
             };
@@ -317,7 +322,7 @@ mod tests {
                 counted,
                 ttl_seconds: 31_536_000,
                 keys,
-                is_first: true,
+                is_second: false,
             };
             packet.statements().iter().map(String::len).sum::<usize>()
         };

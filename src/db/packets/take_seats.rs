@@ -14,7 +14,7 @@ use super::counters::{Counted, LimitPass};
 use super::keys::Keys;
 use super::seat_cart::{SeatCart, Wanted, line_of, taken_seats};
 use super::take_carts::{Cart, TakeCarts, TakenCarts, left};
-use super::{Packet, bound_of};
+use super::{BOUND, Packet};
 use crate::db::door::{Reply, Tx};
 use crate::db::error::Failure;
 use crate::db::guard::exactly;
@@ -50,8 +50,6 @@ pub struct TakeSeats<'a> {
     pub replaced: Vec<holds::Counted>,
     /// What else is written.
     pub rest: &'a dyn Rest,
-    /// Whether its jobs are tried for the first time.
-    pub is_first: bool,
 }
 
 /// The result of the packet.
@@ -102,7 +100,6 @@ impl TakeSeats<'_> {
             replaced: self.replaced.clone(),
             counted: Counted::default(),
             keys: Keys::default(),
-            is_first: self.is_first,
         }
     }
 
@@ -250,8 +247,7 @@ impl TakeSeats<'_> {
     async fn second(&self, tx: &mut Tx<'_>, assigned: &Assigned) -> Result<TakenCarts, Failure> {
         let holds: HashSet<Uuid> = assigned.carts.iter().map(|cart| cart.hold_id).collect();
         let (counted, keys, owners) = (self.rest.counted(&holds), self.rest.keys(&holds), self.rest.owners(&holds));
-        let carts = assigned.carts.clone();
-        let packet = TakeCarts { carts, owners, replaced: Vec::new(), counted, keys, is_first: self.is_first };
+        let packet = TakeCarts { carts: assigned.carts.clone(), owners, replaced: Vec::new(), counted, keys };
         let mut statements: Vec<String> = packet.keys.statement().into_iter().collect();
         let first = packet.lines().next().map(|(cart, line)| (cart.hold_id, line.product_id));
         if first.is_some() {
@@ -330,7 +326,7 @@ impl Packet for TakeSeats<'_> {
 
     /// As of carts without seats.
     fn bound(&self) -> Option<Duration> {
-        Some(bound_of(self.is_first))
+        Some(BOUND)
     }
 
     fn exchange<'b>(&'b self, tx: &'b mut Tx<'_>) -> BoxFuture<'b, Result<TakenSeats, Failure>> {

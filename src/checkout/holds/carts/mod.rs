@@ -89,13 +89,11 @@ impl Work for CartWork {
 
     async fn attempt(&self, _: i64, jobs: Vec<CartJob>, turn: Turn, _supply: Option<i64>) -> Attempt<CartJob> {
         let database = self.database.share(Share::of_batch(jobs.len()));
-        let is_first = turn == Turn::First;
         let mut batch = Batch {
             work: self,
             database,
-            is_first,
             // where all seats that are named are taken, no packet compares the terms; and a name may be new
-            reads: !is_first || jobs.iter().any(|job| job.request.names_seats()),
+            reads: turn != Turn::First || jobs.iter().any(|job| job.request.names_seats()),
             stocks: HashMap::new(),
             settled: BTreeSet::new(),
             again: Vec::new(),
@@ -137,8 +135,6 @@ impl Work for CartWork {
 struct Batch<'work> {
     work: &'work CartWork,
     database: Database,
-    /// Whether its jobs are tried for the first time.
-    is_first: bool,
     /// Whether all products are read before the packet.
     reads: bool,
     /// The units of each product that were put on sale, as they were read or are remembered.
@@ -313,8 +309,7 @@ impl Batch<'_> {
         replaced.sort_unstable();
         let new = requests().filter_map(|request| Some((request.keyed.as_ref()?, request.hold_id)));
         let copies = replays.iter().filter_map(|(job, made)| Some((job.request.keyed.as_ref()?, made.resource_id)));
-        let keys = Keys::new(new, copies);
-        let packet = TakeCarts { carts, owners, replaced, counted, keys, is_first: self.is_first };
+        let packet = TakeCarts { carts, owners, replaced, counted, keys: Keys::new(new, copies) };
         send(&self.database, "holds.create_carts", &packet).await
     }
 

@@ -108,7 +108,7 @@ impl Batch<'_> {
         let mut old: Vec<holds::Counted> = rows.flatten().copied().collect();
         old.sort_unstable();
         let beside = Beside { candidates: &candidates, replays: &replays, ledger: &self.ledger, replaced };
-        let packet = TakeSeats { carts, plans: plans.clone(), replaced: old, rest: &beside, is_first: self.is_first };
+        let packet = TakeSeats { carts, plans: plans.clone(), replaced: old, rest: &beside };
         match send(&self.database, "holds.create_seats", &packet).await {
             Ok(taken) => {
                 let again = self.answer_seats(candidates, rest, (taken, aside), &plans).await;

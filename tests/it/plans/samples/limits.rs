@@ -26,7 +26,7 @@ fn take_counted(rows: i64) -> Vec<String> {
     }
     let terms = Terms { price_minor: 4999, currency: "EUR".to_owned(), sale: Sale::default() };
     let (owners, keys) = (Vec::new(), Keys::default());
-    TakeHolds { product_id: BIG, terms: &terms, holds, owners, counted, ttl_seconds: 120, keys, is_first: true }
+    TakeHolds { product_id: BIG, terms: &terms, holds, owners, counted, ttl_seconds: 120, keys, is_second: false }
         .statements()
 }
 

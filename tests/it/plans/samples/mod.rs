@@ -227,7 +227,7 @@ fn take_for(product_id: i64, rows: i64, sale: Sale) -> Vec<String> {
         counted: Counted::default(),
         ttl_seconds: 120,
         keys: Keys::default(),
-        is_first: true,
+        is_second: false,
     }
     .statements()
 }
@@ -256,7 +256,6 @@ fn take_carts_with(rows: i64, first: Option<(i64, Sale)>) -> Vec<String> {
         replaced: some(&ACTIVE, rows).map(old).collect(),
         counted: Counted::default(),
         keys: Keys::default(),
-        is_first: true,
     };
     packet.statements()
 }

@@ -106,7 +106,6 @@ pub(super) fn holds(verb: &str, at: At) -> Option<Vec<Sample>> {
         replaced: Vec::new(),
         counted: Counted::default(),
         keys: Keys::default(),
-        is_first: true,
     };
     (verb == "insert_with_seats").then(|| built(rows, packet().statements()))
 }
