@@ -254,6 +254,7 @@ async fn an_outage_logs_its_beginning_and_its_end_once_and_sets_a_gauge() {
     proxy.accept();
     assert!(eventually(async || client.get("/readyz").await.status == 200).await);
     client.hold(product_id, 1).await;
+    assert!(eventually(async || process.err.all().iter().any(|line| line.contains("available again"))).await);
     let during: Vec<Value> = lines(&process).split_off(before);
     process.terminate().await.expect(0);
     let messages: Vec<&str> = during.iter().filter_map(|line| line["message"].as_str()).collect();

@@ -278,6 +278,8 @@ async fn a_schema_that_is_too_old_is_a_503_on_every_route_until_it_is_migrated()
     shop.execute(&format!("DELETE FROM schema_migrations WHERE version = {}", migrations::latest())).await;
     let (config, proxy) = shop.config_through_proxy().await;
     let instance = Instance::start(config).await;
+    // it looks itself, should the look at the start have taken too long
+    instance.get("/readyz").await.refused(503, "schema_outdated");
     proxy.clear();
     for _ in 0..20 {
         for answer in [

@@ -189,11 +189,12 @@ async fn retries_missed_guards_and_transactions_given_up_are_counted() {
 async fn expired_holds_and_overdue_orders_are_counted_and_their_delay_is_measured() {
     let (shop, statsd) = (Shop::open().await, StatsD::start().await);
     let product_id = shop.product(5).await;
-    let ttls = [("HOLDFAST_HOLD_TTL_SECONDS", "1"), ("HOLDFAST_ORDER_TTL_SECONDS", "1"), statsd.setting()];
-    let (_process, client) = Process::serve(&shop.database.url, &ttls).await;
-    client.order(&client.hold(product_id, 1).await).await;
+    let (_process, client) = serve(&shop, &statsd).await;
+    let order_id = client.order(&client.hold(product_id, 1).await).await;
     client.hold(product_id, 1).await;
     client.hold(product_id, 1).await;
+    shop.let_order_run_out(&order_id).await;
+    shop.let_holds_run_out().await;
     statsd.counted("expiry.expired", &["kind:hold"], 2).await;
     statsd.counted("expiry.expired", &["kind:order"], 1).await;
     for kind in ["kind:hold", "kind:order"] {

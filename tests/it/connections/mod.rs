@@ -111,7 +111,7 @@ async fn other_tasks_run_between_the_requests_that_one_connection_pipelines() {
 
 #[tokio::test]
 async fn http2_that_only_pings_is_closed() {
-    let limits = Limits { idle: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits { idle: Duration::from_secs(1), ..Limits::default() };
     let (address, _serving) = server(limits, make_sync(|_| StatusCode::NO_CONTENT.into_response())).await;
     let (mut requests, mut pings, _driver) = http2(address).await;
     let (response, _) = requests.send_request(get("/"), true).expect("the connection is open");
@@ -121,7 +121,7 @@ async fn http2_that_only_pings_is_closed() {
 
 #[tokio::test]
 async fn http2_with_a_request_under_way_is_not_closed_for_being_idle() {
-    let limits = Limits { idle: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { idle: Duration::from_millis(500), ..Limits::default() };
     let permits = Arc::new(Semaphore::new(0));
     let (address, _serving) = server(limits, slow(&permits)).await;
     let (mut requests, mut pings, _driver) = http2(address).await;

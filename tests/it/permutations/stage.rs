@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use holdfast::config::Config;
 use holdfast::domain::WebhookMode;
 use mysql_async::Conn;
@@ -89,7 +90,8 @@ impl Stage {
                 stranger: mint(),
             }
         };
-        futures_util::future::join_all((0..stocks.len()).map(hold)).await
+        // each waits for its own answer alone
+        stream::iter(0..stocks.len()).map(hold).buffered(4).collect().await
     }
 
     /// Makes the seats of the products that have some, whose ids are `first` and every second one.
