@@ -1,14 +1,18 @@
-//! Tickets redeemed at eight gates over HTTP, and without it, beside one guarded transaction for each on a bare connection.
+//! Tickets redeemed at eight gates over HTTP, and without it, beside one guarded transaction for each on a bare connection: the update
+//! alone, and the same rows, which are the update, the ticket that the gate is shown, and what the feed is told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use holdfast::checkout::{Checkout, Policy, Redeem};
 use holdfast::db::Database;
-use holdfast::domain::{TicketCode, mint_id};
-use mysql_async::Conn;
+use holdfast::db::tables::tickets::{list_all_by_code, read_rows, redeem_all};
+use holdfast::db::told::Told;
+use holdfast::domain::{Audience, FeedItem, FeedType, TicketCode, mint_id};
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
 
 use super::{OPERATOR, hall, show};
 use crate::Plan;
@@ -40,6 +44,14 @@ pub(super) async fn run(ground: &Ground, plan: &Plan, served: &Served, bounds: &
     show("one guarded transaction each", direct);
     check(ground, &plain).await;
     let pile = tickets(ground, product_id, TICKETS).await;
+    let mut buyers = Vec::new();
+    for _ in 0..GATES {
+        buyers.push(SameRows { conn: connect(&ground.opts).await, pile: Arc::clone(&pile) });
+    }
+    let same_rows = cell(ground, plan, buyers).await.0;
+    show("the same rows in one transaction each", same_rows);
+    check(ground, &pile).await;
+    let pile = tickets(ground, product_id, TICKETS).await;
     let checkout = Arc::new(Checkout::new(Database::new(ground.opts.clone(), 64), Policy::default()));
     let buyers = (0..GATES).map(|_| Direct { checkout: Arc::clone(&checkout), pile: Arc::clone(&pile) });
     let within = cell(ground, plan, buyers).await.0;
@@ -54,6 +66,8 @@ pub(super) async fn run(ground: &Ground, plan: &Plan, served: &Served, bounds: &
     check(ground, &pile).await;
     let ratio = ours.per_second / direct.per_second;
     bounds.add("seats: redeeming / one guarded transaction each", Some(ratio), Target::AtLeast(1.0));
+    let ratio = ours.per_second / same_rows.per_second;
+    bounds.add("seats: redeeming / the same rows in one transaction each", Some(ratio), Target::AtLeast(1.0));
 
     let shared = tickets(ground, product_id, SHARED).await;
     let admitted: usize =
@@ -114,6 +128,10 @@ impl Buyer for Gate {
     }
 }
 
+fn request(code: TicketCode) -> Redeem {
+    Redeem { code, gate: Some("North".to_owned()), redeemed_by: "operator".to_owned(), key: rand::random() }
+}
+
 /// Redeems one ticket after the other with the use case alone.
 struct Direct {
     checkout: Arc<Checkout>,
@@ -122,8 +140,7 @@ struct Direct {
 
 impl Buyer for Direct {
     async fn ask(&mut self) {
-        let (code, key) = (self.pile.next(), rand::random());
-        let request = Redeem { code, gate: Some("North".to_owned()), redeemed_by: "operator".to_owned(), key };
+        let request = request(self.pile.next());
         assert!(!self.checkout.redeem_ticket(request).await.expect("a ticket").replayed, "it is redeemed once");
     }
 }
@@ -154,9 +171,35 @@ impl Buyer for Plain {
         let code = hex(&self.pile.next());
         let packet = format!("BEGIN; UPDATE tickets SET {set} WHERE code = x'{code}' AND status = 'valid'");
         let mut result = self.conn.query_iter(packet).await.expect("the packet runs");
-        let _: Vec<mysql_async::Row> = result.collect().await.expect("a reply");
+        let _: Vec<Row> = result.collect().await.expect("a reply");
         assert_eq!(result.affected_rows(), 1, "a valid ticket admits");
         result.drop_result().await.expect("the last reply");
         self.conn.query_drop("COMMIT").await.expect("the commit succeeds");
+    }
+}
+
+/// Redeems with one transaction each, which reads the ticket and tells the feed as the service does.
+struct SameRows {
+    conn: Conn,
+    pile: Arc<Pile>,
+}
+
+impl Buyer for SameRows {
+    async fn ask(&mut self) {
+        let request = request(self.pile.next());
+        let update = redeem_all(&BTreeMap::from([(request.code, &request)]));
+        let packet = format!("BEGIN;\n{update};\n{}", list_all_by_code([&request.code]));
+        let mut result = self.conn.query_iter(packet).await.expect("the packet runs");
+        let _: Vec<Row> = result.collect().await.expect("a reply to BEGIN");
+        assert_eq!(result.affected_rows(), 1, "a valid ticket admits");
+        let _: Vec<Row> = result.collect().await.expect("a reply to the update");
+        let rows: Vec<Row> = result.collect().await.expect("a ticket");
+        result.drop_result().await.expect("the last reply");
+        let place = read_rows(&rows).expect("a ticket").remove(0).place;
+        let redeemed = FeedItem::new(FeedType::TicketRedeemed, Audience::Client(0));
+        let mut told = Told::default();
+        told.extend([redeemed.about_order(place.order_id).of_product(place.product_id)]);
+        let told = told.statement().expect("an event");
+        self.conn.query_drop(format!("{told};\nCOMMIT")).await.expect("the commit succeeds");
     }
 }
