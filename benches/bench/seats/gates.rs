@@ -19,7 +19,7 @@ use crate::Plan;
 use crate::client::{Client, post, with_token};
 use crate::connections::connect;
 use crate::database::Ground;
-use crate::measure::{Buyer, cell};
+use crate::measure::{Buyer, Load, cell};
 use crate::report::{self, Bounds, Target};
 use crate::service::Served;
 
@@ -30,25 +30,17 @@ const TICKETS: usize = 100_000;
 /// Tickets that all gates see at the same moment.
 const SHARED: usize = 500;
 
-/// Measures both, and then shows the same tickets at all gates.
+/// Measures each way, and then shows the same tickets at all gates.
 pub(super) async fn run(ground: &Ground, plan: &Plan, served: &Served, bounds: &mut Bounds) {
     report::heading(&format!("Tickets redeemed at {GATES} gates"));
     report::line("way", &["tickets/s", "p50", "p99"]);
     let product_id = hall(served, 1).await;
     let plain = tickets(ground, product_id, TICKETS).await;
-    let mut buyers = Vec::new();
-    for _ in 0..GATES {
-        buyers.push(Plain { conn: connect(&ground.opts).await, pile: Arc::clone(&plain) });
-    }
-    let direct = cell(ground, plan, buyers).await.0;
+    let direct = bare(ground, plan, &plain, |conn, pile| Plain { conn, pile }).await;
     show("one guarded transaction each", direct);
     check(ground, &plain).await;
     let pile = tickets(ground, product_id, TICKETS).await;
-    let mut buyers = Vec::new();
-    for _ in 0..GATES {
-        buyers.push(SameRows { conn: connect(&ground.opts).await, pile: Arc::clone(&pile) });
-    }
-    let same_rows = cell(ground, plan, buyers).await.0;
+    let same_rows = bare(ground, plan, &pile, |conn, pile| SameRows { conn, pile }).await;
     show("the same rows in one transaction each", same_rows);
     check(ground, &pile).await;
     let pile = tickets(ground, product_id, TICKETS).await;
@@ -74,6 +66,15 @@ pub(super) async fn run(ground: &Ground, plan: &Plan, served: &Served, bounds: &
         join_all(served.clients(GATES).await.into_iter().map(|client| admit(client, &shared))).await.iter().sum();
     assert_eq!(admitted, SHARED, "a ticket admits once, whatever gates see it");
     ground.execute("TRUNCATE TABLE tickets").await;
+}
+
+/// Measures gates that redeem a pile over bare connections, one for each.
+async fn bare<B: Buyer>(ground: &Ground, plan: &Plan, pile: &Arc<Pile>, gate: fn(Conn, Arc<Pile>) -> B) -> Load {
+    let mut gates = Vec::new();
+    for _ in 0..GATES {
+        gates.push(gate(connect(&ground.opts).await, Arc::clone(pile)));
+    }
+    cell(ground, plan, gates).await.0
 }
 
 /// Valid tickets, and how many of them were taken off the pile.
