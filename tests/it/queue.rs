@@ -205,7 +205,7 @@ async fn a_full_queue_refuses_requests_at_once_and_does_not_affect_other_product
 
 #[tokio::test]
 async fn queues_that_are_not_needed_any_more_are_removed() {
-    const PAGES: usize = 2_000;
+    const PAGES: usize = 20_000;
     let shop = Shop::open().await;
     let first = shop.product(100).await;
     let service = shop.serve_without_workers().await;
@@ -219,7 +219,7 @@ async fn queues_that_are_not_needed_any_more_are_removed() {
     }
     assert_eq!(service.app.checkout.lanes(), PAGES);
     // some requests stay and are answered; the others are dropped before their turn
-    let stayed = askers.into_iter().step_by(20);
+    let stayed = askers.into_iter().step_by(200);
     for page in futures_util::future::join_all(stayed).await {
         assert!(page.expect("a page").items.is_empty());
     }
